@@ -1,0 +1,31 @@
+// Seconds and bytes of each phase of a step.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace switchyard {
+
+/// The phases of a step, in the order of the data flow; rows of the timing table and of `seconds` in run.h5.
+enum class Phase {
+  data, embedding, attention, feed_forward, router, plan, dispatch, experts, combine, head,
+  reduce, optimizer, balance, record, evaluate, checkpoint, count
+};
+
+inline const std::vector<std::string>& phase_names() {
+  static const std::vector<std::string> names{
+      "data", "embedding", "attention", "feed_forward", "router", "plan", "dispatch", "experts",
+      "combine", "head", "reduce", "optimizer", "balance", "record", "evaluate", "checkpoint"};
+  return names;
+}
+
+/// Accumulated since the last clear(). One object a rank, passed by reference to every stage.
+struct Timers {
+  static constexpr int phases = static_cast<int>(Phase::count);
+  std::array<double, phases> seconds{};      ///< s, this rank
+  std::array<std::int64_t, phases> bytes{};  ///< bytes this rank sent to other ranks
+  void clear() { seconds = {}, bytes = {}; }
+};
+
+}  // namespace switchyard

@@ -1,0 +1,68 @@
+// The summation tree of contract C1: sums over grains follow one binary tree over grain indices, in which the left part
+// of n leaves is the largest power of two below n. A rank that holds grains [first, last) sums the dyadic nodes inside
+// that range; the owner of a slice merges the nodes of all ranks. Whatever the cut, the same additions are done.
+// An absent partial (an expert without a row in a grain) is +0 and is added like any other, in every layout.
+#pragma once
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace switchyard {
+
+/// Grains [first, first + size), size a power of two that divides first: one node of the tree.
+struct TreeNode {
+  int first;
+  int size;
+  bool operator==(const TreeNode&) const = default;
+};
+
+/// The dyadic nodes that make up grains [first, last), ascending; empty for an empty range.
+inline std::vector<TreeNode> tree_nodes(int first, int last) {
+  std::vector<TreeNode> nodes;
+  while (first < last) {
+    int size = first == 0 ? 1 << 30 : first & -first;
+    while (size > last - first) size >>= 1;
+    nodes.push_back({first, size});
+    first += size;
+  }
+  return nodes;
+}
+
+/// One addition: slot[into] += slot[from].
+struct TreeAdd {
+  int into;
+  int from;
+};
+
+/// The additions, in order, that merge `nodes` (ascending, contiguous, starting at grain 0 or at a node boundary) into
+/// slot 0: equal neighbours first as a binary counter does, what is left over from the right.
+inline std::vector<TreeAdd> tree_additions(const std::vector<TreeNode>& nodes) {
+  std::vector<TreeAdd> adds;
+  std::vector<std::pair<TreeNode, int>> stack;  // node, slot
+  for (int i = 0; i < static_cast<int>(nodes.size()); ++i) {
+    stack.emplace_back(nodes[i], i);
+    while (stack.size() > 1) {
+      auto& [left, into] = stack[stack.size() - 2];
+      const auto& [right, from] = stack.back();
+      if (left.size != right.size || left.first % (2 * left.size) != 0) break;
+      adds.push_back({into, from});
+      left.size *= 2;
+      stack.pop_back();
+    }
+  }
+  for (; stack.size() > 1; stack.pop_back())
+    adds.push_back({stack[stack.size() - 2].second, stack.back().second});
+  return adds;
+}
+
+/// Sum of one value a grain along the tree; 0 for none. `values` holds grains 0 … n−1.
+template <class T>
+T tree_sum(std::vector<T> values) {
+  if (values.empty()) return T{};
+  std::vector<TreeNode> leaves;
+  for (int i = 0; i < static_cast<int>(values.size()); ++i) leaves.push_back({i, 1});
+  for (const auto& [into, from] : tree_additions(leaves)) values[into] += values[from];
+  return values[0];
+}
+
+}  // namespace switchyard

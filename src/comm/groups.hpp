@@ -1,0 +1,18 @@
+// The communicators of a run, made once: world, expert group, expert-data group, node.
+#pragma once
+#include "comm/communicator.hpp"
+#include "config/layout.hpp"
+
+namespace switchyard::comm {
+
+struct Groups {
+  /// Collective over MPI_COMM_WORLD's duplicate `world`. `expert_parallel` 0 means all ranks.
+  Groups(Communicator world, int expert_parallel, int grains);
+  Communicator world;
+  Layout layout;
+  Communicator expert;       ///< EP ranks that together hold every expert; rank here = layout.place()
+  Communicator expert_data;  ///< ranks that hold the same experts; rank here = layout.group()
+  Communicator node;         ///< ranks that share memory
+};
+
+}  // namespace switchyard::comm

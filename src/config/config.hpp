@@ -1,0 +1,251 @@
+// Every option of a run, declared once: default, unit and help stand beside each other. No YAML here.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace switchyard {
+
+enum class Activation { gelu, relu, swiglu };
+enum class Router { softmax, sigmoid, noisy_topk, hash };
+enum class Normalise { before, after, none };
+enum class GroupScore { top2_sum, share_sum, max };
+enum class AuxScope { sequence, grain, batch };
+enum class BiasRule { none, sign, centred_sign, proportional };
+enum class ImportanceForm { cv2, squared_deviation };
+enum class DropOrder { weight, position };
+enum class ExchangeKind { pairwise, alltoallv };
+enum class Schedule { constant, cosine, linear };
+enum class Determinism { layout };
+
+/// The decoder-only transformer (design part 4).
+struct ModelConfig {
+  int vocabulary = 0;
+  int width = 128;
+  int blocks = 4;
+  int heads = 4;
+  int kv_heads = 0;
+  int context = 256;
+  int hidden = 512;
+  Activation activation = Activation::gelu;
+  bool tied = true;
+  double rope_base = 10000.0;
+  double norm_epsilon = 1e-5;
+  double init_std = 0.02;
+  double z_loss = 0.0;
+
+  static void fields(auto& self, auto&& f) {
+    f("vocabulary", self.vocabulary, "tokens", "size of the vocabulary; 0 takes the corpus's");
+    f("width", self.width, "channels", "d, the width of the residual stream");
+    f("blocks", self.blocks, "", "transformer blocks");
+    f("heads", self.heads, "", "query heads; must divide width");
+    f("kv_heads", self.kv_heads, "", "key and value heads; must divide heads; 0 means heads");
+    f("context", self.context, "tokens", "T, tokens of one training sequence");
+    f("hidden", self.hidden, "channels", "hidden width of a dense feed-forward");
+    f("activation", self.activation, "", "two matrices (gelu, relu) or gated (swiglu), in dense and expert layers");
+    f("tied", self.tied, "", "the head uses the embedding matrix");
+    f("rope_base", self.rope_base, "", "base of the rotary position angles");
+    f("norm_epsilon", self.norm_epsilon, "", "added to the mean square inside RMSNorm");
+    f("init_std", self.init_std, "", "standard deviation of initial weights; output projections divide it by sqrt(2*blocks)");
+    f("z_loss", self.z_loss, "", "coefficient of the head's mean squared log-sum-exp");
+  }
+};
+
+/// The mixture-of-experts layers and what keeps their loads even.
+struct MoeConfig {
+  int experts = 8;
+  std::vector<int> experts_per_block;
+  int top_k = 1;
+  int every = 1;
+  int first_dense = 0;
+  int hidden = 512;
+  int shared_experts = 0;
+  Router router = Router::softmax;
+  Normalise normalise = Normalise::after;
+  double scale = 1.0;
+  int groups = 1;
+  int groups_kept = 1;
+  GroupScore group_score = GroupScore::top2_sum;
+  double aux_loss = 0.0;
+  AuxScope aux_scope = AuxScope::batch;
+  double importance_loss = 0.0;
+  ImportanceForm importance_form = ImportanceForm::cv2;
+  double z_loss = 0.0;
+  BiasRule bias_rule = BiasRule::none;
+  double bias_rate = 1e-3;
+  std::int64_t bias_until = 0;
+  double capacity_factor = 0.0;
+  DropOrder drop_order = DropOrder::weight;
+
+  static void fields(auto& self, auto&& f) {
+    f("experts", self.experts, "", "E, routed experts of a layer, all ranks together; 0 makes every block dense");
+    f("experts_per_block", self.experts_per_block, "", "E of each block (0 = dense), in place of experts, every and first_dense");
+    f("top_k", self.top_k, "", "k, experts a token is sent to");
+    f("every", self.every, "blocks", "blocks every, 2*every, ... (counted from 1) are mixtures of experts");
+    f("first_dense", self.first_dense, "blocks", "this many first blocks stay dense");
+    f("hidden", self.hidden, "channels", "hidden width of one expert");
+    f("shared_experts", self.shared_experts, "", "experts that every token passes through, beside the routed ones");
+    f("router", self.router, "", "how scores are made and experts selected");
+    f("normalise", self.normalise, "", "softmax: before selection over all, or after over the selected; sigmoid: after divides by the selected sum; none keeps raw scores");
+    f("scale", self.scale, "", "factor on the combine weights");
+    f("groups", self.groups, "", "expert groups of group-limited routing; 1 means no limit");
+    f("groups_kept", self.groups_kept, "", "groups a token may use");
+    f("group_score", self.group_score, "", "score of a group: sum of its two best, sum of its best top_k/groups_kept, or its best");
+    f("aux_loss", self.aux_loss, "", "coefficient of the Switch loss alpha*(E/k)*sum f_i*P_i");
+    f("aux_scope", self.aux_scope, "", "over what f and P are taken");
+    f("importance_loss", self.importance_loss, "", "coefficient of the importance loss");
+    f("importance_form", self.importance_form, "", "squared coefficient of variation, or sum of (mean p - 1/E)^2");
+    f("z_loss", self.z_loss, "", "coefficient of the router's mean squared log-sum-exp");
+    f("bias_rule", self.bias_rule, "", "loss-free balancing: how the selection bias follows the counts of the batch");
+    f("bias_rate", self.bias_rate, "per step", "u, step of the selection bias");
+    f("bias_until", self.bias_until, "steps", "the bias is frozen from this step on; 0 means never");
+    f("capacity_factor", self.capacity_factor, "", "C = ceil(cf*T*k/E) rows of a grain and expert; 0 drops nothing");
+    f("drop_order", self.drop_order, "", "who is dropped: smallest weights, or last positions");
+  }
+};
+
+/// Where the tokens come from.
+struct DataConfig {
+  std::string path = "corpus";
+  std::uint64_t seed = 1;
+
+  static void fields(auto& self, auto&& f) {
+    f("path", self.path, "", "folder with manifest.json, or one .bin shard in the llm.c format");
+    f("seed", self.seed, "", "orders the sequences");
+  }
+};
+
+/// The optimization: how long, how large a step, in what pieces.
+struct TrainConfig {
+  std::int64_t steps = 1000;
+  int batch = 16;
+  int grains = 8;
+  std::uint64_t seed = 1;
+  double learning_rate = 1e-3;
+  double min_learning_rate = 1e-4;
+  std::int64_t warmup = 100;
+  Schedule schedule = Schedule::cosine;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;
+  double clip = 1.0;
+  std::int64_t evaluate_every = 100;
+  std::int64_t evaluate_tokens = 65536;
+  std::int64_t checkpoint_every = 500;
+  int keep = 2;
+  double max_time = 0.0;
+  Determinism determinism = Determinism::layout;
+
+  static void fields(auto& self, auto&& f) {
+    f("steps", self.steps, "steps", "length of the run");
+    f("batch", self.batch, "sequences", "sequences of the global batch");
+    f("grains", self.grains, "", "G, pieces of the batch; must divide batch; fixes the order of every sum, not the layout");
+    f("seed", self.seed, "", "initial weights and router noise");
+    f("learning_rate", self.learning_rate, "", "peak learning rate");
+    f("min_learning_rate", self.min_learning_rate, "", "learning rate at the last step of a decaying schedule");
+    f("warmup", self.warmup, "steps", "linear warm-up from 0");
+    f("schedule", self.schedule, "", "shape after the warm-up");
+    f("beta1", self.beta1, "", "AdamW first moment");
+    f("beta2", self.beta2, "", "AdamW second moment");
+    f("epsilon", self.epsilon, "", "AdamW denominator");
+    f("weight_decay", self.weight_decay, "", "AdamW decay of matrices; norms and embeddings have none");
+    f("clip", self.clip, "", "largest global gradient norm; 0 means no clipping");
+    f("evaluate_every", self.evaluate_every, "steps", "evaluation interval; 0 means never");
+    f("evaluate_tokens", self.evaluate_tokens, "tokens", "held-out tokens of one evaluation, always the same");
+    f("checkpoint_every", self.checkpoint_every, "steps", "checkpoint interval; 0 means only at the end");
+    f("keep", self.keep, "", "checkpoints kept, the newest ones");
+    f("max_time", self.max_time, "s", "stop with a checkpoint and exit code 75 after this long; 0 means no limit");
+    f("determinism", self.determinism, "", "layout: the same bits on every layout");
+  }
+};
+
+/// How the run is spread over ranks. Nothing here changes a bit of the results.
+struct LayoutConfig {
+  int expert_parallel = 0;
+  ExchangeKind exchange = ExchangeKind::pairwise;
+  int threads = 1;
+
+  static void fields(auto& self, auto&& f) {
+    f("expert_parallel", self.expert_parallel, "ranks", "ranks that together hold every expert once; must divide the ranks; 0 means all ranks");
+    f("exchange", self.exchange, "", "algorithm that moves rows between ranks");
+    f("threads", self.threads, "", "threads of one rank");
+  }
+};
+
+/// What is written and how often.
+struct RecordConfig {
+  std::int64_t flush_every = 10;
+  std::int64_t sample_every = 100;
+  std::int64_t log_every = 10;
+  int margin_bins = 16;
+
+  static void fields(auto& self, auto&& f) {
+    f("flush_every", self.flush_every, "steps", "rows of one chunk: a row is safe once its chunk is flushed; divides train.checkpoint_every");
+    f("sample_every", self.sample_every, "steps", "every token's routing is kept at these steps; 0 means never");
+    f("log_every", self.log_every, "steps", "lines of the log; at least one a minute is written");
+    f("margin_bins", self.margin_bins, "", "bins of the histogram of the margin between the last chosen and the first refused score");
+  }
+};
+
+struct Config {
+  ModelConfig model;
+  MoeConfig moe;
+  DataConfig data;
+  TrainConfig train;
+  LayoutConfig layout;
+  RecordConfig record;
+
+  static void fields(auto& self, auto&& f) {
+    f("model", self.model, "", "the transformer");
+    f("moe", self.moe, "", "mixture-of-experts layers");
+    f("data", self.data, "", "tokens");
+    f("train", self.train, "", "optimization");
+    f("layout", self.layout, "", "ranks and threads");
+    f("record", self.record, "", "what is written");
+  }
+
+  int head_dim() const { return model.width / model.heads; }
+  int kv_heads() const { return model.kv_heads ? model.kv_heads : model.heads; }
+  /// Sequences of one grain.
+  int grain_sequences() const { return train.batch / train.grains; }
+  /// Tokens of one step.
+  std::int64_t step_tokens() const { return std::int64_t{train.batch} * model.context; }
+  /// Experts of block b (0-based); 0 means a dense block.
+  int block_experts(int b) const {
+    if (!moe.experts_per_block.empty()) return moe.experts_per_block[b];
+    return b >= moe.first_dense && (b + 1) % moe.every == 0 ? moe.experts : 0;
+  }
+};
+
+/// Names of the enumerators, in order, as written in a configuration.
+template <class E>
+struct EnumNames;
+#define SWITCHYARD_ENUM(Type, ...)                                 \
+  template <>                                                      \
+  struct EnumNames<Type> {                                         \
+    static inline const std::vector<std::string> names{__VA_ARGS__}; \
+  }
+SWITCHYARD_ENUM(Activation, "gelu", "relu", "swiglu");
+SWITCHYARD_ENUM(Router, "softmax", "sigmoid", "noisy_topk", "hash");
+SWITCHYARD_ENUM(Normalise, "before", "after", "none");
+SWITCHYARD_ENUM(GroupScore, "top2_sum", "share_sum", "max");
+SWITCHYARD_ENUM(AuxScope, "sequence", "grain", "batch");
+SWITCHYARD_ENUM(BiasRule, "none", "sign", "centred_sign", "proportional");
+SWITCHYARD_ENUM(ImportanceForm, "cv2", "squared_deviation");
+SWITCHYARD_ENUM(DropOrder, "weight", "position");
+SWITCHYARD_ENUM(ExchangeKind, "pairwise", "alltoallv");
+SWITCHYARD_ENUM(Schedule, "constant", "cosine", "linear");
+SWITCHYARD_ENUM(Determinism, "layout");
+#undef SWITCHYARD_ENUM
+
+/// One broken rule between options: the key it is about and what is wrong.
+struct Violation {
+  std::string key;  ///< "moe.top_k"
+  std::string message;
+};
+
+/// Every rule between options that `config` breaks; `ranks` = 0 leaves out the rules about the layout.
+std::vector<Violation> validate(const Config& config, int ranks);
+
+}  // namespace switchyard

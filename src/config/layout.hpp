@@ -1,0 +1,64 @@
+// Who holds what: pure arithmetic of ranks, grains and experts, without MPI.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "base/tree.hpp"
+
+namespace switchyard {
+
+/// Half-open range [first, last).
+struct Range {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+  std::int64_t size() const { return last - first; }
+  bool operator==(const Range&) const = default;
+};
+
+/// Part `part` of `parts` of [0, total): contiguous, sizes differ by at most one.
+inline Range split_evenly(std::int64_t total, std::int64_t parts, std::int64_t part) {
+  return {total * part / parts, total * (part + 1) / parts};
+}
+
+/// The layout of a run as seen from one rank. Ranks [group*EP, (group+1)*EP) form an expert group.
+struct Layout {
+  int ranks = 1;
+  int rank = 0;
+  int expert_parallel = 1;  ///< EP
+  int grains = 1;           ///< G
+
+  int groups() const { return ranks / expert_parallel; }
+  int group_of(int r) const { return r / expert_parallel; }
+  int place_of(int r) const { return r % expert_parallel; }
+  int group() const { return group_of(rank); }
+  int place() const { return place_of(rank); }
+  /// Grains of a rank; may be empty.
+  Range grains_of(int r) const { return split_evenly(grains, ranks, r); }
+  Range my_grains() const { return grains_of(rank); }
+  /// Grains of a whole expert group.
+  Range group_grains(int g) const {
+    return {grains_of(g * expert_parallel).first, grains_of((g + 1) * expert_parallel - 1).last};
+  }
+  Range my_group_grains() const { return group_grains(group()); }
+  /// Experts [first, last) of E held at one place of an expert group; empty where E < EP leaves none.
+  Range experts_of(int place, int experts) const { return split_evenly(experts, expert_parallel, place); }
+  Range my_experts(int experts) const { return experts_of(place(), experts); }
+  /// Place in the expert group that holds expert e of E.
+  int place_of_expert(int e, int experts) const {
+    int p = static_cast<int>(std::int64_t{e} * expert_parallel / experts);
+    while (experts_of(p, experts).last <= e) ++p;
+    while (experts_of(p, experts).first > e) --p;
+    return p;
+  }
+  /// Tree nodes of this rank's grains (sums of replicated gradients).
+  std::vector<TreeNode> my_nodes() const {
+    return tree_nodes(static_cast<int>(my_grains().first), static_cast<int>(my_grains().last));
+  }
+  /// Tree nodes of this rank's expert group (sums of expert gradients).
+  std::vector<TreeNode> my_group_nodes() const {
+    return tree_nodes(static_cast<int>(my_group_grains().first), static_cast<int>(my_group_grains().last));
+  }
+};
+
+}  // namespace switchyard

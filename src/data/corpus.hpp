@@ -1,0 +1,48 @@
+// A corpus on disk: token shards, mapped read-only, with a manifest; or one llm.c shard.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace switchyard::data {
+
+enum class Split { train, validation };
+
+/// One document of a split: tokens [first, first + tokens) of the split's stream, its end token included.
+struct Document {
+  std::int64_t first;
+  std::int64_t tokens;
+  std::int64_t bytes;  ///< UTF-8 bytes of its text
+  int domain;
+};
+
+/// Tokens of both splits as two streams (documents one after another, each closed by the end token).
+class Corpus {
+ public:
+  /// Opens and validates a corpus folder (manifest.json) or an llm.c .bin shard. Throws Error{usage} naming file and
+  /// offset, Error{corrupt} where sizes do not fit.
+  static Corpus open(const std::string& path);
+  Corpus(Corpus&&) noexcept;
+  ~Corpus();
+
+  int vocabulary() const;
+  std::int64_t tokens(Split split) const;
+  /// Copies tokens [first, first+count) of the split's stream. Throws Error{corrupt} for an id out of range.
+  void read(Split split, std::int64_t first, std::int64_t count, std::int32_t* out) const;
+  const std::vector<Document>& documents(Split split) const;  ///< ascending; empty for an llm.c shard
+  const std::vector<std::string>& domains() const;
+  std::int64_t bytes(Split split) const;  ///< of text; 0 where unknown
+  /// Text bytes of one token, for bits per byte; 1 where unknown.
+  std::string token_text(std::int32_t id) const;
+  std::string decode(const std::vector<std::int32_t>& ids) const;
+  std::vector<std::int32_t> encode(const std::string& text) const;
+  std::string manifest_sha256() const;  ///< identifies the corpus in records and checkpoints
+
+ private:
+  struct State;
+  explicit Corpus(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace switchyard::data

@@ -1,0 +1,48 @@
+// The decoder-only transformer: embedding, blocks, head; forward and backward by hand (design part 4).
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "data/batch.hpp"
+#include "moe/layer.hpp"
+
+namespace switchyard::model {
+
+/// Loss of a pass, means over the tokens of the global batch, the same on every rank and layout.
+struct LossParts {
+  double cross_entropy = 0.0;  ///< nat per token
+  double head_z = 0.0;         ///< coefficient included
+  double aux = 0.0;            ///< Switch losses, summed over layers, coefficient included
+  double importance = 0.0;
+  double router_z = 0.0;
+  double total() const { return cross_entropy + head_z + aux + importance + router_z; }
+};
+
+class Transformer {
+ public:
+  /// Declares all parameters in context.parameters; call parameters.allocate() afterwards, once.
+  explicit Transformer(const moe::LayerContext& context);
+  ~Transformer();
+  /// Collective over world. Keeps what backward needs.
+  void forward(const data::Batch& batch, moe::Pass pass);
+  /// Reduces losses and routing statistics over the global batch; between forward and backward. Collective.
+  LossParts reduce();
+  /// Fills the gradients of all parameters (nodes of ParameterSet). Collective.
+  void backward();
+
+  std::vector<moe::Layer*> moe_layers();  ///< in block order
+  /// Block, and expert or −1, of the first non-finite value of the last forward pass on this rank; block −1 if none; the
+  /// head counts as block `blocks`.
+  struct Place { int block = -1; int expert = -1; };
+  Place first_non_finite() const;
+  /// Host copies of the last forward pass, this rank's tokens.
+  std::vector<float> token_losses() const;            ///< (N)
+  std::vector<std::int32_t> predictions() const;      ///< (N) most probable next token
+  std::vector<float> logits(Index row) const;         ///< (V) of one local token; evaluate passes only
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace switchyard::model

@@ -1,0 +1,71 @@
+// One mixture-of-experts layer: route, plan, dispatch, experts, combine — and the same backwards on one plan.
+#pragma once
+#include <memory>
+
+#include "base/timers.hpp"
+#include "comm/exchange.hpp"
+#include "comm/groups.hpp"
+#include "config/config.hpp"
+#include "moe/statistics.hpp"
+#include "tensor/parameter.hpp"
+#include "tensor/types.hpp"
+
+namespace switchyard::moe {
+
+/// Whether a pass trains (noise, capacity, statistics for the balancer) or evaluates (dropless, no noise).
+enum class Pass { train, evaluate };
+
+/// The tokens of one forward pass, as a layer needs to know them. N = sequences * context local tokens.
+struct TokenSet {
+  Pass pass = Pass::train;
+  std::int64_t step = 0;
+  int context = 0;                 ///< T
+  Range sequences;                 ///< of the global batch
+  int grain_sequences = 1;         ///< sequences of one grain
+  Vector<std::int32_t> ids;        ///< (N) token ids, device
+  Index tokens() const { return sequences.size() * context; }
+};
+
+/// Routing of one pass on this rank, for samples: host copies.
+struct RoutingSample {
+  std::vector<std::int32_t> experts;  ///< (N, k)
+  std::vector<float> weights;         ///< (N, k) combine weights
+  std::vector<std::uint8_t> kept;     ///< (N, k) 0 where dropped
+};
+
+/// Everything a layer shares with the others of its rank.
+struct LayerContext {
+  const Config& config;
+  const comm::Groups& groups;
+  comm::Exchange& exchange;
+  ParameterSet& parameters;
+  Timers& timers;
+};
+
+class Layer {
+ public:
+  /// Declares its parameters: blocks.B.moe.{router,router_noise,experts.{gate,up,down},shared.{gate,up,down}}.
+  Layer(const LayerContext& context, int block);
+  ~Layer();
+  /// y(N, d) += mixture(x(N, d)). Collective over the expert group. x is kept (not copied) until backward.
+  void forward(const TokenSet& tokens, Matrix<float> x, Matrix<float> y);
+  /// Counts and probability masses of the global batch; between forward and backward. Collective over world.
+  void reduce_statistics();
+  /// dx(N, d) = gradient with respect to x, given dy(N, d) of y's increment; `loss_scale` is the weight of balancing losses
+  /// in the objective (1). Replaces gradients of its parameters. Collective over the expert group.
+  void backward(Matrix<float> dy, Matrix<float> dx);
+  /// Loss-free bias update from the counts of the last training step.
+  void update_bias(std::int64_t step);
+
+  const LayerStatistics& statistics() const;  ///< reduced
+  RoutingSample sample() const;
+  int experts() const;
+  std::vector<float> bias() const;  ///< (E) balancer state, part of a checkpoint
+  void set_bias(const std::vector<float>& bias);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace switchyard::moe

@@ -1,0 +1,28 @@
+// What routing did in one layer of one step: integers taken at the routing decision, once (contract C2).
+#pragma once
+#include <cstdint>
+#include <vector>
+
+namespace switchyard::moe {
+
+/// Of the global batch, the same on every rank once reduced.
+struct LayerStatistics {
+  int block = 0;                       ///< which transformer block
+  int experts = 0;                     ///< E
+  std::vector<std::int64_t> assigned;  ///< (E) rows chosen, before drop; sums to T*k
+  std::vector<std::int64_t> kept;      ///< (E) rows after drop
+  std::vector<double> prob_mass;       ///< (E) sum over tokens of the normalised score
+  std::vector<float> bias;             ///< (E) selection bias used in this step
+  std::vector<std::int64_t> margin;    ///< (bins) of last chosen minus first refused score, over [0, 1]
+  double entropy = 0.0;                ///< mean over tokens of the normalised scores' entropy, nat
+  double aux_loss = 0.0;               ///< coefficient included
+  double importance_loss = 0.0;        ///< coefficient included
+  double z_loss = 0.0;                 ///< coefficient included
+  /// (ranks) rows this rank sent to each world rank at dispatch, itself included; layout scope, not reduced.
+  std::vector<std::int64_t> traffic;
+};
+
+/// (max_i c_i − mean) / mean of pre-drop counts.
+double max_vio(const std::vector<std::int64_t>& assigned);
+
+}  // namespace switchyard::moe

@@ -1,0 +1,52 @@
+// run.h5 of one segment: one row a step. Serial HDF5, earliest format, whole chunks, flushed. Schema: docs/record-schema.md.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/timers.hpp"
+#include "config/config.hpp"
+#include "model/transformer.hpp"
+#include "moe/statistics.hpp"
+
+namespace switchyard::record {
+
+/// One step as rank 0 knows it after the reductions.
+struct StepRow {
+  std::int64_t step = 0;       ///< steps done, this one included: the first row has 1
+  std::int64_t tokens = 0;     ///< trained so far, this step included
+  model::LossParts loss;
+  double learning_rate = 0.0;
+  double gradient_norm = 0.0;
+  double wall_seconds = 0.0;   ///< of the step
+  std::vector<double> seconds;             ///< (phases) largest over ranks
+  std::vector<std::int64_t> bytes;         ///< (phases) sum over ranks
+  std::vector<moe::LayerStatistics> layers;
+  std::vector<std::int64_t> traffic;       ///< (ranks, ranks) rows sent at dispatch, summed over layers
+};
+
+struct EvaluationRow {
+  std::int64_t step = 0;
+  double loss = 0.0;           ///< cross-entropy, nat per token
+  double bits_per_byte = 0.0;  ///< NaN where the corpus does not know its bytes
+};
+
+class RunFile {
+ public:
+  /// Creates the file; throws Error{no_space} where the disk is full. `provenance` is JSON text, `config_text` YAML.
+  RunFile(const std::string& path, const Config& config, int ranks, const std::string& config_text,
+          const std::string& provenance);
+  ~RunFile();
+  /// Buffers; writes and flushes whole chunks of record.flush_every rows.
+  void append(const StepRow& row);
+  void append(const EvaluationRow& row);  ///< written and flushed at once
+  /// Writes what is buffered as a last, part-filled chunk and closes.
+  void close();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace switchyard::record

@@ -1,0 +1,87 @@
+#include "tensor/parameter.hpp"
+
+#include <numeric>
+
+#include "base/check.hpp"
+#include "tensor/random.hpp"
+
+namespace switchyard {
+namespace {
+
+constexpr Index alignment = 64;  // floats: tensors start on cache-line boundaries
+
+/// values[i] of one unit: normal by Box-Muller on Philox, counter (element / 2, unit, id).
+void fill_normal(float* values, Index n, std::uint64_t key, std::uint32_t id, std::uint32_t unit, float std) {
+  Kokkos::parallel_for(
+      "switchyard::parameter::fill", Kokkos::RangePolicy<Device>(0, n), KOKKOS_LAMBDA(Index i) {
+        const Philox r = philox(key, {{static_cast<std::uint32_t>(i / 2), static_cast<std::uint32_t>(i >> 33), unit, id}});
+        const double u = (r.v[0] + 0.5) / 4294967296.0, angle = 6.283185307179586 * (r.v[1] / 4294967296.0);
+        const double radius = Kokkos::sqrt(-2.0 * Kokkos::log(u));
+        values[i] = static_cast<float>(std * radius * (i % 2 ? Kokkos::sin(angle) : Kokkos::cos(angle)));
+      });
+}
+
+void fill_constant(float* values, Index n, float value) {
+  Kokkos::parallel_for(
+      "switchyard::parameter::fill", Kokkos::RangePolicy<Device>(0, n), KOKKOS_LAMBDA(Index i) { values[i] = value; });
+}
+
+}  // namespace
+
+int ParameterSet::add(Parameter p) {
+  p.id = static_cast<int>(all_.size());
+  const auto elements = std::accumulate(p.shape.begin(), p.shape.end(), std::int64_t{1}, std::multiplies<>());
+  if (p.placement == Placement::expert) {
+    p.experts = layout_.my_experts(static_cast<int>(p.shape[0]));
+    p.unit = elements / p.shape[0];
+  } else {
+    p.unit = elements;
+  }
+  Index& end = size_[static_cast<int>(p.placement)];
+  p.offset = end;
+  end += (p.size() + alignment - 1) / alignment * alignment;
+  all_.push_back(std::move(p));
+  return all_.back().id;
+}
+
+void ParameterSet::allocate(std::uint64_t seed) {
+  nodes_[0] = layout_.my_nodes();
+  nodes_[1] = layout_.my_group_nodes();
+  for (int p = 0; p < 2; ++p) {
+    value_[p] = Vector<float>("parameters::value", size_[p]);
+    first_[p] = Vector<float>("parameters::first_moment", size_[p]);
+    second_[p] = Vector<float>("parameters::second_moment", size_[p]);
+    gradient_[p] = Matrix<float>("parameters::gradient", nodes_[p].size(), size_[p]);
+  }
+  const std::uint64_t key = stream_key(seed, Purpose::init);
+  for (const Parameter& p : all_) {
+    if (!p.adds_to.empty()) continue;
+    for (Index u = 0; u < p.experts.size(); ++u) {
+      float* unit = value(p.id) + u * p.unit;
+      if (p.init == Init::ones)
+        fill_constant(unit, p.unit, 1.0f);
+      else
+        fill_normal(unit, p.unit, key, p.id, static_cast<std::uint32_t>(p.experts.first + u), static_cast<float>(p.init_std));
+    }
+  }
+  Kokkos::fence("switchyard::parameters::allocate");
+}
+
+int ParameterSet::find(const std::string& name) const {
+  for (const Parameter& p : all_)
+    if (p.name == name) return p.id;
+  return -1;
+}
+
+float* ParameterSet::value(int id) const {
+  const Parameter& p = all_[id];
+  expect(p.adds_to.empty(), "a parameter with a value of its own");
+  return values(p.placement).data() + p.offset;
+}
+
+float* ParameterSet::gradient(int id) const {
+  const Parameter& p = all_[id];
+  return nodes(p.placement).empty() ? nullptr : gradients(p.placement).data() + p.offset;
+}
+
+}  // namespace switchyard
