@@ -30,6 +30,13 @@ class Error : public std::runtime_error {
   Exit code_;
 };
 
+/// An error that every rank throws alike at the same place: rank 0 prints it, all ranks end in order with its code. Any
+/// other error ends the job by MPI_Abort, since the other ranks do not know of it.
+class AgreedError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Throws Error{internal} with the place of the call: for what only a defect of this program can break.
 inline void expect(bool good, const char* what,
                    std::source_location at = std::source_location::current()) {

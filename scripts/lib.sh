@@ -1,0 +1,42 @@
+# Shared by the scripts of this folder: named steps that say what failed, and the environment that Open MPI needs here.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+step_name="start"
+step_start=$SECONDS
+
+# step NAME: the work that follows; its name is what a failure is reported under.
+step() {
+  step_name=$1
+  step_start=$SECONDS
+  printf '== %s\n' "$step_name"
+}
+
+# fail WHY WHAT-TO-DO
+fail() {
+  trap - ERR
+  printf '\n%s: step "%s" failed: %s\n' "$(basename "$0")" "$step_name" "$1" >&2
+  [ $# -gt 1 ] && printf '  %s\n' "$2" >&2
+  exit 1
+}
+trap 'fail "command ended with $? at line $LINENO"' ERR
+
+# quiet LOG COMMAND...: output goes to a file, whose end is shown if the command fails.
+quiet() {
+  local log=$1
+  shift
+  mkdir -p "$(dirname "$log")"
+  if ! "$@" >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    fail "'$*' failed" "the whole output is in $log"
+  fi
+}
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none OMP_PROC_BIND=false
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE 2>/dev/null || true
+if command -v ccache >/dev/null; then
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
+  export CCACHE_SLOPPINESS=pch_defines,time_macros
+fi
+jobs=$(nproc)

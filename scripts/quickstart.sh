@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# From a fresh checkout to a trained mixture-of-experts model and its report.   scripts/quickstart.sh [--short]
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+megabytes=8 steps=() run=runs/quickstart
+case ${1:-} in
+  "") ;;
+  --short) megabytes=2 steps=(train.steps=30 train.evaluate_every=15 train.checkpoint_every=20 record.sample_every=10) run=runs/quickstart-short ;;
+  *) fail "unknown option '$1'" "scripts/quickstart.sh [--short]" ;;
+esac
+
+scripts/deps.sh openmp --python
+step "build"
+quiet build/log/quickstart-configure.log cmake --preset openmp -DSWITCHYARD_TESTS="$([ -n "${CI:-}" ] && echo ON || echo OFF)"
+quiet build/log/quickstart-build.log cmake --build --preset openmp -j "$jobs" --target switchyard
+program=build/openmp/switchyard
+
+step "corpus ($megabytes MB of text)"
+SWITCHYARD=$program scripts/corpus.sh "corpus/quickstart-$megabytes" "$megabytes"
+
+step "training on 2 ranks"
+rm -rf "$run"
+mpirun --oversubscribe -n 2 "$program" train experiments/quickstart/quickstart.yaml --run "$run" \
+  "data.path=corpus/quickstart-$megabytes" "${steps[@]}"
+
+step "report"
+.venv/bin/yardstick report "$run"
+"$program" generate "$run" --prompt "The function returns" --tokens 60 || true
+
+echo
+echo "report:      $root/$run/report/index.html"
+echo "look at:     the loss against tokens, the load of each expert over time, and what each expert specialises in"
+echo "the records: $root/$run/segments/000/run.h5 (h5py, xarray), checkpoints beside it"
+echo "verify:      $program verify $run"

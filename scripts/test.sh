@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds and passes all tests: scripts/test.sh [openmp|serial|sanitize|cuda]   (default openmp)
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+preset=${1:-openmp}
+backend=$preset
+[ "$preset" = sanitize ] && backend=serial
+
+scripts/deps.sh "$backend" --python
+step "configure ($preset)"
+quiet "build/log/$preset-configure.log" cmake --preset "$preset"
+step "build ($preset)"
+quiet "build/log/$preset-build.log" cmake --build --preset "$preset" -j "$jobs"
+step "tests ($preset)"
+ctest --preset "$preset" -j "$jobs" --output-on-failure
+echo "all tests of '$preset' passed in $((SECONDS))s"

@@ -1,0 +1,26 @@
+// What a rank trains with: groups, exchange, parameters, model, gradients — everything but data and records.
+#pragma once
+#include <memory>
+
+#include "comm/exchange.hpp"
+#include "comm/groups.hpp"
+#include "config/config.hpp"
+#include "model/transformer.hpp"
+#include "train/reduce.hpp"
+
+namespace switchyard::train {
+
+/// Built once from a resolved configuration (model.vocabulary > 0). Collective over `world`.
+struct Machine {
+  Machine(const Config& config, comm::Communicator world);
+
+  Config config;
+  comm::Groups groups;
+  std::unique_ptr<comm::Exchange> exchange;
+  Timers timers;
+  ParameterSet parameters;
+  std::unique_ptr<model::Transformer> model;
+  Gradients gradients;
+};
+
+}  // namespace switchyard::train

@@ -1,0 +1,96 @@
+#include "train/progress.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace switchyard::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::shared_ptr<spdlog::logger> make_logger(const std::string& file) {
+  std::vector<spdlog::sink_ptr> sinks{std::make_shared<spdlog::sinks::stdout_sink_mt>(),
+                                      std::make_shared<spdlog::sinks::basic_file_sink_mt>(file)};
+  auto log = std::make_shared<spdlog::logger>("switchyard", sinks.begin(), sinks.end());
+  log->set_pattern("%Y-%m-%dT%H:%M:%S %l %v");
+  log->flush_on(spdlog::level::info);
+  return log;
+}
+
+}  // namespace
+
+double worst_max_vio(const record::StepRow& row) {
+  double worst = 0.0;
+  for (const auto& layer : row.layers) worst = std::max(worst, moe::max_vio(layer.assigned));
+  return worst;
+}
+
+std::string duration(double seconds) {
+  const auto s = static_cast<std::int64_t>(seconds + 0.5);
+  if (s >= 3600) return fmt::format("{}h{:02}m", s / 3600, s % 3600 / 60);
+  if (s >= 60) return fmt::format("{}m{:02}s", s / 60, s % 60);
+  return fmt::format("{}s", s);
+}
+
+Progress::Progress(const std::string& file, const Config& config, bool root)
+    : config_(config), root_(root), terminal_(root && isatty(STDOUT_FILENO)), start_(Clock::now()), last_line_(start_) {
+  if (root_) log_ = make_logger(file);
+}
+
+Progress::~Progress() = default;
+
+void Progress::line(const std::string& text) {
+  if (!root_) return;
+  if (terminal_) std::fputs("\r\x1b[K", stdout);
+  log_->info(text);
+}
+
+void Progress::warn(const std::string& text) {
+  if (root_) log_->warn(text);
+}
+
+bool Progress::due(std::int64_t step) {
+  const auto now = Clock::now();
+  const bool is_due = step % config_.record.log_every == 0 || step == config_.train.steps ||
+                      now - last_line_ > std::chrono::seconds(60);
+  if (is_due) last_line_ = now;
+  return is_due;
+}
+
+double Progress::seconds_left(std::int64_t step) const {
+  const double spent = std::chrono::duration<double>(Clock::now() - start_).count();
+  return spent / static_cast<double>(step - first_step_ + 1) * static_cast<double>(config_.train.steps - step);
+}
+
+void Progress::step(const record::StepRow& row) {
+  if (!root_) return;
+  if (first_step_ < 0) first_step_ = row.step, start_ = Clock::now() - std::chrono::microseconds(static_cast<std::int64_t>(row.wall_seconds * 1e6));
+  const double speed = static_cast<double>(config_.step_tokens()) / row.wall_seconds;
+  const std::string left = duration(seconds_left(row.step));
+  if (terminal_) {
+    fmt::print("\r\x1b[Kstep {}/{}  loss {:.4f}  {:.0f} tokens/s  MaxVio {:.2f}  {} left", row.step, config_.train.steps,
+               row.loss.total(), speed, worst_max_vio(row), left);
+    if (row.step == config_.train.steps) std::fputc('\n', stdout);
+    std::fflush(stdout);
+  }
+  if (!due(row.step)) return;
+  const std::string text =
+      fmt::format("step={} loss={:.5f} lr={:.3e} grad_norm={:.4f} tokens_per_s={:.0f} max_vio={:.3f} left={}", row.step,
+                  row.loss.total(), row.learning_rate, row.gradient_norm, speed, worst_max_vio(row), left);
+  if (terminal_)
+    log_->sinks()[1]->log(spdlog::details::log_msg("switchyard", spdlog::level::info, text)), log_->flush();
+  else
+    log_->info(text);
+}
+
+void Progress::evaluation(const record::EvaluationRow& row) {
+  line(fmt::format("evaluation step={} loss={:.5f} bits_per_byte={:.4f}", row.step, row.loss, row.bits_per_byte));
+}
+
+}  // namespace switchyard::train

@@ -1,0 +1,41 @@
+#include "train/signals.hpp"
+
+#include <array>
+#include <csignal>
+
+namespace switchyard::train {
+namespace {
+
+volatile std::sig_atomic_t last_signal = 0;  // the one thing a handler may write
+constexpr std::array<int, 4> watched{SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+std::array<struct sigaction, watched.size()> earlier;
+
+void remember(int number) { last_signal = number; }
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  last_signal = 0;
+  struct sigaction action = {};
+  action.sa_handler = remember;
+  action.sa_flags = SA_RESTART;
+  for (std::size_t i = 0; i < watched.size(); ++i) sigaction(watched[i], &action, &earlier[i]);
+}
+
+StopSignals::~StopSignals() {
+  for (std::size_t i = 0; i < watched.size(); ++i) sigaction(watched[i], &earlier[i], nullptr);
+}
+
+int StopSignals::received() { return last_signal; }
+
+const char* signal_name(int number) {
+  switch (number) {
+    case SIGUSR1: return "SIGUSR1";
+    case SIGUSR2: return "SIGUSR2";
+    case SIGTERM: return "SIGTERM";
+    case SIGINT: return "SIGINT";
+    default: return "signal";
+  }
+}
+
+}  // namespace switchyard::train
