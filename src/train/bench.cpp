@@ -1,0 +1,98 @@
+#include "train/bench.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "comm/collectives.hpp"
+#include "tensor/blas.hpp"
+#include "train/step.hpp"
+#include "train/synthetic.hpp"
+
+namespace switchyard::train {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// FLOP of one token's forward and backward: 3 times 2 per active weight of a product, and causal attention (half of
+/// 4·T·d a block). Embedding look-ups are free.
+double flop_per_token(const Config& c) {
+  const double d = c.model.width, kv = double(c.kv_heads()) * c.head_dim();
+  const double matrices = c.model.activation == Activation::swiglu ? 3.0 : 2.0;
+  double weights = double(c.model.vocabulary) * d + c.model.blocks * (2.0 * d * d + 2.0 * d * kv);
+  for (int b = 0; b < c.model.blocks; ++b) {
+    const int experts = c.block_experts(b);
+    weights += experts ? (c.moe.top_k + c.moe.shared_experts) * matrices * d * c.moe.hidden + (experts > 1 ? experts * d : 0.0)
+                       : matrices * d * c.model.hidden;
+  }
+  return 3.0 * (2.0 * weights + c.model.blocks * 2.0 * c.model.context * d);
+}
+
+/// FLOP/s of all ranks together in a 1024³ product, every rank at the same time: best of `rounds`.
+double product_rate(const comm::Communicator& world, int rounds) {
+  const blas::Index n = 1024, offsets[2] = {0, n};
+  Vector<float> x("bench::x", n * n), w("bench::w", n * n), y("bench::y", n * n);
+  std::int64_t nanoseconds = std::int64_t{1} << 60;
+  for (int i = 0; i < rounds; ++i) {
+    std::int64_t start = 0;
+    comm::all_reduce_max(world, &start, 1);  // a barrier
+    const double t = now();
+    blas::forward({1, offsets}, n, n, x.data(), w.data(), y.data());
+    Kokkos::fence("switchyard::bench");
+    std::int64_t took = static_cast<std::int64_t>((now() - t) * 1e9);
+    comm::all_reduce_max(world, &took, 1);
+    nanoseconds = std::min(nanoseconds, took);
+  }
+  return 2.0 * double(n) * double(n) * double(n) * world.size() / (double(nanoseconds) * 1e-9);
+}
+
+nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world, int warmup, int repetitions) {
+  nlohmann::ordered_json j;
+  j["ranks"] = world.size(), j["threads"] = c.layout.threads, j["products"] = blas::description();
+  j["width"] = c.model.width, j["blocks"] = c.model.blocks, j["context"] = c.model.context;
+  j["experts"] = c.moe.experts, j["top_k"] = c.moe.top_k, j["expert_hidden"] = c.moe.hidden;
+  j["step_tokens"] = c.step_tokens(), j["grains"] = c.train.grains;
+  j["warmup"] = warmup, j["repetitions"] = repetitions;
+  return j;
+}
+
+}  // namespace
+
+Exit bench_step(const Config& config, int warmup, int repetitions, const std::string& json_out) {
+  Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
+  const auto& world = machine.groups.world;
+  const double rate_before = product_rate(world, 20);
+  std::vector<double> seconds;
+  for (int i = 1; i <= warmup + repetitions; ++i) {
+    const auto batch = synthetic_batch(config, machine.groups.layout, i);
+    if (i == warmup + 1) machine.timers.clear();
+    const double start = now();
+    train_step(machine, batch, i);
+    double took = now() - start;
+    comm::all_reduce_max(world, &took, 1);
+    if (i > warmup) seconds.push_back(took);
+  }
+  const double rate = std::max(rate_before, product_rate(world, 20));
+  std::sort(seconds.begin(), seconds.end());
+  const double median = seconds[seconds.size() / 2], tokens = double(config.step_tokens());
+  auto report = protocol(config, world, warmup, repetitions);
+  report["tokens_per_s"] = tokens / median;
+  report["tokens_per_s_least"] = tokens / seconds.back(), report["tokens_per_s_most"] = tokens / seconds.front();
+  report["step_ms"] = median * 1e3;
+  report["gflops"] = flop_per_token(config) * tokens / median / 1e9;
+  report["product_gflops"] = rate / 1e9;
+  report["share_of_product_rate"] = flop_per_token(config) * tokens / median / rate;
+  for (int p = 0; p < Timers::phases; ++p)
+    report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / repetitions * 1e3;
+  if (world.rank() == 0) {
+    std::printf("%s\n", report.dump().c_str());
+    if (!json_out.empty()) std::ofstream(json_out, std::ios::app) << report.dump() << '\n';
+  }
+  return Exit::ok;
+}
+
+}  // namespace switchyard::train
