@@ -3,7 +3,7 @@
   python tests/golden/make.py     writes tests/golden/{mixtral,sigmoid,dense}.h5
 
 Each fixture holds the configuration as YAML, tokens and targets, every parameter (fp32 values, in this project's names),
-the selection bias, and logits, loss and the gradient of every parameter, computed in float64 from those fp32 values.
+the selection bias, and logits, loss and the gradient of every parameter, computed in float64 from those fp32 values and rounded to fp32.
 Made with the versions stored in the attribute `versions`; no test needs PyTorch.
 """
 import pathlib
@@ -94,7 +94,7 @@ def build(kind):
                   num_key_value_heads=KV, max_position_embeddings=T, rms_norm_eps=1e-5, rope_theta=1e4,
                   tie_word_embeddings=False, attn_implementation="eager")
     if kind == "mixtral":
-        model = MixtralForCausalLM(MixtralConfig(num_local_experts=E, num_experts_per_tok=K, **common))
+        model = MixtralForCausalLM(MixtralConfig(num_local_experts=E, num_experts_per_tok=K, experts_implementation="eager", **common))
     else:
         model = LlamaForCausalLM(LlamaConfig(**common))
         if kind == "sigmoid":
@@ -117,12 +117,12 @@ def write(kind):
         f.attrs["config"] = CONFIGS[kind]
         f.attrs["versions"] = f"torch {torch.__version__}, transformers {transformers.__version__}, numpy {np.__version__}"
         f["tokens"], f["targets"] = ids[:, :-1].int().numpy(), ids[:, 1:].int().numpy()
-        f["logits"], f["loss"] = logits.detach().numpy(), loss.item()
+        f["logits"], f["loss"] = logits.detach().numpy().astype(np.float32), loss.item()
         if kind == "sigmoid":
             f["bias"] = model.model.layers[1].mlp.bias.double().numpy().astype(np.float32)
         for name, (p, cut) in sorted(renamed(model).items()):
             f[f"parameters/{name}"] = p.detach().numpy()[cut].astype(np.float32)
-            f[f"gradients/{name}"] = p.grad.numpy()[cut]
+            f[f"gradients/{name}"] = p.grad.numpy()[cut].astype(np.float32)
     print(kind, "loss", loss.item(), "parameters", len(renamed(model)))
 
 
