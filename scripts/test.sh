@@ -11,5 +11,5 @@ quiet "build/log/$preset-configure.log" cmake --preset "$preset"
 step "build ($preset)"
 quiet "build/log/$preset-build.log" cmake --build --preset "$preset" -j "$jobs"
 step "tests ($preset)"
-ctest --preset "$preset" -j "$jobs" --output-on-failure
+ctest --preset "$preset" -j "$jobs"
 echo "all tests of '$preset' passed in $((SECONDS))s"

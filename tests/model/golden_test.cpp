@@ -1,0 +1,103 @@
+// links: record
+// The model against PyTorch and transformers: logits, loss and every gradient tensor from the same weights, to 1e-5 relative
+// (fixtures: tests/golden/make.py).
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "comm/exchange.hpp"
+#include "config/yaml.hpp"
+#include "model/transformer.hpp"
+#include "record/hdf5.hpp"
+
+namespace switchyard {
+namespace {
+
+std::vector<float> read_floats(const record::h5::File& file, const std::string& name) {
+  const auto dataset = file.open_dataset(name);
+  const record::h5::Id space(H5Dget_space(dataset.get()), H5Sclose);
+  std::vector<float> values(H5Sget_simple_extent_npoints(space.get()));
+  H5Dread(dataset.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data());
+  return values;
+}
+
+std::vector<std::int32_t> read_ints(const record::h5::File& file, const std::string& name) {
+  std::vector<std::int32_t> ints;
+  for (const float v : read_floats(file, name)) ints.push_back(static_cast<std::int32_t>(v));
+  return ints;
+}
+
+std::string read_config(const std::string& path) {
+  const record::h5::Id file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+  const record::h5::Id attribute(H5Aopen(file.get(), "config", H5P_DEFAULT), H5Aclose);
+  const record::h5::Id type(H5Aget_type(attribute.get()), H5Tclose);
+  char* text = nullptr;
+  H5Aread(attribute.get(), type.get(), &text);
+  std::string config(text);
+  H5free_memory(text);
+  return config;
+}
+
+/// |a − b| over |b|, both as Euclidean norms.
+double relative_error(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0.0, size = 0.0;
+  for (std::size_t i = 0; i < b.size(); ++i) difference += std::pow(double(a[i]) - b[i], 2), size += std::pow(double(b[i]), 2);
+  return a.size() == b.size() ? std::sqrt(difference / size) : INFINITY;
+}
+
+void set_values(ParameterSet& parameters, const Parameter& p, const std::vector<float>& values) {
+  ASSERT_EQ(static_cast<Index>(values.size()), p.size()) << p.name;
+  Kokkos::View<const float*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>> from(values.data(), values.size());
+  Vector<float> slab = parameters.values(p.placement);
+  Kokkos::deep_copy(Kokkos::subview(slab, Kokkos::make_pair(p.offset, p.offset + p.size())), from);
+}
+
+std::vector<float> gradient_of(const ParameterSet& parameters, const Parameter& p) {
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), parameters.gradients(p.placement));
+  std::vector<float> sum(p.size(), 0.0f);
+  for (std::size_t node = 0; node < host.extent(0); ++node)
+    for (Index i = 0; i < p.size(); ++i) sum[i] += host(node, p.offset + i);
+  return sum;
+}
+
+void compare_with(const std::string& kind) {
+  const std::string path = std::string(SWITCHYARD_TEST_DIR) + "/golden/" + kind + ".h5";
+  const LoadResult loaded = load_text(kind, read_config(path));
+  throw_errors(loaded);
+  const Config& config = loaded.config;
+  comm::Groups groups(comm::Communicator::duplicate(MPI_COMM_SELF), 1, config.train.grains);
+  const auto exchange = comm::make_exchange(config.layout.exchange, groups.expert);
+  ParameterSet parameters(groups.layout);
+  Timers timers;
+  model::Transformer model({config, groups, *exchange, parameters, timers});
+  parameters.allocate(1);
+  const auto file = record::h5::File::open(path);
+  for (const Parameter& p : parameters.all()) set_values(parameters, p, read_floats(file, "parameters/" + p.name));
+  for (auto* layer : model.moe_layers())
+    if (file.has("bias")) layer->set_bias(read_floats(file, "bias"));
+
+  data::Batch batch;
+  batch.context = config.model.context, batch.sequences = {0, config.train.batch};
+  batch.tokens = read_ints(file, "tokens"), batch.targets = read_ints(file, "targets");
+  batch.position.assign(config.train.batch, 0);
+  model.forward(batch, moe::Pass::evaluate);
+  const double loss = read_floats(file, "loss")[0];
+  EXPECT_NEAR(model.reduce().cross_entropy, loss, 1e-5 * loss);
+  std::vector<float> logits;
+  for (Index row = 0; row < static_cast<Index>(batch.tokens.size()); ++row)
+    for (const float value : model.logits(row)) logits.push_back(value);
+  EXPECT_LT(relative_error(logits, read_floats(file, "logits")), 1e-5) << "logits";
+
+  model.forward(batch, moe::Pass::train);
+  model.reduce();
+  model.backward();
+  for (const Parameter& p : parameters.all())
+    EXPECT_LT(relative_error(gradient_of(parameters, p), read_floats(file, "gradients/" + p.name)), 1e-5) << p.name;
+}
+
+TEST(Golden, MixtralOfTransformers) { compare_with("mixtral"); }
+TEST(Golden, SigmoidWithBiasAndSharedExpert) { compare_with("sigmoid"); }
+TEST(Golden, DenseLlamaOfTransformers) { compare_with("dense"); }
+
+}  // namespace
+}  // namespace switchyard
