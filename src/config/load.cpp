@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <tuple>
 
 #include "base/check.hpp"
 #include "config/options.hpp"
@@ -172,10 +173,8 @@ LoadResult load_text(const std::string& name, const std::string& text, const std
   LoadResult result;
   Loader loader(name, result);
   loader.read(parse_yaml(text));
-  std::stable_sort(result.errors.begin(), result.errors.end(), [](const ConfigError& a, const ConfigError& b) {
-    return std::pair(a.origin.line, a.origin.column) < std::pair(b.origin.line, b.origin.column);
-  });
   for (const std::string& o : overrides) loader.override_with(o);
+  sort_errors(result.errors);
   return result;
 }
 
@@ -188,6 +187,16 @@ LoadResult load(const std::string& file, const std::vector<std::string>& overrid
     result.errors.insert(result.errors.begin(), {{Origin::Kind::file, file, 0, 0}, "", message});
     return result;
   }
+}
+
+void sort_errors(std::vector<ConfigError>& errors) {
+  const auto rank = [](Origin::Kind kind) {
+    return kind == Origin::Kind::file ? 0 : kind == Origin::Kind::unset ? 1 : 2;
+  };
+  std::stable_sort(errors.begin(), errors.end(), [&](const ConfigError& a, const ConfigError& b) {
+    return std::tuple(rank(a.origin.kind), a.origin.line, a.origin.column) <
+           std::tuple(rank(b.origin.kind), b.origin.line, b.origin.column);
+  });
 }
 
 void throw_errors(const LoadResult& result) {

@@ -1,0 +1,37 @@
+// Collects broken rules; private to the validation files.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "config/values.hpp"
+
+namespace switchyard {
+
+class Rules {
+ public:
+  explicit Rules(std::vector<Violation>& found) : found_(found) {}
+
+  /// Message form: "<what is wrong> (<why it is wrong>); <what to do>".
+  void require(bool good, const std::string& key, const std::string& message) {
+    if (!good) found_.push_back({key, message});
+  }
+  /// value >= least; returns whether it holds, so that rules that divide by it can be left out.
+  template <class T>
+  bool at_least(const std::string& key, T value, T least) {
+    require(value >= least, key, "is " + format_value(value) + "; must be at least " + format_value(least));
+    return value >= least;
+  }
+  bool above_zero(const std::string& key, double value) {
+    require(value > 0.0, key, "is " + format_value(value) + "; must be above 0");
+    return value > 0.0;
+  }
+
+ private:
+  std::vector<Violation>& found_;
+};
+
+/// Rules about moe.* and their relations to the rest.
+void validate_moe(const Config& config, Rules& rules);
+
+}  // namespace switchyard

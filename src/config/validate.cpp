@@ -1,0 +1,148 @@
+// Rules between options: model, training, record, layout. Each names the options it is about in full, so that a rule
+// about an option that could not be read is left out.
+#include <algorithm>
+
+#include "config/options.hpp"
+#include "config/rules.hpp"
+#include "config/yaml.hpp"
+
+namespace switchyard {
+namespace {
+
+std::string text(std::int64_t value) { return std::to_string(value); }
+
+void validate_model(const Config& c, Rules& rules) {
+  const ModelConfig& m = c.model;
+  rules.at_least("model.vocabulary", m.vocabulary, 0);
+  const bool width = rules.at_least("model.width", m.width, 1), heads = rules.at_least("model.heads", m.heads, 1);
+  rules.at_least("model.blocks", m.blocks, 1);
+  rules.at_least("model.context", m.context, 1);
+  rules.at_least("model.hidden", m.hidden, 1);
+  const bool kv_heads = rules.at_least("model.kv_heads", m.kv_heads, 0);
+  if (width && heads) {
+    rules.require(m.width % m.heads == 0, "model.heads",
+                  text(m.heads) + " does not divide model.width " + text(m.width) +
+                      " (every head has model.width / model.heads channels); change one of them");
+    rules.require(m.width % m.heads != 0 || c.head_dim() % 2 == 0, "model.heads",
+                  "a head has model.width / model.heads = " + text(c.head_dim()) +
+                      " channels, an odd number (rotary positions turn pairs of channels); change one of them");
+  }
+  if (heads && kv_heads)
+    rules.require(m.heads % c.kv_heads() == 0, "model.kv_heads",
+                  text(m.kv_heads) + " does not divide model.heads " + text(m.heads) +
+                      " (equally many query heads share a key and value head); change one of them");
+  rules.require(m.rope_base > 1.0, "model.rope_base", "is " + format_value(m.rope_base) + "; must be above 1");
+  rules.above_zero("model.norm_epsilon", m.norm_epsilon);
+  rules.above_zero("model.init_std", m.init_std);
+  rules.at_least("model.z_loss", m.z_loss, 0.0);
+}
+
+void validate_batch(const Config& c, Rules& rules) {
+  const bool batch = rules.at_least("train.batch", c.train.batch, 1);
+  const bool grains = rules.at_least("train.grains", c.train.grains, 1);
+  if (!batch || !grains) return;
+  rules.require(c.train.batch % c.train.grains == 0, "train.grains",
+                text(c.train.grains) + " does not divide train.batch " + text(c.train.batch) +
+                    " (a grain is a fixed number of whole sequences); change one of them");
+  const std::int64_t choices = c.step_tokens() * std::max(1, c.moe.top_k);
+  rules.require(choices < (std::int64_t{1} << 31), "train.batch",
+                "train.batch * model.context * moe.top_k = " + text(choices) +
+                    " rows in a step (rows are numbered in 31 bits); make the batch smaller");
+  if (c.train.evaluate_every > 0)
+    rules.require(c.train.evaluate_tokens >= c.step_tokens(), "train.evaluate_tokens",
+                  text(c.train.evaluate_tokens) +
+                      " is less than one batch, train.batch * model.context = " + text(c.step_tokens()) +
+                      " tokens (held-out tokens are read in whole batches); raise it, or set "
+                      "train.evaluate_every to 0");
+}
+
+void validate_optimization(const TrainConfig& t, Rules& rules) {
+  const bool steps = rules.at_least("train.steps", t.steps, std::int64_t{1});
+  if (rules.at_least("train.warmup", t.warmup, std::int64_t{0}) && steps)
+    rules.require(t.warmup <= t.steps, "train.warmup",
+                  text(t.warmup) + " is more than train.steps " + text(t.steps) +
+                      " (the peak learning rate would never be reached); lower it, 0 means no warm-up");
+  if (rules.above_zero("train.learning_rate", t.learning_rate) &&
+      rules.at_least("train.min_learning_rate", t.min_learning_rate, 0.0) && t.schedule != Schedule::constant)
+    rules.require(t.min_learning_rate <= t.learning_rate, "train.min_learning_rate",
+                  format_value(t.min_learning_rate) + " is above train.learning_rate " + format_value(t.learning_rate) +
+                      " (a decaying schedule ends there); lower it");
+  for (const auto& [key, beta] : {std::pair("train.beta1", t.beta1), std::pair("train.beta2", t.beta2)})
+    rules.require(beta >= 0.0 && beta < 1.0, key, "is " + format_value(beta) + "; must be in [0, 1)");
+  rules.above_zero("train.epsilon", t.epsilon);
+  rules.at_least("train.weight_decay", t.weight_decay, 0.0);
+  rules.at_least("train.clip", t.clip, 0.0);
+  rules.at_least("train.max_time", t.max_time, 0.0);
+}
+
+void validate_intervals(const Config& c, Rules& rules) {
+  const std::int64_t none = 0, one = 1;
+  rules.at_least("train.evaluate_every", c.train.evaluate_every, none);
+  rules.at_least("train.keep", c.train.keep, 1);
+  rules.at_least("record.sample_every", c.record.sample_every, none);
+  rules.at_least("record.log_every", c.record.log_every, one);
+  rules.require(c.record.margin_bins >= 1 && c.record.margin_bins <= 4096, "record.margin_bins",
+                "is " + text(c.record.margin_bins) + "; must be in [1, 4096]");
+  const bool flush = rules.at_least("record.flush_every", c.record.flush_every, one);
+  if (rules.at_least("train.checkpoint_every", c.train.checkpoint_every, none) && flush)
+    rules.require(c.train.checkpoint_every % c.record.flush_every == 0, "record.flush_every",
+                  text(c.record.flush_every) + " does not divide train.checkpoint_every " +
+                      text(c.train.checkpoint_every) +
+                      " (a checkpoint must not leave a part-filled chunk of rows); change one of them");
+}
+
+void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
+  rules.require(layout.threads >= 1 && layout.threads <= 1024, "layout.threads",
+                "is " + text(layout.threads) + "; must be in [1, 1024]");
+  if (!rules.at_least("layout.expert_parallel", layout.expert_parallel, 0) || ranks < 1) return;
+  rules.require(layout.expert_parallel == 0 || ranks % layout.expert_parallel == 0, "layout.expert_parallel",
+                text(layout.expert_parallel) + " does not divide the " + text(ranks) +
+                    (ranks == 1 ? " rank" : " ranks") +
+                    " (ranks form expert groups of equal size); change one of them, or set it to 0 for all ranks");
+}
+
+/// Whether `message` names `key` as a word of its own.
+bool names_key(const std::string& message, const std::string& key) {
+  for (std::size_t at = message.find(key); at != std::string::npos; at = message.find(key, at + 1)) {
+    const std::size_t end = at + key.size();
+    if (end == message.size() || (message[end] != '_' && !std::isalnum(static_cast<unsigned char>(message[end]))))
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<Violation> validate(const Config& config, int ranks) {
+  std::vector<Violation> found;
+  Rules rules(found);
+  validate_model(config, rules);
+  validate_moe(config, rules);
+  validate_batch(config, rules);
+  validate_optimization(config.train, rules);
+  validate_intervals(config, rules);
+  validate_layout(config.layout, ranks, rules);
+  return found;
+}
+
+void add_violations(LoadResult& result, int ranks) {
+  std::vector<std::string> unsure;  // options that were given but could not be read
+  for (const ConfigError& e : result.errors) {
+    unsure.push_back(e.key);
+    unsure.push_back(suggest_key(e.key));
+  }
+  const auto about = [](const Violation& v, const std::string& key) {
+    return !key.empty() && (v.key == key || names_key(v.message, key));
+  };
+  for (const Violation& v : validate(result.config, ranks)) {
+    if (std::any_of(unsure.begin(), unsure.end(), [&](const std::string& key) { return about(v, key); })) continue;
+    // At the option itself; where that has its default, at another option of the rule that was given.
+    Origin origin = result.origins.contains(v.key) ? result.origins[v.key] : Origin{};
+    for (const auto& [key, place] : result.origins)
+      if (origin.kind == Origin::Kind::unset && about(v, key)) origin = place;
+    result.errors.push_back({origin, v.key, v.message});
+  }
+  sort_errors(result.errors);
+}
+
+}  // namespace switchyard

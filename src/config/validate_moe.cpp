@@ -1,0 +1,128 @@
+// Rules between the options of the mixture-of-experts layers.
+#include <algorithm>
+
+#include "config/rules.hpp"
+
+namespace switchyard {
+namespace {
+
+std::string text(int value) { return std::to_string(value); }
+
+/// Number of experts of each MoE block, each number once; empty where the block list itself is broken.
+std::vector<int> expert_counts(const Config& c) {
+  std::vector<int> counts;
+  if (!c.moe.experts_per_block.empty() && static_cast<int>(c.moe.experts_per_block.size()) != c.model.blocks) return {};
+  for (int b = 0; b < c.model.blocks; ++b)
+    if (const int experts = c.block_experts(b); experts > 0) counts.push_back(experts);
+  std::sort(counts.begin(), counts.end());
+  counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
+  return counts;
+}
+
+const char* experts_key(const Config& c) {
+  return c.moe.experts_per_block.empty() ? "moe.experts" : "moe.experts_per_block";
+}
+
+/// Ranges of single options; returns whether the rules between them can be asked.
+bool validate_ranges(const Config& c, Rules& rules) {
+  const MoeConfig& m = c.moe;
+  bool good = rules.at_least("moe.experts", m.experts, 0);
+  good &= rules.at_least("moe.top_k", m.top_k, 1);
+  good &= rules.at_least("moe.every", m.every, 1);
+  good &= rules.at_least("moe.first_dense", m.first_dense, 0);
+  good &= rules.at_least("moe.groups", m.groups, 1);
+  good &= rules.at_least("moe.groups_kept", m.groups_kept, 1);
+  rules.at_least("moe.hidden", m.hidden, 1);
+  rules.at_least("moe.shared_experts", m.shared_experts, 0);
+  rules.above_zero("moe.scale", m.scale);
+  rules.at_least("moe.aux_loss", m.aux_loss, 0.0);
+  rules.at_least("moe.importance_loss", m.importance_loss, 0.0);
+  rules.at_least("moe.z_loss", m.z_loss, 0.0);
+  rules.at_least("moe.bias_rate", m.bias_rate, 0.0);
+  rules.at_least("moe.bias_until", m.bias_until, std::int64_t{0});
+  rules.require(m.capacity_factor >= 0.0, "moe.capacity_factor",
+                "is " + format_value(m.capacity_factor) + "; must be at least 0, and 0 drops nothing");
+  const std::string length = text(static_cast<int>(m.experts_per_block.size()));
+  rules.require(
+      m.experts_per_block.empty() || length == text(c.model.blocks), "moe.experts_per_block",
+      "has " + length + " entries for model.blocks " + text(c.model.blocks) + "; give one number a block, 0 = dense");
+  const bool counts = std::all_of(m.experts_per_block.begin(), m.experts_per_block.end(), [](int e) { return e >= 0; });
+  rules.require(counts, "moe.experts_per_block", "has a negative entry; 0 makes a block dense");
+  rules.require(m.experts <= 32767, "moe.experts", "is " + text(m.experts) + "; at most 32767 can be recorded");
+  return good && counts;
+}
+
+void validate_groups(const Config& c, int experts, Rules& rules) {
+  const MoeConfig& m = c.moe;
+  const bool divides = experts % m.groups == 0;
+  rules.require(divides, "moe.groups",
+                text(m.groups) + " does not divide " + experts_key(c) + " " + text(experts) +
+                    " (groups have equally many experts); change one of them");
+  const int reachable = experts / m.groups * m.groups_kept;
+  if (divides && m.groups_kept <= m.groups && m.top_k <= experts)
+    rules.require(m.top_k <= reachable, "moe.top_k",
+                  text(m.top_k) + " is more than the " + text(reachable) + " experts in moe.groups_kept " +
+                      text(m.groups_kept) + " of moe.groups " + text(m.groups) + " groups of " + experts_key(c) + " " +
+                      text(experts) + "; lower it or keep more groups");
+}
+
+void validate_selection(const Config& c, Rules& rules) {
+  const MoeConfig& m = c.moe;
+  rules.require(m.groups_kept <= m.groups, "moe.groups_kept",
+                text(m.groups_kept) + " is more than moe.groups " + text(m.groups) + "; lower it");
+  rules.require(m.groups == 1 || m.group_score != GroupScore::share_sum || m.top_k % m.groups_kept == 0,
+                "moe.group_score",
+                "share_sum sums the best moe.top_k / moe.groups_kept scores of a group, but " + text(m.top_k) + " / " +
+                    text(m.groups_kept) + " is not whole; change one of them or use top2_sum");
+  for (const int experts : expert_counts(c)) {
+    rules.require(m.top_k <= experts, "moe.top_k",
+                  text(m.top_k) + " is more than " + experts_key(c) + " " + text(experts) +
+                      " (a token chooses different experts); lower it");
+    if (m.groups > 1) validate_groups(c, experts, rules);
+  }
+}
+
+/// What each router can be combined with.
+void validate_router(const MoeConfig& m, Rules& rules) {
+  const std::string router = "moe.router " + format_value(m.router);
+  rules.require(m.router != Router::sigmoid || m.normalise != Normalise::before, "moe.normalise",
+                "before has no meaning with " + router +
+                    " (sigmoid scores stand alone, nothing is normalised before selection); use after or none");
+  rules.require(m.router != Router::softmax || m.normalise != Normalise::none, "moe.normalise",
+                "none has no meaning with " + router + " (raw logits are no weights); use before or after");
+  rules.require(m.router != Router::noisy_topk || m.normalise == Normalise::after, "moe.normalise",
+                format_value(m.normalise) + " has no meaning with " + router +
+                    " (Shazeer's gate is a softmax over the selected); use after");
+  const bool limited = m.router == Router::softmax || m.router == Router::sigmoid;
+  rules.require(limited || m.groups == 1, "moe.groups",
+                text(m.groups) + " cannot be combined with " + router +
+                    " (groups are chosen by their experts' scores, by "
+                    "the softmax and sigmoid routers); set it to 1 or change the router");
+  rules.require(m.bias_rule == BiasRule::none || limited, "moe.bias_rule",
+                format_value(m.bias_rule) + " cannot be combined with " + router +
+                    " (the selection bias is added to the scores of the softmax and sigmoid routers); use none");
+  if (m.router != Router::hash) return;
+  for (const auto& [key, value] :
+       {std::pair("moe.aux_loss", m.aux_loss), std::pair("moe.importance_loss", m.importance_loss),
+        std::pair("moe.z_loss", m.z_loss)})
+    rules.require(value == 0.0, key,
+                  format_value(value) + " cannot be combined with " + router +
+                      " (hash routing has no scores that a loss could change); set it to 0");
+}
+
+}  // namespace
+
+void validate_moe(const Config& config, Rules& rules) {
+  if (!validate_ranges(config, rules)) return;
+  const std::vector<int> counts = expert_counts(config);
+  if (counts.empty()) return;
+  validate_selection(config, rules);
+  validate_router(config.moe, rules);
+  rules.require(config.moe.importance_loss == 0.0 || config.moe.importance_form != ImportanceForm::cv2 || counts[0] > 1,
+                "moe.importance_loss",
+                format_value(config.moe.importance_loss) +
+                    " with moe.importance_form cv2 needs more than one expert, " + experts_key(config) +
+                    " is 1 (there is no variation over one expert); set it to 0");
+}
+
+}  // namespace switchyard
