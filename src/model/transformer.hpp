@@ -31,14 +31,17 @@ class Transformer {
   void backward();
 
   std::vector<moe::Layer*> moe_layers();  ///< in block order
-  /// Block, and expert or −1, of the first non-finite value of the last forward pass on this rank; block −1 if none; the
-  /// head counts as block `blocks`.
-  struct Place { int block = -1; int expert = -1; };
+  /// Block, and expert or −1, of the first non-finite value of the last forward pass on this rank; block −1 if none;
+  /// the head counts as block `blocks`.
+  struct Place {
+    int block = -1;
+    int expert = -1;
+  };
   Place first_non_finite() const;
   /// Host copies of the last forward pass, this rank's tokens.
-  std::vector<float> token_losses() const;            ///< (N)
-  std::vector<std::int32_t> predictions() const;      ///< (N) most probable next token
-  std::vector<float> logits(Index row) const;         ///< (V) of one local token; evaluate passes only
+  std::vector<float> token_losses() const;        ///< (N)
+  std::vector<std::int32_t> predictions() const;  ///< (N) most probable next token
+  std::vector<float> logits(Index row) const;     ///< (V) of one local token; evaluate passes only
 
  private:
   struct State;

@@ -1,6 +1,6 @@
 // links: record
-// The model against PyTorch and transformers: logits, loss and every gradient tensor from the same weights, to 1e-5 relative
-// (fixtures: tests/golden/make.py).
+// The model against PyTorch and transformers: logits, loss and every gradient tensor from the same weights, to 1e-5
+// relative (fixtures: tests/golden/make.py).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -41,13 +41,15 @@ std::string read_config(const std::string& path) {
 /// |a − b| over |b|, both as Euclidean norms.
 double relative_error(const std::vector<float>& a, const std::vector<float>& b) {
   double difference = 0.0, size = 0.0;
-  for (std::size_t i = 0; i < b.size(); ++i) difference += std::pow(double(a[i]) - b[i], 2), size += std::pow(double(b[i]), 2);
+  for (std::size_t i = 0; i < b.size(); ++i)
+    difference += std::pow(double(a[i]) - b[i], 2), size += std::pow(double(b[i]), 2);
   return a.size() == b.size() ? std::sqrt(difference / size) : INFINITY;
 }
 
 void set_values(ParameterSet& parameters, const Parameter& p, const std::vector<float>& values) {
   ASSERT_EQ(static_cast<Index>(values.size()), p.size()) << p.name;
-  Kokkos::View<const float*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>> from(values.data(), values.size());
+  Kokkos::View<const float*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>> from(values.data(),
+                                                                                              values.size());
   Vector<float> slab = parameters.values(p.placement);
   Kokkos::deep_copy(Kokkos::subview(slab, Kokkos::make_pair(p.offset, p.offset + p.size())), from);
 }

@@ -1,0 +1,164 @@
+// The token embedding. Its gradient needs no memory beside dx: every segment is summed into its first row.
+#include "model/embedding.hpp"
+
+#include <bit>
+
+#include "base/check.hpp"
+
+namespace switchyard::model {
+namespace {
+
+template <class T>
+Vector<T> to_device(const std::vector<T>& host) {
+  Vector<T> device = make_view<Vector<T>>("model::embedding::index", host.size());
+  Kokkos::deep_copy(device, HostVector<const T>(host.data(), host.size()));
+  return device;
+}
+
+/// Additions that sum segments lying in grains `grain` (ascending, distinct) along the binary tree of all grains.
+void add_segments(const std::vector<std::int32_t>& grain, std::int32_t first, TokenIndex& index) {
+  const auto join = [&](std::size_t a, std::size_t b) { return std::bit_width(std::uint32_t(grain[a] ^ grain[b])); };
+  std::vector<std::size_t> open;  // segments whose right neighbour in the tree is still to come
+  const auto close = [&] {
+    const std::size_t from = open.back();
+    open.pop_back();
+    index.into.push_back(first + static_cast<std::int32_t>(open.back()));
+    index.from.push_back(first + static_cast<std::int32_t>(from));
+  };
+  for (std::size_t s = 0; s < grain.size(); ++s) {
+    while (open.size() > 1 && join(open[open.size() - 2], open.back()) < join(open.back(), s)) close();
+    open.push_back(s);
+  }
+  while (open.size() > 1) close();
+}
+
+/// Stable counting sort of rows [first, last) by token.
+std::vector<std::int32_t> sort_rows(const std::vector<std::int32_t>& tokens, Index first, Index last, int vocabulary) {
+  std::vector<std::int32_t> place(vocabulary + 1, 0), sorted(last - first);
+  for (Index i = first; i < last; ++i) ++place[tokens[i] + 1];
+  for (int v = 0; v < vocabulary; ++v) place[v + 1] += place[v];
+  for (Index i = first; i < last; ++i) sorted[place[tokens[i]]++] = static_cast<std::int32_t>(i);
+  return sorted;
+}
+
+/// Appends the entries of one node, whose rows stand sorted in `sorted`.
+void index_node(const Rows& rows, int node, const std::vector<std::int32_t>& sorted,
+                const std::vector<std::int32_t>& tokens, TokenIndex& index) {
+  std::vector<std::int32_t> grains;  // of the open entry's segments
+  const auto finish = [&] {
+    if (!grains.empty()) add_segments(grains, index.entries.back().segments, index);
+    grains.clear();
+  };
+  for (const std::int32_t row : sorted) {
+    const auto grain = static_cast<std::int32_t>(rows.nodes[0].first + row / rows.grains[1]);
+    const bool same = !grains.empty() && index.entries.back().token == tokens[row];
+    if (!same) {
+      finish();
+      index.entries.push_back({node, tokens[row], static_cast<std::int32_t>(index.segments.size()),
+                               static_cast<std::int32_t>(index.into.size())});
+    }
+    if (grains.empty() || grains.back() != grain) {
+      grains.push_back(grain);
+      index.segments.push_back(static_cast<std::int32_t>(index.positions.size()));
+    }
+    index.positions.push_back(row);
+  }
+  finish();
+}
+
+/// The index on the device.
+struct DeviceIndex {
+  Vector<TokenIndex::Entry> entries;
+  Vector<std::int32_t> segments, positions, into, from;
+};
+
+/// Adds the rows of a segment to its first row, a chain from +0, for channel c.
+KOKKOS_INLINE_FUNCTION void sum_segment(const DeviceIndex& index, Index segment, const Matrix<float>& dx, Index first,
+                                        Index last) {
+  const Index begin = index.segments(segment), end = index.segments(segment + 1);
+  float* sum = &dx(index.positions(begin), 0);
+  for (Index c = first; c < last; ++c) sum[c] += 0.0f;
+  for (Index p = begin + 1; p < end; ++p) {
+    const float* row = &dx(index.positions(p), 0);
+    for (Index c = first; c < last; ++c) sum[c] += row[c];
+  }
+}
+
+constexpr bool on_host = Kokkos::SpaceAccessibility<Host, Device::memory_space>::accessible;
+
+void sum_entries(const DeviceIndex& index, const Matrix<float>& dx, float* gradient, Index stride) {
+  const Index width = dx.extent(1), part = on_host ? width : 1, parts = width / part;
+  const Index entries = static_cast<Index>(index.entries.extent(0)) - 1;
+  Kokkos::parallel_for(
+      "switchyard::embedding::backward", Kokkos::RangePolicy<Device>(0, entries * parts), KOKKOS_LAMBDA(Index it) {
+        const Index e = it / parts, first = it % parts * part, last = first + part;
+        const TokenIndex::Entry entry = index.entries(e), next = index.entries(e + 1);
+        for (Index s = entry.segments; s < next.segments; ++s) sum_segment(index, s, dx, first, last);
+        for (Index a = entry.adds; a < next.adds; ++a) {
+          float* into = &dx(index.positions(index.segments(index.into(a))), 0);
+          const float* from = &dx(index.positions(index.segments(index.from(a))), 0);
+          for (Index c = first; c < last; ++c) into[c] += from[c];
+        }
+        const float* sum = &dx(index.positions(index.segments(entry.segments)), 0);
+        float* out = gradient + entry.node * stride + entry.token * width;
+        for (Index c = first; c < last; ++c) out[c] = sum[c];
+      });
+}
+
+void gather(const float* weight, const Vector<std::int32_t>& ids, const Matrix<float>& x) {
+  const Index width = x.extent(1), part = on_host ? width : 1, parts = width / part;
+  Kokkos::parallel_for(
+      "switchyard::embedding::forward", Kokkos::RangePolicy<Device>(0, x.extent(0) * parts), KOKKOS_LAMBDA(Index it) {
+        const Index i = it / parts, first = it % parts * part;
+        const float* row = weight + ids(i) * width;
+        for (Index c = first; c < first + part; ++c) x(i, c) = row[c];
+      });
+}
+
+}  // namespace
+
+TokenIndex index_tokens(const Rows& rows, const std::vector<std::int32_t>& tokens, int vocabulary) {
+  TokenIndex index;
+  for (std::size_t t = 0; t < rows.nodes.size(); ++t) {
+    const TreeNode& node = rows.nodes[t];
+    const int first = node.first - rows.nodes[0].first;
+    index_node(rows, static_cast<int>(t),
+               sort_rows(tokens, rows.grains[first], rows.grains[first + node.size], vocabulary), tokens, index);
+  }
+  index.segments.push_back(static_cast<std::int32_t>(index.positions.size()));
+  index.entries.push_back(
+      {0, 0, static_cast<std::int32_t>(index.segments.size() - 1), static_cast<std::int32_t>(index.into.size())});
+  return index;
+}
+
+Embedding::Embedding(ParameterSet& parameters, const Config& config)
+    : parameters_(&parameters), vocabulary_(config.model.vocabulary) {
+  Parameter p;
+  p.name = "embedding.weight";
+  p.shape = {config.model.vocabulary, config.model.width};
+  p.init_std = config.model.init_std;
+  p.decay = false;
+  weight_ = gather_ = parameters.add(p);
+  if (!config.model.tied) return;
+  p.name = "embedding.gather";
+  p.adds_to = "embedding.weight";
+  gather_ = parameters.add(p);
+}
+
+void Embedding::forward(const Rows& rows, const Vector<std::int32_t>& ids, const Matrix<float>& x) const {
+  if (rows.count > 0) gather(parameters_->value(weight_), ids, x);
+}
+
+void Embedding::backward(const Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx) const {
+  if (rows.count == 0) return;
+  const TokenIndex index = index_tokens(rows, tokens, vocabulary_);
+  const DeviceIndex device{to_device(index.entries), to_device(index.segments), to_device(index.positions),
+                           to_device(index.into), to_device(index.from)};
+  float* gradient = parameters_->gradient(gather_);
+  const Index stride = parameters_->gradient_stride(gather_), size = (*parameters_)[gather_].size();
+  for (std::size_t t = 0; t < rows.nodes.size(); ++t)
+    Kokkos::deep_copy(Vector<float>(gradient + t * stride, size), 0.0f);
+  sum_entries(device, dx, gradient, stride);
+}
+
+}  // namespace switchyard::model

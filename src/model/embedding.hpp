@@ -1,0 +1,47 @@
+// The token embedding: a gather of rows, and its transpose, a sum of rows per vocabulary entry.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "model/rows.hpp"
+#include "tensor/parameter.hpp"
+
+namespace switchyard::model {
+
+/// Which rows of a batch hold which token, cut at grains and tree nodes. A segment is a token's rows in one grain, in
+/// order; an entry is a token of one node with its segments. Absent grains add +0, which changes no sum that starts at
+/// +0, so they are left out.
+struct TokenIndex {
+  struct Entry {
+    std::int32_t node, token;
+    std::int32_t segments;  ///< first segment; ends where the next entry begins
+    std::int32_t adds;      ///< first addition between segments; ends where the next entry begins
+  };
+  std::vector<Entry> entries;            ///< one more at the end
+  std::vector<std::int32_t> segments;    ///< first place in `positions`; one more at the end
+  std::vector<std::int32_t> positions;   ///< rows of the batch
+  std::vector<std::int32_t> into, from;  ///< additions: segment `into` += segment `from`
+};
+
+/// Index of `tokens` (N), each in [0, vocabulary).
+TokenIndex index_tokens(const Rows& rows, const std::vector<std::int32_t>& tokens, int vocabulary);
+
+class Embedding {
+ public:
+  /// Declares embedding.weight (V, d), and embedding.gather beside it where the head shares the weight: the two sources
+  /// of its gradient are reduced apart, because adding them on a rank would make the order of additions depend on the
+  /// layout.
+  Embedding(ParameterSet& parameters, const Config& config);
+  int weight() const { return weight_; }  ///< id
+  /// x(N, d) = rows of the weight.
+  void forward(const Rows& rows, const Vector<std::int32_t>& ids, const Matrix<float>& x) const;
+  /// Fills the gather's gradient from dx(N, d), which is overwritten.
+  void backward(const Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx) const;
+
+ private:
+  ParameterSet* parameters_;
+  int weight_, gather_;
+  int vocabulary_;
+};
+
+}  // namespace switchyard::model

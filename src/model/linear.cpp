@@ -1,0 +1,43 @@
+// A weight matrix without bias, on the products of tensor/blas.hpp.
+#include "model/linear.hpp"
+
+namespace switchyard::model {
+namespace {
+
+Parameter matrix(const std::string& name, Index out, Index in, double std) {
+  Parameter p;
+  p.name = name;
+  p.shape = {out, in};
+  p.init_std = std;
+  return p;
+}
+
+}  // namespace
+
+Linear::Linear(ParameterSet& parameters, const std::string& name, Index out, Index in, double std)
+    : Linear(parameters, parameters.add(matrix(name, out, in, std))) {}
+
+Linear::Linear(ParameterSet& parameters, int id)
+    : parameters_(&parameters), id_(id), out_(parameters[id].shape[0]), in_(parameters[id].shape[1]) {}
+
+void Linear::forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, blas::Write write) const {
+  if (rows.count == 0) return;
+  const Index offsets[] = {0, rows.count};
+  blas::forward({1, offsets}, out_, in_, x.data(), parameters_->value(id_), y.data(), write);
+}
+
+void Linear::input_gradient(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& dx,
+                            blas::Write write) const {
+  if (rows.count == 0) return;
+  const Index offsets[] = {0, rows.count};
+  blas::input_gradient({1, offsets}, out_, in_, dy.data(), parameters_->value(id_), dx.data(), write);
+}
+
+void Linear::weight_gradient(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& x) const {
+  if (rows.count == 0) return;
+  const blas::GrainGroups groups{1, rows.grain_count(), rows.grains.data(), &rows.nodes};
+  blas::weight_gradient(groups, out_, in_, dy.data(), x.data(), parameters_->gradient(id_),
+                        parameters_->gradient_stride(id_));
+}
+
+}  // namespace switchyard::model

@@ -1,0 +1,125 @@
+// RMSNorm: rows are whole iterations; the weight's gradient is one chain per grain and channel, then the tree.
+#include "model/norm.hpp"
+
+#include <algorithm>
+
+#include "model/row.hpp"
+
+namespace switchyard::model {
+namespace {
+
+// Channels of one iteration of a column sum: vectors on the host, coalesced threads on a device. Each channel is a
+// chain of its own, so the width changes no bit.
+constexpr bool on_host = Kokkos::SpaceAccessibility<Host, Device::memory_space>::accessible;
+constexpr int tile = on_host ? 64 : 1;
+
+/// One row of the forward pass; returns 1 / root mean square.
+KOKKOS_INLINE_FUNCTION float normalise(const float* x, const float* weight, float epsilon, float* y, int width) {
+  const float scale = 1.0f / Kokkos::sqrt(row::dot(x, x, width) / static_cast<float>(width) + epsilon);
+  for (int c = 0; c < width; ++c) y[c] = x[c] * scale * weight[c];
+  return scale;
+}
+
+/// One row of the backward pass: dx += scale·(dy∘w) − x·scale³/d·Σ dy∘w∘x.
+KOKKOS_INLINE_FUNCTION void denormalise(const float* x, const float* weight, float scale, const float* dy, float* dx,
+                                        int width) {
+  const float dot = row::dot3(dy, weight, x, width);
+  const float along = -(scale * scale * scale) / static_cast<float>(width) * dot;
+  for (int c = 0; c < width; ++c) dx[c] += Kokkos::fma(x[c], along, dy[c] * weight[c] * scale);
+}
+
+void forward_rows(const Matrix<float>& x, const float* weight, float epsilon, const Matrix<float>& y,
+                  const Vector<float>& scale) {
+  const int width = static_cast<int>(x.extent(1));
+  Kokkos::parallel_for(
+      "switchyard::norm::forward", Kokkos::RangePolicy<Device>(0, x.extent(0)),
+      KOKKOS_LAMBDA(Index i) { scale(i) = normalise(&x(i, 0), weight, epsilon, &y(i, 0), width); });
+}
+
+void forward_rows_copy(const Matrix<float>& x, const float* weight, float epsilon, const Matrix<float>& y,
+                       const Vector<float>& scale, const Matrix<float>& copy) {
+  const int width = static_cast<int>(x.extent(1));
+  Kokkos::parallel_for(
+      "switchyard::norm::forward", Kokkos::RangePolicy<Device>(0, x.extent(0)), KOKKOS_LAMBDA(Index i) {
+        scale(i) = normalise(&x(i, 0), weight, epsilon, &y(i, 0), width);
+        for (int c = 0; c < width; ++c) copy(i, c) = x(i, c);
+      });
+}
+
+void backward_rows(const Matrix<float>& x, const float* weight, const Vector<float>& scale, const Matrix<float>& dy,
+                   const Matrix<float>& dx) {
+  const int width = static_cast<int>(x.extent(1));
+  Kokkos::parallel_for(
+      "switchyard::norm::backward", Kokkos::RangePolicy<Device>(0, x.extent(0)),
+      KOKKOS_LAMBDA(Index i) { denormalise(&x(i, 0), weight, scale(i), &dy(i, 0), &dx(i, 0), width); });
+}
+
+/// partial(g, c) = chain over the rows of grain g of dy·(x·scale). Grains have the same number of rows.
+void weight_partials(const Matrix<float>& x, const Vector<float>& scale, const Matrix<float>& dy,
+                     const Matrix<float>& partial, Index grain_rows) {
+  const Index width = x.extent(1), tiles = (width + tile - 1) / tile, grains = partial.extent(0);
+  Kokkos::parallel_for(
+      "switchyard::norm::weight_gradient", Kokkos::RangePolicy<Device>(0, grains * tiles), KOKKOS_LAMBDA(Index it) {
+        const Index grain = it / tiles, first = it % tiles * tile;
+        const int n = static_cast<int>(width - first < tile ? width - first : tile);
+        float sum[tile];
+        for (int c = 0; c < n; ++c) sum[c] = 0.0f;
+        for (Index i = grain * grain_rows; i < (grain + 1) * grain_rows; ++i) {
+          const float* xi = &x(i, first);
+          const float* dyi = &dy(i, first);
+          const float r = scale(i);
+          for (int c = 0; c < n; ++c) sum[c] = Kokkos::fma(dyi[c], xi[c] * r, sum[c]);
+        }
+        for (int c = 0; c < n; ++c) partial(grain, first + c) = sum[c];
+      });
+}
+
+void tree_node(const Matrix<float>& partial, Index first, Index size, float* out) {
+  Kokkos::parallel_for(
+      "switchyard::norm::tree", Kokkos::RangePolicy<Device>(0, partial.extent(1)), KOKKOS_LAMBDA(Index c) {
+        for (Index step = 1; step < size; step *= 2)
+          for (Index g = first; g < first + size; g += 2 * step) partial(g, c) += partial(g + step, c);
+        out[c] = partial(first, c);
+      });
+}
+
+}  // namespace
+
+void grain_tree(const Rows& rows, const Matrix<float>& partial, float* out, Index stride) {
+  for (std::size_t t = 0; t < rows.nodes.size(); ++t)
+    tree_node(partial, rows.nodes[t].first - rows.nodes[0].first, rows.nodes[t].size, out + t * stride);
+}
+
+Norm::Norm(ParameterSet& parameters, const std::string& name, const Config& config)
+    : parameters_(&parameters), width_(config.model.width), epsilon_(static_cast<float>(config.model.norm_epsilon)) {
+  Parameter p;
+  p.name = name;
+  p.shape = {width_};
+  p.init = Init::ones;
+  p.decay = false;
+  id_ = parameters.add(p);
+}
+
+void Norm::allocate(const Rows& rows) {
+  scale_ = make_view<Vector<float>>("model::norm::scale", rows.count);
+  partial_ = make_view<Matrix<float>>("model::norm::partial", rows.grain_count(), width_);
+}
+
+void Norm::forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, const Matrix<float>& copy) {
+  x_ = x;
+  if (rows.count == 0) return;
+  const float* weight = parameters_->value(id_);
+  if (copy.data())
+    forward_rows_copy(x, weight, epsilon_, y, scale_, copy);
+  else
+    forward_rows(x, weight, epsilon_, y, scale_);
+}
+
+void Norm::backward(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& dx) const {
+  if (rows.count == 0) return;
+  weight_partials(x_, scale_, dy, partial_, rows.grains[1]);
+  grain_tree(rows, partial_, parameters_->gradient(id_), parameters_->gradient_stride(id_));
+  backward_rows(x_, parameters_->value(id_), scale_, dy, dx);
+}
+
+}  // namespace switchyard::model

@@ -1,0 +1,20 @@
+// Rotary position embedding (Su et al. 2021) in the rotate-half form: channels i and i + D/2 of a head turn by
+// position · base^(−2i/D).
+#pragma once
+#include "model/rows.hpp"
+
+namespace switchyard::model {
+
+class Rope {
+ public:
+  /// Tables of `context` positions, computed in double.
+  explicit Rope(const Config& config);
+  /// Turns the heads of x(N, heads*D) forward, or backward (the transpose), in place.
+  void forward(const Rows& rows, const Matrix<float>& x) const;
+  void backward(const Rows& rows, const Matrix<float>& x) const;
+
+ private:
+  Matrix<float> cosine_, sine_;  // (T, D/2)
+};
+
+}  // namespace switchyard::model

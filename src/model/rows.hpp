@@ -1,0 +1,34 @@
+// The rows (tokens) that a rank works on, cut into whole sequences and grains.
+#pragma once
+#include <vector>
+
+#include "config/config.hpp"
+#include "config/layout.hpp"
+#include "tensor/types.hpp"
+
+namespace switchyard::model {
+
+/// Geometry of the local part of a batch; the same for every pass of a run.
+struct Rows {
+  Index count = 0;              ///< N, local tokens
+  Index sequences = 0;          ///< local sequences
+  int context = 0;              ///< T
+  Index step_tokens = 0;        ///< tokens of the global batch
+  std::vector<Index> grains;    ///< (local grains + 1) first row of each local grain
+  std::vector<TreeNode> nodes;  ///< tree nodes that make up the local grains
+  int grain_count() const { return static_cast<int>(grains.size()) - 1; }
+};
+
+inline Rows make_rows(const Config& config, const Layout& layout) {
+  Rows rows;
+  rows.context = config.model.context;
+  rows.step_tokens = config.step_tokens();
+  rows.nodes = layout.my_nodes();
+  const Index grain_rows = Index{config.grain_sequences()} * config.model.context;
+  for (Index g = 0; g <= layout.my_grains().size(); ++g) rows.grains.push_back(g * grain_rows);
+  rows.sequences = layout.my_grains().size() * config.grain_sequences();
+  rows.count = rows.grains.back();
+  return rows;
+}
+
+}  // namespace switchyard::model

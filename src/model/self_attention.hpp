@@ -1,0 +1,36 @@
+// The attention half of a block: projections, rotary positions, attention, output projection.
+#pragma once
+#include <string>
+
+#include "model/attention.hpp"
+#include "model/linear.hpp"
+#include "model/rope.hpp"
+
+namespace switchyard::model {
+
+/// Memory of one backward pass that all blocks share.
+struct AttentionScratch {
+  explicit AttentionScratch(const Rows& rows, const Config& config);
+  AttentionGradient gradient;
+};
+
+class SelfAttention {
+ public:
+  /// Declares PREFIX.{q,k,v,o}.weight.
+  SelfAttention(ParameterSet& parameters, const std::string& prefix, const Config& config);
+  /// Memory for `rows`; before the first pass.
+  void allocate(const Rows& rows);
+  /// y(N, d) += attention(x(N, d)). x is kept (not copied) until backward.
+  void forward(const Rows& rows, const Rope& rope, const Matrix<float>& x, const Matrix<float>& y);
+  /// dx(N, d) from dy(N, d) of y's increment; fills the gradients of the weights.
+  void backward(const Rows& rows, const Rope& rope, const AttentionScratch& scratch, const Matrix<float>& dy,
+                const Matrix<float>& dx) const;
+
+ private:
+  Linear q_, k_, v_, o_;
+  AttentionShape shape_;
+  AttentionState state_;
+  Matrix<float> x_;
+};
+
+}  // namespace switchyard::model

@@ -1,0 +1,200 @@
+// The decoder-only transformer: the order of the rooms, forward and backward, and the losses of a pass.
+#include "model/transformer.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.hpp"
+#include "comm/collectives.hpp"
+#include "model/block.hpp"
+#include "model/embedding.hpp"
+#include "model/head.hpp"
+#include "tensor/region.hpp"
+
+namespace switchyard::model {
+namespace {
+
+moe::TokenSet token_set(const data::Batch& batch, moe::Pass pass, const Config& config,
+                        const Vector<std::int32_t>& ids) {
+  return {pass, batch.step, batch.context, batch.sequences, config.grain_sequences(), ids};
+}
+
+std::vector<std::vector<TreeNode>> nodes_of_ranks(Layout layout) {
+  std::vector<std::vector<TreeNode>> nodes;
+  for (layout.rank = 0; layout.rank < layout.ranks; ++layout.rank) nodes.push_back(layout.my_nodes());
+  return nodes;
+}
+
+bool all_finite(const Matrix<float>& values) {
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), values);
+  return std::all_of(host.data(), host.data() + host.size(), [](float v) { return std::isfinite(v); });
+}
+
+template <class V>
+std::vector<typename V::non_const_value_type> to_host(const V& values) {
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), values);
+  return {host.data(), host.data() + host.size()};
+}
+
+}  // namespace
+
+struct Transformer::State {
+  explicit State(const moe::LayerContext& layer_context);
+  void embed(const data::Batch& batch);
+  void allocate();
+  /// Sums of the two head losses over the nodes of the local grains, (nodes, 2).
+  std::vector<double> node_losses() const;
+
+  moe::LayerContext context;
+  Rows rows;
+  Embedding embedding;
+  std::vector<Block> blocks;
+  Norm final_norm;
+  Head head;
+  std::unique_ptr<BlockScratch> scratch;  // made with the activations at the first pass
+  std::vector<Matrix<float>> stream;      // (blocks + 1) of (N, d): the residual stream between blocks
+  Matrix<float> head_in, gradient;        // (N, d)
+  Vector<std::int32_t> ids;               // (N)
+  std::vector<std::int32_t> tokens;       // (N)
+  bool logits_kept = false, backward_due = false;
+};
+
+namespace {
+
+std::vector<Block> declare_blocks(const moe::LayerContext& context) {
+  std::vector<Block> blocks;
+  for (int b = 0; b < context.config.model.blocks; ++b) blocks.emplace_back(context, b);
+  return blocks;
+}
+
+}  // namespace
+
+Transformer::State::State(const moe::LayerContext& layer_context)
+    : context(layer_context),
+      rows(make_rows(context.config, context.groups.layout)),
+      embedding(context.parameters, context.config),
+      blocks(declare_blocks(context)),
+      final_norm(context.parameters, "final_norm.weight", context.config),
+      head(context.parameters, context.config, context.config.model.tied ? embedding.weight() : -1) {
+  expect(context.config.model.vocabulary > 0, "a vocabulary taken from the corpus");
+}
+
+void Transformer::State::allocate() {
+  if (scratch) return;
+  const Index width = context.config.model.width;
+  scratch = std::make_unique<BlockScratch>(rows, context.config);
+  for (Block& block : blocks) block.allocate(rows);
+  final_norm.allocate(rows);
+  head.allocate(rows);
+  for (std::size_t b = 0; b <= blocks.size(); ++b)
+    stream.push_back(make_view<Matrix<float>>("model::stream", rows.count, width));
+  head_in = make_view<Matrix<float>>("model::head::in", rows.count, width);
+  gradient = make_view<Matrix<float>>("model::gradient", rows.count, width);
+  ids = make_view<Vector<std::int32_t>>("model::ids", rows.count);
+}
+
+void Transformer::State::embed(const data::Batch& batch) {
+  expect(static_cast<Index>(batch.tokens.size()) == rows.count && batch.tokens.size() == batch.targets.size(),
+         "the batch of this rank's grains");
+  tokens = batch.tokens;
+  Kokkos::deep_copy(ids, HostVector<const std::int32_t>(tokens.data(), tokens.size()));
+  embedding.forward(rows, ids, stream[0]);
+}
+
+std::vector<double> Transformer::State::node_losses() const {
+  const std::vector<double> grains = head.grain_losses(rows);
+  std::vector<double> nodes;
+  for (const TreeNode& node : rows.nodes)
+    for (int part = 0; part < 2; ++part) {
+      std::vector<double> leaves;
+      for (int g = 0; g < node.size; ++g) leaves.push_back(grains[2 * (node.first - rows.nodes[0].first + g) + part]);
+      nodes.push_back(tree_sum(std::move(leaves)));
+    }
+  return nodes;
+}
+
+Transformer::Transformer(const moe::LayerContext& context) : state_(std::make_unique<State>(context)) {}
+Transformer::~Transformer() = default;
+
+void Transformer::forward(const data::Batch& batch, moe::Pass pass) {
+  State& s = *state_;
+  s.allocate();
+  s.backward_due = pass == moe::Pass::train;
+  s.logits_kept = !s.backward_due;
+  {
+    const Region region(s.context.timers, Phase::embedding);
+    s.embed(batch);
+  }
+  const moe::TokenSet tokens = token_set(batch, pass, s.context.config, s.ids);
+  for (std::size_t b = 0; b < s.blocks.size(); ++b)
+    s.blocks[b].forward(s.rows, tokens, *s.scratch, s.stream[b], s.stream[b + 1]);
+  const Region region(s.context.timers, Phase::head);
+  s.final_norm.forward(s.rows, s.stream.back(), s.head_in);
+  s.head.forward(s.rows, s.head_in, batch.targets, pass);
+}
+
+LossParts Transformer::reduce() {
+  State& s = *state_;
+  const Config& config = s.context.config;
+  LossParts loss;
+  {
+    const Region region(s.context.timers, Phase::head);
+    const std::vector<double> sum =
+        comm::tree_all_reduce(s.context.groups.world, nodes_of_ranks(s.context.groups.layout), s.node_losses(), 2);
+    const auto count = static_cast<double>(s.rows.step_tokens);
+    loss.cross_entropy = sum[0] / count;
+    loss.head_z = config.model.z_loss * sum[1] / count;
+  }
+  for (moe::Layer* layer : moe_layers()) {
+    layer->reduce_statistics();
+    loss.aux += layer->statistics().aux_loss;
+    loss.importance += layer->statistics().importance_loss;
+    loss.router_z += layer->statistics().z_loss;
+  }
+  return loss;
+}
+
+void Transformer::backward() {
+  State& s = *state_;
+  expect(s.backward_due, "a training pass before backward");
+  s.backward_due = false;
+  {
+    const Region region(s.context.timers, Phase::head);
+    s.head.backward(s.rows, s.scratch->branch);
+    Kokkos::deep_copy(s.gradient, 0.0f);
+    s.final_norm.backward(s.rows, s.scratch->branch, s.gradient);
+  }
+  for (std::size_t b = s.blocks.size(); b-- > 0;) s.blocks[b].backward(s.rows, *s.scratch, s.gradient);
+  const Region region(s.context.timers, Phase::embedding);
+  s.embedding.backward(s.rows, s.tokens, s.gradient);
+}
+
+std::vector<moe::Layer*> Transformer::moe_layers() {
+  std::vector<moe::Layer*> layers;
+  for (Block& block : state_->blocks)
+    if (block.moe()) layers.push_back(block.moe());
+  return layers;
+}
+
+Transformer::Place Transformer::first_non_finite() const {
+  const State& s = *state_;
+  const int blocks = static_cast<int>(s.blocks.size());
+  if (s.stream.empty()) return {};
+  if (!all_finite(s.stream[0])) return {0, -1};
+  for (int b = 0; b < blocks; ++b)
+    if (!all_finite(s.stream[b + 1])) return {b, -1};
+  for (const float loss : token_losses())
+    if (!std::isfinite(loss)) return {blocks, -1};
+  return {};
+}
+
+std::vector<float> Transformer::token_losses() const { return to_host(state_->head.last().loss); }
+
+std::vector<std::int32_t> Transformer::predictions() const { return to_host(state_->head.last().predicted); }
+
+std::vector<float> Transformer::logits(Index row) const {
+  expect(state_->logits_kept, "an evaluate pass, which keeps its logits");
+  return to_host(Kokkos::subview(state_->head.last().logits, row, Kokkos::ALL));
+}
+
+}  // namespace switchyard::model

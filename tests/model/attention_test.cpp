@@ -1,0 +1,107 @@
+// Attention and rotary positions against the references in double.
+#include "model/attention.hpp"
+
+#include "model/rope.hpp"
+#include "model/support.hpp"
+#include "reference/attention.hpp"
+
+namespace switchyard {
+namespace {
+
+using namespace test;
+using reference::Heads;
+
+struct Result {
+  Doubles out, dq, dk, dv;
+};
+
+Result run(const Heads& n, const Doubles& q, const Doubles& k, const Doubles& v, const Doubles& dout) {
+  const Index rows = Index{n.sequences} * n.context, width = n.heads * n.head_dim, kv = n.kv_heads * n.head_dim;
+  const model::AttentionShape shape{n.sequences, n.context, n.heads, n.kv_heads, n.head_dim};
+  const model::AttentionState state{matrix(rows, width, q), matrix(rows, kv, k), matrix(rows, kv, v),
+                                    matrix(rows, width), matrix(n.heads, rows)};
+  const model::AttentionGradient gradient{matrix(rows, width, dout), matrix(rows, width, Doubles(q.size(), 9.0)),
+                                          matrix(rows, kv, Doubles(k.size(), 9.0)),
+                                          matrix(rows, kv, Doubles(k.size(), 9.0))};
+  attention_forward(shape, state);
+  attention_backward(shape, state, gradient);
+  return {values_of(state.out), values_of(gradient.q), values_of(gradient.k), values_of(gradient.v)};
+}
+
+class Attention : public testing::TestWithParam<Heads> {};
+
+TEST_P(Attention, AgreesWithReference) {
+  const Heads n = GetParam();
+  const std::size_t rows = n.sequences * n.context, width = n.heads * n.head_dim, kv = n.kv_heads * n.head_dim;
+  const Doubles q = random_values(rows * width, 1, 2.0), k = random_values(rows * kv, 2, 2.0),
+                v = random_values(rows * kv, 3), dout = random_values(rows * width, 4);
+  const Result got = run(n, q, k, v, dout);
+  Doubles dq, dk, dv;
+  reference::attention_backward(n, q, k, v, dout, dq, dk, dv);
+  EXPECT_LT(relative_error(reference::attention(n, q, k, v), got.out), 3e-6);
+  EXPECT_LT(relative_error(dq, got.dq), 1e-5);
+  EXPECT_LT(relative_error(dk, got.dk), 1e-5);
+  EXPECT_LT(relative_error(dv, got.dv), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
+                         testing::Values(Heads{1, 1, 1, 1, 2}, Heads{2, 5, 2, 1, 4}, Heads{3, 33, 4, 2, 8},
+                                         Heads{1, 64, 6, 2, 16}, Heads{2, 100, 3, 3, 10}, Heads{0, 8, 2, 2, 4}));
+
+TEST(AttentionReference, GradientIsTheSlope) {
+  const Heads n{1, 4, 2, 1, 2};
+  Doubles q = random_values(16, 1), k = random_values(8, 2), v = random_values(8, 3), dq, dk, dv;
+  const Doubles dout = random_values(16, 4);
+  reference::attention_backward(n, q, k, v, dout, dq, dk, dv);
+  const auto slope = [&](double& at) {
+    double side[2];
+    for (int s = 0; s < 2; ++s) {
+      at += s ? -2e-6 : 1e-6;
+      const Doubles out = reference::attention(n, q, k, v);
+      side[s] = 0.0;
+      for (std::size_t i = 0; i < out.size(); ++i) side[s] += out[i] * dout[i];
+    }
+    at += 1e-6;
+    return (side[0] - side[1]) / 2e-6;
+  };
+  for (std::size_t i = 0; i < q.size(); ++i) EXPECT_NEAR(dq[i], slope(q[i]), 1e-7);
+  for (std::size_t i = 0; i < k.size(); ++i) EXPECT_NEAR(dk[i], slope(k[i]), 1e-7);
+  for (std::size_t i = 0; i < v.size(); ++i) EXPECT_NEAR(dv[i], slope(v[i]), 1e-7);
+}
+
+TEST(AttentionBits, DependOnTheSequenceAlone) {
+  const Heads one{1, 40, 4, 2, 8}, three{3, 40, 4, 2, 8};
+  const std::size_t wide = 40 * 32, narrow = 40 * 16;
+  const Doubles q = random_values(3 * wide, 1), k = random_values(3 * narrow, 2), v = random_values(3 * narrow, 3),
+                dout = random_values(3 * wide, 4);
+  const auto third = [](const Doubles& all) { return Doubles(all.end() - all.size() / 3, all.end()); };
+  const Result all = run(three, q, k, v, dout), last = run(one, third(q), third(k), third(v), third(dout));
+  EXPECT_EQ(third(all.out), last.out);
+  EXPECT_EQ(third(all.dq), last.dq);
+  EXPECT_EQ(third(all.dk), last.dk);
+  EXPECT_EQ(third(all.dv), last.dv);
+}
+
+TEST(AttentionRange, LargeScoresStayFinite) {
+  const Heads n{1, 50, 1, 1, 4};
+  const Doubles q = random_values(200, 1, 40.0), k = random_values(200, 2, 40.0), v = random_values(200, 3);
+  const Result got = run(n, q, k, v, v);
+  EXPECT_LT(relative_error(reference::attention(n, q, k, v), got.out), 1e-3);
+}
+
+TEST(Rope, TurnsAndTurnsBack) {
+  Config config = small_config();
+  const model::Rows rows = model::make_rows(config, one_rank(config));
+  const Doubles x = random_values(rows.count * config.model.width, 1);
+  const auto turned = matrix(rows.count, config.model.width, x);
+  const model::Rope rope(config);
+  rope.forward(rows, turned);
+  EXPECT_LT(
+      relative_error(reference::rope(x, config.model.context, 3, 8, config.model.rope_base, 1.0), values_of(turned)),
+      1e-6);
+  rope.backward(rows, turned);
+  EXPECT_LT(relative_error(x, values_of(turned)), 1e-6);
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,70 @@
+// Cross-entropy, z-loss and their gradient against the reference in double.
+#include "model/head.hpp"
+
+#include "model/support.hpp"
+#include "reference/head.hpp"
+
+namespace switchyard {
+namespace {
+
+using namespace test;
+
+model::HeadRows make_head_rows(Index n, Index vocabulary, const Doubles& logits, const std::vector<int>& targets) {
+  model::HeadRows rows;
+  rows.logits = matrix(n, vocabulary, logits);
+  rows.targets = Vector<std::int32_t>("targets", n);
+  Kokkos::deep_copy(rows.targets, HostVector<const std::int32_t>(targets.data(), targets.size()));
+  rows.loss = Vector<float>("loss", n);
+  rows.log_sum = Vector<float>("log_sum", n);
+  rows.predicted = Vector<std::int32_t>("predicted", n);
+  rows.token_weight = 0.125f;
+  rows.z_weight = 0.03125f;
+  return rows;
+}
+
+class HeadRow : public testing::TestWithParam<int> {};
+
+TEST_P(HeadRow, AgreesWithReference) {
+  const int n = 5, vocabulary = GetParam();
+  const Doubles logits = random_values(n * vocabulary, 1, 3.0);
+  std::vector<int> targets;
+  for (int i = 0; i < n; ++i) targets.push_back(i * 7919 % vocabulary);
+  const model::HeadRows rows = make_head_rows(n, vocabulary, logits, targets);
+  head_losses(rows, moe::Pass::evaluate);
+  EXPECT_EQ(values_of(rows.logits), logits) << "an evaluate pass keeps the logits";
+  const Doubles loss = copy_out(rows.loss.data(), n), log_sum = copy_out(rows.log_sum.data(), n);
+  head_losses(rows, moe::Pass::train);
+  EXPECT_EQ(copy_out(rows.loss.data(), n), loss);
+  const Doubles gradient = values_of(rows.logits);
+  const auto predicted = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows.predicted);
+  for (int i = 0; i < n; ++i) {
+    const Doubles row(logits.begin() + i * vocabulary, logits.begin() + (i + 1) * vocabulary);
+    const auto expected = reference::head_row(row, targets[i], 0.125, 0.03125);
+    EXPECT_NEAR(loss[i], expected.cross_entropy, 2e-6 * (1 + expected.log_sum));
+    EXPECT_NEAR(log_sum[i], expected.log_sum, 2e-6 * (1 + expected.log_sum));
+    EXPECT_EQ(predicted(i), expected.predicted);
+    const Doubles got(gradient.begin() + i * vocabulary, gradient.begin() + (i + 1) * vocabulary);
+    EXPECT_LT(relative_error(expected.gradient, got), 2e-6);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Vocabularies, HeadRow, testing::Values(1, 2, 17, 256, 257, 1000, 4096));
+
+TEST(Head, PredictsTheSmallestOfEquals) {
+  Doubles logits(600, 0.0);
+  logits[300] = logits[301] = logits[599] = 2.0;
+  const model::HeadRows rows = make_head_rows(1, 600, logits, {0});
+  head_losses(rows, moe::Pass::evaluate);
+  EXPECT_EQ(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows.predicted)(0), 300);
+}
+
+TEST(Head, LargeLogitsStayFinite) {
+  Doubles logits(40, -3e4);
+  logits[7] = 3e4;
+  const model::HeadRows rows = make_head_rows(1, 40, logits, {7});
+  head_losses(rows, moe::Pass::train);
+  EXPECT_EQ(copy_out(rows.loss.data(), 1)[0], 0.0);
+}
+
+}  // namespace
+}  // namespace switchyard

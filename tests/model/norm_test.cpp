@@ -1,0 +1,85 @@
+// RMSNorm against the reference in double.
+#include "model/norm.hpp"
+
+#include "model/support.hpp"
+#include "reference/norm.hpp"
+
+namespace switchyard {
+namespace {
+
+using namespace test;
+
+struct Result {
+  Doubles y, copy, dx, dweight;
+};
+
+/// Runs both passes; dx starts from `before`.
+Result run(const Config& config, const Layout& layout, const Doubles& x, const Doubles& weight, const Doubles& dy,
+           const Doubles& before) {
+  ParameterSet parameters(layout);
+  model::Norm norm(parameters, "norm.weight", config);
+  parameters.allocate(1);
+  if (parameters.gradient(0)) copy_in(Doubles(config.model.width, 7.0), parameters.gradient(0));
+  copy_in(weight, parameters.value(0));
+  const model::Rows rows = model::make_rows(config, layout);
+  norm.allocate(rows);
+  const Index n = rows.count, d = config.model.width;
+  const auto y = matrix(n, d), copy = matrix(n, d), in = matrix(n, d, x), dx = matrix(n, d, before);
+  norm.forward(rows, in, y, copy);
+  norm.backward(rows, matrix(n, d, dy), dx);
+  return {values_of(y), values_of(copy), values_of(dx), gradient_of(parameters, 0)};
+}
+
+class NormWidth : public testing::TestWithParam<int> {};
+
+TEST_P(NormWidth, AgreesWithReference) {
+  Config config = small_config();
+  config.model.width = GetParam();
+  const std::size_t n = config.step_tokens() * config.model.width;
+  const Doubles x = random_values(n, 1), weight = random_values(config.model.width, 2), dy = random_values(n, 3),
+                before = random_values(n, 4);
+  const Result got = run(config, one_rank(config), x, weight, dy, before);
+  Doubles dx, dweight;
+  reference::rms_norm_backward(x, weight, config.model.norm_epsilon, dy, dx, dweight);
+  for (std::size_t i = 0; i < n; ++i) dx[i] += before[i];
+  EXPECT_LT(relative_error(reference::rms_norm(x, weight, config.model.norm_epsilon), got.y), 1e-6);
+  EXPECT_EQ(x, got.copy);
+  EXPECT_LT(relative_error(dx, got.dx), 1e-6);
+  EXPECT_LT(relative_error(dweight, got.dweight), 1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Widths, NormWidth, testing::Values(1, 15, 16, 24, 64, 130));
+
+TEST(Norm, ReferenceGradientIsTheSlope) {
+  const std::size_t d = 6, n = 3 * d;
+  Doubles x = random_values(n, 1), weight = random_values(d, 2), dx, dweight;
+  const Doubles dy = random_values(n, 3);
+  reference::rms_norm_backward(x, weight, 1e-5, dy, dx, dweight);
+  const auto objective = [&] {
+    const Doubles y = reference::rms_norm(x, weight, 1e-5);
+    double sum = 0.0;
+    for (std::size_t i = 0; i < n; ++i) sum += y[i] * dy[i];
+    return sum;
+  };
+  const auto slope = [&](double& at) {
+    const double before = at, h = 1e-6;
+    at = before + h;
+    const double up = objective();
+    at = before - h;
+    const double down = objective();
+    at = before;
+    return (up - down) / (2 * h);
+  };
+  for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(dx[i], slope(x[i]), 1e-7);
+  for (std::size_t c = 0; c < d; ++c) EXPECT_NEAR(dweight[c], slope(weight[c]), 1e-7);
+}
+
+TEST(Norm, WorksWithoutRows) {
+  const Config config = small_config();
+  const Result got = run(config, {8, 0, 1, config.train.grains}, {}, Doubles(config.model.width, 1.0), {}, {});
+  EXPECT_TRUE(got.y.empty());
+  EXPECT_EQ(got.dweight, Doubles(config.model.width, 0.0));
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,76 @@
+// What the model's tests share: matrices between host and device, random values, one rank's context.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "model/rows.hpp"
+#include "tensor/parameter.hpp"
+
+namespace switchyard::test {
+
+using Doubles = std::vector<double>;
+
+/// n values, normal, that floats hold exactly.
+inline Doubles random_values(std::size_t n, unsigned seed, double scale = 1.0) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal(0.0f, static_cast<float>(scale));
+  Doubles values(n);
+  for (double& v : values) v = normal(engine);
+  return values;
+}
+
+inline void copy_in(const Doubles& from, float* to) {
+  const std::vector<float> floats(from.begin(), from.end());
+  Kokkos::deep_copy(Vector<float>(to, from.size()), HostVector<const float>(floats.data(), floats.size()));
+}
+
+inline Doubles copy_out(const float* from, std::size_t n) {
+  std::vector<float> floats(n);
+  Kokkos::deep_copy(HostVector<float>(floats.data(), n), Vector<const float>(from, n));
+  return Doubles(floats.begin(), floats.end());
+}
+
+inline Matrix<float> matrix(Index rows, Index columns, const Doubles& values = {}) {
+  Matrix<float> m("test::matrix", rows, columns);
+  if (!values.empty()) copy_in(values, m.data());
+  return m;
+}
+
+inline Doubles values_of(const Matrix<float>& m) { return copy_out(m.data(), m.size()); }
+
+/// Largest difference over the largest expected magnitude.
+inline double relative_error(const Doubles& expected, const Doubles& got) {
+  EXPECT_EQ(expected.size(), got.size());
+  double error = 0.0, scale = 1e-30;
+  for (std::size_t i = 0; i < expected.size() && i < got.size(); ++i) {
+    error = std::isfinite(got[i]) ? std::max(error, std::abs(expected[i] - got[i])) : INFINITY;
+    scale = std::max(scale, std::abs(expected[i]));
+  }
+  return error / scale;
+}
+
+/// Sum over the nodes of a parameter's gradient.
+inline Doubles gradient_of(const ParameterSet& parameters, int id) {
+  Doubles sum(parameters[id].size(), 0.0);
+  for (std::size_t t = 0; t < parameters.nodes(parameters[id].placement).size(); ++t) {
+    const Doubles node = copy_out(parameters.gradient(id) + t * parameters.gradient_stride(id), sum.size());
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += node[i];
+  }
+  return sum;
+}
+
+inline Config small_config() {
+  Config config;
+  config.model = {.vocabulary = 37, .width = 24, .blocks = 2, .heads = 3, .context = 10, .hidden = 20};
+  config.moe.experts = 0;
+  config.train.batch = 6;
+  config.train.grains = 3;
+  return config;
+}
+
+inline Layout one_rank(const Config& config) { return {1, 0, 1, config.train.grains}; }
+
+}  // namespace switchyard::test
