@@ -16,7 +16,7 @@ inline bool gated(Activation kind) { return kind == Activation::swiglu; }
 /// GELU in the exact form x·Φ(x) (Hendrycks & Gimpel 2016); SwiGLU silu(gate)·up (Shazeer 2020).
 void forward(Activation kind, Index n, const float* gate, const float* up, float* hidden);
 
-/// d_up(n), and d_gate(n) where gated (else null), given d_hidden(n); d_up may be d_hidden itself.
+/// d_up(n), and d_gate(n) where gated (else null), given d_hidden(n); d_up may be d_hidden itself, d_gate may be gate.
 void backward(Activation kind, Index n, const float* gate, const float* up, const float* d_hidden, float* d_gate,
               float* d_up);
 

@@ -1,0 +1,123 @@
+#include "moe/plan.hpp"
+
+#include <limits>
+
+#include "base/check.hpp"
+
+namespace switchyard::moe {
+
+Plan::Plan(const comm::Groups& groups, int experts, int top_k)
+    : group_(groups.expert),
+      layout_(groups.layout),
+      experts_(experts),
+      top_k_(top_k),
+      mine_(layout_.my_experts(experts)),
+      alone_(layout_.expert_parallel == 1) {
+  for (int e = 0; e < experts; ++e) place_.push_back(layout_.place_of_expert(e, experts));
+  const int places = layout_.expert_parallel;
+  first_piece_.assign(places + 1, 0);
+  for (int side = 0; side < 2; ++side) mpi_counts_[side].assign(places, 0), mpi_offsets_[side].assign(places, 0);
+  for (auto* plan : {&to_experts_, &to_home_}) plan->send.assign(places + 1, 0), plan->receive.assign(places + 1, 0);
+  expert_offsets_.assign(mine_.size() + 1, 0);
+  piece_offsets_.assign(1, 0);
+  traffic_.assign(layout_.ranks, 0);
+}
+
+int Plan::pieces_of(int place, bool grains) const {
+  if (!grains) return 1;
+  return static_cast<int>(layout_.grains_of(layout_.group() * layout_.expert_parallel + place).size());
+}
+
+void Plan::build(Index tokens, bool grains, const Matrix<std::int32_t>& expert, const Matrix<std::uint8_t>& kept) {
+  expect(tokens * top_k_ <= std::numeric_limits<std::int32_t>::max(), "choices of one rank that int32 can count");
+  tokens_ = tokens;
+  for (int p = 0; p < layout_.expert_parallel; ++p) first_piece_[p + 1] = first_piece_[p] + pieces_of(p, grains);
+  const auto host_expert = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, expert);
+  const auto host_kept = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, kept);
+  order_choices(host_expert.data(), host_kept.data());
+  exchange_counts();
+  order_received();
+}
+
+/// Counting sort of the kept choices by expert; stable, so tokens stay ascending.
+void Plan::order_choices(const std::int32_t* expert, const std::uint8_t* kept) {
+  const Index choices = tokens_ * top_k_;
+  const std::int64_t pieces = first_piece_[layout_.place() + 1] - first_piece_[layout_.place()];
+  expect(tokens_ == 0 || (pieces > 0 && tokens_ % pieces == 0), "tokens in whole pieces");
+  const Index piece_choices = pieces ? choices / pieces : 0;
+  counts_out_.assign(pieces * experts_, 0);
+  next_.assign(experts_ + 1, 0);
+  for (std::int64_t g = 0; g < pieces; ++g)
+    for (Index i = g * piece_choices; i < (g + 1) * piece_choices; ++i) {
+      if (!kept[i]) continue;
+      const int e = expert[i];
+      expect(e >= 0 && e < experts_, "a choice among the experts");
+      const Range owned = layout_.experts_of(place_[e], experts_);
+      ++counts_out_[pieces * owned.first + g * owned.size() + e - owned.first];
+      ++next_[e + 1];
+    }
+  for (int e = 0; e < experts_; ++e) next_[e + 1] += next_[e];
+  const int first_rank = layout_.group() * layout_.expert_parallel;
+  for (int p = 0; p < layout_.expert_parallel; ++p) {
+    to_experts_.send[p + 1] = next_[layout_.experts_of(p, experts_).last];
+    traffic_[first_rank + p] = to_experts_.send[p + 1] - to_experts_.send[p];
+  }
+  choice_.reserve("moe::plan::choice", next_[experts_]);
+  row_.reserve("moe::plan::row", choices);
+  for (Index i = 0; i < choices; ++i) {
+    row_.host(i) = kept[i] ? static_cast<std::int32_t>(next_[expert[i]]++) : -1;
+    if (kept[i]) choice_.host(row_.host(i)) = static_cast<std::int32_t>(i);
+  }
+  choice_.to_device(send_rows());
+  row_.to_device(choices);
+}
+
+/// Tells every place of the expert group how many rows of each of my pieces its experts get.
+void Plan::exchange_counts() {
+  bytes_ = 0;
+  counts_in_.resize(first_piece_.back() * mine_.size());
+  if (alone_) {
+    counts_in_ = counts_out_;
+    return;
+  }
+  const int me = layout_.place();
+  const std::int64_t my_pieces = first_piece_[me + 1] - first_piece_[me];
+  for (int p = 0; p < layout_.expert_parallel; ++p) {
+    const Range owned = layout_.experts_of(p, experts_);
+    mpi_counts_[0][p] = static_cast<int>(my_pieces * owned.size());
+    mpi_offsets_[0][p] = static_cast<int>(my_pieces * owned.first);
+    mpi_counts_[1][p] = static_cast<int>((first_piece_[p + 1] - first_piece_[p]) * mine_.size());
+    mpi_offsets_[1][p] = static_cast<int>(first_piece_[p] * mine_.size());
+    if (p != me) bytes_ += mpi_counts_[0][p] * static_cast<std::int64_t>(sizeof(std::int64_t));
+  }
+  comm::check_mpi(MPI_Alltoallv(counts_out_.data(), mpi_counts_[0].data(), mpi_offsets_[0].data(), MPI_INT64_T,
+                                counts_in_.data(), mpi_counts_[1].data(), mpi_offsets_[1].data(), MPI_INT64_T,
+                                group_.handle()));
+}
+
+/// Offsets of the expert rows, and where each of them lies among the received rows, which come by (place, expert,
+/// token).
+void Plan::order_received() {
+  const Index experts = mine_.size(), all = pieces();
+  piece_offsets_.assign(experts * all + 1, 0);
+  for (Index e = 0; e < experts; ++e) {
+    for (Index g = 0; g < all; ++g)
+      piece_offsets_[e * all + g + 1] = piece_offsets_[e * all + g] + counts_in_[g * experts + e];
+    expert_offsets_[e + 1] = piece_offsets_[(e + 1) * all];
+  }
+  received_.reserve("moe::plan::received", alone_ ? 0 : expert_rows());
+  Index received = 0;
+  for (int p = 0; p < layout_.expert_parallel; ++p) {
+    for (Index e = 0; e < experts; ++e) {
+      const Index last = piece_offsets_[e * all + first_piece_[p + 1]];
+      for (Index row = piece_offsets_[e * all + first_piece_[p]]; row < last; ++row, ++received)
+        if (!alone_) received_.host(row) = static_cast<std::int32_t>(received);
+    }
+    to_experts_.receive[p + 1] = received;
+  }
+  if (!alone_) received_.to_device(received);
+  to_home_.send = to_experts_.receive;
+  to_home_.receive = to_experts_.send;
+}
+
+}  // namespace switchyard::moe

@@ -1,0 +1,84 @@
+// What routing decided, as permutation, counts and offsets on both sides: made once a layer and pass, shared by
+// dispatch, combine and both of their backward passes.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "base/timers.hpp"
+#include "comm/exchange.hpp"
+#include "comm/groups.hpp"
+#include "tensor/staged.hpp"
+#include "tensor/types.hpp"
+
+namespace switchyard::moe {
+
+/// Three orders of rows. *Choices*: (token, choice), N·k of them, dropped ones included. *Send rows*: the kept choices
+/// of this rank by (expert, token, choice), so that the rows for one place of the expert group lie together. *Expert
+/// rows*: the rows of the local experts by (expert, source place, token), which is (expert, global token order). A
+/// *piece* is what sums over tokens are cut into: a grain in training; in evaluation all tokens of a rank.
+class Plan {
+ public:
+  Plan(const comm::Groups& groups, int experts, int top_k);
+
+  /// From expert(N, k) and kept(N, k), device. `grains`: tokens are whole grains (training). Collective over the expert
+  /// group.
+  void build(Index tokens, bool grains, const Matrix<std::int32_t>& expert, const Matrix<std::uint8_t>& kept);
+
+  Index tokens() const { return tokens_; }
+  int top_k() const { return top_k_; }
+  int local_experts() const { return static_cast<int>(mine_.size()); }
+  int first_expert() const { return static_cast<int>(mine_.first); }
+  /// The expert group is this rank alone: send rows are expert rows, nothing travels.
+  bool alone() const { return alone_; }
+  Index send_rows() const { return to_experts_.send.back(); }
+  Index expert_rows() const { return expert_offsets_.back(); }
+
+  /// Choice of each send row, device.
+  const std::int32_t* choice_of_row() const { return choice_.device.data(); }
+  /// Send row of each choice, −1 where dropped, device.
+  const std::int32_t* row_of_choice() const { return row_.device.data(); }
+  /// Received row of each expert row, device; unused where alone().
+  const std::int32_t* received_of_row() const { return received_.device.data(); }
+
+  /// Rows of the exchange from tokens to experts, and from experts home.
+  const comm::RowPlan& to_experts() const { return to_experts_; }
+  const comm::RowPlan& to_home() const { return to_home_; }
+
+  /// Expert rows of local expert e are [e], [e + 1].
+  const std::vector<Index>& expert_offsets() const { return expert_offsets_; }
+  /// Expert rows of local expert e and piece g of the expert group start at [e * pieces() + g].
+  const std::vector<Index>& piece_offsets() const { return piece_offsets_; }
+  int pieces() const { return static_cast<int>(first_piece_.back()); }
+
+  /// (world ranks) rows this rank sends to each; kept rows, itself included.
+  const std::vector<std::int64_t>& traffic() const { return traffic_; }
+  /// Bytes of counts this rank sent to others in build().
+  std::int64_t bytes_sent() const { return bytes_; }
+
+ private:
+  void order_choices(const std::int32_t* expert, const std::uint8_t* kept);
+  void exchange_counts();
+  void order_received();
+  int pieces_of(int place, bool grains) const;
+
+  const comm::Communicator& group_;
+  Layout layout_;
+  int experts_;
+  int top_k_;
+  Range mine_;
+  bool alone_;
+  Index tokens_ = 0;
+  std::int64_t bytes_ = 0;
+  std::vector<int> place_;                 ///< (E) who holds an expert
+  std::vector<std::int64_t> first_piece_;  ///< (EP + 1) pieces of the group before those of a place
+  std::vector<std::int64_t> counts_out_;   ///< (place, my piece, its expert) rows
+  std::vector<std::int64_t> counts_in_;    ///< (group piece, my expert) rows
+  std::vector<std::int64_t> next_;         ///< (E) scratch: next send row of an expert
+  std::vector<int> mpi_counts_[2], mpi_offsets_[2];
+  comm::RowPlan to_experts_, to_home_;
+  std::vector<Index> expert_offsets_, piece_offsets_;
+  std::vector<std::int64_t> traffic_;
+  Staged<std::int32_t> choice_, row_, received_;
+};
+
+}  // namespace switchyard::moe

@@ -1,0 +1,109 @@
+#include "moe/rows.hpp"
+
+#include <Kokkos_MathematicalFunctions.hpp>
+#include <type_traits>
+
+#include "tensor/lanes.hpp"
+
+namespace switchyard::moe::rows {
+namespace {
+
+constexpr int lanes = 16;
+
+/// Iterations a row is cut into: a processor takes whole rows, neighbouring threads of a device neighbouring channels.
+Index parts(Index width) { return std::is_same_v<Device::memory_space, Kokkos::HostSpace> ? 1 : width; }
+
+KOKKOS_INLINE_FUNCTION void copy(Index n, const float* KOKKOS_RESTRICT from, float* KOKKOS_RESTRICT to) {
+  for (Index c = 0; c < n; ++c) to[c] = from[c];
+}
+
+KOKKOS_INLINE_FUNCTION void scale(Index n, float factor, const float* KOKKOS_RESTRICT from, float* KOKKOS_RESTRICT to) {
+  for (Index c = 0; c < n; ++c) to[c] = factor * from[c];
+}
+
+/// s(width channels from c) = Σ_j weight_j · row_j in choice order; `weight` null means 1.
+template <int channels>
+KOKKOS_INLINE_FUNCTION void add_choices(const Choices& choices, Index token, Index c, Index width, const float* weight,
+                                        const float* rows, float* s) {
+  for (int l = 0; l < channels; ++l) s[l] = 0.0f;
+  for (int j = 0; j < choices.k; ++j) {
+    const Index choice = token * choices.k + j;
+    if (choices.row[choice] < 0) continue;
+    const float* row = rows + choices.row[choice] * width + c;
+    const float w = weight ? weight[choice] : 1.0f;
+    for (int l = 0; l < channels; ++l) s[l] = Kokkos::fma(w, row[l], s[l]);
+  }
+}
+
+/// Channels [c, c + channels) of out(token, ·): replaced by s, or s added once.
+template <int channels>
+KOKKOS_INLINE_FUNCTION void finish(bool add, const float* s, float* out) {
+  for (int l = 0; l < channels; ++l) out[l] = add ? out[l] + s[l] : s[l];
+}
+
+void reduce_choices(const char* label, const Choices& choices, Index width, const float* weight, const float* rows,
+                    float* out, bool add) {
+  const Index cut = parts(width), n = width / cut;
+  Kokkos::parallel_for(
+      label, Kokkos::RangePolicy<Device>(0, choices.tokens * cut), KOKKOS_LAMBDA(Index i) {
+        const Index token = i / cut, last = (i % cut + 1) * n;
+        float* y = out + token * width;
+        float s[lanes];
+        Index c = i % cut * n;
+        for (; c + lanes <= last; c += lanes) {
+          add_choices<lanes>(choices, token, c, width, weight, rows, s);
+          finish<lanes>(add, s, y + c);
+        }
+        for (; c < last; ++c) {
+          add_choices<1>(choices, token, c, width, weight, rows, s);
+          finish<1>(add, s, y + c);
+        }
+      });
+}
+
+}  // namespace
+
+void gather(Index n, Index width, const std::int32_t* index, int divisor, const float* from, float* to) {
+  const Index cut = parts(width), part = width / cut;
+  Kokkos::parallel_for(
+      "switchyard::moe::rows::gather", Kokkos::RangePolicy<Device>(0, n * cut), KOKKOS_LAMBDA(Index i) {
+        const Index row = i / cut, c = i % cut * part;
+        copy(part, from + index[row] / divisor * width + c, to + row * width + c);
+      });
+}
+
+void scatter(Index n, Index width, const std::int32_t* index, const float* from, float* to) {
+  const Index cut = parts(width), part = width / cut;
+  Kokkos::parallel_for(
+      "switchyard::moe::rows::scatter", Kokkos::RangePolicy<Device>(0, n * cut), KOKKOS_LAMBDA(Index i) {
+        const Index row = i / cut, c = i % cut * part;
+        copy(part, from + row * width + c, to + index[row] * width + c);
+      });
+}
+
+void combine(const Choices& choices, Index width, const float* weight, const float* rows, float* y) {
+  reduce_choices("switchyard::moe::rows::combine", choices, width, weight, rows, y, true);
+}
+
+void sum(const Choices& choices, Index width, const float* rows, float* dx) {
+  reduce_choices("switchyard::moe::rows::sum", choices, width, nullptr, rows, dx, false);
+}
+
+void combine_backward(const Choices& choices, Index width, const float* weight, const float* dy, const float* rows,
+                      float* dweight, float* d_rows) {
+  const Index all = choices.tokens * choices.k;
+  const int k = choices.k;
+  const std::int32_t* row_of = choices.row;
+  Kokkos::parallel_for(
+      "switchyard::moe::rows::combine_weights", Kokkos::RangePolicy<Device>(0, all), KOKKOS_LAMBDA(Index i) {
+        dweight[i] = row_of[i] < 0 ? 0.0f : lane_dot(dy + i / k * width, rows + row_of[i] * width, width);
+      });
+  const Index cut = parts(width), part = width / cut;
+  Kokkos::parallel_for(
+      "switchyard::moe::rows::combine_rows", Kokkos::RangePolicy<Device>(0, all * cut), KOKKOS_LAMBDA(Index j) {
+        const Index i = j / cut, c = j % cut * part;
+        if (row_of[i] >= 0) scale(part, weight[i], dy + i / k * width + c, d_rows + row_of[i] * width + c);
+      });
+}
+
+}  // namespace switchyard::moe::rows

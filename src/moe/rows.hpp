@@ -1,0 +1,34 @@
+// Row kernels of dispatch and combine. Every element of a result is made whole by one iteration, in a fixed order.
+#pragma once
+#include <cstdint>
+
+#include "tensor/types.hpp"
+
+namespace switchyard::moe::rows {
+
+/// to(n, width) row r = from row index[r] / divisor: tokens of choices with divisor k, a permutation with divisor 1.
+void gather(Index n, Index width, const std::int32_t* index, int divisor, const float* from, float* to);
+
+/// to row index[r] = from(n, width) row r.
+void scatter(Index n, Index width, const std::int32_t* index, const float* from, float* to);
+
+/// Rows of each token's k choices; row −1 where dropped. All device memory.
+struct Choices {
+  Index tokens;
+  int k;
+  const std::int32_t* row;  ///< (tokens, k)
+};
+
+/// y(token, ·) += s, where s is one fma chain from +0 over the choices in order: s = fma(weight(token, choice), row,
+/// s).
+void combine(const Choices& choices, Index width, const float* weight, const float* rows, float* y);
+
+/// dx(token, ·) = the rows of its choices added in order, from +0.
+void sum(const Choices& choices, Index width, const float* rows, float* dx);
+
+/// The gradient of combine: dweight(token, choice) = <dy(token, ·), row> (+0 where dropped), and
+/// d_rows row = weight(token, choice) · dy(token, ·); d_rows may be `rows` itself.
+void combine_backward(const Choices& choices, Index width, const float* weight, const float* dy, const float* rows,
+                      float* dweight, float* d_rows);
+
+}  // namespace switchyard::moe::rows
