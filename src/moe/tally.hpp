@@ -1,0 +1,27 @@
+// Counts and sums of one pass on this rank, per sequence: integers, and one double chain over the tokens of a sequence.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "moe/scores.hpp"
+#include "moe/selection.hpp"
+#include "tensor/types.hpp"
+
+namespace switchyard::moe {
+
+/// Device memory; S local sequences of T tokens.
+struct Tally {
+  Matrix<std::int32_t> assigned;  ///< (S, E) choices before drop
+  Matrix<std::int32_t> kept;      ///< (S, E) after drop
+  Matrix<std::int32_t> margin;    ///< (S, bins)
+  Matrix<double> mass;            ///< (S, E) sum of normalised scores
+  Matrix<double> sums;            ///< (S, 2) sums of entropy and of squared log-sum-exp
+  Vector<float> token_margin;     ///< (N) written by select
+};
+
+Tally make_tally(Index sequences, Index tokens, int experts, int bins);
+
+/// Replaces all counts and sums by those of the pass.
+void count(const Choice& choice, const Scores& scores, const Tally& tally);
+
+}  // namespace switchyard::moe
