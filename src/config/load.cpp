@@ -2,8 +2,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 #include <tuple>
 
 #include "base/check.hpp"
@@ -159,14 +160,16 @@ class Loader {
 }  // namespace
 
 std::string read_text(const std::string& file) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error(Exit::usage, file + ": cannot be read (" + why + "); give the path of a readable file");
+  };
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) refuse("it is a folder");
   std::ifstream stream(file, std::ios::binary);
-  std::ostringstream text;
-  if (stream) text << stream.rdbuf();
-  // An empty file sets failbit on the copy; a folder opens and fails at the first read.
-  if (!stream || stream.bad() || (text.str().empty() && stream.peek() != std::ifstream::traits_type::eof()))
-    throw Error(Exit::usage,
-                file + ": cannot be read (" + std::strerror(errno) + "); give the path of a readable file");
-  return text.str();
+  if (!stream) refuse(std::strerror(errno));
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (stream.bad()) refuse(std::strerror(errno));
+  return text;
 }
 
 LoadResult load_text(const std::string& name, const std::string& text, const std::vector<std::string>& overrides) {
@@ -179,14 +182,18 @@ LoadResult load_text(const std::string& name, const std::string& text, const std
 }
 
 LoadResult load(const std::string& file, const std::vector<std::string>& overrides) {
+  std::string text;
+  ConfigError unreadable;
   try {
-    return load_text(file, read_text(file), overrides);
+    text = read_text(file);
   } catch (const Error& e) {
-    LoadResult result = load_text(file, "", overrides);
-    const std::string message = std::string(e.what()).substr(file.size() + 2);
-    result.errors.insert(result.errors.begin(), {{Origin::Kind::file, file, 0, 0}, "", message});
-    return result;
+    unreadable.origin.kind = Origin::Kind::file;
+    unreadable.origin.file = file;
+    unreadable.message = std::string(e.what()).substr(file.size() + 2);
   }
+  LoadResult result = load_text(file, text, overrides);
+  if (!unreadable.message.empty()) result.errors.insert(result.errors.begin(), unreadable);
+  return result;
 }
 
 void sort_errors(std::vector<ConfigError>& errors) {

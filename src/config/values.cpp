@@ -11,7 +11,7 @@ namespace {
 
 bool digit(char c) { return c >= '0' && c <= '9'; }
 
-std::string quoted(const std::string& text) { return "\"" + text + "\""; }
+std::string quoted(const std::string& text) { return std::string("\"").append(text).append("\""); }
 
 std::size_t skip_digits(const std::string& t, std::size_t i) {
   while (i < t.size() && digit(t[i])) ++i;
@@ -152,9 +152,9 @@ std::string format_value(const std::string& value) {
 }
 
 std::string format_value(const std::vector<int>& value) {
-  std::vector<std::string> parts;
-  for (const int v : value) parts.push_back(std::to_string(v));
-  return "[" + join(parts) + "]";
+  std::string out = "[";
+  for (const int v : value) out.append(out.size() > 1 ? ", " : "").append(std::to_string(v));
+  return out.append("]");
 }
 
 std::string join(const std::vector<std::string>& parts, const std::string& separator) {

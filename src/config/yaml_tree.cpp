@@ -5,6 +5,7 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <sstream>
 #include <utility>
 
@@ -57,8 +58,12 @@ class Builder : public YAML::EventHandler {
   void OnSequenceEnd() override { close(); }
   void OnMapEnd() override { close(); }
 
-  /// The document; what a syntax error left open is closed.
+  /// The document; what a syntax error left open is closed, and the node at which it struck refused.
   YamlNode take() {
+    if (!open_.empty() && !open_.back().items.empty()) {
+      YamlNode& last = open_.back().items.back();
+      if (last.kind != YamlNode::Kind::map) last.kind = YamlNode::Kind::refused;
+    }
     while (!open_.empty()) close();
     return std::move(root_);
   }
@@ -104,7 +109,8 @@ class Builder : public YAML::EventHandler {
   void close() {
     YamlNode node = std::move(open_.back());
     open_.pop_back();
-    if (node.kind == YamlNode::Kind::map && node.items.size() % 2 == 1) node.items.emplace_back();
+    if (node.kind == YamlNode::Kind::map && node.items.size() % 2 == 1)
+      node.items.push_back({.kind = YamlNode::Kind::refused, .place = node.items.back().place});
     add(std::move(node));
   }
 
@@ -114,15 +120,18 @@ class Builder : public YAML::EventHandler {
   std::vector<YamlNode> open_;
 };
 
-/// yaml-cpp replaces bytes that are not UTF-8 silently.
-void check_encoding(const std::string& text, std::vector<YamlError>& errors) {
+/// What yaml-cpp would take silently or misread: bytes that are not UTF-8, and tabs as indentation.
+void check_text(const std::string& text, std::vector<YamlError>& errors) {
   const std::vector<std::string> lines = lines_of(text);
-  for (std::size_t l = 0; l < lines.size(); ++l) {
+  for (int l = 0; l < static_cast<int>(lines.size()); ++l) {
     std::string line = lines[l];
-    for (char& c : line)
-      if (c == '\t' || c == '\r') c = ' ';
+    const std::size_t content = line.find_first_not_of(" \t\r"), tab = line.find('\t');
+    if (content != std::string::npos && line[content] != '#' && tab < content)
+      errors.push_back({{l + 1, static_cast<int>(tab) + 1}, "a tab in the indentation; YAML wants spaces"});
+    std::replace(line.begin(), line.end(), '\t', ' ');
+    if (line.ends_with('\r')) line.pop_back();
     if (const std::size_t good = clean_utf8_length(line); good < line.size())
-      errors.push_back({{static_cast<int>(l) + 1, static_cast<int>(good) + 1}, "a control character, or not UTF-8"});
+      errors.push_back({{l + 1, static_cast<int>(good) + 1}, "a control character, or not UTF-8"});
   }
 }
 
@@ -130,7 +139,7 @@ void check_encoding(const std::string& text, std::vector<YamlError>& errors) {
 
 YamlTree parse_yaml(const std::string& text) {
   YamlTree tree;
-  check_encoding(text, tree.errors);
+  check_text(text, tree.errors);
   if (!tree.errors.empty()) return tree;
   Builder builder(text, tree.errors);
   try {

@@ -1,0 +1,132 @@
+// Writing configurations: what is written reads back the same, comments, canonical texts, what may change on resume.
+#include <gtest/gtest.h>
+
+#include "config/options.hpp"
+#include "config/values.hpp"
+#include "config/yaml.hpp"
+
+namespace switchyard {
+namespace {
+
+/// Every option away from its default.
+Config unusual() {
+  Config c;
+  int n = 0;
+  visit_values(c, [&]<class T>(const std::string&, T& member) {
+    ++n;
+    if constexpr (std::is_same_v<T, bool>)
+      member = !member;
+    else if constexpr (std::is_enum_v<T>)
+      member = static_cast<T>((static_cast<std::size_t>(member) + 1) % EnumNames<T>::names.size());
+    else if constexpr (std::is_same_v<T, std::string>)
+      member = "it's: a #corpus\\ \"\xc3\xa4\"";
+    else if constexpr (std::is_same_v<T, std::vector<int>>)
+      member = {0, 8, 257};
+    else if constexpr (std::is_floating_point_v<T>)
+      member = member / 3.0 + 1e-30 * n;
+    else
+      member = static_cast<T>(member + 1000000 * n);
+  });
+  c.train.seed = 18446744073709551615u;
+  c.moe.scale = 1e300;
+  return c;
+}
+
+TEST(Dump, ReadsBackToTheSame) {
+  for (const Config& c : {Config{}, unusual()}) {
+    const LoadResult back = load_text("d.yaml", dump(c, {}));
+    for (const ConfigError& e : back.errors) ADD_FAILURE() << e.text();
+    EXPECT_EQ(canonical(back.config), canonical(c));
+    EXPECT_EQ(dump(back.config, {}), dump(c, {}));
+  }
+}
+
+TEST(Dump, EveryOptionIsWritten) {
+  const std::vector<std::string> a = {canonical(Config{}), canonical(unusual())};
+  EXPECT_NE(a[0], a[1]);
+  for (const std::string& key : option_keys()) {
+    const auto line = [&](const std::string& text) {
+      const auto at = text.find(key + ": ");
+      return text.substr(at, text.find('\n', at) - at);
+    };
+    if (key == "train.determinism") continue;  // has one value
+    EXPECT_NE(line(a[0]), line(a[1])) << key;
+  }
+}
+
+TEST(Dump, CommentsGiveHelpUnitNamesAndOrigin) {
+  const LoadResult r = load_text("c.yaml", "moe:\n  router: sigmoid\n", {"train.max_time=60"});
+  const std::string text = dump(r.config, r.origins);
+  EXPECT_NE(
+      text.find(
+          "  router: sigmoid                   # how scores are made and experts selected; one of softmax, sigmoid, "
+          "noisy_topk, hash (c.yaml:2)\n"),
+      std::string::npos)
+      << text;
+  EXPECT_NE(text.find("after this long; 0 means no limit [s] (command line)\n"), std::string::npos);
+  EXPECT_NE(text.find("  top_k: 1                          # k, experts a token is sent to (default)\n"),
+            std::string::npos);
+  EXPECT_NE(text.find("\nmoe:                                # mixture-of-experts layers\n"), std::string::npos);
+}
+
+TEST(Dump, TextThatYamlWouldMisreadIsQuoted) {
+  for (const std::string text :
+       {"true", "No", "null", "~", "12", "1e3", "a b", "-", "#x", "a: b", "[x", "*x", "'", "0x1", ".5"}) {
+    Config c;
+    c.data.path = text;
+    EXPECT_EQ(load_text("d.yaml", dump(c, {})).config.data.path, text);
+    EXPECT_EQ(format_value(text).front(), '\'') << text;
+  }
+  EXPECT_EQ(format_value(std::string("corpus/real-text_1.bin")), "corpus/real-text_1.bin");
+}
+
+TEST(Dump, DoublesAreShortest) {
+  EXPECT_EQ(format_value(0.1), "0.1");
+  EXPECT_EQ(format_value(1e-8), "1e-08");
+  EXPECT_EQ(format_value(10000.0), "10000");
+  EXPECT_EQ(format_value(0.1 + 0.2), "0.30000000000000004");
+}
+
+TEST(Canonical, InvariantTextLeavesOutWhatMayChange) {
+  Config c;
+  c.train.steps = 7;
+  c.train.max_time = 7;
+  c.layout.threads = 2;
+  c.layout.exchange = ExchangeKind::alltoallv;
+  c.record.flush_every = 7;
+  EXPECT_EQ(canonical_invariant(c), canonical_invariant(Config{}));
+  EXPECT_NE(canonical(c), canonical(Config{}));
+  c.train.seed = 7;
+  EXPECT_NE(canonical_invariant(c), canonical_invariant(Config{}));
+}
+
+TEST(Resume, NamesEachOptionThatMayNotChange) {
+  Config c;
+  c.train.steps = 7;
+  c.layout.expert_parallel = 2;
+  c.record.sample_every = 7;
+  c.train.max_time = 9;
+  EXPECT_TRUE(resume_changes(Config{}, c).empty());
+  c.moe.experts = 16;
+  c.train.grains = 4;
+  c.data.path = "other";
+  const auto changes = resume_changes(Config{}, c);
+  ASSERT_EQ(changes.size(), 3u);
+  EXPECT_EQ(changes[0].key, "moe.experts");
+  EXPECT_TRUE(changes[0].message.starts_with("is 8 in the run and cannot become 16 ("));
+  EXPECT_EQ(changes[1].key, "data.path");
+  EXPECT_EQ(changes[2].key, "train.grains");
+}
+
+TEST(Reference, HasEveryOptionOnce) {
+  const std::string text = config_markdown();
+  for (const std::string& key : option_keys()) {
+    const auto at = text.find("| `" + key + "` | ");
+    ASSERT_NE(at, std::string::npos) << key;
+    EXPECT_EQ(text.find("| `" + key + "` | ", at + 1), std::string::npos) << key;
+  }
+  EXPECT_NE(text.find("one of softmax, sigmoid, noisy_topk, hash"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace switchyard
