@@ -1,4 +1,5 @@
-// run.h5 of one segment: one row a step. Serial HDF5, earliest format, whole chunks, flushed. Schema: docs/record-schema.md.
+// run.h5 of one segment: one row a step. Serial HDF5, earliest format, whole chunks, flushed. Schema:
+// docs/record-schema.md.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -14,16 +15,16 @@ namespace switchyard::record {
 
 /// One step as rank 0 knows it after the reductions.
 struct StepRow {
-  std::int64_t step = 0;       ///< steps done, this one included: the first row has 1
-  std::int64_t tokens = 0;     ///< trained so far, this step included
+  std::int64_t step = 0;    ///< steps done, this one included: the first row has 1
+  std::int64_t tokens = 0;  ///< trained so far, this step included
   model::LossParts loss;
   double learning_rate = 0.0;
   double gradient_norm = 0.0;
-  double wall_seconds = 0.0;   ///< of the step
-  std::vector<double> seconds;             ///< (phases) largest over ranks
-  std::vector<std::int64_t> bytes;         ///< (phases) sum over ranks
+  double wall_seconds = 0.0;        ///< of the step
+  std::vector<double> seconds;      ///< (phases) largest over ranks
+  std::vector<std::int64_t> bytes;  ///< (phases) sum over ranks
   std::vector<moe::LayerStatistics> layers;
-  std::vector<std::int64_t> traffic;       ///< (ranks, ranks) rows sent at dispatch, summed over layers
+  std::vector<std::int64_t> traffic;  ///< (ranks, ranks) rows sent at dispatch, summed over layers
 };
 
 struct EvaluationRow {
@@ -35,13 +36,17 @@ struct EvaluationRow {
 class RunFile {
  public:
   /// Creates the file; throws Error{no_space} where the disk is full. `provenance` is JSON text, `config_text` YAML.
+  /// The segment's number is the name of the folder that `path` stands in.
   RunFile(const std::string& path, const Config& config, int ranks, const std::string& config_text,
           const std::string& provenance);
   ~RunFile();
   /// Buffers; writes and flushes whole chunks of record.flush_every rows.
   void append(const StepRow& row);
   void append(const EvaluationRow& row);  ///< written and flushed at once
-  /// Writes what is buffered as a last, part-filled chunk and closes.
+  /// fsync of what has been flushed: before a checkpoint, so that no checkpoint outlives the rows before it.
+  void sync();
+  /// Writes what is buffered as a last, part-filled chunk and closes. Before a checkpoint that does not fall on a
+  /// chunk's end, since its rows would be lost with the process otherwise.
   void close();
 
  private:

@@ -1,0 +1,168 @@
+#include "record/provenance.hpp"
+
+#include <hdf5.h>
+#include <openssl/crypto.h>
+#include <unistd.h>
+
+#include <Kokkos_Core.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/version.hpp"
+#include "comm/collectives.hpp"
+#include "tensor/blas.hpp"
+#include "tensor/types.hpp"
+
+extern char** environ;
+
+namespace switchyard::record {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::string mpi_library() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  const std::string all(text, static_cast<std::size_t>(length));
+  return all.substr(0, std::min(all.find(", package"), all.find('\n')));
+}
+
+std::string hdf5_library() {
+  unsigned major = 0, minor = 0, release = 0;
+  H5get_libversion(&major, &minor, &release);
+  return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(release);
+}
+
+std::string kokkos_library() {
+  const int v = KOKKOS_VERSION;
+  return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." + std::to_string(v % 100);
+}
+
+std::string processor() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.rfind("model name", 0) == 0) return line.substr(std::min(line.size(), line.find(':') + 2));
+  return "unknown";
+}
+
+std::string vector_units() {
+  std::string units;
+#ifdef __AVX2__
+  units += "avx2 ";
+#endif
+#ifdef __AVX512F__
+  units += "avx512f ";
+#endif
+  return units.empty() ? "baseline" : units.substr(0, units.size() - 1);
+}
+
+std::string now_utc() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+/// SLURM_JOB_ID, SLURM_RESTART_COUNT and the like, as rank 0 sees them. Addresses are left out.
+Json batch_system() {
+  Json ids = Json::object();
+  for (char** entry = environ; *entry; ++entry) {
+    const std::string text = *entry;
+    const auto equals = text.find('=');
+    if (text.rfind("SLURM_", 0) != 0 || equals == std::string::npos) continue;
+    const std::string name = text.substr(0, equals);
+    for (const char* wanted :
+         {"SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT",
+          "SLURM_JOB_PARTITION", "SLURM_CLUSTER_NAME", "SLURM_JOB_NUM_NODES", "SLURM_NTASKS"})
+      if (name == wanted) ids[name] = text.substr(equals + 1);
+  }
+  return ids;
+}
+
+Json libraries() {
+  Json list;
+  list["mpi"] = mpi_library();
+  list["hdf5"] = hdf5_library();
+  list["kokkos"] = kokkos_library();
+  list["yaml-cpp"] = version::yaml_cpp;
+  list["openssl"] = OpenSSL_version(OPENSSL_VERSION);
+  list["blas"] = blas::description();
+  return list;
+}
+
+/// Ranks of each host, in rank order: [["node1", 4], ["node2", 4]].
+Json hosts_of(const std::vector<std::string>& names) {
+  Json hosts = Json::array();
+  for (const auto& name : names) {
+    if (!hosts.empty() && hosts.back()[0] == name)
+      hosts.back()[1] = hosts.back()[1].get<int>() + 1;
+    else
+      hosts.push_back({name, 1});
+  }
+  return hosts;
+}
+
+}  // namespace
+
+std::string program_version() { return version::program; }
+std::string program_commit() { return version::commit; }
+
+std::string provenance_json(const comm::Communicator& world, const std::vector<std::string>& command, int threads) {
+  const auto names = comm::all_gather(world, host_name());
+  auto processors = comm::all_gather(world, processor());
+  std::sort(processors.begin(), processors.end());
+  processors.erase(std::unique(processors.begin(), processors.end()), processors.end());
+  Json json;
+  json["program"] = {{"version", program_version()}, {"commit", program_commit()}};
+  json["compiler"] = {{"name", version::compiler},
+                      {"flags", version::flags},
+                      {"build_type", version::build_type},
+                      {"vector_units", vector_units()}};
+  json["libraries"] = libraries();
+  json["backend"] = Device::name();
+  std::ostringstream kokkos;
+  Kokkos::print_configuration(kokkos);
+  json["kokkos_configuration"] = kokkos.str();
+  json["ranks"] = world.size();
+  json["threads"] = threads;
+  json["hosts"] = hosts_of(names);
+  json["processors"] = processors;
+  json["batch_system"] = batch_system();
+  json["start_time"] = now_utc();
+  json["command"] = command;
+  std::string text = json.dump(1, ' ', false, Json::error_handler_t::replace);
+  std::int64_t size = static_cast<std::int64_t>(text.size());
+  comm::broadcast(world, &size, sizeof size, 0);
+  text.resize(static_cast<std::size_t>(size));
+  comm::broadcast(world, text.data(), size, 0);
+  return text;
+}
+
+std::string version_text() {
+  std::ostringstream out;
+  out << "switchyard " << version::program << " (commit " << version::commit << ")\n";
+  out << "backend    " << Device::name() << "\n";
+  out << "compiler   " << version::compiler << ", " << version::build_type << ", " << vector_units() << "\n";
+  const Json list = libraries();
+  for (const auto& [name, text] : list.items()) {
+    const std::string value = text.get<std::string>();
+    out << name << std::string(name.size() < 11 ? 11 - name.size() : 1, ' ') << value << "\n";
+  }
+  return out.str();
+}
+
+}  // namespace switchyard::record

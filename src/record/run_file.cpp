@@ -1,0 +1,156 @@
+#include "record/run_file.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/check.hpp"
+#include "record/columns.hpp"
+#include "record/files.hpp"
+#include "record/floor.hpp"
+#include "record/layers.hpp"
+#include "record/record_file.hpp"
+
+namespace switchyard::record {
+
+struct RunFile::State {
+  RecordFile file;
+  std::vector<RecordedLayer> layers;
+  std::size_t experts;  ///< largest number in any layer
+  std::size_t ranks;
+  std::int64_t step_tokens;
+  int top_k;
+  std::int64_t flush_every;
+  std::size_t margin_bins;
+  Columns waiting;
+  std::int64_t waiting_rows = 0;
+
+  void add(const StepRow& row);
+  void add_layer(const moe::LayerStatistics& layer, const RecordedLayer& expected);
+  void write_waiting();
+};
+
+namespace {
+
+RecordFile::Sizes sizes_of(const Config& config, int ranks) {
+  const auto layers = recorded_layers(config);
+  return {{"row", config.record.flush_every},
+          {"evaluation", 1},
+          {"layer", static_cast<std::int64_t>(layers.size())},
+          {"expert", largest_layer(layers)},
+          {"phase", Timers::phases},
+          {"margin_bin", config.record.margin_bins},
+          {"rank_from", ranks},
+          {"rank_to", ranks}};
+}
+
+/// Number of the segment folder "segments/003" that the file stands in; 0 elsewhere.
+std::int64_t segment_of(const std::string& path) {
+  return std::atoll(std::filesystem::path(path).parent_path().filename().c_str());
+}
+
+}  // namespace
+
+RunFile::RunFile(const std::string& path, const Config& config, int ranks, const std::string& config_text,
+                 const std::string& provenance)
+    : state_(new State{RecordFile(FileKind::run, path, sizes_of(config, ranks)),
+                       recorded_layers(config),
+                       0,
+                       static_cast<std::size_t>(ranks),
+                       config.step_tokens(),
+                       config.moe.top_k,
+                       config.record.flush_every,
+                       static_cast<std::size_t>(config.record.margin_bins),
+                       {}}) {
+  State& s = *state_;
+  s.experts = static_cast<std::size_t>(largest_layer(s.layers));
+  s.file.attribute("config", config_text);
+  s.file.attribute("config_sha256", sha256_of_text(config_text));
+  s.file.attribute("provenance", provenance);
+  s.file.attribute("segment", segment_of(path));
+  s.file.attribute("ranks", ranks);
+  s.file.attribute("step_tokens", s.step_tokens);
+  s.file.attribute("top_k", s.top_k);
+  std::vector<std::int32_t> blocks, experts;
+  for (const auto& layer : s.layers) blocks.push_back(layer.block), experts.push_back(layer.experts);
+  s.file.write("block", blocks.data());
+  s.file.write("experts", experts.data());
+  std::string names;
+  for (const auto& name : phase_names()) names += (name + std::string(16, '\0')).substr(0, 16);
+  s.file.write("phase_name", names.data());
+}
+
+/// A file that was not closed keeps its flushed rows; what still waits is lost, as after a kill.
+RunFile::~RunFile() = default;
+
+void RunFile::append(const StepRow& row) {
+  state_->add(row);
+  if (++state_->waiting_rows == state_->flush_every) state_->write_waiting();
+}
+
+void RunFile::append(const EvaluationRow& row) {
+  Columns columns;
+  columns.add("evaluation_step", row.step);
+  columns.add("evaluation_loss", row.loss);
+  columns.add("evaluation_bits_per_byte", row.bits_per_byte);
+  state_->file.append("evaluation", 1, columns.columns());
+}
+
+void RunFile::sync() { state_->file.sync(); }
+
+void RunFile::close() {
+  state_->write_waiting();
+  state_->file.close();
+}
+
+void RunFile::State::write_waiting() {
+  if (waiting_rows == 0) return;
+  file.append("row", waiting_rows, waiting.columns());
+  waiting.clear();
+  waiting_rows = 0;
+}
+
+void RunFile::State::add(const StepRow& row) {
+  expect(row.seconds.size() == Timers::phases && row.bytes.size() == Timers::phases,
+         "seconds and bytes of every phase");
+  expect(row.traffic.size() == ranks * ranks || (layers.empty() && row.traffic.empty()),
+         "traffic of every pair of ranks");
+  expect(row.layers.size() == layers.size(), "statistics of every layer");
+  waiting.add("step", row.step);
+  waiting.add("tokens", row.tokens);
+  waiting.add("loss", row.loss.total());
+  waiting.add("loss_cross_entropy", row.loss.cross_entropy);
+  waiting.add("loss_head_z", row.loss.head_z);
+  waiting.add("loss_aux", row.loss.aux);
+  waiting.add("loss_importance", row.loss.importance);
+  waiting.add("loss_router_z", row.loss.router_z);
+  waiting.add("learning_rate", row.learning_rate);
+  waiting.add("gradient_norm", row.gradient_norm);
+  waiting.add("wall_seconds", row.wall_seconds);
+  waiting.add("tokens_per_second", row.wall_seconds > 0.0 ? static_cast<double>(step_tokens) / row.wall_seconds : 0.0);
+  waiting.add("phase_seconds", row.seconds);
+  waiting.add("phase_bytes", row.bytes);
+  waiting.add_padded("traffic", row.traffic, ranks * ranks);
+  for (std::size_t l = 0; l < layers.size(); ++l) add_layer(row.layers[l], layers[l]);
+}
+
+void RunFile::State::add_layer(const moe::LayerStatistics& layer, const RecordedLayer& expected) {
+  const auto e = static_cast<std::size_t>(expected.experts);
+  expect(layer.assigned.size() == e && layer.kept.size() == e && layer.prob_mass.size() == e,
+         "statistics of every expert");
+  expect(layer.bias.empty() || layer.bias.size() == e, "a bias of every expert or none");
+  expect(layer.margin.empty() || layer.margin.size() == margin_bins, "every bin of the margin or none");
+  std::int64_t assigned = 0, kept = 0;
+  for (std::size_t i = 0; i < e; ++i) assigned += layer.assigned[i], kept += layer.kept[i];
+  waiting.add_padded("assigned", layer.assigned, experts);
+  waiting.add_padded("kept", layer.kept, experts);
+  waiting.add_padded("prob_mass", layer.prob_mass, experts);
+  waiting.add_padded("bias", layer.bias, experts);
+  waiting.add_padded("margin", layer.margin, margin_bins);
+  waiting.add("entropy", layer.entropy);
+  waiting.add("max_vio", moe::max_vio(layer.assigned));
+  waiting.add("max_vio_floor", max_vio_floor(expected.experts, step_tokens * top_k));
+  waiting.add("drop_share", assigned > 0 ? static_cast<double>(assigned - kept) / static_cast<double>(assigned) : 0.0);
+}
+
+}  // namespace switchyard::record

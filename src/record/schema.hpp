@@ -1,0 +1,52 @@
+// The record schema, version 1, declared once: files are created from this table, `verify` checks against it, and the
+// documentation is printed from it. A variable's dimensions are names; which of them grow stands beside.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "record/hdf5.hpp"
+
+namespace switchyard::record {
+
+constexpr int schema_version = 1;
+
+enum class FileKind { run, evaluation, tokens };
+
+/// What a dataset depends on (contract C1): nothing but the configuration, the layout, or the clock.
+enum class Scope { invariant, layout, timing };
+
+struct Dimension {
+  FileKind file;
+  const char* name;
+  bool growing;
+  const char* meaning;
+};
+
+struct Variable {
+  FileKind file;
+  const char* name;
+  std::vector<std::string> dims;  ///< the first one grows or none does
+  h5::Type type;
+  Scope scope;
+  const char* units;  ///< "1" where there is none
+  const char* long_name;
+};
+
+const std::vector<Dimension>& dimensions();
+const std::vector<Variable>& variables();
+std::vector<Dimension> dimensions_of(FileKind file);
+std::vector<Variable> variables_of(FileKind file);
+/// The growing dimension along which a variable is appended; empty for one that is written once.
+std::string growing_dimension(const Variable& variable);
+/// Integers and samples are deflated.
+bool deflated(const Variable& variable);
+
+/// "switchyard-run", "switchyard-evaluation", "switchyard-tokens": root attribute `schema`.
+const char* schema_name(FileKind file);
+const char* scope_name(Scope scope);
+
+/// docs/record-schema.md, from the table.
+std::string schema_markdown();
+
+}  // namespace switchyard::record

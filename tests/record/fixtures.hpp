@@ -1,0 +1,88 @@
+// Small runs for the tests of the record: configurations, rows that obey the conservation laws, folders that go away.
+#pragma once
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "record/run_file.hpp"
+
+namespace fixtures {
+
+using namespace switchyard;
+
+/// A fresh folder, removed with its scope.
+class Folder {
+ public:
+  Folder() {
+    const char* base = std::getenv("TMPDIR");
+    std::string pattern = std::string(base ? base : "/tmp") + "/switchyard.XXXXXX";
+    path_ = mkdtemp(pattern.data());
+  }
+  explicit Folder(std::string path) : path_(std::move(path)) {}
+  Folder(const Folder&) = delete;
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+/// Four blocks, layers in blocks 1 and 3 with 3 and 5 experts, top-2, 4 sequences of 8 tokens a step.
+inline Config small_config() {
+  Config config;
+  config.model.vocabulary = 40;
+  config.model.blocks = 4;
+  config.model.context = 8;
+  config.moe.experts_per_block = {0, 3, 0, 5};
+  config.moe.top_k = 2;
+  config.train.batch = 4;
+  config.train.grains = 4;
+  config.record.flush_every = 3;
+  config.record.margin_bins = 4;
+  return config;
+}
+
+/// Row of a step, a pure function of it.
+inline record::StepRow row_of(const Config& config, std::int64_t step, int ranks) {
+  record::StepRow row;
+  row.step = step;
+  row.tokens = step * config.step_tokens();
+  row.loss = {3.0 / static_cast<double>(step), 0.1, 0.01, 0.0, 0.001};
+  row.learning_rate = 1e-3;
+  row.gradient_norm = 1.0 + 0.125 * static_cast<double>(step);
+  row.wall_seconds = 0.5;
+  row.seconds.assign(Timers::phases, 0.01);
+  row.bytes.assign(Timers::phases, 100);
+  std::int64_t kept_rows = 0;
+  for (int b = 0; b < config.model.blocks; ++b) {
+    const int e = config.block_experts(b);
+    if (e == 0) continue;
+    moe::LayerStatistics layer;
+    layer.block = b, layer.experts = e;
+    const std::int64_t rows = config.step_tokens() * config.moe.top_k;
+    layer.assigned.assign(e, rows / e);
+    layer.assigned[step % e] += rows % e;
+    layer.kept = layer.assigned;
+    if (step % 2 == 0) layer.kept[0] -= 1;
+    layer.prob_mass.assign(e, static_cast<double>(config.step_tokens()) / e);
+    layer.bias.assign(e, 0.25f);
+    layer.margin.assign(config.record.margin_bins, 0);
+    layer.margin[0] = config.step_tokens();
+    layer.entropy = 1.0;
+    for (const auto k : layer.kept) kept_rows += k;
+    row.layers.push_back(layer);
+  }
+  row.traffic.assign(static_cast<std::size_t>(ranks) * ranks, 0);
+  row.traffic[0] = kept_rows;
+  return row;
+}
+
+}  // namespace fixtures

@@ -1,0 +1,145 @@
+// run.h5: what is written comes back, in whole chunks, with the schema's attributes.
+#include "record/run_file.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/check.hpp"
+#include "fixtures.hpp"
+#include "record/floor.hpp"
+#include "record/hdf5.hpp"
+#include "record/schema.hpp"
+
+namespace {
+
+using namespace switchyard;
+using namespace switchyard::record;
+using fixtures::Folder;
+
+template <class T>
+std::vector<T> read(const h5::File& file, const std::string& name) {
+  const h5::Id dataset = file.open_dataset(name);
+  const auto extent = h5::extent_of(dataset, name);
+  const h5::Type type = h5::type_of(dataset, name);
+  std::vector<T> values(static_cast<std::size_t>(h5::elements(extent)) * h5::size_of(type) / sizeof(T));
+  h5::read_rows(dataset, type, 0, extent[0], values.data(), name);
+  return values;
+}
+
+std::string write_run(const Folder& folder, const Config& config, int steps, int ranks = 2) {
+  const std::string path = folder / "run.h5";
+  RunFile file(path, config, ranks, "model: {}\n", "{}");
+  for (int step = 1; step <= steps; ++step) {
+    file.append(fixtures::row_of(config, step, ranks));
+    if (step % 4 == 0) file.append(EvaluationRow{step, 2.0, std::nan("")});
+  }
+  file.close();
+  return path;
+}
+
+TEST(RunFile, ReadsBackWhatWasAppended) {
+  const Folder folder;
+  const Config config = fixtures::small_config();
+  const h5::File file = h5::File::open(write_run(folder, config, 8));
+  const auto steps = read<std::int64_t>(file, "step");
+  ASSERT_EQ(steps.size(), 8u);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(steps[i], i + 1);
+  EXPECT_EQ(read<double>(file, "loss")[1], fixtures::row_of(config, 2, 2).loss.total());
+  EXPECT_EQ(read<std::int64_t>(file, "evaluation_step"), (std::vector<std::int64_t>{4, 8}));
+  EXPECT_EQ(read<std::int32_t>(file, "block"), (std::vector<std::int32_t>{1, 3}));
+  EXPECT_EQ(read<std::int32_t>(file, "experts"), (std::vector<std::int32_t>{3, 5}));
+  const auto assigned = read<std::int64_t>(file, "assigned");
+  ASSERT_EQ(assigned.size(), 8u * 2 * 5);
+  const auto row = fixtures::row_of(config, 5, 2);
+  for (int e = 0; e < 5; ++e) {
+    EXPECT_EQ(assigned[(4 * 2 + 0) * 5 + e], e < 3 ? row.layers[0].assigned[e] : 0);
+    EXPECT_EQ(assigned[(4 * 2 + 1) * 5 + e], row.layers[1].assigned[e]);
+  }
+  const auto names = read<char>(file, "phase_name");
+  ASSERT_EQ(names.size(), Timers::phases * 16u);
+  EXPECT_STREQ(names.data() + 16, "embedding");
+}
+
+TEST(RunFile, EveryVariableOfTheSchemaIsThere) {
+  const Folder folder;
+  const h5::File file = h5::File::open(write_run(folder, fixtures::small_config(), 3));
+  for (const auto& v : variables_of(FileKind::run)) {
+    ASSERT_TRUE(file.has(v.name)) << v.name;
+    const h5::Id dataset = file.open_dataset(v.name);
+    EXPECT_EQ(h5::type_of(dataset, v.name), v.type) << v.name;
+    EXPECT_EQ(h5::text_attribute(dataset.get(), "scope", v.name), scope_name(v.scope));
+    EXPECT_EQ(h5::extent_of(dataset, v.name).size(), v.dims.size());
+  }
+  EXPECT_EQ(h5::text_attribute(file.id(), "schema", "run"), "switchyard-run");
+  EXPECT_EQ(h5::int_attribute(file.id(), "schema_version", "run"), 1);
+  EXPECT_EQ(h5::text_attribute(file.id(), "config", "run"), "model: {}\n");
+}
+
+TEST(RunFile, RowsAppearOnlyInWholeChunksUntilTheEnd) {
+  const Folder folder;
+  const Config config = fixtures::small_config();  // three rows a chunk
+  const std::string path = folder / "run.h5";
+  RunFile file(path, config, 1, "", "{}");
+  for (int step = 1; step <= 5; ++step) {
+    file.append(fixtures::row_of(config, step, 1));
+    std::filesystem::copy_file(path, folder / "seen.h5", std::filesystem::copy_options::overwrite_existing);
+    EXPECT_EQ(read<std::int64_t>(h5::File::open(folder / "seen.h5"), "step").size(), step / 3 * 3u) << step;
+  }
+  file.close();
+  EXPECT_EQ(read<std::int64_t>(h5::File::open(path), "step").size(), 5u);
+}
+
+TEST(RunFile, DenseModelHasNoLayerVariables) {
+  const Folder folder;
+  Config config = fixtures::small_config();
+  config.moe.experts_per_block = {0, 0, 0, 0};
+  const h5::File file = h5::File::open(write_run(folder, config, 4));
+  EXPECT_FALSE(file.has("assigned"));
+  EXPECT_FALSE(file.has("layer"));
+  EXPECT_EQ(read<std::int64_t>(file, "step").size(), 4u);
+}
+
+TEST(RunFile, WrongShapesAreRefused) {
+  const Folder folder;
+  const Config config = fixtures::small_config();
+  RunFile file(folder / "run.h5", config, 1, "", "{}");
+  auto row = fixtures::row_of(config, 1, 1);
+  row.layers.pop_back();
+  EXPECT_THROW(file.append(row), Error);
+}
+
+TEST(Floor, ExpectedLargestNormal) {
+  EXPECT_DOUBLE_EQ(expected_largest_normal(1), 0.0);
+  EXPECT_NEAR(expected_largest_normal(2), 0.5641895835477563, 1e-9);  // 1/sqrt(pi)
+  EXPECT_NEAR(expected_largest_normal(3), 0.8462843753216345, 1e-9);  // 3/(2 sqrt(pi))
+  EXPECT_NEAR(expected_largest_normal(100), 2.507593639, 1e-8);
+}
+
+/// Largest deviation of uniform draws, by simulation with a plain generator.
+double simulated_floor(int experts, int draws, int trials) {
+  std::uint64_t state = 12345;
+  double sum = 0.0;
+  for (int t = 0; t < trials; ++t) {
+    std::vector<std::int64_t> counts(experts, 0);
+    for (int d = 0; d < draws; ++d) {
+      state = state * 6364136223846793005ull + 1442695040888963407ull;
+      ++counts[(state >> 33) % experts];
+    }
+    sum += static_cast<double>(*std::max_element(counts.begin(), counts.end())) * experts / draws - 1.0;
+  }
+  return sum / trials;
+}
+
+TEST(Floor, AgreesWithDraws) {
+  EXPECT_NEAR(max_vio_floor(8, 4096), simulated_floor(8, 4096, 400), 0.004);
+  EXPECT_NEAR(max_vio_floor(64, 8192), simulated_floor(64, 8192, 400), 0.02);
+}
+
+TEST(Schema, DocumentationNamesEveryVariable) {
+  const std::string text = schema_markdown();
+  for (const auto& v : variables())
+    EXPECT_NE(text.find("| " + std::string(v.name) + " |"), std::string::npos) << v.name;
+}
+
+}  // namespace
