@@ -1,0 +1,67 @@
+import h5py
+import numpy as np
+import pytest
+from fixture import write_run
+
+import yardstick
+from yardstick import special
+
+
+def test_later_segments_supersede_rows(tmp_path):
+    write_run(tmp_path, first=1, rows=40, segment=0)
+    write_run(tmp_path, first=31, rows=20, segment=1)
+    run = yardstick.open(tmp_path)
+    assert run["step"].values.tolist() == list(range(1, 51))
+    assert np.allclose(run["loss"].sel(row=30), 5 * np.exp(-1.0))
+    assert np.allclose(run["loss"].sel(row=31), 5 * np.exp(-31 / 30) + 1)
+    assert run["evaluation_step"].values.tolist() == [40, 50]
+
+
+def test_rows_beyond_the_shortest_variable_are_left_out(tmp_path):
+    write_run(tmp_path)
+    with h5py.File(tmp_path / "segments/000/run.h5", "a") as f:
+        del f["row"]
+        f.create_dataset("row", (30,), "i4")
+        f["row"].make_scale("row")
+        for name in ("step", "loss"):
+            data, attributes = f[name][:], dict(f[name].attrs)
+            del f[name]
+            f[name] = data
+            f[name].dims[0].attach_scale(f["row"])
+    assert yardstick.records._load(tmp_path / "segments/000/run.h5", "switchyard-run", {"row", "evaluation"})["step"].size == 30
+
+
+def test_unknown_version_is_refused_by_name(tmp_path):
+    write_run(tmp_path, version=99)
+    with pytest.raises(yardstick.SchemaError, match="schema version 99.*reads version 1"):
+        yardstick.open(tmp_path)
+
+
+def test_not_a_run(tmp_path):
+    with pytest.raises(yardstick.SchemaError, match="not a run folder"):
+        yardstick.open(tmp_path)
+
+
+def test_damaged_file_is_named(tmp_path):
+    write_run(tmp_path)
+    path = tmp_path / "segments/000/run.h5"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(yardstick.SchemaError, match="run.h5.*switchyard verify"):
+        yardstick.open(tmp_path)
+
+
+@pytest.mark.parametrize("text,expected", [("\u2581the", "lower"), ("The", "upper"), ("12", "digits"), ("\u2581", "whitespace"), (",", "punctuation"), ("\u00e9", "other"), ("", "other")])
+def test_token_classes(text, expected):
+    assert special.token_class(text) == expected
+
+
+def test_specialisation_against_chance(tmp_path):
+    evaluation = yardstick.open_evaluation(write_run(tmp_path))
+    table, chance = special.shares(evaluation, 0, special.class_labels(evaluation), len(special.CLASSES))
+    lift = special.lift(table, chance)
+    digits = special.CLASSES.index("digits")
+    assert lift[0, digits] == pytest.approx(1 / chance[digits])
+    assert np.all(lift[1:, digits] == 0)
+    table, chance = special.shares(evaluation, 1, special.class_labels(evaluation), len(special.CLASSES))
+    assert np.nanmax(np.abs(special.lift(table, chance)[1:, digits] - 1)) < 0.2
+    assert {t for t, share in special.typical_tokens(evaluation, 0)[0] if share == 1.0} == {"7", "42"}

@@ -1,0 +1,149 @@
+"""Campaigns against the built program: kill -9 and resume, and whole runs on every layout (see scripts/campaign.sh)."""
+import argparse
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import h5py
+import numpy as np
+
+CONFIG = """
+model: {width: 64, blocks: 2, heads: 4, context: 64, hidden: 128}
+moe: {experts: 5, top_k: 2, hidden: 64, router: sigmoid, bias_rule: sign}
+train: {steps: 60, batch: 8, grains: 4, warmup: 5, evaluate_every: 20, evaluate_tokens: 1024, checkpoint_every: 10, keep: 3}
+record: {flush_every: 5, sample_every: 20, log_every: 5}
+"""
+
+
+def run(command, **options):
+    return subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+
+
+class Bench:
+    """A scratch folder with a tiny corpus and configuration."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder = str(pathlib.Path(program).resolve()), pathlib.Path(folder)
+        text = self.folder / "text"
+        text.mkdir()
+        for i in range(40):
+            (text / f"{i}.txt").write_text(" ".join(str((i * 7919 + j * j) % 1009) for j in range(2000)))
+        done = run([self.program, "data", "build", "--out", str(self.folder / "corpus"), "--tokenizer", "bytes", str(text)])
+        if done.returncode:
+            sys.exit(done.stdout)
+        self.config = self.folder / "config.yaml"
+        self.config.write_text(CONFIG + f"data: {{path: {self.folder / 'corpus'}}}\n")
+
+    def command(self, ranks, verb, *arguments):
+        return ["mpirun", "--oversubscribe", "-n", str(ranks), self.program, verb, *map(str, arguments)]
+
+    def train(self, ranks, name, *overrides):
+        return run(self.command(ranks, "train", self.config, "--run", self.folder / name, *overrides))
+
+    def digest(self, name):
+        done = run([self.program, "verify", "--digest", str(self.folder / name)])
+        if done.returncode:
+            sys.exit(f"verify {name} failed:\n{done.stdout}")
+        return done.stdout
+
+
+def acknowledged(folder):
+    """The last step whose line stands in the log: its row's chunk was flushed before (log_every = flush_every)."""
+    log = folder / "log.txt"
+    steps = [int(s) for s in re.findall(r"\bstep=(\d+) loss=", log.read_text())] if log.exists() else []
+    return max(steps, default=0)
+
+
+def check_rows(run_folder):
+    """Every acknowledged row of every segment is readable with plain h5py; returns how many."""
+    total = 0
+    for segment in sorted((run_folder / "segments").glob("*")):
+        safe = acknowledged(segment)
+        if not safe:
+            continue
+        with h5py.File(segment / "run.h5") as f:
+            steps = f["step"][:]
+            wanted = np.arange(steps[0], safe + 1)
+            assert np.array_equal(steps[: len(wanted)], wanted), f"{segment}: rows {steps} do not hold steps up to {safe}"
+            for name in ("loss", "assigned", "kept", "traffic"):
+                assert len(f[name][: len(wanted)]) == len(wanted), f"{segment}: {name} is short"
+            total += len(wanted)
+    return total
+
+
+def children(pid):
+    out = run(["ps", "-o", "pid=", "--ppid", str(pid)]).stdout
+    return [int(p) for p in out.split()]
+
+
+def kill_trial(bench, trial, seconds, rng):
+    """One run killed at a random moment, checked, and resumed until it is done; returns (moment, rows, resumes)."""
+    name = f"killed-{trial}"
+    folder = bench.folder / name
+    process = subprocess.Popen(bench.command(2, "train", bench.config, "--run", folder), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    moment = rng.uniform(0.05, 1.0) * seconds
+    time.sleep(moment)
+    victims = children(process.pid) or [process.pid]
+    for pid in victims if rng.random() < 0.5 else [rng.choice(victims)]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    process.wait(timeout=120)
+    rows = check_rows(folder)
+    resumed = run(bench.command(rng.choice([1, 2, 3]), "resume", folder)) if (folder / "config.yaml").exists() else bench.train(2, name)
+    assert resumed.returncode == 0, resumed.stdout
+    return moment, rows
+
+
+def kill(bench, trials):
+    start = time.time()
+    reference = bench.train(2, "reference")
+    assert reference.returncode == 0, reference.stdout
+    seconds = time.time() - start
+    expected = bench.digest("reference")
+    rng = random.Random(1)
+    for trial in range(trials):
+        moment, rows = kill_trial(bench, trial, seconds, rng)
+        found = bench.digest(f"killed-{trial}")
+        assert found == expected, f"trial {trial}: the resumed run differs\n{found}\n{expected}"
+        print(f"trial {trial}: killed after {moment:.2f} s, {rows} acknowledged rows readable, resumed to the same bytes", flush=True)
+        shutil.rmtree(bench.folder / f"killed-{trial}")
+    print(f"{trials} of {trials} trials: nothing acknowledged was lost")
+
+
+def layouts(bench, _):
+    expected = None
+    for ranks in (1, 2, 3, 4, 5, 8):
+        for ep in [e for e in range(1, ranks + 1) if ranks % e == 0]:
+            for exchange in ("pairwise", "alltoallv"):
+                name = f"n{ranks}-ep{ep}-{exchange}"
+                done = bench.train(ranks, name, f"layout.expert_parallel={ep}", f"layout.exchange={exchange}")
+                assert done.returncode == 0, done.stdout
+                found = bench.digest(name)
+                expected = expected or found
+                assert found == expected, f"{name} differs\n{found}\n{expected}"
+                print(name, "the same digest", flush=True)
+                shutil.rmtree(bench.folder / name)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("campaign", choices=["kill", "layouts"])
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--trials", type=int, default=50)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="switchyard-campaign-") as folder:
+        {"kill": kill, "layouts": layouts}[args.campaign](Bench(args.program, folder), args.trials)
+
+
+if __name__ == "__main__":
+    main()
