@@ -6,27 +6,34 @@
 #include "record/evaluation_file.hpp"
 #include "record/run_file.hpp"
 #include "record/token_file.hpp"
+#include "train/evaluate.hpp"
 #include "train/machine.hpp"
 #include "train/progress.hpp"
 #include "train/step.hpp"
 
 namespace switchyard::train {
 
+/// Texts that go into the records of a segment.
+struct RecordTexts {
+  std::string folder;      ///< of the segment
+  std::string config;      ///< YAML
+  std::string provenance;  ///< JSON
+};
+
 /// Files of one segment. Rank 0 holds run.h5, evaluation.h5 and log.txt; every rank with tokens its own token file.
 class Recorder {
  public:
-  /// `folder`: the segment's; `config_text` and `provenance` go into the records.
-  Recorder(Machine& machine, const data::Corpus& corpus, const std::string& folder, const std::string& config_text,
-           const std::string& provenance);
+  Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const RecordTexts& texts);
   /// One training step; `wall_seconds` of this rank. Reduces timings and traffic: collective.
   void step(std::int64_t step, const StepResult& result, const data::Batch& batch, double wall_seconds);
-  void evaluation(const record::EvaluationRow& row, record::EvaluationSamples samples);
+  void evaluation(const Evaluation& evaluation);
+  void sync();  ///< before a checkpoint
   void close();
   Progress& log() { return progress_; }
 
  private:
-  bool samples_at(std::int64_t step) const;
   void sample(std::int64_t step, const data::Batch& batch);
+  record::StepRow make_row(std::int64_t step, const StepResult& result, double wall_seconds);
   Machine& machine_;
   bool root_;
   Progress progress_;

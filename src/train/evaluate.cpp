@@ -1,0 +1,94 @@
+#include "train/evaluate.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "comm/collectives.hpp"
+#include "tensor/region.hpp"
+
+namespace switchyard::train {
+namespace {
+
+/// Values of all ranks in global token order, on every rank; what is gathered is small integers or fp32, exact as doubles.
+template <class T>
+std::vector<T> gather(const comm::Communicator& world, const std::vector<T>& mine) {
+  const auto all = comm::all_gather(world, std::vector<double>(mine.begin(), mine.end()));
+  return std::vector<T>(all.begin(), all.end());
+}
+
+template <class T>
+void append(std::vector<T>& to, const std::vector<T>& from, std::int64_t most) {
+  const auto room = std::clamp<std::int64_t>(most - static_cast<std::int64_t>(to.size()), 0, from.size());
+  to.insert(to.end(), from.begin(), from.begin() + room);
+}
+
+/// Adds the routing of one held-out batch, up to the number of tokens that is recorded.
+void add_routing(Machine& m, std::int64_t samples, record::EvaluationRouting& routing) {
+  const auto& world = m.groups.world;
+  append(routing.predicted, gather(world, m.model->predictions()), samples);
+  append(routing.loss, gather(world, m.model->token_losses()), samples);
+  const auto layers = m.model->moe_layers();
+  routing.layers.resize(layers.size());
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const moe::RoutingSample mine = layers[i]->sample();
+    const std::int64_t most = samples * m.config.moe.top_k;
+    append(routing.layers[i].experts, gather(world, mine.experts), most);
+    append(routing.layers[i].weights, gather(world, mine.weights), most);
+    append(routing.layers[i].kept, gather(world, mine.kept), most);
+  }
+}
+
+/// Bytes of text that the held-out targets stand for; 0 where the corpus does not know.
+std::int64_t target_bytes(const data::Corpus& corpus, const data::Batches& batches, const Config& config) {
+  if (corpus.bytes(data::Split::validation) == 0) return 0;
+  std::vector<std::int64_t> length(corpus.vocabulary());
+  for (int id = 0; id < corpus.vocabulary(); ++id) length[id] = static_cast<std::int64_t>(corpus.token_text(id).size());
+  const std::int64_t tokens = batches.evaluation_batches() * config.step_tokens();
+  std::vector<std::int32_t> ids(tokens + 1);
+  corpus.read(data::Split::validation, 0, tokens + 1, ids.data());
+  std::int64_t bytes = 0;
+  for (std::int64_t i = 1; i <= tokens; ++i) bytes += length[ids[i]];
+  return bytes;
+}
+
+}  // namespace
+
+Evaluation evaluate(Machine& m, const data::Corpus& corpus, const data::Batches& batches, std::int64_t step) {
+  Region region(m.timers, Phase::evaluate);
+  const std::int64_t count = batches.evaluation_batches(), tokens = count * m.config.step_tokens();
+  const std::int64_t samples = std::min<std::int64_t>(tokens, record::EvaluationTokens::most);
+  Evaluation evaluation;
+  evaluation.row.step = evaluation.routing.step = step;
+  for (std::int64_t i = 0; i < count; ++i) {
+    m.model->forward(batches.validation(i), moe::Pass::evaluate);
+    evaluation.row.loss += m.model->reduce().cross_entropy / static_cast<double>(count);
+    if (i * m.config.step_tokens() < samples) add_routing(m, samples, evaluation.routing);
+  }
+  const std::int64_t bytes = target_bytes(corpus, batches, m.config);
+  evaluation.row.bits_per_byte = bytes > 0 ? evaluation.row.loss * static_cast<double>(tokens) / std::log(2.0) / static_cast<double>(bytes)
+                                           : std::numeric_limits<double>::quiet_NaN();
+  return evaluation;
+}
+
+record::EvaluationTokens evaluation_tokens(const data::Corpus& corpus, const data::Batches& batches, const Config& config) {
+  const std::int64_t count = std::min<std::int64_t>(batches.evaluation_batches() * config.step_tokens(), record::EvaluationTokens::most);
+  record::EvaluationTokens t;
+  std::vector<std::int32_t> ids(count + 1);
+  corpus.read(data::Split::validation, 0, count + 1, ids.data());
+  t.token.assign(ids.begin(), ids.end() - 1), t.next.assign(ids.begin() + 1, ids.end());
+  const auto& documents = corpus.documents(data::Split::validation);
+  std::int64_t document = documents.empty() ? -1 : 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    while (document >= 0 && i >= documents[document].first + documents[document].tokens) ++document;
+    t.position.push_back(static_cast<std::int32_t>(i % config.model.context));
+    t.document.push_back(document);
+    t.domain.push_back(document < 0 ? -1 : documents[document].domain);
+  }
+  t.domain_names = corpus.domains();
+  for (int id = 0; id < corpus.vocabulary(); ++id) t.token_text.push_back(record::cut_utf8(corpus.token_text(id), 16));
+  t.token_text.resize(config.model.vocabulary);
+  return t;
+}
+
+}  // namespace switchyard::train

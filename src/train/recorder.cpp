@@ -1,0 +1,81 @@
+#include "train/recorder.hpp"
+
+#include "comm/collectives.hpp"
+#include "tensor/region.hpp"
+
+namespace switchyard::train {
+
+Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const RecordTexts& texts)
+    : machine_(machine),
+      root_(machine.groups.world.rank() == 0),
+      progress_(texts.folder + "/log.txt", machine.config, root_) {
+  const Config& config = machine.config;
+  const auto tokens = machine.groups.layout.my_grains().size() * config.grain_sequences() * config.model.context;
+  if (config.record.sample_every > 0 && tokens > 0 && !machine.model->moe_layers().empty())
+    tokens_ = std::make_unique<record::TokenFile>(
+        texts.folder + "/" + record::TokenFile::name(machine.groups.world.rank()), config, tokens);
+  if (!root_) return;
+  rows_ = std::make_unique<record::RunFile>(texts.folder + "/run.h5", config, machine.groups.world.size(), texts.config,
+                                            texts.provenance);
+  if (config.train.evaluate_every > 0)
+    evaluations_ = std::make_unique<record::EvaluationFile>(texts.folder + "/evaluation.h5", config,
+                                                            evaluation_tokens(corpus, batches, config));
+}
+
+record::StepRow Recorder::make_row(std::int64_t step, const StepResult& result, double wall_seconds) {
+  record::StepRow row;
+  row.step = step, row.tokens = step * machine_.config.step_tokens();
+  row.loss = result.loss, row.learning_rate = result.learning_rate, row.gradient_norm = result.gradient_norm;
+  const auto& world = machine_.groups.world;
+  row.seconds.assign(machine_.timers.seconds.begin(), machine_.timers.seconds.end());
+  row.seconds.push_back(wall_seconds);
+  comm::all_reduce_max(world, row.seconds.data(), static_cast<std::int64_t>(row.seconds.size()));
+  row.wall_seconds = row.seconds.back();
+  row.seconds.pop_back();
+  row.bytes.assign(machine_.timers.bytes.begin(), machine_.timers.bytes.end());
+  comm::all_reduce_sum(world, row.bytes.data(), Timers::phases);
+  std::vector<std::int64_t> sent(world.size(), 0);
+  for (moe::Layer* layer : machine_.model->moe_layers()) {
+    row.layers.push_back(layer->statistics());
+    for (std::size_t r = 0; r < sent.size(); ++r) sent[r] += row.layers.back().traffic.at(r);
+  }
+  row.traffic = comm::all_gather(world, sent);
+  return row;
+}
+
+void Recorder::step(std::int64_t step, const StepResult& result, const data::Batch& batch, double wall_seconds) {
+  const record::StepRow row = make_row(step, result, wall_seconds);
+  Region region(machine_.timers, Phase::record);
+  const auto every = machine_.config.record.sample_every;
+  if (tokens_ && every > 0 && step % every == 0) sample(step, batch);
+  if (rows_) rows_->append(row);
+  progress_.step(row);
+}
+
+void Recorder::sample(std::int64_t step, const data::Batch& batch) {
+  std::vector<moe::RoutingSample> samples;
+  for (moe::Layer* layer : machine_.model->moe_layers()) samples.push_back(layer->sample());
+  tokens_->append(step, batch, samples);
+}
+
+void Recorder::evaluation(const Evaluation& evaluation) {
+  if (!root_) return;
+  rows_->append(evaluation.row);
+  evaluations_->append(evaluation.routing);
+  progress_.evaluation(evaluation.row);
+}
+
+void Recorder::sync() {
+  if (rows_) rows_->sync();
+  if (evaluations_) evaluations_->sync();
+  if (tokens_) tokens_->sync();
+}
+
+void Recorder::close() {
+  if (rows_) rows_->close();
+  if (evaluations_) evaluations_->close();
+  if (tokens_) tokens_->close();
+  rows_.reset(), evaluations_.reset(), tokens_.reset();
+}
+
+}  // namespace switchyard::train
