@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "model/attention.hpp"
-#include "model/row.hpp"
+#include "tensor/lanes.hpp"
 #include "tensor/math.hpp"
 #include "tensor/small_product_host.hpp"
 
@@ -42,8 +42,8 @@ void softmax_rows(float* scores, Index stride, int rows, int keys, float scale, 
   for (int i = 0; i < rows; ++i) {
     float* p = scores + i * stride;
     const int seen = keys - rows + i + 1;
-    const float shift = row::maximum(p, seen) * scale;
-    sums[i] = row::exp_sum(p, p, seen, scale, shift);
+    const float shift = lane_max(seen, [=](int j) { return p[j]; }) * scale;
+    sums[i] = lane_sum(seen, [=](int j) { return p[j] = fast_exp(Kokkos::fma(p[j], scale, -shift)); });
     std::fill(p + seen, p + keys, 0.0f);
     log_sums[i] = shift + Kokkos::log(sums[i]);
   }
@@ -79,9 +79,9 @@ void score_gradient(const float* log_sums, const Slice& out, const Slice& dout, 
   for (int i = 0; i < rows; ++i) {
     float *p = scores + i * stride, *d = dp + i * stride;
     const int seen = first + i + 1, keys = first + rows;
-    const float delta = row::dot(out.row(first + i), dout.row(first + i), width), shift = log_sums[i];
+    const float delta = lane_dot(out.row(first + i), dout.row(first + i), width), shift = log_sums[i];
     for (int j = 0; j < seen; ++j) {
-      p[j] = math::fast_exp(Kokkos::fma(p[j], scale, -shift));
+      p[j] = fast_exp(Kokkos::fma(p[j], scale, -shift));
       d[j] = p[j] * (d[j] - delta) * scale;
     }
     std::fill(p + seen, p + keys, 0.0f);

@@ -2,7 +2,8 @@
 #include <algorithm>
 
 #include "model/head.hpp"
-#include "model/row.hpp"
+#include "tensor/lanes.hpp"
+#include "tensor/math.hpp"
 
 namespace switchyard::model {
 namespace {
@@ -12,13 +13,17 @@ struct Maximum {
   int place;
 };
 
+float largest(const float* logits, int n) {
+  return lane_max(n, [=](int i) { return logits[i]; });
+}
+
 /// Largest logit and its first place; only the part that holds it is searched.
 Maximum find_maximum(const float* logits, int n) {
   constexpr int part = 256;
-  float best = row::maximum(logits, std::min(part, n));
+  float best = largest(logits, std::min(part, n));
   int start = 0;
   for (int first = part; first < n; first += part) {
-    const float here = row::maximum(logits + first, std::min(part, n - first));
+    const float here = largest(logits + first, std::min(part, n - first));
     if (here > best) best = here, start = first;
   }
   const int end = std::min(start + part, n);
@@ -34,7 +39,8 @@ void finish_row(const HeadRows& rows, Index i, bool train, float* exponentials) 
   const int target = rows.targets(i);
   const float of_target = logits[target];
   float* out = train ? logits : exponentials;
-  const float sum = row::exp_sum(logits, out, n, 1.0f, shift), log_sum = shift + Kokkos::log(sum);
+  const float sum = lane_sum(n, [=](int c) { return out[c] = fast_exp(logits[c] - shift); });
+  const float log_sum = shift + Kokkos::log(sum);
   rows.predicted(i) = predicted;
   rows.log_sum(i) = log_sum;
   rows.loss(i) = log_sum - of_target;

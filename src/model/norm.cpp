@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "model/row.hpp"
+#include "tensor/lanes.hpp"
 
 namespace switchyard::model {
 namespace {
@@ -15,7 +15,7 @@ constexpr int tile = on_host ? 64 : 1;
 
 /// One row of the forward pass; returns 1 / root mean square.
 KOKKOS_INLINE_FUNCTION float normalise(const float* x, const float* weight, float epsilon, float* y, int width) {
-  const float scale = 1.0f / Kokkos::sqrt(row::dot(x, x, width) / static_cast<float>(width) + epsilon);
+  const float scale = 1.0f / Kokkos::sqrt(lane_dot(x, x, width) / static_cast<float>(width) + epsilon);
   for (int c = 0; c < width; ++c) y[c] = x[c] * scale * weight[c];
   return scale;
 }
@@ -23,7 +23,7 @@ KOKKOS_INLINE_FUNCTION float normalise(const float* x, const float* weight, floa
 /// One row of the backward pass: dx += scale·(dy∘w) − x·scale³/d·Σ dy∘w∘x.
 KOKKOS_INLINE_FUNCTION void denormalise(const float* x, const float* weight, float scale, const float* dy, float* dx,
                                         int width) {
-  const float dot = row::dot3(dy, weight, x, width);
+  const float dot = lane_sum(width, [=](int c) { return dy[c] * weight[c] * x[c]; });
   const float along = -(scale * scale * scale) / static_cast<float>(width) * dot;
   for (int c = 0; c < width; ++c) dx[c] += Kokkos::fma(x[c], along, dy[c] * weight[c] * scale);
 }
