@@ -1,0 +1,76 @@
+#include "train/generate.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.hpp"
+#include "config/yaml.hpp"
+#include "record/checkpoint.hpp"
+#include "tensor/random.hpp"
+#include "train/machine.hpp"
+
+namespace switchyard::train {
+namespace {
+
+/// The run's configuration for one sequence on one rank.
+Config single_sequence(const std::string& run) {
+  const LoadResult loaded = load(run + "/config.yaml");
+  throw_errors(loaded);
+  Config config = loaded.config;
+  config.train.batch = config.train.grains = 1;
+  config.layout = {};
+  return config;
+}
+
+/// Index drawn from softmax(logits / temperature), or the largest for temperature 0.
+std::int32_t draw(const std::vector<float>& logits, double temperature, double uniform) {
+  const auto best = std::max_element(logits.begin(), logits.end());
+  if (temperature <= 0.0) return static_cast<std::int32_t>(best - logits.begin());
+  std::vector<double> sums;
+  double sum = 0.0;
+  for (const float l : logits) sums.push_back(sum += std::exp((double(l) - *best) / temperature));
+  const auto chosen = std::upper_bound(sums.begin(), sums.end(), uniform * sum) - sums.begin();
+  return static_cast<std::int32_t>(std::min<std::ptrdiff_t>(chosen, static_cast<std::ptrdiff_t>(logits.size()) - 1));
+}
+
+/// Logits after the last of `ids`, of which the last `context` count; what stands behind it in the batch is not seen.
+std::vector<float> next_logits(Machine& m, const std::vector<std::int32_t>& ids) {
+  const int context = m.config.model.context;
+  const auto count = std::min<std::ptrdiff_t>(context, static_cast<std::ptrdiff_t>(ids.size()));
+  data::Batch batch;
+  batch.context = context, batch.sequences = {0, 1}, batch.position = {0};
+  batch.tokens.assign(ids.end() - count, ids.end());
+  batch.tokens.resize(context, ids.back());
+  batch.targets = batch.tokens;
+  m.model->forward(batch, moe::Pass::evaluate);
+  m.model->reduce();
+  return m.model->logits(count - 1);
+}
+
+}  // namespace
+
+std::string generate(const std::string& run, const std::string& prompt, int tokens, double temperature,
+                     std::uint64_t seed) {
+  auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  check(world.size() == 1, Exit::usage, "generate works on one rank, but was started on " + std::to_string(world.size()));
+  const std::string checkpoint = record::latest_checkpoint(run);
+  check(!checkpoint.empty(), Exit::usage, run + " has no checkpoint to generate from; train it first");
+  const Config config = single_sequence(run);
+  const auto corpus = data::Corpus::open(config.data.path);
+  Machine machine(config, std::move(world));
+  const auto state = record::load_checkpoint(checkpoint, machine.groups, machine.parameters);
+  const auto layers = machine.model->moe_layers();
+  for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state.bias.at(i));
+
+  std::vector<std::int32_t> ids = corpus.encode(prompt);
+  if (ids.empty()) ids.push_back(corpus.vocabulary() - 1);
+  const std::uint64_t key = stream_key(seed, Purpose::sampling);
+  for (int i = 0; i < tokens; ++i) {
+    auto logits = next_logits(machine, ids);
+    logits.resize(corpus.vocabulary());
+    ids.push_back(draw(logits, temperature, uniform(philox(key, {{static_cast<std::uint32_t>(i), 0, 0, 0}}).v[0])));
+  }
+  return corpus.decode(ids);
+}
+
+}  // namespace switchyard::train
