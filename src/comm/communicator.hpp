@@ -10,8 +10,8 @@ namespace switchyard::comm {
 /// Throws Error{internal} with MPI's own text and the place of the call unless `code` is MPI_SUCCESS.
 void check_mpi(int code, std::source_location at = std::source_location::current());
 
-/// An owned communicator: made by duplicate or split, freed by its destructor (collective: free in the same order on all
-/// ranks, before MPI_Finalize). Errors are returned, not fatal, so that check_mpi can see them.
+/// An owned communicator: made by duplicate or split, freed by its destructor (collective: free in the same order on
+/// all ranks, before MPI_Finalize). Errors are returned, not fatal, so that check_mpi can see them.
 class Communicator {
  public:
   static Communicator duplicate(MPI_Comm of);

@@ -10,8 +10,8 @@
 
 namespace switchyard::comm {
 
-/// Rows [send[p], send[p+1]) of the send buffer go to rank p of the group, rows [receive[p], receive[p+1]) of the receive
-/// buffer come from it. Both have size()+1 entries, first 0.
+/// Rows [send[p], send[p+1]) of the send buffer go to rank p of the group, rows [receive[p], receive[p+1]) of the
+/// receive buffer come from it. Both have size()+1 entries, first 0.
 struct RowPlan {
   std::vector<std::int64_t> send;
   std::vector<std::int64_t> receive;
@@ -26,8 +26,8 @@ struct ExchangeTag {
   int phase = 0;  ///< 0 dispatch, 1 combine, 2 combine backward, 3 dispatch backward
 };
 
-/// `start` posts, `finish` waits; buffers (host memory, rows of `width` floats) must live until finish returns. A block for
-/// this rank itself is copied. One exchange at a time.
+/// `start` posts, `finish` waits; buffers (host memory, rows of `width` floats) must live until finish returns. A block
+/// for this rank itself is copied. One exchange at a time.
 class Exchange {
  public:
   virtual ~Exchange() = default;

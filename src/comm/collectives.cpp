@@ -1,0 +1,106 @@
+#include "comm/collectives.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.hpp"
+
+namespace switchyard::comm {
+namespace {
+
+constexpr std::int64_t max_count = std::numeric_limits<int>::max();
+
+template <class T>
+MPI_Datatype mpi_type() {
+  if constexpr (std::is_same_v<T, double>) return MPI_DOUBLE;
+  if constexpr (std::is_same_v<T, std::int64_t>) return MPI_INT64_T;
+  if constexpr (std::is_same_v<T, char>) return MPI_CHAR;
+}
+
+template <class T>
+void all_reduce(const Communicator& comm, T* values, std::int64_t n, MPI_Op op) {
+  for (std::int64_t at = 0; at < n; at += max_count)
+    check_mpi(MPI_Allreduce(MPI_IN_PLACE, values + at, static_cast<int>(std::min(n - at, max_count)), mpi_type<T>(), op,
+                            comm.handle()));
+}
+
+/// How many values each rank has.
+std::vector<std::int64_t> gather_counts(const Communicator& comm, std::int64_t mine) {
+  std::vector<std::int64_t> counts(comm.size());
+  check_mpi(MPI_Allgather(&mine, 1, MPI_INT64_T, counts.data(), 1, MPI_INT64_T, comm.handle()));
+  return counts;
+}
+
+/// All ranks' values in rank order; `counts[r]` of rank r.
+template <class T>
+std::vector<T> gather(const Communicator& comm, const T* mine, const std::vector<std::int64_t>& counts) {
+  std::vector<std::int64_t> begin(comm.size() + 1, 0);
+  for (int r = 0; r < comm.size(); ++r) begin[r + 1] = begin[r] + counts[r];
+  std::vector<T> all(begin.back());
+  if (begin.back() <= max_count) {
+    const std::vector<int> n(counts.begin(), counts.end()), at(begin.begin(), begin.end() - 1);
+    check_mpi(MPI_Allgatherv(mine, n[comm.rank()], mpi_type<T>(), all.data(), n.data(), at.data(), mpi_type<T>(),
+                             comm.handle()));
+    return all;
+  }
+  std::copy(mine, mine + counts[comm.rank()], all.data() + begin[comm.rank()]);
+  for (int r = 0; r < comm.size(); ++r) broadcast(comm, all.data() + begin[r], counts[r] * sizeof(T), r);
+  return all;
+}
+
+template <class T>
+std::vector<T> gather(const Communicator& comm, const std::vector<T>& mine) {
+  return gather(comm, mine.data(), gather_counts(comm, static_cast<std::int64_t>(mine.size())));
+}
+
+}  // namespace
+
+void all_reduce_sum(const Communicator& comm, std::int64_t* values, std::int64_t n) {
+  all_reduce(comm, values, n, MPI_SUM);
+}
+
+void all_reduce_max(const Communicator& comm, std::int64_t* values, std::int64_t n) {
+  all_reduce(comm, values, n, MPI_MAX);
+}
+
+void all_reduce_max(const Communicator& comm, double* values, std::int64_t n) { all_reduce(comm, values, n, MPI_MAX); }
+
+std::vector<double> all_gather(const Communicator& comm, const std::vector<double>& mine) { return gather(comm, mine); }
+
+std::vector<std::int64_t> all_gather(const Communicator& comm, const std::vector<std::int64_t>& mine) {
+  return gather(comm, mine);
+}
+
+std::vector<std::string> all_gather(const Communicator& comm, const std::string& mine) {
+  const auto counts = gather_counts(comm, static_cast<std::int64_t>(mine.size()));
+  const std::vector<char> text = gather(comm, mine.data(), counts);
+  std::vector<std::string> all;
+  for (auto at = text.begin(); const std::int64_t n : counts) all.emplace_back(at, at + n), at += n;
+  return all;
+}
+
+void broadcast(const Communicator& comm, void* data, std::int64_t bytes, int root) {
+  for (std::int64_t at = 0; at < bytes; at += max_count)
+    check_mpi(MPI_Bcast(static_cast<char*>(data) + at, static_cast<int>(std::min(bytes - at, max_count)), MPI_BYTE,
+                        root, comm.handle()));
+}
+
+std::vector<double> tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of,
+                                    const std::vector<double>& mine, std::int64_t n) {
+  expect(static_cast<int>(nodes_of.size()) == comm.size(), "the nodes of every rank");
+  expect(static_cast<std::int64_t>(mine.size()) == static_cast<std::int64_t>(nodes_of[comm.rank()].size()) * n,
+         "n values of each of this rank's nodes");
+  std::vector<TreeNode> nodes;
+  std::vector<std::int64_t> counts;
+  for (const auto& of : nodes_of) {
+    nodes.insert(nodes.end(), of.begin(), of.end());
+    counts.push_back(static_cast<std::int64_t>(of.size()) * n);
+  }
+  std::vector<double> all = gather(comm, mine.data(), counts);
+  for (const auto& [into, from] : tree_additions(nodes))
+    for (std::int64_t i = 0; i < n; ++i) all[into * n + i] += all[from * n + i];
+  all.resize(n, 0.0);
+  return all;
+}
+
+}  // namespace switchyard::comm

@@ -1,0 +1,40 @@
+#include "comm/exchange.hpp"
+
+#include "base/check.hpp"
+#include "comm/exchange/algorithms.hpp"
+
+namespace switchyard::comm {
+
+std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& group) {
+  switch (kind) {
+    case ExchangeKind::pairwise:
+      return make_pairwise(group);
+    case ExchangeKind::alltoallv:
+      return make_alltoallv(group);
+  }
+  throw Error(Exit::internal, "an exchange without a line in make_exchange");
+}
+
+RowType::RowType(int width) {
+  expect(width > 0, "rows of at least one float");
+  check_mpi(MPI_Type_contiguous(width, MPI_FLOAT, &handle_));
+  check_mpi(MPI_Type_commit(&handle_));
+}
+
+RowType::~RowType() {
+  if (handle_ != MPI_DATATYPE_NULL) MPI_Type_free(&handle_);  // transfers under way keep it alive
+}
+
+void check_plan(const RowPlan& plan, int ranks, int rank) {
+  const auto entries = static_cast<std::size_t>(ranks) + 1;
+  expect(plan.send.size() == entries && plan.receive.size() == entries, "a plan with one entry a rank and one more");
+  expect(plan.send[0] == 0 && plan.receive[0] == 0, "a plan that starts at row 0");
+  for (int p = 0; p < ranks; ++p)
+    expect(plan.send[p] <= plan.send[p + 1] && plan.receive[p] <= plan.receive[p + 1], "ascending rows in a plan");
+  expect(plan.send[rank + 1] - plan.send[rank] == plan.receive[rank + 1] - plan.receive[rank],
+         "as many rows sent to oneself as received");
+}
+
+int mpi_tag(ExchangeTag tag) { return static_cast<int>(tag.step % 32 * 1024 + tag.layer % 256 * 4 + tag.phase % 4); }
+
+}  // namespace switchyard::comm

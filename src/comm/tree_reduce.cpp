@@ -1,0 +1,144 @@
+// The sum of gradient slabs along the grain tree: scatter the nodes to the owners of slices, merge there, share the
+// sums.
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.hpp"
+#include "comm/collectives.hpp"
+#include "comm/pending.hpp"
+#include "config/layout.hpp"
+
+namespace switchyard::comm {
+namespace {
+
+using Nodes = std::vector<std::vector<TreeNode>>;
+
+constexpr std::int64_t cut = 4096;                // slices end at multiples of this (contract C1, norms)
+constexpr std::int64_t round_elements = 1 << 20;  // of one slice and round: bounds the receive buffer
+
+/// The slice of n elements that rank `owner` of `ranks` sums.
+Range slice_of(std::int64_t n, int ranks, int owner) {
+  const Range blocks = split_evenly((n + cut - 1) / cut, ranks, owner);
+  return {std::min(blocks.first * cut, n), std::min(blocks.last * cut, n)};
+}
+
+/// The part of a slice that round `r` treats; empty once the slice is done.
+Range part_of(Range slice, std::int64_t r) {
+  return {std::min(slice.first + r * round_elements, slice.last),
+          std::min(slice.first + (r + 1) * round_elements, slice.last)};
+}
+
+void add(const float* a, const float* b, float* sum, std::int64_t n) {
+#pragma GCC ivdep  // sum may be a or b
+  for (std::int64_t i = 0; i < n; ++i) sum[i] = a[i] + b[i];
+}
+
+/// out = the tree sum of `slots` (n elements each), block by block so that partial sums stay in cache. `out` may be any
+/// of the slots: it is written by the last addition only.
+void merge(const std::vector<TreeAdd>& additions, const std::vector<const float*>& slots, std::int64_t n, float* out) {
+  if (slots.empty()) {
+    std::fill_n(out, n, 0.0f);
+    return;
+  }
+  if (additions.empty()) {
+    if (out != slots[0]) std::memcpy(out, slots[0], n * sizeof(float));
+    return;
+  }
+  const TreeAdd* last = &additions.back();
+  std::vector<float> partial(slots.size() * cut);
+  std::vector<const float*> now(slots.size());
+  for (std::int64_t at = 0; at < n; at += cut) {
+    const std::int64_t m = std::min(cut, n - at);
+    for (std::size_t s = 0; s < slots.size(); ++s) now[s] = slots[s] + at;
+    for (const TreeAdd& a : additions) {
+      float* sum = &a == last ? out + at : partial.data() + a.into * cut;
+      add(now[a.into], now[a.from], sum, m);
+      now[a.into] = sum;
+    }
+  }
+}
+
+/// One reduction: what every rank holds and who owns which slice.
+struct Reduction {
+  const Communicator& comm;
+  const Nodes& nodes_of;
+  const float* mine;
+  std::int64_t n;
+  float* out;
+  std::vector<TreeAdd> additions;
+  std::vector<float> buffer;  // nodes of other ranks, (nodes, part)
+  std::int64_t sent = 0;      // elements to other ranks
+
+  Range part(int owner, std::int64_t round) const { return part_of(slice_of(n, comm.size(), owner), round); }
+  std::vector<const float*> gather_nodes(std::int64_t round);
+  void share(std::int64_t round);
+};
+
+/// Sends this rank's nodes to the owners of their parts; returns where all nodes of this rank's own part lie.
+std::vector<const float*> Reduction::gather_nodes(std::int64_t round) {
+  const int ranks = comm.size(), rank = comm.rank();
+  const Range own = part(rank, round);
+  std::vector<const float*> slots;
+  Pending pending(comm);
+  std::size_t remote = 0;
+  for (int r = 0; r < ranks; ++r)
+    for (std::size_t k = 0; k < nodes_of[r].size(); ++k) {
+      if (r == rank) {
+        slots.push_back(mine + k * n + own.first);
+      } else {
+        slots.push_back(buffer.data() + remote++ * own.size());
+        if (own.size()) pending.receive(const_cast<float*>(slots.back()), own.size(), MPI_FLOAT, r, 0);
+      }
+    }
+  for (int i = 1; i < ranks; ++i) {
+    const int to = (rank + i) % ranks;
+    const Range theirs = part(to, round);
+    for (std::size_t k = 0; theirs.size() && k < nodes_of[rank].size(); ++k, sent += theirs.size())
+      pending.send(mine + k * n + theirs.first, theirs.size(), MPI_FLOAT, to, 0);
+  }
+  pending.wait();
+  return slots;
+}
+
+/// Sends this rank's finished part to all others and takes theirs.
+void Reduction::share(std::int64_t round) {
+  const int ranks = comm.size(), rank = comm.rank();
+  const Range own = part(rank, round);
+  Pending pending(comm);
+  for (int i = 1; i < ranks; ++i) {
+    const int from = (rank + ranks - i) % ranks;
+    const Range theirs = part(from, round);
+    if (theirs.size()) pending.receive(out + theirs.first, theirs.size(), MPI_FLOAT, from, 1);
+  }
+  for (int i = 1; own.size() && i < ranks; ++i, sent += own.size())
+    pending.send(out + own.first, own.size(), MPI_FLOAT, (rank + i) % ranks, 1);
+  pending.wait();
+}
+
+}  // namespace
+
+void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const float* mine,
+                     std::int64_t n, float* out, Timers& timers) {
+  expect(static_cast<int>(nodes_of.size()) == comm.size(), "the nodes of every rank");
+  std::vector<TreeNode> nodes;
+  for (const auto& of : nodes_of) nodes.insert(nodes.end(), of.begin(), of.end());
+  Reduction reduction{comm, nodes_of, mine, n, out, tree_additions(nodes), {}};
+  if (comm.size() == 1) {
+    std::vector<const float*> slots;
+    for (std::size_t k = 0; k < nodes.size(); ++k) slots.push_back(mine + k * n);
+    return merge(reduction.additions, slots, n, out);
+  }
+  const std::size_t remote = nodes.size() - nodes_of[comm.rank()].size();
+  reduction.buffer.resize(remote * reduction.part(comm.rank(), 0).size());
+  std::int64_t longest = 0;
+  for (int r = 0; r < comm.size(); ++r) longest = std::max(longest, slice_of(n, comm.size(), r).size());
+  for (std::int64_t round = 0; round * round_elements < longest; ++round) {
+    const auto slots = reduction.gather_nodes(round);
+    const Range own = reduction.part(comm.rank(), round);
+    merge(reduction.additions, slots, own.size(), out + own.first);
+    reduction.share(round);
+  }
+  timers.bytes[static_cast<int>(Phase::reduce)] += reduction.sent * static_cast<std::int64_t>(sizeof(float));
+}
+
+}  // namespace switchyard::comm

@@ -1,0 +1,92 @@
+// The summation tree of contract C1: its shape, and that no cut into ranks changes an addition.
+#include "base/tree.hpp"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+namespace switchyard {
+namespace {
+
+std::string sum(const std::string& left, const std::string& right) {
+  std::string text(1, '(');
+  text.append(left).append(1, '+').append(right).append(1, ')');
+  return text;
+}
+
+/// Grains [first, last) written as nested pairs, from the definition: the left part is the largest power of two below
+/// n.
+std::string shape(int first, int last) {
+  const int n = last - first;
+  if (n == 1) return std::to_string(first);
+  int left = 1;
+  while (2 * left < n) left *= 2;
+  return sum(shape(first, first + left), shape(first + left, last));
+}
+
+/// What tree_additions makes of the grains [0, n) when they are cut at `cuts`: ranks sum their own nodes first.
+std::string additions_of(int n, const std::vector<int>& cuts) {
+  std::vector<TreeNode> nodes;
+  std::vector<std::string> slots;
+  for (std::size_t r = 0; r + 1 < cuts.size(); ++r)
+    for (const TreeNode& node : tree_nodes(cuts[r], cuts[r + 1])) {
+      nodes.push_back(node);
+      slots.push_back(shape(node.first, node.first + node.size));
+    }
+  for (const auto& [into, from] : tree_additions(nodes)) slots[into] = sum(slots[into], slots[from]);
+  return n ? slots[0] : "";
+}
+
+/// A value that writes down its own additions.
+struct Written {
+  std::string text;
+  Written& operator+=(const Written& other) {
+    text = sum(text, other.text);
+    return *this;
+  }
+};
+
+TEST(Tree, LeftPartIsTheLargestPowerOfTwoBelowN) {
+  EXPECT_EQ(shape(0, 5), "(((0+1)+(2+3))+4)");
+  EXPECT_EQ(shape(0, 7), "(((0+1)+(2+3))+((4+5)+6))");
+  for (int n = 1; n <= 70; ++n) {
+    std::vector<Written> grains;
+    for (int g = 0; g < n; ++g) grains.push_back({std::to_string(g)});
+    EXPECT_EQ(tree_sum(grains).text, shape(0, n)) << n;
+  }
+}
+
+TEST(Tree, NodesAreDyadicAndCoverTheRange) {
+  for (int first = 0; first < 20; ++first)
+    for (int last = first; last < 40; ++last) {
+      int at = first;
+      for (const TreeNode& node : tree_nodes(first, last)) {
+        EXPECT_EQ(node.first, at);
+        EXPECT_EQ(node.size & (node.size - 1), 0);
+        EXPECT_EQ(node.first % node.size, 0);
+        at += node.size;
+      }
+      EXPECT_EQ(at, last);
+    }
+  EXPECT_TRUE(tree_nodes(3, 3).empty());
+}
+
+TEST(Tree, EveryCutIntoRangesGivesTheSameAdditions) {
+  for (int n = 1; n <= 13; ++n)
+    for (unsigned mask = 0; mask < 1u << (n - 1); ++mask) {  // bit g: cut before grain g + 1
+      std::vector<int> cuts{0};
+      for (int g = 0; g < n - 1; ++g)
+        if (mask >> g & 1) cuts.push_back(g + 1);
+      cuts.push_back(n);
+      ASSERT_EQ(additions_of(n, cuts), shape(0, n)) << "n " << n << " cuts " << mask;
+    }
+}
+
+TEST(Tree, EmptyRanksChangeNothing) {
+  EXPECT_EQ(additions_of(3, {0, 0, 1, 1, 2, 3, 3}), shape(0, 3));
+  EXPECT_EQ(tree_sum(std::vector<double>{}), 0.0);
+}
+
+}  // namespace
+}  // namespace switchyard

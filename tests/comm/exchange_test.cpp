@@ -1,0 +1,138 @@
+// ranks: 1 2 3 4 5 8
+// Every exchange algorithm moves exactly the planned rows, and the way back is the adjoint of the way there.
+#include "comm/exchange.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "base/check.hpp"
+#include "comm/collectives.hpp"
+
+namespace switchyard::comm {
+namespace {
+
+/// How many rows rank `from` sends rank `to` in each pattern.
+enum class Pattern { none, mixed, ring, all_to_first, idle_ranks };
+
+std::int64_t rows_between(Pattern pattern, int from, int to, int ranks) {
+  switch (pattern) {
+    case Pattern::none:
+      return 0;
+    case Pattern::mixed:
+      return (from * 7 + to * 5 + from * to) % 6;  // some zero
+    case Pattern::ring:
+      return to == (from + 1) % ranks ? 3 : 0;
+    case Pattern::all_to_first:
+      return to == 0 ? from + 1 : 0;
+    case Pattern::idle_ranks:
+      return from % 2 == 0 && to % 2 == 0 ? 400 : 0;  // odd ranks have no row at all
+  }
+  return 0;
+}
+
+RowPlan make_plan(Pattern pattern, const Communicator& comm) {
+  RowPlan plan{{0}, {0}};
+  for (int p = 0; p < comm.size(); ++p) {
+    plan.send.push_back(plan.send.back() + rows_between(pattern, comm.rank(), p, comm.size()));
+    plan.receive.push_back(plan.receive.back() + rows_between(pattern, p, comm.rank(), comm.size()));
+  }
+  return plan;
+}
+
+/// Says where a number came from: sender, receiver, row of the block, column. Exact in float.
+float mark(int from, int to, std::int64_t row, int column) {
+  return static_cast<float>(((from * 8 + to) * 512 + row) * 64 + column % 64);
+}
+
+class ExchangeTest : public testing::TestWithParam<std::tuple<ExchangeKind, Pattern, int>> {};
+
+TEST_P(ExchangeTest, MovesExactlyThePlannedRows) {
+  const auto [kind, pattern, width] = GetParam();
+  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
+  const auto exchange = make_exchange(kind, comm);
+  const RowPlan plan = make_plan(pattern, comm);
+  std::vector<float> send(plan.send.back() * width), receive(plan.receive.back() * width + 1, -1.0f);
+  for (int to = 0; to < comm.size(); ++to)
+    for (std::int64_t i = plan.send[to]; i < plan.send[to + 1]; ++i)
+      for (int c = 0; c < width; ++c) send[i * width + c] = mark(comm.rank(), to, i - plan.send[to], c);
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    exchange->start(plan, width, send.data(), receive.data(), {repeat, 1, 0});
+    exchange->finish();
+  }
+  for (int from = 0; from < comm.size(); ++from)
+    for (std::int64_t i = plan.receive[from]; i < plan.receive[from + 1]; ++i)
+      for (int c = 0; c < width; ++c)
+        ASSERT_EQ(receive[i * width + c], mark(from, comm.rank(), i - plan.receive[from], c)) << from << " " << i;
+  EXPECT_EQ(receive.back(), -1.0f) << "wrote behind the last row";
+}
+
+TEST_P(ExchangeTest, TheWayBackIsTheAdjoint) {
+  const auto [kind, pattern, width] = GetParam();
+  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
+  const auto exchange = make_exchange(kind, comm);
+  const RowPlan plan = make_plan(pattern, comm);
+  std::vector<float> x(plan.send.back() * width), y(plan.receive.back() * width);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>((i * 37 + comm.rank() * 11) % 17) - 8;
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] = static_cast<float>((i * 53 + comm.rank() * 29) % 13) - 6;
+  std::vector<float> there(y.size()), back(x.size());
+  exchange->start(plan, width, x.data(), there.data(), {5, 2, 0});
+  exchange->finish();
+  exchange->start(plan.reversed(), width, y.data(), back.data(), {5, 2, 1});
+  exchange->finish();
+  std::int64_t products[2] = {0, 0};  // <dispatch x, y> and <x, combine y>; small integers, so exact
+  for (std::size_t i = 0; i < y.size(); ++i) products[0] += static_cast<std::int64_t>(there[i] * y[i]);
+  for (std::size_t i = 0; i < x.size(); ++i) products[1] += static_cast<std::int64_t>(x[i] * back[i]);
+  all_reduce_sum(comm, products, 2);
+  EXPECT_EQ(products[0], products[1]);
+}
+
+std::string test_name(const testing::TestParamInfo<ExchangeTest::ParamType>& info) {
+  const auto [kind, pattern, width] = info.param;
+  const char* patterns[] = {"none", "mixed", "ring", "all_to_first", "idle_ranks"};
+  return EnumNames<ExchangeKind>::names[static_cast<int>(kind)] + "_" + patterns[static_cast<int>(pattern)] + "_" +
+         std::to_string(width);
+}
+
+INSTANTIATE_TEST_SUITE_P(Algorithms, ExchangeTest,
+                         testing::Combine(testing::Values(ExchangeKind::pairwise, ExchangeKind::alltoallv),
+                                          testing::Values(Pattern::none, Pattern::mixed, Pattern::ring,
+                                                          Pattern::all_to_first, Pattern::idle_ranks),
+                                          testing::Values(1, 48)),
+                         test_name);
+
+class ExchangeErrors : public testing::TestWithParam<ExchangeKind> {};
+
+TEST_P(ExchangeErrors, ABadPlanIsRefused) {
+  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
+  const auto exchange = make_exchange(GetParam(), comm);
+  RowPlan plan = make_plan(Pattern::mixed, comm);
+  plan.send.push_back(plan.send.back());
+  EXPECT_THROW(exchange->start(plan, 1, nullptr, nullptr, {}), Error);
+  plan = make_plan(Pattern::none, comm);
+  plan.receive.back() = -1;
+  EXPECT_THROW(exchange->start(plan, 1, nullptr, nullptr, {}), Error);
+}
+
+TEST_P(ExchangeErrors, MoreRowsThanMpiCanCountIsAClearError) {
+  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
+  if (comm.size() == 1) GTEST_SKIP() << "nothing is sent";
+  const auto exchange = make_exchange(GetParam(), comm);
+  const std::int64_t rows = std::int64_t{std::numeric_limits<int>::max()} + 1;
+  RowPlan plan{std::vector<std::int64_t>(comm.size() + 1, 0), std::vector<std::int64_t>(comm.size() + 1, 0)};
+  const int to = (comm.rank() + 1) % comm.size();
+  for (int p = to; p < comm.size(); ++p) plan.send[p + 1] = rows;
+  try {
+    exchange->start(plan, 1, nullptr, nullptr, {});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Exit::usage);
+    EXPECT_NE(std::string(e.what()).find("2147483648"), std::string::npos) << e.what();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Algorithms, ExchangeErrors, testing::Values(ExchangeKind::pairwise, ExchangeKind::alltoallv));
+
+}  // namespace
+}  // namespace switchyard::comm
