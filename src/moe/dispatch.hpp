@@ -9,7 +9,7 @@ class Dispatch {
   Dispatch(const LayerContext& context, Transfer& transfer, int width);
   /// rows(expert_rows, d) in expert order from x(N, d). Collective over the expert group.
   void forward(const Plan& plan, const Matrix<float>& x, std::int64_t step, Vector<float>& rows);
-  /// dx(N, d) = the gradients of each token's rows, added in choice order. Collective over the expert group.
+  /// dx(N, d) += the sum of the gradients of each token's rows, in choice order. Collective over the expert group.
   void backward(const Plan& plan, const Vector<float>& d_rows, std::int64_t step, const Matrix<float>& dx);
 
  private:

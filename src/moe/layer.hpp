@@ -19,10 +19,10 @@ enum class Pass { train, evaluate };
 struct TokenSet {
   Pass pass = Pass::train;
   std::int64_t step = 0;
-  int context = 0;                 ///< T
-  Range sequences;                 ///< of the global batch
-  int grain_sequences = 1;         ///< sequences of one grain
-  Vector<std::int32_t> ids;        ///< (N) token ids, device
+  int context = 0;           ///< T
+  Range sequences;           ///< of the global batch
+  int grain_sequences = 1;   ///< sequences of one grain
+  Vector<std::int32_t> ids;  ///< (N) token ids, device
   Index tokens() const { return sequences.size() * context; }
 };
 
@@ -51,14 +51,18 @@ class Layer {
   void forward(const TokenSet& tokens, Matrix<float> x, Matrix<float> y);
   /// Counts and probability masses of the global batch; between forward and backward. Collective over world.
   void reduce_statistics();
-  /// dx(N, d) = gradient with respect to x, given dy(N, d) of y's increment; `loss_scale` is the weight of balancing losses
-  /// in the objective (1). Replaces gradients of its parameters. Collective over the expert group.
+  /// dx(N, d) = gradient with respect to x, given dy(N, d) of y's increment; `loss_scale` is the weight of balancing
+  /// losses in the objective (1). Replaces gradients of its parameters. Once a forward. Collective over the expert
+  /// group.
   void backward(Matrix<float> dy, Matrix<float> dx);
   /// Loss-free bias update from the counts of the last training step.
   void update_bias(std::int64_t step);
 
   const LayerStatistics& statistics() const;  ///< reduced
   RoutingSample sample() const;
+  /// Global id of the first local expert whose output of the last forward pass is not finite; −1 if none. Before
+  /// backward.
+  int first_non_finite_expert() const;
   int experts() const;
   std::vector<float> bias() const;  ///< (E) balancer state, part of a checkpoint
   void set_bias(const std::vector<float>& bias);

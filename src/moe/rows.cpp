@@ -35,14 +35,14 @@ KOKKOS_INLINE_FUNCTION void add_choices(const Choices& choices, Index token, Ind
   }
 }
 
-/// Channels [c, c + channels) of out(token, ·): replaced by s, or s added once.
+/// Channels [c, c + channels) of out(token, ·) += s.
 template <int channels>
-KOKKOS_INLINE_FUNCTION void finish(bool add, const float* s, float* out) {
-  for (int l = 0; l < channels; ++l) out[l] = add ? out[l] + s[l] : s[l];
+KOKKOS_INLINE_FUNCTION void add(const float* s, float* out) {
+  for (int l = 0; l < channels; ++l) out[l] += s[l];
 }
 
 void reduce_choices(const char* label, const Choices& choices, Index width, const float* weight, const float* rows,
-                    float* out, bool add) {
+                    float* out) {
   const Index cut = parts(width), n = width / cut;
   Kokkos::parallel_for(
       label, Kokkos::RangePolicy<Device>(0, choices.tokens * cut), KOKKOS_LAMBDA(Index i) {
@@ -52,11 +52,11 @@ void reduce_choices(const char* label, const Choices& choices, Index width, cons
         Index c = i % cut * n;
         for (; c + lanes <= last; c += lanes) {
           add_choices<lanes>(choices, token, c, width, weight, rows, s);
-          finish<lanes>(add, s, y + c);
+          add<lanes>(s, y + c);
         }
         for (; c < last; ++c) {
           add_choices<1>(choices, token, c, width, weight, rows, s);
-          finish<1>(add, s, y + c);
+          add<1>(s, y + c);
         }
       });
 }
@@ -82,11 +82,11 @@ void scatter(Index n, Index width, const std::int32_t* index, const float* from,
 }
 
 void combine(const Choices& choices, Index width, const float* weight, const float* rows, float* y) {
-  reduce_choices("switchyard::moe::rows::combine", choices, width, weight, rows, y, true);
+  reduce_choices("switchyard::moe::rows::combine", choices, width, weight, rows, y);
 }
 
 void sum(const Choices& choices, Index width, const float* rows, float* dx) {
-  reduce_choices("switchyard::moe::rows::sum", choices, width, nullptr, rows, dx, false);
+  reduce_choices("switchyard::moe::rows::sum", choices, width, nullptr, rows, dx);
 }
 
 void combine_backward(const Choices& choices, Index width, const float* weight, const float* dy, const float* rows,
@@ -104,6 +104,20 @@ void combine_backward(const Choices& choices, Index width, const float* weight, 
         const Index i = j / cut, c = j % cut * part;
         if (row_of[i] >= 0) scale(part, weight[i], dy + i / k * width + c, d_rows + row_of[i] * width + c);
       });
+}
+
+Index first_non_finite(Index n, Index width, const float* rows) {
+  Index first = n;
+  Kokkos::parallel_reduce(
+      "switchyard::moe::rows::first_non_finite", Kokkos::RangePolicy<Device>(0, n),
+      KOKKOS_LAMBDA(Index r, Index & least) {
+        int bad = 0;  // an exponent of ones: infinite or not a number
+        for (Index c = 0; c < width; ++c)
+          bad |= (Kokkos::bit_cast<std::uint32_t>(rows[r * width + c]) & 0x7F800000u) == 0x7F800000u;
+        if (bad && r < least) least = r;
+      },
+      Kokkos::Min<Index>(first));
+  return first < n ? first : -1;
 }
 
 }  // namespace switchyard::moe::rows

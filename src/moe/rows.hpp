@@ -23,12 +23,15 @@ struct Choices {
 /// s).
 void combine(const Choices& choices, Index width, const float* weight, const float* rows, float* y);
 
-/// dx(token, ·) = the rows of its choices added in order, from +0.
+/// dx(token, ·) += s, where s is the rows of its choices added in order, from +0.
 void sum(const Choices& choices, Index width, const float* rows, float* dx);
 
 /// The gradient of combine: dweight(token, choice) = <dy(token, ·), row> (+0 where dropped), and
 /// d_rows row = weight(token, choice) · dy(token, ·); d_rows may be `rows` itself.
 void combine_backward(const Choices& choices, Index width, const float* weight, const float* dy, const float* rows,
                       float* dweight, float* d_rows);
+
+/// The first row of rows(n, width) with a value that is not finite; −1 if none.
+Index first_non_finite(Index n, Index width, const float* rows);
 
 }  // namespace switchyard::moe::rows

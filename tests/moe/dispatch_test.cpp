@@ -1,0 +1,164 @@
+// ranks: 1 2 3 4 5 8
+// Dispatch and combine: rows arrive in the defined order, the pairs are adjoint, sums follow the defined chains.
+#include "moe/dispatch.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "moe/combine.hpp"
+#include "routing_cases.hpp"
+#include "tensor/lanes.hpp"
+
+namespace switchyard::moe::testing {
+namespace {
+
+constexpr int width = 19;
+
+/// A problem with the stages on top.
+struct Stages {
+  Stages(const RoutingCase& c, int expert_parallel)
+      : routing(c, expert_parallel),
+        parameters(routing.groups.layout),
+        context{config, routing.groups, *routing.exchange, parameters, timers},
+        transfer(context, 3, width),
+        dispatch(context, transfer, width),
+        combine(context, transfer, width) {}
+  Index tokens() const { return routing.tokens.size(); }
+
+  Config config;
+  RoutingProblem routing;
+  ParameterSet parameters;
+  Timers timers;
+  LayerContext context;
+  Transfer transfer;
+  Dispatch dispatch;
+  Combine combine;
+};
+
+float value(int stream, std::int64_t row, int c) {
+  return static_cast<float>(mix(static_cast<std::uint32_t>(stream * 7919 + row * 131 + c)) % 2001) / 1000.0f - 1.0f;
+}
+
+/// (n, columns) of a stream, by the global index of its rows.
+Matrix<float> filled(int stream, const Range& rows, int columns) {
+  const HostMatrix<float> host("host", rows.size(), columns);
+  for (std::int64_t r = rows.first; r < rows.last; ++r)
+    for (int c = 0; c < columns; ++c) host(r - rows.first, c) = value(stream, r, c);
+  return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
+}
+
+/// Rows of expert outputs, a function of (expert, token, channel).
+Vector<float> expert_rows(const RoutingProblem& p) {
+  const auto rows = p.expected_rows();
+  const HostVector<float> host("host", rows.size() * width);
+  for (std::size_t r = 0; r < rows.size(); ++r)
+    for (int c = 0; c < width; ++c) host(r * width + c) = value(5 + rows[r].expert, rows[r].token, c);
+  return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
+}
+
+template <class V>
+auto on_host(const V& v) {
+  return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, v);
+}
+
+double dot(const float* a, const float* b, std::int64_t n) {
+  double s = 0.0;
+  for (std::int64_t i = 0; i < n; ++i) s += static_cast<double>(a[i]) * b[i];
+  return s;
+}
+
+double world_sum(double v) {
+  MPI_Allreduce(MPI_IN_PLACE, &v, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+  return v;
+}
+
+void check_dispatch(Stages& s) {
+  Vector<float> rows;
+  s.dispatch.forward(s.routing.plan, filled(1, s.routing.tokens, width), 7, rows);
+  const auto expected = s.routing.expected_rows();
+  ASSERT_EQ(s.routing.plan.expert_rows(), static_cast<Index>(expected.size()));
+  const auto got = on_host(rows);
+  for (std::size_t r = 0; r < expected.size(); ++r)
+    for (int c = 0; c < width; ++c) ASSERT_EQ(got(r * width + c), value(1, expected[r].token, c)) << r;
+}
+
+void check_dispatch_adjoint(Stages& s) {  // <dispatch x, r> = <x, dispatch' r>
+  const Matrix<float> x = filled(1, s.routing.tokens, width), dx("dx", s.tokens(), width);
+  Vector<float> rows;
+  s.dispatch.forward(s.routing.plan, x, 7, rows);
+  const Vector<float> other = expert_rows(s.routing);
+  s.dispatch.backward(s.routing.plan, other, 7, dx);
+  const double left = world_sum(dot(on_host(rows).data(), on_host(other).data(), other.size()));
+  const double right = world_sum(dot(on_host(x).data(), on_host(dx).data(), x.size()));
+  EXPECT_NEAR(left, right, 1e-5 * (1 + std::abs(left)));
+}
+
+void check_combine(Stages& s) {  // to the bit: one fma chain a choice, then one addition
+  const RoutingCase& test = s.routing.test;
+  const Matrix<float> weight = filled(2, s.routing.tokens, test.top_k), y = filled(3, s.routing.tokens, width);
+  s.combine.forward(s.routing.plan, expert_rows(s.routing), weight, 7, y);
+  const auto w = on_host(weight);
+  const auto got = on_host(y);
+  for (std::int64_t t = s.routing.tokens.first; t < s.routing.tokens.last; ++t)
+    for (int c = 0; c < width; ++c) {
+      float sum = 0.0f;
+      for (int j = 0; j < test.top_k; ++j)
+        if (kept(test, t, j))
+          sum = std::fma(w(t - s.routing.tokens.first, j), value(5 + expert_of(test, t, j), t, c), sum);
+      ASSERT_EQ(got(t - s.routing.tokens.first, c), value(3, t, c) + sum) << t;
+    }
+}
+
+void check_combine_backward(Stages& s) {
+  const RoutingCase& test = s.routing.test;
+  const Range& tokens = s.routing.tokens;
+  const Matrix<float> weight = filled(2, tokens, test.top_k), y("y", s.tokens(), width), dy = filled(4, tokens, width),
+                      dweight("dweight", s.tokens(), test.top_k);
+  Vector<float> rows = expert_rows(s.routing);
+  s.combine.forward(s.routing.plan, rows, weight, 7, y);
+  s.combine.backward(s.routing.plan, dy, weight, 7, dweight, rows);
+  const auto expected = s.routing.expected_rows();
+  const auto got = on_host(rows);
+  for (std::size_t r = 0; r < expected.size(); ++r)
+    for (int c = 0; c < width; ++c)
+      ASSERT_EQ(got(r * width + c), value(2, expected[r].token, expected[r].choice) * value(4, expected[r].token, c));
+  const auto dw = on_host(dweight);
+  const auto dy_host = on_host(dy);
+  for (std::int64_t t = tokens.first; t < tokens.last; ++t)
+    for (int j = 0; j < test.top_k; ++j) {
+      float row[width];
+      for (int c = 0; c < width; ++c) row[c] = value(5 + expert_of(test, t, j), t, c);
+      const float dot_product = lane_dot(&dy_host(t - tokens.first, 0), row, width);
+      ASSERT_EQ(dw(t - tokens.first, j), kept(test, t, j) ? dot_product : 0.0f) << t << " " << j;
+    }
+}
+
+void check_bytes(Stages& s) {
+  Vector<float> rows;
+  s.timers.clear();
+  s.dispatch.forward(s.routing.plan, filled(1, s.routing.tokens, width), 7, rows);
+  const auto& traffic = s.routing.plan.traffic();
+  std::int64_t sent = 0;
+  for (int r = 0; r < s.routing.groups.layout.ranks; ++r)
+    if (r != s.routing.groups.layout.rank) sent += traffic[r] * width * 4;
+  EXPECT_EQ(s.timers.bytes[static_cast<int>(Phase::dispatch)], sent);
+}
+
+void on_all_layouts(void (*check)(Stages&)) {
+  for (const RoutingCase& c : routing_cases())
+    for (int ep : expert_group_sizes()) {
+      SCOPED_TRACE(::testing::PrintToString(c) + " EP " + std::to_string(ep));
+      Stages stages(c, ep);
+      check(stages);
+    }
+}
+
+TEST(Dispatch, BringsRowsInExpertOrder) { on_all_layouts(check_dispatch); }
+TEST(Dispatch, BackwardIsTheAdjoint) { on_all_layouts(check_dispatch_adjoint); }
+TEST(Dispatch, CountsTheBytesThatLeave) { on_all_layouts(check_bytes); }
+TEST(Combine, IsTheDefinedChainToTheBit) { on_all_layouts(check_combine); }
+TEST(Combine, BackwardIsTheDefinedProductsToTheBit) { on_all_layouts(check_combine_backward); }
+
+}  // namespace
+}  // namespace switchyard::moe::testing

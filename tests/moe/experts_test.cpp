@@ -1,0 +1,172 @@
+// The expert feed-forward against the double reference, experts and grains without rows among them.
+#include "moe/experts.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "reference/moe_layer.hpp"
+
+namespace switchyard::moe {
+namespace {
+
+struct Case {
+  Activation activation;
+  Placement placement;
+  int d, f;
+  std::vector<std::vector<int>> counts;  ///< (experts, grains) rows
+};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all{{Activation::gelu, Placement::expert, 20, 24, {{3, 0, 1}, {0, 0, 0}, {2, 5, 4}}},
+                                     {Activation::relu, Placement::expert, 16, 33, {{1, 1, 1}}},
+                                     {Activation::swiglu, Placement::expert, 7, 18, {{0, 0, 2}, {4, 3, 0}}},
+                                     {Activation::swiglu, Placement::replicated, 32, 40, {{5, 5, 5}}},
+                                     {Activation::gelu, Placement::expert, 8, 8, {{0, 0, 0}, {0, 0, 0}}}};
+  return all;
+}
+
+float value(int stream, Index i) { return static_cast<float>(std::sin(0.37 * i + 1.7 * stream + 0.1 * (i % 13))); }
+
+Vector<float> filled(int stream, Index n) {
+  const HostVector<float> host("host", n);
+  for (Index i = 0; i < n; ++i) host(i) = value(stream, i);
+  return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
+}
+
+std::vector<float> on_host(const Vector<float>& v) {
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, v);
+  return {host.data(), host.data() + host.size()};
+}
+
+/// The case's parameters, rows and network; weights of the network in double.
+struct Problem {
+  explicit Problem(const Case& c)
+      : test(c),
+        layout{1, 0, 1, static_cast<int>(c.counts[0].size())},
+        parameters(layout),
+        network(parameters, {"net", c.placement, static_cast<int>(c.counts.size()), c.d, c.f, c.activation, 0.4, 0.3}) {
+    parameters.allocate(5);
+    for (const auto& expert : c.counts) {
+      for (int count : expert) piece_offsets.push_back(piece_offsets.back() + count);
+      offsets.push_back(piece_offsets.back());
+    }
+    Kokkos::deep_copy(parameters.gradients(c.placement), std::numeric_limits<float>::quiet_NaN());
+  }
+  int experts() const { return static_cast<int>(test.counts.size()); }
+  Index rows() const { return offsets.back(); }
+  FeedForwardRows cut() const { return {offsets, piece_offsets, layout.grains}; }
+
+  reference::Doubles weight(const std::string& matrix, int expert) const {
+    const int id = parameters.find("net." + matrix + ".weight");
+    if (id < 0) return {};
+    const std::vector<float> all = on_host(parameters.values(test.placement));
+    const Parameter& p = parameters[id];
+    return {all.begin() + p.offset + expert * p.unit, all.begin() + p.offset + (expert + 1) * p.unit};
+  }
+  reference::FeedForward reference_network(int e) const {
+    return {test.activation, test.d, test.f, weight("gate", e), weight("up", e), weight("down", e)};
+  }
+
+  Case test;
+  Layout layout;
+  ParameterSet parameters;
+  FeedForward network;
+  std::vector<Index> offsets{0}, piece_offsets{0};
+};
+
+void expect_close(float got, double expected, double scale) { ASSERT_NEAR(got, expected, 2e-6 * (scale + 1)); }
+
+void check_gradient(const Problem& p, const std::string& matrix, int expert, const reference::Doubles& expected) {
+  const int id = p.parameters.find("net." + matrix + ".weight");
+  if (id < 0) return;
+  const Parameter& q = p.parameters[id];
+  const auto all = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, p.parameters.gradients(p.test.placement));
+  for (Index i = 0; i < q.unit; ++i) {
+    float sum = 0.0f;
+    for (std::size_t node = 0; node < all.extent(0); ++node) sum += all(node, q.offset + expert * q.unit + i);
+    expect_close(sum, expected[i], 10 * std::abs(expected[i]));
+  }
+}
+
+void check(const Case& c) {
+  Problem p(c);
+  const Vector<float> x = filled(1, p.rows() * c.d), out = filled(2, p.rows() * c.d), dy = filled(3, p.rows() * c.d),
+                      dx = filled(4, p.rows() * c.d);
+  p.network.forward(p.cut(), x.data(), out.data(), blas::Write::add);
+  p.network.backward(p.cut(), x.data(), dy.data(), dx.data(), blas::Write::add);
+  const std::vector<float> got = on_host(out), got_dx = on_host(dx);
+  for (int e = 0; e < p.experts(); ++e) {
+    const reference::FeedForward net = p.reference_network(e);
+    reference::FeedForward gradient = net;
+    for (auto* m : {&gradient.gate, &gradient.up, &gradient.down}) m->assign(m->size(), 0.0);
+    for (Index r = p.offsets[e]; r < p.offsets[e + 1]; ++r) {
+      reference::Doubles row(c.d), dy_row(c.d), dx_row(c.d, 0.0);
+      for (int i = 0; i < c.d; ++i) row[i] = value(1, r * c.d + i), dy_row[i] = value(3, r * c.d + i);
+      const reference::Doubles y = reference::forward(net, row.data());
+      reference::backward(net, row.data(), dy_row.data(), gradient, dx_row.data());
+      for (int i = 0; i < c.d; ++i) {
+        expect_close(got[r * c.d + i], value(2, r * c.d + i) + y[i], 10);
+        expect_close(got_dx[r * c.d + i], value(4, r * c.d + i) + dx_row[i], 10);
+      }
+    }
+    check_gradient(p, "gate", e, gradient.gate);
+    check_gradient(p, "up", e, gradient.up);
+    check_gradient(p, "down", e, gradient.down);
+  }
+}
+
+TEST(Experts, FollowTheReference) {
+  for (const Case& c : cases()) {
+    SCOPED_TRACE(c.d);
+    check(c);
+  }
+}
+
+TEST(Experts, GradientOfTheInputMayTakeItsPlace) {
+  for (const Case& c : cases()) {
+    Problem p(c);
+    const Index n = p.rows() * c.d;
+    const Vector<float> x = filled(1, n), out("out", n), dy = filled(3, n), dx("dx", n);
+    p.network.forward(p.cut(), x.data(), out.data(), blas::Write::replace);
+    p.network.backward(p.cut(), x.data(), dy.data(), dx.data(), blas::Write::replace);
+    const std::vector<float> beside = on_host(dx);
+    p.network.forward(p.cut(), x.data(), out.data(), blas::Write::replace);
+    p.network.backward(p.cut(), x.data(), dy.data(), x.data(), blas::Write::replace);
+    EXPECT_EQ(on_host(x), beside);
+  }
+}
+
+TEST(Experts, ReferenceGradientIsTheSlope) {
+  for (Activation kind : {Activation::gelu, Activation::swiglu}) {
+    const Problem p({kind, Placement::expert, 6, 5, {{1}}});
+    const reference::FeedForward net = p.reference_network(0);
+    const reference::Doubles dy{0.3, -1, 0.5, 2, -0.7, 1.1}, x{1, -0.4, 0.2, 0.9, -1.3, 0.6};
+    const auto loss = [&](const reference::FeedForward& n, const reference::Doubles& at) {
+      double sum = 0.0;
+      const reference::Doubles y = reference::forward(n, at.data());
+      for (int c = 0; c < 6; ++c) sum += dy[c] * y[c];
+      return sum;
+    };
+    reference::FeedForward gradient = net;
+    for (auto* m : {&gradient.gate, &gradient.up, &gradient.down}) m->assign(m->size(), 0.0);
+    reference::Doubles dx(6, 0.0);
+    reference::backward(net, x.data(), dy.data(), gradient, dx.data());
+    const double h = 1e-5;
+    for (auto m : {&reference::FeedForward::gate, &reference::FeedForward::up, &reference::FeedForward::down})
+      for (std::size_t i = 0; i < (net.*m).size(); ++i) {
+        reference::FeedForward above = net, below = net;
+        (above.*m)[i] += h, (below.*m)[i] -= h;
+        EXPECT_NEAR((gradient.*m)[i], (loss(above, x) - loss(below, x)) / (2 * h), 1e-8);
+      }
+    for (int c = 0; c < 6; ++c) {
+      reference::Doubles above = x, below = x;
+      above[c] += h, below[c] -= h;
+      EXPECT_NEAR(dx[c], (loss(net, above) - loss(net, below)) / (2 * h), 1e-8);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace switchyard::moe

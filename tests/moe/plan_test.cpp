@@ -1,0 +1,92 @@
+// ranks: 1 2 3 4 5 8
+// The plan against its definition: counts, offsets and conservation on both sides.
+#include "moe/plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "routing_cases.hpp"
+
+namespace switchyard::moe::testing {
+namespace {
+
+void check_offsets(const RoutingProblem& p) {
+  const Plan& plan = p.plan;
+  const Range grains = p.groups.layout.my_group_grains(), mine = p.groups.layout.my_experts(p.test.experts);
+  ASSERT_EQ(plan.pieces(), grains.size());
+  ASSERT_EQ(plan.local_experts(), mine.size());
+  ASSERT_EQ(plan.expert_offsets().size(), mine.size() + 1u);
+  ASSERT_EQ(plan.piece_offsets().size(), mine.size() * grains.size() + 1u);
+  std::vector<Index> counts(mine.size() * grains.size());
+  for (const auto& row : p.expected_rows())
+    ++counts[(row.expert - mine.first) * grains.size() + row.token / p.test.grain_tokens - grains.first];
+  for (std::size_t i = 0; i < counts.size(); ++i)
+    EXPECT_EQ(plan.piece_offsets()[i + 1] - plan.piece_offsets()[i], counts[i]) << i;
+  for (Index e = 0; e <= mine.size(); ++e) EXPECT_EQ(plan.expert_offsets()[e], plan.piece_offsets()[e * grains.size()]);
+}
+
+void check_sides(const RoutingProblem& p) {
+  const Plan& plan = p.plan;
+  const auto& t = plan.traffic();
+  EXPECT_EQ(std::accumulate(t.begin(), t.end(), std::int64_t{0}), plan.send_rows());
+  EXPECT_EQ(plan.to_experts().receive.back(), plan.expert_rows());
+  EXPECT_EQ(plan.to_home().send, plan.to_experts().receive);
+  EXPECT_EQ(plan.to_home().receive, plan.to_experts().send);
+  std::int64_t rows[2] = {plan.send_rows(), plan.expert_rows()}, kept_rows = 0;
+  MPI_Allreduce(MPI_IN_PLACE, rows, 2, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
+  for (std::int64_t i = 0; i < std::int64_t{p.test.grains} * p.test.grain_tokens; ++i)
+    for (int j = 0; j < p.test.top_k; ++j) kept_rows += kept(p.test, i, j);
+  EXPECT_EQ(rows[0], kept_rows);
+  EXPECT_EQ(rows[1], kept_rows);
+}
+
+void check_choices(const RoutingProblem& p) {
+  const Plan& plan = p.plan;
+  const Index choices = plan.tokens() * plan.top_k();
+  const Kokkos::View<const std::int32_t*, Device::memory_space> row(plan.row_of_choice(), choices);
+  const Kokkos::View<const std::int32_t*, Device::memory_space> choice(plan.choice_of_row(), plan.send_rows());
+  const auto rows = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, row);
+  const auto back = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice);
+  for (Index i = 0; i < choices; ++i) {
+    const bool is_kept = kept(p.test, p.tokens.first + i / plan.top_k(), static_cast<int>(i % plan.top_k()));
+    ASSERT_EQ(rows(i) >= 0, is_kept);
+    if (is_kept) {
+      EXPECT_EQ(back(rows(i)), i);
+    }
+  }
+}
+
+TEST(Plan, FollowsItsDefinition) {
+  for (const RoutingCase& c : routing_cases())
+    for (int ep : expert_group_sizes()) {
+      SCOPED_TRACE(::testing::PrintToString(c) + " EP " + std::to_string(ep));
+      const RoutingProblem p(c, ep);
+      check_offsets(p);
+      check_sides(p);
+      check_choices(p);
+    }
+}
+
+TEST(Plan, TakesAllTokensOfARankAsOnePieceInEvaluation) {
+  for (int ep : expert_group_sizes()) {
+    const RoutingProblem p({8, 2, 6, 4, 8, 0}, ep, false);
+    EXPECT_EQ(p.plan.pieces(), ep);
+    EXPECT_EQ(p.plan.expert_rows(), static_cast<Index>(p.expected_rows().size()));
+    check_sides(p);
+  }
+}
+
+TEST(Plan, RefusesAnExpertThatDoesNotExist) {
+  const comm::Groups groups(comm::Communicator::duplicate(MPI_COMM_WORLD), 1, 1);
+  Plan plan(groups, 4, 1);
+  if (groups.layout.my_grains().size() == 0) return;
+  Matrix<std::int32_t> expert("expert", 3, 1);
+  Matrix<std::uint8_t> keep("kept", 3, 1);
+  Kokkos::deep_copy(expert, 4);
+  Kokkos::deep_copy(keep, 1);
+  EXPECT_ANY_THROW(plan.build(3, true, expert, keep));
+}
+
+}  // namespace
+}  // namespace switchyard::moe::testing

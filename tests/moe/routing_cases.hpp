@@ -1,0 +1,113 @@
+// Made-up routing of a global batch that every rank can compute for all others, over many layouts.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <ostream>
+#include <vector>
+
+#include "comm/exchange.hpp"
+#include "comm/groups.hpp"
+#include "moe/plan.hpp"
+
+namespace switchyard::moe::testing {
+
+struct RoutingCase {
+  int experts;
+  int top_k;
+  int grains;
+  int grain_tokens;
+  int used;  ///< only the first `used` experts are chosen
+  int drop;  ///< one choice in `drop` is dropped; 0 none
+  ExchangeKind exchange = ExchangeKind::pairwise;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const RoutingCase& c) {
+  return out << "E" << c.experts << " k" << c.top_k << " G" << c.grains << " used " << c.used << " drop " << c.drop;
+}
+
+inline const std::vector<RoutingCase>& routing_cases() {
+  static const std::vector<RoutingCase> cases{{1, 1, 8, 5, 1, 0},
+                                              {2, 1, 4, 3, 2, 0},
+                                              {3, 2, 8, 7, 3, 4},
+                                              {8, 2, 6, 4, 8, 3},
+                                              {8, 2, 3, 9, 2, 0},
+                                              {257, 1, 8, 6, 257, 0},
+                                              {257, 2, 5, 8, 9, 5},
+                                              {5, 3, 1, 11, 5, 2},
+                                              {8, 1, 8, 4, 8, 1},
+                                              {3, 2, 8, 7, 3, 4, ExchangeKind::alltoallv},
+                                              {257, 2, 3, 8, 200, 7, ExchangeKind::alltoallv}};
+  return cases;
+}
+
+inline std::uint32_t mix(std::uint32_t v) {
+  v = (v ^ (v >> 16)) * 0x7feb352du;
+  v = (v ^ (v >> 15)) * 0x846ca68bu;
+  return v ^ (v >> 16);
+}
+
+/// Distinct for the choices of one token.
+inline int expert_of(const RoutingCase& c, std::int64_t token, int choice) {
+  const int span = std::max(c.used, c.top_k);
+  return static_cast<int>((mix(static_cast<std::uint32_t>(token)) % span + choice) % span);
+}
+
+inline bool kept(const RoutingCase& c, std::int64_t token, int choice) {
+  return c.drop == 0 || mix(static_cast<std::uint32_t>(token * 16 + choice + 7)) % c.drop != 0;
+}
+
+/// A world of this case with EP ranks to an expert group, and the routing of this rank's tokens.
+struct RoutingProblem {
+  RoutingProblem(const RoutingCase& c, int expert_parallel, bool grains_known = true)
+      : test(c),
+        groups(comm::Communicator::duplicate(MPI_COMM_WORLD), expert_parallel, c.grains),
+        exchange(comm::make_exchange(c.exchange, groups.expert)),
+        plan(groups, c.experts, c.top_k) {
+    const Range grains = groups.layout.my_grains();
+    tokens = {grains.first * c.grain_tokens, grains.last * c.grain_tokens};
+    const auto expert = make_view<HostMatrix<std::int32_t>>("expert", tokens.size(), c.top_k);
+    const auto keep = make_view<HostMatrix<std::uint8_t>>("kept", tokens.size(), c.top_k);
+    for (std::int64_t t = tokens.first; t < tokens.last; ++t)
+      for (int j = 0; j < c.top_k; ++j) {
+        expert(t - tokens.first, j) = expert_of(c, t, j);
+        keep(t - tokens.first, j) = kept(c, t, j);
+      }
+    plan.build(tokens.size(), grains_known, Kokkos::create_mirror_view_and_copy(Device::memory_space{}, expert),
+               Kokkos::create_mirror_view_and_copy(Device::memory_space{}, keep));
+  }
+
+  struct Row {
+    int expert;
+    std::int64_t token;
+    int choice;
+  };
+  /// The expert rows that this rank must get, in order, from the definition.
+  std::vector<Row> expected_rows() const {
+    std::vector<Row> rows;
+    const Range grains = groups.layout.my_group_grains(), mine = groups.layout.my_experts(test.experts);
+    for (std::int64_t e = mine.first; e < mine.last; ++e)
+      for (std::int64_t t = grains.first * test.grain_tokens; t < grains.last * test.grain_tokens; ++t)
+        for (int j = 0; j < test.top_k; ++j)
+          if (expert_of(test, t, j) == e && kept(test, t, j)) rows.push_back({static_cast<int>(e), t, j});
+    return rows;
+  }
+
+  RoutingCase test;
+  comm::Groups groups;
+  std::unique_ptr<comm::Exchange> exchange;
+  Plan plan;
+  Range tokens;  ///< of the global batch
+};
+
+inline std::vector<int> expert_group_sizes() {
+  int ranks = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  std::vector<int> sizes;
+  for (int n = 1; n <= ranks; ++n)
+    if (ranks % n == 0) sizes.push_back(n);
+  return sizes;
+}
+
+}  // namespace switchyard::moe::testing
