@@ -48,8 +48,10 @@ bool validate_ranges(const Config& c, Rules& rules) {
       "has " + length + " entries for model.blocks " + text(c.model.blocks) + "; give one number a block, 0 = dense");
   const bool counts = std::all_of(m.experts_per_block.begin(), m.experts_per_block.end(), [](int e) { return e >= 0; });
   rules.require(counts, "moe.experts_per_block", "has a negative entry; 0 makes a block dense");
+  rules.require(m.top_k <= 32, "moe.top_k", "is " + text(m.top_k) + "; at most 32 choices a token are supported");
+  rules.require(m.groups <= 64, "moe.groups", "is " + text(m.groups) + "; at most 64 groups are supported");
   rules.require(m.experts <= 32767, "moe.experts", "is " + text(m.experts) + "; at most 32767 can be recorded");
-  return good && counts;
+  return good && counts && m.top_k <= 32 && m.groups <= 64;
 }
 
 void validate_groups(const Config& c, int experts, Rules& rules) {

@@ -35,6 +35,8 @@ const std::vector<Case> cases{
     {"experts", [](Config& c) { c.moe.experts = -1; }, "moe.experts", "at least 0"},
     {"experts recorded", [](Config& c) { c.moe.experts = 32768; }, "moe.experts", "at most 32767"},
     {"top_k", [](Config& c) { c.moe.top_k = 0; }, "moe.top_k", "at least 1"},
+    {"top_k limit", [](Config& c) { c.moe.experts = 64; c.moe.top_k = 33; }, "moe.top_k", "at most 32"},
+    {"groups limit", [](Config& c) { c.moe.experts = 128; c.moe.groups = 128; }, "moe.groups", "at most 64"},
     {"top_k experts", [](Config& c) { c.moe.top_k = 9; }, "moe.top_k", "9 is more than moe.experts 8"},
     {"top_k experts of a block", [](Config& c) { c.moe.experts_per_block = {0, 8, 1, 8}; c.moe.top_k = 2; },
      "moe.top_k", "2 is more than moe.experts_per_block 1"},

@@ -1,0 +1,134 @@
+// The estimate and the advice as text for people.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "config/estimate.hpp"
+#include "config/values.hpp"
+
+namespace switchyard {
+namespace {
+
+/// "12.3 M": three digits and a decimal prefix.
+std::string count(double value) {
+  int step = 0;
+  for (; value >= 999.5 && step < 6; ++step) value /= 1000.0;
+  std::array<char, 32> text;
+  static constexpr std::array<const char*, 7> prefixes{"", " k", " M", " G", " T", " P", " E"};
+  std::snprintf(text.data(), text.size(),
+                step == 0        ? "%.0f%s"
+                : value >= 99.95 ? "%.0f%s"
+                : value >= 9.995 ? "%.1f%s"
+                                 : "%.2f%s",
+                value, prefixes[step]);
+  return text.data();
+}
+
+std::string mebibytes(std::int64_t bytes) {
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%.1f MiB", double(bytes) / (1 << 20));
+  return text.data();
+}
+
+/// "3" or "2 to 3".
+std::string range(std::int64_t least, std::int64_t most) {
+  return least == most ? std::to_string(least) : std::to_string(least) + " to " + std::to_string(most);
+}
+
+std::string line(const std::string& name, const std::string& value) {
+  std::string text = name;
+  text.resize(std::max<std::size_t>(text.size() + 1, 24), ' ');
+  return text + value + "\n";
+}
+
+Layout layout_of(const Config& c, int ranks) {
+  Layout layout;
+  layout.ranks = ranks;
+  layout.expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
+  layout.grains = c.train.grains;
+  return layout;
+}
+
+std::string experts_line(const Config& c, const Layout& layout) {
+  std::int64_t most_experts = 0, layers = 0;
+  for (int b = 0; b < c.model.blocks; ++b) {
+    most_experts = std::max<std::int64_t>(most_experts, c.block_experts(b));
+    layers += c.block_experts(b) > 0;
+  }
+  if (layers == 0) return line("experts", "none, all blocks are dense");
+  std::int64_t least = most_experts, most = 0;
+  for (int place = 0; place < layout.expert_parallel; ++place) {
+    const std::int64_t held = layout.experts_of(place, static_cast<int>(most_experts)).size();
+    least = std::min(least, held), most = std::max(most, held);
+  }
+  return line("experts", std::to_string(most_experts) + " in " + std::to_string(layers) + " of " +
+                             std::to_string(c.model.blocks) + " blocks, " + range(least, most) + " a rank (" +
+                             std::to_string(layout.groups()) + " expert group(s) of " +
+                             std::to_string(layout.expert_parallel) + " rank(s))");
+}
+
+std::string bytes_lines(const RankBytes& b, int rank, int ranks) {
+  std::string text = line("bytes per rank", mebibytes(b.total()) + " at even loads" +
+                                                (ranks > 1 ? ", the most, on rank " + std::to_string(rank) : ""));
+  for (const auto& [name, bytes] : {std::pair("  parameters", b.parameters), std::pair("  moments", b.moments),
+                                    std::pair("  gradients", b.gradients), std::pair("  activations", b.activations),
+                                    std::pair("  expert rows", b.experts), std::pair("  exchange", b.exchange),
+                                    std::pair("  head", b.head), std::pair("  fixed base", b.base)})
+    text += line(name, mebibytes(bytes));
+  return text;
+}
+
+}  // namespace
+
+std::string describe(const Config& c, int ranks) {
+  const ModelSize size = model_size(c);
+  Layout layout = layout_of(c, ranks);
+  std::int64_t least = c.train.grains, most = 0;
+  RankBytes largest;
+  int largest_rank = 0;
+  for (layout.rank = 0; layout.rank < ranks; ++layout.rank) {
+    least = std::min(least, layout.my_grains().size()), most = std::max(most, layout.my_grains().size());
+    const RankBytes bytes = rank_bytes(c, layout);
+    if (layout.rank == 0 || bytes.total() > largest.total()) largest = bytes, largest_rank = layout.rank;
+  }
+  const double tokens = double(c.train.steps) * double(c.step_tokens());
+  return line("parameters",
+              count(double(size.total())) + " in all, " + count(double(size.active)) + " active for a token") +
+         line("tokens", count(tokens) + " in " + std::to_string(c.train.steps) + " steps of " +
+                            std::to_string(c.step_tokens()) + " (" + std::to_string(c.train.batch) + " sequences of " +
+                            std::to_string(c.model.context) + ")") +
+         line("work", count(flop_per_token(c)) + "FLOP a token, " + count(flop_per_token(c) * tokens) + "FLOP in all") +
+         line("grains", std::to_string(c.train.grains) + " of " + std::to_string(c.grain_sequences()) +
+                            " sequence(s), " + range(least, most) + " a rank") +
+         experts_line(c, layout) + bytes_lines(largest, largest_rank, ranks);
+}
+
+std::vector<Violation> advice(const Config& c, int ranks) {
+  std::vector<Violation> notes;
+  int fewest = 0, most = 0;
+  for (int b = 0; b < c.model.blocks; ++b)
+    if (const int experts = c.block_experts(b); experts > 0) {
+      fewest = fewest ? std::min(fewest, experts) : experts;
+      most = std::max(most, experts);
+    }
+  const bool learned = most > 1 && c.moe.router != Router::hash;
+  if (learned && c.moe.top_k == 1 && c.moe.normalise == Normalise::after)
+    notes.push_back({"moe.normalise",
+                     "after with moe.top_k 1 makes every combine weight the same: the language-model loss "
+                     "teaches the router nothing; use " +
+                         std::string(c.moe.router == Router::sigmoid ? "none" : "before")});
+  if (learned && c.moe.aux_loss == 0.0 && c.moe.importance_loss == 0.0 && c.moe.bias_rule == BiasRule::none)
+    notes.push_back({"moe.aux_loss",
+                     "nothing keeps the experts' loads even; set moe.aux_loss, moe.importance_loss or "
+                     "moe.bias_rule unless that is what you study"});
+  if (ranks > c.train.grains)
+    notes.push_back({"train.grains", std::to_string(ranks) + " ranks share " + std::to_string(c.train.grains) +
+                                         " grains: some ranks have no tokens; more grains would use them"});
+  const int expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
+  if (fewest > 0 && fewest < expert_parallel)
+    notes.push_back({"layout.expert_parallel", std::to_string(expert_parallel) + " ranks share " +
+                                                   std::to_string(fewest) + " experts: some ranks hold none"});
+  return notes;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,113 @@
+// The arithmetic of estimate.hpp.
+#include "config/estimate.hpp"
+
+#include <algorithm>
+
+namespace switchyard {
+namespace {
+
+std::int64_t matrices(const Config& c) { return c.model.activation == Activation::swiglu ? 3 : 2; }
+
+std::int64_t kv_width(const Config& c) { return std::int64_t{c.kv_heads()} * c.head_dim(); }
+
+/// Weights of one feed-forward network.
+std::int64_t network(const Config& c, std::int64_t hidden) { return matrices(c) * c.model.width * hidden; }
+
+std::int64_t router_weights(const Config& c, int experts) {
+  const std::int64_t one = std::int64_t{experts} * c.model.width;
+  return c.moe.router == Router::hash ? 0 : c.moe.router == Router::noisy_topk ? 2 * one : one;
+}
+
+/// Parameters of an expert slab of `local` experts a layer, by the layer's number of experts.
+template <class LocalExperts>
+std::int64_t expert_parameters(const Config& c, LocalExperts&& local) {
+  std::int64_t sum = 0;
+  for (int b = 0; b < c.model.blocks; ++b)
+    if (const int experts = c.block_experts(b); experts > 0) sum += local(experts) * network(c, c.moe.hidden);
+  return sum;
+}
+
+std::int64_t attention_weights(const Config& c) {
+  return 2 * std::int64_t{c.model.width} * c.model.width + 2 * c.model.width * kv_width(c);
+}
+
+/// Replicated weights of block b that a product reads.
+std::int64_t block_weights(const Config& c, int b) {
+  const int experts = c.block_experts(b);
+  if (experts == 0) return attention_weights(c) + network(c, c.model.hidden);
+  return attention_weights(c) + router_weights(c, experts) +
+         network(c, std::int64_t{c.moe.shared_experts} * c.moe.hidden);
+}
+
+constexpr std::int64_t number = 4;  // bytes of a float and of a 32-bit integer
+
+/// Kept rows of a block's forward pass for n tokens, and of its router and plan, without expert rows.
+std::int64_t block_activations(const Config& c, int b, std::int64_t n, std::int64_t sent) {
+  const std::int64_t d = c.model.width, experts = c.block_experts(b);
+  std::int64_t numbers = n * (5 * d + 2 * kv_width(c) + c.model.heads + 2);
+  if (experts == 0) return number * (numbers + n * matrices(c) * c.model.hidden);
+  const std::int64_t score_rows = c.moe.router == Router::noisy_topk ? 3 : c.moe.router == Router::hash ? 1 : 2;
+  numbers +=
+      n * (score_rows * experts + 4) + 5 * sent;  // scores; expert, weight, gradient, and both orders of a choice
+  return number * numbers + sent + n / c.model.context * (16 * experts + number * c.record.margin_bins);
+}
+
+/// Rows of one backward pass that all blocks share, and what lies between the blocks.
+std::int64_t shared_activations(const Config& c, std::int64_t n) {
+  const std::int64_t d = c.model.width;
+  bool dense = false;
+  for (int b = 0; b < c.model.blocks; ++b) dense |= c.block_experts(b) == 0;
+  const std::int64_t hidden = dense ? (matrices(c) - 1) * c.model.hidden : 0;
+  return number * n * ((c.model.blocks + 1) * d + 5 * d + 2 * kv_width(c) + hidden + 3);
+}
+
+/// Rows that a place of an expert group works on in a layer of `experts`, at even loads.
+std::int64_t expert_rows(const Config& c, const Layout& layout, int experts) {
+  const std::int64_t group_tokens = layout.my_group_grains().size() * c.grain_sequences() * c.model.context;
+  return group_tokens * c.moe.top_k * layout.my_experts(experts).size() / experts;
+}
+
+}  // namespace
+
+ModelSize model_size(const Config& c) {
+  const std::int64_t d = c.model.width, embedding = c.model.vocabulary * d;
+  ModelSize size;
+  size.replicated = (c.model.tied ? 1 : 2) * embedding + (2 * c.model.blocks + 1) * d;
+  for (int b = 0; b < c.model.blocks; ++b) size.replicated += block_weights(c, b);
+  size.experts = expert_parameters(c, [](int experts) { return experts; });
+  size.active = size.replicated + expert_parameters(c, [&](int experts) { return std::min(c.moe.top_k, experts); });
+  return size;
+}
+
+double flop_per_token(const Config& c) {
+  double weights = double(c.model.vocabulary) * c.model.width;
+  for (int b = 0; b < c.model.blocks; ++b) weights += double(block_weights(c, b));
+  weights += double(expert_parameters(c, [&](int experts) { return std::min(c.moe.top_k, experts); }));
+  return 3.0 * (2.0 * weights + c.model.blocks * 2.0 * c.model.context * c.model.width);
+}
+
+RankBytes rank_bytes(const Config& c, const Layout& layout) {
+  const ModelSize size = model_size(c);
+  const std::int64_t held = expert_parameters(c, [&](int experts) { return layout.my_experts(experts).size(); });
+  const std::int64_t n = layout.my_grains().size() * c.grain_sequences() * c.model.context, d = c.model.width;
+  const std::int64_t sent = n * c.moe.top_k;
+  RankBytes bytes;
+  bytes.base = fixed_base_bytes;
+  bytes.parameters = number * (size.replicated + held);
+  bytes.moments = 2 * bytes.parameters;
+  bytes.gradients = number * (static_cast<std::int64_t>(layout.my_nodes().size()) * size.replicated +
+                              static_cast<std::int64_t>(layout.my_group_nodes().size()) * held);
+  bytes.activations = shared_activations(c, n);
+  bytes.head = number * n * (c.model.vocabulary + 4);
+  for (int b = 0; b < c.model.blocks; ++b) {
+    const int experts = c.block_experts(b);
+    bytes.activations += block_activations(c, b, n, experts > 0 ? sent : 0);
+    if (experts == 0) continue;
+    const std::int64_t rows = expert_rows(c, layout, experts), hidden = matrices(c) * c.moe.hidden;
+    bytes.experts += number * (rows * (2 * d + hidden) + n * c.moe.shared_experts * hidden);
+    if (layout.expert_parallel > 1) bytes.exchange += number * d * (std::max(rows, sent) + rows + 2 * sent);
+  }
+  return bytes;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,56 @@
+// What a run would be, by arithmetic: parameters, work, and resident bytes of a rank. No MPI, no Kokkos.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "config/layout.hpp"
+
+namespace switchyard {
+
+/// Of the whole model; needs model.vocabulary > 0.
+struct ModelSize {
+  std::int64_t replicated = 0;  ///< parameters that every rank has
+  std::int64_t experts = 0;     ///< parameters of routed experts, all of them
+  std::int64_t active = 0;      ///< parameters that one token uses
+  std::int64_t total() const { return replicated + experts; }
+};
+ModelSize model_size(const Config& config);
+
+/// FLOP of one token, forward and backward: 3·(2·w + B·2·T·d), w the weights of products that a token meets (router,
+/// top-k and shared experts, attention, head; an embedding look-up is free), attention causal (half of 4·T·d a block).
+double flop_per_token(const Config& config);
+
+/// Bytes of one rank by kind, at even expert loads. N local tokens, n tree nodes of the local grains, R = k·N_group·e/E
+/// rows at e of E experts, S = k·N rows sent, d width, kv = kv_heads·head_dim, V vocabulary, h hidden widths, m = 2 or
+/// 3 (gated).
+struct RankBytes {
+  std::int64_t parameters = 0;  ///< 4·P
+  std::int64_t moments = 0;     ///< 8·P
+  /// 4·(n_replicated·P_replicated + n_expert·P_expert), and what the sum over ranks is made in
+  std::int64_t gradients = 0;
+  /// 4·N·((B+1)·d stream, B·(5·d + 2·kv + heads + 2), dense m·h, 5·d + 2·kv + (m−1)·h backward, MoE 2E (+E noise))
+  std::int64_t activations = 0;
+  std::int64_t experts = 0;   ///< 4·R·(2·d + m·h) a MoE layer, and 4·N·m·h of shared experts
+  std::int64_t exchange = 0;  ///< 4·d·(max(R, S) + R + 2·S) a MoE layer; 0 where an expert group is one rank
+  std::int64_t head = 0;      ///< 4·N·V logits
+  std::int64_t base = 0;      ///< fixed_base_bytes
+  std::int64_t total() const {
+    return parameters + moments + gradients + activations + experts + exchange + head + base;
+  }
+};
+
+/// Resident bytes of a process that has started MPI, Kokkos and HDF5 and trains nothing: measured, see docs/memory.md.
+constexpr std::int64_t fixed_base_bytes = std::int64_t{60} << 20;
+
+/// Of rank `layout.rank`; `layout` has EP resolved.
+RankBytes rank_bytes(const Config& config, const Layout& layout);
+
+/// What `switchyard check` prints: whole lines for people. `ranks` must fit the configuration.
+std::string describe(const Config& config, int ranks);
+
+/// What is allowed but seldom meant: one sentence each, with what to do.
+std::vector<Violation> advice(const Config& config, int ranks);
+
+}  // namespace switchyard
