@@ -3,6 +3,7 @@
 #pragma once
 #include <vector>
 
+#include "moe/batch_load.hpp"
 #include "moe/layer.hpp"
 #include "moe/scores.hpp"
 #include "moe/selection.hpp"
@@ -15,14 +16,15 @@ class RouterStage {
   /// Declares blocks.B.moe.router.weight (E, d), and blocks.B.moe.router_noise.weight (E, d) for noisy_topk.
   RouterStage(const LayerContext& context, int block);
 
-  /// Routes x(N, d), which is kept (not copied) until backward. The choice is valid until the next forward. Tokens are the
-  /// whole grains of this rank. Local.
+  /// Routes x(N, d), which is kept (not copied) until backward. The choice is valid until the next forward. Tokens are
+  /// the whole grains of this rank. Local.
   const Choice& forward(const TokenSet& tokens, const Matrix<float>& x);
-  /// Sums the statistics of the last forward pass over the global batch, and sets the coefficients of losses of batch scope.
-  /// Once after each forward whose statistics or gradient are wanted. Collective over world.
+  /// Sums the statistics of the last forward pass over the global batch, and sets the coefficients of losses of batch
+  /// scope. Once after each forward whose statistics or gradient are wanted. Collective over world.
   void reduce_statistics();
   /// dx(N, d) is replaced by the gradient of x through weights and losses, given dweight(N, k) of the combine weights
-  /// (ignored where dropped). Replaces the gradients of the parameters. Local; after reduce_statistics of a training pass.
+  /// (ignored where dropped). Replaces the gradients of the parameters. Local; after reduce_statistics of a training
+  /// pass.
   void backward(const Matrix<float>& dweight, const Matrix<float>& dx);
   /// Moves the selection bias by the counts of the last reduced training pass; nothing from moe.bias_until on.
   void update_bias(std::int64_t step);
@@ -35,9 +37,9 @@ class RouterStage {
 
  private:
   void resize(const TokenSet& tokens);
-  void score(const TokenSet& tokens);
-  void drop(const TokenSet& tokens);
-  Vector<float> coefficients();
+  void choose(const TokenSet& tokens);
+  void drop();
+  void product_backward(int parameter, const Matrix<float>& gradient, const Matrix<float>& dx, bool add);
 
   LayerContext context_;
   int block_;
@@ -49,7 +51,8 @@ class RouterStage {
   Scores scores_;
   Choice choice_;
   Tally tally_;
-  std::vector<Index> grain_offsets_;  ///< (local grains + 1) first token of each
+  BatchLoad batch_;
+  Index grain_tokens_ = 0;
   Pass pass_ = Pass::train;
   bool reduced_ = false;
   LayerStatistics statistics_;

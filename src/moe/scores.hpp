@@ -45,8 +45,8 @@ struct NoiseKey {
   std::int64_t first;
 };
 
-/// logits += ε·softplus(noise logits), slope = ε·σ(noise logits), from slope = noise logits; ε ~ N(0, 1) is a pure function
-/// of key, token and expert (Shazeer et al. 2017, eq. 4).
+/// logits += ε·softplus(noise logits), slope = ε·σ(noise logits), from slope = noise logits; ε ~ N(0, 1) is a pure
+/// function of key, token and expert (Shazeer et al. 2017, eq. 4).
 void add_noise(const NoiseKey& key, const Scores& scores);
 
 /// score, inverse, lse and entropy from logits; `wants_lse` asks for lse also where entropy does not need it.
@@ -55,13 +55,14 @@ void score_tokens(const RouterShape& shape, bool wants_lse, const Scores& scores
 /// What flows back into scores: through the combine weights, through p (`coefficients`), and through the log-sum-exp.
 struct ScoreGradient {
   Matrix<float> weight;        ///< (N, k) of the combine weights; ignored where dropped
-  Vector<float> coefficients;  ///< (units, E) dL/dp of each token of the unit
+  Matrix<float> coefficients;  ///< (units, E) dL/dp of each token of a unit
   Index unit_tokens;           ///< tokens of one unit
   float z;                     ///< 2·coefficient / tokens of the batch
 };
 
 /// Replaces scores.logits by the gradient of the logits.
-void score_gradient(const RouterShape& shape, const ScoreGradient& gradient, const Choice& choice, const Scores& scores);
+void score_gradient(const RouterShape& shape, const ScoreGradient& gradient, const Choice& choice,
+                    const Scores& scores);
 
 /// slope(N, E) becomes the gradient of the noise logits, given logits = their gradient.
 void noise_gradient(const Scores& scores);

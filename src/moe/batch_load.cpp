@@ -1,0 +1,137 @@
+#include "moe/batch_load.hpp"
+
+#include "comm/collectives.hpp"
+
+namespace switchyard::moe {
+namespace {
+
+std::vector<std::vector<TreeNode>> nodes_of_ranks(Layout layout) {
+  std::vector<std::vector<TreeNode>> nodes;
+  for (layout.rank = 0; layout.rank < layout.ranks; ++layout.rank) nodes.push_back(layout.my_nodes());
+  return nodes;
+}
+
+/// values(grains, n) of this rank's grains, added along the tree inside each of its nodes: (nodes, n).
+std::vector<double> node_sums(const std::vector<TreeNode>& nodes, const std::vector<double>& values, std::size_t n) {
+  std::vector<double> sums(nodes.size() * n), leaves;
+  for (std::size_t t = 0; t < nodes.size(); ++t)
+    for (std::size_t i = 0; i < n; ++i) {
+      leaves.clear();
+      for (int g = 0; g < nodes[t].size; ++g) leaves.push_back(values[(nodes[t].first - nodes[0].first + g) * n + i]);
+      sums[t * n + i] = tree_sum(leaves);
+    }
+  return sums;
+}
+
+/// Adds a host copy's rows to sum.
+template <class M>
+void add_rows(const M& rows, std::vector<std::int64_t>& sum, std::size_t at) {
+  for (std::size_t s = 0; s < rows.extent(0); ++s)
+    for (std::size_t e = 0; e < rows.extent(1); ++e) sum[at + e] += rows(s, e);
+}
+
+void add(const Load& part, Load& whole) {
+  whole.tokens += part.tokens;
+  for (std::size_t e = 0; e < part.mass.size(); ++e) {
+    whole.assigned[e] += part.assigned[e];
+    whole.mass[e] += part.mass[e];
+  }
+}
+
+/// (assigned(E), kept(E), margin(bins)) of this rank.
+std::vector<std::int64_t> local_counts(const Tally& tally) {
+  const std::size_t experts = tally.assigned.extent(1);
+  std::vector<std::int64_t> counts(2 * experts + tally.margin.extent(1), 0);
+  add_rows(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.assigned), counts, 0);
+  add_rows(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.kept), counts, experts);
+  add_rows(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.margin), counts, 2 * experts);
+  return counts;
+}
+
+}  // namespace
+
+/// Host copies of the tally as loads of sequences and grains.
+void BatchLoad::take(const Tally& tally, int experts, Index grain_tokens) {
+  const auto assigned = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.assigned);
+  const auto mass = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.mass);
+  const auto sums = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.sums);
+  const Index count = assigned.extent(0), context = count ? tally.token_margin.extent(0) / count : 1;
+  const Index in_grain = grain_tokens / context, grains = count / in_grain;
+  const Load empty{0, std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0)};
+  sequences_.assign(count, empty);
+  grains_.assign(grains, empty);
+  sums_.assign(2 * grains, 0.0);
+  for (Index s = 0; s < count; ++s) {
+    Load& load = sequences_[s];
+    load.tokens = context;
+    for (int e = 0; e < experts; ++e) load.assigned[e] = assigned(s, e), load.mass[e] = mass(s, e);
+    add(load, grains_[s / in_grain]);
+    for (int i = 0; i < 2; ++i) sums_[s / in_grain * 2 + i] += sums(s, i);
+  }
+}
+
+/// (local grains, E + 3): masses, entropy, squared log-sum-exp, and the Switch loss where its scope is inside a grain.
+std::vector<double> BatchLoad::grain_sums(const Config& config) const {
+  const MoeConfig& moe = config.moe;
+  const std::size_t in_grain = grains_.empty() ? 0 : sequences_.size() / grains_.size();
+  std::vector<double> sums;
+  for (std::size_t g = 0; g < grains_.size(); ++g) {
+    sums.insert(sums.end(), grains_[g].mass.begin(), grains_[g].mass.end());
+    sums.insert(sums.end(), {sums_[2 * g], sums_[2 * g + 1], 0.0});
+    if (moe.aux_scope == AuxScope::grain) sums.back() = switch_loss(grains_[g], moe.top_k);
+    if (moe.aux_scope != AuxScope::sequence) continue;
+    for (std::size_t s = g * in_grain; s < (g + 1) * in_grain; ++s)
+      sums.back() += switch_loss(sequences_[s], moe.top_k);
+  }
+  return sums;
+}
+
+LayerStatistics BatchLoad::reduce(const LayerContext& context, const RouterShape& shape, const Tally& tally,
+                                  Index grain_tokens) {
+  const Config& config = context.config;
+  const comm::Groups& groups = context.groups;
+  const int experts = shape.experts;
+  take(tally, experts, grain_tokens);
+  std::vector<std::int64_t> counts = local_counts(tally);
+  comm::all_reduce_sum(groups.world, counts.data(), static_cast<std::int64_t>(counts.size()));
+  const std::vector<double> mine = node_sums(groups.layout.my_nodes(), grain_sums(config), experts + 3);
+  const std::vector<double> sums =
+      comm::tree_all_reduce(groups.world, nodes_of_ranks(groups.layout), mine, experts + 3);
+
+  LayerStatistics s;
+  s.experts = experts;
+  s.assigned.assign(counts.begin(), counts.begin() + experts);
+  s.kept.assign(counts.begin() + experts, counts.begin() + 2 * experts);
+  s.margin.assign(counts.begin() + 2 * experts, counts.end());
+  s.prob_mass.assign(sums.begin(), sums.begin() + experts);
+  batch_ = {config.step_tokens(), s.assigned, s.prob_mass};
+  const MoeConfig& moe = config.moe;
+  const auto tokens = static_cast<double>(batch_.tokens);
+  const double units = moe.aux_scope == AuxScope::grain ? config.train.grains : config.train.batch;
+  s.entropy = sums[experts] / tokens;
+  s.z_loss = moe.z_loss * sums[experts + 1] / tokens;
+  if (moe.aux_loss > 0.0)
+    s.aux_loss =
+        moe.aux_loss * (moe.aux_scope == AuxScope::batch ? switch_loss(batch_, moe.top_k) : sums[experts + 2] / units);
+  if (moe.importance_loss > 0.0) s.importance_loss = moe.importance_loss * importance_loss(moe.importance_form, batch_);
+  return s;
+}
+
+BatchLoad::Coefficients BatchLoad::coefficients(const MoeConfig& moe, const RouterShape& shape) const {
+  const bool inner = moe.aux_loss > 0.0 && moe.aux_scope != AuxScope::batch;
+  const std::vector<Load> whole(1, batch_);
+  const std::vector<Load>& units = !inner ? whole : moe.aux_scope == AuxScope::grain ? grains_ : sequences_;
+  Index local = 0;
+  for (const Load& load : sequences_) local += load.tokens;
+  const Index unit_tokens = inner ? units[0].tokens : local;
+  const double each = inner ? static_cast<double>(unit_tokens) / static_cast<double>(batch_.tokens) : 1.0;
+  HostMatrix<float> host("moe::balance::coefficients", units.size(), shape.experts);
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    if (moe.aux_loss > 0.0) add_switch_gradient(units[u], moe.top_k, moe.aux_loss * each, &host(u, 0));
+    if (moe.importance_loss > 0.0)
+      add_importance_gradient(moe.importance_form, batch_, moe.importance_loss, &host(u, 0));
+  }
+  return {Kokkos::create_mirror_view_and_copy(Device::memory_space(), host), unit_tokens};
+}
+
+}  // namespace switchyard::moe

@@ -1,0 +1,37 @@
+// The load of the global batch: statistics summed over ranks with the same bits on any layout, losses, and what the
+// losses ask of each token's scores.
+#pragma once
+#include <vector>
+
+#include "moe/balance.hpp"
+#include "moe/layer.hpp"
+#include "moe/tally.hpp"
+
+namespace switchyard::moe {
+
+class BatchLoad {
+ public:
+  /// Statistics of the pass that `tally` holds; block, bias and traffic are left to the caller. Collective over world.
+  /// Sums over tokens: a chain per sequence, a chain over the sequences of a grain, the tree over grains.
+  LayerStatistics reduce(const LayerContext& context, const RouterShape& shape, const Tally& tally, Index grain_tokens);
+
+  /// Tokens of the global batch.
+  std::int64_t tokens() const { return batch_.tokens; }
+
+  /// values(units, E): dL/dp of the balancing losses for the tokens of each unit of moe.aux_scope on this rank.
+  struct Coefficients {
+    Matrix<float> values;
+    Index unit_tokens;
+  };
+  Coefficients coefficients(const MoeConfig& moe, const RouterShape& shape) const;
+
+ private:
+  void take(const Tally& tally, int experts, Index grain_tokens);
+  std::vector<double> grain_sums(const Config& config) const;
+
+  std::vector<Load> sequences_, grains_;  ///< of this rank
+  std::vector<double> sums_;              ///< (local grains, 2) entropy and squared log-sum-exp
+  Load batch_;
+};
+
+}  // namespace switchyard::moe

@@ -1,0 +1,58 @@
+// The noise of noisy top-k: Philox numbers turned into normal ones without branches.
+#include "moe/scores.hpp"
+#include "tensor/math.hpp"
+#include "tensor/random.hpp"
+
+namespace switchyard::moe {
+namespace {
+
+/// √2·erfinv(2u − 1), the normal quantile of u in (0, 1), by the two polynomials of Giles (2010), single precision.
+KOKKOS_INLINE_FUNCTION float normal_quantile(float u) {
+  const float w = -fast_log(4.0f * u * (1.0f - u)), near = w - 2.5f, far = Kokkos::sqrt(w) - 3.0f;
+  const float a = horner(near, 1.50140941f, 0.246640727f, -0.00417768164f, -0.00125372503f, 0.00021858087f,
+                         -4.39150654e-06f, -3.5233877e-06f, 3.43273939e-07f, 2.81022636e-08f);
+  const float b = horner(far, 2.83297682f, 1.00167406f, 0.00943887047f, -0.0076224613f, 0.00573950773f, -0.00367342844f,
+                         0.00134934322f, 0.000100950558f, -0.000200214257f);
+  return 1.41421356f * (w < 5.0f ? a : b) * (2.0f * u - 1.0f);
+}
+
+/// In (0, 1), symmetric about a half: 23 bits, so that u and 1 − u are exact.
+KOKKOS_INLINE_FUNCTION float open_uniform(std::uint32_t bits) {
+  return (static_cast<float>(bits >> 9) + 0.5f) * (1.0f / 8388608.0f);
+}
+
+/// Four neighbouring experts of one token.
+KOKKOS_INLINE_FUNCTION Philox noise_block(std::uint64_t key, const NoiseKey& where, std::int64_t token, int e) {
+  return philox(key, {{static_cast<std::uint32_t>(e / 4) | static_cast<std::uint32_t>(where.block) << 16,
+                       static_cast<std::uint32_t>(token),
+                       static_cast<std::uint32_t>(token >> 32) ^ static_cast<std::uint32_t>(where.step >> 32) << 16,
+                       static_cast<std::uint32_t>(where.step)}});
+}
+
+}  // namespace
+
+void add_noise(const NoiseKey& where, const Scores& s) {
+  const int n = static_cast<int>(s.logits.extent(1));
+  const std::uint64_t key = stream_key(where.seed, Purpose::router_noise);
+  Kokkos::parallel_for(
+      "switchyard::moe::noise::add", Kokkos::RangePolicy<Device>(0, s.logits.extent(0)), KOKKOS_LAMBDA(Index t) {
+        for (int e = 0; e < n; e += 4) {
+          const Philox random = noise_block(key, where, where.first + t, e);
+          for (int i = 0; i < 4 && e + i < n; ++i) {
+            const float normal = normal_quantile(open_uniform(random.v[i])), width = s.slope(t, e + i);
+            s.logits(t, e + i) = Kokkos::fma(normal, softplus(width), s.logits(t, e + i));
+            s.slope(t, e + i) = normal * sigmoid(width);
+          }
+        }
+      });
+}
+
+void noise_gradient(const Scores& s) {
+  const int n = static_cast<int>(s.logits.extent(1));
+  Kokkos::parallel_for(
+      "switchyard::moe::noise::gradient", Kokkos::RangePolicy<Device>(0, s.logits.extent(0)), KOKKOS_LAMBDA(Index t) {
+        for (int e = 0; e < n; ++e) s.slope(t, e) *= s.logits(t, e);
+      });
+}
+
+}  // namespace switchyard::moe

@@ -1,0 +1,97 @@
+#include "moe/tally.hpp"
+
+#include <type_traits>
+
+namespace switchyard::moe {
+namespace {
+
+// Experts of one iteration of the mass: vectors on the host, coalesced threads on a device. Each is a chain of its own.
+constexpr int tile = std::is_same_v<Device::memory_space, Kokkos::HostSpace> ? 64 : 1;
+
+/// Integers only: atomics on them give the same counts in any order.
+void count_choices(const Choice& choice, const Tally& tally, Index context) {
+  const Index k = choice.expert.extent(1);
+  Kokkos::parallel_for(
+      "switchyard::moe::tally::choices", Kokkos::RangePolicy<Device>(0, choice.expert.extent(0)),
+      KOKKOS_LAMBDA(Index t) {
+        for (Index j = 0; j < k; ++j) {
+          const std::int32_t e = choice.expert(t, j);
+          Kokkos::atomic_inc(&tally.assigned(t / context, e));
+          if (choice.kept(t, j)) Kokkos::atomic_inc(&tally.kept(t / context, e));
+        }
+      });
+}
+
+void count_margins(const Tally& tally, Index context) {
+  const int bins = static_cast<int>(tally.margin.extent(1));
+  Kokkos::parallel_for(
+      "switchyard::moe::tally::margins", Kokkos::RangePolicy<Device>(0, tally.token_margin.extent(0)),
+      KOKKOS_LAMBDA(Index t) {
+        const int bin = static_cast<int>(tally.token_margin(t) * static_cast<float>(bins));
+        Kokkos::atomic_inc(&tally.margin(t / context, bin < bins ? bin : bins - 1));
+      });
+}
+
+/// Chains over the tokens of one sequence for the experts [first, first + n).
+KOKKOS_INLINE_FUNCTION void sum_mass(const float* score, const float* inverse, Index tokens, Index stride, int n,
+                                     double* out) {
+  double sum[tile];
+  for (int e = 0; e < n; ++e) sum[e] = 0.0;
+  for (Index t = 0; t < tokens; ++t)
+    for (int e = 0; e < n; ++e) sum[e] += static_cast<double>(score[t * stride + e] * inverse[t]);
+  for (int e = 0; e < n; ++e) out[e] = sum[e];
+}
+
+void sum_masses(const Scores& scores, const Tally& tally, Index context) {
+  const Index experts = tally.mass.extent(1), tiles = (experts + tile - 1) / tile;
+  Kokkos::parallel_for(
+      "switchyard::moe::tally::mass", Kokkos::RangePolicy<Device>(0, tally.mass.extent(0) * tiles),
+      KOKKOS_LAMBDA(Index i) {
+        const Index sequence = i / tiles, first = i % tiles * tile;
+        const int n = static_cast<int>(experts - first < tile ? experts - first : tile);
+        sum_mass(&scores.score(sequence * context, first), &scores.inverse(sequence * context), context, experts, n,
+                 &tally.mass(sequence, first));
+      });
+}
+
+void sum_tokens(const Scores& scores, const Tally& tally, Index context) {
+  Kokkos::parallel_for(
+      "switchyard::moe::tally::sums", Kokkos::RangePolicy<Device>(0, tally.sums.extent(0)),
+      KOKKOS_LAMBDA(Index sequence) {
+        double entropy = 0.0, squares = 0.0;
+        for (Index t = sequence * context; t < (sequence + 1) * context; ++t) {
+          const double lse = scores.lse(t);
+          entropy += static_cast<double>(scores.entropy(t));
+          squares += lse * lse;
+        }
+        tally.sums(sequence, 0) = entropy;
+        tally.sums(sequence, 1) = squares;
+      });
+}
+
+}  // namespace
+
+Tally make_tally(Index sequences, Index tokens, int experts, int bins) {
+  Tally t;
+  t.assigned = make_view<Matrix<std::int32_t>>("moe::tally::assigned", sequences, experts);
+  t.kept = make_view<Matrix<std::int32_t>>("moe::tally::kept", sequences, experts);
+  t.margin = make_view<Matrix<std::int32_t>>("moe::tally::margin", sequences, bins);
+  t.mass = make_view<Matrix<double>>("moe::tally::mass", sequences, experts);
+  t.sums = make_view<Matrix<double>>("moe::tally::sums", sequences, 2);
+  t.token_margin = make_view<Vector<float>>("moe::tally::token_margin", tokens);
+  return t;
+}
+
+void count(const Choice& choice, const Scores& scores, const Tally& tally) {
+  const Index sequences = tally.assigned.extent(0), tokens = choice.expert.extent(0);
+  if (tokens == 0) return;
+  Kokkos::deep_copy(tally.assigned, 0);
+  Kokkos::deep_copy(tally.kept, 0);
+  Kokkos::deep_copy(tally.margin, 0);
+  count_choices(choice, tally, tokens / sequences);
+  count_margins(tally, tokens / sequences);
+  sum_masses(scores, tally, tokens / sequences);
+  sum_tokens(scores, tally, tokens / sequences);
+}
+
+}  // namespace switchyard::moe
