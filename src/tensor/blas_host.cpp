@@ -1,75 +1,77 @@
-// Matrix products on the CPU: plain chains, parallel over rows.
+// Matrix products on the CPU: groups cut into items of like work, each item a serial product on one thread. Cuts change
+// no bit, since an element is one chain (blas.hpp).
 #include <Kokkos_Core.hpp>
 #include <algorithm>
-#include <cmath>
+#include <string>
+#include <vector>
 
 #include "tensor/blas.hpp"
+#include "tensor/simd_product_host.hpp"
+#include "tensor/small_product_host.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard::blas {
 namespace {
 
-void finish(float* out, Index n, const float* chain, Write write) {
-  for (Index i = 0; i < n; ++i) out[i] = write == Write::add ? out[i] + chain[i] : chain[i];
+/// Rows and columns of the result of one group.
+struct Item {
+  int group;
+  Index row, rows, column, columns;
+};
+
+Index parts_of(Index total, Index most) { return (total + most - 1) / most; }
+
+/// Cuts every group into items of at most 192 rows, and of columns in whole panels, so that there are about eight items
+/// of like work a thread where the products are large enough for that.
+const std::vector<Item>& cut(const Groups& groups, Index columns, Index depth) {
+  static thread_local std::vector<Item> items;
+  items.clear();
+  const Index total = groups.offsets[groups.count] - groups.offsets[0];
+  const Index share = total * columns * depth / (8 * Device().concurrency());
+  const Index most = std::max<Index>(share, Index{1} << 18);  // multiply-adds of one item
+  for (int e = 0; e < groups.count; ++e) {
+    const Index first = groups.offsets[e], rows = groups.offsets[e + 1] - first, row_parts = parts_of(rows, 192);
+    for (Index r = 0; r < row_parts; ++r) {
+      const Index begin = rows * r / row_parts, end = rows * (r + 1) / row_parts;
+      const Index panels = parts_of(columns, simd::panel_width);
+      const Index parts = std::clamp<Index>(parts_of((end - begin) * columns * depth, most), 1, panels);
+      for (Index p = 0; p < parts; ++p) {
+        const Index left = panels * p / parts * simd::panel_width;
+        const Index right = std::min(columns, panels * (p + 1) / parts * simd::panel_width);
+        items.push_back({e, first + begin, end - begin, left, right - left});
+      }
+    }
+  }
+  return items;
 }
 
-Index group_of(const Groups& groups, Index row) {
-  return std::upper_bound(groups.offsets, groups.offsets + groups.count + 1, row) - groups.offsets - 1;
-}
-
-void grain_chain(const Index* rows, Index n, Index k, Index out, const float* dy, const float* x, float* sum) {
-  std::fill(sum, sum + k, 0.0f);
-  for (Index row = rows[0]; row < rows[1]; ++row)
-    for (Index i = 0; i < k; ++i) sum[i] = std::fma(dy[row * n + out], x[row * k + i], sum[i]);
+template <class F>
+void for_items(const char* label, const std::vector<Item>& items, const F& work) {
+  const Item* item = items.data();
+  using Policy = Kokkos::RangePolicy<Device, Kokkos::Schedule<Kokkos::Dynamic>, Kokkos::IndexType<Index>>;
+  Kokkos::parallel_for(label, Policy(0, static_cast<Index>(items.size()), Kokkos::ChunkSize(1)),
+                       [=](Index i) { work(item[i]); });
 }
 
 }  // namespace
 
 void forward(const Groups& groups, Index n, Index k, const float* x, const float* w, float* y, Write write) {
-  const Index first = groups.offsets[0], last = groups.offsets[groups.count];
-  Kokkos::parallel_for("switchyard::blas::forward", Kokkos::RangePolicy<Device>(first, last), [=](Index row) {
-    const float* weights = w + group_of(groups, row) * n * k;
-    for (Index j = 0; j < n; ++j) {
-      float sum = 0.0f;
-      for (Index i = 0; i < k; ++i) sum = std::fma(x[row * k + i], weights[j * k + i], sum);
-      finish(y + row * n + j, 1, &sum, write);
-    }
+  for_items("switchyard::blas::forward", cut(groups, n, k), [=](const Item& i) {
+    product_nt({i.rows, i.columns, k}, {x + i.row * k, k}, {w + (i.group * n + i.column) * k, k},
+               {y + i.row * n + i.column, n}, write);
   });
 }
 
 void input_gradient(const Groups& groups, Index n, Index k, const float* dy, const float* w, float* dx, Write write) {
-  const Index first = groups.offsets[0], last = groups.offsets[groups.count];
-  Kokkos::parallel_for("switchyard::blas::input_gradient", Kokkos::RangePolicy<Device>(first, last), [=](Index row) {
-    const float* weights = w + group_of(groups, row) * n * k;
-    std::vector<float> sum(k, 0.0f);
-    for (Index j = 0; j < n; ++j)
-      for (Index i = 0; i < k; ++i) sum[i] = std::fma(dy[row * n + j], weights[j * k + i], sum[i]);
-    finish(dx + row * k, k, sum.data(), write);
+  for_items("switchyard::blas::input_gradient", cut(groups, k, n), [=](const Item& i) {
+    product_nn({i.rows, i.columns, n}, {dy + i.row * n, n}, {w + i.group * n * k + i.column, k},
+               {dx + i.row * k + i.column, k}, write);
   });
 }
 
-void weight_gradient(const GrainGroups& groups, Index n, Index k, const float* dy, const float* x, float* dw,
-                     Index node_stride) {
-  const int grains = groups.grains;
-  const Index* offsets = groups.offsets;
-  const auto& nodes = *groups.nodes;
-  Kokkos::parallel_for("switchyard::blas::weight_gradient", Kokkos::RangePolicy<Device>(0, groups.count * n),
-                       [&](Index r) {
-                         std::vector<float> partial;
-                         for (std::size_t t = 0; t < nodes.size(); ++t) {
-                           std::vector<TreeNode> leaves;
-                           for (int g = 0; g < nodes[t].size; ++g) leaves.push_back({nodes[t].first + g, 1});
-                           partial.resize(nodes[t].size * k);
-                           for (int g = 0; g < nodes[t].size; ++g)
-                             grain_chain(offsets + r / n * grains + leaves[g].first - nodes[0].first, n, k, r % n, dy,
-                                         x, &partial[g * k]);
-                           for (const auto& [into, from] : tree_additions(leaves))
-                             for (Index i = 0; i < k; ++i) partial[into * k + i] += partial[from * k + i];
-                           std::copy(partial.begin(), partial.begin() + k, dw + t * node_stride + r * k);
-                         }
-                       });
+const char* description() {
+  static const std::string text = std::string("simd ") + simd::name;
+  return text.c_str();
 }
-
-const char* description() { return "plain"; }
 
 }  // namespace switchyard::blas

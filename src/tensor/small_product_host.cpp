@@ -1,38 +1,133 @@
-// Small matrix products: plain chains.
+// Serial products of row-major blocks: panels of B in cache, tiles of sums in registers. The products of blas.hpp are
+// made of these.
 #include "tensor/small_product_host.hpp"
 
-#include <cmath>
+#include "tensor/pack_host.hpp"
 
 namespace switchyard::blas {
 namespace {
 
-/// A(i, s) at a[i * ai + s * as], B(s, j) at b[s * bs + j * bj].
-struct Strides {
-  Index ai, as, bs, bj;
+using simd::panel_width;
+
+constexpr Index block_rows = 192;     // rows of A that meet one packed panel
+constexpr Index block_columns = 256;  // bounds the partial sums that are kept between depth blocks
+constexpr Index block_depth = 512;    // a panel of this depth fills the first-level cache
+constexpr Index few_rows = 16;        // up to here panels of A in place of panels of B
+
+/// A(i, s) at a[i·a_row + s·a_step]; B(s, j) at b[s·b_row + j], or at b[j·b_row + s] where `turned`.
+struct Operands {
+  const float* a;
+  Index a_row, a_step;
+  const float* b;
+  Index b_row;
+  bool turned;
 };
 
-void product(Size size, const float* a, const float* b, Strides s, Block c, Write write) {
-  for (Index i = 0; i < size.m; ++i)
-    for (Index j = 0; j < size.n; ++j) {
-      float sum = 0.0f;
-      for (Index k = 0; k < size.k; ++k) sum = std::fma(a[i * s.ai + k * s.as], b[k * s.bs + j * s.bj], sum);
-      float& out = c.data[i * c.stride + j];
-      out = write == Write::add ? out + sum : sum;
+/// Offsets of a block of A, B and C.
+Operands shifted(const Operands& o, Index i, Index j, Index s) {
+  return {o.a + i * o.a_row + s * o.a_step,
+          o.a_row,
+          o.a_step,
+          o.b + (o.turned ? j * o.b_row + s : s * o.b_row + j),
+          o.b_row,
+          o.turned};
+}
+
+simd::Scratch& scratch() {
+  static thread_local simd::Scratch memory;
+  return memory;
+}
+
+/// State of the chains when a depth is worked in several blocks: null, or tiles of packed rows.
+struct Between {
+  const float* start;
+  float* end;
+};
+
+/// All rows against one panel of up to panel_width columns. `panel` is scratch for size.k · panel_width floats.
+void panel_product(Size size, const Operands& o, float* panel, Between between, Block c, bool add) {
+  const int columns = static_cast<int>(size.n), vectors = columns <= simd::width ? 1 : 2;
+  const Index tiles = simd::tile_count(size.m);
+  const float* b = panel;
+  Index step = panel_width;
+  if (o.turned)
+    simd::pack_columns(o.b, o.b_row, size.k, columns, panel);
+  else if (tiles > 2 || columns % simd::width != 0)
+    simd::pack_rows(o.b, o.b_row, size.k, columns, panel);
+  else
+    b = o.b, step = o.b_row;
+  for (Index t = 0; t < tiles; ++t) {
+    const Index row = simd::tile_row(size.m, tiles, t);
+    const int rows = static_cast<int>(simd::tile_row(size.m, tiles, t + 1) - row);
+    const simd::Chain chain{size.k, o.a + row * o.a_row, o.a_row, o.a_step, b, step};
+    const float* start = between.start ? between.start + row * panel_width : nullptr;
+    alignas(64) float ragged[simd::tile_rows * panel_width];
+    if (between.end) {
+      simd::run_tile(rows, vectors, chain, {start, between.end + row * panel_width, panel_width, false, false, 0});
+    } else if (columns == vectors * simd::width) {
+      simd::run_tile(rows, vectors, chain, {start, c.data + row * c.stride, c.stride, add, false, 0});
+    } else {
+      simd::run_tile(rows, vectors, chain, {start, ragged, panel_width, false, false, 0});
+      simd::unpack(ragged, rows, columns, c.data + row * c.stride, c.stride, add);
     }
+  }
+}
+
+/// Rows ≤ block_rows, columns ≤ block_columns, any depth.
+void block_product(Size size, const Operands& o, Block c, bool add) {
+  const Index parts = std::max<Index>(1, (size.k + block_depth - 1) / block_depth);
+  const Index depth = std::max<Index>(1, (size.k + parts - 1) / parts),
+              panels = (size.n + panel_width - 1) / panel_width;
+  float* panel = scratch().floats(depth * panel_width + (parts > 1 ? size.m * panels * panel_width : 0));
+  float* partial = panel + depth * panel_width;
+  for (Index s = 0; s == 0 || s < size.k; s += depth)
+    for (Index j = 0; j < panels; ++j) {
+      float* state = partial + j * size.m * panel_width;
+      const Size part{size.m, std::min<Index>(panel_width, size.n - j * panel_width), std::min(depth, size.k - s)};
+      panel_product(part, shifted(o, 0, j * panel_width, s), panel,
+                    {s > 0 ? state : nullptr, s + depth < size.k ? state : nullptr},
+                    {c.data + j * panel_width, c.stride}, add);
+    }
+}
+
+/// Few rows against B turned: Cᵀ = B·Aᵀ, so that B is read where it lies and A alone is packed.
+void few_rows_product(Size size, const Operands& o, Block c, bool add) {
+  const int columns = static_cast<int>(size.m), vectors = columns <= simd::width ? 1 : 2;
+  const Index tiles = simd::tile_count(size.n);
+  float* panel = scratch().floats(size.k * panel_width);
+  simd::pack_columns(o.a, o.a_row, size.k, columns, panel);
+  for (Index t = 0; t < tiles; ++t) {
+    const Index row = simd::tile_row(size.n, tiles, t);
+    const int rows = static_cast<int>(simd::tile_row(size.n, tiles, t + 1) - row);
+    simd::run_tile(rows, vectors, {size.k, o.b + row * o.b_row, o.b_row, 1, panel, panel_width},
+                   {nullptr, c.data + row, c.stride, add, true, columns});
+  }
+}
+
+void product(Size size, const Operands& o, Block c, Write write) {
+  const bool add = write == Write::add;
+  if (o.turned && size.m <= few_rows && o.a_step == 1) {
+    if (size.m > 0) few_rows_product(size, o, c, add);
+    return;
+  }
+  for (Index i = 0; i < size.m; i += block_rows)
+    for (Index j = 0; j < size.n; j += block_columns)
+      block_product({std::min(block_rows, size.m - i), std::min(block_columns, size.n - j), size.k},
+                    shifted(o, i, j, 0), {c.data + i * c.stride + j, c.stride}, add);
 }
 
 }  // namespace
 
 void product_nn(Size size, ConstBlock a, ConstBlock b, Block c, Write write) {
-  product(size, a.data, b.data, {a.stride, 1, b.stride, 1}, c, write);
+  product(size, {a.data, a.stride, 1, b.data, b.stride, false}, c, write);
 }
 
 void product_nt(Size size, ConstBlock a, ConstBlock b, Block c, Write write) {
-  product(size, a.data, b.data, {a.stride, 1, 1, b.stride}, c, write);
+  product(size, {a.data, a.stride, 1, b.data, b.stride, true}, c, write);
 }
 
 void product_tn(Size size, ConstBlock a, ConstBlock b, Block c, Write write) {
-  product(size, a.data, b.data, {1, a.stride, b.stride, 1}, c, write);
+  product(size, {a.data, 1, a.stride, b.data, b.stride, false}, c, write);
 }
 
 }  // namespace switchyard::blas

@@ -1,0 +1,78 @@
+// Vectors of the machine's native width, as compiler vector types; the one place that names instruction sets.
+#pragma once
+#if defined(__AVX512F__) || defined(__FMA__)
+#include <immintrin.h>
+#endif
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+namespace switchyard::simd {
+
+#if defined(__AVX512F__)
+constexpr int width = 16;
+constexpr int tile_rows =
+    14;  ///< rows of a register tile of two vectors: 28 sums, 2 operands, 1 broadcast of 32 registers
+constexpr const char* name = "avx512 16 x 14x32";
+#elif defined(__AVX2__) && defined(__FMA__)
+constexpr int width = 8;
+constexpr int tile_rows =
+    6;  ///< rows of a register tile of two vectors: 12 sums, 2 operands, 1 broadcast of 16 registers
+constexpr const char* name = "avx2 8 x 6x16";
+#else
+constexpr int width = 4;
+constexpr int tile_rows = 6;
+constexpr const char* name = "generic 4 x 6x8";
+#endif
+
+typedef float Vec __attribute__((vector_size(width * sizeof(float))));
+
+[[gnu::always_inline]] inline Vec load(const float* p) {
+  Vec v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+[[gnu::always_inline]] inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+/// All lanes s; s − 0 keeps the sign of a zero.
+[[gnu::always_inline]] inline Vec broadcast(float s) { return s - Vec{}; }
+
+/// a·b + c with one rounding.
+[[gnu::always_inline]] inline Vec fma(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__) && defined(__FMA__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  for (int l = 0; l < width; ++l) c[l] = std::fma(a[l], b[l], c[l]);
+  return c;
+#endif
+}
+
+namespace detail {
+
+/// One stage of a transposition: exchanges the off-diagonal blocks of size `step` of rows a and b.
+template <int step, int... lane>
+[[gnu::always_inline]] inline void exchange(Vec& a, Vec& b, std::integer_sequence<int, lane...>) {
+  const Vec low = __builtin_shufflevector(a, b, (lane & step ? lane - step + width : lane)...);
+  b = __builtin_shufflevector(a, b, (lane & step ? lane + width : lane + step)...);
+  a = low;
+}
+
+template <int step>
+[[gnu::always_inline]] inline void exchange_all(Vec (&v)[width]) {
+  if constexpr (step > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < width; ++i)
+      if (!(i & step)) exchange<step>(v[i], v[i + step], std::make_integer_sequence<int, width>());
+    exchange_all<step / 2>(v);
+  }
+}
+
+}  // namespace detail
+
+/// v[i][j] ↔ v[j][i].
+[[gnu::always_inline]] inline void transpose(Vec (&v)[width]) { detail::exchange_all<width / 2>(v); }
+
+}  // namespace switchyard::simd

@@ -1,0 +1,118 @@
+// The register tile of all products on the host: R rows by V vectors of sums, each element one fma chain over the
+// summed index. Every product differs only in where the operands lie and where the tile goes.
+#pragma once
+#include <array>
+#include <cstdint>
+
+#include "tensor/simd_host.hpp"
+
+namespace switchyard::simd {
+
+using Index = std::int64_t;
+
+constexpr int panel_width = 2 * width;  ///< columns of a packed panel and of a full tile
+
+/// One tile: sum(r, j) = start(r, j) or +0, then fma over s ascending of a[r·a_row + s·a_step] · b[s·b_step + j].
+struct Chain {
+  Index depth;
+  const float* a;
+  Index a_row, a_step;
+  const float* b;
+  Index b_step;
+};
+
+/// Where a tile begins and ends: `start` is null or a tile with rows of panel_width; results go to rows of `out`, or,
+/// where `transposed`, to columns of it: element (r, j) to out[j·stride + r] for j < columns.
+struct Ends {
+  const float* start;
+  float* out;
+  Index stride;
+  bool add, transposed;
+  int columns;
+};
+
+template <int R, int V>
+using Tile = Vec[R][V];
+
+template <int R, int V>
+[[gnu::always_inline]] inline void begin(Tile<R, V>& sum, const float* start) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) sum[r][v] = start ? load(start + r * panel_width + v * width) : Vec{};
+}
+
+template <int R, int V>
+[[gnu::always_inline]] inline void accumulate(Tile<R, V>& sum, const Chain& c) {
+  const float *a = c.a, *b = c.b;
+  const Index a_row = c.a_row, a_step = c.a_step, b_step = c.b_step;
+  for (Index s = c.depth; s > 0; --s) {
+    Vec column[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) column[v] = load(b + v * width);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Vec row = broadcast(a[r * a_row]);
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) sum[r][v] = fma(row, column[v], sum[r][v]);
+    }
+    a += a_step;
+    b += b_step;
+  }
+}
+
+template <int R, int V>
+[[gnu::always_inline]] inline void store_rows(const Tile<R, V>& sum, float* out, Index stride, bool add) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) {
+      float* p = out + r * stride + v * width;
+      store(p, add ? load(p) + sum[r][v] : sum[r][v]);
+    }
+}
+
+/// Stores the tile's columns as rows of R floats, `width` by `width` transposed in registers.
+template <int R, int V>
+inline void store_columns(const Tile<R, V>& sum, const Ends& e) {
+  for (int v = 0; v < V; ++v) {
+    Vec block[width] = {};
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) block[r] = sum[r][v];
+    transpose(block);
+    for (int l = 0; l < width && v * width + l < e.columns; ++l) {
+      float* p = e.out + (v * width + l) * e.stride;
+      if (e.add)
+        for (int r = 0; r < R; ++r) p[r] += block[l][r];
+      else
+        std::memcpy(p, &block[l], R * sizeof(float));
+    }
+  }
+}
+
+template <int R, int V>
+void tile(const Chain& chain, const Ends& ends) {
+  Tile<R, V> sum;
+  begin<R, V>(sum, ends.start);
+  accumulate<R, V>(sum, chain);
+  if (ends.transposed)
+    store_columns<R, V>(sum, ends);
+  else
+    store_rows<R, V>(sum, ends.out, ends.stride, ends.add);
+}
+
+using TileFunction = void (*)(const Chain&, const Ends&);
+
+template <int V, int... R>
+constexpr std::array<TileFunction, sizeof...(R)> tile_table(std::integer_sequence<int, R...>) {
+  return {&tile<R + 1, V>...};
+}
+
+/// Runs a tile of 1 … tile_rows rows and one or two vectors.
+inline void run_tile(int rows, int vectors, const Chain& chain, const Ends& ends) {
+  static constexpr auto one = tile_table<1>(std::make_integer_sequence<int, tile_rows>());
+  static constexpr auto two = tile_table<2>(std::make_integer_sequence<int, tile_rows>());
+  (vectors == 1 ? one : two)[rows - 1](chain, ends);
+}
+
+}  // namespace switchyard::simd
