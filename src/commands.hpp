@@ -1,0 +1,38 @@
+// The commands of the program. Adding one: a function that declares it in a commands_*.cpp, one line in
+// add_all_commands.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/check.hpp"
+
+namespace switchyard {
+
+/// Which ranks do the work of a command when several were started.
+enum class Ranks { all, root };
+
+/// What the command line asks for.
+struct Command {
+  Ranks ranks = Ranks::root;
+  std::function<Exit()>
+      run;  ///< null until a command has been chosen; with Ranks::all MPI is initialised, Kokkos is not
+  std::vector<std::string> command_line;
+};
+
+void add_run_commands(CLI::App& app, Command& command);     ///< train, resume, generate, bench
+void add_config_commands(CLI::App& app, Command& command);  ///< check, show
+void add_record_commands(CLI::App& app, Command& command);  ///< verify, schema
+
+/// What parsing ended with: a command, or a text to print and an exit code.
+struct Parsed {
+  Command command;
+  std::string text;
+  Exit code = Exit::ok;
+};
+
+/// Reads the command line; touches nothing.
+Parsed parse_command_line(int argc, char** argv);
+
+}  // namespace switchyard

@@ -1,0 +1,90 @@
+// `switchyard check` and `switchyard show`: what a configuration is, without MPI and without touching anything.
+#include <cstdio>
+#include <memory>
+
+#include "commands.hpp"
+#include "config/estimate.hpp"
+#include "config/yaml.hpp"
+#include "data/batch.hpp"
+
+namespace switchyard {
+namespace {
+
+struct CheckOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  int ranks = 1;
+};
+
+/// Opens the corpus as the run would: takes its vocabulary, finds too few tokens. Where the corpus is not there, an
+/// error if the vocabulary depends on it, else a remark.
+std::string look_at_corpus(LoadResult& loaded, int ranks) {
+  Config& config = loaded.config;
+  try {
+    const data::Corpus corpus = data::Corpus::open(config.data.path);
+    if (config.model.vocabulary == 0) config.model.vocabulary = corpus.vocabulary();
+    check(config.model.vocabulary >= corpus.vocabulary(), Exit::usage,
+          "model.vocabulary " + std::to_string(config.model.vocabulary) + " is less than the corpus's " +
+              std::to_string(corpus.vocabulary()) + " tokens; set it to 0 to take the corpus's");
+    Layout layout;
+    layout.ranks = layout.expert_parallel = ranks;
+    layout.grains = config.train.grains;
+    const data::Batches batches(corpus, config, layout);
+    return "";
+  } catch (const Error& e) {
+    if (config.model.vocabulary > 0 && e.code() == Exit::usage)
+      return std::string("note: the corpus was not checked: ") + e.what() + "\n";
+    throw;
+  }
+}
+
+Exit check_config(const CheckOptions& options) {
+  LoadResult loaded = load(options.config, options.overrides);
+  add_violations(loaded, options.ranks);
+  throw_errors(loaded);
+  const std::string note = look_at_corpus(loaded, options.ranks);
+  std::fputs((describe(loaded.config, options.ranks) + note).c_str(), stdout);
+  for (const Violation& a : advice(loaded.config, options.ranks))
+    std::printf("note: %s: %s\n", a.key.c_str(), a.message.c_str());
+  std::printf("%s: good for %d %s\n", options.config.c_str(), options.ranks, options.ranks == 1 ? "rank" : "ranks");
+  return Exit::ok;
+}
+
+struct ShowOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  bool reference = false;
+};
+
+Exit show_config(const ShowOptions& options) {
+  if (options.reference) {
+    std::fputs(config_markdown().c_str(), stdout);
+    return Exit::ok;
+  }
+  LoadResult loaded;
+  if (!options.config.empty()) loaded = load(options.config, options.overrides);
+  add_violations(loaded, 0);
+  throw_errors(loaded);
+  std::fputs(dump(loaded.config, loaded.origins).c_str(), stdout);
+  return Exit::ok;
+}
+
+}  // namespace
+
+void add_config_commands(CLI::App& app, Command& command) {
+  auto check = std::make_shared<CheckOptions>();
+  CLI::App* sub = app.add_subcommand("check", "Check a configuration and say what the run would be");
+  sub->add_option("config", check->config, "configuration file")->required();
+  sub->add_option("overrides", check->overrides, "section.key=value");
+  sub->add_option("--ranks", check->ranks, "number of MPI ranks of the run")->check(CLI::Range(1, 1 << 20));
+  sub->callback([&command, check] { command.run = [check] { return check_config(*check); }; });
+
+  auto show = std::make_shared<ShowOptions>();
+  sub = app.add_subcommand("show", "Print a configuration resolved, with the origin of every value");
+  sub->add_option("config", show->config, "configuration file; without one, the defaults");
+  sub->add_option("overrides", show->overrides, "section.key=value");
+  sub->add_flag("--reference", show->reference, "print the reference of all options in Markdown");
+  sub->callback([&command, show] { command.run = [show] { return show_config(*show); }; });
+}
+
+}  // namespace switchyard

@@ -1,0 +1,170 @@
+// `switchyard train`, `resume`, `generate` and `bench step`: all ranks work together.
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "commands.hpp"
+#include "config/estimate.hpp"
+#include "config/yaml.hpp"
+#include "session.hpp"
+#include "train/agree.hpp"
+#include "train/bench.hpp"
+#include "train/generate.hpp"
+#include "train/trainer.hpp"
+
+namespace switchyard {
+namespace {
+
+/// Text of a file as rank 0 reads it, on every rank, so that all ranks see the same configuration or the same error.
+std::string shared_text(const comm::Communicator& world, const std::string& file) {
+  std::string text;
+  train::on_root(world, [&] { text = read_text(file); });
+  auto size = static_cast<std::int64_t>(text.size());
+  comm::broadcast(world, &size, sizeof size, 0);
+  text.resize(static_cast<std::size_t>(size));
+  comm::broadcast(world, text.data(), size, 0);
+  return text;
+}
+
+/// The valid configuration of a run on these ranks, or one AgreedError with all complaints. Collective.
+LoadResult load_on_all(const std::string& file, const std::vector<std::string>& overrides) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  LoadResult loaded = load_text(file, shared_text(world, file), overrides);
+  add_violations(loaded, world.size());
+  train::agree(world, [&] { throw_errors(loaded); });
+  for (const Violation& a : advice(loaded.config, world.size()))
+    if (world.rank() == 0) std::fprintf(stderr, "switchyard: note: %s: %s\n", a.key.c_str(), a.message.c_str());
+  return loaded;
+}
+
+struct TrainOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string run;
+};
+
+Exit train_command(const TrainOptions& options, const std::vector<std::string>& command_line) {
+  const LoadResult loaded = load_on_all(options.config, options.overrides);
+  const std::string run =
+      options.run.empty() ? "runs/" + std::filesystem::path(options.config).stem().string() : options.run;
+  const KokkosSession kokkos(loaded.config.layout.threads);
+  return train::run_training({loaded.config, loaded.origins, run, false, command_line});
+}
+
+struct ResumeOptions {
+  std::string run;
+  std::vector<std::string> overrides;
+};
+
+Exit resume_command(const ResumeOptions& options, const std::vector<std::string>& command_line) {
+  const std::string file = options.run + "/config.yaml";
+  LoadResult loaded = load_on_all(file, options.overrides);
+  const LoadResult before = load_on_all(file, {});
+  for (const Violation& v : resume_changes(before.config, loaded.config))
+    loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  train::agree(world, [&] { throw_errors(loaded); });
+  const KokkosSession kokkos(loaded.config.layout.threads);
+  return train::run_training({loaded.config, loaded.origins, options.run, true, command_line});
+}
+
+struct BenchOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  int warmup = 3;
+  int repetitions = 10;
+  std::string json;
+};
+
+Exit bench_command(const BenchOptions& options) {
+  const LoadResult loaded = load_on_all(options.config, options.overrides);
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  train::agree(world, [&] {
+    check(loaded.config.model.vocabulary > 0, Exit::usage,
+          options.config + ": model.vocabulary: is 0 (a benchmark has no corpus to take it from); set it");
+  });
+  const KokkosSession kokkos(loaded.config.layout.threads);
+  return train::bench_step(loaded.config, options.warmup, options.repetitions, options.json);
+}
+
+struct GenerateOptions {
+  std::string run;
+  std::string prompt;
+  int tokens = 200;
+  double temperature = 0.8;
+  std::uint64_t seed = 1;
+};
+
+Exit generate_command(const GenerateOptions& options) {
+  const LoadResult loaded = load_on_all(options.run + "/config.yaml", {});
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  train::agree(world,
+               [&] { check(world.size() == 1, Exit::usage, "generate works on one rank; start it without mpirun"); });
+  const KokkosSession kokkos(loaded.config.layout.threads);
+  const std::string text =
+      train::generate(options.run, options.prompt, options.tokens, options.temperature, options.seed);
+  if (world.rank() == 0) std::printf("%s\n", text.c_str());
+  return Exit::ok;
+}
+
+void add_train_and_resume(CLI::App& app, Command& command) {
+  auto train = std::make_shared<TrainOptions>();
+  CLI::App* sub = app.add_subcommand("train", "Train a model from scratch");
+  sub->add_option("config", train->config, "configuration file")->required();
+  sub->add_option("overrides", train->overrides, "section.key=value, in place of the file's value");
+  sub->add_option("--run", train->run, "folder of the run; by default runs/<name of the configuration>");
+  sub->callback([&command, train] {
+    command.ranks = Ranks::all;
+    command.run = [train, line = command.command_line] { return train_command(*train, line); };
+  });
+  auto resume = std::make_shared<ResumeOptions>();
+  sub = app.add_subcommand("resume", "Continue a run from its last checkpoint, on any layout");
+  sub->add_option("run", resume->run, "folder of the run")->required();
+  sub->add_option("overrides", resume->overrides, "train.steps, train.max_time, layout.* and record.* may change");
+  sub->callback([&command, resume] {
+    command.ranks = Ranks::all;
+    command.run = [resume, line = command.command_line] { return resume_command(*resume, line); };
+  });
+}
+
+void add_generate(CLI::App& app, Command& command) {
+  auto generate = std::make_shared<GenerateOptions>();
+  CLI::App* sub = app.add_subcommand("generate", "Continue a text with the model of a run's last checkpoint");
+  sub->add_option("run", generate->run, "folder of the run")->required();
+  sub->add_option("--prompt", generate->prompt, "text to continue")->required();
+  sub->add_option("--tokens", generate->tokens, "tokens to add")->check(CLI::Range(1, 1 << 20));
+  sub->add_option("--temperature", generate->temperature, "0 always takes the most probable token")
+      ->check(CLI::Range(0.0, 100.0));
+  sub->add_option("--seed", generate->seed, "of the draws");
+  sub->callback([&command, generate] {
+    command.ranks = Ranks::all;
+    command.run = [generate] { return generate_command(*generate); };
+  });
+}
+
+void add_bench(CLI::App& app, Command& command) {
+  auto bench = std::make_shared<BenchOptions>();
+  CLI::App* group = app.add_subcommand("bench", "Measure");
+  group->require_subcommand(1);
+  CLI::App* sub = group->add_subcommand("step", "Tokens per second of whole training steps on random tokens");
+  sub->add_option("config", bench->config, "configuration file")->required();
+  sub->add_option("overrides", bench->overrides, "section.key=value");
+  sub->add_option("--warmup", bench->warmup, "steps before the measurement")->check(CLI::Range(0, 1 << 20));
+  sub->add_option("--repetitions", bench->repetitions, "steps measured")->check(CLI::Range(1, 1 << 20));
+  sub->add_option("--json", bench->json, "file to append the result to, one JSON line");
+  sub->callback([&command, bench] {
+    command.ranks = Ranks::all;
+    command.run = [bench] { return bench_command(*bench); };
+  });
+}
+
+}  // namespace
+
+void add_run_commands(CLI::App& app, Command& command) {
+  add_train_and_resume(app, command);
+  add_generate(app, command);
+  add_bench(app, command);
+}
+
+}  // namespace switchyard

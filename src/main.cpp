@@ -1,0 +1,30 @@
+// The process: reads the command line, starts MPI where several ranks work or wait, returns one exit code on every
+// rank.
+#include <cstdio>
+
+#include "commands.hpp"
+#include "session.hpp"
+
+namespace switchyard {
+namespace {
+
+/// Prints a usage error, help or version.
+Exit print(const Parsed& parsed) {
+  std::fprintf(parsed.code == Exit::ok ? stdout : stderr, "%s\n", parsed.text.c_str());
+  return parsed.code;
+}
+
+Exit run(int argc, char** argv) {
+  const Parsed parsed = parse_command_line(argc, argv);
+  const bool prints = !parsed.command.run || !parsed.text.empty();
+  const auto work = [&] { return prints ? print(parsed) : parsed.command.run(); };
+  const bool all = !prints && parsed.command.ranks == Ranks::all;
+  if (!all && !launched_in_parallel()) return run_alone(work);
+  const Session session(argc, argv);
+  return all ? run_on_all_ranks(session, work) : run_on_root(session, work);
+}
+
+}  // namespace
+}  // namespace switchyard
+
+int main(int argc, char** argv) { return static_cast<int>(switchyard::run(argc, argv)); }

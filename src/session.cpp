@@ -1,0 +1,128 @@
+#include "session.hpp"
+
+#include <mpi.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <Kokkos_Core.hpp>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "comm/communicator.hpp"
+
+namespace switchyard {
+namespace {
+
+void print_error(const std::string& head, const char* what) { std::fprintf(stderr, "%s%s\n", head.c_str(), what); }
+
+/// "error in rank 2 of 4 on node7: ".
+std::string head_of(const Session& session) {
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  return "switchyard: rank " + std::to_string(session.rank()) + " of " + std::to_string(session.size()) + " on " +
+         host.data() + ": ";
+}
+
+/// Ends the job: the other ranks do not know of the error and may wait for this one.
+Exit end_all(const Session& session, Exit code, const char* what) {
+  if (session.size() == 1) {
+    print_error("switchyard: ", what);
+    return code;
+  }
+  print_error(head_of(session), what);
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
+  return code;
+}
+
+int usable_cores() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
+                                                     : static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+void say(const comm::Communicator& node, const std::string& note) {
+  int world_rank = 0;
+  comm::check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &world_rank));
+  if (node.rank() == 0 && world_rank == 0) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
+}
+
+void say_shortages(const comm::Communicator& node, int threads) {
+  const int given = Kokkos::DefaultHostExecutionSpace().concurrency(), cores = usable_cores();
+  const int online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  if (given != threads)
+    say(node, "layout.threads is " + std::to_string(threads) + ", but this build runs " + std::to_string(given) +
+                  " thread a rank (" + Kokkos::DefaultHostExecutionSpace::name() + ")");
+  else if (threads > cores)
+    say(node, std::to_string(threads) + " threads a rank share " + std::to_string(cores) +
+                  (cores == 1 ? " core" : " cores") +
+                  " (the launcher bound the rank to them, or the machine has no more)");
+  else if (node.size() * threads > online)
+    say(node, std::to_string(node.size()) + " ranks of " + std::to_string(threads) + " threads share the " +
+                  std::to_string(online) + " cores of this node");
+  if (const int devices = Kokkos::num_devices(); devices > 0 && node.size() > devices)
+    say(node, std::to_string(node.size()) + " ranks share the " + std::to_string(devices) + " devices of this node");
+}
+
+}  // namespace
+
+bool launched_in_parallel() {
+  for (const char* name : {"PMIX_RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK"})
+    if (std::getenv(name)) return true;
+  return false;
+}
+
+Session::Session(int& argc, char**& argv) {
+  int provided = 0;
+  comm::check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided));
+  comm::check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_));
+  comm::check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size_));
+}
+
+Session::~Session() { MPI_Finalize(); }
+
+KokkosSession::KokkosSession(int threads) {
+  const auto node = comm::Communicator::duplicate(MPI_COMM_WORLD).split_shared();
+  Kokkos::InitializationSettings settings;
+  settings.set_num_threads(threads).set_disable_warnings(true);  // what matters is said below, once
+  if (const int devices = Kokkos::num_devices(); devices > 0) settings.set_device_id(node.rank() % devices);
+  Kokkos::initialize(settings);
+  say_shortages(node, threads);
+}
+
+KokkosSession::~KokkosSession() { Kokkos::finalize(); }
+
+Exit run_on_all_ranks(const Session& session, const std::function<Exit()>& command) {
+  try {
+    return command();
+  } catch (const AgreedError& e) {
+    if (session.rank() == 0) print_error("switchyard: ", e.what());
+    return e.code();
+  } catch (const Error& e) {
+    return end_all(session, e.code(), e.what());
+  } catch (const std::exception& e) {
+    return end_all(session, Exit::internal, e.what());
+  }
+}
+
+Exit run_on_root(const Session& session, const std::function<Exit()>& command) {
+  int code = session.rank() == 0 ? static_cast<int>(run_alone(command)) : 0;
+  comm::check_mpi(MPI_Bcast(&code, 1, MPI_INT, 0, MPI_COMM_WORLD));
+  return static_cast<Exit>(code);
+}
+
+Exit run_alone(const std::function<Exit()>& command) {
+  try {
+    return command();
+  } catch (const Error& e) {
+    print_error("switchyard: ", e.what());
+    return e.code();
+  } catch (const std::exception& e) {
+    print_error("switchyard: ", e.what());
+    return Exit::internal;
+  }
+}
+
+}  // namespace switchyard
