@@ -29,8 +29,8 @@ Tokens random_tokens(const Config& config) {
 }
 
 /// A model on the ranks of a communicator, and what a step needs around it.
-struct Run {
-  Run(const Config& c, MPI_Comm comm, int expert_parallel = 0)
+struct Trial {
+  Trial(const Config& c, MPI_Comm comm, int expert_parallel = 0)
       : config(c),
         groups(comm::Communicator::duplicate(comm), expert_parallel, c.train.grains),
         exchange(comm::make_exchange(c.layout.exchange, groups.expert)),
@@ -101,6 +101,7 @@ Config with_experts() {
 struct Case {
   std::string name;
   Config config;
+  friend void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 };
 
 std::vector<Case> cases() {
@@ -130,7 +131,7 @@ std::vector<Case> cases() {
 class Transformer : public testing::TestWithParam<Case> {};
 
 TEST_P(Transformer, ObjectiveAndGradientsAgreeWithReference) {
-  Run run(GetParam().config, MPI_COMM_SELF);
+  Trial run(GetParam().config, MPI_COMM_SELF);
   reference::Weights weights;
   for (const Parameter& p : run.parameters.all())
     if (p.adds_to.empty()) weights[p.name] = copy_out(run.parameters.value(p.id), p.size());
@@ -159,14 +160,14 @@ TEST_P(Transformer, ObjectiveAndGradientsAgreeWithReference) {
 }
 
 TEST_P(Transformer, SameBitsOnAnyRanks) {
-  Run alone(GetParam().config, MPI_COMM_SELF);
+  Trial alone(GetParam().config, MPI_COMM_SELF);
   const model::LossParts loss = alone.step();
   const auto replicated = alone.reduced(Placement::replicated), experts = alone.reduced(Placement::expert);
   int size = 0;
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   for (int degree = 1; degree <= size; ++degree) {
     if (size % degree != 0) continue;
-    Run together(GetParam().config, MPI_COMM_WORLD, degree);
+    Trial together(GetParam().config, MPI_COMM_WORLD, degree);
     const model::LossParts got = together.step();
     EXPECT_EQ(loss.cross_entropy, got.cross_entropy);
     EXPECT_EQ(loss.total(), got.total());
@@ -181,7 +182,7 @@ TEST_P(Transformer, SameBitsOnAnyRanks) {
 }
 
 TEST_P(Transformer, PassesDoNotDependOnEarlierOnes) {
-  Run once(GetParam().config, MPI_COMM_WORLD), often(GetParam().config, MPI_COMM_WORLD);
+  Trial once(GetParam().config, MPI_COMM_WORLD), often(GetParam().config, MPI_COMM_WORLD);
   once.step();
   often.step();
   often.model.forward(often.batch(), moe::Pass::evaluate);
@@ -194,10 +195,10 @@ TEST_P(Transformer, PassesDoNotDependOnEarlierOnes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Transformer, testing::ValuesIn(cases()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& instance) { return instance.param.name; });
 
 TEST(TransformerOutput, LogitsGiveTheTokenLosses) {
-  Run run(small_config(), MPI_COMM_WORLD);
+  Trial run(small_config(), MPI_COMM_WORLD);
   const data::Batch batch = run.batch();
   run.model.forward(batch, moe::Pass::evaluate);
   const auto losses = run.model.token_losses();
@@ -205,14 +206,14 @@ TEST(TransformerOutput, LogitsGiveTheTokenLosses) {
   ASSERT_EQ(losses.size(), batch.tokens.size());
   for (std::size_t i = 0; i < losses.size(); ++i) {
     const auto logits = run.model.logits(static_cast<Index>(i));
-    const auto row = reference::head_row({logits.begin(), logits.end()}, batch.targets[i], 1.0, 0.0);
+    const auto row = reference::head_row(Doubles(logits.begin(), logits.end()), batch.targets[i], 1.0, 0.0);
     EXPECT_NEAR(losses[i], row.cross_entropy, 1e-5);
     EXPECT_EQ(predictions[i], row.predicted);
   }
 }
 
 TEST(TransformerOutput, FindsTheFirstNonFiniteBlock) {
-  Run run(small_config(), MPI_COMM_SELF);
+  Trial run(small_config(), MPI_COMM_SELF);
   run.model.forward(run.batch(), moe::Pass::train);
   EXPECT_EQ(run.model.first_non_finite().block, -1);
   const int id = run.parameters.find("blocks.1.feed_forward.up.weight");
@@ -222,7 +223,7 @@ TEST(TransformerOutput, FindsTheFirstNonFiniteBlock) {
 }
 
 TEST(TransformerParameters, FollowTheConventions) {
-  Run run(with_experts(), MPI_COMM_SELF);
+  Trial run(with_experts(), MPI_COMM_SELF);
   const auto& parameters = run.parameters;
   for (const Parameter& p : parameters.all()) {
     const bool one_dimension = p.shape.size() == 1, embedding = p.name.rfind("embedding", 0) == 0;

@@ -44,8 +44,8 @@ inline Doubles feed_forward(Activation kind, const Doubles& x, const double* gat
 inline Doubles mixture(const Config& config, const Weights& w, const std::string& prefix, int experts,
                        const Doubles& x) {
   const std::size_t d = config.model.width, hidden = config.moe.hidden, part = d * hidden;
-  const Doubles scores = product(x, w.at(prefix + "router").data(), experts, d);
-  const auto gate = w.find(prefix + "experts.gate");
+  const Doubles scores = product(x, w.at(prefix + "router.weight").data(), experts, d);
+  const auto gate = w.find(prefix + "experts.gate.weight");
   Doubles y(x.size(), 0.0);
   for (std::size_t i = 0; i < x.size() / d; ++i) {
     const double* s = &scores[i * experts];
@@ -57,9 +57,9 @@ inline Doubles mixture(const Config& config, const Weights& w, const std::string
     const Doubles row(x.begin() + i * d, x.begin() + (i + 1) * d);
     for (int j = 0; j < config.moe.top_k; ++j) {
       const int e = order[j];
-      const Doubles out =
-          feed_forward(config.model.activation, row, gate == w.end() ? nullptr : &gate->second[e * part],
-                       &w.at(prefix + "experts.up")[e * part], &w.at(prefix + "experts.down")[e * part], hidden, d);
+      const Doubles out = feed_forward(
+          config.model.activation, row, gate == w.end() ? nullptr : &gate->second[e * part],
+          &w.at(prefix + "experts.up.weight")[e * part], &w.at(prefix + "experts.down.weight")[e * part], hidden, d);
       for (std::size_t c = 0; c < d; ++c) y[i * d + c] += std::exp(s[e]) / sum * out[c];
     }
   }
