@@ -1,4 +1,10 @@
 // Checkpoints: a folder a step, written aside and renamed, cut by global index; any layout reads any other's.
+//
+//   checkpoints/step-00000100/
+//     dense.h5                    replicated parameters: group NAME with value, first_moment, second_moment
+//     experts-01-0032.h5          block 1, experts 32 … 63: the same, (experts of this file, …), attribute first_expert
+//     state.json                  step, tokens, selection biases, hashes of the configuration and of the corpus
+//     manifest.json               bytes and sha256 of every file; written last, so that its presence means completeness
 #pragma once
 #include <cstdint>
 #include <string>
@@ -15,6 +21,8 @@ struct TrainState {
   std::int64_t step = 0;                 ///< steps done
   std::int64_t tokens = 0;               ///< tokens trained on
   std::vector<std::vector<float>> bias;  ///< selection bias of each MoE layer
+  std::string corpus_sha256;             ///< Corpus::manifest_sha256 of the run
+  std::string config_sha256;             ///< config_sha256_invariant; set by load, ignored by save
 };
 
 /// Writes RUN/checkpoints/step-00000123 (values, both moments, state, manifest with sizes and sha256), fsyncs, renames,
@@ -22,9 +30,12 @@ struct TrainState {
 /// intact.
 void save_checkpoint(const std::string& run, const Config& config, const comm::Groups& groups,
                      const ParameterSet& parameters, const TrainState& state);
+/// Folders of the complete checkpoints, newest first.
+std::vector<std::string> list_checkpoints(const std::string& run);
 /// Newest complete checkpoint's folder; empty where there is none.
 std::string latest_checkpoint(const std::string& run);
-/// Fills the slabs. Collective. Throws Error{corrupt} naming the file that does not match its manifest.
+/// Fills the slabs. Collective over world; every rank throws the same. Throws Error{corrupt} naming the file that does
+/// not match its manifest, Error{usage} where the checkpoint is of another model.
 TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters);
 
 }  // namespace switchyard::record

@@ -1,0 +1,174 @@
+#include "record/checkpoint.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "record/agreement.hpp"
+#include "record/config_hash.hpp"
+#include "record/files.hpp"
+#include "record/schema.hpp"
+#include "record/tensor_files.hpp"
+
+namespace switchyard::record {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string step_name(std::int64_t step) {
+  char text[40];
+  std::snprintf(text, sizeof text, "step-%08lld", static_cast<long long>(step));
+  return text;
+}
+
+/// Step of a folder name; −1 for any other name.
+std::int64_t step_of(const std::string& name) {
+  if (name.rfind("step-", 0) != 0 || name.size() < 6) return -1;
+  if (!std::all_of(name.begin() + 5, name.end(), [](unsigned char c) { return c >= '0' && c <= '9'; })) return -1;
+  return std::stoll(name.substr(5));
+}
+
+/// An empty folder to write into; what a killed job left is removed.
+void prepare_folder(const std::string& checkpoints, const std::string& aside) {
+  std::error_code error;
+  fs::create_directories(checkpoints, error);
+  if (error) throw_system_error(error.value(), "create", checkpoints);
+  for (const auto& entry : fs::directory_iterator(checkpoints)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind(".step-", 0) == 0) fs::remove_all(entry.path(), error);
+  }
+  if (!fs::create_directory(aside, error)) throw_system_error(error.value(), "create", aside);
+}
+
+std::string state_text(const Config& config, const TrainState& state) {
+  nlohmann::ordered_json json;
+  json["schema"] = "switchyard-checkpoint";
+  json["schema_version"] = schema_version;
+  json["step"] = state.step;
+  json["tokens"] = state.tokens;
+  json["bias"] = state.bias;
+  json["config_sha256_invariant"] = config_sha256_invariant(config);
+  json["corpus_sha256"] = state.corpus_sha256;
+  return json.dump(1) + "\n";
+}
+
+TrainState parse_state(const std::string& text, const std::string& path) {
+  try {
+    const auto json = nlohmann::json::parse(text);
+    return {json.at("step"), json.at("tokens"), json.at("bias"), json.at("corpus_sha256"),
+            json.at("config_sha256_invariant")};
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(Exit::corrupt, path + " is damaged (" + error.what() + "); use an older checkpoint");
+  }
+}
+
+/// Removes all but the newest `keep` up to this step. Later ones stand after a fall-back to an older checkpoint; they
+/// are replaced when the run reaches them.
+void prune(const std::string& run, std::int64_t step, int keep) {
+  int kept = 0;
+  for (const std::string& folder : list_checkpoints(run)) {
+    if (step_of(fs::path(folder).filename().string()) > step || ++kept <= std::max(keep, 1)) continue;
+    // The manifest goes first: a half-removed checkpoint must not look complete.
+    std::error_code ignored;
+    fs::remove(folder + "/manifest.json", ignored);
+    fs::remove_all(folder, ignored);
+  }
+}
+
+/// What every rank wrote, on every rank.
+std::vector<ManifestEntry> gather_entries(const comm::Communicator& world, const std::vector<ManifestEntry>& mine) {
+  std::vector<ManifestEntry> all;
+  for (const std::string& text : comm::all_gather(world, manifest_text(mine)))
+    for (auto& entry : parse_manifest(text, "a rank's manifest")) all.push_back(std::move(entry));
+  return all;
+}
+
+std::string broadcast_text(const comm::Communicator& world, std::string text) {
+  auto bytes = static_cast<std::int64_t>(text.size());
+  comm::broadcast(world, &bytes, sizeof bytes, 0);
+  text.resize(static_cast<std::size_t>(bytes));
+  comm::broadcast(world, text.data(), bytes, 0);
+  return text;
+}
+
+/// The checkpoint's files must be those of the model: no block more, no expert less.
+void check_names(const std::vector<ManifestEntry>& entries, const ParameterSet& parameters, const std::string& folder) {
+  std::vector<std::string> wanted{"dense.h5", "state.json"}, found;
+  for (const auto& part : expert_files(parameters)) wanted.push_back(part.name());
+  for (const auto& entry : entries) found.push_back(entry.name);
+  std::sort(wanted.begin(), wanted.end());
+  std::sort(found.begin(), found.end());
+  check(wanted == found, Exit::usage,
+        folder + " is of another model (it has other experts or blocks); resume with the configuration that wrote it");
+}
+
+}  // namespace
+
+void save_checkpoint(const std::string& run, const Config& config, const comm::Groups& groups,
+                     const ParameterSet& parameters, const TrainState& state) {
+  const bool first = groups.world.rank() == 0;
+  const std::string checkpoints = run + "/checkpoints", name = step_name(state.step),
+                    aside = checkpoints + "/." + name + ".tmp";
+  try {
+    collectively(groups.world, [&] {
+      if (first) prepare_folder(checkpoints, aside);
+    });
+    std::vector<ManifestEntry> entries;
+    collectively(groups.world, [&] { entries = write_tensors(aside, groups, parameters); });
+    entries = gather_entries(groups.world, entries);
+    collectively(groups.world, [&] {
+      if (!first) return;
+      write_text(aside + "/state.json", state_text(config, state));
+      entries.push_back(measure_file(aside, "state.json"));
+      write_text(aside + "/manifest.json", manifest_text(entries));
+      replace_folder(aside, checkpoints + "/" + name);
+      prune(run, state.step, config.train.keep);
+    });
+  } catch (const Error&) {
+    std::error_code ignored;
+    if (first) fs::remove_all(aside, ignored);
+    throw;
+  }
+}
+
+std::vector<std::string> list_checkpoints(const std::string& run) {
+  std::vector<std::pair<std::int64_t, std::string>> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run + "/checkpoints", error)) {
+    const std::int64_t step = step_of(entry.path().filename().string());
+    if (step >= 0 && fs::exists(entry.path() / "manifest.json")) found.emplace_back(step, entry.path().string());
+  }
+  std::sort(found.rbegin(), found.rend());
+  std::vector<std::string> folders;
+  for (auto& [step, folder] : found) folders.push_back(std::move(folder));
+  return folders;
+}
+
+std::string latest_checkpoint(const std::string& run) {
+  const auto folders = list_checkpoints(run);
+  return folders.empty() ? "" : folders.front();
+}
+
+TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters) {
+  const comm::Communicator& world = groups.world;
+  const std::string manifest_path = folder + "/manifest.json", state_path = folder + "/state.json";
+  std::string text;
+  collectively(world, [&] {
+    if (world.rank() == 0) text = read_text(manifest_path);
+  });
+  const auto entries = parse_manifest(broadcast_text(world, text), manifest_path);
+  collectively(world, [&] {
+    for (std::size_t i = 0; i < entries.size(); ++i)
+      if (static_cast<int>(i % world.size()) == world.rank()) check_file(folder, entries[i]);
+  });
+  check_names(entries, parameters, folder);
+  collectively(world, [&] {
+    if (world.rank() == 0) text = read_text(state_path);
+    read_tensors(folder, groups, parameters);
+  });
+  share_tensors(groups, parameters);
+  return parse_state(broadcast_text(world, text), state_path);
+}
+
+}  // namespace switchyard::record

@@ -1,0 +1,116 @@
+#include "record/expert_writer.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <limits>
+
+#include "base/check.hpp"
+
+namespace switchyard::record {
+namespace {
+
+constexpr int tag = 71;
+
+int count_of(const Parameter& p) {
+  expect(p.unit <= std::numeric_limits<int>::max(), "an expert's tensor of less than 2^31 elements");
+  return static_cast<int>(p.unit);
+}
+
+}  // namespace
+
+ExpertWriter::ExpertWriter(const std::string& folder, const comm::Groups& groups, const ParameterSet& parameters,
+                           const ExpertFile& part)
+    : folder_(folder),
+      group_(groups.expert),
+      layout_(groups.layout),
+      parameters_(parameters),
+      part_(part),
+      owner_(layout_.place_of_expert(static_cast<int>(part.range.first), part.experts)) {}
+
+void ExpertWriter::send() const {
+  const Range held = held_by(group_.rank());
+  if (held.size() == 0) return;
+  for (const int id : part_.parameters) {
+    const Parameter& p = parameters_[id];
+    for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
+      const HostPart host = stage(p, kind, held);
+      for (Index e = 0; e < held.size(); ++e)
+        comm::check_mpi(MPI_Send(host.data() + e * p.unit, count_of(p), MPI_FLOAT, owner_, tag, group_.handle()));
+    }
+  }
+}
+
+ManifestEntry ExpertWriter::write() {
+  std::exception_ptr failure;
+  const auto attempt = [&failure](auto work) {
+    if (failure) return;
+    try {
+      work();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  };
+  attempt([&] { open(); });
+  for (const int id : part_.parameters) {
+    const Parameter& p = parameters_[id];
+    for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
+      attempt([&] { make_dataset(p, kind); });
+      for (int place = owner_; place < layout_.expert_parallel; ++place) write_units(p, kind, place, attempt);
+    }
+  }
+  ManifestEntry entry;
+  attempt([&] {
+    dataset_.close("write " + where_);
+    entry = finish_file(*file_, folder_, part_.name());
+  });
+  if (failure) std::rethrow_exception(failure);
+  return entry;
+}
+
+/// Experts of this file that a place holds; empty or contiguous. Places between two holders may have none (E < EP).
+Range ExpertWriter::held_by(int place) const {
+  const Range held = layout_.experts_of(place, part_.experts);
+  const Range both{std::max(held.first, part_.range.first), std::min(held.last, part_.range.last)};
+  return both.first < both.last ? both : Range{};
+}
+
+HostPart ExpertWriter::stage(const Parameter& p, std::size_t kind, Range held) const {
+  return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(),
+                                             part_of(parameters_, p, kind, held.first - p.experts.first, held.size()));
+}
+
+void ExpertWriter::open() {
+  file_ = std::make_unique<h5::File>(h5::File::create(folder_ + "/" + part_.name()));
+  start_file(*file_, "experts of one block");
+  h5::set_attribute(file_->id(), "block", part_.block, file_->path());
+  h5::set_attribute(file_->id(), "first_expert", part_.range.first, file_->path());
+  for (const int id : part_.parameters) {
+    const h5::Id group = file_->make_group(parameters_[id].name);
+    h5::set_attribute(group.get(), "first_expert", part_.range.first, file_->path());
+  }
+}
+
+void ExpertWriter::make_dataset(const Parameter& p, std::size_t kind) {
+  h5::Extent extent = to_extent(p.shape);
+  extent[0] = static_cast<hsize_t>(part_.range.size());
+  const std::string name = p.name + "/" + tensor_kinds[kind];
+  where_ = file_->path() + ":" + name;
+  dataset_ = file_->make_dataset(name, h5::Type::f32, storage_of(extent, true));
+}
+
+template <class Attempt>
+void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place, const Attempt& attempt) {
+  const Range held = held_by(place);
+  if (held.size() == 0) return;
+  const bool own = place == owner_;
+  const HostPart host = own ? stage(p, kind, held) : make_view<HostPart>("checkpoint::received", p.unit);
+  for (Index e = 0; e < held.size(); ++e) {
+    if (!own)
+      comm::check_mpi(MPI_Recv(host.data(), count_of(p), MPI_FLOAT, place, tag, group_.handle(), MPI_STATUS_IGNORE));
+    const float* unit = host.data() + (own ? e * p.unit : 0);
+    const auto row = static_cast<hsize_t>(held.first + e - part_.range.first);
+    attempt([&] { h5::write_rows(dataset_, h5::Type::f32, row, 1, unit, where_); });
+  }
+}
+
+}  // namespace switchyard::record

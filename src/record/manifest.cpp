@@ -1,0 +1,56 @@
+#include "record/manifest.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/check.hpp"
+#include "record/files.hpp"
+#include "record/schema.hpp"
+
+namespace switchyard::record {
+
+ManifestEntry measure_file(const std::string& folder, const std::string& name) {
+  const std::string path = folder + "/" + name;
+  return {name, static_cast<std::int64_t>(std::filesystem::file_size(path)), sha256_of_file(path)};
+}
+
+void check_file(const std::string& folder, const ManifestEntry& entry) {
+  const std::string path = folder + "/" + entry.name, advice = "; use an older checkpoint";
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(path, error);
+  check(!error, Exit::corrupt, path + " is missing (" + error.message() + ")" + advice);
+  check(static_cast<std::int64_t>(bytes) == entry.bytes, Exit::corrupt,
+        path + " has " + std::to_string(bytes) + " bytes (the manifest says " + std::to_string(entry.bytes) + ")" +
+            advice);
+  check(sha256_of_file(path) == entry.sha256, Exit::corrupt,
+        path + " is damaged (its sha256 is not the manifest's)" + advice);
+}
+
+std::string manifest_text(std::vector<ManifestEntry> entries) {
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  nlohmann::ordered_json json;
+  json["schema"] = "switchyard-manifest";
+  json["schema_version"] = schema_version;
+  json["files"] = nlohmann::ordered_json::array();
+  for (const auto& e : entries) json["files"].push_back({{"name", e.name}, {"bytes", e.bytes}, {"sha256", e.sha256}});
+  return json.dump(1) + "\n";
+}
+
+std::vector<ManifestEntry> parse_manifest(const std::string& text, const std::string& path) {
+  std::vector<ManifestEntry> entries;
+  try {
+    const auto json = nlohmann::json::parse(text);
+    check(json.at("schema_version") == schema_version, Exit::usage,
+          path + " has a schema version that this program does not know; use the version that wrote it");
+    for (const auto& e : json.at("files")) entries.push_back({e.at("name"), e.at("bytes"), e.at("sha256")});
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(Exit::corrupt, path + " is damaged (" + error.what() + "); use an older checkpoint");
+  }
+  for (const auto& e : entries)
+    check(!e.name.empty() && e.name.find('/') == std::string::npos, Exit::corrupt,
+          path + " names a file outside its folder");
+  return entries;
+}
+
+}  // namespace switchyard::record

@@ -1,0 +1,35 @@
+// The folder of a run: one job at a time, one segment a start. Used by rank 0 only.
+#pragma once
+#include <string>
+
+namespace switchyard::record {
+
+class RunFolder {
+ public:
+  /// Creates the folder where it is missing and takes its lock, held until destruction or the end of the process.
+  /// Throws Error{busy} naming host and process of a job that holds it.
+  explicit RunFolder(const std::string& path);
+  RunFolder(const RunFolder&) = delete;
+  ~RunFolder();
+
+  const std::string& path() const { return path_; }
+  /// Not empty where the file system cannot lock: two jobs would not notice each other.
+  const std::string& warning() const { return warning_; }
+  /// Creates segments/NNN, the first free number, and returns its path.
+  std::string start_segment();
+  /// Writes a file of the folder ("config.yaml") whole or not at all.
+  void write(const std::string& name, const std::string& text) const;
+
+  /// Number of segments so far; the next one's number.
+  static int count_segments(const std::string& path);
+  /// "RUN/segments/003"
+  static std::string segment_path(const std::string& path, int segment);
+
+ private:
+  void take_lock();
+  std::string path_;
+  std::string warning_;
+  int lock_ = -1;
+};
+
+}  // namespace switchyard::record

@@ -1,0 +1,37 @@
+// The HDF5 files of a checkpoint: which there are, and tensors to and from them.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "comm/groups.hpp"
+#include "record/manifest.hpp"
+#include "tensor/parameter.hpp"
+
+namespace switchyard::record {
+
+/// Up to 32 experts of one block: a file of its own.
+struct ExpertFile {
+  static constexpr int most = 32;
+  int block = 0;
+  int experts = 0;              ///< E of the block
+  Range range;                  ///< experts in this file
+  std::vector<int> parameters;  ///< ids
+  std::string name() const;     ///< "experts-01-0032.h5"
+};
+
+/// All expert files of a model, in block and expert order.
+std::vector<ExpertFile> expert_files(const ParameterSet& parameters);
+/// Ids of the replicated parameters that have a value of their own.
+std::vector<int> dense_parameters(const ParameterSet& parameters);
+
+/// Writes this rank's share into `folder`, synced, and returns it: dense.h5 on world rank 0; expert files on the ranks
+/// of expert group 0 that own their first expert. Collective over expert group 0, also where a rank fails.
+std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::Groups& groups,
+                                         const ParameterSet& parameters);
+
+/// Reads into the slabs: replicated ones on world rank 0, experts on expert group 0. No communication.
+void read_tensors(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters);
+/// Gives what read_tensors read to all other ranks. Collective over world.
+void share_tensors(const comm::Groups& groups, ParameterSet& parameters);
+
+}  // namespace switchyard::record

@@ -1,0 +1,50 @@
+#include "record/tensor_storage.hpp"
+
+#include <algorithm>
+
+#include "record/files.hpp"
+#include "record/schema.hpp"
+
+namespace switchyard::record {
+
+Vector<float> slab(const ParameterSet& parameters, Placement placement, std::size_t kind) {
+  if (kind == 0) return parameters.values(placement);
+  return kind == 1 ? parameters.first_moments(placement) : parameters.second_moments(placement);
+}
+
+Vector<float> part_of(const ParameterSet& parameters, const Parameter& p, std::size_t kind, std::int64_t first,
+                      std::int64_t count) {
+  const Index begin = p.offset + first * p.unit;
+  return Kokkos::subview(slab(parameters, p.placement, kind), std::pair<Index, Index>(begin, begin + count * p.unit));
+}
+
+h5::Extent to_extent(const std::vector<std::int64_t>& shape) { return {shape.begin(), shape.end()}; }
+
+h5::Storage storage_of(h5::Extent extent, bool experts) {
+  constexpr hsize_t wanted = 1 << 20;
+  const std::size_t cut = experts && extent.size() > 1 ? 1 : 0;
+  h5::Extent chunk = extent;
+  if (experts) chunk[0] = 1;
+  hsize_t row = 1;
+  for (std::size_t d = cut + 1; d < extent.size(); ++d) row *= extent[d];
+  if (!experts || cut == 1) {
+    const hsize_t rows = std::clamp<hsize_t>(wanted / row, 1, extent[cut]), pieces = (extent[cut] + rows - 1) / rows;
+    chunk[cut] = (extent[cut] + pieces - 1) / pieces;
+  }
+  return {std::move(extent), std::move(chunk), false, false};
+}
+
+void start_file(h5::File& file, const char* content) {
+  h5::set_attribute(file.id(), "schema", "switchyard-checkpoint", file.path());
+  h5::set_attribute(file.id(), "schema_version", schema_version, file.path());
+  h5::set_attribute(file.id(), "content", content, file.path());
+}
+
+ManifestEntry finish_file(h5::File& file, const std::string& folder, const std::string& name) {
+  file.flush();
+  file.close();
+  sync_path(folder + "/" + name);
+  return measure_file(folder, name);
+}
+
+}  // namespace switchyard::record

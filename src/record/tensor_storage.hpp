@@ -1,0 +1,30 @@
+// What both kinds of tensor files of a checkpoint share: slabs on the host, chunks, head and end of a file.
+#pragma once
+#include <array>
+#include <string>
+#include <vector>
+
+#include "record/hdf5.hpp"
+#include "record/manifest.hpp"
+#include "tensor/parameter.hpp"
+
+namespace switchyard::record {
+
+/// The datasets of a parameter, in the order of `kind`.
+inline constexpr std::array<const char*, 3> tensor_kinds{"value", "first_moment", "second_moment"};
+using HostPart = HostVector<float>;
+
+Vector<float> slab(const ParameterSet& parameters, Placement placement, std::size_t kind);
+/// Units [first, first + count) of a parameter's local units, in the slab.
+Vector<float> part_of(const ParameterSet& parameters, const Parameter& p, std::size_t kind, std::int64_t first,
+                      std::int64_t count);
+
+h5::Extent to_extent(const std::vector<std::int64_t>& shape);
+/// Chunks of about a million elements, cut along the first dimension of a unit; one expert or less each.
+h5::Storage storage_of(h5::Extent extent, bool experts);
+
+void start_file(h5::File& file, const char* content);
+/// Flushes, closes, fsyncs and measures.
+ManifestEntry finish_file(h5::File& file, const std::string& folder, const std::string& name);
+
+}  // namespace switchyard::record

@@ -1,0 +1,190 @@
+// ranks: 1 2 3 5
+// Checkpoints: any layout reads any other's, the same bytes from all; damage is found and named; old ones are pruned.
+#include "record/checkpoint.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/check.hpp"
+#include "comm/collectives.hpp"
+#include "fixtures.hpp"
+#include "model_fixture.hpp"
+#include "record/config_hash.hpp"
+#include "record/files.hpp"
+
+namespace {
+
+using namespace switchyard;
+using namespace switchyard::record;
+namespace fs = std::filesystem;
+
+const comm::Communicator& world() {
+  // Never freed: it would outlive MPI_Finalize.
+  static const auto* all = new comm::Communicator(comm::Communicator::duplicate(MPI_COMM_WORLD));
+  return *all;
+}
+
+/// A folder that all ranks share and rank 0 removes.
+class SharedFolder {
+ public:
+  SharedFolder() {
+    std::string path(64, '\0');
+    if (world().rank() == 0) path = (std::string("/tmp/switchyard.XXXXXX") + std::string(64, '\0')).substr(0, 64);
+    if (world().rank() == 0 && !mkdtemp(path.data())) std::abort();
+    comm::broadcast(world(), path.data(), 64, 0);
+    path_ = path.c_str();
+  }
+  ~SharedFolder() {
+    MPI_Barrier(world().handle());
+    if (world().rank() == 0) fs::remove_all(path_);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+struct Shape {
+  int ranks, expert_parallel;
+};
+
+std::vector<Shape> shapes() {
+  std::vector<Shape> list;
+  for (int n = 1; n <= world().size(); ++n)
+    for (int ep = 1; ep <= n; ++ep)
+      if (n % ep == 0) list.push_back({n, ep});
+  return list;
+}
+
+void save(const Shape& shape, const std::string& run, int experts, std::int64_t step) {
+  if (const auto groups = fixtures::groups_of(shape.ranks, shape.expert_parallel)) {
+    ParameterSet set = fixtures::make_parameters(groups->layout, experts);
+    fixtures::fill(set);
+    save_checkpoint(run, fixtures::small_config(), *groups, set, fixtures::state_of(step));
+  }
+  MPI_Barrier(world().handle());
+}
+
+/// Differences after a load; −1 on ranks outside the shape. Errors come back as their exit code, times −100.
+std::int64_t load(const Shape& shape, const std::string& run, int experts, std::string* message = nullptr) {
+  std::int64_t result = -1;
+  if (const auto groups = fixtures::groups_of(shape.ranks, shape.expert_parallel)) {
+    ParameterSet set = fixtures::make_parameters(groups->layout, experts);
+    try {
+      const TrainState state = load_checkpoint(latest_checkpoint(run), *groups, set);
+      const TrainState expected = fixtures::state_of(state.step);
+      result = fixtures::count_differences(set);
+      EXPECT_EQ(state.tokens, expected.tokens);
+      EXPECT_EQ(state.bias, expected.bias);
+      EXPECT_EQ(state.corpus_sha256, "corpus");
+      EXPECT_EQ(state.config_sha256, config_sha256_invariant(fixtures::small_config()));
+    } catch (const Error& error) {
+      result = -100 * static_cast<int>(error.code());
+      if (message) *message = error.what();
+    }
+  }
+  MPI_Barrier(world().handle());
+  return result;
+}
+
+TEST(Checkpoint, AnyLayoutReadsAnyOther) {
+  for (const int experts : {1, 3, 40, 257}) {
+    std::string first_manifest;
+    for (const Shape& from : shapes()) {
+      const SharedFolder run;
+      save(from, run.path(), experts, 7);
+      const std::string manifest = read_text(latest_checkpoint(run.path()) + "/manifest.json");
+      if (first_manifest.empty()) first_manifest = manifest;
+      EXPECT_EQ(manifest, first_manifest) << "bytes depend on the layout: E " << experts << " ranks " << from.ranks;
+      for (const Shape& to : shapes()) {
+        if (world().size() > 3 && to.ranks != 1 && to.ranks != world().size() && from.ranks != world().size()) continue;
+        const std::int64_t wrong = load(to, run.path(), experts);
+        EXPECT_LE(wrong, 0) << "E " << experts << " from " << from.ranks << "/" << from.expert_parallel << " to "
+                            << to.ranks << "/" << to.expert_parallel;
+        EXPECT_GE(wrong, -1);
+      }
+    }
+  }
+}
+
+TEST(Checkpoint, KeepsTheNewest) {
+  const SharedFolder run;
+  const Shape all{world().size(), world().size()};
+  for (const int step : {10, 20, 30}) save(all, run.path(), 3, step);
+  const auto folders = list_checkpoints(run.path());
+  ASSERT_EQ(folders.size(), static_cast<std::size_t>(Config{}.train.keep));
+  EXPECT_EQ(folders.front(), run.path() + "/checkpoints/step-00000030");
+  save(all, run.path(), 3, 30);  // the same step again replaces it
+  EXPECT_EQ(load(all, run.path(), 3), 0);
+}
+
+TEST(Checkpoint, UnfinishedOnesDoNotCountAndGoAway) {
+  const SharedFolder run;
+  const Shape all{world().size(), 1};
+  save(all, run.path(), 3, 10);
+  const std::string left = run.path() + "/checkpoints/.step-00000020.tmp";
+  if (world().rank() == 0)
+    fs::create_directories(left), fs::create_directories(run.path() + "/checkpoints/step-00000099");
+  MPI_Barrier(world().handle());
+  EXPECT_EQ(latest_checkpoint(run.path()), run.path() + "/checkpoints/step-00000010");
+  MPI_Barrier(world().handle());
+  save(all, run.path(), 3, 20);
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_EQ(latest_checkpoint(run.path() + "/nothing"), "");
+}
+
+void flip_byte(const std::string& path) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  const auto middle = static_cast<std::streamoff>(fs::file_size(path) / 2);
+  file.seekg(middle);
+  const char old = static_cast<char>(file.get());
+  file.seekp(middle);
+  file.put(static_cast<char>(old ^ 1));
+}
+
+void expect_damage_named(const std::string& name, void (*damage)(const std::string&)) {
+  const SharedFolder run;
+  const Shape all{world().size(), world().size()};
+  save(all, run.path(), 40, 10);
+  if (world().rank() == 0) damage(latest_checkpoint(run.path()) + "/" + name);
+  MPI_Barrier(world().handle());
+  std::string message;
+  EXPECT_EQ(load(all, run.path(), 40, &message), -100 * static_cast<int>(Exit::corrupt)) << name;
+  EXPECT_NE(message.find(name), std::string::npos) << message;
+}
+
+TEST(Checkpoint, DamageIsNamed) {
+  for (const char* name : {"dense.h5", "experts-01-0000.h5", "experts-01-0032.h5", "state.json"}) {
+    expect_damage_named(name, flip_byte);
+    expect_damage_named(name, [](const std::string& path) { fs::resize_file(path, fs::file_size(path) / 2); });
+    expect_damage_named(name, [](const std::string& path) { fs::remove(path); });
+  }
+  expect_damage_named("manifest.json", [](const std::string& path) { fs::resize_file(path, fs::file_size(path) / 2); });
+}
+
+TEST(Checkpoint, AnotherModelIsRefused) {
+  const SharedFolder run;
+  const Shape all{world().size(), 1};
+  save(all, run.path(), 3, 10);
+  EXPECT_EQ(load(all, run.path(), 4), -100 * static_cast<int>(Exit::usage));
+  EXPECT_EQ(load(all, run.path(), 40), -100 * static_cast<int>(Exit::usage));
+}
+
+TEST(ConfigHash, SeesWhatDecidesTheBitsOnly) {
+  const Config config = fixtures::small_config();
+  const std::string hash = config_sha256_invariant(config);
+  Config other = config;
+  other.layout.threads = 2, other.record.flush_every = 7, other.train.steps = 9, other.train.max_time = 5;
+  EXPECT_EQ(config_sha256_invariant(other), hash);
+  for (auto change :
+       {+[](Config& c) { c.train.learning_rate *= 1.0000001; }, +[](Config& c) { c.moe.router = Router::hash; },
+        +[](Config& c) { c.moe.experts_per_block[1] = 4; }, +[](Config& c) { c.data.path = "x"; }}) {
+    other = config;
+    change(other);
+    EXPECT_NE(config_sha256_invariant(other), hash);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,81 @@
+// A parameter set with known values, on a part of the ranks: what checkpoint tests save and load.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/groups.hpp"
+#include "record/checkpoint.hpp"
+#include "tensor/parameter.hpp"
+
+namespace fixtures {
+
+using namespace switchyard;
+
+/// Ranks [0, size) of the world as a run of their own; other ranks get none.
+inline std::unique_ptr<comm::Groups> groups_of(int size, int expert_parallel, int grains = 4) {
+  const comm::Communicator world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  comm::Communicator part = world.split(world.rank() < size ? 0 : 1, world.rank());
+  if (world.rank() >= size) return nullptr;
+  return std::make_unique<comm::Groups>(std::move(part), expert_parallel, grains);
+}
+
+/// Two blocks of experts (E of them, and 3), dense tensors, and a second source of the embedding's gradient.
+inline ParameterSet make_parameters(const Layout& layout, int experts, std::uint64_t seed = 1) {
+  ParameterSet set(layout);
+  const auto declare = [&set](const char* name, std::vector<std::int64_t> shape, Placement placement,
+                              const char* adds_to = "") {
+    Parameter p;
+    p.name = name, p.shape = std::move(shape), p.placement = placement, p.adds_to = adds_to, p.init_std = 0.02;
+    set.add(p);
+  };
+  declare("embedding", {40, 6}, Placement::replicated);
+  declare("blocks.1.norm", {6}, Placement::replicated);
+  declare("blocks.1.moe.experts.up", {experts, 5, 3}, Placement::expert);
+  declare("blocks.1.moe.experts.down", {experts, 4}, Placement::expert);
+  declare("blocks.3.moe.experts.up", {3, 7}, Placement::expert);
+  declare("head", {40, 6}, Placement::replicated, "embedding");
+  set.allocate(seed);
+  return set;
+}
+
+/// Value of one element, by global ids: what no layout may change.
+inline float element(int id, int kind, Index unit, Index i) {
+  return static_cast<float>(((id * 3 + kind) * 1009 + unit) * 37 + i) * 0.125f;
+}
+
+/// Calls visit(slab on the host, index in it, expected value) for all elements of this rank.
+template <class Visit>
+void for_each_element(ParameterSet& set, Visit visit) {
+  for (int kind = 0; kind < 3; ++kind) {
+    for (const Placement placement : {Placement::replicated, Placement::expert}) {
+      const Vector<float> slab = kind == 0   ? set.values(placement)
+                                 : kind == 1 ? set.first_moments(placement)
+                                             : set.second_moments(placement);
+      const HostVector<float> host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), slab);
+      for (const Parameter& p : set.all()) {
+        if (p.placement != placement || !p.adds_to.empty()) continue;
+        for (Index u = 0; u < p.experts.size(); ++u)
+          for (Index i = 0; i < p.unit; ++i)
+            visit(host(p.offset + u * p.unit + i), element(p.id, kind, p.experts.first + u, i));
+      }
+      Kokkos::deep_copy(slab, host);
+    }
+  }
+}
+
+inline void fill(ParameterSet& set) {
+  for_each_element(set, [](float& value, float expected) { value = expected; });
+}
+
+inline std::int64_t count_differences(ParameterSet& set) {
+  std::int64_t wrong = 0;
+  for_each_element(set, [&wrong](float value, float expected) { wrong += value != expected; });
+  return wrong;
+}
+
+inline record::TrainState state_of(std::int64_t step) {
+  return {step, step * 32, {{0.1f, -0.25f, 1e-9f}, {0.0f}}, "corpus", ""};
+}
+
+}  // namespace fixtures
