@@ -1,0 +1,246 @@
+// ranks: 1 2 3 4 5 8
+// The whole layer: the same bits on every layout as on one rank, the double reference, slopes, and conservation laws.
+#include "moe/layer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+
+#include "layer_problem.hpp"
+#include "reference/moe_layer.hpp"
+
+namespace switchyard::moe::testing {
+namespace {
+
+const std::vector<LayerCase>& cases() {
+  constexpr Activation gelu = Activation::gelu, relu = Activation::relu, swiglu = Activation::swiglu;
+  constexpr Router softmax = Router::softmax, sigmoid = Router::sigmoid, noisy = Router::noisy_topk,
+                   hash = Router::hash;
+  constexpr ExchangeKind collective = ExchangeKind::alltoallv;
+  static const std::vector<LayerCase> all{
+      {"one expert", 1, 1, 8},
+      {"two experts", 2, 1, 8, relu},
+      {"three experts, two choices", 3, 2, 8, gelu, softmax, 0, 0.0, 0.01},
+      {"eight gated experts", 8, 2, 8, swiglu, sigmoid, 0, 0.0, 0.02},
+      {"shared expert, six grains", 8, 2, 6, swiglu, softmax, 1},
+      {"five grains, capacity", 3, 2, 5, gelu, softmax, 2, 0.7, 0.01},
+      {"one grain", 8, 1, 1, gelu, noisy},
+      {"three grains, hash", 5, 2, 3, gelu, hash},
+      {"many experts", 257, 1, 8, gelu, softmax, 0, 0.0, 0.01},
+      {"many gated experts, two choices", 257, 2, 7, swiglu, sigmoid, 1},
+      {"tokens alike", 8, 2, 8, gelu, softmax, 0, 0.0, 0.01, true},
+      {"tokens alike, capacity", 8, 1, 4, gelu, softmax, 0, 1.0, 0.0, true},
+      {"full vectors, collective", 8, 2, 8, gelu, softmax, 0, 1.25, 0.01, false, 32, collective},
+      {"many experts, collective", 257, 2, 3, relu, softmax, 0, 0.0, 0.0, false, 16, collective}};
+  return all;
+}
+
+comm::Communicator world() { return comm::Communicator::duplicate(MPI_COMM_WORLD); }
+
+comm::Communicator alone() {
+  const comm::Communicator all = world();
+  return all.split(all.rank(), 0);
+}
+
+std::vector<int> expert_group_sizes() {
+  const int ranks = world().size();
+  std::vector<int> sizes;
+  for (int n = 1; n <= ranks; ++n)
+    if (ranks % n == 0) sizes.push_back(n);
+  return sizes;
+}
+
+/// Bits, so that signed zeros count.
+void expect_same_bits(const float* got, const float* expected, std::size_t n, const std::string& what) {
+  for (std::size_t i = 0; i < n; ++i)
+    ASSERT_EQ(std::memcmp(got + i, expected + i, sizeof(float)), 0)
+        << what << "[" << i << "]: " << got[i] << " instead of " << expected[i];
+}
+
+struct Results {
+  explicit Results(LayerProblem& p)
+      : y(on_host(p.y)),
+        dx(on_host(p.dx)),
+        gradients{p.gradients(Placement::replicated), p.gradients(Placement::expert)} {}
+  std::vector<float> y, dx, gradients[2];
+};
+
+void compare_gradients(const LayerProblem& p, const Results& got, const LayerProblem& one, const Results& expected) {
+  ASSERT_EQ(p.parameters.all().size(), one.parameters.all().size());
+  for (const Parameter& q : p.parameters.all()) {
+    const Parameter& whole = one.parameters[q.id];
+    const int slab = static_cast<int>(q.placement);
+    const Index first = whole.offset + (q.experts.first - whole.experts.first) * q.unit;
+    expect_same_bits(got.gradients[slab].data() + q.offset, expected.gradients[slab].data() + first, q.size(), q.name);
+  }
+}
+
+void compare(const LayerProblem& p, const Results& got, const LayerProblem& one, const Results& expected) {
+  const std::size_t first = p.rows.first * p.config.model.width;
+  expect_same_bits(got.y.data(), expected.y.data() + first, got.y.size(), "y");
+  expect_same_bits(got.dx.data(), expected.dx.data() + first, got.dx.size(), "dx");
+  compare_gradients(p, got, one, expected);
+  EXPECT_EQ(p.layer.statistics().assigned, one.layer.statistics().assigned);
+  EXPECT_EQ(p.layer.statistics().kept, one.layer.statistics().kept);
+}
+
+std::int64_t total(const std::vector<std::int64_t>& v) { return std::accumulate(v.begin(), v.end(), std::int64_t{0}); }
+
+void check_conservation(const LayerProblem& p) {
+  const LayerStatistics& s = p.layer.statistics();
+  EXPECT_EQ(total(s.assigned), p.config.step_tokens() * p.config.moe.top_k);
+  const RoutingSample sample = p.layer.sample();
+  std::int64_t counts[2] = {total(s.traffic), std::accumulate(sample.kept.begin(), sample.kept.end(), std::int64_t{0})};
+  EXPECT_EQ(counts[0], counts[1]);
+  MPI_Allreduce(MPI_IN_PLACE, counts, 2, MPI_INT64_T, MPI_SUM, p.groups.world.handle());
+  EXPECT_EQ(counts[0], total(s.kept));
+  for (std::size_t e = 0; e < s.kept.size(); ++e) EXPECT_LE(s.kept[e], s.assigned[e]);
+  if (p.config.moe.capacity_factor == 0.0) {
+    EXPECT_EQ(s.kept, s.assigned);
+  }
+}
+
+/// FNV-1a over the bits, to compare runs with different numbers of threads.
+std::uint64_t digest(std::uint64_t hash, const std::vector<float>& v) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(v.data());
+  for (std::size_t i = 0; i < v.size() * sizeof(float); ++i) hash = (hash ^ bytes[i]) * 0x100000001b3ull;
+  return hash;
+}
+
+TEST(Layer, GivesTheSameBitsOnEveryLayout) {
+  std::uint64_t hash = 0xcbf29ce484222325ull;
+  for (const LayerCase& c : cases()) {
+    LayerProblem one(alone(), c, 1);
+    one.forward();
+    one.backward();
+    const Results expected(one);
+    for (const auto* v : {&expected.y, &expected.dx, &expected.gradients[0], &expected.gradients[1]})
+      hash = digest(hash, *v);
+    check_conservation(one);
+    for (int ep : expert_group_sizes()) {
+      SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep));
+      LayerProblem p(world(), c, ep);
+      for (int pass = 0; pass < 2; ++pass) {  // the second on memory that has been used
+        p.forward();
+        p.backward();
+        compare(p, Results(p), one, expected);
+      }
+      check_conservation(p);
+    }
+  }
+  if (world().rank() == 0) std::printf("digest of all cases: %016llx\n", static_cast<unsigned long long>(hash));
+}
+
+TEST(Layer, EvaluatesWithoutDropping) {
+  for (const LayerCase& c : cases())
+    for (int ep : expert_group_sizes()) {
+      LayerProblem p(world(), c, ep);
+      p.tokens.pass = Pass::evaluate;
+      p.forward();
+      EXPECT_EQ(p.layer.statistics().kept, p.layer.statistics().assigned);
+      EXPECT_EQ(total(p.layer.statistics().assigned), p.config.step_tokens() * c.top_k);
+    }
+}
+
+reference::FeedForward network(const LayerProblem& p, const std::string& part, Placement placement, int expert) {
+  const std::vector<float> slab = on_host(p.parameters.values(placement));
+  const auto weight = [&](const char* matrix) {
+    const int id = p.parameters.find("blocks.0.moe." + part + "." + matrix + ".weight");
+    if (id < 0) return reference::Doubles();
+    const Parameter& q = p.parameters[id];
+    return reference::Doubles(slab.begin() + q.offset + expert * q.unit,
+                              slab.begin() + q.offset + (expert + 1) * q.unit);
+  };
+  const reference::Doubles up = weight("up");
+  const int d = p.config.model.width;
+  return {p.config.model.activation, d, static_cast<int>(up.size()) / d, weight("gate"), up, weight("down")};
+}
+
+TEST(Layer, FollowsTheReference) {
+  for (const LayerCase& c : cases()) {
+    SCOPED_TRACE(c.name);
+    LayerProblem p(alone(), c, 1);
+    p.forward();
+    const RoutingSample s = p.layer.sample();
+    const int tokens = static_cast<int>(p.rows.size()), d = c.width;
+    std::vector<reference::FeedForward> experts;
+    for (int e = 0; e < c.experts; ++e) experts.push_back(network(p, "experts", Placement::expert, e));
+    const std::vector<float> x32 = on_host(p.x), start = on_host(filled(3, p.rows, d)), got = on_host(p.y);
+    const reference::Doubles x(x32.begin(), x32.end());
+    reference::Doubles y(start.begin(), start.end());
+    reference::mixture({tokens, c.top_k, s.experts, s.weights, s.kept}, experts, x, y);
+    for (int t = 0; c.shared > 0 && t < tokens; ++t) {
+      const auto out = reference::forward(network(p, "shared", Placement::replicated, 0), &x[t * d]);
+      for (int i = 0; i < d; ++i) y[t * d + i] += out[i];
+    }
+    for (std::size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(got[i], y[i], 1e-5 * (1 + std::abs(y[i]))) << i;
+  }
+}
+
+/// <dy, y> plus the balancing loss, with x and all parameters moved by h along a direction; `experts` were chosen.
+double loss(const LayerCase& c, double h, int direction, std::vector<std::int32_t>& experts) {
+  LayerProblem p(alone(), c, 1);
+  const auto move = [&](float* data, std::size_t n, int stream) {
+    const Kokkos::View<float*, Kokkos::LayoutRight, Device::memory_space> device(data, n);
+    const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, device);
+    for (std::size_t i = 0; i < n; ++i) host(i) += static_cast<float>(h * value(direction + stream, i, 0));
+    Kokkos::deep_copy(device, host);
+  };
+  move(p.x.data(), p.x.size(), 0);
+  for (Placement placement : {Placement::replicated, Placement::expert})
+    move(p.parameters.values(placement).data(), p.parameters.slab_size(placement), 1 + static_cast<int>(placement));
+  p.forward();
+  experts = p.layer.sample().experts;
+  double sum = p.layer.statistics().aux_loss;
+  const std::vector<float> y = on_host(p.y), dy = on_host(p.dy);
+  for (std::size_t i = 0; i < y.size(); ++i) sum += static_cast<double>(y[i]) * dy[i];
+  return sum;
+}
+
+double along(const std::vector<float>& gradient, int stream) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < gradient.size(); ++i) sum += static_cast<double>(gradient[i]) * value(stream, i, 0);
+  return sum;
+}
+
+TEST(Layer, GradientIsTheSlope) {
+  for (LayerCase c : cases()) {
+    if (c.capacity > 0.0 || c.activation == Activation::relu) continue;  // not smooth
+    SCOPED_TRACE(c.name);
+    c.grains = 1;
+    LayerProblem p(alone(), c, 1);
+    p.forward();
+    p.backward();
+    const Results r(p);
+    int slopes = 0;
+    for (int direction = 100; direction < 180 && slopes < 3; direction += 4) {
+      std::vector<std::int32_t> above, below;
+      const double h = 3e-4;
+      const double slope = (loss(c, h, direction, above) - loss(c, -h, direction, below)) / (2 * h);
+      if (above != below) continue;  // a jump of the selection has no slope
+      ++slopes;
+      const double expected =
+          along(r.dx, direction) + along(r.gradients[0], direction + 1) + along(r.gradients[1], direction + 2);
+      EXPECT_NEAR(slope, expected, 0.01 * (1 + std::abs(expected)));
+    }
+    EXPECT_EQ(slopes, 3);
+  }
+}
+
+TEST(Layer, NamesTheExpertOfTheFirstNonFiniteOutput) {
+  const LayerCase& c = cases()[2];
+  LayerProblem p(alone(), c, 1);
+  p.forward();
+  EXPECT_EQ(p.layer.first_non_finite_expert(), -1);
+  const Parameter& q = p.parameters[p.parameters.find("blocks.0.moe.experts.down.weight")];
+  const auto v = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, p.parameters.values(Placement::expert));
+  v(q.offset + 2 * q.unit + 5) = INFINITY;
+  Kokkos::deep_copy(p.parameters.values(Placement::expert), v);
+  p.forward();
+  EXPECT_EQ(p.layer.first_non_finite_expert(), 2);
+}
+
+}  // namespace
+}  // namespace switchyard::moe::testing
