@@ -1,43 +1,5 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon et al., SC'11). A number depends on its key and counter alone, so it
-// is the same on any layout.
+// The counter-based random numbers of base/philox.hpp, for code that uses Kokkos.
 #pragma once
 #include <Kokkos_Core.hpp>
-#include <cstdint>
 
-namespace switchyard {
-
-/// What a stream is for; part of the key, so that streams never overlap.
-enum class Purpose : std::uint32_t { init = 1, sequence_order, router_noise, router_hash, sampling, document_split, synthetic };
-
-struct Philox {
-  std::uint32_t v[4];
-};
-
-/// One Philox4x32-10 block.
-KOKKOS_INLINE_FUNCTION Philox philox(std::uint64_t key, Philox c) {
-  std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c.v[0];
-    const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * c.v[2];
-    c = {{static_cast<std::uint32_t>(p1 >> 32) ^ c.v[1] ^ k0, static_cast<std::uint32_t>(p1),
-          static_cast<std::uint32_t>(p0 >> 32) ^ c.v[3] ^ k1, static_cast<std::uint32_t>(p0)}};
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  return c;
-}
-
-/// Key of a stream: seed and purpose mixed (splitmix64).
-KOKKOS_INLINE_FUNCTION std::uint64_t stream_key(std::uint64_t seed, Purpose purpose) {
-  std::uint64_t z = seed + 0x9E3779B97F4A7C15ull * static_cast<std::uint64_t>(purpose);
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-  return z ^ (z >> 31);
-}
-
-/// In (0, 1), 24 bits.
-KOKKOS_INLINE_FUNCTION float uniform(std::uint32_t bits) {
-  return (static_cast<float>(bits >> 8) + 0.5f) * (1.0f / 16777216.0f);
-}
-
-}  // namespace switchyard
+#include "base/philox.hpp"
