@@ -2,7 +2,7 @@
 
 #include "tensor/lanes.hpp"
 #include "tensor/math.hpp"
-#include "tensor/random.hpp"
+#include "base/philox.hpp"
 
 namespace switchyard::moe {
 namespace {

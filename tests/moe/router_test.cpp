@@ -1,0 +1,347 @@
+// The router against the double oracle: choices, weights, statistics and, by finite differences, every gradient.
+#include "moe/router.hpp"
+
+#include <gtest/gtest.h>
+
+#include "base/check.hpp"
+#include "moe/router_rig.hpp"
+#include "reference/router.hpp"
+
+namespace switchyard {
+namespace {
+
+using reference::Row;
+using test::Rig;
+
+/// The rows of a flat (rows, n) array.
+template <class To, class From>
+std::vector<std::vector<To>> rows_of(const std::vector<From>& flat, std::size_t n) {
+  std::vector<std::vector<To>> rows;
+  for (std::size_t i = 0; i < flat.size(); i += n) rows.emplace_back(flat.begin() + i, flat.begin() + i + n);
+  return rows;
+}
+
+/// A rig's tokens and parameters in double; logits are a function of the weights.
+struct Oracle {
+  explicit Oracle(Rig& rig) : moe(rig.config.moe), d(rig.config.model.width) {
+    x = rows_of<double>(test::host(rig.x), d);
+    const auto w = rig.value("router");
+    weight = Row(w.begin(), w.end());
+    if (moe.router != Router::noisy_topk) return;
+    const auto n = rig.value("router_noise");
+    noise_weight = Row(n.begin(), n.end());
+    recover_noise(rig);
+  }
+
+  /// ε: with noise logits 0 the noise added is ε·log 2.
+  void recover_noise(Rig& rig) {
+    const int experts = moe.experts;
+    const auto zero = Matrix<float>("zero", x.size(), experts), slope = Matrix<float>("slope", x.size(), experts);
+    moe::Scores scores;
+    scores.logits = zero, scores.slope = slope;
+    moe::add_noise({rig.config.train.seed, 3, 1, rig.first()}, scores);
+    for (const float v : test::host(zero)) epsilon.push_back(v / std::log(2.0));
+  }
+
+  double product(const Row& w, std::size_t t, int e) const {
+    double sum = 0.0;
+    for (int c = 0; c < d; ++c) sum += x[t][c] * w[e * d + c];
+    return sum;
+  }
+
+  std::vector<Row> logits() const {
+    std::vector<Row> all(x.size(), Row(moe.experts));
+    for (std::size_t t = 0; t < x.size(); ++t)
+      for (int e = 0; e < moe.experts; ++e) {
+        all[t][e] = product(weight, t, e);
+        if (!epsilon.empty())
+          all[t][e] += epsilon[t * moe.experts + e] * std::log1p(std::exp(product(noise_weight, t, e)));
+      }
+    return all;
+  }
+
+  MoeConfig moe;
+  int d;
+  std::vector<Row> x;
+  Row weight, noise_weight, epsilon;
+};
+
+reference::Routing routing_of(const Rig& rig, const moe::Choice& choice, const Matrix<float>& dweight) {
+  const std::size_t k = rig.config.moe.top_k;
+  return {rig.config.model.context, rig.config.grain_sequences(), rows_of<int>(test::host(choice.expert), k),
+          rows_of<std::uint8_t>(test::host(choice.kept), k), rows_of<double>(test::host(dweight), k)};
+}
+
+void expect_near_all(const std::vector<float>& got, const Row& want, double tolerance, const char* what) {
+  ASSERT_EQ(got.size(), want.size());
+  double difference = 0.0, size = 0.0;
+  for (std::size_t i = 0; i < got.size(); ++i) difference += std::pow(got[i] - want[i], 2), size += want[i] * want[i];
+  EXPECT_LE(std::sqrt(difference), tolerance * std::sqrt(size) + 1e-7) << what;
+}
+
+/// dL/dv for each element of `values`, central differences of the oracle's objective.
+Row differences(Oracle& oracle, Row& values, const reference::Routing& r) {
+  Row gradient;
+  for (double& v : values) {
+    const double kept = v, h = 1e-5;
+    v = kept + h;
+    const double above = reference::losses(oracle.moe, r, oracle.logits()).objective();
+    v = kept - h;
+    const double below = reference::losses(oracle.moe, r, oracle.logits()).objective();
+    v = kept;
+    gradient.push_back((above - below) / (2.0 * h));
+  }
+  return gradient;
+}
+
+std::vector<float> some_bias(int experts) {
+  std::vector<float> bias;
+  for (int e = 0; e < experts; ++e) bias.push_back(0.15f * test::noise(e, 5));
+  return bias;
+}
+
+void expect_choice_of_oracle(const Oracle& oracle, const std::vector<float>& bias, const reference::Routing& r,
+                             const std::vector<float>& weight) {
+  const std::vector<Row> logits = oracle.logits();
+  for (std::size_t t = 0; t < logits.size(); ++t) {
+    Row value = reference::scores(oracle.moe, logits[t]);
+    for (std::size_t e = 0; e < value.size(); ++e) value[e] += bias[e];
+    EXPECT_EQ(r.expert[t], reference::selection(oracle.moe, value)) << "token " << t;
+    const Row w = reference::weights(oracle.moe, logits[t], r.expert[t]);
+    for (std::size_t j = 0; j < w.size(); ++j)
+      EXPECT_NEAR(weight[t * w.size() + j], w[j], 3e-6 * std::abs(w[j]) + 1e-7);
+  }
+}
+
+void expect_gradients_of_oracle(Rig& rig, Oracle& oracle, const reference::Routing& r) {
+  const Matrix<float> dx = rig.backward();
+  expect_near_all(rig.gradient("router"), differences(oracle, oracle.weight, r), 2e-5, "router weight");
+  if (rig.config.moe.router == Router::noisy_topk)
+    expect_near_all(rig.gradient("router_noise"), differences(oracle, oracle.noise_weight, r), 2e-5, "noise weight");
+  const auto flat = test::host(dx);
+  for (std::size_t t = 0; t < oracle.x.size(); t += 11) {
+    const std::vector<float> row(flat.begin() + t * oracle.d, flat.begin() + (t + 1) * oracle.d);
+    expect_near_all(row, differences(oracle, oracle.x[t], r), 5e-5, "x");
+  }
+}
+
+void compare(const Config& config) {
+  Rig rig(config, MPI_COMM_SELF);
+  const bool biased = config.moe.bias_rule != BiasRule::none;
+  const std::vector<float> bias = biased ? some_bias(config.moe.experts) : std::vector<float>(config.moe.experts, 0.0f);
+  rig.router.set_bias(bias);
+  const moe::Choice& choice = rig.forward();
+  Oracle oracle(rig);
+  const reference::Routing r = routing_of(rig, choice, rig.values(config.moe.top_k, 2));
+  expect_choice_of_oracle(oracle, bias, r, test::host(choice.weight));
+  rig.router.reduce_statistics();
+  const moe::LayerStatistics& s = rig.router.statistics();
+  const reference::Losses l = reference::losses(oracle.moe, r, oracle.logits());
+  EXPECT_NEAR(s.aux_loss, l.aux, 1e-6 * l.aux);
+  EXPECT_NEAR(s.importance_loss, l.importance, 1e-5 * l.importance + 1e-12);
+  EXPECT_NEAR(s.z_loss, l.z, 1e-6 * l.z);
+  EXPECT_NEAR(s.entropy, l.entropy, 1e-6 * l.entropy + 1e-7);
+  expect_gradients_of_oracle(rig, oracle, r);
+}
+
+Config with(Router router, Normalise normalise, int experts = 8, int k = 3) {
+  Config c = test::small_config(experts, k);
+  c.moe.router = router;
+  c.moe.normalise = normalise;
+  c.moe.scale = 1.7;
+  return c;
+}
+
+/// Every loss at once, at the given scope and form.
+Config with_losses(Config c, AuxScope scope, ImportanceForm form) {
+  c.moe.aux_loss = 0.8;
+  c.moe.aux_scope = scope;
+  c.moe.importance_loss = 0.6;
+  c.moe.importance_form = form;
+  c.moe.z_loss = 0.1;
+  return c;
+}
+
+TEST(Router, SoftmaxBeforeSelection) { compare(with(Router::softmax, Normalise::before)); }
+TEST(Router, SoftmaxAfterSelection) { compare(with(Router::softmax, Normalise::after)); }
+TEST(Router, SigmoidNormalised) { compare(with(Router::sigmoid, Normalise::after)); }
+TEST(Router, SigmoidRaw) { compare(with(Router::sigmoid, Normalise::none)); }
+TEST(Router, NoisyTopK) { compare(with(Router::noisy_topk, Normalise::after)); }
+
+TEST(Router, BiasMovesTheSelectionButNotTheWeights) {
+  for (const auto& [router, normalise] : {std::pair(Router::sigmoid, Normalise::after),
+                                          {Router::sigmoid, Normalise::none},
+                                          {Router::softmax, Normalise::before},
+                                          {Router::softmax, Normalise::after}}) {
+    Config c = with(router, normalise);
+    c.moe.bias_rule = BiasRule::sign;
+    compare(c);
+  }
+}
+
+TEST(Router, EveryLossAtEveryScope) {
+  for (const auto& [router, normalise] : {std::pair(Router::softmax, Normalise::before),
+                                          {Router::softmax, Normalise::after},
+                                          {Router::sigmoid, Normalise::after},
+                                          {Router::sigmoid, Normalise::none},
+                                          {Router::noisy_topk, Normalise::after}})
+    for (const AuxScope scope : {AuxScope::sequence, AuxScope::grain, AuxScope::batch})
+      for (const ImportanceForm form : {ImportanceForm::cv2, ImportanceForm::squared_deviation})
+        compare(with_losses(with(router, normalise), scope, form));
+}
+
+TEST(Router, NumbersOfExperts) {
+  for (const int experts : {1, 2, 3, 17, 33}) {
+    const int k = std::min(experts, 2);
+    compare(with_losses(with(Router::softmax, Normalise::after, experts, k), AuxScope::grain, ImportanceForm::cv2));
+    compare(with_losses(with(Router::sigmoid, Normalise::after, experts, k), AuxScope::batch,
+                        ImportanceForm::squared_deviation));
+    compare(
+        with_losses(with(Router::noisy_topk, Normalise::after, experts, k), AuxScope::sequence, ImportanceForm::cv2));
+  }
+}
+
+TEST(Router, GroupLimited) {
+  for (const GroupScore score : {GroupScore::top2_sum, GroupScore::share_sum, GroupScore::max})
+    for (const Router router : {Router::softmax, Router::sigmoid}) {
+      Config c = with_losses(with(router, Normalise::after, 24, 6), AuxScope::batch, ImportanceForm::cv2);
+      c.moe.groups = 6;
+      c.moe.groups_kept = 2;
+      c.moe.group_score = score;
+      c.moe.bias_rule = BiasRule::sign;
+      compare(c);
+    }
+}
+
+TEST(Router, DroppedChoicesCarryNoGradientAndWeightsStay) {
+  for (const DropOrder order : {DropOrder::weight, DropOrder::position}) {
+    Config c = with_losses(with(Router::softmax, Normalise::after, 5, 2), AuxScope::batch, ImportanceForm::cv2);
+    c.moe.capacity_factor = 0.7;
+    c.moe.drop_order = order;
+    compare(c);
+    c.moe.router = Router::sigmoid;
+    compare(c);
+  }
+}
+
+TEST(Router, DropsTrainingTokensOnlyAndCountsBeforeTheDrop) {
+  Config c = with(Router::softmax, Normalise::before, 5, 2);
+  c.moe.capacity_factor = 0.7;
+  Rig rig(c, MPI_COMM_SELF);
+  rig.forward();
+  rig.router.reduce_statistics();
+  const moe::LayerStatistics training = rig.router.statistics();
+  std::int64_t assigned = 0, kept = 0;
+  for (int e = 0; e < 5; ++e) {
+    assigned += training.assigned[e], kept += training.kept[e];
+    EXPECT_LE(training.kept[e], 4 * 4);  // ceil(0.7·12·2/5) = 4 in each of 4 grains
+  }
+  EXPECT_EQ(assigned, c.step_tokens() * 2);
+  EXPECT_LT(kept, assigned);
+  rig.forward(moe::Pass::evaluate);
+  rig.router.reduce_statistics();
+  EXPECT_EQ(rig.router.statistics().kept, rig.router.statistics().assigned);
+  EXPECT_EQ(rig.router.statistics().assigned, training.assigned);
+}
+
+TEST(Router, EvaluationHasNoNoise) {
+  Rig noisy(with(Router::noisy_topk, Normalise::after), MPI_COMM_SELF);
+  Rig plain(with(Router::softmax, Normalise::after), MPI_COMM_SELF);
+  const auto quiet = test::host(noisy.forward(moe::Pass::evaluate).weight);
+  EXPECT_EQ(quiet, test::host(plain.forward(moe::Pass::evaluate).weight));
+  EXPECT_NE(quiet, test::host(noisy.forward(moe::Pass::train).weight));
+}
+
+TEST(Router, NoiseIsStandardNormalAndItsOwnForEachStep) {
+  constexpr int tokens = 500, experts = 257;
+  const auto draw = [](std::int64_t step) {
+    moe::Scores s;
+    s.logits = Matrix<float>("logits", tokens, experts), s.slope = Matrix<float>("slope", tokens, experts);
+    moe::add_noise({1, step, 2, 1000}, s);
+    return test::host(s.logits);
+  };
+  const auto values = draw(4), other = draw(5);
+  double moment[5] = {}, product = 0.0, below = 0.0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double v = values[i] / std::log(2.0);
+    for (int m = 1; m < 5; ++m) moment[m] += std::pow(v, m) / static_cast<double>(values.size());
+    product += v * other[i] / std::log(2.0) / static_cast<double>(values.size());
+    below += (v < -1.0) / static_cast<double>(values.size());
+  }
+  EXPECT_NEAR(moment[1], 0.0, 0.012);  // four standard errors of 128,500 numbers
+  EXPECT_NEAR(moment[2], 1.0, 0.016);
+  EXPECT_NEAR(moment[3], 0.0, 0.045);
+  EXPECT_NEAR(moment[4], 3.0, 0.11);
+  EXPECT_NEAR(below, 0.158655, 0.0041);
+  EXPECT_NEAR(product, 0.0, 0.012);
+}
+
+TEST(Router, HashSendsAnIdAlwaysToTheSameExperts) {
+  Config c = with(Router::hash, Normalise::after, 5, 3);
+  Rig rig(c, MPI_COMM_SELF);
+  const moe::Choice& choice = rig.forward();
+  const auto expert = rows_of<int>(test::host(choice.expert), 3);
+  const auto ids = test::host(rig.tokens(moe::Pass::train).ids);
+  for (std::size_t t = 0; t < ids.size(); ++t) {
+    EXPECT_NE(expert[t][0], expert[t][1]);
+    EXPECT_NE(expert[t][0], expert[t][2]);
+    EXPECT_NE(expert[t][1], expert[t][2]);
+    for (std::size_t o = 0; o < t; ++o)
+      EXPECT_TRUE(ids[o] != ids[t] || expert[o] == expert[t]);
+  }
+  for (const float w : test::host(choice.weight)) EXPECT_FLOAT_EQ(w, 1.7f / 3.0f);
+  rig.router.reduce_statistics();
+  EXPECT_NEAR(rig.router.statistics().entropy, std::log(3.0), 1e-6);
+  for (const float v : test::host(rig.backward())) EXPECT_EQ(v, 0.0f);
+}
+
+TEST(Router, HashIsUniform) {
+  constexpr int experts = 7, k = 3, ids = 20000;
+  const moe::RouterShape shape{Router::hash, Normalise::after, GroupScore::max, experts, k};
+  const moe::Choice choice{Matrix<std::int32_t>("e", ids, k), Matrix<float>("w", ids, k),
+                           Matrix<std::uint8_t>("k", ids, k)};
+  const auto id = Vector<std::int32_t>("id", ids);
+  const auto host_id = Kokkos::create_mirror_view(id);
+  for (int i = 0; i < ids; ++i) host_id(i) = i;
+  Kokkos::deep_copy(id, host_id);
+  moe::select_by_hash(shape, 9, 1, id, moe::make_scores(shape, ids), choice, Vector<float>("margin", ids));
+  const auto expert = test::host(choice.expert);
+  for (int j = 0; j < k; ++j) {
+    std::vector<int> count(experts, 0);
+    for (int i = 0; i < ids; ++i) ++count[expert[i * k + j]];
+    for (int e = 0; e < experts; ++e) EXPECT_NEAR(count[e], ids / experts, 4 * std::sqrt(ids / experts));
+  }
+}
+
+TEST(Router, BiasFollowsTrainingCountsAndFreezes) {
+  Config c = with(Router::sigmoid, Normalise::after);
+  c.moe.bias_rule = BiasRule::proportional;
+  c.moe.bias_rate = 0.01;
+  c.moe.bias_until = 10;
+  Rig rig(c, MPI_COMM_SELF);
+  rig.router.update_bias(0);  // no pass yet
+  EXPECT_EQ(rig.router.bias(), std::vector<float>(8, 0.0f));
+  rig.forward();
+  rig.router.reduce_statistics();
+  const auto counts = rig.router.statistics().assigned;
+  rig.forward(moe::Pass::evaluate, 4);
+  rig.router.reduce_statistics();
+  rig.router.update_bias(3);
+  const auto want = reference::moved_bias(BiasRule::proportional, 0.01, counts, std::vector<double>(8, 0.0));
+  for (int e = 0; e < 8; ++e) EXPECT_FLOAT_EQ(rig.router.bias()[e], static_cast<float>(want[e]));
+  const auto frozen = rig.router.bias();
+  rig.router.update_bias(10);
+  EXPECT_EQ(rig.router.bias(), frozen);
+  rig.router.update_bias(9);
+  EXPECT_NE(rig.router.bias(), frozen);
+}
+
+TEST(Router, RefusesSenselessOptions) {
+  const auto make = [](const Config& c) { Rig rig(c, MPI_COMM_SELF); };
+  EXPECT_THROW(make(with(Router::softmax, Normalise::none)), Error);
+  EXPECT_THROW(make(with(Router::sigmoid, Normalise::before)), Error);
+  EXPECT_THROW(make(with(Router::softmax, Normalise::after, 2, 3)), Error);
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,61 @@
+// Oracle of the balancing losses, the bias rules and capacity, each by its definition.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "config/config.hpp"
+
+namespace switchyard::reference {
+
+/// (E/k) Σ_i f_i P_i, f = count / tokens, P = mass / tokens.
+inline double switch_loss(const std::vector<double>& count, const std::vector<double>& mass, double tokens, int k) {
+  double sum = 0.0;
+  for (std::size_t e = 0; e < count.size(); ++e) sum += (count[e] / tokens) * (mass[e] / tokens);
+  return sum * static_cast<double>(count.size()) / k;
+}
+
+inline double importance(ImportanceForm form, const std::vector<double>& mass, double tokens) {
+  const double n = static_cast<double>(mass.size());
+  double sum = 0.0;
+  if (form == ImportanceForm::squared_deviation) {
+    for (const double m : mass) sum += std::pow(m / tokens - 1.0 / n, 2);
+    return sum;
+  }
+  const double mean = std::accumulate(mass.begin(), mass.end(), 0.0) / n;
+  for (const double m : mass) sum += (m - mean) * (m - mean) / n;
+  return sum / (mean * mean);
+}
+
+inline std::vector<double> moved_bias(BiasRule rule, double rate, const std::vector<std::int64_t>& count,
+                                      std::vector<double> bias) {
+  const double n = static_cast<double>(count.size());
+  const double mean = static_cast<double>(std::accumulate(count.begin(), count.end(), std::int64_t{0})) / n;
+  std::vector<double> step;
+  for (const std::int64_t c : count) {
+    const double lack = mean - static_cast<double>(c);
+    const double sign = lack > 0.0 ? 1.0 : lack < 0.0 ? -1.0 : 0.0;
+    step.push_back(rate * (rule == BiasRule::proportional ? lack / mean : sign));
+  }
+  const double centre = rule == BiasRule::centred_sign ? std::accumulate(step.begin(), step.end(), 0.0) / n : 0.0;
+  for (std::size_t e = 0; e < step.size(); ++e) bias[e] += step[e] - centre;
+  return bias;
+}
+
+/// Whether choice i of n = tokens·k is kept: fewer than `rows` choices of the same expert come before it.
+inline bool is_kept(std::int64_t rows, DropOrder order, int k, const std::vector<std::int32_t>& expert,
+                    const std::vector<float>& weight, std::size_t i) {
+  std::int64_t before = 0;
+  for (std::size_t o = 0; o < expert.size(); ++o) {
+    if (o == i || expert[o] != expert[i]) continue;
+    const std::size_t token = i / k, other = o / k, choice = i % k, other_choice = o % k;
+    if (order == DropOrder::position)
+      before += other_choice < choice || (other_choice == choice && other < token);
+    else
+      before += weight[o] > weight[i] || (weight[o] == weight[i] && other < token);
+  }
+  return before < rows;
+}
+
+}  // namespace switchyard::reference
