@@ -1,4 +1,4 @@
-// A corpus on disk: token shards, mapped read-only, with a manifest; or one llm.c shard.
+// A corpus on disk: token shards, mapped read-only, with a manifest; or shards in the llm.c format.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -20,13 +20,16 @@ struct Document {
 /// Tokens of both splits as two streams (documents one after another, each closed by the end token).
 class Corpus {
  public:
-  /// Opens and validates a corpus folder (manifest.json) or an llm.c .bin shard. Throws Error{usage} naming file and
-  /// offset, Error{corrupt} where sizes do not fit.
+  /// Opens and validates a corpus folder (manifest.json), one llm.c .bin shard (its last 2 % are held out), or a folder
+  /// of llm.c shards (names with _train_ and _val_). Throws Error{usage} naming file and offset, Error{corrupt} where
+  /// sizes do not fit; checksums are compared by check_corpus.
   static Corpus open(const std::string& path);
   Corpus(Corpus&&) noexcept;
   ~Corpus();
 
+  const std::string& path() const;
   int vocabulary() const;
+  std::int32_t end_token() const;  ///< closes each document
   std::int64_t tokens(Split split) const;
   /// Copies tokens [first, first+count) of the split's stream. Throws Error{corrupt} for an id out of range.
   void read(Split split, std::int64_t first, std::int64_t count, std::int32_t* out) const;
