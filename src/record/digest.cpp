@@ -1,0 +1,99 @@
+#include "record/digest.hpp"
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/check.hpp"
+#include "record/checkpoint.hpp"
+#include "record/files.hpp"
+#include "record/manifest.hpp"
+#include "record/segments.hpp"
+
+namespace switchyard::record {
+namespace {
+
+using Lines = std::map<std::string, std::string>;  // name → sha256, sorted
+
+/// Every invariant variable of `kind` along `dimension`.
+void add_rows(Lines& lines, const char* prefix, FileKind kind, const std::string& dimension,
+              const std::vector<Span>& spans) {
+  for (const Variable& v : variables_of(kind)) {
+    if (v.scope != Scope::invariant || growing_dimension(v) != dimension) continue;
+    Sha256 sum;
+    bool found = false;
+    for (const Span& span : spans) {
+      if (!span.file->has(v.name)) continue;
+      found = true;
+      for_each_piece(span.file->file(), v.name, span.first, span.count,
+                     [&sum](const char* bytes, std::size_t size) { sum.add(bytes, size); });
+    }
+    if (found) lines[std::string(prefix) + v.name] = sum.hex();
+  }
+}
+
+/// Variables without a growing dimension, of the last segment that has them.
+void add_fixed(Lines& lines, const char* prefix, const RecordReader& file) {
+  for (const Variable& v : variables_of(file.kind())) {
+    if (v.scope != Scope::invariant || !growing_dimension(v).empty() || !file.has(v.name)) continue;
+    Sha256 sum;
+    for_each_piece(file.file(), v.name, 0, file.length(v.dims.front()),
+                   [&sum](const char* bytes, std::size_t size) { sum.add(bytes, size); });
+    lines[std::string(prefix) + v.name] = sum.hex();
+  }
+}
+
+void add_segments(Lines& lines, const std::string& run) {
+  const std::vector<Segment> segments = open_segments(run);
+  std::vector<const RecordReader*> runs, evaluations;
+  for (const Segment& segment : segments) {
+    if (segment.run) runs.push_back(segment.run.get());
+    if (segment.evaluation) evaluations.push_back(segment.evaluation.get());
+  }
+  add_rows(lines, "run/", FileKind::run, "row", latest_rows(runs, "step"));
+  add_rows(lines, "run/", FileKind::run, "evaluation", latest_rows(runs, "evaluation_step"));
+  add_rows(lines, "evaluation/", FileKind::evaluation, "evaluation", latest_rows(evaluations, "step"));
+  add_rows(lines, "tokens/", FileKind::tokens, "sample", latest_tokens(segments));
+  if (!runs.empty()) add_fixed(lines, "run/", *runs.back());
+  if (!evaluations.empty()) add_fixed(lines, "evaluation/", *evaluations.back());
+}
+
+/// Tensors cut over several files are hashed in the order of their first experts.
+void add_checkpoint(Lines& lines, const std::string& folder) {
+  std::map<std::string, std::map<std::int64_t, std::string>> places;  // dataset → first expert → file
+  const std::string manifest = folder + "/manifest.json";
+  for (const ManifestEntry& entry : parse_manifest(read_text(manifest), manifest)) {
+    if (std::filesystem::path(entry.name).extension() != ".h5") continue;
+    const h5::File file = h5::File::open(folder + "/" + entry.name);
+    const bool experts = h5::has_attribute(file.id(), "first_expert");
+    const std::int64_t first = experts ? h5::int_attribute(file.id(), "first_expert", file.path()) : 0;
+    for (const std::string& name : file.datasets()) places[name][first] = file.path();
+  }
+  for (const auto& [name, files] : places) {
+    Sha256 sum;
+    for (const auto& [first, path] : files) {
+      const h5::File file = h5::File::open(path);
+      const auto rows = static_cast<std::int64_t>(h5::extent_of(file.open_dataset(name), path)[0]);
+      for_each_piece(file, name, 0, rows, [&sum](const char* bytes, std::size_t size) { sum.add(bytes, size); });
+    }
+    lines["checkpoint/" + name] = sum.hex();
+  }
+  const auto state = nlohmann::json::parse(read_text(folder + "/state.json"));
+  lines["checkpoint/state"] =
+      sha256_of_text(state.at("step").dump() + " " + state.at("tokens").dump() + " " + state.at("bias").dump());
+}
+
+}  // namespace
+
+std::string digest(const std::string& run) {
+  check(std::filesystem::is_directory(run + "/segments"), Exit::usage, run + " is no run folder (it has no segments)");
+  Lines lines;
+  add_segments(lines, run);
+  const std::string checkpoint = latest_checkpoint(run);
+  if (!checkpoint.empty()) add_checkpoint(lines, checkpoint);
+  std::string text;
+  for (const auto& [name, sum] : lines) text += name + " " + sum + "\n";
+  return text + "total " + sha256_of_text(text) + "\n";
+}
+
+}  // namespace switchyard::record

@@ -1,0 +1,150 @@
+#include "record/verify_laws.hpp"
+
+#include <map>
+#include <numeric>
+#include <tuple>
+
+namespace switchyard::record {
+namespace {
+
+using Counts = std::vector<std::int64_t>;
+
+/// Shape of the routing variables of run.h5.
+struct Shape {
+  std::int64_t layers, experts, ranks, step_tokens, choices;
+  std::vector<std::int32_t> layer_experts;
+  explicit Shape(const RecordReader& file)
+      : layers(file.length("layer")),
+        experts(file.length("expert")),
+        ranks(file.length("rank_from")),
+        step_tokens(file.attribute("step_tokens")),
+        choices(file.attribute("top_k")) {
+    if (layers > 0) layer_experts = file.read<std::int32_t>("experts", 0, layers);
+  }
+};
+
+void check_scalars(const RecordReader& file, const Shape& shape, std::vector<std::string>& problems) {
+  const std::int64_t rows = file.length("row");
+  const auto steps = file.read<std::int64_t>("step", 0, rows), tokens = file.read<std::int64_t>("tokens", 0, rows);
+  std::map<std::string, std::vector<double>> part;
+  for (const char* name : {"loss", "loss_cross_entropy", "loss_head_z", "loss_aux", "loss_importance", "loss_router_z"})
+    part[name] = file.read<double>(name, 0, rows);
+  for (std::size_t r = 0; r < steps.size(); ++r) {
+    const std::string where = file.path() + ": row " + std::to_string(r) + ": ";
+    if (steps[r] < 1 || (r > 0 && steps[r] != steps[r - 1] + 1))
+      problems.push_back(where + "step " + std::to_string(steps[r]) + " does not follow the one before");
+    if (tokens[r] != steps[r] * shape.step_tokens) problems.push_back(where + "tokens are not step * step_tokens");
+    const double sum = part["loss_cross_entropy"][r] + part["loss_head_z"][r] + part["loss_aux"][r] +
+                       part["loss_importance"][r] + part["loss_router_z"][r];
+    if (part["loss"][r] != sum) problems.push_back(where + "loss is not the sum of its parts");
+  }
+}
+
+/// The counts of one row; returns the sum of kept.
+std::int64_t check_counts(const std::string& where, const Shape& shape, const Counts& assigned, const Counts& kept,
+                          std::vector<std::string>& problems) {
+  for (std::int64_t l = 0; l < shape.layers; ++l) {
+    std::int64_t sum = 0;
+    bool beyond = false, outside = false;
+    for (std::int64_t e = 0; e < shape.experts; ++e) {
+      const auto at = static_cast<std::size_t>(l * shape.experts + e);
+      sum += assigned[at];
+      outside |= kept[at] < 0 || kept[at] > assigned[at];
+      beyond |= e >= shape.layer_experts[static_cast<std::size_t>(l)] && assigned[at] != 0;
+    }
+    const std::string layer = where + "layer " + std::to_string(l) + ": ";
+    if (sum != shape.step_tokens * shape.choices)
+      problems.push_back(layer + "assigned sums to " + std::to_string(sum) +
+                         ", not step_tokens * top_k = " + std::to_string(shape.step_tokens * shape.choices));
+    if (outside) problems.push_back(layer + "kept is not within 0 and assigned");
+    if (beyond) problems.push_back(layer + "counts beyond the layer's experts");
+  }
+  return std::accumulate(kept.begin(), kept.end(), std::int64_t{0});
+}
+
+struct SampleCounts {
+  std::int64_t tokens = 0;
+  Counts assigned, kept;  ///< (layers, experts)
+};
+
+/// Adds the choices of one block of sampled tokens.
+void count_block(const TokenBlock& block, const Shape& shape, SampleCounts& counts) {
+  const RecordReader& file = *block.rows.file;
+  counts.tokens += block.rows.count;
+  counts.assigned.resize(static_cast<std::size_t>(shape.layers * shape.experts));
+  counts.kept.resize(counts.assigned.size());
+  if (shape.layers == 0) return;
+  const auto expert = file.read<std::int16_t>("expert", block.rows.first, block.rows.count);
+  const auto kept = file.read<std::uint8_t>("kept", block.rows.first, block.rows.count);
+  const std::size_t choices = static_cast<std::size_t>(file.length("choice")),
+                    layers = static_cast<std::size_t>(shape.layers);
+  for (std::size_t i = 0; i < expert.size(); ++i) {
+    const std::size_t l = i / choices % layers;
+    if (expert[i] < 0 || expert[i] >= shape.layer_experts[l]) continue;
+    const std::size_t at = l * static_cast<std::size_t>(shape.experts) + static_cast<std::size_t>(expert[i]);
+    ++counts.assigned[at];
+    counts.kept[at] += kept[i];
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> check_run_rows(const RecordReader& file) {
+  std::vector<std::string> problems;
+  const Shape shape(file);
+  check_scalars(file, shape, problems);
+  for (std::int64_t r = 0; shape.layers > 0 && r < file.length("row"); ++r) {
+    const std::string where = file.path() + ": row " + std::to_string(r) + ": ";
+    const auto traffic = file.read<std::int64_t>("traffic", r, 1);
+    const std::int64_t kept = check_counts(where, shape, file.read<std::int64_t>("assigned", r, 1),
+                                           file.read<std::int64_t>("kept", r, 1), problems);
+    const std::int64_t sent = std::accumulate(traffic.begin(), traffic.end(), std::int64_t{0});
+    if (sent != kept)
+      problems.push_back(where + "traffic sums to " + std::to_string(sent) + ", kept to " + std::to_string(kept));
+  }
+  return problems;
+}
+
+std::vector<std::string> check_token_rows(const RecordReader& file) {
+  std::vector<std::string> problems;
+  const std::int64_t rows = file.length("sample");
+  const auto steps = file.read<std::int64_t>("step", 0, rows), sequences = file.read<std::int64_t>("sequence", 0, rows);
+  const auto positions = file.read<std::int32_t>("position", 0, rows);
+  for (std::size_t r = 1; r < steps.size(); ++r)
+    if (std::tie(steps[r - 1], sequences[r - 1], positions[r - 1]) >= std::tie(steps[r], sequences[r], positions[r])) {
+      problems.push_back(file.path() + ": row " + std::to_string(r) +
+                         " is not after the one before by step, sequence, position");
+      break;
+    }
+  return problems;
+}
+
+std::vector<std::string> check_samples(const Segment& segment) {
+  std::vector<std::string> problems;
+  if (!segment.run || segment.tokens.empty()) return problems;
+  const RecordReader& run = *segment.run;
+  const Shape shape(run);
+  std::map<std::int64_t, SampleCounts> samples;
+  for (const auto& file : segment.tokens)
+    for (const TokenBlock& block : token_blocks(*file)) count_block(block, shape, samples[block.step]);
+  const auto steps = run.read<std::int64_t>("step", 0, run.length("row"));
+  for (std::size_t r = 0; r < steps.size(); ++r) {
+    const auto sample = samples.find(steps[r]);
+    if (sample == samples.end()) continue;
+    const std::string where = run.path() + ": step " + std::to_string(steps[r]) + ": ";
+    // A killed job may miss files of its last step only: nobody goes on before all ranks have written.
+    if (sample->second.tokens != shape.step_tokens) {
+      if (r + 1 < steps.size())
+        problems.push_back(where + std::to_string(sample->second.tokens) + " tokens are sampled, not all " +
+                           std::to_string(shape.step_tokens));
+      continue;
+    }
+    if (shape.layers == 0) continue;
+    if (sample->second.assigned != run.read<std::int64_t>("assigned", static_cast<std::int64_t>(r), 1) ||
+        sample->second.kept != run.read<std::int64_t>("kept", static_cast<std::int64_t>(r), 1))
+      problems.push_back(where + "sampled tokens have other counts than assigned and kept");
+  }
+  return problems;
+}
+
+}  // namespace switchyard::record

@@ -1,0 +1,16 @@
+// The laws that rows of record files obey (contract C2), apart from the structure of the files.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "record/segments.hpp"
+
+namespace switchyard::record {
+
+/// Problems of one file's rows.
+std::vector<std::string> check_run_rows(const RecordReader& file);
+std::vector<std::string> check_token_rows(const RecordReader& file);
+/// A segment's sampled tokens against its rows: complete, and with the same counts.
+std::vector<std::string> check_samples(const Segment& segment);
+
+}  // namespace switchyard::record

@@ -1,0 +1,108 @@
+// Whole run folders, cut in different ways: the same run for the digest.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fixtures.hpp"
+#include "model_fixture.hpp"
+#include "record/evaluation_file.hpp"
+#include "record/run_folder.hpp"
+#include "record/token_file.hpp"
+
+namespace fixtures {
+
+/// Tokens of sequences [first, last) of a step.
+inline data::Batch batch_of(const Config& config, std::int64_t step, Range sequences) {
+  data::Batch batch;
+  batch.step = step, batch.context = config.model.context, batch.sequences = sequences;
+  for (std::int64_t i = sequences.first * batch.context; i < sequences.last * batch.context; ++i)
+    batch.tokens.push_back(static_cast<std::int32_t>((step * 7 + i * 3) % config.model.vocabulary));
+  return batch;
+}
+
+/// Routing of the same tokens, with the counts of `row`.
+inline std::vector<moe::RoutingSample> routing_of(const Config& config, const record::StepRow& row, Range sequences) {
+  std::vector<moe::RoutingSample> samples;
+  for (const auto& layer : row.layers) {
+    moe::RoutingSample all;
+    for (std::size_t e = 0; e < layer.assigned.size(); ++e)
+      for (std::int64_t i = 0; i < layer.assigned[e]; ++i) {
+        all.experts.push_back(static_cast<std::int32_t>(e));
+        all.kept.push_back(i < layer.kept[e]);
+        all.weights.push_back(static_cast<float>(i) / 64.0f);
+      }
+    const auto begin = sequences.first * config.model.context * config.moe.top_k;
+    const auto end = sequences.last * config.model.context * config.moe.top_k;
+    samples.push_back({{all.experts.begin() + begin, all.experts.begin() + end},
+                       {all.weights.begin() + begin, all.weights.begin() + end},
+                       {all.kept.begin() + begin, all.kept.begin() + end}});
+  }
+  return samples;
+}
+
+inline record::EvaluationTokens held_out(const Config& config) {
+  record::EvaluationTokens tokens;
+  for (int i = 0; i < 20; ++i) {
+    tokens.token.push_back(i), tokens.next.push_back(i + 1), tokens.position.push_back(i % 8);
+    tokens.document.push_back(i / 7), tokens.domain.push_back(i / 7 % 2);
+  }
+  tokens.domain_names = {"prose", "code"};
+  for (int v = 0; v < config.model.vocabulary; ++v) tokens.token_text.push_back("token " + std::to_string(v));
+  return tokens;
+}
+
+inline record::EvaluationRouting evaluation_of(const Config& config, std::int64_t step) {
+  record::EvaluationRouting routing;
+  routing.step = step;
+  routing.predicted.assign(20, static_cast<std::int32_t>(step));
+  routing.loss.assign(20, 1.0f / static_cast<float>(step));
+  for (int b = 0; b < config.model.blocks; ++b) {
+    const int e = config.block_experts(b);
+    if (e == 0) continue;
+    moe::RoutingSample sample;
+    for (int i = 0; i < 20 * config.moe.top_k; ++i) sample.experts.push_back(i % e);
+    sample.weights.assign(sample.experts.size(), 0.5f);
+    sample.kept.assign(sample.experts.size(), 1);
+    routing.layers.push_back(sample);
+  }
+  return routing;
+}
+
+/// Steps [first, last] as one segment of `ranks` ranks; every second step is sampled, every third evaluated.
+inline void write_segment(record::RunFolder& folder, const Config& config, int first, int last, int ranks) {
+  const std::string segment = folder.start_segment();
+  record::RunFile rows(segment + "/run.h5", config, ranks, "yaml", "{}");
+  record::EvaluationFile evaluation(segment + "/evaluation.h5", config, held_out(config));
+  std::vector<std::unique_ptr<record::TokenFile>> tokens;
+  const auto part = [&](int r) { return split_evenly(config.train.batch, ranks, r); };
+  for (int r = 0; r < ranks; ++r)
+    tokens.push_back(std::make_unique<record::TokenFile>(segment + "/" + record::TokenFile::name(r), config,
+                                                         part(r).size() * config.model.context));
+  for (int step = first; step <= last; ++step) {
+    const record::StepRow row = row_of(config, step, ranks);
+    rows.append(row);
+    for (int r = 0; step % 2 == 0 && r < ranks; ++r)
+      tokens[r]->append(step, batch_of(config, step, part(r)), routing_of(config, row, part(r)));
+    if (step % 3 == 0) {
+      rows.append(record::EvaluationRow{step, 1.5 / step, 2.0});
+      evaluation.append(evaluation_of(config, step));
+    }
+  }
+  rows.close(), evaluation.close();
+  for (auto& file : tokens) file->close();
+}
+
+inline void write_checkpoint(const std::string& run, const Config& config, std::int64_t step, float change = 0.0f) {
+  const auto groups = groups_of(1, 1);
+  ParameterSet set = make_parameters(groups->layout, 40);
+  fill(set);
+  if (change != 0.0f) {
+    const Vector<float> moments = set.second_moments(Placement::expert);
+    Kokkos::deep_copy(Kokkos::subview(moments, 3), change);
+  }
+  record::save_checkpoint(run, config, *groups, set, state_of(step));
+}
+
+}  // namespace fixtures

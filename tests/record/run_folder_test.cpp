@@ -1,0 +1,92 @@
+// One job at a time in a run folder, and the next one's segment.
+#include "record/run_folder.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "base/check.hpp"
+#include "fixtures.hpp"
+#include "record/files.hpp"
+
+namespace {
+
+using namespace switchyard;
+using namespace switchyard::record;
+using fixtures::Folder;
+
+TEST(RunFolder, ASecondJobIsRefusedByHostAndProcess) {
+  const Folder base;
+  RunFolder first(base / "run");
+  EXPECT_EQ(first.warning(), "");
+  const pid_t child = fork();
+  if (child == 0) {
+    int code = 0;
+    try {
+      RunFolder second(base / "run");
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      char host[256] = {};
+      gethostname(host, sizeof host - 1);
+      const bool named =
+          text.find(host) != std::string::npos && text.find(std::to_string(getppid())) != std::string::npos;
+      code = named ? static_cast<int>(error.code()) : 99;
+    }
+    _exit(code);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(Exit::busy));
+}
+
+TEST(RunFolder, ReadingTheLockFileDoesNotLoseTheLock) {
+  const Folder base;
+  RunFolder first(base / "run");
+  EXPECT_EQ(read_text(base / "run/lock").find(' ') == std::string::npos, false);
+  EXPECT_THROW(RunFolder(base / "run"), Error);
+}
+
+TEST(RunFolder, TheLockEndsWithAKilledProcess) {
+  const Folder base;
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    RunFolder holder(base / "run");
+    if (write(ready[1], "x", 1) != 1) _exit(1);
+    pause();
+  }
+  char byte;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  EXPECT_THROW(RunFolder(base / "run"), Error);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_NO_THROW(RunFolder(base / "run"));
+}
+
+TEST(RunFolder, EveryStartHasASegmentOfItsOwn) {
+  const Folder base;
+  RunFolder folder(base / "run");
+  EXPECT_EQ(RunFolder::count_segments(folder.path()), 0);
+  EXPECT_EQ(folder.start_segment(), base / "run/segments/000");
+  EXPECT_EQ(folder.start_segment(), base / "run/segments/001");
+  EXPECT_EQ(RunFolder::count_segments(folder.path()), 2);
+}
+
+TEST(RunFolder, WritesTextsWhole) {
+  const Folder base;
+  RunFolder folder(base / "run");
+  folder.write("config.yaml", "a: 1\n");
+  folder.write("config.yaml", "a: 2\n");
+  EXPECT_EQ(read_text(base / "run/config.yaml"), "a: 2\n");
+  EXPECT_FALSE(std::filesystem::exists(base / "run/config.yaml.tmp"));
+}
+
+TEST(Files, Sha256OfKnownTexts) {
+  EXPECT_EQ(sha256_of_text(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_of_text("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+}  // namespace

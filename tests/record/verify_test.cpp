@@ -1,0 +1,156 @@
+// verify finds what is broken and nothing else; the digest sees the run and not how it was cut.
+#include "record/verify.hpp"
+
+#include <gtest/gtest.h>
+#include <hdf5.h>
+
+#include <fstream>
+#include <functional>
+
+#include "base/check.hpp"
+#include "record/digest.hpp"
+#include "run_fixture.hpp"
+
+namespace {
+
+using namespace switchyard;
+using namespace switchyard::record;
+using fixtures::Folder;
+namespace fs = std::filesystem;
+
+/// Twelve steps without a break on one rank.
+void write_whole(const std::string& path) {
+  RunFolder folder(path);
+  const Config config = fixtures::small_config();
+  fixtures::write_segment(folder, config, 1, 12, 1);
+  fixtures::write_checkpoint(path, config, 12);
+}
+
+/// The same on three ranks, then from step 5 on on two, with other chunks.
+void write_resumed(const std::string& path) {
+  RunFolder folder(path);
+  Config config = fixtures::small_config();
+  fixtures::write_segment(folder, config, 1, 8, 3);
+  config.record.flush_every = 5;
+  fixtures::write_segment(folder, config, 5, 12, 2);
+  fixtures::write_checkpoint(path, config, 12);
+}
+
+std::string joined(const std::vector<std::string>& problems) {
+  std::string text;
+  for (const auto& p : problems) text += p + "\n";
+  return text;
+}
+
+TEST(Verify, SoundRunsHaveNoProblems) {
+  const Folder whole, resumed;
+  write_whole(whole.path());
+  write_resumed(resumed.path());
+  EXPECT_EQ(joined(verify_path(whole.path())), "");
+  EXPECT_EQ(joined(verify_path(resumed.path())), "");
+  EXPECT_EQ(joined(verify_path(whole / "segments/000/run.h5")), "");
+  EXPECT_EQ(joined(verify_path(whole / "checkpoints/step-00000012")), "");
+  EXPECT_EQ(joined(verify_path(whole / "checkpoints/step-00000012/dense.h5")), "");
+  EXPECT_THROW(verify_path(whole / "nothing"), Error);
+}
+
+TEST(Digest, DoesNotSeeHowTheRunWasCut) {
+  const Folder whole, resumed;
+  write_whole(whole.path());
+  write_resumed(resumed.path());
+  const std::string text = digest(whole.path());
+  EXPECT_EQ(text, digest(resumed.path()));
+  for (const char* name :
+       {"run/assigned ", "run/evaluation_loss ", "evaluation/expert ", "evaluation/token_text ", "tokens/weight ",
+        "checkpoint/blocks.1.moe.experts.up/second_moment ", "checkpoint/state ", "total "})
+    EXPECT_NE(text.find(name), std::string::npos) << name;
+  for (const char* name : {"wall_seconds", "traffic", "phase_seconds"})
+    EXPECT_EQ(text.find(name), std::string::npos) << name;
+}
+
+TEST(Digest, SeesOneElementOfATensor) {
+  const Folder a, b;
+  for (const Folder* run : {&a, &b}) {
+    RunFolder folder(run->path());
+    fixtures::write_segment(folder, fixtures::small_config(), 1, 3, 1);
+  }
+  fixtures::write_checkpoint(a.path(), fixtures::small_config(), 3);
+  fixtures::write_checkpoint(b.path(), fixtures::small_config(), 3, 1e-30f);
+  EXPECT_NE(digest(a.path()), digest(b.path()));
+}
+
+/// Overwrites one element of an int64 dataset through HDF5, so that its chunk's sum stays right.
+void set_element(const std::string& path, const char* name, hsize_t index, std::int64_t value) {
+  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), set = H5Dopen2(file, name, H5P_DEFAULT);
+  const hid_t space = H5Dget_space(set), one = H5Screate(H5S_SCALAR);
+  std::vector<hsize_t> extent(static_cast<std::size_t>(H5Sget_simple_extent_ndims(space)));
+  H5Sget_simple_extent_dims(space, extent.data(), nullptr);
+  for (std::size_t d = extent.size(); d-- > 0;) {
+    const hsize_t at = index % extent[d];
+    index /= extent[d];
+    extent[d] = at;
+  }
+  H5Sselect_elements(space, H5S_SELECT_SET, 1, extent.data());
+  ASSERT_GE(H5Dwrite(set, H5T_NATIVE_INT64, one, space, H5P_DEFAULT, &value), 0);
+  H5Sclose(one), H5Sclose(space), H5Dclose(set), H5Fclose(file);
+}
+
+void expect_problem(const std::function<void(const std::string&)>& damage, const std::string& words) {
+  const Folder run;
+  write_whole(run.path());
+  damage(run.path());
+  const std::string problems = joined(verify_path(run.path()));
+  EXPECT_NE(problems.find(words), std::string::npos) << "wanted: " << words << "\ngot: " << problems;
+}
+
+TEST(Verify, BrokenLawsAreNamed) {
+  const auto change = [](const char* file, const char* name, hsize_t at, std::int64_t value) {
+    return [=](const std::string& run) { set_element(run + "/segments/000/" + file, name, at, value); };
+  };
+  expect_problem(change("run.h5", "assigned", 0, 1), "assigned sums to");
+  expect_problem(change("run.h5", "kept", 0, 1000), "kept is not within");
+  expect_problem(change("run.h5", "assigned", 4, 5), "beyond the layer's experts");
+  expect_problem(change("run.h5", "traffic", 3, 5), "traffic sums to");
+  expect_problem(change("run.h5", "tokens", 3, 5), "tokens are not");
+  expect_problem(change("run.h5", "step", 11, 14), "does not follow");
+  expect_problem(change("run.h5", "loss", 2, 7), "loss is not the sum");
+  expect_problem(change("tokens.r0000.h5", "expert", 0, 2), "other counts");
+  expect_problem(change("tokens.r0000.h5", "position", 3, 0), "is not after");
+}
+
+/// Flips a byte in the last chunk of file data.
+void flip(const std::string& path, double part) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  const auto at = static_cast<std::streamoff>(static_cast<double>(fs::file_size(path)) * part);
+  file.seekg(at);
+  const char old = static_cast<char>(file.get());
+  file.seekp(at);
+  file.put(static_cast<char>(old ^ 16));
+}
+
+TEST(Verify, DamageIsNamed) {
+  expect_problem([](const std::string& run) { flip(run + "/segments/000/tokens.r0000.h5", 0.999); }, "tokens.r0000.h5");
+  expect_problem([](const std::string& run) { flip(run + "/checkpoints/step-00000012/dense.h5", 0.5); },
+                 "dense.h5 is damaged");
+  expect_problem([](const std::string& run) { fs::remove(run + "/checkpoints/step-00000012/state.json"); },
+                 "state.json is missing");
+  expect_problem([](const std::string& run) { fs::resize_file(run + "/segments/000/run.h5", 3000); }, "run.h5");
+}
+
+TEST(Verify, MissingRowsAreNamed) {
+  const Folder run;
+  RunFolder folder(run.path());
+  const Config config = fixtures::small_config();
+  fixtures::write_segment(folder, config, 1, 4, 1);
+  fixtures::write_segment(folder, config, 7, 9, 1);
+  EXPECT_NE(joined(verify_path(run.path())).find("rows of steps 5 to 6 are missing"), std::string::npos);
+}
+
+TEST(Verify, AnIncompleteSampleIsNamed) {
+  const Folder run;
+  write_resumed(run.path());
+  fs::remove(run / "segments/000/tokens.r0001.h5");
+  EXPECT_NE(joined(verify_path(run.path())).find("tokens are sampled, not all"), std::string::npos);
+}
+
+}  // namespace
