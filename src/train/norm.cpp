@@ -1,0 +1,109 @@
+#include "train/norm.hpp"
+
+#include <cmath>
+
+#include "base/check.hpp"
+#include "comm/collectives.hpp"
+#include "tensor/lanes.hpp"
+
+namespace switchyard::train {
+namespace {
+
+constexpr Index block = 4096;
+
+/// Σ x² over n elements: element i in lane i mod 16, lanes added in pairs at distance 8, 4, 2, 1.
+KOKKOS_INLINE_FUNCTION double square_sum(const float* x, Index n) {
+  double lane[lane_count] = {};
+  Index i = 0;
+  for (; i + lane_count <= n; i += lane_count)
+    for (int l = 0; l < lane_count; ++l) {
+      const double value = x[i + l];
+      lane[l] = Kokkos::fma(value, value, lane[l]);
+    }
+  for (int l = 0; i + l < n; ++l) lane[l] = Kokkos::fma(double(x[i + l]), double(x[i + l]), lane[l]);
+  for (int half = lane_count / 2; half > 0; half /= 2)
+    for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
+  return lane[0];
+}
+
+/// sums[u * blocks + b]: block b of unit u of a parameter.
+void sum_blocks(const float* gradient, Index units, Index unit, double* sums) {
+  const Index blocks = (unit + block - 1) / block;
+  Kokkos::parallel_for(
+      "switchyard::norm::blocks", Kokkos::RangePolicy<Device>(0, units * blocks), KOKKOS_LAMBDA(Index i) {
+        const Index first = i % blocks * block;
+        const Index n = unit - first < block ? unit - first : block;
+        sums[i] = square_sum(gradient + i / blocks * unit + first, n);
+      });
+}
+
+/// Σ x² of each local unit, parameters of one placement in order of declaration.
+std::vector<double> unit_sums(const ParameterSet& parameters, const Gradients& gradients, Placement placement) {
+  Index total = 0;
+  const auto counted = [&](const Parameter& p) { return p.placement == placement && p.adds_to.empty(); };
+  const auto blocks = [](const Parameter& p) { return (p.unit + block - 1) / block; };
+  for (const Parameter& p : parameters.all())
+    if (counted(p)) total += p.experts.size() * blocks(p);
+  const auto sums = make_view<Vector<double>>("norm::block_sums", total);
+  Index at = 0;
+  for (const Parameter& p : parameters.all()) {
+    if (!counted(p)) continue;
+    sum_blocks(gradients.of(p), p.experts.size(), p.unit, sums.data() + at);
+    at += p.experts.size() * blocks(p);
+  }
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), sums);
+  Kokkos::fence("switchyard::norm::end");
+  std::vector<double> units;
+  at = 0;
+  for (const Parameter& p : parameters.all())
+    for (Index u = 0; counted(p) && u < p.experts.size(); ++u) {
+      double sum = 0.0;
+      for (Index b = 0; b < blocks(p); ++b) sum += host[at++];
+      units.push_back(sum);
+    }
+  return units;
+}
+
+/// Where the sums of each rank of the expert group begin in their concatenation.
+std::vector<std::size_t> starts(const Layout& layout, const ParameterSet& parameters) {
+  std::vector<std::size_t> begin(layout.expert_parallel, 0);
+  for (int place = 0; place + 1 < layout.expert_parallel; ++place) {
+    begin[place + 1] = begin[place];
+    for (const Parameter& p : parameters.all())
+      if (p.placement == Placement::expert && p.adds_to.empty())
+        begin[place + 1] += layout.experts_of(place, static_cast<int>(p.shape[0])).size();
+  }
+  return begin;
+}
+
+void take(NormResult& result, double& total, double sum, const Parameter& p, int expert) {
+  total += sum;
+  if (std::isfinite(sum) || !result.first_parameter.empty()) return;
+  result.first_parameter = p.name;
+  result.first_expert = expert;
+}
+
+}  // namespace
+
+NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients) {
+  const std::vector<double> replicated = unit_sums(parameters, gradients, Placement::replicated);
+  const std::vector<double> experts =
+      comm::all_gather(groups.expert, unit_sums(parameters, gradients, Placement::expert));
+  std::vector<std::size_t> next = starts(groups.layout, parameters);  // of each place
+  NormResult result;
+  double total = 0.0;
+  std::size_t at = 0;
+  for (const Parameter& p : parameters.all()) {
+    if (!p.adds_to.empty()) continue;
+    if (p.placement == Placement::replicated) {
+      take(result, total, replicated[at++], p, -1);
+      continue;
+    }
+    for (int e = 0; e < static_cast<int>(p.shape[0]); ++e)
+      take(result, total, experts[next[groups.layout.place_of_expert(e, static_cast<int>(p.shape[0]))]++], p, e);
+  }
+  result.norm = std::sqrt(total);
+  return result;
+}
+
+}  // namespace switchyard::train

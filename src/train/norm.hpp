@@ -1,0 +1,20 @@
+// The global gradient norm, with the same bits on every layout, and where a gradient is not finite.
+#pragma once
+#include <string>
+
+#include "train/reduce.hpp"
+
+namespace switchyard::train {
+
+struct NormResult {
+  double norm = 0.0;  ///< L2 over all parameters; not finite if any element is not
+  std::string
+      first_parameter;    ///< the first one with an element that is not finite, in order of declaration; "" for none
+  int first_expert = -1;  ///< and its expert; −1 for a replicated parameter
+};
+
+/// In double: squares are summed over fixed blocks of 4096 elements of each unit (a replicated tensor, or one expert's
+/// part of a tensor), blocks in order, then units by (parameter, expert). The same on every rank. Collective.
+NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients);
+
+}  // namespace switchyard::train

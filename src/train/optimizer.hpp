@@ -1,0 +1,38 @@
+// AdamW with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2; the form of torch.optim.AdamW).
+#pragma once
+#include <cstdint>
+
+#include "config/config.hpp"
+#include "train/reduce.hpp"
+
+namespace switchyard::train {
+
+/// Scalars of one update, rounded once from double.
+struct AdamW {
+  float clip;  ///< factor on every gradient
+  float keep;  ///< 1 − lr·weight_decay
+  float beta2;
+  float one_minus_beta1;
+  float one_minus_beta2;
+  float step_size;   ///< lr / (1 − beta1^step)
+  float root_scale;  ///< 1 / √(1 − beta2^step)
+  float epsilon;
+};
+
+/// g ← clip·g; m ← m + (1−β1)(g − m); v ← β2·v + (1−β2)·g²; p ← keep·p − step_size·m / (√v·root_scale + ε).
+KOKKOS_INLINE_FUNCTION void adamw_element(const AdamW& a, float gradient, float& p, float& m, float& v) {
+  const float g = a.clip * gradient;
+  m = Kokkos::fma(a.one_minus_beta1, g - m, m);
+  v = Kokkos::fma(a.beta2, v, a.one_minus_beta2 * g * g);
+  const float denominator = Kokkos::fma(Kokkos::sqrt(v), a.root_scale, a.epsilon);
+  p = Kokkos::fma(-a.step_size, m / denominator, a.keep * p);
+}
+
+/// Scalars of step `step` (the first is 1) for a parameter with or without weight decay.
+AdamW adamw_scalars(const TrainConfig& config, double learning_rate, double clip_factor, std::int64_t step, bool decay);
+
+/// Updates values and moments of all parameters of this rank, in place. Elementwise: no layout changes a bit.
+void adamw(ParameterSet& parameters, const Gradients& gradients, const TrainConfig& config, double learning_rate,
+           double clip_factor, std::int64_t step);
+
+}  // namespace switchyard::train

@@ -1,0 +1,62 @@
+#include "train/reduce.hpp"
+
+#include "base/check.hpp"
+#include "comm/collectives.hpp"
+
+namespace switchyard::train {
+namespace {
+
+/// The nodes of every rank of world (replicated) or of every group (expert: rank g of expert_data is of group g).
+std::vector<std::vector<TreeNode>> nodes_of_all(const Layout& layout, Placement placement) {
+  std::vector<std::vector<TreeNode>> nodes;
+  const bool replicated = placement == Placement::replicated;
+  for (int r = 0; r < (replicated ? layout.ranks : layout.groups()); ++r) {
+    const Range grains = replicated ? layout.grains_of(r) : layout.group_grains(r);
+    nodes.push_back(tree_nodes(static_cast<int>(grains.first), static_cast<int>(grains.last)));
+  }
+  return nodes;
+}
+
+/// Where the sum of a slab lies: in the first node where there is one.
+Vector<float> place_of_sum(const ParameterSet& parameters, Placement placement, const Vector<float>& current) {
+  if (!parameters.nodes(placement).empty()) return Kokkos::subview(parameters.gradients(placement), 0, Kokkos::ALL);
+  if (static_cast<Index>(current.extent(0)) == parameters.slab_size(placement)) return current;
+  return Vector<float>("gradients::sum", parameters.slab_size(placement));
+}
+
+void reduce_slab(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, Vector<float>& sum,
+                 Timers& timers) {
+  const comm::Communicator& comm = placement == Placement::replicated ? groups.world : groups.expert_data;
+  const Index n = parameters.slab_size(placement);
+  sum = place_of_sum(parameters, placement, sum);
+  if (comm.size() == 1 && parameters.nodes(placement).size() == 1) return;  // the one node is the sum
+  const auto mine = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), parameters.gradients(placement));
+  const auto out = Kokkos::create_mirror_view(Kokkos::HostSpace(), sum);
+  comm::tree_all_reduce(comm, nodes_of_all(groups.layout, placement), mine.data(), n, out.data(), timers);
+  Kokkos::deep_copy(sum, out);
+}
+
+void add(float* into, const float* from, Index n) {
+  Kokkos::parallel_for(
+      "switchyard::reduce::add_source", Kokkos::RangePolicy<Device>(0, n),
+      KOKKOS_LAMBDA(Index i) { into[i] += from[i]; });
+}
+
+}  // namespace
+
+void reduce_gradients(const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients, Timers& timers) {
+  Kokkos::fence("switchyard::reduce::start");  // the kernels of backward have written what MPI reads
+  for (const Placement placement : {Placement::replicated, Placement::expert})
+    reduce_slab(groups, parameters, placement, gradients.slab[static_cast<int>(placement)], timers);
+  for (const Parameter& p : parameters.all()) {
+    if (p.adds_to.empty()) continue;
+    const int id = parameters.find(p.adds_to);
+    expect(id >= 0 && parameters[id].placement == p.placement && parameters[id].size() == p.size(),
+           "a source of a gradient of its own shape and placement");
+    const Vector<float>& slab = gradients.slab[static_cast<int>(p.placement)];
+    add(slab.data() + parameters[id].offset, slab.data() + p.offset, p.size());
+  }
+  Kokkos::fence("switchyard::reduce::end");
+}
+
+}  // namespace switchyard::train

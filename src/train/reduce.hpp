@@ -1,0 +1,21 @@
+// One summed gradient a parameter, from the node sums that the ranks hold.
+#pragma once
+#include "base/timers.hpp"
+#include "comm/groups.hpp"
+#include "tensor/parameter.hpp"
+
+namespace switchyard::train {
+
+/// Sums over the global batch, laid out like the parameter slabs; index: Placement. A rank that holds grains sums into
+/// the first node of its ParameterSet (the slab here is a view of it); one without grains has memory of its own.
+struct Gradients {
+  Vector<float> slab[2];
+  const float* of(const Parameter& p) const { return slab[static_cast<int>(p.placement)].data() + p.offset; }
+};
+
+/// Sums the gradients of all grains (replicated over world, experts over the expert-data group) along the grain tree,
+/// then adds parameters with `adds_to` into the gradient of the named one. Collective; overwrites the first node of
+/// `parameters`; bytes go to Phase::reduce of `timers`.
+void reduce_gradients(const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients, Timers& timers);
+
+}  // namespace switchyard::train

@@ -1,0 +1,13 @@
+// The learning rate of each step.
+#pragma once
+#include <cstdint>
+
+#include "config/config.hpp"
+
+namespace switchyard::train {
+
+/// Learning rate of step `step` (the first is 1): rises linearly from 0 to train.learning_rate at step train.warmup,
+/// then stays (constant), or falls on a half cosine or a line to train.min_learning_rate at step train.steps.
+double learning_rate(const TrainConfig& config, std::int64_t step);
+
+}  // namespace switchyard::train

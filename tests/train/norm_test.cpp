@@ -1,0 +1,107 @@
+// ranks: 1 2 3 4 5 8
+// The gradient norm has the same bits on every layout, those of plain loops over the whole tensors, and names what is
+// not finite.
+#include "train/norm.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "train/parameters.hpp"
+
+namespace switchyard::train {
+namespace {
+
+using test::spread;
+
+/// Summed gradients as every layout has them; element `i` of expert `expert` of `name` is replaced by `value`.
+struct Replaced {
+  std::string name;
+  std::int64_t expert = 0;
+  Index i = 0;
+  float value = 0.0f;
+};
+
+Gradients make_gradients(const ParameterSet& parameters, const std::vector<Replaced>& replaced) {
+  Gradients gradients;
+  for (int p = 0; p < 2; ++p) gradients.slab[p] = Vector<float>("sum", parameters.slab_size(Placement(p)));
+  for (const Parameter& p : parameters.all()) {
+    std::vector<float> values;
+    for (Index e = p.experts.first; e < p.experts.last; ++e)
+      for (Index i = 0; i < p.unit; ++i) values.push_back(spread(p.id, e, i, 0));
+    for (const Replaced& r : replaced)
+      if (r.name == p.name && r.expert >= p.experts.first && r.expert < p.experts.last)
+        values[(r.expert - p.experts.first) * p.unit + r.i] = r.value;
+    test::write(gradients.slab[static_cast<int>(p.placement)].data() + p.offset, values);
+  }
+  return gradients;
+}
+
+/// The documented order, without a layout: 16 chains a block of 4096, halves added, blocks in order, units in order.
+double expected_norm(const ParameterSet& parameters, bool plain) {
+  double total = 0.0, chain = 0.0;
+  for (const Parameter& p : parameters.all())
+    for (std::int64_t e = 0; p.adds_to.empty() && e < (p.placement == Placement::expert ? p.shape[0] : 1); ++e) {
+      double unit = 0.0;
+      for (Index first = 0; first < p.unit; first += 4096) {
+        double lane[16] = {};
+        for (Index i = first; i < std::min(first + 4096, p.unit); ++i) {
+          const double x = spread(p.id, e, i, 0);
+          lane[(i - first) % 16] += x * x;  // exact products: the same with and without fma
+          chain += x * x;
+        }
+        for (int half = 8; half; half /= 2)
+          for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
+        unit += lane[0];
+      }
+      total += unit;
+    }
+  return std::sqrt(plain ? chain : total);
+}
+
+NormResult norm_of(int degree, const std::vector<Replaced>& replaced) {
+  const comm::Groups groups = test::make_groups(degree);
+  const ParameterSet parameters = test::make_parameters(groups.layout);
+  return gradient_norm(groups, parameters, make_gradients(parameters, replaced));
+}
+
+TEST(Norm, HasTheSameBitsOnEveryLayout) {
+  const ParameterSet parameters = test::make_parameters(Layout{});
+  for (const int degree : test::degrees()) {
+    const NormResult result = norm_of(degree, {});
+    EXPECT_EQ(result.norm, expected_norm(parameters, false)) << "EP " << degree;
+    EXPECT_NEAR(result.norm, expected_norm(parameters, true), 1e-12 * result.norm);
+    EXPECT_EQ(result.first_parameter, "");
+    EXPECT_EQ(result.first_expert, -1);
+  }
+}
+
+TEST(Norm, NamesTheFirstParameterAndExpertThatAreNotFinite) {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+  for (const int degree : test::degrees()) {
+    const NormResult expert = norm_of(degree, {{"experts.up", 3, 4499, infinity},
+                                               {"experts.up", 4, 0, nan},
+                                               {"dense.weight", 0, 13099, nan},
+                                               {"alone.up", 0, 14, nan}});
+    EXPECT_FALSE(std::isfinite(expert.norm));
+    EXPECT_EQ(expert.first_parameter, "experts.up");
+    EXPECT_EQ(expert.first_expert, 3);
+    const NormResult dense = norm_of(degree, {{"dense.weight", 0, 5000, -infinity}, {"alone.up", 0, 0, nan}});
+    EXPECT_EQ(dense.first_parameter, "dense.weight");
+    EXPECT_EQ(dense.first_expert, -1);
+    const NormResult alone = norm_of(degree, {{"alone.up", 0, 0, nan}});
+    EXPECT_EQ(alone.first_parameter, "alone.up");
+    EXPECT_EQ(alone.first_expert, 0);
+  }
+}
+
+TEST(Norm, TheLargestFloatsDoNotOverflow) {
+  const float largest = std::numeric_limits<float>::max();
+  const NormResult result = norm_of(0, {{"dense.weight", 0, 0, largest}, {"dense.weight", 0, 1, largest}});
+  EXPECT_TRUE(std::isfinite(result.norm));
+  EXPECT_NEAR(result.norm / largest, std::sqrt(2.0), 1e-12);
+}
+
+}  // namespace
+}  // namespace switchyard::train

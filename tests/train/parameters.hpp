@@ -1,0 +1,72 @@
+// A small set of parameters of every kind, and copies of its slabs between host and device.
+#pragma once
+#include <mpi.h>
+
+#include <vector>
+
+#include "comm/groups.hpp"
+#include "tensor/parameter.hpp"
+
+namespace switchyard::test {
+
+inline comm::Groups make_groups(int expert_parallel, int grains = 8) {
+  return comm::Groups(comm::Communicator::duplicate(MPI_COMM_WORLD), expert_parallel, grains);
+}
+
+/// Expert-parallel degrees that this number of ranks allows.
+inline std::vector<int> degrees() {
+  int ranks = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  std::vector<int> all;
+  for (int d = 1; d <= ranks; ++d)
+    if (ranks % d == 0) all.push_back(d);
+  return all;
+}
+
+/// Embedding with a second source, a norm, a matrix longer than a norm block, and experts: 5 of them, and one alone.
+inline ParameterSet make_parameters(const Layout& layout) {
+  ParameterSet set(layout);
+  const auto add = [&](const char* name, std::vector<std::int64_t> shape, Placement placement, bool decay) {
+    Parameter p;
+    p.name = name, p.shape = std::move(shape), p.placement = placement, p.decay = decay, p.init_std = 0.02;
+    return p;
+  };
+  set.add(add("embedding.weight", {37, 24}, Placement::replicated, false));
+  Parameter gather = add("embedding.gather", {37, 24}, Placement::replicated, false);
+  gather.adds_to = "embedding.weight";
+  set.add(gather);
+  Parameter norm = add("norm.weight", {7}, Placement::replicated, false);
+  norm.init = Init::ones;
+  set.add(norm);
+  set.add(add("experts.up", {5, 90, 50}, Placement::expert, true));
+  set.add(add("dense.weight", {100, 131}, Placement::replicated, true));
+  set.add(add("alone.up", {1, 3, 5}, Placement::expert, true));
+  set.allocate(1);
+  return set;
+}
+
+/// n elements at `from` (device) on the host.
+inline std::vector<float> read(const float* from, Index n) {
+  std::vector<float> to(n);
+  Kokkos::deep_copy(HostVector<float>(to.data(), n), Kokkos::View<const float*, Device::memory_space>(from, n));
+  return to;
+}
+
+inline void write(float* to, const std::vector<float>& from) {
+  const Index n = static_cast<Index>(from.size());
+  Kokkos::deep_copy(Kokkos::View<float*, Device::memory_space>(to, n),
+                    Kokkos::View<const float*, Kokkos::HostSpace>(from.data(), n));
+}
+
+/// A number that depends on all arguments, of widely spread magnitude, so that another order of sums gives other bits.
+inline float spread(int id, std::int64_t unit, Index element, int grain) {
+  std::uint64_t h = (static_cast<std::uint64_t>(id) << 48) ^ (static_cast<std::uint64_t>(unit) << 32) ^
+                    (static_cast<std::uint64_t>(grain) << 26) ^ static_cast<std::uint64_t>(element);
+  h = (h + 0x9E3779B97F4A7C15ull) * 0xBF58476D1CE4E5B9ull;
+  h = (h ^ (h >> 29)) * 0x94D049BB133111EBull;
+  const float mantissa =
+      static_cast<float>(static_cast<std::int64_t>(h >> 41) - (1 << 22)) / static_cast<float>(1 << 22);
+  return mantissa * static_cast<float>(1 << (h % 11)) * 1e-3f;
+}
+
+}  // namespace switchyard::test

@@ -1,0 +1,53 @@
+// The learning rate of every schedule at its corners.
+#include "train/schedule.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace switchyard::train {
+namespace {
+
+TrainConfig config(Schedule schedule) {
+  TrainConfig c;
+  c.steps = 110, c.warmup = 10, c.learning_rate = 2.0, c.min_learning_rate = 0.5, c.schedule = schedule;
+  return c;
+}
+
+TEST(Schedule, WarmsUpOnALine) {
+  for (const Schedule s : {Schedule::constant, Schedule::cosine, Schedule::linear}) {
+    EXPECT_DOUBLE_EQ(learning_rate(config(s), 1), 0.2);
+    EXPECT_DOUBLE_EQ(learning_rate(config(s), 5), 1.0);
+    EXPECT_DOUBLE_EQ(learning_rate(config(s), 10), 2.0);
+  }
+}
+
+TEST(Schedule, FallsToItsLeastValueAtTheLastStep) {
+  EXPECT_DOUBLE_EQ(learning_rate(config(Schedule::constant), 110), 2.0);
+  EXPECT_DOUBLE_EQ(learning_rate(config(Schedule::cosine), 110), 0.5);
+  EXPECT_DOUBLE_EQ(learning_rate(config(Schedule::linear), 110), 0.5);
+  EXPECT_DOUBLE_EQ(learning_rate(config(Schedule::cosine), 60), 1.25);
+  EXPECT_DOUBLE_EQ(learning_rate(config(Schedule::linear), 60), 1.25);
+  EXPECT_DOUBLE_EQ(learning_rate(config(Schedule::linear), 35), 0.5 + 1.5 * 0.75);
+  EXPECT_DOUBLE_EQ(learning_rate(config(Schedule::cosine), 35), 0.5 + 1.5 * 0.5 * (1.0 + std::sqrt(0.5)));
+}
+
+TEST(Schedule, NeverRisesAfterTheWarmUpNorLeavesItsRange) {
+  for (const Schedule s : {Schedule::constant, Schedule::cosine, Schedule::linear})
+    for (std::int64_t step = 11; step <= 120; ++step) {
+      EXPECT_LE(learning_rate(config(s), step), learning_rate(config(s), step - 1));
+      EXPECT_GE(learning_rate(config(s), step), 0.5);
+    }
+}
+
+TEST(Schedule, WithoutWarmUpAndWithNothingElse) {
+  TrainConfig c = config(Schedule::cosine);
+  c.warmup = 0;
+  EXPECT_LT(learning_rate(c, 1), 2.0);
+  EXPECT_GT(learning_rate(c, 1), 1.99);
+  c.warmup = c.steps;
+  EXPECT_DOUBLE_EQ(learning_rate(c, c.steps), 2.0);
+}
+
+}  // namespace
+}  // namespace switchyard::train
