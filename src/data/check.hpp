@@ -1,12 +1,11 @@
-// Verifies a whole corpus: checksums, token ranges, document offsets.
+// `switchyard data check`: sums, sizes and ranges of a corpus.
 #pragma once
 #include <string>
+#include <vector>
 
 namespace switchyard::data {
 
-/// `switchyard data check PATH`: PATH is a corpus folder, an llm.c shard or a folder of them. Returns what was
-/// verified, as lines for a person. Throws Error{corrupt} with every fault (file, byte offset), one a line, or
-/// Error{usage} where there is no corpus.
-std::string check_corpus(const std::string& path);
+/// Everything that is wrong with a corpus folder or an llm.c shard, each with file and offset; empty where it is sound.
+std::vector<std::string> check_corpus(const std::string& path);
 
 }  // namespace switchyard::data

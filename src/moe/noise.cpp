@@ -1,7 +1,7 @@
 // The noise of noisy top-k: Philox numbers turned into normal ones without branches.
 #include "moe/scores.hpp"
 #include "tensor/math.hpp"
-#include "tensor/random.hpp"
+#include "base/philox.hpp"
 
 namespace switchyard::moe {
 namespace {

@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "base/check.hpp"
-#include "tensor/random.hpp"
+#include "base/philox.hpp"
 
 namespace switchyard {
 namespace {

@@ -6,7 +6,7 @@
 #include "base/check.hpp"
 #include "config/yaml.hpp"
 #include "record/checkpoint.hpp"
-#include "tensor/random.hpp"
+#include "base/philox.hpp"
 #include "train/machine.hpp"
 
 namespace switchyard::train {

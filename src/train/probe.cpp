@@ -6,7 +6,7 @@
 
 #include "base/check.hpp"
 #include "tensor/blas.hpp"
-#include "tensor/random.hpp"
+#include "base/philox.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard::train {

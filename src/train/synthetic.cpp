@@ -1,6 +1,6 @@
 #include "train/synthetic.hpp"
 
-#include "tensor/random.hpp"
+#include "base/philox.hpp"
 
 namespace switchyard::train {
 

@@ -1,0 +1,146 @@
+#include "base/files.hpp"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "base/check.hpp"
+
+namespace switchyard::files {
+namespace {
+
+/// A file descriptor that is closed with its scope.
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags, const char* action)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
+    if (fd_ < 0) throw_system_error(errno, action, path);
+  }
+  Descriptor(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+  /// The error of close() counts: network file systems report a full disk there.
+  int close() { return ::close(std::exchange(fd_, -1)); }
+
+ private:
+  int fd_;
+};
+
+void write_all(int fd, const std::string& text, const std::string& path) {
+  for (std::size_t done = 0; done < text.size();) {
+    const ssize_t n = ::write(fd, text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_system_error(errno, "write", path);
+    done += static_cast<std::size_t>(n);
+  }
+}
+
+}  // namespace
+
+bool means_no_space(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+
+void throw_system_error(int error, const std::string& action, const std::string& path) {
+  const bool full = means_no_space(error);
+  throw Error(full ? Exit::no_space : Exit::usage,
+              "cannot " + action + (path.empty() ? "" : " " + path) + " (" + std::strerror(error) + ")" +
+                  (full ? "; free some space and resume from the last checkpoint" : ""));
+}
+
+struct Sha256::State {
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  ~State() { EVP_MD_CTX_free(context); }
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {
+  expect(state_->context && EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1, "SHA-256 in OpenSSL");
+}
+
+Sha256::~Sha256() = default;
+
+void Sha256::add(const void* data, std::size_t bytes) {
+  expect(EVP_DigestUpdate(state_->context, data, bytes) == 1, "SHA-256 to go on");
+}
+
+std::string Sha256::hex() {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int length = 0;
+  expect(EVP_DigestFinal_ex(state_->context, digest.data(), &length) == 1, "SHA-256 to end");
+  std::string text;
+  for (unsigned int i = 0; i < length; ++i) {
+    char digits[3];
+    std::snprintf(digits, sizeof digits, "%02x", digest[i]);
+    text += digits;
+  }
+  return text;
+}
+
+std::string sha256_of_text(const std::string& text) {
+  Sha256 sum;
+  sum.add(text);
+  return sum.hex();
+}
+
+std::string sha256_of_file(const std::string& path) {
+  const Descriptor file(path, O_RDONLY, "read");
+  Sha256 sum;
+  std::vector<char> buffer(1 << 20);
+  while (true) {
+    const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Error(Exit::corrupt, "cannot read " + path + " (" + std::strerror(errno) + ")");
+    if (n == 0) return sum.hex();
+    sum.add(buffer.data(), static_cast<std::size_t>(n));
+  }
+}
+
+std::string read_text(const std::string& path) {
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  check(file != nullptr, Exit::corrupt, "cannot open " + path + " (" + std::strerror(errno) + ")");
+  std::string text;
+  char buffer[65536];
+  for (std::size_t n; (n = std::fread(buffer, 1, sizeof buffer, file.get())) > 0;) text.append(buffer, n);
+  check(!std::ferror(file.get()), Exit::corrupt, "cannot read " + path);
+  return text;
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  const std::string aside = path + ".tmp";
+  Descriptor file(aside, O_WRONLY | O_CREAT | O_TRUNC, "create");
+  write_all(file.get(), text, aside);
+  if (::fsync(file.get()) != 0 || file.close() != 0) throw_system_error(errno, "write", aside);
+  if (std::rename(aside.c_str(), path.c_str()) != 0) throw_system_error(errno, "rename to", path);
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  sync_path(folder.empty() ? "." : folder);
+}
+
+void sync_path(const std::string& path) {
+  const Descriptor file(path, O_RDONLY, "open");
+  if (::fsync(file.get()) != 0 && errno != EINVAL && errno != ENOTSUP) throw_system_error(errno, "write", path);
+}
+
+void replace_folder(const std::string& from, const std::string& to) {
+  const bool standing = std::filesystem::exists(to);
+  if (standing && ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
+    // A file system without exchange: for a moment only the copy under another name exists.
+    const std::string old = from + ".old";
+    if (std::rename(to.c_str(), old.c_str()) != 0) throw_system_error(errno, "rename", to);
+    if (std::rename(from.c_str(), to.c_str()) != 0) throw_system_error(errno, "rename to", to);
+    std::filesystem::rename(old, from);
+  } else if (!standing && std::rename(from.c_str(), to.c_str()) != 0) {
+    throw_system_error(errno, "rename to", to);
+  }
+  sync_path(std::filesystem::path(to).parent_path().string());
+  if (standing) std::filesystem::remove_all(from);
+}
+
+}  // namespace switchyard::files

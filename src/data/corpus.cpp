@@ -1,0 +1,139 @@
+#include "data/corpus.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+
+#include "base/check.hpp"
+#include "base/files.hpp"
+#include "data/manifest.hpp"
+#include "data/shard.hpp"
+#include "data/tokenizer.hpp"
+
+namespace switchyard::data {
+namespace {
+
+constexpr int gpt2_vocabulary = 50257;
+
+/// One split: shards one after another, or a part of one.
+struct Stream {
+  std::vector<std::shared_ptr<Shard>> shards;
+  std::vector<std::int64_t> first;  ///< first token of each shard in the stream, and the end
+  std::int64_t skip = 0;            ///< tokens of the first shard that belong to another split
+  std::int64_t tokens = 0;
+  std::int64_t bytes = 0;
+  std::vector<Document> documents;
+};
+
+std::vector<Document> read_documents(const std::string& path, std::int64_t count) {
+  const MappedFile file(path);
+  check(file.bytes() == count * 32, Exit::corrupt,
+        path + ": has " + std::to_string(file.bytes()) + " bytes, but " + std::to_string(count * 32) + " were expected");
+  std::vector<Document> documents(count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::int64_t v[4];
+    std::memcpy(v, file.data() + i * 32, sizeof v);
+    documents[i] = {v[0], v[1], v[2], static_cast<int>(v[3])};
+  }
+  return documents;
+}
+
+Stream open_split(const std::string& folder, const Manifest& manifest, Split split) {
+  const SplitEntry& entry = manifest.of(split);
+  Stream stream;
+  for (const ShardEntry& shard : entry.shards) {
+    stream.shards.push_back(
+        std::make_shared<Shard>(Shard::open(folder + "/" + shard.file, manifest.token_bits, shard.tokens)));
+    stream.first.push_back(stream.tokens);
+    stream.tokens += shard.tokens;
+  }
+  stream.first.push_back(stream.tokens);
+  stream.bytes = entry.bytes;
+  stream.documents = read_documents(folder + "/" + entry.document_file, entry.documents);
+  check(stream.tokens == entry.tokens, Exit::corrupt,
+        folder + "/manifest.json: " + split_name(split) + " promises " + std::to_string(entry.tokens) + " tokens, its shards " +
+            std::to_string(stream.tokens));
+  return stream;
+}
+
+}  // namespace
+
+struct Corpus::State {
+  std::string path;
+  int vocabulary = 0;
+  std::vector<std::string> domains;
+  Stream streams[2];
+  std::unique_ptr<Tokenizer> tokenizer;  ///< null for an llm.c shard
+  std::string identity;
+  const Stream& of(Split s) const { return streams[static_cast<int>(s)]; }
+};
+
+Corpus::Corpus(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Corpus::Corpus(Corpus&&) noexcept = default;
+Corpus::~Corpus() = default;
+
+namespace {
+
+/// The last 2 % of an llm.c shard are held out.
+void split_shard(const std::shared_ptr<Shard>& shard, Stream* streams) {
+  const std::int64_t held = std::max<std::int64_t>(1, shard->tokens() / 50), train = shard->tokens() - held;
+  streams[0].shards = streams[1].shards = {shard};
+  streams[0].tokens = train, streams[0].first = {0, train};
+  streams[1].tokens = held, streams[1].first = {0, held}, streams[1].skip = train;
+}
+
+}  // namespace
+
+Corpus Corpus::open(const std::string& path) {
+  auto state = std::make_unique<State>();
+  state->path = path;
+  if (std::filesystem::is_regular_file(path)) {
+    split_shard(std::make_shared<Shard>(Shard::open_llmc(path)), state->streams);
+    state->vocabulary = gpt2_vocabulary;
+    state->identity = files::sha256_of_file(path);
+    return Corpus(std::move(state));
+  }
+  check(std::filesystem::is_regular_file(path + "/manifest.json"), Exit::usage,
+        path + ": no corpus there (neither a folder with manifest.json nor a .bin shard); make one with switchyard data build");
+  const Manifest manifest = read_manifest(path);
+  state->vocabulary = manifest.vocabulary;
+  state->domains = manifest.domains;
+  for (const Split s : {Split::train, Split::validation}) state->streams[static_cast<int>(s)] = open_split(path, manifest, s);
+  state->tokenizer = manifest.tokenizer == "bytes" ? make_byte_tokenizer() : load_sentencepiece(path + "/" + manifest.tokenizer_file);
+  state->identity = files::sha256_of_file(path + "/manifest.json");
+  return Corpus(std::move(state));
+}
+
+const std::string& Corpus::path() const { return state_->path; }
+int Corpus::vocabulary() const { return state_->vocabulary; }
+std::int64_t Corpus::tokens(Split split) const { return state_->of(split).tokens; }
+const std::vector<Document>& Corpus::documents(Split split) const { return state_->of(split).documents; }
+const std::vector<std::string>& Corpus::domains() const { return state_->domains; }
+std::int64_t Corpus::bytes(Split split) const { return state_->of(split).bytes; }
+std::string Corpus::manifest_sha256() const { return state_->identity; }
+
+void Corpus::read(Split split, std::int64_t first, std::int64_t count, std::int32_t* out) const {
+  const Stream& s = state_->of(split);
+  expect(first >= 0 && first + count <= s.tokens, "tokens inside the split");
+  while (count > 0) {
+    const auto shard = std::upper_bound(s.first.begin(), s.first.end(), first) - s.first.begin() - 1;
+    const std::int64_t inside = first - s.first[shard], here = std::min(count, s.first[shard + 1] - first);
+    s.shards[shard]->read(inside + s.skip, here, state_->vocabulary, out);
+    first += here, count -= here, out += here;
+  }
+}
+
+std::string Corpus::token_text(std::int32_t id) const { return state_->tokenizer ? state_->tokenizer->text(id) : ""; }
+
+std::string Corpus::decode(const std::vector<std::int32_t>& ids) const {
+  check(state_->tokenizer != nullptr, Exit::usage, state_->path + " is an llm.c shard, which brings no tokenizer");
+  return state_->tokenizer->decode(ids);
+}
+
+std::vector<std::int32_t> Corpus::encode(const std::string& text) const {
+  check(state_->tokenizer != nullptr, Exit::usage, state_->path + " is an llm.c shard, which brings no tokenizer");
+  return state_->tokenizer->encode(text);
+}
+
+}  // namespace switchyard::data

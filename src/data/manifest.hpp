@@ -1,0 +1,47 @@
+// manifest.json of a corpus folder: what its files are, with sizes and checksums.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/corpus.hpp"
+
+namespace switchyard::data {
+
+struct ShardEntry {
+  std::string file;
+  std::int64_t tokens = 0;
+  std::string sha256;
+};
+
+struct SplitEntry {
+  std::int64_t tokens = 0;
+  std::int64_t bytes = 0;  ///< of text
+  std::vector<ShardEntry> shards;
+  std::int64_t documents = 0;
+  std::string document_file;  ///< (documents, 4) int64: first token, tokens, bytes, domain
+  std::string document_sha256;
+};
+
+struct Manifest {
+  static constexpr int version = 1;
+  std::string tokenizer;  ///< "bytes" or "sentencepiece"
+  std::string tokenizer_file;
+  std::string tokenizer_sha256;
+  int vocabulary = 0;
+  std::int32_t end_token = 0;
+  int token_bits = 16;
+  std::vector<std::string> domains;
+  SplitEntry splits[2];  ///< by Split
+  SplitEntry& of(Split s) { return splits[static_cast<int>(s)]; }
+  const SplitEntry& of(Split s) const { return splits[static_cast<int>(s)]; }
+};
+
+const char* split_name(Split split);
+/// Every file that the manifest lists, with its sha256.
+std::vector<std::pair<std::string, std::string>> listed_files(const Manifest& manifest);
+std::string to_json(const Manifest& manifest);
+/// Reads FOLDER/manifest.json. Throws Error{usage} for another schema, Error{corrupt} where it cannot be understood.
+Manifest read_manifest(const std::string& folder);
+
+}  // namespace switchyard::data

@@ -1,0 +1,36 @@
+// Text to token ids and back.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace switchyard::data {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  virtual int vocabulary() const = 0;
+  virtual std::int32_t end_token() const = 0;  ///< closes each document
+  virtual std::vector<std::int32_t> encode(const std::string& text) const = 0;
+  virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
+  /// Bytes of text that a token stands for; "" for the end token and other control tokens.
+  virtual std::string text(std::int32_t id) const = 0;
+};
+
+/// Ids 0 … 255 are bytes, 256 is the end token.
+std::unique_ptr<Tokenizer> make_byte_tokenizer();
+
+/// A SentencePiece model file. Throws Error{usage} where it cannot be read or has no end-of-sentence token, or where this
+/// program was built without SentencePiece.
+std::unique_ptr<Tokenizer> load_sentencepiece(const std::string& model_file);
+
+/// Gives the texts to learn from, one after another; false when there are no more.
+using TextSource = std::function<bool(std::string& text)>;
+
+/// Learns a byte-pair vocabulary of `vocabulary` pieces (256 of them bytes, so that every text can be written) and writes the
+/// model file. The same texts give the same file.
+void train_sentencepiece(const TextSource& texts, int vocabulary, const std::string& model_file);
+
+}  // namespace switchyard::data
