@@ -16,7 +16,8 @@ namespace switchyard::record {
 struct RunFile::State {
   RecordFile file;
   std::vector<RecordedLayer> layers;
-  std::size_t experts;  ///< largest number in any layer
+  std::vector<double> floors;  ///< (layers) max_vio_floor
+  std::size_t experts;         ///< largest number in any layer
   std::size_t ranks;
   std::int64_t step_tokens;
   int top_k;
@@ -26,7 +27,7 @@ struct RunFile::State {
   std::int64_t waiting_rows = 0;
 
   void add(const StepRow& row);
-  void add_layer(const moe::LayerStatistics& layer, const RecordedLayer& expected);
+  void add_layer(const moe::LayerStatistics& layer, std::size_t l);
   void write_waiting();
 };
 
@@ -55,6 +56,7 @@ RunFile::RunFile(const std::string& path, const Config& config, int ranks, const
                  const std::string& provenance)
     : state_(new State{RecordFile(FileKind::run, path, sizes_of(config, ranks)),
                        recorded_layers(config),
+                       {},
                        0,
                        static_cast<std::size_t>(ranks),
                        config.step_tokens(),
@@ -64,6 +66,7 @@ RunFile::RunFile(const std::string& path, const Config& config, int ranks, const
                        {}}) {
   State& s = *state_;
   s.experts = static_cast<std::size_t>(largest_layer(s.layers));
+  for (const auto& layer : s.layers) s.floors.push_back(max_vio_floor(layer.experts, s.step_tokens * s.top_k));
   s.file.attribute("config", config_text);
   s.file.attribute("config_sha256", sha256_of_text(config_text));
   s.file.attribute("provenance", provenance);
@@ -131,11 +134,11 @@ void RunFile::State::add(const StepRow& row) {
   waiting.add("phase_seconds", row.seconds);
   waiting.add("phase_bytes", row.bytes);
   waiting.add_padded("traffic", row.traffic, ranks * ranks);
-  for (std::size_t l = 0; l < layers.size(); ++l) add_layer(row.layers[l], layers[l]);
+  for (std::size_t l = 0; l < layers.size(); ++l) add_layer(row.layers[l], l);
 }
 
-void RunFile::State::add_layer(const moe::LayerStatistics& layer, const RecordedLayer& expected) {
-  const auto e = static_cast<std::size_t>(expected.experts);
+void RunFile::State::add_layer(const moe::LayerStatistics& layer, std::size_t l) {
+  const auto e = static_cast<std::size_t>(layers[l].experts);
   expect(layer.assigned.size() == e && layer.kept.size() == e && layer.prob_mass.size() == e,
          "statistics of every expert");
   expect(layer.bias.empty() || layer.bias.size() == e, "a bias of every expert or none");
@@ -149,7 +152,7 @@ void RunFile::State::add_layer(const moe::LayerStatistics& layer, const Recorded
   waiting.add_padded("margin", layer.margin, margin_bins);
   waiting.add("entropy", layer.entropy);
   waiting.add("max_vio", moe::max_vio(layer.assigned));
-  waiting.add("max_vio_floor", max_vio_floor(expected.experts, step_tokens * top_k));
+  waiting.add("max_vio_floor", floors[l]);
   waiting.add("drop_share", assigned > 0 ? static_cast<double>(assigned - kept) / static_cast<double>(assigned) : 0.0);
 }
 
