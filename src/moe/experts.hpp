@@ -48,7 +48,8 @@ class FeedForward {
   ParameterSet& parameters_;
   FeedForwardShape shape_;
   int gate_ = -1, up_ = -1, down_ = -1;
-  Vector<float> gate_rows_, up_rows_, hidden_rows_;  ///< (rows, hidden)
+  Vector<float> gate_rows_, up_rows_;  ///< (rows, hidden), after forward the slopes of the activation
+  Vector<float> hidden_rows_;          ///< (rows, hidden)
 };
 
 }  // namespace switchyard::moe

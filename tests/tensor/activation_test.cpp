@@ -33,36 +33,25 @@ struct Given {
   std::vector<float> gate, up, dh;
 };
 
-void check_forward(Activation kind, const Given& g) {
+void check(Activation kind, const Given& g) {
   const int n = static_cast<int>(g.up.size());
-  const Vector<float> gate = on_device(g.gate), up = on_device(g.up), hidden("hidden", n);
-  activation::forward(kind, n, activation::gated(kind) ? gate.data() : nullptr, up.data(), hidden.data());
-  const std::vector<float> h = on_host(hidden);
-  for (int i = 0; i < n; ++i)
-    ASSERT_NEAR(h[i], reference::activate(kind, g.gate[i], g.up[i]), 3e-7 * (1 + std::abs(g.gate[i] * g.up[i]))) << i;
-  activation::forward(kind, n, activation::gated(kind) ? gate.data() : nullptr, up.data(), up.data());
-  EXPECT_EQ(on_host(up), h);
-}
-
-void check_backward(Activation kind, const Given& g) {
-  const int n = static_cast<int>(g.up.size());
-  const Vector<float> gate = on_device(g.gate), up = on_device(g.up), dh = on_device(g.dh), d_gate("d_gate", n),
-                      d_up("d_up", n);
   const bool gated = activation::gated(kind);
+  const Vector<float> gate = on_device(g.gate), up = on_device(g.up), hidden("hidden", n), dh = on_device(g.dh),
+                      d_gate("d_gate", n), d_up("d_up", n);
+  activation::forward(kind, n, gated ? gate.data() : nullptr, up.data(), hidden.data());
   activation::backward(kind, n, gated ? gate.data() : nullptr, up.data(), dh.data(), gated ? d_gate.data() : nullptr,
                        d_up.data());
-  const std::vector<float> dg = on_host(d_gate), du = on_host(d_up);
+  const std::vector<float> h = on_host(hidden), dg = on_host(d_gate), du = on_host(d_up);
   for (int i = 0; i < n; ++i) {
     double by_gate, by_up;
     reference::activate_gradient(kind, g.gate[i], g.up[i], by_gate, by_up);
-    const double tolerance = 1e-6 * (1 + std::abs(g.gate[i])) * (1 + std::abs(g.up[i])) * std::abs(g.dh[i]) + 1e-9;
-    ASSERT_NEAR(du[i], g.dh[i] * by_up, tolerance) << i;
-    if (gated) {
-      ASSERT_NEAR(dg[i], g.dh[i] * by_gate, tolerance) << i;
-    }
+    const double size = (1 + std::abs(g.gate[i])) * (1 + std::abs(g.up[i]));
+    ASSERT_NEAR(h[i], reference::activate(kind, g.gate[i], g.up[i]), 3e-7 * size) << i;
+    ASSERT_NEAR(du[i], g.dh[i] * by_up, 5e-7 * size * std::abs(g.dh[i]) + 1e-9) << i;
+    ASSERT_NEAR(dg[i], gated ? g.dh[i] * by_gate : 0.0, 5e-7 * size * std::abs(g.dh[i]) + 1e-9) << i;
   }
   activation::backward(kind, n, gated ? gate.data() : nullptr, up.data(), dh.data(), gated ? gate.data() : nullptr,
-                       dh.data());
+                       dh.data());  // in place
   EXPECT_EQ(on_host(dh), du);
   if (gated) {
     EXPECT_EQ(on_host(gate), dg);
@@ -73,8 +62,7 @@ TEST(Activation, FollowsItsFormula) {
   for (Activation kind : {Activation::gelu, Activation::relu, Activation::swiglu})
     for (int n : {0, 1, 15, 16, 33, 2048, 5003}) {
       const Given given{wave(n, 0.7, 6), wave(n, 0.31, 5), wave(n, 0.11, 2)};
-      check_forward(kind, given);
-      check_backward(kind, given);
+      check(kind, given);
     }
 }
 
@@ -96,13 +84,33 @@ TEST(Activation, GradientIsTheSlopeOfTheValue) {
       }
 }
 
+TEST(Activation, GeluIsExactToSinglePrecision) {  // also where Φ is small: errors relative to |x|, and to Φ
+  double worst = 0.0, worst_tail = 0.0, worst_slope = 0.0;
+  for (float x = -9.0f; x < 9.0f; x += 0.000317f) {
+    double by_gate, by_up;
+    reference::activate_gradient(Activation::gelu, 0.0, x, by_gate, by_up);
+    const double expected = 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    const activation::Point p = activation::gelu_at(x);
+    worst = std::max(worst, std::abs(p.hidden - expected) / (1e-30 + std::abs(x)));
+    worst_tail = std::max(worst_tail, std::abs(p.hidden - expected) / (1e-30 + std::abs(expected)));
+    worst_slope = std::max(worst_slope, std::abs(p.by_up - by_up));
+  }
+  EXPECT_LT(worst, 2e-7);
+  EXPECT_LT(worst_slope, 2.5e-7);
+  EXPECT_LT(worst_tail, 4e-6);
+}
+
 TEST(Activation, GivesTheSameBitsInAnyPlace) {  // a vector lane equals its scalar tail
   const Given g{wave(100, 0.7, 6), wave(100, 0.31, 5), {}};
   for (Activation kind : {Activation::gelu, Activation::relu, Activation::swiglu}) {
-    const Vector<float> gate = on_device(g.gate), up = on_device(g.up), whole("whole", 100), single("single", 100);
-    activation::forward(kind, 100, gate.data(), up.data(), whole.data());
-    for (int i = 0; i < 100; ++i) activation::forward(kind, 1, gate.data() + i, up.data() + i, single.data() + i);
+    const Vector<float> gates[2] = {on_device(g.gate), on_device(g.gate)}, ups[2] = {on_device(g.up), on_device(g.up)},
+                        whole("whole", 100), single("single", 100);
+    activation::forward(kind, 100, gates[0].data(), ups[0].data(), whole.data());
+    for (int i = 0; i < 100; ++i)
+      activation::forward(kind, 1, gates[1].data() + i, ups[1].data() + i, single.data() + i);
     EXPECT_EQ(on_host(whole), on_host(single));
+    EXPECT_EQ(on_host(ups[0]), on_host(ups[1]));
+    EXPECT_EQ(on_host(gates[0]), on_host(gates[1]));
   }
 }
 
