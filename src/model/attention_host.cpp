@@ -45,7 +45,7 @@ void softmax_rows(float* scores, Index stride, int rows, int keys, float scale, 
     const float shift = lane_max(seen, [=](int j) { return p[j]; }) * scale;
     sums[i] = lane_sum(seen, [=](int j) { return p[j] = fast_exp(Kokkos::fma(p[j], scale, -shift)); });
     std::fill(p + seen, p + keys, 0.0f);
-    log_sums[i] = shift + Kokkos::log(sums[i]);
+    log_sums[i] = shift + fast_log(sums[i]);
   }
 }
 
@@ -131,7 +131,7 @@ void backward_group(const AttentionShape& shape, const AttentionState& state, co
                   k, dk, dv, scratch);
 }
 
-/// One row a thread; kept between calls.
+/// One row a thread.
 HostMatrix<float> scratch_memory(Index threads, Index n) {
   return make_view<HostMatrix<float>>("model::attention::scratch", threads, (n + 15) / 16 * 16);
 }

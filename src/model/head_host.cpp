@@ -40,7 +40,7 @@ void finish_row(const HeadRows& rows, Index i, bool train, float* exponentials) 
   const float of_target = logits[target];
   float* out = train ? logits : exponentials;
   const float sum = lane_sum(n, [=](int c) { return out[c] = fast_exp(logits[c] - shift); });
-  const float log_sum = shift + Kokkos::log(sum);
+  const float log_sum = shift + fast_log(sum);
   rows.predicted(i) = predicted;
   rows.log_sum(i) = log_sum;
   rows.loss(i) = log_sum - of_target;
