@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <utility>
+#include <utility>
 #include <vector>
 
 #include "base/check.hpp"

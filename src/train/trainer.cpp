@@ -75,13 +75,16 @@ Trainer::Trainer(const TrainRequest& request)
   const std::string config_text = dump(config_, request.origins);
   std::string segment;
   on_root(world_, [&] {
-    folder_.emplace(request.run, request.resume);
-    record::write_text(request.run + "/config.yaml", config_text);
-    segment = folder_->segment();
+    folder_.emplace(request.run);
+    check(request.resume || record::RunFolder::count_segments(request.run) == 0, Exit::usage,
+          request.run + " holds a run already; continue it with switchyard resume, or choose another --run");
+    folder_->write("config.yaml", config_text);
+    segment = folder_->start_segment();
   });
   segment = comm::all_gather(world_, segment).front();
   const std::string provenance = record::provenance_json(world_, request.command_line, config_.layout.threads);
   agree(world_, [&] { recorder_.emplace(machine_, corpus_, *batches_, RecordTexts{segment, config_text, provenance}); });
+  if (folder_ && !folder_->warning().empty()) recorder_->log().warn(folder_->warning());
   restore();
 }
 
