@@ -76,7 +76,9 @@ void add_config_commands(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("check", "Check a configuration and say what the run would be");
   sub->add_option("config", check->config, "configuration file")->required();
   sub->add_option("overrides", check->overrides, "section.key=value");
-  sub->add_option("--ranks", check->ranks, "number of MPI ranks of the run")->check(CLI::Range(1, 1 << 20));
+  sub->add_option("--ranks", check->ranks, "number of MPI ranks of the run")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
   sub->callback([&command, check] { command.run = [check] { return check_config(*check); }; });
 
   auto show = std::make_shared<ShowOptions>();

@@ -1,13 +1,41 @@
-// `switchyard schema` and `switchyard verify`: what records are, and whether they are whole.
+// `switchyard verify` and `switchyard schema`: whether records are whole, and what they are.
 #include <cstdio>
 #include <memory>
 
 #include "commands.hpp"
+#include "config/values.hpp"
+#include "record/digest.hpp"
 #include "record/schema.hpp"
+#include "record/verify.hpp"
 
 namespace switchyard {
+namespace {
+
+struct VerifyOptions {
+  std::string path;
+  bool digest = false;
+};
+
+Exit verify_command(const VerifyOptions& options) {
+  if (options.digest) {
+    std::fputs(record::digest(options.path).c_str(), stdout);
+    return Exit::ok;
+  }
+  const std::vector<std::string> problems = record::verify_path(options.path);
+  if (!problems.empty()) throw Error(Exit::corrupt, join(problems, "\n"));
+  std::printf("%s: sound\n", options.path.c_str());
+  return Exit::ok;
+}
+
+}  // namespace
 
 void add_record_commands(CLI::App& app, Command& command) {
+  auto verify = std::make_shared<VerifyOptions>();
+  CLI::App* sub =
+      app.add_subcommand("verify", "Read everything of a run, checkpoint or record and check sums and laws");
+  sub->add_option("path", verify->path, "run folder, checkpoint folder or HDF5 file")->required();
+  sub->add_flag("--digest", verify->digest, "print the sums that equal runs share, instead of checking");
+  sub->callback([&command, verify] { command.run = [verify] { return verify_command(*verify); }; });
   app.add_subcommand("schema", "Print the record schema in Markdown")->callback([&command] {
     command.run = [] {
       std::fputs(record::schema_markdown().c_str(), stdout);

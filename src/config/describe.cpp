@@ -41,14 +41,6 @@ std::string line(const std::string& name, const std::string& value) {
   return text + value + "\n";
 }
 
-Layout layout_of(const Config& c, int ranks) {
-  Layout layout;
-  layout.ranks = ranks;
-  layout.expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
-  layout.grains = c.train.grains;
-  return layout;
-}
-
 std::string experts_line(const Config& c, const Layout& layout) {
   std::int64_t most_experts = 0, layers = 0;
   for (int b = 0; b < c.model.blocks; ++b) {
@@ -82,14 +74,14 @@ std::string bytes_lines(const RankBytes& b, int rank, int ranks) {
 
 std::string describe(const Config& c, int ranks) {
   const ModelSize size = model_size(c);
-  Layout layout = layout_of(c, ranks);
+  const Layout layout = layout_of(c, ranks);
+  const std::vector<RankBytes> bytes = rank_bytes(c, ranks);
+  const auto largest = std::max_element(bytes.begin(), bytes.end(),
+                                        [](const RankBytes& a, const RankBytes& b) { return a.total() < b.total(); });
   std::int64_t least = c.train.grains, most = 0;
-  RankBytes largest;
-  int largest_rank = 0;
-  for (layout.rank = 0; layout.rank < ranks; ++layout.rank) {
-    least = std::min(least, layout.my_grains().size()), most = std::max(most, layout.my_grains().size());
-    const RankBytes bytes = rank_bytes(c, layout);
-    if (layout.rank == 0 || bytes.total() > largest.total()) largest = bytes, largest_rank = layout.rank;
+  for (int r = 0; r < ranks; ++r) {
+    least = std::min(least, layout.grains_of(r).size());
+    most = std::max(most, layout.grains_of(r).size());
   }
   const double tokens = double(c.train.steps) * double(c.step_tokens());
   return line("parameters",
@@ -100,7 +92,7 @@ std::string describe(const Config& c, int ranks) {
          line("work", count(flop_per_token(c)) + "FLOP a token, " + count(flop_per_token(c) * tokens) + "FLOP in all") +
          line("grains", std::to_string(c.train.grains) + " of " + std::to_string(c.grain_sequences()) +
                             " sequence(s), " + range(least, most) + " a rank") +
-         experts_line(c, layout) + bytes_lines(largest, largest_rank, ranks);
+         experts_line(c, layout) + bytes_lines(*largest, static_cast<int>(largest - bytes.begin()), ranks);
 }
 
 std::vector<Violation> advice(const Config& c, int ranks) {

@@ -39,6 +39,35 @@ std::int64_t block_weights(const Config& c, int b) {
          network(c, std::int64_t{c.moe.shared_experts} * c.moe.hidden);
 }
 
+/// Elements of the replicated slab: a tied embedding's two gradients are kept apart, so it has a second place there.
+std::int64_t replicated_slab(const Config& c) {
+  return model_size(c).replicated + (c.model.tied ? std::int64_t{c.model.vocabulary} * c.model.width : 0);
+}
+
+/// comm/tree_reduce.cpp sums slices in rounds of this many elements.
+constexpr std::int64_t reduction_round = 1 << 20;
+
+/// Tree nodes of all ranks, and of all expert groups.
+struct NodeCounts {
+  std::int64_t ranks = 0, groups = 0;
+};
+
+std::int64_t nodes_of(const std::vector<TreeNode>& nodes) { return static_cast<std::int64_t>(nodes.size()); }
+
+NodeCounts count_nodes(Layout layout) {
+  NodeCounts counts;
+  for (layout.rank = 0; layout.rank < layout.ranks; ++layout.rank) {
+    counts.ranks += nodes_of(layout.my_nodes());
+    if (layout.place() == 0) counts.groups += nodes_of(layout.my_group_nodes());
+  }
+  return counts;
+}
+
+/// Elements of other ranks' nodes that a slice of a summed slab is made from; 0 on one rank.
+std::int64_t reduction_buffer(std::int64_t slab, int ranks, std::int64_t nodes, std::int64_t own_nodes) {
+  return ranks == 1 ? 0 : (nodes - own_nodes) * std::min(slab / ranks, reduction_round);
+}
+
 constexpr std::int64_t number = 4;  // bytes of a float and of a 32-bit integer
 
 /// Kept rows of a block's forward pass for n tokens, and of its router and plan, without expert rows.
@@ -67,7 +96,46 @@ std::int64_t expert_rows(const Config& c, const Layout& layout, int experts) {
   return group_tokens * c.moe.top_k * layout.my_experts(experts).size() / experts;
 }
 
+/// One slab a tree node (a rank without grains has one for the sum), and the larger of the two sums' buffers.
+std::int64_t gradient_bytes(const Layout& layout, const NodeCounts& nodes, std::int64_t replicated, std::int64_t held) {
+  const std::int64_t own = nodes_of(layout.my_nodes()), of_group = nodes_of(layout.my_group_nodes());
+  const std::int64_t slabs = std::max<std::int64_t>(1, own) * replicated + std::max<std::int64_t>(1, of_group) * held;
+  return number * (slabs + std::max(reduction_buffer(replicated, layout.ranks, nodes.ranks, own),
+                                    reduction_buffer(held, layout.groups(), nodes.groups, of_group)));
+}
+
+RankBytes bytes_of(const Config& c, const Layout& layout, const NodeCounts& nodes) {
+  const std::int64_t replicated = replicated_slab(c);
+  const std::int64_t held = expert_parameters(c, [&](int experts) { return layout.my_experts(experts).size(); });
+  const std::int64_t n = layout.my_grains().size() * c.grain_sequences() * c.model.context, d = c.model.width;
+  const std::int64_t sent = n * c.moe.top_k;
+  RankBytes bytes;
+  bytes.base = fixed_base_bytes;
+  bytes.parameters = number * (replicated + held);
+  bytes.moments = 2 * bytes.parameters;
+  bytes.gradients = gradient_bytes(layout, nodes, replicated, held);
+  bytes.activations = shared_activations(c, n);
+  bytes.head = number * n * (c.model.vocabulary + 4);
+  for (int b = 0; b < c.model.blocks; ++b) {
+    const int experts = c.block_experts(b);
+    bytes.activations += block_activations(c, b, n, experts > 0 ? sent : 0);
+    if (experts == 0) continue;
+    const std::int64_t rows = expert_rows(c, layout, experts), hidden = matrices(c) * c.moe.hidden;
+    bytes.experts += number * (rows * (2 * d + hidden) + n * c.moe.shared_experts * hidden);
+    if (layout.expert_parallel > 1) bytes.exchange += number * d * (std::max(rows, sent) + rows + 2 * sent);
+  }
+  return bytes;
+}
+
 }  // namespace
+
+Layout layout_of(const Config& c, int ranks) {
+  Layout layout;
+  layout.ranks = ranks;
+  layout.expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
+  layout.grains = c.train.grains;
+  return layout;
+}
 
 ModelSize model_size(const Config& c) {
   const std::int64_t d = c.model.width, embedding = c.model.vocabulary * d;
@@ -86,28 +154,12 @@ double flop_per_token(const Config& c) {
   return 3.0 * (2.0 * weights + c.model.blocks * 2.0 * c.model.context * c.model.width);
 }
 
-RankBytes rank_bytes(const Config& c, const Layout& layout) {
-  const ModelSize size = model_size(c);
-  const std::int64_t held = expert_parameters(c, [&](int experts) { return layout.my_experts(experts).size(); });
-  const std::int64_t n = layout.my_grains().size() * c.grain_sequences() * c.model.context, d = c.model.width;
-  const std::int64_t sent = n * c.moe.top_k;
-  RankBytes bytes;
-  bytes.base = fixed_base_bytes;
-  bytes.parameters = number * (size.replicated + held);
-  bytes.moments = 2 * bytes.parameters;
-  bytes.gradients = number * (static_cast<std::int64_t>(layout.my_nodes().size()) * size.replicated +
-                              static_cast<std::int64_t>(layout.my_group_nodes().size()) * held);
-  bytes.activations = shared_activations(c, n);
-  bytes.head = number * n * (c.model.vocabulary + 4);
-  for (int b = 0; b < c.model.blocks; ++b) {
-    const int experts = c.block_experts(b);
-    bytes.activations += block_activations(c, b, n, experts > 0 ? sent : 0);
-    if (experts == 0) continue;
-    const std::int64_t rows = expert_rows(c, layout, experts), hidden = matrices(c) * c.moe.hidden;
-    bytes.experts += number * (rows * (2 * d + hidden) + n * c.moe.shared_experts * hidden);
-    if (layout.expert_parallel > 1) bytes.exchange += number * d * (std::max(rows, sent) + rows + 2 * sent);
-  }
-  return bytes;
+std::vector<RankBytes> rank_bytes(const Config& c, int ranks) {
+  Layout layout = layout_of(c, ranks);
+  const NodeCounts nodes = count_nodes(layout);
+  std::vector<RankBytes> all;
+  for (layout.rank = 0; layout.rank < ranks; ++layout.rank) all.push_back(bytes_of(c, layout, nodes));
+  return all;
 }
 
 }  // namespace switchyard

@@ -26,9 +26,10 @@ double flop_per_token(const Config& config);
 /// rows at e of E experts, S = k·N rows sent, d width, kv = kv_heads·head_dim, V vocabulary, h hidden widths, m = 2 or
 /// 3 (gated).
 struct RankBytes {
-  std::int64_t parameters = 0;  ///< 4·P
+  std::int64_t parameters = 0;  ///< 4·P, P = replicated + local experts; a tied embedding counts twice (reserved place)
   std::int64_t moments = 0;     ///< 8·P
-  /// 4·(n_replicated·P_replicated + n_expert·P_expert), and what the sum over ranks is made in
+  /// 4·(n·P_replicated + n_group·P_expert), and the nodes of other ranks while a slice (at most 2^20 elements) is
+  /// summed
   std::int64_t gradients = 0;
   /// 4·N·((B+1)·d stream, B·(5·d + 2·kv + heads + 2), dense m·h, 5·d + 2·kv + (m−1)·h backward, MoE 2E (+E noise))
   std::int64_t activations = 0;
@@ -44,8 +45,10 @@ struct RankBytes {
 /// Resident bytes of a process that has started MPI, Kokkos and HDF5 and trains nothing: measured, see docs/memory.md.
 constexpr std::int64_t fixed_base_bytes = std::int64_t{60} << 20;
 
-/// Of rank `layout.rank`; `layout` has EP resolved.
-RankBytes rank_bytes(const Config& config, const Layout& layout);
+/// Of every rank; `ranks` must fit the configuration.
+std::vector<RankBytes> rank_bytes(const Config& config, int ranks);
+/// The layout of a run on these ranks, seen from rank 0.
+Layout layout_of(const Config& config, int ranks);
 
 /// What `switchyard check` prints: whole lines for people. `ranks` must fit the configuration.
 std::string describe(const Config& config, int ranks);
