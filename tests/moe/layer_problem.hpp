@@ -2,6 +2,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <memory>
 #include <ostream>
 #include <vector>
@@ -100,7 +101,14 @@ struct LayerProblem {
     layer.forward(tokens, x, y);
     layer.reduce_statistics();
   }
-  void backward() { layer.backward(dy, dx); }
+  void backward() {
+    for (const Parameter& p : parameters.all()) {  // all of them must be replaced
+      const auto all = parameters.gradients(p.placement);
+      const auto last = p.offset + p.size();
+      Kokkos::deep_copy(Kokkos::subview(all, Kokkos::ALL, Kokkos::make_pair(p.offset, last)), NAN);
+    }
+    layer.backward(dy, dx);
+  }
 
   /// Gradients of a placement's slab summed over all grains.
   std::vector<float> gradients(Placement placement) {
