@@ -15,9 +15,12 @@
 namespace switchyard {
 namespace {
 
-void print_error(const std::string& head, const char* what) { std::fprintf(stderr, "%s%s\n", head.c_str(), what); }
+/// What users got wrong starts with its own place (file:line:column), the rest with the program's name.
+void print_error(const Error& e) {
+  std::fprintf(stderr, "%s%s\n", e.code() == Exit::usage ? "" : "switchyard: ", e.what());
+}
 
-/// "error in rank 2 of 4 on node7: ".
+/// "switchyard: rank 2 of 4 on node7: ".
 std::string head_of(const Session& session) {
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
@@ -26,15 +29,15 @@ std::string head_of(const Session& session) {
 }
 
 /// Ends the job: the other ranks do not know of the error and may wait for this one.
-Exit end_all(const Session& session, Exit code, const char* what) {
+Exit end_all(const Session& session, const Error& e) {
   if (session.size() == 1) {
-    print_error("switchyard: ", what);
-    return code;
+    print_error(e);
+    return e.code();
   }
-  print_error(head_of(session), what);
+  std::fprintf(stderr, "%s%s\n", head_of(session).c_str(), e.what());
   std::fflush(nullptr);
-  MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
-  return code;
+  MPI_Abort(MPI_COMM_WORLD, static_cast<int>(e.code()));
+  return e.code();
 }
 
 int usable_cores() {
@@ -98,12 +101,12 @@ Exit run_on_all_ranks(const Session& session, const std::function<Exit()>& comma
   try {
     return command();
   } catch (const AgreedError& e) {
-    if (session.rank() == 0) print_error("switchyard: ", e.what());
+    if (session.rank() == 0) print_error(e);
     return e.code();
   } catch (const Error& e) {
-    return end_all(session, e.code(), e.what());
+    return end_all(session, e);
   } catch (const std::exception& e) {
-    return end_all(session, Exit::internal, e.what());
+    return end_all(session, Error(Exit::internal, e.what()));
   }
 }
 
@@ -117,10 +120,10 @@ Exit run_alone(const std::function<Exit()>& command) {
   try {
     return command();
   } catch (const Error& e) {
-    print_error("switchyard: ", e.what());
+    print_error(e);
     return e.code();
   } catch (const std::exception& e) {
-    print_error("switchyard: ", e.what());
+    print_error(Error(Exit::internal, e.what()));
     return Exit::internal;
   }
 }
