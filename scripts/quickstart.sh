@@ -24,7 +24,7 @@ mpirun --oversubscribe -n 2 "$program" train experiments/quickstart/quickstart.y
 
 step "report"
 .venv/bin/yardstick report "$run"
-"$program" generate "$run" --prompt "The function returns" --tokens 60 || true
+"$program" generate "$run" --prompt "The function returns" --tokens 60
 
 echo
 echo "report:      $root/$run/report/index.html"

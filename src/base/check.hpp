@@ -38,11 +38,9 @@ class AgreedError : public Error {
 };
 
 /// Throws Error{internal} with the place of the call: for what only a defect of this program can break.
-inline void expect(bool good, const char* what,
-                   std::source_location at = std::source_location::current()) {
+inline void expect(bool good, const char* what, std::source_location at = std::source_location::current()) {
   if (!good)
-    throw Error(Exit::internal, std::string(at.file_name()) + ":" + std::to_string(at.line()) +
-                                    ": expected " + what);
+    throw Error(Exit::internal, std::string(at.file_name()) + ":" + std::to_string(at.line()) + ": expected " + what);
 }
 
 /// Throws Error{code} for what users or machines can break.

@@ -13,6 +13,8 @@ struct FieldProbe {
 
 /// T is described if `T::fields(self, visit)` calls visit(name, member, unit, help) for each of its members.
 template <class T>
-concept Described = requires(T& self, FieldProbe probe) { T::fields(self, probe); };
+concept Described = requires(T& self, FieldProbe probe) {
+  T::fields(self, probe);
+};
 
 }  // namespace switchyard

@@ -11,7 +11,6 @@
 #include <cstring>
 #include <filesystem>
 #include <utility>
-#include <utility>
 #include <vector>
 
 #include "base/check.hpp"

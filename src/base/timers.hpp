@@ -9,14 +9,29 @@ namespace switchyard {
 
 /// The phases of a step, in the order of the data flow; rows of the timing table and of `seconds` in run.h5.
 enum class Phase {
-  data, embedding, attention, feed_forward, router, plan, dispatch, experts, combine, head,
-  reduce, optimizer, balance, record, evaluate, checkpoint, count
+  data,
+  embedding,
+  attention,
+  feed_forward,
+  router,
+  plan,
+  dispatch,
+  experts,
+  combine,
+  head,
+  reduce,
+  optimizer,
+  balance,
+  record,
+  evaluate,
+  checkpoint,
+  count
 };
 
 inline const std::vector<std::string>& phase_names() {
   static const std::vector<std::string> names{
-      "data", "embedding", "attention", "feed_forward", "router", "plan", "dispatch", "experts",
-      "combine", "head", "reduce", "optimizer", "balance", "record", "evaluate", "checkpoint"};
+      "data",    "embedding", "attention", "feed_forward", "router",  "plan",   "dispatch", "experts",
+      "combine", "head",      "reduce",    "optimizer",    "balance", "record", "evaluate", "checkpoint"};
   return names;
 }
 

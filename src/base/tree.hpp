@@ -50,8 +50,7 @@ inline std::vector<TreeAdd> tree_additions(const std::vector<TreeNode>& nodes) {
       stack.pop_back();
     }
   }
-  for (; stack.size() > 1; stack.pop_back())
-    adds.push_back({stack[stack.size() - 2].second, stack.back().second});
+  for (; stack.size() > 1; stack.pop_back()) adds.push_back({stack[stack.size() - 2].second, stack.back().second});
   return adds;
 }
 

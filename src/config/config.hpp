@@ -46,7 +46,8 @@ struct ModelConfig {
     f("tied", self.tied, "", "the head uses the embedding matrix");
     f("rope_base", self.rope_base, "", "base of the rotary position angles");
     f("norm_epsilon", self.norm_epsilon, "", "added to the mean square inside RMSNorm");
-    f("init_std", self.init_std, "", "standard deviation of initial weights; output projections divide it by sqrt(2*blocks)");
+    f("init_std", self.init_std, "",
+      "standard deviation of initial weights; output projections divide it by sqrt(2*blocks)");
     f("z_loss", self.z_loss, "", "coefficient of the head's mean squared log-sum-exp");
   }
 };
@@ -79,18 +80,22 @@ struct MoeConfig {
 
   static void fields(auto& self, auto&& f) {
     f("experts", self.experts, "", "E, routed experts of a layer, all ranks together; 0 makes every block dense");
-    f("experts_per_block", self.experts_per_block, "", "E of each block (0 = dense), in place of experts, every and first_dense");
+    f("experts_per_block", self.experts_per_block, "",
+      "E of each block (0 = dense), in place of experts, every and first_dense");
     f("top_k", self.top_k, "", "k, experts a token is sent to");
     f("every", self.every, "blocks", "blocks every, 2*every, ... (counted from 1) are mixtures of experts");
     f("first_dense", self.first_dense, "blocks", "this many first blocks stay dense");
     f("hidden", self.hidden, "channels", "hidden width of one expert");
     f("shared_experts", self.shared_experts, "", "experts that every token passes through, beside the routed ones");
     f("router", self.router, "", "how scores are made and experts selected");
-    f("normalise", self.normalise, "", "softmax: before selection over all, or after over the selected; sigmoid: after divides by the selected sum; none keeps raw scores");
+    f("normalise", self.normalise, "",
+      "softmax: before selection over all, or after over the selected; sigmoid: after divides by the selected sum; "
+      "none keeps raw scores");
     f("scale", self.scale, "", "factor on the combine weights");
     f("groups", self.groups, "", "expert groups of group-limited routing; 1 means no limit");
     f("groups_kept", self.groups_kept, "", "groups a token may use");
-    f("group_score", self.group_score, "", "score of a group: sum of its two best, sum of its best top_k/groups_kept, or its best");
+    f("group_score", self.group_score, "",
+      "score of a group: sum of its two best, sum of its best top_k/groups_kept, or its best");
     f("aux_loss", self.aux_loss, "", "coefficient of the Switch loss alpha*(E/k)*sum f_i*P_i");
     f("aux_scope", self.aux_scope, "", "over what f and P are taken");
     f("importance_loss", self.importance_loss, "", "coefficient of the importance loss");
@@ -140,7 +145,8 @@ struct TrainConfig {
   static void fields(auto& self, auto&& f) {
     f("steps", self.steps, "steps", "length of the run");
     f("batch", self.batch, "sequences", "sequences of the global batch");
-    f("grains", self.grains, "", "G, pieces of the batch; must divide batch; fixes the order of every sum, not the layout");
+    f("grains", self.grains, "",
+      "G, pieces of the batch; must divide batch; fixes the order of every sum, not the layout");
     f("seed", self.seed, "", "initial weights and router noise");
     f("learning_rate", self.learning_rate, "", "peak learning rate");
     f("min_learning_rate", self.min_learning_rate, "", "learning rate at the last step of a decaying schedule");
@@ -167,7 +173,8 @@ struct LayoutConfig {
   int threads = 1;
 
   static void fields(auto& self, auto&& f) {
-    f("expert_parallel", self.expert_parallel, "ranks", "ranks that together hold every expert once; must divide the ranks; 0 means all ranks");
+    f("expert_parallel", self.expert_parallel, "ranks",
+      "ranks that together hold every expert once; must divide the ranks; 0 means all ranks");
     f("exchange", self.exchange, "", "algorithm that moves rows between ranks");
     f("threads", self.threads, "", "threads of one rank");
   }
@@ -181,10 +188,12 @@ struct RecordConfig {
   int margin_bins = 16;
 
   static void fields(auto& self, auto&& f) {
-    f("flush_every", self.flush_every, "steps", "rows of one chunk: a row is safe once its chunk is flushed; divides train.checkpoint_every");
+    f("flush_every", self.flush_every, "steps",
+      "rows of one chunk: a row is safe once its chunk is flushed; divides train.checkpoint_every");
     f("sample_every", self.sample_every, "steps", "every token's routing is kept at these steps; 0 means never");
     f("log_every", self.log_every, "steps", "lines of the log; at least one a minute is written");
-    f("margin_bins", self.margin_bins, "", "bins of the histogram of the margin between the last chosen and the first refused score");
+    f("margin_bins", self.margin_bins, "",
+      "bins of the histogram of the margin between the last chosen and the first refused score");
   }
 };
 
@@ -221,9 +230,9 @@ struct Config {
 /// Names of the enumerators, in order, as written in a configuration.
 template <class E>
 struct EnumNames;
-#define SWITCHYARD_ENUM(Type, ...)                                 \
-  template <>                                                      \
-  struct EnumNames<Type> {                                         \
+#define SWITCHYARD_ENUM(Type, ...)                                   \
+  template <>                                                        \
+  struct EnumNames<Type> {                                           \
     static inline const std::vector<std::string> names{__VA_ARGS__}; \
   }
 SWITCHYARD_ENUM(Activation, "gelu", "relu", "swiglu");

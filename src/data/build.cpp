@@ -148,8 +148,8 @@ std::vector<bool> held_out(const BuildOptions& options, std::int64_t documents) 
   return out;
 }
 
-void write_tokens(const BuildOptions& options, const Tokenizer& tokenizer, const std::string& folder, std::int64_t documents,
-                  Manifest& manifest) {
+void write_tokens(const BuildOptions& options, const Tokenizer& tokenizer, const std::string& folder,
+                  std::int64_t documents, Manifest& manifest) {
   const auto validation = held_out(options, documents);
   SplitWriter train(Split::train, folder, manifest.token_bits, manifest.of(Split::train));
   SplitWriter held(Split::validation, folder, manifest.token_bits, manifest.of(Split::validation));
@@ -157,8 +157,10 @@ void write_tokens(const BuildOptions& options, const Tokenizer& tokenizer, const
   for_each_document(options.inputs, [&](const TextDocument& d) {
     auto ids = tokenizer.encode(d.text);
     ids.push_back(tokenizer.end_token());
-    const auto domain = std::find(manifest.domains.begin(), manifest.domains.end(), d.domain) - manifest.domains.begin();
-    (validation.at(index++) ? held : train).add(ids, static_cast<std::int64_t>(d.text.size()), static_cast<int>(domain));
+    const auto domain =
+        std::find(manifest.domains.begin(), manifest.domains.end(), d.domain) - manifest.domains.begin();
+    (validation.at(index++) ? held : train)
+        .add(ids, static_cast<std::int64_t>(d.text.size()), static_cast<int>(domain));
   });
   train.close();
   held.close();

@@ -7,13 +7,14 @@
 namespace switchyard::data {
 
 struct BuildOptions {
-  std::vector<std::string> inputs;   ///< folders, .txt and .jsonl files
-  std::string out;                   ///< folder to make; must not exist
-  std::string tokenizer = "bytes";   ///< "bytes", "bpe" (trained on the inputs) or a SentencePiece .model file
-  int vocabulary = 4096;             ///< pieces of a trained tokenizer
-  double validation_share = 0.02;    ///< of the documents, drawn by document; at least one
-  std::uint64_t seed = 1;            ///< of that draw
-  std::int64_t tokenizer_bytes = std::int64_t{8} << 20;  ///< text that a tokenizer is trained on, taken evenly from all documents
+  std::vector<std::string> inputs;  ///< folders, .txt and .jsonl files
+  std::string out;                  ///< folder to make; must not exist
+  std::string tokenizer = "bytes";  ///< "bytes", "bpe" (trained on the inputs) or a SentencePiece .model file
+  int vocabulary = 4096;            ///< pieces of a trained tokenizer
+  double validation_share = 0.02;   ///< of the documents, drawn by document; at least one
+  std::uint64_t seed = 1;           ///< of that draw
+  std::int64_t tokenizer_bytes = std::int64_t{8}
+                                 << 20;  ///< text that a tokenizer is trained on, taken evenly from all documents
 };
 
 struct BuildReport {
@@ -24,8 +25,8 @@ struct BuildReport {
   int vocabulary = 0;
 };
 
-/// Writes the corpus aside and renames it to `out`. The same inputs and options give the same bytes. Throws Error{usage} for
-/// bad input (all of it, with file and offset) and for an `out` that exists, Error{no_space}.
+/// Writes the corpus aside and renames it to `out`. The same inputs and options give the same bytes. Throws
+/// Error{usage} for bad input (all of it, with file and offset) and for an `out` that exists, Error{no_space}.
 BuildReport build_corpus(const BuildOptions& options);
 
 }  // namespace switchyard::data

@@ -28,8 +28,9 @@ struct Stream {
 
 std::vector<Document> read_documents(const std::string& path, std::int64_t count) {
   const MappedFile file(path);
-  check(file.bytes() == count * 32, Exit::corrupt,
-        path + ": has " + std::to_string(file.bytes()) + " bytes, but " + std::to_string(count * 32) + " were expected");
+  check(
+      file.bytes() == count * 32, Exit::corrupt,
+      path + ": has " + std::to_string(file.bytes()) + " bytes, but " + std::to_string(count * 32) + " were expected");
   std::vector<Document> documents(count);
   for (std::int64_t i = 0; i < count; ++i) {
     std::int64_t v[4];
@@ -52,8 +53,8 @@ Stream open_split(const std::string& folder, const Manifest& manifest, Split spl
   stream.bytes = entry.bytes;
   stream.documents = read_documents(folder + "/" + entry.document_file, entry.documents);
   check(stream.tokens == entry.tokens, Exit::corrupt,
-        folder + "/manifest.json: " + split_name(split) + " promises " + std::to_string(entry.tokens) + " tokens, its shards " +
-            std::to_string(stream.tokens));
+        folder + "/manifest.json: " + split_name(split) + " promises " + std::to_string(entry.tokens) +
+            " tokens, its shards " + std::to_string(stream.tokens));
   return stream;
 }
 
@@ -95,12 +96,16 @@ Corpus Corpus::open(const std::string& path) {
     return Corpus(std::move(state));
   }
   check(std::filesystem::is_regular_file(path + "/manifest.json"), Exit::usage,
-        path + ": no corpus there (neither a folder with manifest.json nor a .bin shard); make one with switchyard data build");
+        path +
+            ": no corpus there (neither a folder with manifest.json nor a .bin shard); make one with switchyard data "
+            "build");
   const Manifest manifest = read_manifest(path);
   state->vocabulary = manifest.vocabulary;
   state->domains = manifest.domains;
-  for (const Split s : {Split::train, Split::validation}) state->streams[static_cast<int>(s)] = open_split(path, manifest, s);
-  state->tokenizer = manifest.tokenizer == "bytes" ? make_byte_tokenizer() : load_sentencepiece(path + "/" + manifest.tokenizer_file);
+  for (const Split s : {Split::train, Split::validation})
+    state->streams[static_cast<int>(s)] = open_split(path, manifest, s);
+  state->tokenizer =
+      manifest.tokenizer == "bytes" ? make_byte_tokenizer() : load_sentencepiece(path + "/" + manifest.tokenizer_file);
   state->identity = files::sha256_of_file(path + "/manifest.json");
   return Corpus(std::move(state));
 }

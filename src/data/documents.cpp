@@ -88,8 +88,8 @@ void visit_folder(const fs::path& folder, const Visit& visit, Complaints& compla
   for (const fs::path& file : files) {
     const fs::path below = file.lexically_relative(folder);
     const bool nested = std::distance(below.begin(), below.end()) > 1;
-    visit_file(file, nested ? below.begin()->string() : fs::absolute(folder).lexically_normal().filename().string(), visit,
-               complaints);
+    visit_file(file, nested ? below.begin()->string() : fs::absolute(folder).lexically_normal().filename().string(),
+               visit, complaints);
   }
 }
 

@@ -6,8 +6,9 @@ namespace switchyard::data {
 namespace {
 
 [[noreturn]] void not_configured(const std::string& what) {
-  throw Error(Exit::usage, what + " needs SentencePiece, which this program was built without; build it with "
-                                  "-DSWITCHYARD_SENTENCEPIECE=ON or use the tokenizer 'bytes'");
+  throw Error(Exit::usage, what +
+                               " needs SentencePiece, which this program was built without; build it with "
+                               "-DSWITCHYARD_SENTENCEPIECE=ON or use the tokenizer 'bytes'");
 }
 
 }  // namespace

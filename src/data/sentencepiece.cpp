@@ -78,20 +78,28 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const std::string& model_file) {
 
 void train_sentencepiece(const TextSource& texts, int vocabulary, const std::string& model_file) {
   const std::string prefix = model_file.substr(0, model_file.rfind(".model"));
-  const std::unordered_map<std::string, std::string> options{
-      {"model_prefix", prefix},          {"vocab_size", std::to_string(vocabulary)},
-      {"model_type", "bpe"},             {"byte_fallback", "true"},
-      {"character_coverage", "0.9995"},  {"normalization_rule_name", "identity"},
-      {"add_dummy_prefix", "false"},     {"remove_extra_whitespaces", "false"},
-      {"split_digits", "true"},          {"allow_whitespace_only_pieces", "true"},
-      {"unk_id", "0"},                   {"eos_id", "1"},
-      {"bos_id", "-1"},                  {"pad_id", "-1"},
-      {"max_sentence_length", "100000"}, {"num_threads", "1"},
-      {"minloglevel", "2"}};
+  const std::unordered_map<std::string, std::string> options{{"model_prefix", prefix},
+                                                             {"vocab_size", std::to_string(vocabulary)},
+                                                             {"model_type", "bpe"},
+                                                             {"byte_fallback", "true"},
+                                                             {"character_coverage", "0.9995"},
+                                                             {"normalization_rule_name", "identity"},
+                                                             {"add_dummy_prefix", "false"},
+                                                             {"remove_extra_whitespaces", "false"},
+                                                             {"split_digits", "true"},
+                                                             {"allow_whitespace_only_pieces", "true"},
+                                                             {"unk_id", "0"},
+                                                             {"eos_id", "1"},
+                                                             {"bos_id", "-1"},
+                                                             {"pad_id", "-1"},
+                                                             {"max_sentence_length", "100000"},
+                                                             {"num_threads", "1"},
+                                                             {"minloglevel", "2"}};
   Iterator iterator(texts);
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &iterator);
   check(status.ok(), Exit::usage,
-        "the tokenizer cannot be trained with a vocabulary of " + std::to_string(vocabulary) + " (" + status.ToString() + ")");
+        "the tokenizer cannot be trained with a vocabulary of " + std::to_string(vocabulary) + " (" +
+            status.ToString() + ")");
 }
 
 }  // namespace switchyard::data

@@ -81,8 +81,8 @@ void Shard::read(std::int64_t first, std::int64_t count, int vocabulary, std::in
   }
   if (bad < 0) return;
   throw Error(Exit::corrupt, path_ + ": byte " + std::to_string(header_ + (first + bad) * bytes_) + ": token " +
-                                 std::to_string(static_cast<std::uint32_t>(out[bad])) + " is outside the vocabulary of " +
-                                 std::to_string(vocabulary));
+                                 std::to_string(static_cast<std::uint32_t>(out[bad])) +
+                                 " is outside the vocabulary of " + std::to_string(vocabulary));
 }
 
 }  // namespace switchyard::data

@@ -25,8 +25,8 @@ class Shard {
  public:
   /// A shard of a corpus folder: no header. Throws Error{corrupt} unless the file holds exactly `tokens` tokens.
   static Shard open(const std::string& path, int token_bits, std::int64_t tokens);
-  /// A GPT-2 shard in the llm.c format: 256 int32 (magic 20240520, version 1, tokens), then u16. Throws Error{usage} naming
-  /// file and offset for another magic or version, Error{corrupt} where it is truncated.
+  /// A GPT-2 shard in the llm.c format: 256 int32 (magic 20240520, version 1, tokens), then u16. Throws Error{usage}
+  /// naming file and offset for another magic or version, Error{corrupt} where it is truncated.
   static Shard open_llmc(const std::string& path);
 
   std::int64_t tokens() const { return tokens_; }

@@ -22,15 +22,15 @@ class Tokenizer {
 /// Ids 0 … 255 are bytes, 256 is the end token.
 std::unique_ptr<Tokenizer> make_byte_tokenizer();
 
-/// A SentencePiece model file. Throws Error{usage} where it cannot be read or has no end-of-sentence token, or where this
-/// program was built without SentencePiece.
+/// A SentencePiece model file. Throws Error{usage} where it cannot be read or has no end-of-sentence token, or where
+/// this program was built without SentencePiece.
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::string& model_file);
 
 /// Gives the texts to learn from, one after another; false when there are no more.
 using TextSource = std::function<bool(std::string& text)>;
 
-/// Learns a byte-pair vocabulary of `vocabulary` pieces (256 of them bytes, so that every text can be written) and writes the
-/// model file. The same texts give the same file.
+/// Learns a byte-pair vocabulary of `vocabulary` pieces (256 of them bytes, so that every text can be written) and
+/// writes the model file. The same texts give the same file.
 void train_sentencepiece(const TextSource& texts, int vocabulary, const std::string& model_file);
 
 }  // namespace switchyard::data

@@ -14,7 +14,8 @@ constexpr Index alignment = 64;  // floats: tensors start on cache-line boundari
 void fill_normal(float* values, Index n, std::uint64_t key, std::uint32_t id, std::uint32_t unit, float std) {
   Kokkos::parallel_for(
       "switchyard::parameter::fill", Kokkos::RangePolicy<Device>(0, n), KOKKOS_LAMBDA(Index i) {
-        const Philox r = philox(key, {{static_cast<std::uint32_t>(i / 2), static_cast<std::uint32_t>(i >> 33), unit, id}});
+        const Philox r =
+            philox(key, {{static_cast<std::uint32_t>(i / 2), static_cast<std::uint32_t>(i >> 33), unit, id}});
         const double u = (r.v[0] + 0.5) / 4294967296.0, angle = 6.283185307179586 * (r.v[1] / 4294967296.0);
         const double radius = Kokkos::sqrt(-2.0 * Kokkos::log(u));
         values[i] = static_cast<float>(std * radius * (i % 2 ? Kokkos::sin(angle) : Kokkos::cos(angle)));
@@ -61,7 +62,8 @@ void ParameterSet::allocate(std::uint64_t seed) {
       if (p.init == Init::ones)
         fill_constant(unit, p.unit, 1.0f);
       else
-        fill_normal(unit, p.unit, key, p.id, static_cast<std::uint32_t>(p.experts.first + u), static_cast<float>(p.init_std));
+        fill_normal(unit, p.unit, key, p.id, static_cast<std::uint32_t>(p.experts.first + u),
+                    static_cast<float>(p.init_std));
     }
   }
   Kokkos::fence("switchyard::parameters::allocate");

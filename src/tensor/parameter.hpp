@@ -1,5 +1,5 @@
-// The parameters of a model in two flat slabs (replicated and expert): what the optimizer, the gradient reduction and the
-// checkpoints iterate over.
+// The parameters of a model in two flat slabs (replicated and expert): what the optimizer, the gradient reduction and
+// the checkpoints iterate over.
 #pragma once
 #include <string>
 #include <vector>
@@ -12,21 +12,22 @@ namespace switchyard {
 enum class Placement { replicated, expert };
 enum class Init { normal, ones };
 
-/// One tensor. A unit is the whole tensor, or one expert's part of it: units are what norms and checkpoints count in, so
-/// nothing depends on which rank holds which expert.
+/// One tensor. A unit is the whole tensor, or one expert's part of it: units are what norms and checkpoints count in,
+/// so nothing depends on which rank holds which expert.
 struct Parameter {
   std::string name;                 ///< "blocks.1.moe.experts.up"
   std::vector<std::int64_t> shape;  ///< global; experts: (E, …)
   Placement placement = Placement::replicated;
   Init init = Init::normal;
   double init_std = 0.0;
-  bool decay = true;      ///< takes part in weight decay
-  std::string adds_to;    ///< a second source of the gradient of the parameter of that name (tied embedding); has no value of its own
+  bool decay = true;    ///< takes part in weight decay
+  std::string adds_to;  ///< a second source of the gradient of the parameter of that name (tied embedding); has no
+                        ///< value of its own
   // set by ParameterSet::add and allocate:
-  int id = -1;            ///< order of declaration; keys the initial values
-  Range experts{0, 1};    ///< local experts (of shape[0]); {0, 1} where replicated
-  Index unit = 0;         ///< elements of one unit
-  Index offset = 0;       ///< of the local elements in their slab
+  int id = -1;          ///< order of declaration; keys the initial values
+  Range experts{0, 1};  ///< local experts (of shape[0]); {0, 1} where replicated
+  Index unit = 0;       ///< elements of one unit
+  Index offset = 0;     ///< of the local elements in their slab
   Index size() const { return unit * experts.size(); }
 };
 

@@ -7,8 +7,8 @@
 
 namespace switchyard::train {
 
-/// Runs `work` on every rank (collective). If any rank throws an Error, all ranks throw an AgreedError with the message of
-/// the lowest such rank.
+/// Runs `work` on every rank (collective). If any rank throws an Error, all ranks throw an AgreedError with the message
+/// of the lowest such rank.
 inline void agree(const comm::Communicator& world, const std::function<void()>& work) {
   std::int64_t failed = 0;  // ranks − rank, so that the largest is the lowest failing rank
   std::string message;

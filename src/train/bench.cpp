@@ -14,9 +14,7 @@
 namespace switchyard::train {
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// FLOP of one token's forward and backward: 3 times 2 per active weight of a product, and causal attention (half of
 /// 4·T·d a block). Embedding look-ups are free.
@@ -26,8 +24,9 @@ double flop_per_token(const Config& c) {
   double weights = double(c.model.vocabulary) * d + c.model.blocks * (2.0 * d * d + 2.0 * d * kv);
   for (int b = 0; b < c.model.blocks; ++b) {
     const int experts = c.block_experts(b);
-    weights += experts ? (c.moe.top_k + c.moe.shared_experts) * matrices * d * c.moe.hidden + (experts > 1 ? experts * d : 0.0)
-                       : matrices * d * c.model.hidden;
+    weights +=
+        experts ? (c.moe.top_k + c.moe.shared_experts) * matrices * d * c.moe.hidden + (experts > 1 ? experts * d : 0.0)
+                : matrices * d * c.model.hidden;
   }
   return 3.0 * (2.0 * weights + c.model.blocks * 2.0 * c.model.context * d);
 }

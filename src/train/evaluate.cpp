@@ -10,7 +10,8 @@
 namespace switchyard::train {
 namespace {
 
-/// Values of all ranks in global token order, on every rank; what is gathered is small integers or fp32, exact as doubles.
+/// Values of all ranks in global token order, on every rank; what is gathered is small integers or fp32, exact as
+/// doubles.
 template <class T>
 std::vector<T> gather(const comm::Communicator& world, const std::vector<T>& mine) {
   const auto all = comm::all_gather(world, std::vector<double>(mine.begin(), mine.end()));
@@ -66,13 +67,16 @@ Evaluation evaluate(Machine& m, const data::Corpus& corpus, const data::Batches&
     if (i * m.config.step_tokens() < samples) add_routing(m, samples, evaluation.routing);
   }
   const std::int64_t bytes = target_bytes(corpus, batches, m.config);
-  evaluation.row.bits_per_byte = bytes > 0 ? evaluation.row.loss * static_cast<double>(tokens) / std::log(2.0) / static_cast<double>(bytes)
-                                           : std::numeric_limits<double>::quiet_NaN();
+  evaluation.row.bits_per_byte =
+      bytes > 0 ? evaluation.row.loss * static_cast<double>(tokens) / std::log(2.0) / static_cast<double>(bytes)
+                : std::numeric_limits<double>::quiet_NaN();
   return evaluation;
 }
 
-record::EvaluationTokens evaluation_tokens(const data::Corpus& corpus, const data::Batches& batches, const Config& config) {
-  const std::int64_t count = std::min<std::int64_t>(batches.evaluation_batches() * config.step_tokens(), record::EvaluationTokens::most);
+record::EvaluationTokens evaluation_tokens(const data::Corpus& corpus, const data::Batches& batches,
+                                           const Config& config) {
+  const std::int64_t count =
+      std::min<std::int64_t>(batches.evaluation_batches() * config.step_tokens(), record::EvaluationTokens::most);
   record::EvaluationTokens t;
   std::vector<std::int32_t> ids(count + 1);
   corpus.read(data::Split::validation, 0, count + 1, ids.data());

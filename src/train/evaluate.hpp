@@ -16,6 +16,7 @@ struct Evaluation {
 Evaluation evaluate(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, std::int64_t step);
 
 /// The held-out tokens that every evaluation records.
-record::EvaluationTokens evaluation_tokens(const data::Corpus& corpus, const data::Batches& batches, const Config& config);
+record::EvaluationTokens evaluation_tokens(const data::Corpus& corpus, const data::Batches& batches,
+                                           const Config& config);
 
 }  // namespace switchyard::train

@@ -39,7 +39,8 @@ void require_finite_gradient(const Machine&, const NormResult& norm, std::int64_
   if (std::isfinite(norm.norm)) return;
   std::string where = norm.first_parameter;
   if (norm.first_expert >= 0) where += ", expert " + std::to_string(norm.first_expert);
-  throw AgreedError(Exit::non_finite, "step " + std::to_string(step) + ": the gradient is not finite, first in " + where +
+  throw AgreedError(Exit::non_finite, "step " + std::to_string(step) + ": the gradient is not finite, first in " +
+                                          where +
                                           "; nothing was updated: resume from the last checkpoint with a lower "
                                           "train.learning_rate or a smaller train.clip");
 }

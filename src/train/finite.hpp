@@ -5,7 +5,8 @@
 
 namespace switchyard::train {
 
-/// Throws AgreedError{non_finite} with step, block and expert unless `loss` (the same on every rank) is finite. Collective.
+/// Throws AgreedError{non_finite} with step, block and expert unless `loss` (the same on every rank) is finite.
+/// Collective.
 void require_finite_loss(const Machine& machine, double loss, std::int64_t step);
 
 /// The same for the global gradient, naming the first parameter and expert in declaration order.

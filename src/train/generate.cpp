@@ -4,9 +4,9 @@
 #include <cmath>
 
 #include "base/check.hpp"
+#include "base/philox.hpp"
 #include "config/yaml.hpp"
 #include "record/checkpoint.hpp"
-#include "base/philox.hpp"
 #include "train/machine.hpp"
 
 namespace switchyard::train {
@@ -52,7 +52,8 @@ std::vector<float> next_logits(Machine& m, const std::vector<std::int32_t>& ids)
 std::string generate(const std::string& run, const std::string& prompt, int tokens, double temperature,
                      std::uint64_t seed) {
   auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  check(world.size() == 1, Exit::usage, "generate works on one rank, but was started on " + std::to_string(world.size()));
+  check(world.size() == 1, Exit::usage,
+        "generate works on one rank, but was started on " + std::to_string(world.size()));
   const std::string checkpoint = record::latest_checkpoint(run);
   check(!checkpoint.empty(), Exit::usage, run + " has no checkpoint to generate from; train it first");
   const Config config = single_sequence(run);

@@ -5,8 +5,9 @@
 
 namespace switchyard::train {
 
-/// `prompt` ("" starts a document) and `tokens` tokens more, by the newest checkpoint of the folder `run`. Temperature 0
-/// takes the most probable token. On one rank. Throws Error{usage} where there is no checkpoint or more than one rank.
+/// `prompt` ("" starts a document) and `tokens` tokens more, by the newest checkpoint of the folder `run`. Temperature
+/// 0 takes the most probable token. On one rank. Throws Error{usage} where there is no checkpoint or more than one
+/// rank.
 std::string generate(const std::string& run, const std::string& prompt, int tokens, double temperature,
                      std::uint64_t seed);
 

@@ -5,8 +5,8 @@
 #include <set>
 
 #include "base/check.hpp"
-#include "tensor/blas.hpp"
 #include "base/philox.hpp"
+#include "tensor/blas.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard::train {
@@ -41,9 +41,9 @@ void compare(Product product, Index rows, Index n, Index k, bool forward) {
     const Index first = std::max<Index>(0, rows - part);  // the last rows, where a full product has its ragged tile
     const auto some = rows_of(product, rows - first, n, k, x.data() + first * in, w.data(), out);
     check(std::memcmp(some.data(), full.data() + first * out, some.size() * sizeof(float)) == 0, Exit::layout_variant,
-          std::string("a product (") + blas::description() + ") of shape N=" + std::to_string(n) + " K=" + std::to_string(k) +
-              " gives other bits for M=" + std::to_string(rows - first) + " than among " + std::to_string(rows) +
-              " rows, so train.determinism: layout cannot be promised by this build");
+          std::string("a product (") + blas::description() + ") of shape N=" + std::to_string(n) +
+              " K=" + std::to_string(k) + " gives other bits for M=" + std::to_string(rows - first) + " than among " +
+              std::to_string(rows) + " rows, so train.determinism: layout cannot be promised by this build");
   }
 }
 

@@ -8,6 +8,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 namespace switchyard::train {
 namespace {
@@ -21,6 +24,17 @@ std::shared_ptr<spdlog::logger> make_logger(const std::string& file) {
   log->set_pattern("%Y-%m-%dT%H:%M:%S %l %v");
   log->flush_on(spdlog::level::info);
   return log;
+}
+
+/// Whether a person watches: launchers give ranks a pseudo-terminal of their own, so the launcher's output counts too.
+bool person_watches() {
+  if (!isatty(STDOUT_FILENO)) return false;
+  const char* launchers[] = {"PMIX_RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK"};
+  if (std::none_of(std::begin(launchers), std::end(launchers), [](const char* name) { return std::getenv(name); }))
+    return true;
+  std::error_code error;
+  const auto target = std::filesystem::read_symlink("/proc/" + std::to_string(getppid()) + "/fd/1", error).string();
+  return !error && (target.starts_with("/dev/pts/") || target.starts_with("/dev/tty"));
 }
 
 }  // namespace
@@ -39,7 +53,7 @@ std::string duration(double seconds) {
 }
 
 Progress::Progress(const std::string& file, const Config& config, bool root)
-    : config_(config), root_(root), terminal_(root && isatty(STDOUT_FILENO)), start_(Clock::now()), last_line_(start_) {
+    : config_(config), root_(root), terminal_(root && person_watches()), start_(Clock::now()), last_line_(start_) {
   if (root_) log_ = make_logger(file);
 }
 
@@ -70,12 +84,14 @@ double Progress::seconds_left(std::int64_t step) const {
 
 void Progress::step(const record::StepRow& row) {
   if (!root_) return;
-  if (first_step_ < 0) first_step_ = row.step, start_ = Clock::now() - std::chrono::microseconds(static_cast<std::int64_t>(row.wall_seconds * 1e6));
+  if (first_step_ < 0)
+    first_step_ = row.step,
+    start_ = Clock::now() - std::chrono::microseconds(static_cast<std::int64_t>(row.wall_seconds * 1e6));
   const double speed = static_cast<double>(config_.step_tokens()) / row.wall_seconds;
   const std::string left = duration(seconds_left(row.step));
   if (terminal_) {
-    fmt::print("\r\x1b[Kstep {}/{}  loss {:.4f}  {:.0f} tokens/s  MaxVio {:.2f}  {} left", row.step, config_.train.steps,
-               row.loss.total(), speed, worst_max_vio(row), left);
+    fmt::print("\r\x1b[Kstep {}/{}  loss {:.4f}  {:.0f} tokens/s  MaxVio {:.2f}  {} left", row.step,
+               config_.train.steps, row.loss.total(), speed, worst_max_vio(row), left);
     if (row.step == config_.train.steps) std::fputc('\n', stdout);
     std::fflush(stdout);
   }

@@ -1,4 +1,5 @@
-// What a person sees of a run: a progress line on a terminal, whole key=value lines in a batch log and in the run folder.
+// What a person sees of a run: a progress line on a terminal, whole key=value lines in a batch log and in the run
+// folder.
 #pragma once
 #include <chrono>
 #include <memory>

@@ -83,7 +83,9 @@ Trainer::Trainer(const TrainRequest& request)
   });
   segment = comm::all_gather(world_, segment).front();
   const std::string provenance = record::provenance_json(world_, request.command_line, config_.layout.threads);
-  agree(world_, [&] { recorder_.emplace(machine_, corpus_, *batches_, RecordTexts{segment, config_text, provenance}); });
+  agree(world_, [&] {
+    recorder_.emplace(machine_, corpus_, *batches_, RecordTexts{segment, config_text, provenance});
+  });
   if (folder_ && !folder_->warning().empty()) recorder_->log().warn(folder_->warning());
   restore();
 }
@@ -119,9 +121,7 @@ void Trainer::one_step(std::int64_t step) {
   recorder_->step(step, result, batch, seconds);
 }
 
-void Trainer::evaluate_now(std::int64_t step) {
-  recorder_->evaluation(evaluate(machine_, corpus_, *batches_, step));
-}
+void Trainer::evaluate_now(std::int64_t step) { recorder_->evaluation(evaluate(machine_, corpus_, *batches_, step)); }
 
 void Trainer::checkpoint_now(std::int64_t step) {
   if (saved_step_ == step) return;

@@ -17,9 +17,9 @@ struct TrainRequest {
   std::vector<std::string> command_line;  ///< for the provenance
 };
 
-/// Collective over MPI_COMM_WORLD, between MPI and Kokkos initialisation and finalization. Exit::ok when train.steps are
-/// done, Exit::again when it stopped early after a checkpoint (signal or train.max_time). Throws AgreedError where all ranks
-/// know of the error, Error where only this one does.
+/// Collective over MPI_COMM_WORLD, between MPI and Kokkos initialisation and finalization. Exit::ok when train.steps
+/// are done, Exit::again when it stopped early after a checkpoint (signal or train.max_time). Throws AgreedError where
+/// all ranks know of the error, Error where only this one does.
 Exit run_training(const TrainRequest& request);
 
 }  // namespace switchyard::train

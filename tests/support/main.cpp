@@ -1,5 +1,5 @@
-// The one main of all tests: MPI before Kokkos, finalized in reverse; the exit code is the worst of all ranks; ranks above 0
-// print failures only.
+// The one main of all tests: MPI before Kokkos, finalized in reverse; the exit code is the worst of all ranks; ranks
+// above 0 print failures only.
 #include <gtest/gtest.h>
 #include <mpi.h>
 

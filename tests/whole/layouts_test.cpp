@@ -1,5 +1,5 @@
-// Contract C1 in one program a world size: every router, balancer and awkward shape of the table below is trained for three
-// steps on every expert-parallel degree and both exchanges, and must give the digests that one rank wrote.
+// Contract C1 in one program a world size: every router, balancer and awkward shape of the table below is trained for
+// three steps on every expert-parallel degree and both exchanges, and must give the digests that one rank wrote.
 //   layouts_test FILE    on 1 rank writes FILE (one line a case), on more compares with it
 #include <gtest/gtest.h>
 
@@ -34,7 +34,8 @@ void add_routers(std::map<std::string, Config>& cases) {
     cases["softmax_before.aux_batch" + e] = c;
     c.moe.router = Router::noisy_topk, c.moe.normalise = Normalise::after, c.moe.aux_scope = AuxScope::grain;
     cases["noisy_topk.aux_grain" + e] = c;
-    c = base(experts, k), c.moe.router = Router::sigmoid, c.moe.bias_rule = BiasRule::centred_sign, c.moe.bias_rate = 0.05;
+    c = base(experts, k), c.moe.router = Router::sigmoid, c.moe.bias_rule = BiasRule::centred_sign,
+    c.moe.bias_rate = 0.05;
     cases["sigmoid.centred_sign" + e] = c;
     c = base(experts, k), c.moe.router = Router::hash;
     cases["hash" + e] = c;
@@ -55,7 +56,8 @@ void add_shapes(std::map<std::string, Config>& cases) {
   cases["two_grains"] = c;
   c = base(5, 1), c.train.batch = 14, c.train.grains = 7;
   cases["seven_grains"] = c;
-  c = base(6, 3), c.moe.every = 2, c.moe.importance_loss = 0.1, c.moe.importance_form = ImportanceForm::squared_deviation;
+  c = base(6, 3), c.moe.every = 2, c.moe.importance_loss = 0.1,
+  c.moe.importance_form = ImportanceForm::squared_deviation;
   cases["every_second.importance_deviation"] = c;
 }
 
@@ -76,14 +78,16 @@ void mix(std::uint64_t& hash, const std::vector<T>& v) {
   mix(hash, v.data(), v.size() * sizeof(T));
 }
 
-/// One hash a unit of every parameter, in canonical order: (value, moments) of this rank's units, gathered over the group.
+/// One hash a unit of every parameter, in canonical order: (value, moments) of this rank's units, gathered over the
+/// group.
 void mix_parameters(std::uint64_t& hash, const train::Machine& m) {
   for (const Parameter& p : m.parameters.all()) {
     if (!p.adds_to.empty()) continue;
     std::vector<std::int64_t> units;
     for (Index u = 0; u < p.experts.size(); ++u) {
       std::uint64_t h = 0xcbf29ce484222325ull;
-      for (const auto& slab : {m.parameters.values(p.placement), m.parameters.first_moments(p.placement), m.parameters.second_moments(p.placement)}) {
+      for (const auto& slab : {m.parameters.values(p.placement), m.parameters.first_moments(p.placement),
+                               m.parameters.second_moments(p.placement)}) {
         const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), slab);
         mix(h, host.data() + p.offset + u * p.unit, p.unit * sizeof(float));
       }
@@ -98,7 +102,8 @@ std::string digest(const Config& config) {
   std::uint64_t hash = 0xcbf29ce484222325ull;
   for (int step = 1; step <= config.train.steps; ++step) {
     const auto r = train::train_step(m, train::synthetic_batch(config, m.groups.layout, step), step);
-    const double numbers[] = {r.loss.cross_entropy, r.loss.head_z, r.loss.aux, r.loss.importance, r.loss.router_z, r.gradient_norm};
+    const double numbers[] = {r.loss.cross_entropy, r.loss.head_z,   r.loss.aux,
+                              r.loss.importance,    r.loss.router_z, r.gradient_norm};
     mix(hash, numbers, sizeof numbers);
     for (auto* layer : m.model->moe_layers()) {
       const auto& s = layer->statistics();
