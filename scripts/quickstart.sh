@@ -10,7 +10,7 @@ esac
 
 scripts/deps.sh openmp --python
 step "build"
-quiet build/log/quickstart-configure.log cmake --preset openmp -DSWITCHYARD_TESTS="$([ -n "${CI:-}" ] && echo ON || echo OFF)"
+quiet build/log/quickstart-configure.log cmake --preset openmp
 quiet build/log/quickstart-build.log cmake --build --preset openmp -j "$jobs" --target switchyard
 program=build/openmp/switchyard
 
