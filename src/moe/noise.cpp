@@ -1,7 +1,7 @@
 // The noise of noisy top-k: Philox numbers turned into normal ones without branches.
+#include "base/philox.hpp"
 #include "moe/scores.hpp"
 #include "tensor/math.hpp"
-#include "base/philox.hpp"
 
 namespace switchyard::moe {
 namespace {
@@ -21,12 +21,29 @@ KOKKOS_INLINE_FUNCTION float open_uniform(std::uint32_t bits) {
   return (static_cast<float>(bits >> 9) + 0.5f) * (1.0f / 8388608.0f);
 }
 
-/// Four neighbouring experts of one token.
-KOKKOS_INLINE_FUNCTION Philox noise_block(std::uint64_t key, const NoiseKey& where, std::int64_t token, int e) {
-  return philox(key, {{static_cast<std::uint32_t>(e / 4) | static_cast<std::uint32_t>(where.block) << 16,
-                       static_cast<std::uint32_t>(token),
-                       static_cast<std::uint32_t>(token >> 32) ^ static_cast<std::uint32_t>(where.step >> 32) << 16,
-                       static_cast<std::uint32_t>(where.step)}});
+constexpr int counters = 16;  ///< Philox blocks side by side, so that lanes lie next to each other
+constexpr int chunk = 4 * counters;
+
+/// Numbers of experts [first, first + n) of one token, n <= chunk: expert first + i has word i / 16 of counter i % 16.
+KOKKOS_INLINE_FUNCTION void random_bits(std::uint64_t key, const NoiseKey& where, std::int64_t token, int first, int n,
+                                        std::uint32_t* bits) {
+  const auto block = static_cast<std::uint32_t>(where.block) << 16;
+  const auto low = static_cast<std::uint32_t>(token), step = static_cast<std::uint32_t>(where.step);
+  const auto high = static_cast<std::uint32_t>(token >> 32) ^ static_cast<std::uint32_t>(where.step >> 32) << 16;
+  for (int l = 0; l < (n < counters ? n : counters); ++l) {
+    const Philox r = philox(key, {{static_cast<std::uint32_t>(first / 4 + l) | block, low, high, step}});
+    for (int word = 0; word < 4; ++word) bits[word * counters + l] = r.v[word];
+  }
+}
+
+/// logit += ε·softplus(noise logit); slope = noise logit becomes ε·σ(noise logit).
+KOKKOS_INLINE_FUNCTION void add_row(int n, const std::uint32_t* bits, float* KOKKOS_RESTRICT logit,
+                                    float* KOKKOS_RESTRICT slope) {
+  for (int i = 0; i < n; ++i) {
+    const float normal = normal_quantile(open_uniform(bits[i])), width = slope[i];
+    logit[i] = Kokkos::fma(normal, softplus(width), logit[i]);
+    slope[i] = normal * sigmoid(width);
+  }
 }
 
 }  // namespace
@@ -36,13 +53,11 @@ void add_noise(const NoiseKey& where, const Scores& s) {
   const std::uint64_t key = stream_key(where.seed, Purpose::router_noise);
   Kokkos::parallel_for(
       "switchyard::moe::noise::add", Kokkos::RangePolicy<Device>(0, s.logits.extent(0)), KOKKOS_LAMBDA(Index t) {
-        for (int e = 0; e < n; e += 4) {
-          const Philox random = noise_block(key, where, where.first + t, e);
-          for (int i = 0; i < 4 && e + i < n; ++i) {
-            const float normal = normal_quantile(open_uniform(random.v[i])), width = s.slope(t, e + i);
-            s.logits(t, e + i) = Kokkos::fma(normal, softplus(width), s.logits(t, e + i));
-            s.slope(t, e + i) = normal * sigmoid(width);
-          }
+        std::uint32_t bits[chunk];
+        for (int first = 0; first < n; first += chunk) {
+          const int part = n - first < chunk ? n - first : chunk;
+          random_bits(key, where, where.first + t, first, part, bits);
+          add_row(part, bits, &s.logits(t, first), &s.slope(t, first));
         }
       });
 }

@@ -1,34 +1,14 @@
 #include "moe/selection.hpp"
 
+#include "base/philox.hpp"
 #include "tensor/lanes.hpp"
 #include "tensor/math.hpp"
-#include "base/philox.hpp"
 
 namespace switchyard::moe {
 namespace {
 
-constexpr std::int32_t nothing = INT32_MIN;  ///< below the key of every score, so a refused expert cannot be chosen
-
-/// The best candidates so far, as integer keys in falling order; equal keys in the order in which they came.
-struct Best {
-  std::int32_t key[max_choices + 1];
-  std::int32_t id[max_choices + 1];
-};
-
-KOKKOS_INLINE_FUNCTION void clear(Best& best, int n) {
-  for (int j = 0; j < n; ++j) best.key[j] = nothing, best.id[j] = -1;
-}
-
-/// A candidate better than the last of n.
-KOKKOS_INLINE_FUNCTION void insert(Best& best, int n, std::int32_t key, std::int32_t id) {
-  int j = n - 1;
-  for (; j > 0 && best.key[j - 1] < key; --j) {
-    best.key[j] = best.key[j - 1];
-    best.id[j] = best.id[j - 1];
-  }
-  best.key[j] = key;
-  best.id[j] = id;
-}
+constexpr std::int32_t nothing = INT32_MIN;  ///< below the key of every score
+constexpr int max_blocks = max_groups;
 
 /// Order of scores as integers, NaN included; −0 equals +0.
 KOKKOS_INLINE_FUNCTION std::int32_t key_of(float score) {
@@ -40,23 +20,72 @@ KOKKOS_INLINE_FUNCTION std::int32_t key_of(float score) {
 struct Ranking {
   const float* score;
   const float* bias;
+  KOKKOS_INLINE_FUNCTION std::int32_t key(int e) const { return key_of(score[e] + bias[e]); }
 };
 
-/// Offers experts [first, last), ascending, to the n best. A block of lanes without a better one is passed over.
-KOKKOS_INLINE_FUNCTION void offer(const Ranking& r, int first, int last, int n, Best& best) {
-  int e = first;
-  for (; e + lane_count <= last; e += lane_count) {
-    std::int32_t key[lane_count], top = nothing;
-    for (int l = 0; l < lane_count; ++l) key[l] = key_of(r.score[e + l] + r.bias[e + l]);
-    for (int l = 0; l < lane_count; ++l) top = key[l] > top ? key[l] : top;
-    if (top <= best.key[n - 1]) continue;
-    for (int l = 0; l < lane_count; ++l)
-      if (key[l] > best.key[n - 1]) insert(best, n, key[l], e + l);
+/// An expert in the order: key descending, then id ascending.
+struct Ranked {
+  std::int32_t key, id;
+};
+
+/// Largest key of the experts [first, last) that come after `taken`; nothing if none does. Masks, not conditions, so
+/// that compilers vectorise the loop.
+KOKKOS_INLINE_FUNCTION std::int32_t best_after(const Ranking& r, int first, int last, Ranked taken) {
+  std::int32_t top = nothing;
+  for (int e = first; e < last; ++e) {
+    const std::int32_t key = r.key(e);
+    const std::int32_t lower = -static_cast<std::int32_t>(key < taken.key);
+    const std::int32_t later = -static_cast<std::int32_t>(key == taken.key) & -static_cast<std::int32_t>(e > taken.id);
+    const std::int32_t candidate = (key & (lower | later)) | (nothing & ~(lower | later));
+    top = candidate > top ? candidate : top;
   }
-  for (; e < last; ++e) {
-    const std::int32_t key = key_of(r.score[e] + r.bias[e]);
-    if (key > best.key[n - 1]) insert(best, n, key, e);
+  return top;
+}
+
+/// First expert of [first, last) above `low` with this key.
+KOKKOS_INLINE_FUNCTION std::int32_t find(const Ranking& r, int first, int last, std::int32_t key, int low) {
+  std::int32_t found = last;
+  for (int e = first; e < last; ++e) {
+    const std::int32_t candidate = (r.key(e) == key) & (e > low) ? e : last;
+    found = candidate < found ? candidate : found;
   }
+  return found;
+}
+
+/// The experts that a token may use, in blocks with their best key, so that the next best one is found by looking at
+/// one block. Each group has equally many blocks; a refused group's best key is `nothing`, so it cannot be chosen.
+struct Blocks {
+  int group_size, length, per_group;
+  std::int32_t best[max_blocks];
+
+  KOKKOS_INLINE_FUNCTION int first(int b) const { return b / per_group * group_size + b % per_group * length; }
+  KOKKOS_INLINE_FUNCTION int last(int b) const {
+    const int end = (b / per_group + 1) * group_size, full = first(b) + length;
+    return full < end ? full : end;
+  }
+};
+
+constexpr Ranked before_all{INT32_MAX, -1};
+
+KOKKOS_INLINE_FUNCTION void fill(const Ranking& r, const RouterShape& s, Blocks& blocks) {
+  blocks.group_size = s.experts / s.groups;
+  blocks.length = lane_count;
+  while ((blocks.group_size + blocks.length - 1) / blocks.length * s.groups > max_blocks) blocks.length *= 2;
+  blocks.per_group = (blocks.group_size + blocks.length - 1) / blocks.length;
+  for (int b = 0; b < blocks.per_group * s.groups; ++b)
+    blocks.best[b] = best_after(r, blocks.first(b), blocks.last(b), before_all);
+}
+
+/// Takes the next best expert after `taken` out of blocks [from, to); id −1 if none is left.
+KOKKOS_INLINE_FUNCTION Ranked take_next(const Ranking& r, Blocks& blocks, int from, int to, Ranked taken) {
+  int block = from;
+  for (int b = from + 1; b < to; ++b) block = blocks.best[b] > blocks.best[block] ? b : block;
+  const std::int32_t key = blocks.best[block];
+  if (key == nothing) return {nothing, -1};
+  const int first = blocks.first(block), last = blocks.last(block);
+  const Ranked next{key, find(r, first, last, key, key == taken.key ? taken.id : -1)};
+  blocks.best[block] = best_after(r, first, last, next);
+  return next;
 }
 
 /// Best scores of a group that are added to its score.
@@ -65,37 +94,48 @@ KOKKOS_INLINE_FUNCTION int group_share(const RouterShape& s) {
   return s.group_score == GroupScore::top2_sum ? 2 : s.top_k / s.groups_kept;
 }
 
-KOKKOS_INLINE_FUNCTION float group_score(const Ranking& r, int first, int last, int share) {
-  Best best;
-  clear(best, share);
-  offer(r, first, last, share, best);
+/// Sum of the best scores of group g, whose blocks are left as they were.
+KOKKOS_INLINE_FUNCTION float group_score(const Ranking& r, Blocks& blocks, int g, int share) {
+  const int from = g * blocks.per_group, to = from + blocks.per_group;
+  Ranked taken = before_all;
   float sum = 0.0f;
-  for (int j = 0; j < share && best.id[j] >= 0; ++j) sum += r.score[best.id[j]] + r.bias[best.id[j]];
+  for (int j = 0; j < share; ++j) {
+    taken = take_next(r, blocks, from, to, taken);
+    if (taken.id < 0) break;
+    sum += r.score[taken.id] + r.bias[taken.id];
+  }
+  for (int b = from; b < to; ++b) blocks.best[b] = best_after(r, blocks.first(b), blocks.last(b), before_all);
   return sum;
 }
 
-/// Bit g is set where group g is kept; by group score descending, then group ascending.
-KOKKOS_INLINE_FUNCTION std::uint64_t kept_groups(const RouterShape& s, const Ranking& r) {
-  const int size = s.experts / s.groups, share = group_share(s);
-  Best groups;
-  clear(groups, s.groups_kept);
-  for (int g = 0; g < s.groups; ++g) {
-    const std::int32_t key = key_of(group_score(r, g * size, (g + 1) * size, share));
-    if (key > groups.key[s.groups_kept - 1]) insert(groups, s.groups_kept, key, g);
+/// Refuses all groups but the best: group score descending, then group ascending.
+KOKKOS_INLINE_FUNCTION void refuse_groups(const RouterShape& s, const Ranking& r, Blocks& blocks) {
+  std::int32_t key[max_groups];
+  const int share = group_share(s);
+  for (int g = 0; g < s.groups; ++g) key[g] = key_of(group_score(r, blocks, g, share));
+  for (int kept = 0; kept < s.groups_kept; ++kept) {
+    int best = 0;
+    for (int g = 1; g < s.groups; ++g) best = key[g] > key[best] ? g : best;
+    key[best] = nothing;
   }
-  std::uint64_t mask = 0;
-  for (int j = 0; j < s.groups_kept; ++j) mask |= std::uint64_t{1} << groups.id[j];
-  return mask;
+  for (int b = 0; b < s.groups * blocks.per_group; ++b)
+    if (key[b / blocks.per_group] != nothing) blocks.best[b] = nothing;
 }
 
-/// The n best experts; those of refused groups are never offered.
+/// The best experts in falling order, id −1 where there is none.
+struct Best {
+  std::int32_t id[max_choices + 1];
+};
+
 KOKKOS_INLINE_FUNCTION void rank(const RouterShape& s, const Ranking& r, int n, Best& best) {
-  clear(best, n);
-  if (s.groups == 1) return offer(r, 0, s.experts, n, best);
-  const std::uint64_t kept = kept_groups(s, r);
-  const int size = s.experts / s.groups;
-  for (int g = 0; g < s.groups; ++g)
-    if (kept >> g & 1) offer(r, g * size, (g + 1) * size, n, best);
+  Blocks blocks;
+  fill(r, s, blocks);
+  if (s.groups > 1) refuse_groups(s, r, blocks);
+  Ranked taken = before_all;
+  for (int j = 0; j < n; ++j) {
+    taken = take_next(r, blocks, 0, blocks.per_group * s.groups, taken);
+    best.id[j] = taken.id;
+  }
 }
 
 /// Combine weights of the chosen; `row` is the logits for a softmax after selection, else the scores.

@@ -1,0 +1,93 @@
+// What routing takes from random numbers: the noise of noisy top-k, and the experts of a hash.
+#include <gtest/gtest.h>
+
+#include "moe/router_rig.hpp"
+
+namespace switchyard {
+namespace {
+
+using test::Rig;
+
+Config with(Router router, int experts = 8, int k = 3) {
+  Config c = test::small_config(experts, k);
+  c.moe.router = router;
+  c.moe.scale = 1.7;
+  return c;
+}
+
+std::vector<std::array<int, 3>> rows_of_three(const std::vector<std::int32_t>& flat) {
+  std::vector<std::array<int, 3>> rows;
+  for (std::size_t i = 0; i < flat.size(); i += 3) rows.push_back({flat[i], flat[i + 1], flat[i + 2]});
+  return rows;
+}
+
+TEST(Chance, EvaluationHasNoNoise) {
+  Rig noisy(with(Router::noisy_topk), MPI_COMM_SELF);
+  Rig plain(with(Router::softmax), MPI_COMM_SELF);
+  const auto quiet = test::host(noisy.forward(moe::Pass::evaluate).weight);
+  EXPECT_EQ(quiet, test::host(plain.forward(moe::Pass::evaluate).weight));
+  EXPECT_NE(quiet, test::host(noisy.forward(moe::Pass::train).weight));
+}
+
+TEST(Chance, NoiseIsStandardNormalAndItsOwnForEachStep) {
+  constexpr int tokens = 500, experts = 257;
+  const auto draw = [](std::int64_t step) {
+    moe::Scores s;
+    s.logits = Matrix<float>("logits", tokens, experts), s.slope = Matrix<float>("slope", tokens, experts);
+    moe::add_noise({1, step, 2, 1000}, s);
+    return test::host(s.logits);
+  };
+  const auto values = draw(4), other = draw(5);
+  double moment[5] = {}, product = 0.0, below = 0.0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double v = values[i] / std::log(2.0);
+    for (int m = 1; m < 5; ++m) moment[m] += std::pow(v, m) / static_cast<double>(values.size());
+    product += v * other[i] / std::log(2.0) / static_cast<double>(values.size());
+    below += (v < -1.0) / static_cast<double>(values.size());
+  }
+  EXPECT_NEAR(moment[1], 0.0, 0.012);  // four standard errors of 128,500 numbers
+  EXPECT_NEAR(moment[2], 1.0, 0.016);
+  EXPECT_NEAR(moment[3], 0.0, 0.045);
+  EXPECT_NEAR(moment[4], 3.0, 0.11);
+  EXPECT_NEAR(below, 0.158655, 0.0041);
+  EXPECT_NEAR(product, 0.0, 0.012);
+}
+
+TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
+  Config c = with(Router::hash, 5, 3);
+  Rig rig(c, MPI_COMM_SELF);
+  const moe::Choice& choice = rig.forward();
+  const auto expert = rows_of_three(test::host(choice.expert));
+  const auto ids = test::host(rig.tokens(moe::Pass::train).ids);
+  for (std::size_t t = 0; t < ids.size(); ++t) {
+    EXPECT_NE(expert[t][0], expert[t][1]);
+    EXPECT_NE(expert[t][0], expert[t][2]);
+    EXPECT_NE(expert[t][1], expert[t][2]);
+    for (std::size_t o = 0; o < t; ++o) EXPECT_TRUE(ids[o] != ids[t] || expert[o] == expert[t]);
+  }
+  for (const float w : test::host(choice.weight)) EXPECT_FLOAT_EQ(w, 1.7f / 3.0f);
+  rig.router.reduce_statistics();
+  EXPECT_NEAR(rig.router.statistics().entropy, std::log(3.0), 1e-6);
+  for (const float v : test::host(rig.backward())) EXPECT_EQ(v, 0.0f);
+}
+
+TEST(Chance, HashIsUniform) {
+  constexpr int experts = 7, k = 3, ids = 20000;
+  const moe::RouterShape shape{Router::hash, Normalise::after, GroupScore::max, experts, k};
+  const moe::Choice choice{Matrix<std::int32_t>("e", ids, k), Matrix<float>("w", ids, k),
+                           Matrix<std::uint8_t>("k", ids, k)};
+  const auto id = Vector<std::int32_t>("id", ids);
+  const auto host_id = Kokkos::create_mirror_view(id);
+  for (int i = 0; i < ids; ++i) host_id(i) = i;
+  Kokkos::deep_copy(id, host_id);
+  moe::select_by_hash(shape, 9, 1, id, moe::make_scores(shape, ids), choice, Vector<float>("margin", ids));
+  const auto expert = test::host(choice.expert);
+  for (int j = 0; j < k; ++j) {
+    std::vector<int> count(experts, 0);
+    for (int i = 0; i < ids; ++i) ++count[expert[i * k + j]];
+    for (int e = 0; e < experts; ++e) EXPECT_NEAR(count[e], ids / experts, 4 * std::sqrt(ids / experts));
+  }
+}
+
+}  // namespace
+}  // namespace switchyard
