@@ -65,7 +65,7 @@ struct Blocks {
   }
 };
 
-constexpr Ranked before_all{INT32_MAX, -1};
+KOKKOS_INLINE_FUNCTION constexpr Ranked before_all() { return {INT32_MAX, -1}; }
 
 KOKKOS_INLINE_FUNCTION void fill(const Ranking& r, const RouterShape& s, Blocks& blocks) {
   blocks.group_size = s.experts / s.groups;
@@ -73,7 +73,7 @@ KOKKOS_INLINE_FUNCTION void fill(const Ranking& r, const RouterShape& s, Blocks&
   while ((blocks.group_size + blocks.length - 1) / blocks.length * s.groups > max_blocks) blocks.length *= 2;
   blocks.per_group = (blocks.group_size + blocks.length - 1) / blocks.length;
   for (int b = 0; b < blocks.per_group * s.groups; ++b)
-    blocks.best[b] = best_after(r, blocks.first(b), blocks.last(b), before_all);
+    blocks.best[b] = best_after(r, blocks.first(b), blocks.last(b), before_all());
 }
 
 /// Takes the next best expert after `taken` out of blocks [from, to); id −1 if none is left.
@@ -97,14 +97,14 @@ KOKKOS_INLINE_FUNCTION int group_share(const RouterShape& s) {
 /// Sum of the best scores of group g, whose blocks are left as they were.
 KOKKOS_INLINE_FUNCTION float group_score(const Ranking& r, Blocks& blocks, int g, int share) {
   const int from = g * blocks.per_group, to = from + blocks.per_group;
-  Ranked taken = before_all;
+  Ranked taken = before_all();
   float sum = 0.0f;
   for (int j = 0; j < share; ++j) {
     taken = take_next(r, blocks, from, to, taken);
     if (taken.id < 0) break;
     sum += r.score[taken.id] + r.bias[taken.id];
   }
-  for (int b = from; b < to; ++b) blocks.best[b] = best_after(r, blocks.first(b), blocks.last(b), before_all);
+  for (int b = from; b < to; ++b) blocks.best[b] = best_after(r, blocks.first(b), blocks.last(b), before_all());
   return sum;
 }
 
@@ -131,7 +131,7 @@ KOKKOS_INLINE_FUNCTION void rank(const RouterShape& s, const Ranking& r, int n, 
   Blocks blocks;
   fill(r, s, blocks);
   if (s.groups > 1) refuse_groups(s, r, blocks);
-  Ranked taken = before_all;
+  Ranked taken = before_all();
   for (int j = 0; j < n; ++j) {
     taken = take_next(r, blocks, 0, blocks.per_group * s.groups, taken);
     best.id[j] = taken.id;
