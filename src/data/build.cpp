@@ -168,7 +168,9 @@ void write_tokens(const BuildOptions& options, const Tokenizer& tokenizer, const
 
 }  // namespace
 
-BuildReport build_corpus(const BuildOptions& options) {
+BuildReport build_corpus(const BuildOptions& given) {
+  BuildOptions options = given;
+  while (options.out.size() > 1 && options.out.back() == '/') options.out.pop_back();
   check(!fs::exists(options.out), Exit::usage, options.out + " exists already; remove it or choose another folder");
   const Survey found = survey(options);
   const std::string aside = options.out + ".tmp";
@@ -182,7 +184,6 @@ BuildReport build_corpus(const BuildOptions& options) {
   manifest.token_bits = manifest.vocabulary <= 65536 ? 16 : 32;
   write_tokens(options, *tokenizer, aside, found.documents, manifest);
   files::write_text(aside + "/manifest.json", to_json(manifest));
-  fs::remove(aside + "/tokenizer.vocab");
   fs::rename(aside, options.out);
   return {found.documents, found.bytes, manifest.of(Split::train).tokens, manifest.of(Split::validation).tokens,
           manifest.vocabulary};

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 #include "data/tokenizer.hpp"
 
 namespace switchyard::data {
@@ -77,9 +78,7 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const std::string& model_file) {
 }
 
 void train_sentencepiece(const TextSource& texts, int vocabulary, const std::string& model_file) {
-  const std::string prefix = model_file.substr(0, model_file.rfind(".model"));
-  const std::unordered_map<std::string, std::string> options{{"model_prefix", prefix},
-                                                             {"vocab_size", std::to_string(vocabulary)},
+  const std::unordered_map<std::string, std::string> options{{"vocab_size", std::to_string(vocabulary)},
                                                              {"model_type", "bpe"},
                                                              {"byte_fallback", "true"},
                                                              {"character_coverage", "0.9995"},
@@ -96,10 +95,12 @@ void train_sentencepiece(const TextSource& texts, int vocabulary, const std::str
                                                              {"num_threads", "1"},
                                                              {"minloglevel", "2"}};
   Iterator iterator(texts);
-  const auto status = sentencepiece::SentencePieceTrainer::Train(options, &iterator);
+  std::string model;  // not written by the trainer, which would put the name of the file into it
+  const auto status = sentencepiece::SentencePieceTrainer::Train(options, &iterator, &model);
   check(status.ok(), Exit::usage,
         "the tokenizer cannot be trained with a vocabulary of " + std::to_string(vocabulary) + " (" +
             status.ToString() + ")");
+  files::write_text(model_file, model);
 }
 
 }  // namespace switchyard::data
