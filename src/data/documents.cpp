@@ -80,6 +80,8 @@ void visit_file(const fs::path& path, const std::string& domain, const Visit& vi
 }
 
 void visit_folder(const fs::path& folder, const Visit& visit, Complaints& complaints) {
+  const fs::path whole = fs::absolute(folder).lexically_normal();
+  const std::string name = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
   std::vector<fs::path> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder))
     if (entry.is_regular_file()) files.push_back(entry.path());
@@ -88,8 +90,7 @@ void visit_folder(const fs::path& folder, const Visit& visit, Complaints& compla
   for (const fs::path& file : files) {
     const fs::path below = file.lexically_relative(folder);
     const bool nested = std::distance(below.begin(), below.end()) > 1;
-    visit_file(file, nested ? below.begin()->string() : fs::absolute(folder).lexically_normal().filename().string(),
-               visit, complaints);
+    visit_file(file, nested ? below.begin()->string() : name, visit, complaints);
   }
 }
 

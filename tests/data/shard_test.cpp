@@ -1,0 +1,176 @@
+// Shards of both widths and of the llm.c format, and damaged corpora: each fault is named with file and offset.
+#include "data/shard.hpp"
+
+#include <cstring>
+
+#include "base/files.hpp"
+#include "data/check.hpp"
+#include "data/corpus.hpp"
+#include "data/manifest.hpp"
+#include "data/support.hpp"
+
+namespace switchyard::data {
+namespace {
+
+template <class T>
+std::string bytes_of(const std::vector<T>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
+/// An llm.c shard whose header promises `promised` tokens.
+void write_llmc(const std::string& path, const std::vector<std::uint16_t>& tokens, int promised) {
+  std::vector<std::int32_t> header(256);
+  header[0] = 20240520, header[1] = 1, header[2] = promised;
+  write_file(path, bytes_of(header) + bytes_of(tokens));
+}
+
+SplitEntry write_split(const std::string& folder, const std::string& name,
+                       const std::vector<std::vector<std::uint32_t>>& shards) {
+  SplitEntry entry;
+  for (const auto& shard : shards) {
+    const std::string file = name + std::to_string(entry.shards.size()) + ".bin";
+    write_file(folder + "/" + file, bytes_of(shard));
+    entry.shards.push_back({file, static_cast<std::int64_t>(shard.size()), files::sha256_of_file(folder + "/" + file)});
+    entry.tokens += static_cast<std::int64_t>(shard.size());
+  }
+  entry.document_file = name + ".documents.bin";
+  entry.documents = 1;
+  write_file(folder + "/" + entry.document_file, bytes_of(std::vector<std::int64_t>{0, entry.tokens, 9, 0}));
+  entry.document_sha256 = files::sha256_of_file(folder + "/" + entry.document_file);
+  return entry;
+}
+
+/// A corpus with u32 tokens; the training stream is spread over three shards.
+std::string wide_corpus(const TestFolder& folder) {
+  const std::string path = folder / "wide";
+  Manifest m;
+  m.tokenizer = "bytes", m.vocabulary = 100000, m.end_token = 99999, m.token_bits = 32, m.domains = {"x"};
+  m.of(Split::train) = write_split(path, "train", {{1, 70000, 3}, {4}, {5, 99999}});
+  m.of(Split::validation) = write_split(path, "validation", {{65536, 65535}});
+  write_file(path + "/manifest.json", to_json(m));
+  return path;
+}
+
+TEST(Shards, WideTokensAreReadAcrossShards) {
+  const TestFolder folder;
+  const std::string path = wide_corpus(folder);
+  const Corpus corpus = Corpus::open(path);
+  const std::vector<std::int32_t> all{1, 70000, 3, 4, 5, 99999};
+  for (int first = 0; first < 6; ++first)
+    for (int count = 0; first + count <= 6; ++count) {
+      std::vector<std::int32_t> ids(count);
+      corpus.read(Split::train, first, count, ids.data());
+      EXPECT_EQ(ids, std::vector<std::int32_t>(all.begin() + first, all.begin() + first + count));
+    }
+  std::int32_t held[2];
+  corpus.read(Split::validation, 0, 2, held);
+  EXPECT_EQ(held[0], 65536);
+  EXPECT_EQ(held[1], 65535);
+  EXPECT_TRUE(check_corpus(path).empty()) << check_corpus(path).front();
+}
+
+TEST(Shards, ATokenOutOfRangeIsNamedWithItsByte) {
+  const TestFolder folder;
+  const std::string path = wide_corpus(folder);
+  patch_file(path + "/train2.bin", 4, bytes_of(std::vector<std::uint32_t>{100000}));
+  const Corpus corpus = Corpus::open(path);
+  std::int32_t ids[6];
+  const std::string error = error_of([&] { corpus.read(Split::train, 0, 6, ids); });
+  EXPECT_EQ(error.rfind("4: " + path + "/train2.bin: byte 4: token 100000", 0), 0u) << error;
+  const auto problems = check_corpus(path);
+  ASSERT_EQ(problems.size(), 2u);  // the sum, and the token
+  EXPECT_NE(problems[0].find("train2.bin: sha256"), std::string::npos) << problems[0];
+  EXPECT_NE(problems[1].find("train2.bin: byte 4"), std::string::npos) << problems[1];
+}
+
+TEST(Shards, ATruncatedFileIsNamedWithItsSizes) {
+  const TestFolder folder;
+  const std::string path = wide_corpus(folder);
+  std::filesystem::resize_file(path + "/train0.bin", 7);
+  const std::string error = error_of([&] { Corpus::open(path); });
+  EXPECT_EQ(error.rfind("4: " + path + "/train0.bin", 0), 0u) << error;
+  EXPECT_NE(error.find("7 bytes"), std::string::npos) << error;
+  EXPECT_NE(error.find("12"), std::string::npos) << error;
+  EXPECT_FALSE(check_corpus(path).empty());
+}
+
+TEST(Shards, DamageIsFound) {
+  const TestFolder folder;
+  const std::string path = small_corpus(folder, 20);
+  for (const auto& file : std::filesystem::directory_iterator(path)) {
+    if (file.path().filename() == "manifest.json") continue;
+    const std::string name = file.path().string(), before = read_file(name);
+    patch_file(name, 8, std::string(1, static_cast<char>(before[8] ^ 1)));
+    EXPECT_FALSE(check_corpus(path).empty()) << name;
+    write_file(name, before);
+  }
+  EXPECT_TRUE(check_corpus(path).empty());
+  std::filesystem::remove(path + "/train.documents.bin");
+  EXPECT_EQ(error_of([&] { Corpus::open(path); }).find("train.documents.bin"), 3 + path.size() + 1);
+}
+
+TEST(Manifest, WhatCannotBeUnderstoodIsNamed) {
+  const TestFolder folder;
+  const std::string path = small_corpus(folder, 20), file = path + "/manifest.json", before = read_file(file);
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = before;
+    EXPECT_NE(text.find(from), std::string::npos) << from;
+    text.replace(text.find(from), from.size(), to);
+    write_file(file, text);
+    return error_of([&] { Corpus::open(path); });
+  };
+  EXPECT_EQ(with("\"schema_version\": 1", "\"schema_version\": 99").rfind("2: " + file, 0), 0u);
+  EXPECT_EQ(with("\"vocabulary\": 257", "\"vocabulary\": \"many\"").rfind("4: " + file, 0), 0u);
+  EXPECT_EQ(with("\"end_token\"", "\"other\"").rfind("4: " + file, 0), 0u);
+  EXPECT_EQ(with("{", "[").rfind("4: " + file, 0), 0u);
+  EXPECT_EQ(error_of([&] { Corpus::open(folder / "nowhere"); }).rfind("2: " + (folder / "nowhere"), 0), 0u);
+}
+
+TEST(LlmC, TheLastFiftiethIsHeldOut) {
+  const TestFolder folder;
+  std::vector<std::uint16_t> tokens;
+  for (int i = 0; i < 1000; ++i) tokens.push_back(static_cast<std::uint16_t>(i * 50));
+  write_llmc(folder / "a.bin", tokens, 1000);
+  const Corpus corpus = Corpus::open(folder / "a.bin");
+  EXPECT_EQ(corpus.vocabulary(), 50257);
+  EXPECT_EQ(corpus.tokens(Split::train), 980);
+  EXPECT_EQ(corpus.tokens(Split::validation), 20);
+  EXPECT_TRUE(corpus.documents(Split::train).empty());
+  std::vector<std::int32_t> ids(980);
+  corpus.read(Split::train, 0, 980, ids.data());
+  for (int i = 0; i < 980; ++i) EXPECT_EQ(ids[i], i * 50);
+  corpus.read(Split::validation, 0, 20, ids.data());
+  EXPECT_EQ(ids[0], 49000);
+  EXPECT_EQ(ids[19], 49950);
+  EXPECT_TRUE(check_corpus(folder / "a.bin").empty());
+}
+
+TEST(LlmC, BadShardsAreNamedWithTheirOffset) {
+  const TestFolder folder;
+  const std::string path = folder / "a.bin";
+  const auto open = [&] { return error_of([&] { Corpus::open(path); }); };
+  const auto number = [](std::int32_t v) { return bytes_of(std::vector<std::int32_t>{v}); };
+  const std::vector<std::uint16_t> tokens(100, 7);
+  write_llmc(path, tokens, 101);
+  EXPECT_EQ(open().rfind("4: " + path + ": byte 8", 0), 0u) << open();
+  write_llmc(path, tokens, -1);
+  EXPECT_EQ(open().rfind("4: " + path + ": byte 8", 0), 0u) << open();
+  write_llmc(path, tokens, 100);
+  patch_file(path, 4, number(2));
+  EXPECT_EQ(open().rfind("2: " + path + ": byte 4: version 2", 0), 0u) << open();
+  patch_file(path, 0, number(20240801));
+  EXPECT_EQ(open().rfind("2: " + path + ": byte 0: magic 20240801", 0), 0u) << open();
+  std::filesystem::resize_file(path, 1000);
+  EXPECT_EQ(open().rfind("4: " + path, 0), 0u) << open();
+  write_file(path, "");
+  EXPECT_EQ(open().rfind("4: " + path, 0), 0u) << open();
+  std::vector<std::uint16_t> wrong = tokens;
+  wrong[42] = 50257;
+  write_llmc(path, wrong, 100);
+  const auto problems = check_corpus(path);
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].rfind(path + ": byte " + std::to_string(1024 + 84), 0), 0u) << problems[0];
+}
+
+}  // namespace
+}  // namespace switchyard::data

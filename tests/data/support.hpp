@@ -1,0 +1,78 @@
+// Folders and files for the tests of the data room, and what an error says.
+#pragma once
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "base/check.hpp"
+#include "data/build.hpp"
+
+namespace switchyard::data {
+
+/// A folder of this test alone; removed with it.
+class TestFolder {
+ public:
+  TestFolder()
+      : path_(std::filesystem::temp_directory_path() /
+              ("switchyard_data_" + std::to_string(::getpid()) + "_" +
+               testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    std::filesystem::remove_all(path_);
+    std::filesystem::create_directories(path_);
+  }
+  ~TestFolder() { std::filesystem::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline void write_file(const std::string& path, const std::string& text) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+inline std::string read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+/// Overwrites bytes at an offset of a file.
+inline void patch_file(const std::string& path, std::int64_t offset, const std::string& bytes) {
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  file.seekp(offset);
+  file << bytes;
+}
+
+/// "<exit code>: <message>" of the Error that `work` throws; "" where it throws none.
+template <class F>
+std::string error_of(F&& work) {
+  try {
+    work();
+  } catch (const Error& e) {
+    return std::to_string(static_cast<int>(e.code())) + ": " + e.what();
+  }
+  return "";
+}
+
+/// A corpus of `documents` texts of a few hundred bytes each in two domains; returns its folder.
+inline std::string small_corpus(const TestFolder& folder, int documents) {
+  for (int i = 0; i < documents; ++i) {
+    std::string text;
+    for (int line = 0; line <= i % 7 + 3; ++line)
+      text += "document " + std::to_string(i) + ", line " + std::to_string(line * i) + ": π ≈ 3.14\n";
+    write_file(folder / ("text/" + std::string(i % 3 ? "prose/" : "code/") + std::to_string(i) + ".txt"), text);
+  }
+  BuildOptions options;
+  options.inputs = {folder / "text"};
+  options.out = folder / "corpus";
+  options.validation_share = 0.2;
+  build_corpus(options);
+  return options.out;
+}
+
+}  // namespace switchyard::data
