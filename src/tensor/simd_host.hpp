@@ -1,6 +1,6 @@
 // Vectors of the machine's native width, as compiler vector types; the one place that names instruction sets.
 #pragma once
-#if defined(__AVX512F__) || defined(__FMA__)
+#if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #endif
 #include <cmath>
@@ -34,6 +34,24 @@ typedef float Vec __attribute__((vector_size(width * sizeof(float))));
 }
 
 [[gnu::always_inline]] inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+/// Stores past the caches, for results that are not read soon; p aligned to the vector. stream_end() before others
+/// read.
+[[gnu::always_inline]] inline void stream(float* p, Vec v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, v);
+#elif defined(__AVX2__) && defined(__FMA__)
+  _mm256_stream_ps(p, v);
+#else
+  store(p, v);
+#endif
+}
+
+inline void stream_end() {
+#if defined(__AVX2__) && defined(__FMA__)
+  _mm_sfence();
+#endif
+}
 
 /// All lanes s; s − 0 keeps the sign of a zero.
 [[gnu::always_inline]] inline Vec broadcast(float s) { return s - Vec{}; }

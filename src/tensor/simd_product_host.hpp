@@ -19,6 +19,8 @@ struct Chain {
   Index a_row, a_step;
   const float* b;
   Index b_step;
+  const float* ahead;  ///< fetched into cache meanwhile, one line a step: what is used next (any address is allowed)
+  Index ahead_step;
 };
 
 /// Where a tile begins and ends: `start` is null or a tile with rows of panel_width; results go to rows of `out`, or,
@@ -35,29 +37,45 @@ template <int R, int V>
 using Tile = Vec[R][V];
 
 template <int R, int V>
-[[gnu::always_inline]] inline void begin(Tile<R, V>& sum, const float* start) {
+[[gnu::always_inline]] inline void clear(Tile<R, V>& sum) {
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) sum[r][v] = start ? load(start + r * panel_width + v * width) : Vec{};
+    for (int v = 0; v < V; ++v) sum[r][v] = Vec{};
+}
+
+template <int R, int V>
+[[gnu::always_inline]] inline void load_rows(Tile<R, V>& sum, const float* start) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) sum[r][v] = load(start + r * panel_width + v * width);
+}
+
+/// One step of the summed index: sum(r, ·) += a[r·a_row] · b[·].
+template <int R, int V>
+[[gnu::always_inline]] inline void step(Tile<R, V>& sum, const float* a, Index a_row, const float* b) {
+  Vec column[V];
+#pragma GCC unroll 2
+  for (int v = 0; v < V; ++v) column[v] = load(b + v * width);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    const Vec row = broadcast(a[r * a_row]);
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) sum[r][v] = fma(row, column[v], sum[r][v]);
+  }
 }
 
 template <int R, int V>
 [[gnu::always_inline]] inline void accumulate(Tile<R, V>& sum, const Chain& c) {
-  const float *a = c.a, *b = c.b;
-  const Index a_row = c.a_row, a_step = c.a_step, b_step = c.b_step;
+  const float *a = c.a, *b = c.b, *ahead = c.ahead;
+  const Index a_row = c.a_row, a_step = c.a_step, b_step = c.b_step, ahead_step = c.ahead_step;
   for (Index s = c.depth; s > 0; --s) {
-    Vec column[V];
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) column[v] = load(b + v * width);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const Vec row = broadcast(a[r * a_row]);
-#pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) sum[r][v] = fma(row, column[v], sum[r][v]);
-    }
+    step<R, V>(sum, a, a_row, b);
+    __builtin_prefetch(ahead);
     a += a_step;
     b += b_step;
+    ahead += ahead_step;
   }
 }
 
@@ -93,7 +111,10 @@ inline void store_columns(const Tile<R, V>& sum, const Ends& e) {
 template <int R, int V>
 void tile(const Chain& chain, const Ends& ends) {
   Tile<R, V> sum;
-  begin<R, V>(sum, ends.start);
+  if (ends.start)
+    load_rows<R, V>(sum, ends.start);
+  else
+    clear<R, V>(sum);
   accumulate<R, V>(sum, chain);
   if (ends.transposed)
     store_columns<R, V>(sum, ends);

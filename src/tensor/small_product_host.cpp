@@ -12,7 +12,8 @@ using simd::panel_width;
 constexpr Index block_rows = 192;     // rows of A that meet one packed panel
 constexpr Index block_columns = 256;  // bounds the partial sums that are kept between depth blocks
 constexpr Index block_depth = 512;    // a panel of this depth fills the first-level cache
-constexpr Index few_rows = 16;        // up to here panels of A in place of panels of B
+constexpr Index few_rows = 18;        // up to here B is not packed but read once, in the order in which it lies,
+constexpr Index shallow_depth = 64;   // in blocks of so many rows
 
 /// A(i, s) at a[i·a_row + s·a_step]; B(s, j) at b[s·b_row + j], or at b[j·b_row + s] where `turned`.
 struct Operands {
@@ -44,22 +45,35 @@ struct Between {
   float* end;
 };
 
+/// What the tiles of a panel fetch meanwhile: tile t from data + t·tile on, `step` floats a step of its chains.
+struct Ahead {
+  const float* data;
+  Index tile, step;
+};
+
+/// A contiguous region shared evenly by `tiles` tiles of the given depth.
+Ahead spread(const float* data, Index floats, Index tiles, Index depth) {
+  const Index share = (floats + tiles - 1) / tiles;
+  return {data, share, (share + depth - 1) / std::max<Index>(1, depth)};
+}
+
 /// All rows against one panel of up to panel_width columns. `panel` is scratch for size.k · panel_width floats.
-void panel_product(Size size, const Operands& o, float* panel, Between between, Block c, bool add) {
+void panel_product(Size size, const Operands& o, float* panel, Between between, Block c, bool add, Ahead ahead) {
   const int columns = static_cast<int>(size.n), vectors = columns <= simd::width ? 1 : 2;
   const Index tiles = simd::tile_count(size.m);
   const float* b = panel;
   Index step = panel_width;
   if (o.turned)
     simd::pack_columns(o.b, o.b_row, size.k, columns, panel);
-  else if (tiles > 2 || columns % simd::width != 0)
+  else if (size.m > few_rows || columns % simd::width != 0)
     simd::pack_rows(o.b, o.b_row, size.k, columns, panel);
   else
     b = o.b, step = o.b_row;
   for (Index t = 0; t < tiles; ++t) {
     const Index row = simd::tile_row(size.m, tiles, t);
     const int rows = static_cast<int>(simd::tile_row(size.m, tiles, t + 1) - row);
-    const simd::Chain chain{size.k, o.a + row * o.a_row, o.a_row, o.a_step, b, step};
+    const simd::Chain chain{size.k, o.a + row * o.a_row,         o.a_row,   o.a_step, b,
+                            step,   ahead.data + t * ahead.tile, ahead.step};
     const float* start = between.start ? between.start + row * panel_width : nullptr;
     alignas(64) float ragged[simd::tile_rows * panel_width];
     if (between.end) {
@@ -75,18 +89,24 @@ void panel_product(Size size, const Operands& o, float* panel, Between between, 
 
 /// Rows ≤ block_rows, columns ≤ block_columns, any depth.
 void block_product(Size size, const Operands& o, Block c, bool add) {
-  const Index parts = std::max<Index>(1, (size.k + block_depth - 1) / block_depth);
-  const Index depth = std::max<Index>(1, (size.k + parts - 1) / parts),
-              panels = (size.n + panel_width - 1) / panel_width;
+  const bool direct = !o.turned && size.m <= few_rows;  // B is read where it lies, in the order in which it lies
+  const Index most = direct ? shallow_depth : block_depth, parts = std::max<Index>(1, (size.k + most - 1) / most);
+  const Index depth = std::max<Index>(1, (size.k + parts - 1) / parts);
+  const Index panels = (size.n + panel_width - 1) / panel_width, tiles = simd::tile_count(size.m);
   float* panel = scratch().floats(depth * panel_width + (parts > 1 ? size.m * panels * panel_width : 0));
   float* partial = panel + depth * panel_width;
   for (Index s = 0; s == 0 || s < size.k; s += depth)
     for (Index j = 0; j < panels; ++j) {
       float* state = partial + j * size.m * panel_width;
+      const Operands at = shifted(o, 0, j * panel_width, s);
+      const Index next = panel_width * o.b_row;
+      const Ahead ahead =
+          direct     ? spread(o.b + (s + depth) * o.b_row + j * depth * panel_width, depth * panel_width, tiles, depth)
+          : o.turned ? spread(at.b + next, next, tiles, depth)
+                     : Ahead{at.b + panel_width, 0, o.b_row};
       const Size part{size.m, std::min<Index>(panel_width, size.n - j * panel_width), std::min(depth, size.k - s)};
-      panel_product(part, shifted(o, 0, j * panel_width, s), panel,
-                    {s > 0 ? state : nullptr, s + depth < size.k ? state : nullptr},
-                    {c.data + j * panel_width, c.stride}, add);
+      panel_product(part, at, panel, {s > 0 ? state : nullptr, s + depth < size.k ? state : nullptr},
+                    {c.data + j * panel_width, c.stride}, add, ahead);
     }
 }
 
@@ -99,14 +119,15 @@ void few_rows_product(Size size, const Operands& o, Block c, bool add) {
   for (Index t = 0; t < tiles; ++t) {
     const Index row = simd::tile_row(size.n, tiles, t);
     const int rows = static_cast<int>(simd::tile_row(size.n, tiles, t + 1) - row);
-    simd::run_tile(rows, vectors, {size.k, o.b + row * o.b_row, o.b_row, 1, panel, panel_width},
+    simd::run_tile(rows, vectors,
+                   {size.k, o.b + row * o.b_row, o.b_row, 1, panel, panel_width, o.b + (row + rows) * o.b_row, rows},
                    {nullptr, c.data + row, c.stride, add, true, columns});
   }
 }
 
 void product(Size size, const Operands& o, Block c, Write write) {
   const bool add = write == Write::add;
-  if (o.turned && size.m <= few_rows && o.a_step == 1) {
+  if (o.turned && size.m <= panel_width && o.a_step == 1) {
     if (size.m > 0) few_rows_product(size, o, c, add);
     return;
   }

@@ -3,6 +3,7 @@
 #include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <bit>
+#include <span>
 #include <vector>
 
 #include "tensor/blas.hpp"
@@ -12,7 +13,6 @@
 namespace switchyard::blas {
 namespace {
 
-using simd::Chain;
 using simd::panel_width;
 using simd::tile_rows;
 
@@ -35,6 +35,13 @@ struct Segment {
 /// The segments of rows [begin, end) of one group, at most chunk_rows of them; grains without rows are segments too.
 struct Chunk {
   Index begin, end;
+  int first_segment, last_segment;  ///< half-open
+};
+
+/// What one thread keeps from item to item.
+struct Memory {
+  simd::Scratch floats;
+  std::vector<Chunk> chunks;
   std::vector<Segment> segments;
 };
 
@@ -51,45 +58,55 @@ struct Target {
   float* data;
   Index stride, node_stride;
   int columns;
+  bool stream;  ///< past the caches
 };
 
 template <int R, int V>
 void write_tile(const simd::Tile<R, V>& sum, const Target& target, int node) {
   float* out = target.data + node * target.node_stride;
+  if (target.stream) {
+    for (int r = 0; r < R; ++r)
+      for (int v = 0; v < V; ++v) simd::stream(out + r * target.stride + v * simd::width, sum[r][v]);
+    return;
+  }
   if (target.columns == V * simd::width) return simd::store_rows<R, V>(sum, out, target.stride, false);
   alignas(64) float ragged[tile_floats];
   simd::store_rows<R, V>(sum, ragged, panel_width, false);
   simd::unpack(ragged, R, target.columns, out, target.stride, false);
 }
 
-/// All segments of a chunk for one tile. `chain` gives the packed operands; its depth is not used.
+/// sum = top of the stack + sum.
 template <int R, int V>
-void grain_tile(const std::vector<Segment>& segments, Chain chain, const State& state, const Target& target) {
-  int height = state.height;
+[[gnu::always_inline]] inline void merge(simd::Tile<R, V>& sum, const float* left) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) sum[r][v] = simd::load(left + r * panel_width + v * simd::width) + sum[r][v];
+}
+
+/// All segments of a chunk for one tile; `a` and `b` are its packed panels.
+template <int R, int V>
+void grain_tile(std::span<const Segment> segments, const float* a, const float* b, const State& state,
+                const Target& target) {
+  float* top = state.stack + state.height * state.level;
   for (const Segment& segment : segments) {
     simd::Tile<R, V> sum;
-    simd::begin<R, V>(sum, segment.first ? nullptr : state.chain);
-    chain.depth = segment.rows;
-    simd::accumulate<R, V>(sum, chain);
-    chain.a += segment.rows * chain.a_step;
-    chain.b += segment.rows * chain.b_step;
-    if (!segment.last) {
-      simd::store_rows<R, V>(sum, state.chain, panel_width, false);
-      return;
-    }
-    for (int m = 0; m < segment.merges; ++m) {
-      const float* left = state.stack + --height * state.level;
-      for (int r = 0; r < R; ++r)
-        for (int v = 0; v < V; ++v) sum[r][v] = simd::load(left + r * panel_width + v * simd::width) + sum[r][v];
-    }
-    if (segment.node < 0)
-      simd::store_rows<R, V>(sum, state.stack + height++ * state.level, panel_width, false);
-    else
+    simd::clear<R, V>(sum);
+    if (!segment.first) simd::load_rows<R, V>(sum, state.chain);
+    for (const float* end = b + segment.rows * panel_width; b != end; a += a_width, b += panel_width)
+      simd::step<R, V>(sum, a, 1, b);
+    if (!segment.last) return simd::store_rows<R, V>(sum, state.chain, panel_width, false);
+    for (int m = 0; m < segment.merges; ++m) merge<R, V>(sum, top -= state.level);
+    if (segment.node >= 0) {
       write_tile<R, V>(sum, target, segment.node);
+    } else {
+      simd::store_rows<R, V>(sum, top, panel_width, false);
+      top += state.level;
+    }
   }
 }
 
-using GrainTile = void (*)(const std::vector<Segment>&, Chain, const State&, const Target&);
+using GrainTile = void (*)(std::span<const Segment>, const float*, const float*, const State&, const Target&);
 
 template <int V, int... R>
 constexpr std::array<GrainTile, sizeof...(R)> grain_tiles(std::integer_sequence<int, R...>) {
@@ -108,88 +125,104 @@ struct Problem {
   const float *dy, *x;
   float* dw;
   Index node_stride;
+  bool stream;  ///< dw is larger than the caches, and its rows are whole vectors
 };
 
-/// Splits the rows of a group into chunks. `chunks` is cleared first.
-void make_chunks(const GrainGroups& groups, int group, std::vector<Chunk>& chunks) {
+/// Splits the rows of a group into chunks and segments.
+void make_chunks(const GrainGroups& groups, int group, Memory& memory) {
   const Index* offsets = groups.offsets + Index{group} * groups.grains;
-  chunks.assign(1, {offsets[0], offsets[0], {}});
-  int grain = 0;
-  for (std::size_t t = 0; t < groups.nodes->size(); ++t)
-    for (int leaf = 0; leaf < (*groups.nodes)[t].size; ++leaf, ++grain) {
-      const int merges = std::countr_one(static_cast<unsigned>(leaf));
-      const int node = leaf + 1 == (*groups.nodes)[t].size ? static_cast<int>(t) : -1;
+  memory.segments.clear();
+  memory.chunks.assign(1, {offsets[0], offsets[0], 0, 0});
+  int grain = 0, node = 0;
+  for (const TreeNode& t : *groups.nodes) {
+    for (int leaf = 0; leaf < t.size; ++leaf, ++grain) {
+      const int merges = std::countr_one(static_cast<unsigned>(leaf)), complete = leaf + 1 == t.size ? node : -1;
       bool first = true, last = false;
       for (Index row = offsets[grain]; !last; first = false) {
-        if (chunks.back().end - chunks.back().begin == chunk_rows) chunks.push_back({row, row, {}});
-        Chunk& chunk = chunks.back();
+        if (const Chunk c = memory.chunks.back(); c.end - c.begin == chunk_rows)
+          memory.chunks.push_back({row, row, c.last_segment, c.last_segment});
+        Chunk& chunk = memory.chunks.back();
         const Index rows = std::min(offsets[grain + 1] - row, chunk_rows - (chunk.end - chunk.begin));
-        row += rows, chunk.end += rows;
+        row += rows, chunk.end += rows, ++chunk.last_segment;
         last = row == offsets[grain + 1];
-        chunk.segments.push_back({rows, first, last, merges, node});
+        memory.segments.push_back({rows, first, last, merges, complete});
       }
     }
+    ++node;
+  }
 }
 
 /// Packs rows [chunk.begin, chunk.end) of the item's columns of dY, one panel a tile.
 void pack_dy(const Problem& p, const Item& item, const Chunk& chunk, float* panel) {
+  constexpr Index together = 8;  // rows that share the lines read
   const Index tiles = simd::tile_count(item.n), rows = chunk.end - chunk.begin;
-  for (Index t = 0; t < tiles; ++t, panel += rows * a_width) {
-    const Index column = item.n0 + simd::tile_row(item.n, tiles, t);
-    const Index columns = item.n0 + simd::tile_row(item.n, tiles, t + 1) - column;
-    const float* dy = p.dy + chunk.begin * p.n + column;
-    if (column + a_width <= p.n)
-      for (Index s = 0; s < rows; ++s) std::memcpy(panel + s * a_width, dy + s * p.n, a_width * sizeof(float));
-    else
-      for (Index s = 0; s < rows; ++s) std::copy_n(dy + s * p.n, columns, panel + s * a_width);
-  }
+  for (Index s0 = 0; s0 < rows; s0 += together)
+    for (Index t = 0; t < tiles; ++t) {
+      const Index column = item.n0 + simd::tile_row(item.n, tiles, t), s1 = std::min(rows, s0 + together);
+      const Index columns = item.n0 + simd::tile_row(item.n, tiles, t + 1) - column;
+      const float* dy = p.dy + chunk.begin * p.n + column;
+      float* to = panel + t * rows * a_width;
+      if (column + a_width <= p.n)
+        for (Index s = s0; s < s1; ++s) std::memcpy(to + s * a_width, dy + s * p.n, a_width * sizeof(float));
+      else
+        for (Index s = s0; s < s1; ++s) std::copy_n(dy + s * p.n, columns, to + s * a_width);
+    }
 }
 
-/// What one thread keeps while it works on an item.
-struct Memory {
-  simd::Scratch floats;
-  std::vector<Chunk> chunks;
+void pack_x(const Problem& p, const Item& item, const Chunk& chunk, float* panel) {
+  const Index rows = chunk.end - chunk.begin;
+  for (Index k = 0; k < item.k; k += panel_width)
+    simd::pack_rows(p.x + chunk.begin * p.k + item.k0 + k, p.k, rows,
+                    static_cast<int>(std::min<Index>(panel_width, item.k - k)), panel + k * rows);
+}
+
+/// The packed panels of one chunk, panels of dY `rows`·a_width apart, of X `rows`·panel_width.
+struct Panels {
+  float *dy, *x;
+  Index rows;
 };
 
-/// All tiles of an item for one chunk. `tile_state` is the distance of the states of two tiles: 0 where they may share
-/// one.
-void chunk_tiles(const Problem& p, const Item& item, const Chunk& chunk, float* a, float* b, State state,
-                 Index tile_state) {
+/// All tiles of an item for one chunk. `tile_state` is the distance of the states of two tiles: 0 where they share one.
+void chunk_tiles(const Problem& p, const Item& item, std::span<const Segment> segments, const Panels& panels,
+                 State state, Index tile_state) {
   static constexpr auto one = grain_tiles<1>(std::make_integer_sequence<int, tile_rows>());
   static constexpr auto two = grain_tiles<2>(std::make_integer_sequence<int, tile_rows>());
-  const Index tiles = simd::tile_count(item.n), rows = chunk.end - chunk.begin;
-  for (Index k = 0; k < item.k; k += panel_width) {
-    const int columns = static_cast<int>(std::min<Index>(panel_width, item.k - k));
-    simd::pack_rows(p.x + chunk.begin * p.k + item.k0 + k, p.k, rows, columns, b);
-    for (Index t = 0; t < tiles; ++t) {
-      const Index n = simd::tile_row(item.n, tiles, t);
-      const auto height = static_cast<int>(simd::tile_row(item.n, tiles, t + 1) - n);
-      float* out = p.dw + (item.group * p.n + item.n0 + n) * p.k + item.k0 + k;
-      (columns <= simd::width ? one : two)[height - 1](chunk.segments,
-                                                       {0, a + t * rows * a_width, 1, a_width, b, panel_width}, state,
-                                                       {out, p.k, p.node_stride, columns});
+  const Index tiles = simd::tile_count(item.n);
+  for (Index t = 0; t < tiles; ++t) {
+    const Index n = simd::tile_row(item.n, tiles, t);
+    const auto height = static_cast<int>(simd::tile_row(item.n, tiles, t + 1) - n);
+    float* out = p.dw + (item.group * p.n + item.n0 + n) * p.k + item.k0;
+    for (Index k = 0; k < item.k; k += panel_width) {
+      const int columns = static_cast<int>(std::min<Index>(panel_width, item.k - k));
+      (columns <= simd::width ? one : two)[height - 1](segments, panels.dy + t * panels.rows * a_width,
+                                                       panels.x + k * panels.rows, state,
+                                                       {out + k, p.k, p.node_stride, columns, p.stream});
       state.chain += tile_state, state.stack += tile_state;
     }
   }
 }
 
 void block_gradient(const Problem& p, const Item& item, Memory& memory) {
-  make_chunks(p.groups, item.group, memory.chunks);
-  const Index tiles = simd::tile_count(item.n), all = tiles * ((item.k + panel_width - 1) / panel_width);
+  make_chunks(p.groups, item.group, memory);
+  const Index tiles = simd::tile_count(item.n), panels = (item.k + panel_width - 1) / panel_width;
   const Index most = std::min(chunk_rows, memory.chunks.back().end - memory.chunks.front().begin);
-  const Index a_floats = most * tiles * a_width, b_floats = most * panel_width;
-  const Index tile_state = memory.chunks.size() > 1 ? tile_floats : 0,
-              level = tile_state > 0 ? all * tile_floats : tile_floats;
-  const Index levels = 2 + std::bit_width(static_cast<unsigned>(p.groups.grains));
-  float* a = memory.floats.floats(a_floats + b_floats + levels * level);
-  float* b = a + a_floats;
-  State state{b + b_floats, b + b_floats + level, level, 0};
+  const bool several = memory.chunks.size() > 1;  // then each tile's state waits for the next chunk
+  const Index level = (several ? tiles * panels : 1) * tile_floats,
+              levels = 2 + std::bit_width(unsigned(p.groups.grains));
+  float* dy = memory.floats.floats(most * (tiles * a_width + panels * panel_width) + levels * level);
+  float* x = dy + most * tiles * a_width;
+  float* chain = x + most * panels * panel_width;
+  State state{chain, chain + level, level, 0};
   for (const Chunk& chunk : memory.chunks) {
-    pack_dy(p, item, chunk, a);
-    chunk_tiles(p, item, chunk, a, b, state, tile_state);
-    for (const Segment& s : chunk.segments)
+    pack_dy(p, item, chunk, dy);
+    pack_x(p, item, chunk, x);
+    const auto segments = std::span<const Segment>(memory.segments)
+                              .subspan(chunk.first_segment, chunk.last_segment - chunk.first_segment);
+    chunk_tiles(p, item, segments, {dy, x, chunk.end - chunk.begin}, state, several ? tile_floats : 0);
+    for (const Segment& s : segments)
       if (s.last) state.height += (s.node < 0 ? 1 : 0) - s.merges;
   }
+  if (p.stream) simd::stream_end();
 }
 
 /// Blocks of dW: large where a group has few rows, since the panels are small then.
@@ -214,7 +247,10 @@ void cut(const Problem& p, std::vector<Item>& items) {
 void weight_gradient(const GrainGroups& groups, Index n, Index k, const float* dy, const float* x, float* dw,
                      Index node_stride) {
   static thread_local std::vector<Item> items;
-  const Problem problem{groups, n, k, dy, x, dw, node_stride};
+  const bool aligned =
+      reinterpret_cast<std::uintptr_t>(dw) % 64 == 0 && k % panel_width == 0 && node_stride % panel_width == 0;
+  const bool stream = aligned && groups.count * n * k > (Index{1} << 21);
+  const Problem problem{groups, n, k, dy, x, dw, node_stride, stream};
   cut(problem, items);
   const Item* item = items.data();
   using Policy = Kokkos::RangePolicy<Device, Kokkos::Schedule<Kokkos::Dynamic>, Kokkos::IndexType<Index>>;

@@ -97,7 +97,7 @@ void check_weight_gradient(int groups, int first, int grains, const Shape& s) {
   const auto offsets = s.offsets();
   const auto nodes = tree_nodes(first, first + grains);
   const Values dy = numbers(offsets.back() * s.n, 4), x = numbers(offsets.back() * s.k, 5);
-  const Index matrix = s.n * s.k, stride = groups * matrix + 7;
+  const Index matrix = s.n * s.k, stride = groups * matrix + (matrix % 16 == 0 ? 16 : 7);
   const auto dw = to_device(Values(nodes.size() * stride, 99.0f));
   const auto ddy = to_device(dy), dx = to_device(x);
   blas::weight_gradient({groups, grains, offsets.data(), &nodes}, s.n, s.k, ddy.data(), dx.data(), dw.data(), stride);
@@ -175,6 +175,13 @@ TEST(Blas, WeightGradientOfManyExperts) {
   Shape s{{}, 24, 40};
   for (Index i = 0; i < 257 * 8; ++i) s.rows.push_back(i * 7 % 3);
   check_weight_gradient(257, 0, 8, s);
+}
+
+/// Larger than the caches, where results bypass them.
+TEST(Blas, WeightGradientOfManyLargeExperts) {
+  Shape s{{}, 260, 256};
+  for (Index i = 0; i < 33 * 3; ++i) s.rows.push_back(i * 7 % 3);
+  check_weight_gradient(33, 1, 3, s);
 }
 
 /// A tiny negative product rounds to −0, and stays −0 unless an absent partial, +0, is added to it.

@@ -1,0 +1,126 @@
+// Speed of the products of tensor/blas.hpp on the host: GFLOP/s and share of the machine's fused multiply-add rate,
+// which is measured between the products, so that other load on the machine strikes both. Best of many short
+// repetitions. Run: OMP_NUM_THREADS=1 product [repetitions]
+#include <Kokkos_Core.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <string>
+#include <vector>
+
+#include "tensor/blas.hpp"
+#include "tensor/simd_host.hpp"
+#include "tensor/types.hpp"
+
+namespace {
+
+using namespace switchyard;
+
+/// Processor seconds of this process, by threads: time in which other programs hold the cores does not count.
+double clock_seconds() {
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec)) / Device().concurrency();
+}
+
+double seconds(const auto& work) {
+  const double start = clock_seconds();
+  work();
+  return clock_seconds() - start;
+}
+
+/// Twelve independent chains of fused multiply-adds; returns what keeps the compiler from dropping them.
+float multiply_adds(int n) {
+  simd::Vec sum[12], a = simd::broadcast(1.0f);
+  for (int i = 0; i < 12; ++i)
+    sum[i] = simd::broadcast(static_cast<float>(i));  // unlike, or one chain would do for all
+  asm volatile("" : "+x"(a));
+  for (int i = 0; i < n; ++i)
+    for (auto& s : sum) s = simd::fma(a, a, s);
+  float total = 0.0f;
+  for (const auto& s : sum) total += s[0];
+  return total;
+}
+
+/// GFLOP/s of all threads together.
+double peak() {
+  constexpr int n = 20000;
+  const int threads = Device().concurrency();
+  std::vector<float> sink(threads);
+  float* out = sink.data();
+  const double s = seconds([&] {
+    Kokkos::parallel_for("peak", Kokkos::RangePolicy<Device>(0, threads), [=](Index t) { out[t] = multiply_adds(n); });
+  });
+  return 2e-9 * threads * n * 12 * simd::width / s;
+}
+
+struct Result {
+  double best = 0.0, peak = 0.0;  // GFLOP/s
+};
+
+Result measure(int repetitions, double flops, const auto& work) {
+  Result r;
+  work();
+  for (int i = 0; i < repetitions; ++i) {
+    r.peak = std::max(r.peak, peak());
+    r.best = std::max(r.best, 1e-9 * flops / seconds(work));
+  }
+  return r;
+}
+
+struct Case {
+  Index rows, n, k;
+  int groups, grains;
+};
+
+Vector<float> filled(Index n) {
+  auto v = make_view<Vector<float>>("bench", n);
+  for (Index i = 0; i < n; ++i) v(i) = static_cast<float>(i * 2654435761u % 1000) * 1e-3f - 0.5f;
+  return v;
+}
+
+void run(const Case& c, int repetitions) {
+  std::vector<Index> offsets(c.groups + 1), grains(c.groups * c.grains + 1);
+  for (int e = 0; e <= c.groups; ++e) offsets[e] = c.rows * e / c.groups;
+  for (int g = 0; g <= c.groups * c.grains; ++g) grains[g] = c.rows * g / (c.groups * c.grains);
+  const auto x = filled(c.rows * c.k), w = filled(c.groups * c.n * c.k), y = filled(c.rows * c.n);
+  const auto dw = filled(c.groups * c.n * c.k);
+  const auto nodes = tree_nodes(0, c.grains);
+  const blas::Groups groups{c.groups, offsets.data()};
+  const double flops = 2.0 * c.rows * c.n * c.k;
+  const auto forward =
+      measure(repetitions, flops, [&] { blas::forward(groups, c.n, c.k, x.data(), w.data(), y.data()); });
+  const auto input =
+      measure(repetitions, flops, [&] { blas::input_gradient(groups, c.n, c.k, y.data(), w.data(), x.data()); });
+  const auto weight = measure(repetitions, flops, [&] {
+    blas::weight_gradient({c.groups, c.grains, grains.data(), &nodes}, c.n, c.k, y.data(), x.data(), dw.data(), 0);
+  });
+  std::printf("%5ld %5ld %5ld %4d %2d", c.rows, c.n, c.k, c.groups, c.grains);
+  for (const auto& r : {forward, input, weight}) std::printf(" | %6.1f %3.0f%%", r.best, 100.0 * r.best / r.peak);
+  std::printf(" | peak %.1f\n", std::max({forward.peak, input.peak, weight.peak}));
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Kokkos::ScopeGuard kokkos(argc, argv);
+  const int repetitions = argc > 1 ? std::atoi(argv[1]) : 30;
+  std::printf("%s, %d threads; GFLOP/s and share of peak\n", blas::description(), Device().concurrency());
+  std::printf(" rows     N     K   E  G | forward      | input grad   | weight grad\n");
+  for (const Case& c : std::vector<Case>{{4096, 512, 128, 1, 8},
+                                         {4096, 512, 128, 8, 8},
+                                         {4096, 512, 128, 64, 8},
+                                         {4096, 512, 128, 256, 8},
+                                         {4096, 128, 512, 64, 8},
+                                         {4096, 128, 512, 256, 8},
+                                         {4096, 2048, 512, 8, 4},
+                                         {4096, 2048, 512, 64, 4},
+                                         {4096, 512, 2048, 64, 4},
+                                         {4096, 128, 128, 1, 8},
+                                         {4096, 4096, 128, 1, 8},
+                                         {2048, 512, 512, 1, 4},
+                                         {2048, 4096, 512, 1, 4}})
+    run(c, c.n * c.k > 500000 ? std::max(3, repetitions / 5) : repetitions);
+}
