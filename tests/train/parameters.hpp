@@ -48,14 +48,13 @@ inline ParameterSet make_parameters(const Layout& layout) {
 /// n elements at `from` (device) on the host.
 inline std::vector<float> read(const float* from, Index n) {
   std::vector<float> to(n);
-  Kokkos::deep_copy(HostVector<float>(to.data(), n), Kokkos::View<const float*, Device::memory_space>(from, n));
+  Kokkos::deep_copy(HostVector<float>(to.data(), n), Vector<const float>(from, n));
   return to;
 }
 
 inline void write(float* to, const std::vector<float>& from) {
   const Index n = static_cast<Index>(from.size());
-  Kokkos::deep_copy(Kokkos::View<float*, Device::memory_space>(to, n),
-                    Kokkos::View<const float*, Kokkos::HostSpace>(from.data(), n));
+  Kokkos::deep_copy(Vector<float>(to, n), HostVector<const float>(from.data(), n));
 }
 
 /// A number that depends on all arguments, of widely spread magnitude, so that another order of sums gives other bits.
