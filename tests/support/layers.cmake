@@ -1,5 +1,6 @@
 # Every #include of a folder of src must point to the same layer's folder or a lower one:
 # base <- config, tensor <- comm <- data, moe <- model <- record <- train <- main.   cmake -DROOT=... -P layers.cmake
+cmake_policy(SET CMP0057 NEW)
 set(allowed_base base)
 set(allowed_config base config)
 set(allowed_tensor base config tensor)
