@@ -40,6 +40,7 @@ class Trainer {
 
  private:
   void restore();
+  bool load_newest();
   void one_step(std::int64_t step);
   void evaluate_now(std::int64_t step);
   void checkpoint_now(std::int64_t step);
@@ -90,19 +91,40 @@ Trainer::Trainer(const TrainRequest& request)
   restore();
 }
 
-/// Continues from the newest checkpoint; a run that was stopped before its first one starts over.
+/// Loads the newest checkpoint that is sound; a damaged one is said, and the one before it is tried.
+bool Trainer::load_newest() {
+  std::vector<std::string> folders;
+  on_root(world_, [&] { folders = record::list_checkpoints(request_.run); });
+  std::int64_t count = static_cast<std::int64_t>(folders.size());
+  comm::broadcast(world_, &count, sizeof count, 0);
+  folders.resize(count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::string folder = comm::all_gather(world_, folders[i]).front();
+    try {
+      agree(world_, [&] { state_ = record::load_checkpoint(folder, machine_.groups, machine_.parameters); });
+      recorder_->log().line("resumed from " + folder + " at step " + std::to_string(state_.step));
+      return true;
+    } catch (const AgreedError& e) {
+      if (e.code() != Exit::corrupt || i + 1 == count) throw;
+      recorder_->log().warn(std::string(e.what()) + "; trying the checkpoint before it");
+    }
+  }
+  return false;
+}
+
+/// Continues from a checkpoint; a run that was stopped before its first one starts over.
 void Trainer::restore() {
-  Progress& log = recorder_->log();
-  const std::string from = request_.resume ? record::latest_checkpoint(request_.run) : "";
-  if (from.empty()) {
-    log.line(request_.resume ? "no checkpoint yet: starting from step 0" : "starting from step 0");
+  if (!request_.resume || !load_newest()) {
+    recorder_->log().line(request_.resume ? "no checkpoint yet: starting from step 0" : "starting from step 0");
+    state_.corpus_sha256 = corpus_.manifest_sha256();
     return;
   }
-  agree(world_, [&] { state_ = record::load_checkpoint(from, machine_.groups, machine_.parameters); });
+  if (state_.corpus_sha256 != corpus_.manifest_sha256())
+    throw AgreedError(Exit::usage, config_.data.path + " is not the corpus that " + request_.run +
+                                       " was trained on (its manifest has another sha256); put that corpus back");
   const auto layers = machine_.model->moe_layers();
   for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state_.bias.at(i));
   saved_step_ = state_.step;
-  log.line("resumed from " + from + " at step " + std::to_string(state_.step));
 }
 
 void Trainer::one_step(std::int64_t step) {
