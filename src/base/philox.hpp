@@ -51,7 +51,8 @@ SWITCHYARD_FUNCTION std::uint64_t stream_key(std::uint64_t seed, Purpose purpose
 
 /// In (0, 1), 24 bits.
 SWITCHYARD_FUNCTION float uniform(std::uint32_t bits) {
-  return (static_cast<float>(bits >> 8) + 0.5f) * (1.0f / 16777216.0f);
+  const float u = (static_cast<float>(bits >> 8) + 0.5f) * (1.0f / 16777216.0f);
+  return u < 1.0f ? u : 0.99999994f;  // the last value would round up to 1
 }
 
 }  // namespace switchyard

@@ -65,7 +65,7 @@ std::string bytes_lines(const RankBytes& b, int rank, int ranks) {
   for (const auto& [name, bytes] : {std::pair("  parameters", b.parameters), std::pair("  moments", b.moments),
                                     std::pair("  gradients", b.gradients), std::pair("  activations", b.activations),
                                     std::pair("  expert rows", b.experts), std::pair("  exchange", b.exchange),
-                                    std::pair("  head", b.head), std::pair("  fixed base", b.base)})
+                                    std::pair("  head", b.head), std::pair("  fixed base, measured", b.base)})
     text += line(name, mebibytes(bytes));
   return text;
 }

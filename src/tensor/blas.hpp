@@ -1,10 +1,10 @@
 // Matrix products, row-major and contiguous, on device pointers. One header; blas_host.cpp (Kokkos, SIMD) or
 // blas_cublas.cpp behind it. Weights are stored (N, K) = (out, in).
 //
-// Contract C1 on the host: every element of a result is ONE chain of fused multiply-adds over the summed index in ascending
-// order, starting at +0 — so tile shapes, threads, and the place of a row among others cannot change a bit, and a scalar
-// loop gives the same bits. Weight gradients are such chains over the rows of one grain, added along the tree of
-// base/tree.hpp.
+// Contract C1 on the host: every element of a result is ONE chain of fused multiply-adds over the summed index in
+// ascending order, starting at +0 — so tile shapes, threads, and the place of a row among others cannot change a bit,
+// and a scalar loop gives the same bits. Weight gradients are such chains over the rows of one grain, added along the
+// tree of base/tree.hpp.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -18,8 +18,8 @@ using Index = std::int64_t;
 /// Whether a product replaces its result or is added to it (one addition after the chain).
 enum class Write { replace, add };
 
-/// Rows of group e are [offsets[e], offsets[e+1]) of X and Y; W holds `count` matrices (N, K) one after another. A dense
-/// product is one group. `offsets` lies in host memory.
+/// Rows of group e are [offsets[e], offsets[e+1]) of X and Y; W holds `count` matrices (N, K) one after another. A
+/// dense product is one group. `offsets` lies in host memory.
 struct Groups {
   int count;
   const Index* offsets;
@@ -42,8 +42,8 @@ struct GrainGroups {
   const std::vector<TreeNode>* nodes;
 };
 
-/// dW of group e and node t, at dw + t*node_stride + e*n*k: tree sum over the grains of t of Σ_rows dY(row, ·)ᵀ X(row, ·).
-/// Groups or grains without rows give +0. Replaces dW.
+/// dW of group e and node t, at dw + t*node_stride + e*n*k: tree sum over the grains of t of Σ_rows dY(row, ·)ᵀ X(row,
+/// ·). Groups or grains without rows give +0. Replaces dW.
 void weight_gradient(const GrainGroups& groups, Index n, Index k, const float* dy, const float* x, float* dw,
                      Index node_stride);
 

@@ -9,8 +9,7 @@ namespace switchyard {
 
 class Region {
  public:
-  Region(Timers& timers, Phase phase)
-      : timers_(timers), phase_(static_cast<int>(phase)), start_(Clock::now()) {
+  Region(Timers& timers, Phase phase) : timers_(timers), phase_(static_cast<int>(phase)), start_(Clock::now()) {
     Kokkos::Profiling::pushRegion("switchyard::" + phase_names()[phase_]);
   }
   Region(const Region&) = delete;

@@ -67,7 +67,7 @@ inline Config small_config() {
   config.model = {.vocabulary = 37, .width = 24, .blocks = 2, .heads = 3, .context = 10, .hidden = 20};
   config.moe.experts = 0;
   config.train.batch = 6;
-  config.train.grains = 3;
+  config.train.grains = 6;
   return config;
 }
 

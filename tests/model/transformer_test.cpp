@@ -96,6 +96,7 @@ Config with_experts() {
   config.moe.top_k = 2;
   config.moe.hidden = 12;
   config.moe.first_dense = 1;
+  config.train.grains = 3;
   return config;
 }
 
