@@ -1,0 +1,201 @@
+// links: train
+// The program as users meet it: commands, messages once and whole, exit codes, nothing touched by a wrong call, and a
+// tiny run from text to resume. Uses the binary that stands beside the tests' folder.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "config/estimate.hpp"
+#include "config/yaml.hpp"
+
+namespace switchyard {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Output {
+  int code = -1;
+  std::string out, err;
+  double largest_mib = 0.0;  ///< of a process of the command
+};
+
+std::string read(const fs::path& file) {
+  std::ifstream stream(file);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+/// A folder of its own for each test, and commands run inside it without this process's MPI environment.
+class Program : public testing::Test {
+ protected:
+  void SetUp() override {
+    binary_ = fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "switchyard";
+    if (!fs::exists(binary_)) GTEST_FAIL() << binary_ << " is not there; build the target switchyard first";
+    folder_ = fs::temp_directory_path() / ("switchyard_cli_" + std::to_string(::getpid()));
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  Output run(const std::string& arguments, int ranks = 0) const {
+    std::string command = "cd '" + folder_.string() +
+                          "' && exec env -i PATH=\"$PATH\" HOME=/tmp OMP_NUM_THREADS=1 "
+                          "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
+                          "OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 ";
+    if (ranks > 0) command += "mpirun --oversubscribe -n " + std::to_string(ranks) + " ";
+    command += "'" + binary_.string() + "' " + arguments + " >out 2>err </dev/null";
+    const pid_t child = fork();
+    if (child == 0) {
+      execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      _exit(127);
+    }
+    int status = 0;
+    rusage usage{};
+    wait4(child, &status, 0, &usage);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read(folder_ / "out"), read(folder_ / "err"),
+            double(usage.ru_maxrss) / 1024.0};
+  }
+
+  void write(const std::string& name, const std::string& text) const { std::ofstream(folder_ / name) << text; }
+
+  /// A corpus of bytes and a configuration for it.
+  void make_tiny() const {
+    std::string text;
+    for (int i = 0; i < 2000; ++i) text += "line " + std::to_string(i * 7919 % 2000) + " of a small text.\n";
+    write("a.txt", text), write("b.txt", text), write("c.txt", text);
+    const Output built = run("data build a.txt b.txt c.txt --out corpus --tokenizer bytes --validation-share 0.3");
+    ASSERT_EQ(built.code, 0) << built.err;
+    write("tiny.yaml",
+          "model: {width: 16, blocks: 2, heads: 2, context: 16, hidden: 32}\n"
+          "moe: {experts: 4, top_k: 2, hidden: 16, normalise: before, aux_loss: 0.01}\n"
+          "train: {steps: 4, batch: 4, grains: 4, warmup: 1, evaluate_every: 2, evaluate_tokens: 64, checkpoint_every: "
+          "2}\n"
+          "record: {flush_every: 2, sample_every: 2}\n");
+  }
+
+  fs::path binary_, folder_;
+};
+
+int count(const std::string& text, const std::string& part) {
+  int n = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+TEST_F(Program, WrongCallsExitWithTwoAndSayWhy) {
+  for (const auto& [arguments, message] :
+       {std::pair("", "subcommand is required"), std::pair("trian x", "unknown command trian (did you mean train?)"),
+        std::pair("train", "config is required"), std::pair("check c.yaml --rnks 2", "--rnks"),
+        std::pair("check c.yaml --ranks 0", "--ranks"), std::pair("data", "subcommand is required"),
+        std::pair("train missing.yaml", "missing.yaml: cannot be read (No such file or directory)"),
+        std::pair("resume missing", "missing/config.yaml: cannot be read"), std::pair("verify missing", "missing"),
+        std::pair("data check missing", "missing")}) {
+    const Output o = run(arguments);
+    EXPECT_EQ(o.code, 2) << arguments;
+    EXPECT_NE(o.err.find(message), std::string::npos) << arguments << ": " << o.err;
+    EXPECT_EQ(o.out, "") << arguments;
+  }
+}
+
+TEST_F(Program, PrintsWhatItIs) {
+  const Output version = run("--version"), help = run("--help"), schema = run("schema"),
+               reference = run("show --reference");
+  for (const Output* o : {&version, &help, &schema, &reference}) EXPECT_EQ(o->code, 0);
+  EXPECT_NE(version.out.find("commit"), std::string::npos);
+  for (const char* command : {"train", "resume", "check", "show", "verify", "data", "bench", "generate", "schema"})
+    EXPECT_NE(help.out.find(command), std::string::npos) << command;
+  EXPECT_NE(schema.out.find("assigned"), std::string::npos);
+  EXPECT_EQ(reference.out, config_markdown());
+}
+
+TEST_F(Program, BadConfigurationIsSaidOnceBeforeAnythingIsTouched) {
+  write("c.yaml", "moe:\n  n_expert: 8\ntrain:\n  grains: 5\n");
+  for (const std::string command :
+       {"check c.yaml moe.top_k=x", "train c.yaml moe.top_k=x", "bench step c.yaml moe.top_k=x"})
+    for (const int ranks : {0, 2}) {
+      const Output o = run(command, ranks);
+      EXPECT_EQ(o.code, 2) << command;
+      EXPECT_EQ(o.err.find("c.yaml:2:3: moe.n_expert: unknown key (did you mean moe.experts?)\n"
+                           "c.yaml:4:11: train.grains: 5 does not divide train.batch 16"),
+                0u)
+          << o.err;
+      EXPECT_EQ(count(o.err, "n_expert"), 1) << ranks;
+      EXPECT_EQ(count(o.err, "command line: moe.top_k: \"x\" is not an integer"), 1) << ranks;
+    }
+  EXPECT_FALSE(fs::exists(folder_ / "runs"));
+}
+
+TEST_F(Program, ShownConfigurationIsTheSameConfiguration) {
+  write("c.yaml", "moe: {experts: 64}\n");
+  const Output shown = run("show c.yaml train.learning_rate=3e-4");
+  EXPECT_EQ(shown.code, 0) << shown.err;
+  EXPECT_NE(shown.out.find("(c.yaml:1)"), std::string::npos);
+  EXPECT_NE(shown.out.find("(command line)"), std::string::npos);
+  const LoadResult back = load_text("shown", shown.out);
+  EXPECT_TRUE(back.errors.empty());
+  EXPECT_EQ(back.config.moe.experts, 64);
+  EXPECT_EQ(back.config.train.learning_rate, 3e-4);
+}
+
+TEST_F(Program, CheckKnowsTheRanksAndTheCorpus) {
+  write("c.yaml", "layout: {expert_parallel: 3}\n");
+  Output o = run("check c.yaml model.vocabulary=64 --ranks 4");
+  EXPECT_EQ(o.code, 2);
+  EXPECT_EQ(o.err.find("c.yaml:1:27: layout.expert_parallel: 3 does not divide the 4 ranks"), 0u) << o.err;
+  o = run("check c.yaml model.vocabulary=64 --ranks 6");
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.out.find("c.yaml: good for 6 ranks"), std::string::npos) << o.out;
+  EXPECT_NE(o.out.find("note: the corpus was not checked"), std::string::npos) << o.out;
+  EXPECT_EQ(run("check c.yaml --ranks 6").code, 2) << "the vocabulary is the corpus's, and that is missing";
+}
+
+TEST_F(Program, TrainsStopsAndResumes) {
+  make_tiny();
+  Output o = run("train tiny.yaml --run r", 2);
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(run("verify r").code, 0);
+  o = run("train tiny.yaml --run r", 2);
+  EXPECT_EQ(o.code, 2);
+  EXPECT_EQ(count(o.err, "holds a run already"), 1) << o.err;
+  o = run("resume r train.steps=6 moe.top_k=1 train.batch=8");
+  EXPECT_EQ(o.code, 2);
+  EXPECT_NE(o.err.find("command line: moe.top_k: is 2 in the run and cannot become 1"), std::string::npos) << o.err;
+  EXPECT_NE(o.err.find("command line: train.batch: is 4 in the run and cannot become 8"), std::string::npos) << o.err;
+  EXPECT_EQ(run("resume r train.steps=6 layout.threads=2").code, 0);
+  EXPECT_EQ(run("verify r").code, 0);
+  o = run("generate r --prompt 'line ' --tokens 3 --temperature 0");
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.out.find("line "), 0u);
+  EXPECT_EQ(run("train tiny.yaml --run s train.max_time=0.001", 2).code, 75);
+  EXPECT_EQ(run("resume s train.max_time=0", 1).code, 0);
+  const Output whole = run("verify r --digest"), stopped = run("verify s --digest");
+  EXPECT_EQ(whole.code, 0);
+  EXPECT_NE(whole.out, stopped.out) << "6 steps and 4";
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(KOKKOS_ENABLE_CUDA)
+TEST_F(Program, PeakMemoryIsWhatCheckSays) {
+  make_tiny();
+  write("xs.yaml",
+        "model: {vocabulary: 4096}\nmoe: {every: 2, router: hash}\n"
+        "train: {steps: 2, warmup: 1, evaluate_every: 0, checkpoint_every: 0}\nrecord: {sample_every: 0}\n");
+  for (const auto& [ranks, experts] : {std::pair(1, 8), std::pair(2, 8), std::pair(2, 128)}) {
+    const std::string change = " moe.experts=" + std::to_string(experts);
+    const Output o =
+        run("train xs.yaml --run m" + std::to_string(ranks) + "-" + std::to_string(experts) + change, ranks);
+    ASSERT_EQ(o.code, 0) << o.err;
+    LoadResult loaded = load((folder_ / "xs.yaml").string(), {"moe.experts=" + std::to_string(experts)});
+    const double predicted = double(rank_bytes(loaded.config, ranks).front().total()) / (1 << 20);
+    EXPECT_NEAR(o.largest_mib, predicted, 0.1 * o.largest_mib) << ranks << " ranks, " << experts << " experts";
+    std::printf("peak resident MiB of a rank: %.1f, predicted %.1f (%d ranks, E = %d)\n", o.largest_mib, predicted,
+                ranks, experts);
+  }
+}
+#endif
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,127 @@
+// ranks: 1 2 3
+// links: model
+// The estimate's parameters are those that the model declares, on every rank; advice names what is seldom meant.
+#include "config/estimate.hpp"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "model/transformer.hpp"
+
+namespace switchyard {
+namespace {
+
+Config base() {
+  Config c;
+  c.model.vocabulary = 96;
+  c.model.width = 16;
+  c.model.heads = 4;
+  c.model.context = 8;
+  c.model.hidden = 24;
+  c.moe.hidden = 40;
+  return c;
+}
+
+const std::vector<std::function<void(Config&)>> changes{
+    [](Config&) {},
+    [](Config& c) { c.model.tied = false, c.model.kv_heads = 2; },
+    [](Config& c) { c.model.activation = Activation::swiglu, c.moe.shared_experts = 2, c.moe.top_k = 2; },
+    [](Config& c) { c.moe.experts = 0; },
+    [](Config& c) { c.moe.experts = 1; },
+    [](Config& c) { c.moe.experts = 257, c.moe.every = 2, c.moe.first_dense = 2; },
+    [](Config& c) {
+      c.moe.experts_per_block = {0, 3, 5, 8};
+    },
+    [](Config& c) { c.moe.router = Router::noisy_topk; },
+    [](Config& c) { c.moe.router = Router::hash; },
+    [](Config& c) { c.layout.expert_parallel = 1; },
+};
+
+TEST(Estimate, ParametersAreThoseOfTheModel) {
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    Config config = base();
+    changes[i](config);
+    const comm::Groups groups(comm::Communicator::duplicate(MPI_COMM_WORLD), config.layout.expert_parallel,
+                              config.train.grains);
+    const auto exchange = comm::make_exchange(config.layout.exchange, groups.expert);
+    Timers timers;
+    ParameterSet parameters(groups.layout);
+    const model::Transformer model(moe::LayerContext{config, groups, *exchange, parameters, timers});
+    std::int64_t replicated = 0, experts = 0, places = 0;
+    for (const Parameter& p : parameters.all()) {
+      places += p.size();
+      if (!p.adds_to.empty()) continue;
+      (p.placement == Placement::expert ? experts : replicated) +=
+          p.placement == Placement::expert ? p.unit * p.shape[0] : p.size();
+    }
+    EXPECT_EQ(model_size(config).replicated, replicated) << i;
+    EXPECT_EQ(model_size(config).experts, experts) << i;
+    EXPECT_EQ(rank_bytes(config, groups.world.size()).at(groups.world.rank()).parameters, 4 * places) << i;
+  }
+}
+
+TEST(Estimate, ActiveParametersAndWork) {
+  Config c = base();
+  const ModelSize size = model_size(c);
+  const std::int64_t network = 2 * 16 * 40;
+  EXPECT_EQ(size.experts, 4 * 8 * network);
+  EXPECT_EQ(size.total() - size.active, 4 * 7 * network);
+  c.moe.top_k = 2;
+  EXPECT_EQ(model_size(c).active - size.active, 4 * network);
+  // Dense, one block, by hand: 3·(2·(V·d + 4·d² + 2·d·h) + 2·T·d).
+  c.moe.experts = 0;
+  c.model.blocks = 1;
+  EXPECT_EQ(flop_per_token(c), 3.0 * (2.0 * (96 * 16 + 4 * 16 * 16 + 2 * 16 * 24) + 2.0 * 8 * 16));
+}
+
+TEST(Estimate, BytesGrowAffinelyInTheNumberOfExperts) {
+  Config c = base();
+  std::vector<std::int64_t> totals;
+  for (const int experts : {64, 128, 192}) {
+    c.moe.experts = experts;
+    totals.push_back(rank_bytes(c, 2).front().total());
+  }
+  EXPECT_EQ(totals[1] - totals[0], totals[2] - totals[1]);
+  EXPECT_GT(totals[1], totals[0]);
+}
+
+TEST(Estimate, RanksBeyondTheGrainsHoldParametersOnly) {
+  Config c = base();
+  c.train.grains = 2;
+  const auto bytes = rank_bytes(c, 3);
+  EXPECT_EQ(bytes[0].head, 0) << "grain 0 of 2 starts on rank 1 of 3";
+  EXPECT_GT(bytes[1].head, 0);
+  EXPECT_GT(bytes[0].gradients, 0);
+}
+
+TEST(Describe, SaysWhatTheRunWouldBe) {
+  Config c = base();
+  c.moe.experts = 3;
+  c.train.grains = 4;
+  const std::string text = describe(c, 3);
+  for (const char* part : {"in all", "active for a token", "steps of 128", "1 to 2 a rank",
+                           "3 in 4 of 4 blocks, 1 a rank", "bytes per rank", "fixed base"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+}
+
+std::vector<std::string> keys(const Config& c, int ranks) {
+  std::vector<std::string> all;
+  for (const Violation& v : advice(c, ranks)) all.push_back(v.key);
+  return all;
+}
+
+TEST(Advice, NamesWhatIsSeldomMeant) {
+  Config c = base();
+  EXPECT_EQ(keys(c, 1), (std::vector<std::string>{"moe.normalise", "moe.aux_loss"}));
+  c.moe.normalise = Normalise::before;
+  c.moe.bias_rule = BiasRule::sign;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{});
+  EXPECT_EQ(keys(c, 16), (std::vector<std::string>{"train.grains", "layout.expert_parallel"}));
+  c.moe.experts = 1;
+  c.moe.bias_rule = BiasRule::none;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{});
+}
+
+}  // namespace
+}  // namespace switchyard
