@@ -255,8 +255,11 @@ TEST(Router, BiasFollowsTrainingCountsAndFreezes) {
   rig.forward();
   rig.router.reduce_statistics();
   const auto counts = rig.router.statistics().assigned;
+  rig.router.set_bias({5.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f});  // an evaluation with other counts
   rig.forward(moe::Pass::evaluate, 4);
   rig.router.reduce_statistics();
+  EXPECT_NE(rig.router.statistics().assigned, counts);
+  rig.router.set_bias(std::vector<float>(8, 0.0f));
   rig.router.update_bias(3);
   const auto want = reference::moved_bias(BiasRule::proportional, 0.01, counts, std::vector<double>(8, 0.0));
   for (int e = 0; e < 8; ++e) EXPECT_FLOAT_EQ(rig.router.bias()[e], static_cast<float>(want[e]));
