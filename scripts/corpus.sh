@@ -23,6 +23,8 @@ part=full
 list=scripts/corpus.lock
 cache=$root/corpus/.cache
 lock=$out.lock.json
+[ ! -e "$out" ] || [ -f "$out/manifest.json" ] || [ -z "$(ls -A "$out")" ] ||
+  fail "$out is there and is no corpus" "choose another folder; a corpus that stands there would be replaced"
 for tool in apt-get apt-cache dpkg-deb python3 sha256sum; do
   command -v $tool >/dev/null || fail "'$tool' is missing" "the corpus comes from Debian packages: run this on Debian or Ubuntu, with python3"
 done

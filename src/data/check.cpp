@@ -52,7 +52,7 @@ void check_tokens(const Corpus& corpus, Split split) {
 std::vector<std::string> check_corpus(const std::string& path) {
   std::vector<std::string> problems;
   collect(problems, [&] {
-    if (std::filesystem::is_directory(path)) check_sums(path, problems);
+    if (std::filesystem::exists(path + "/manifest.json")) check_sums(path, problems);
     const Corpus corpus = Corpus::open(path);
     for (const Split split : {Split::train, Split::validation}) {
       check_documents(path, corpus, split, problems);

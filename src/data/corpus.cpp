@@ -63,6 +63,7 @@ Stream open_split(const std::string& folder, const Manifest& manifest, Split spl
 struct Corpus::State {
   std::string path;
   int vocabulary = 0;
+  std::int32_t end_token = 0;
   std::vector<std::string> domains;
   Stream streams[2];
   std::unique_ptr<Tokenizer> tokenizer;  ///< null for an llm.c shard
@@ -76,7 +77,7 @@ Corpus::~Corpus() = default;
 
 namespace {
 
-/// The last 2 % of an llm.c shard are held out.
+/// The last 2 % of a single llm.c shard are held out.
 void split_shard(const std::shared_ptr<Shard>& shard, Stream* streams) {
   const std::int64_t held = std::max<std::int64_t>(1, shard->tokens() / 50), train = shard->tokens() - held;
   streams[0].shards = streams[1].shards = {shard};
@@ -84,23 +85,57 @@ void split_shard(const std::shared_ptr<Shard>& shard, Stream* streams) {
   streams[1].tokens = held, streams[1].first = {0, held}, streams[1].skip = train;
 }
 
+/// Files NAME.bin of a folder with `mark` in their name, sorted.
+std::vector<std::string> marked_shards(const std::string& folder, const std::string& mark) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const bool marked = entry.path().filename().string().find(mark) != std::string::npos;
+    if (marked && entry.path().extension() == ".bin") files.push_back(entry.path().string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+/// Appends llm.c shards to a stream; returns their sums in one text.
+std::string add_shards(const std::vector<std::string>& files, Stream& stream) {
+  std::string sums;
+  for (const std::string& file : files) {
+    stream.shards.push_back(std::make_shared<Shard>(Shard::open_llmc(file)));
+    stream.first.push_back(stream.tokens);
+    stream.tokens += stream.shards.back()->tokens();
+    sums += files::sha256_of_file(file) + "\n";
+  }
+  stream.first.push_back(stream.tokens);
+  return sums;
+}
+
 }  // namespace
 
 Corpus Corpus::open(const std::string& path) {
   auto state = std::make_unique<State>();
   state->path = path;
+  state->vocabulary = gpt2_vocabulary;
+  state->end_token = gpt2_vocabulary - 1;
   if (std::filesystem::is_regular_file(path)) {
     split_shard(std::make_shared<Shard>(Shard::open_llmc(path)), state->streams);
-    state->vocabulary = gpt2_vocabulary;
     state->identity = files::sha256_of_file(path);
     return Corpus(std::move(state));
   }
-  check(std::filesystem::is_regular_file(path + "/manifest.json"), Exit::usage,
-        path +
-            ": no corpus there (neither a folder with manifest.json nor a .bin shard); make one with switchyard data "
-            "build");
+  const bool folder = std::filesystem::is_directory(path),
+             manifested = std::filesystem::exists(path + "/manifest.json");
+  if (folder && !manifested && !marked_shards(path, "_train_").empty()) {
+    const std::string train = add_shards(marked_shards(path, "_train_"), state->streams[0]);
+    state->identity = files::sha256_of_text(train + add_shards(marked_shards(path, "_val_"), state->streams[1]));
+    return Corpus(std::move(state));
+  }
+  check(
+      folder && manifested, Exit::usage,
+      path +
+          ": no corpus there (neither a folder with manifest.json nor .bin shards in the llm.c format); make one with "
+          "switchyard data build");
   const Manifest manifest = read_manifest(path);
   state->vocabulary = manifest.vocabulary;
+  state->end_token = manifest.end_token;
   state->domains = manifest.domains;
   for (const Split s : {Split::train, Split::validation})
     state->streams[static_cast<int>(s)] = open_split(path, manifest, s);
@@ -112,6 +147,7 @@ Corpus Corpus::open(const std::string& path) {
 
 const std::string& Corpus::path() const { return state_->path; }
 int Corpus::vocabulary() const { return state_->vocabulary; }
+std::int32_t Corpus::end_token() const { return state_->end_token; }
 std::int64_t Corpus::tokens(Split split) const { return state_->of(split).tokens; }
 const std::vector<Document>& Corpus::documents(Split split) const { return state_->of(split).documents; }
 const std::vector<std::string>& Corpus::domains() const { return state_->domains; }

@@ -36,7 +36,7 @@ class Corpus {
   const std::vector<Document>& documents(Split split) const;  ///< ascending; empty for an llm.c shard
   const std::vector<std::string>& domains() const;
   std::int64_t bytes(Split split) const;  ///< of text; 0 where unknown
-  /// Text bytes of one token, for bits per byte; 1 where unknown.
+  /// Text bytes of one token, for bits per byte; "" for the end token and where unknown.
   std::string token_text(std::int32_t id) const;
   std::string decode(const std::vector<std::int32_t>& ids) const;
   std::vector<std::int32_t> encode(const std::string& text) const;

@@ -64,7 +64,7 @@ std::string generate(const std::string& run, const std::string& prompt, int toke
   for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state.bias.at(i));
 
   std::vector<std::int32_t> ids = corpus.encode(prompt);
-  if (ids.empty()) ids.push_back(corpus.vocabulary() - 1);
+  if (ids.empty()) ids.push_back(corpus.end_token());
   const std::uint64_t key = stream_key(seed, Purpose::sampling);
   for (int i = 0; i < tokens; ++i) {
     auto logits = next_logits(machine, ids);

@@ -18,7 +18,7 @@ std::multiset<std::string> texts_of(const Corpus& corpus) {
     for (const Document& d : corpus.documents(split)) {
       std::vector<std::int32_t> ids(d.tokens);
       corpus.read(split, d.first, d.tokens, ids.data());
-      EXPECT_EQ(ids.back(), corpus.vocabulary() - 1) << "the end token";
+      EXPECT_EQ(ids.back(), corpus.end_token()) << "the end token";
       ids.pop_back();
       texts.insert(corpus.decode(ids));
       EXPECT_EQ(static_cast<std::int64_t>(corpus.decode(ids).size()), d.bytes);

@@ -145,6 +145,20 @@ TEST(LlmC, TheLastFiftiethIsHeldOut) {
   EXPECT_TRUE(check_corpus(folder / "a.bin").empty());
 }
 
+TEST(LlmC, AFolderOfShardsHasItsOwnHeldOutOnes) {
+  const TestFolder folder;
+  write_llmc(folder / "set/text_train_000001.bin", {1, 2, 3}, 3);
+  write_llmc(folder / "set/text_train_000002.bin", {4, 5}, 2);
+  write_llmc(folder / "set/text_val_000000.bin", {50256, 9}, 2);
+  const Corpus corpus = Corpus::open(folder / "set");
+  EXPECT_EQ(corpus.end_token(), 50256);
+  EXPECT_EQ(corpus.tokens(Split::validation), 2);
+  std::vector<std::int32_t> ids(5);
+  corpus.read(Split::train, 0, 5, ids.data());
+  EXPECT_EQ(ids, (std::vector<std::int32_t>{1, 2, 3, 4, 5}));
+  EXPECT_TRUE(check_corpus(folder / "set").empty());
+}
+
 TEST(LlmC, BadShardsAreNamedWithTheirOffset) {
   const TestFolder folder;
   const std::string path = folder / "a.bin";
