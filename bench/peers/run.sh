@@ -15,7 +15,7 @@ mkdir -p "$(dirname "$out")"
 "$python" -c 'import torch' 2>/dev/null || fail "no PyTorch in $python" "set PYTHON to an interpreter that has it"
 echo 'int mkl_serv_intel_cpu_true(void) { return 1; }' | gcc -shared -fPIC -x c - -o "$work/mkl.so"
 preload=$work/mkl.so
-tcmalloc=$(ldconfig -p | awk '/libtcmalloc_minimal.so.4/ {print $NF; exit}')
+tcmalloc=$(ldconfig -p | awk '/libtcmalloc_minimal.so.4/ && !found {print $NF; found = 1}')
 [ -n "$tcmalloc" ] && preload=$tcmalloc:$preload
 
 ours() {  # SIZE E RANKS THREADS
