@@ -1,0 +1,125 @@
+// Initial values are a function of (seed, parameter, unit, element) alone: units are compared between all ranks of
+// layouts of 1, 2, 3 and 5 ranks, made in one process.
+#include "tensor/parameter.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+namespace switchyard {
+namespace {
+
+Parameter declared(const std::string& name, std::vector<std::int64_t> shape, Placement placement, Init init) {
+  Parameter p;
+  p.name = name;
+  p.shape = std::move(shape);
+  p.placement = placement;
+  p.init = init;
+  p.init_std = 0.02;
+  return p;
+}
+
+ParameterSet make(const Layout& layout, std::uint64_t seed) {
+  ParameterSet set(layout);
+  set.add(declared("embedding", {37, 12}, Placement::replicated, Init::normal));
+  set.add(declared("norm", {12}, Placement::replicated, Init::ones));
+  set.add(declared("experts.up", {7, 5, 11}, Placement::expert, Init::normal));
+  Parameter tied = declared("head", {37, 12}, Placement::replicated, Init::normal);
+  tied.adds_to = "embedding";
+  set.add(tied);
+  set.add(declared("experts.down", {7, 11, 5}, Placement::expert, Init::normal));
+  set.allocate(seed);
+  return set;
+}
+
+Layout layout_of(int ranks, int rank, int expert_parallel) {
+  Layout l;
+  l.ranks = ranks;
+  l.rank = rank;
+  l.expert_parallel = expert_parallel;
+  l.grains = 8;
+  return l;
+}
+
+std::vector<float> to_host(const Vector<float>& v) {
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), v);
+  return std::vector<float>(host.data(), host.data() + host.extent(0));
+}
+
+/// Values of each (parameter, unit) that a rank holds.
+std::map<std::pair<int, Index>, std::vector<float>> units(const ParameterSet& set) {
+  std::map<std::pair<int, Index>, std::vector<float>> all;
+  const std::vector<float> slabs[2] = {to_host(set.values(Placement::replicated)),
+                                       to_host(set.values(Placement::expert))};
+  for (const Parameter& p : set.all()) {
+    if (!p.adds_to.empty()) continue;
+    for (Index u = 0; u < p.experts.size(); ++u) {
+      const auto first = slabs[static_cast<int>(p.placement)].begin() + p.offset + u * p.unit;
+      all[{p.id, p.experts.first + u}] = std::vector<float>(first, first + p.unit);
+    }
+  }
+  return all;
+}
+
+TEST(Parameter, ValuesDoNotDependOnTheLayout) {
+  const auto whole = units(make(layout_of(1, 0, 1), 5));
+  EXPECT_EQ(whole.size(), 2u + 7u + 7u);
+  for (const auto& [ranks, expert_parallel] :
+       std::vector<std::pair<int, int>>{{1, 1}, {2, 1}, {2, 2}, {3, 3}, {3, 1}, {5, 5}, {6, 3}, {9, 9}}) {
+    std::map<std::pair<int, Index>, int> held;
+    for (int rank = 0; rank < ranks; ++rank)
+      for (const auto& [key, values] : units(make(layout_of(ranks, rank, expert_parallel), 5))) {
+        EXPECT_EQ(values, whole.at(key)) << "parameter " << key.first << " unit " << key.second << " rank " << rank;
+        ++held[key];
+      }
+    for (const auto& [key, values] : whole)
+      EXPECT_EQ(held[key], key.first < 2 ? ranks : ranks / expert_parallel) << key.first << " " << key.second;
+  }
+}
+
+TEST(Parameter, SeedsAndUnitsDiffer) {
+  const auto one = units(make(layout_of(1, 0, 1), 5)), other = units(make(layout_of(1, 0, 1), 6));
+  EXPECT_NE(one.at({0, 0}), other.at({0, 0}));
+  EXPECT_NE(one.at({2, 0}), one.at({2, 1}));
+  EXPECT_NE(one.at({2, 0}), one.at({4, 0}));
+}
+
+TEST(Parameter, NormalValuesHaveTheirSpread) {
+  ParameterSet set(layout_of(1, 0, 1));
+  set.add(declared("w", {400, 500}, Placement::replicated, Init::normal));
+  set.allocate(3);
+  const auto v = units(set).at({0, 0});
+  double sum = 0.0, squares = 0.0, fourth = 0.0;
+  for (const float x : v) sum += x, squares += x * x, fourth += std::pow(x / 0.02, 4);
+  const double n = static_cast<double>(v.size());
+  EXPECT_NEAR(sum / n, 0.0, 5 * 0.02 / std::sqrt(n));
+  EXPECT_NEAR(std::sqrt(squares / n), 0.02, 0.02 * 5 / std::sqrt(2 * n));
+  EXPECT_NEAR(fourth / n, 3.0, 5 * std::sqrt(96 / n));
+}
+
+TEST(Parameter, OnesAndPlaces) {
+  const ParameterSet set = make(layout_of(1, 0, 1), 5);
+  EXPECT_EQ(units(set).at({1, 0}), std::vector<float>(12, 1.0f));
+  EXPECT_EQ(set.find("experts.down"), 4);
+  EXPECT_EQ(set.find("nothing"), -1);
+  for (const Parameter& p : set.all()) EXPECT_EQ(p.offset % 64, 0) << p.name;
+  EXPECT_EQ(set[2].unit, 55);
+  EXPECT_EQ(set[2].size(), 385);
+}
+
+TEST(Parameter, GradientsAreKeptOncePerNode) {
+  const ParameterSet set = make(layout_of(3, 1, 3), 5);  // grains 2 … 4 of 8, the group holds all
+  EXPECT_EQ(set.nodes(Placement::replicated), (std::vector<TreeNode>{{2, 2}, {4, 1}}));
+  EXPECT_EQ(set.nodes(Placement::expert), (std::vector<TreeNode>{{0, 8}}));
+  EXPECT_EQ(set.gradients(Placement::replicated).extent(0), 2u);
+  EXPECT_EQ(set.gradient_stride(0), set.slab_size(Placement::replicated));
+  EXPECT_NE(set.gradient(3), nullptr);
+  Layout idle = layout_of(9, 0, 1);  // nine ranks, eight grains: one rank holds none
+  int without = 0;
+  for (idle.rank = 0; idle.rank < 9; ++idle.rank) without += make(idle, 5).gradient(0) == nullptr;
+  EXPECT_EQ(without, 1);
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,76 @@
+// Serial products of blocks with strides against scalar chains, bit for bit; what lies between the rows stays
+// untouched.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+#include <sstream>
+#include <vector>
+
+#include "reference/product.hpp"
+#include "tensor/types.hpp"
+#if !defined(KOKKOS_ENABLE_CUDA)
+#include "tensor/small_product_host.hpp"
+
+namespace switchyard {
+namespace {
+
+using blas::Index;
+using Values = std::vector<float>;
+
+Values numbers(Index n, unsigned seed) {
+  std::mt19937 engine(seed);
+  std::uniform_real_distribution<float> draw(-1.0f, 1.0f);
+  Values v(n);
+  for (float& x : v) x = draw(engine);
+  return v;
+}
+
+using Product = void (*)(blas::Size, blas::ConstBlock, blas::ConstBlock, blas::Block, blas::Write);
+
+/// `a_turned`: A is stored (k, m); `b_turned`: B is stored (n, k).
+void check(Product product, bool a_turned, bool b_turned, blas::Size s, Index gap) {
+  const Index a_stride = (a_turned ? s.m : s.k) + gap, b_stride = (b_turned ? s.k : s.n) + 2 * gap, stride = s.n + gap;
+  const Values a = numbers((a_turned ? s.k : s.m) * a_stride, 1), b = numbers((b_turned ? s.n : s.k) * b_stride, 2);
+  const Values before = numbers(s.m * stride, 3);
+  for (const blas::Write write : {blas::Write::replace, blas::Write::add}) {
+    Values wanted = before, got = before;
+    for (Index i = 0; i < s.m; ++i)
+      for (Index j = 0; j < s.n; ++j) {
+        const float sum = reference::chain(s.k, a.data() + (a_turned ? i : i * a_stride), a_turned ? a_stride : 1,
+                                           b.data() + (b_turned ? j * b_stride : j), b_turned ? 1 : b_stride);
+        wanted[i * stride + j] = write == blas::Write::add ? before[i * stride + j] + sum : sum;
+      }
+    product(s, {a.data(), a_stride}, {b.data(), b_stride}, {got.data(), stride}, write);
+    std::ostringstream text;
+    text << s.m << " x " << s.n << " x " << s.k << " gap " << gap << (a_turned ? " tn" : b_turned ? " nt" : " nn");
+    ASSERT_TRUE(wanted.empty() || std::memcmp(got.data(), wanted.data(), got.size() * sizeof(float)) == 0)
+        << text.str();
+  }
+}
+
+void check_all(blas::Size s, Index gap) {
+  check(blas::product_nn, false, false, s, gap);
+  check(blas::product_nt, false, true, s, gap);
+  check(blas::product_tn, true, false, s, gap);
+}
+
+TEST(SmallProduct, EveryEdge) {
+  for (const Index m : {0, 1, 2, 5, 6, 7, 13, 17, 19, 31})
+    for (const Index n : {0, 1, 7, 8, 9, 16, 17, 33})
+      for (const Index k : {0, 1, 3, 8, 17}) check_all({m, n, k}, 3);
+}
+
+TEST(SmallProduct, ShapesOfAttention) {
+  for (const Index d : {32, 64})
+    for (const Index q : {32, 64, 100, 256}) {
+      check_all({q, 256, d}, 64);
+      check_all({q, d, 256}, 64);
+    }
+}
+
+TEST(SmallProduct, LargerThanTheBlocks) { check_all({200, 270, 530}, 1); }
+
+}  // namespace
+}  // namespace switchyard
+#endif
