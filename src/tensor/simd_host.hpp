@@ -9,21 +9,21 @@
 
 namespace switchyard::simd {
 
+// tile_rows: rows of a register tile of two vectors, so that sums, two operands and one broadcast fill the registers.
 #if defined(__AVX512F__)
 constexpr int width = 16;
-constexpr int tile_rows =
-    14;  ///< rows of a register tile of two vectors: 28 sums, 2 operands, 1 broadcast of 32 registers
+constexpr int tile_rows = 14;
 constexpr const char* name = "avx512 16 x 14x32";
 #elif defined(__AVX2__) && defined(__FMA__)
 constexpr int width = 8;
-constexpr int tile_rows =
-    6;  ///< rows of a register tile of two vectors: 12 sums, 2 operands, 1 broadcast of 16 registers
+constexpr int tile_rows = 6;
 constexpr const char* name = "avx2 8 x 6x16";
 #else
 constexpr int width = 4;
-constexpr int tile_rows = 6;
-constexpr const char* name = "generic 4 x 6x8";
+constexpr int tile_rows = 4;
+constexpr const char* name = "generic 4 x 4x8";
 #endif
+static_assert(tile_rows <= width);  // a tile is transposed in blocks of width by width
 
 typedef float Vec __attribute__((vector_size(width * sizeof(float))));
 
