@@ -50,6 +50,7 @@ void check_tokens(const Corpus& corpus, Split split) {
 }  // namespace
 
 std::vector<std::string> check_corpus(const std::string& path) {
+  check(std::filesystem::exists(path), Exit::usage, path + ": no such file or folder; give a corpus folder or a shard");
   std::vector<std::string> problems;
   collect(problems, [&] {
     if (std::filesystem::exists(path + "/manifest.json")) check_sums(path, problems);
