@@ -6,6 +6,7 @@ mapfile -t sources < <(git ls-files --cached --others --exclude-standard 'src/*.
 step "formatting"
 if ! command -v clang-format >/dev/null; then
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    quiet build/log/apt-update.log apt-get update
     quiet build/log/clang-format.log env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends clang-format-14
   else
     fail "clang-format is missing" "install clang-format 14"
