@@ -23,7 +23,7 @@ function(switchyard_target target)
     target_link_libraries(${target} PRIVATE Kokkos::kokkos)
     if(SWITCHYARD_CUDA)
       get_target_property(sources ${target} SOURCES)
-      list(FILTER sources EXCLUDE REGEX "_cublas\\.cpp$")
+      list(FILTER sources EXCLUDE REGEX "(_cublas|/progress)\\.cpp$")  # nvcc cannot read spdlog
       set_source_files_properties(${sources} PROPERTIES LANGUAGE CUDA)
     else()
       target_precompile_headers(${target} PRIVATE <Kokkos_Core.hpp>)

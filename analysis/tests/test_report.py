@@ -48,5 +48,7 @@ def test_page_in_a_browser(tmp_path, browser, width):
     assert len(images) == len(FIGURES)
     for natural, shown, alt in images:
         assert natural > 300 and shown > 250 and alt
+    too_wide = "return [...document.querySelectorAll('body, body > *')].filter(e => e.scrollWidth > innerWidth && getComputedStyle(e).overflowX == 'visible').map(e => e.outerHTML.slice(0, 80))"
+    assert browser.execute_script(too_wide) == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert float(browser.execute_script("return parseFloat(getComputedStyle(document.body).fontSize)")) >= 15

@@ -39,12 +39,6 @@ bool person_watches() {
 
 }  // namespace
 
-double worst_max_vio(const record::StepRow& row) {
-  double worst = 0.0;
-  for (const auto& layer : row.layers) worst = std::max(worst, moe::max_vio(layer.assigned));
-  return worst;
-}
-
 std::string duration(double seconds) {
   const auto s = static_cast<std::int64_t>(seconds + 0.5);
   if (s >= 3600) return fmt::format("{}h{:02}m", s / 3600, s % 3600 / 60);
@@ -82,7 +76,7 @@ double Progress::seconds_left(std::int64_t step) const {
   return spent / static_cast<double>(step - first_step_ + 1) * static_cast<double>(config_.train.steps - step);
 }
 
-void Progress::step(const record::StepRow& row) {
+void Progress::step(const StepLine& row) {
   if (!root_) return;
   if (first_step_ < 0)
     first_step_ = row.step,
@@ -91,22 +85,22 @@ void Progress::step(const record::StepRow& row) {
   const std::string left = duration(seconds_left(row.step));
   if (terminal_) {
     fmt::print("\r\x1b[Kstep {}/{}  loss {:.4f}  {:.0f} tokens/s  MaxVio {:.2f}  {} left", row.step,
-               config_.train.steps, row.loss.total(), speed, worst_max_vio(row), left);
+               config_.train.steps, row.loss, speed, row.max_vio, left);
     if (row.step == config_.train.steps) std::fputc('\n', stdout);
     std::fflush(stdout);
   }
   if (!due(row.step)) return;
   const std::string text =
       fmt::format("step={} loss={:.5f} lr={:.3e} grad_norm={:.4f} tokens_per_s={:.0f} max_vio={:.3f} left={}", row.step,
-                  row.loss.total(), row.learning_rate, row.gradient_norm, speed, worst_max_vio(row), left);
+                  row.loss, row.learning_rate, row.gradient_norm, speed, row.max_vio, left);
   if (terminal_)
     log_->sinks()[1]->log(spdlog::details::log_msg("switchyard", spdlog::level::info, text)), log_->flush();
   else
     log_->info(text);
 }
 
-void Progress::evaluation(const record::EvaluationRow& row) {
-  line(fmt::format("evaluation step={} loss={:.5f} bits_per_byte={:.4f}", row.step, row.loss, row.bits_per_byte));
+void Progress::evaluation(std::int64_t step, double loss, double bits_per_byte) {
+  line(fmt::format("evaluation step={} loss={:.5f} bits_per_byte={:.4f}", step, loss, bits_per_byte));
 }
 
 }  // namespace switchyard::train

@@ -1,18 +1,28 @@
 // What a person sees of a run: a progress line on a terminal, whole key=value lines in a batch log and in the run
-// folder.
+// folder. Free of Kokkos: nvcc does not read spdlog.
 #pragma once
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "config/config.hpp"
-#include "record/run_file.hpp"
 
 namespace spdlog {
 class logger;
 }
 
 namespace switchyard::train {
+
+/// What a person reads of one step.
+struct StepLine {
+  std::int64_t step = 0;
+  double loss = 0.0;  ///< total, nat per token
+  double learning_rate = 0.0;
+  double gradient_norm = 0.0;
+  double wall_seconds = 0.0;
+  double max_vio = 0.0;  ///< largest over the layers
+};
 
 /// Rank 0's log. On ranks above 0 nothing is written.
 class Progress {
@@ -23,8 +33,8 @@ class Progress {
   void line(const std::string& text);
   void warn(const std::string& text);
   /// One step: the terminal's line always, a log line every record.log_every steps and at least once a minute.
-  void step(const record::StepRow& row);
-  void evaluation(const record::EvaluationRow& row);
+  void step(const StepLine& row);
+  void evaluation(std::int64_t step, double loss, double bits_per_byte);
 
  private:
   bool due(std::int64_t step);
@@ -36,9 +46,6 @@ class Progress {
   std::chrono::steady_clock::time_point start_, last_line_;
   std::int64_t first_step_ = -1;
 };
-
-/// Largest MaxVio over the layers of a step.
-double worst_max_vio(const record::StepRow& row);
 
 /// "1h02m", "3m20s", "12s".
 std::string duration(double seconds);

@@ -1,9 +1,20 @@
 #include "train/recorder.hpp"
 
+#include <algorithm>
+
 #include "comm/collectives.hpp"
 #include "tensor/region.hpp"
 
 namespace switchyard::train {
+namespace {
+
+StepLine line_of(const record::StepRow& row) {
+  double worst = 0.0;
+  for (const auto& layer : row.layers) worst = std::max(worst, moe::max_vio(layer.assigned));
+  return {row.step, row.loss.total(), row.learning_rate, row.gradient_norm, row.wall_seconds, worst};
+}
+
+}  // namespace
 
 Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const RecordTexts& texts)
     : machine_(machine),
@@ -49,7 +60,7 @@ void Recorder::step(std::int64_t step, const StepResult& result, const data::Bat
   const auto every = machine_.config.record.sample_every;
   if (tokens_ && every > 0 && step % every == 0) sample(step, batch);
   if (rows_) rows_->append(row);
-  progress_.step(row);
+  progress_.step(line_of(row));
 }
 
 void Recorder::sample(std::int64_t step, const data::Batch& batch) {
@@ -62,7 +73,7 @@ void Recorder::evaluation(const Evaluation& evaluation) {
   if (!root_) return;
   rows_->append(evaluation.row);
   evaluations_->append(evaluation.routing);
-  progress_.evaluation(evaluation.row);
+  progress_.evaluation(evaluation.row.step, evaluation.row.loss, evaluation.row.bits_per_byte);
 }
 
 void Recorder::sync() {

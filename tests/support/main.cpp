@@ -19,6 +19,17 @@ class FailuresOnly : public testing::EmptyTestEventListener {
   }
 };
 
+constexpr int skipped = 77;  // SKIP_RETURN_CODE of tests/CMakeLists.txt
+
+bool needs_absent_gpu() {
+#ifdef KOKKOS_ENABLE_CUDA
+  int devices = 0;
+  return cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -26,6 +37,11 @@ int main(int argc, char** argv) {
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   testing::InitGoogleTest(&argc, argv);
+  if (needs_absent_gpu()) {
+    if (rank == 0) std::puts("skipped: this build needs an NVIDIA GPU and this machine has none");
+    MPI_Finalize();
+    return skipped;
+  }
   int result = 0;
   {
     Kokkos::ScopeGuard kokkos(argc, argv);
