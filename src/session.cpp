@@ -78,6 +78,8 @@ bool launched_in_parallel() {
 }
 
 Session::Session(int& argc, char**& argv) {
+  // Without a launcher Open MPI would start a daemon, for which it wants ssh; one process alone needs none.
+  if (!launched_in_parallel()) setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
   int provided = 0;
   comm::check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided));
   comm::check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_));

@@ -125,7 +125,7 @@ Part part_at(const AttentionShape& shape, Index first, Index most) {
 void attention_forward(const AttentionShape& shape, const AttentionState& state) {
   if (shape.sequences == 0) return;
   const Index most = heads_of_part(shape);
-  const auto scores = make_view<Vector<float>>("model::attention::scores", most * shape.context * shape.context);
+  const auto scores = make_view<Vector<float>>("model::attention::scratch", most * shape.context * shape.context);
   for (Index first = 0; first < shape.sequences * shape.heads; first += most) {
     const Part part = part_at(shape, first, most);
     score(part, state, scores);
@@ -137,8 +137,8 @@ void attention_forward(const AttentionShape& shape, const AttentionState& state)
 void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient) {
   if (shape.sequences == 0) return;
   const Index most = heads_of_part(shape), elements = most * shape.context * shape.context;
-  const auto scores = make_view<Vector<float>>("model::attention::scores", elements);
-  const auto score_gradients = make_view<Vector<float>>("model::attention::d_scores", elements);
+  const auto scores = make_view<Vector<float>>("model::attention::scratch", elements);
+  const auto score_gradients = make_view<Vector<float>>("model::attention::scratch", elements);
   for (Index first = 0; first < shape.sequences * shape.heads; first += most) {
     const Part part = part_at(shape, first, most);
     score(part, state, scores);

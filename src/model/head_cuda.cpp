@@ -80,11 +80,11 @@ void write_gradient(const HeadRows& rows, const Partials& partial) {
 
 void head_losses(const HeadRows& rows, moe::Pass pass) {
   const Index n = rows.logits.extent(0);
-  const Partials partial{make_view<Matrix<float>>("model::head::maximum", n, parts),
-                         make_view<Matrix<float>>("model::head::sum", n, parts),
-                         make_view<Matrix<std::int32_t>>("model::head::place", n, parts),
-                         make_view<Vector<float>>("model::head::shift", n),
-                         make_view<Vector<float>>("model::head::factor", n)};
+  const Partials partial{make_view<Matrix<float>>("model::head::scratch", n, parts),
+                         make_view<Matrix<float>>("model::head::scratch", n, parts),
+                         make_view<Matrix<std::int32_t>>("model::head::scratch", n, parts),
+                         make_view<Vector<float>>("model::head::scratch", n),
+                         make_view<Vector<float>>("model::head::scratch", n)};
   find_maxima(rows, partial);
   merge_maxima(rows, partial);
   sum_exponentials(rows, partial);

@@ -65,6 +65,12 @@ cublasHandle_t handle() {
   return made;
 }
 
+void zero(float* to, Index n) { good(cudaMemsetAsync(to, 0, n * sizeof(float), nullptr), "cudaMemsetAsync"); }
+
+void copy(const float* from, Index n, float* to) {
+  good(cudaMemcpyAsync(to, from, n * sizeof(float), cudaMemcpyDeviceToDevice, nullptr), "cudaMemcpyAsync");
+}
+
 /// C(m, n) = A(m, k)·B(k, n) + beta·C, all row-major, A or B stored turned where said: cuBLAS computes Cᵀ = Bᵀ·Aᵀ by
 /// columns.
 struct Product {
@@ -73,18 +79,16 @@ struct Product {
 };
 
 void multiply(const Product& p, const float* a, const float* b, float* c, float beta) {
+  if (p.k == 0) {  // refused by cuBLAS: a leading dimension would be 0
+    if (beta == 0.0f) zero(c, p.m * p.n);
+    return;
+  }
   const float one = 1.0f;
   const auto b_stride = static_cast<int>(p.b_turned ? p.k : p.n), a_stride = static_cast<int>(p.a_turned ? p.m : p.k);
   good(cublasSgemm(handle(), p.b_turned ? CUBLAS_OP_T : CUBLAS_OP_N, p.a_turned ? CUBLAS_OP_T : CUBLAS_OP_N,
                    static_cast<int>(p.n), static_cast<int>(p.m), static_cast<int>(p.k), &one, b, b_stride, a, a_stride,
                    &beta, c, static_cast<int>(p.n)),
        "cublasSgemm");
-}
-
-void zero(float* to, Index n) { good(cudaMemsetAsync(to, 0, n * sizeof(float), nullptr), "cudaMemsetAsync"); }
-
-void copy(const float* from, Index n, float* to) {
-  good(cudaMemcpyAsync(to, from, n * sizeof(float), cudaMemcpyDeviceToDevice, nullptr), "cudaMemcpyAsync");
 }
 
 constexpr Index alignment = 64;  // bytes that every operand is aligned to

@@ -13,9 +13,10 @@ struct Staged {
 
   /// Room for n elements; contents are lost when it grows.
   void reserve(const char* label, Index n) {
-    const T* before = device.data();
     switchyard::reserve(device, label, n);
-    if (device.data() != before) host = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, device);
+    // Sizes, since a device's allocator may give the same address to the larger memory.
+    const bool stale = separate ? host.extent(0) != device.extent(0) : host.data() != device.data();
+    if (stale) host = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, device);
   }
   void to_device(Index n) const {
     if (separate && n > 0) Kokkos::deep_copy(first(device, n), first(host, n));

@@ -158,7 +158,8 @@ TEST(Load, AnchorsAliasesAndMergeKeys) {
                 "c.yaml:3:11: aliases (*name) are not supported; write the value out"}));
   EXPECT_EQ(error_of("moe:\n  <<: {top_k: 2}\n"),
             "c.yaml:2:3: merge keys (<<) are not supported; write the values out");
-  EXPECT_EQ(error_of("moe:\n  experts: *n\n"), "c.yaml:2:12: not valid YAML: the referenced anchor is not defined");
+  EXPECT_EQ(error_of("moe:\n  experts: *n\n").find("c.yaml:2:12: not valid YAML: the referenced anchor is not defined"),
+            0u);
 }
 
 TEST(Load, TabsAndSyntaxErrorsHavePlaces) {
