@@ -1,6 +1,6 @@
 // Speed of the products of tensor/blas.hpp on the host: GFLOP/s and share of the machine's fused multiply-add rate,
 // which is measured between the products, so that other load on the machine strikes both. Best of many short
-// repetitions. Run: OMP_NUM_THREADS=1 product [repetitions]
+// repetitions. Run: OMP_NUM_THREADS=1 product [repetitions [number of the only case]]
 #include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -109,18 +109,12 @@ int main(int argc, char** argv) {
   const int repetitions = argc > 1 ? std::atoi(argv[1]) : 30;
   std::printf("%s, %d threads; GFLOP/s and share of peak\n", blas::description(), Device().concurrency());
   std::printf(" rows     N     K   E  G | forward      | input grad   | weight grad\n");
-  for (const Case& c : std::vector<Case>{{4096, 512, 128, 1, 8},
-                                         {4096, 512, 128, 8, 8},
-                                         {4096, 512, 128, 64, 8},
-                                         {4096, 512, 128, 256, 8},
-                                         {4096, 128, 512, 64, 8},
-                                         {4096, 128, 512, 256, 8},
-                                         {4096, 2048, 512, 8, 4},
-                                         {4096, 2048, 512, 64, 4},
-                                         {4096, 512, 2048, 64, 4},
-                                         {4096, 128, 128, 1, 8},
-                                         {4096, 4096, 128, 1, 8},
-                                         {2048, 512, 512, 1, 4},
-                                         {2048, 4096, 512, 1, 4}})
-    run(c, c.n * c.k > 500000 ? std::max(3, repetitions / 5) : repetitions);
+  const std::vector<Case> cases{{4096, 512, 128, 1, 8},   {4096, 512, 128, 8, 8},   {4096, 512, 128, 64, 8},
+                                {4096, 512, 128, 256, 8}, {4096, 128, 512, 64, 8},  {4096, 128, 512, 256, 8},
+                                {4096, 2048, 512, 8, 4},  {4096, 2048, 512, 64, 4}, {4096, 512, 2048, 64, 4},
+                                {4096, 128, 128, 1, 8},   {4096, 4096, 128, 1, 8},  {2048, 512, 512, 1, 4},
+                                {2048, 4096, 512, 1, 4}};
+  for (std::size_t i = 0; i < cases.size(); ++i)
+    if (const Case& c = cases[i]; argc < 3 || i == std::strtoul(argv[2], nullptr, 10))
+      run(c, c.n * c.k > 500000 ? std::max(3, repetitions / 5) : repetitions);
 }

@@ -1,20 +1,20 @@
 // Attention on the CPU: threads share (sequence, head), a block of query rows at a time against all keys that it may
 // see.
 #include <algorithm>
+#include <utility>
 
 #include "model/attention.hpp"
 #include "tensor/lanes.hpp"
 #include "tensor/math.hpp"
-#include "tensor/small_product_host.hpp"
+#include "tensor/packed_product_host.hpp"
 
 namespace switchyard::model {
 namespace {
 
-using blas::Write;
 using Policy = Kokkos::RangePolicy<Host, Kokkos::Schedule<Kokkos::Dynamic>>;
 using Token = Kokkos::Experimental::UniqueToken<Host>;
 
-constexpr int block = 32;  // query rows of one product; scores of a block stay in the second-level cache
+constexpr int block = 36;  // query rows worked together: whole register tiles, scores stay in the second-level cache
 
 /// Where the head of one (sequence, head) lies in a (N, width) matrix.
 struct Slice {
@@ -28,14 +28,34 @@ Slice slice(const Matrix<float>& m, Index sequence, Index head, const AttentionS
   return {m.data() + sequence * shape.context * width + head * shape.head_dim, width};
 }
 
-/// to(D, T) = from(T, D)ᵀ.
-void transpose(const Slice& from, const AttentionShape& shape, float* to) {
-  for (int first = 0; first < shape.context; first += block) {
-    const int last = std::min(first + block, shape.context);
-    for (int c = 0; c < shape.head_dim; ++c)
-      for (int t = first; t < last; ++t) to[Index{c} * shape.context + t] = from.row(t)[c];
+blas::ConstBlock rows_of(const Slice& s, Index first) { return {s.row(first), s.stride}; }
+
+/// Memory of one thread. Keys and values of one head stand there in panels, as they are and turned.
+struct Scratch {
+  Index floats = 0;                   ///< taken
+  Index stride;                       ///< of a row of scores: whole panels of keys
+  float *p = nullptr, *ds = nullptr;  ///< (block, stride)
+  blas::Panels keys_t{}, values_t{}, keys{}, values{}, queries{}, douts{}, dk{}, dv{};
+
+  /// Without memory only counts the floats.
+  Scratch(const AttentionShape& shape, bool backward, float* memory) : stride(blas::panel_floats(1, shape.context)) {
+    const Index context = shape.context, width = shape.head_dim;
+    const auto take = [&](Index n) {
+      return memory ? memory + std::exchange(floats, floats + n) : (floats += n, memory);
+    };
+    const auto panels = [&](Index depth, Index n) { return blas::Panels{take(blas::panel_floats(depth, n)), depth}; };
+    p = take(block * stride);
+    keys_t = panels(width, context);
+    if (!backward) {
+      values = panels(context, width);
+      return;
+    }
+    ds = take(block * stride);
+    values_t = panels(width, context), keys = panels(context, width);
+    queries = panels(block, width), douts = panels(block, width);
+    dk = panels(context, width), dv = panels(context, width);
   }
-}
+};
 
 /// Scores of `rows` queries against `keys` keys → exponentials, 0 for keys behind a query; row sums and log-sums.
 void softmax_rows(float* scores, Index stride, int rows, int keys, float scale, float* sums, float* log_sums) {
@@ -50,26 +70,32 @@ void softmax_rows(float* scores, Index stride, int rows, int keys, float scale, 
 }
 
 void forward_head(const AttentionShape& shape, const AttentionState& state, Index sequence, Index head,
-                  float* scratch) {
-  const Index kv = head / (shape.heads / shape.kv_heads);
+                  const Scratch& own) {
   const Slice q = slice(state.q, sequence, head, shape), out = slice(state.out, sequence, head, shape);
-  const Slice k = slice(state.k, sequence, kv, shape), v = slice(state.v, sequence, kv, shape);
-  const int context = shape.context, width = shape.head_dim;
+  const Index context = shape.context, width = shape.head_dim;
   const float scale = 1.0f / Kokkos::sqrt(static_cast<float>(width));
-  float *keys_t = scratch, *scores = keys_t + Index{width} * context;
-  transpose(k, shape, keys_t);
-  for (int first = 0; first < context; first += block) {
-    const int rows = std::min(block, context - first), keys = first + rows;
+  for (Index first = 0; first < context; first += block) {
+    const Index rows = std::min<Index>(block, context - first), keys = first + rows;
     float sums[block];
-    blas::product_nn({rows, keys, width}, {q.row(first), q.stride}, {keys_t, context}, {scores, context});
-    softmax_rows(scores, context, rows, keys, scale, sums, &state.log_sum(head, sequence * context + first));
-    blas::product_nn({rows, width, keys}, {scores, context}, {v.data, v.stride}, {out.row(first), out.stride});
-    for (int i = 0; i < rows; ++i) {
+    blas::packed_product({rows, keys, width}, {q.row(first), q.stride, 1}, own.keys_t, {own.p, own.stride}, false);
+    softmax_rows(own.p, own.stride, static_cast<int>(rows), static_cast<int>(keys), scale, sums,
+                 &state.log_sum(head, sequence * context + first));
+    blas::packed_product({rows, width, keys}, {own.p, own.stride, 1}, own.values, {out.row(first), out.stride}, true);
+    for (Index i = 0; i < rows; ++i) {
       const float inverse = 1.0f / sums[i];
       float* row = out.row(first + i);
-      for (int c = 0; c < width; ++c) row[c] *= inverse;
+      for (Index c = 0; c < width; ++c) row[c] *= inverse;
     }
   }
+}
+
+/// All query heads of one (sequence, key and value head).
+void forward_group(const AttentionShape& shape, const AttentionState& state, Index sequence, Index kv, float* memory) {
+  const Scratch own(shape, false, memory);
+  blas::pack_turned(shape.context, rows_of(slice(state.k, sequence, kv, shape), 0), own.keys_t);
+  blas::pack(shape.head_dim, rows_of(slice(state.v, sequence, kv, shape), 0), own.values);
+  const Index group = shape.heads / shape.kv_heads;
+  for (Index h = kv * group; h < (kv + 1) * group; ++h) forward_head(shape, state, sequence, h, own);
 }
 
 /// Scores → probabilities p, and p∘(dp − Σ dout∘out)·scale in place of dp.
@@ -94,45 +120,51 @@ struct HeadPointers {
   const float* log_sums;
 };
 
-void backward_head(const AttentionShape& shape, const HeadPointers& head, const Slice& k, const Slice& dk,
-                   const Slice& dv, float* scratch) {
-  const int context = shape.context, width = shape.head_dim;
-  float *keys_t = scratch, *values_t = keys_t + Index{width} * context;
-  float *p = values_t + Index{width} * context, *ds = p + Index{block} * context;
-  for (int first = 0; first < context; first += block) {
-    const int rows = std::min(block, context - first), keys = first + rows;
-    const blas::ConstBlock q{head.q.row(first), head.q.stride}, dout{head.dout.row(first), head.dout.stride};
-    blas::product_nn({rows, keys, width}, q, {keys_t, context}, {p, context});
-    blas::product_nn({rows, keys, width}, dout, {values_t, context}, {ds, context});
-    score_gradient(head.log_sums + first, head.out, head.dout, first, rows, width, p, ds, context);
-    blas::product_nn({rows, width, keys}, {ds, context}, {k.data, k.stride}, {head.dq.row(first), head.dq.stride});
-    blas::product_tn({keys, width, rows}, {ds, context}, q, {dk.data, dk.stride}, Write::add);
-    blas::product_tn({keys, width, rows}, {p, context}, dout, {dv.data, dv.stride}, Write::add);
+void backward_head(const AttentionShape& shape, const HeadPointers& head, const Scratch& own) {
+  const Index context = shape.context, width = shape.head_dim;
+  for (Index first = 0; first < context; first += block) {
+    const Index rows = std::min<Index>(block, context - first), keys = first + rows;
+    const blas::Size scores{rows, keys, width};
+    blas::packed_product(scores, {head.q.row(first), head.q.stride, 1}, own.keys_t, {own.p, own.stride}, false);
+    blas::packed_product(scores, {head.dout.row(first), head.dout.stride, 1}, own.values_t, {own.ds, own.stride},
+                         false);
+    score_gradient(head.log_sums + first, head.out, head.dout, static_cast<int>(first), static_cast<int>(rows),
+                   static_cast<int>(width), own.p, own.ds, own.stride);
+    blas::packed_product({rows, width, keys}, {own.ds, own.stride, 1}, own.keys, {head.dq.row(first), head.dq.stride},
+                         true);
+    const blas::Panels queries{own.queries.data, rows}, douts{own.douts.data, rows};
+    blas::pack(width, rows_of(head.q, first), queries);
+    blas::pack(width, rows_of(head.dout, first), douts);
+    blas::packed_chain({keys, width, rows}, {own.ds, 1, own.stride}, queries, own.dk);
+    blas::packed_chain({keys, width, rows}, {own.p, 1, own.stride}, douts, own.dv);
   }
 }
 
-/// All query heads of one (sequence, key and value head), in order: the owner of dk and dv.
+/// All query heads of one (sequence, key and value head), in order: one chain an element of dk and dv.
 void backward_group(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient,
-                    Index sequence, Index kv, float* scratch) {
+                    Index sequence, Index kv, float* memory) {
+  const Scratch own(shape, true, memory);
   const Slice k = slice(state.k, sequence, kv, shape), v = slice(state.v, sequence, kv, shape);
   const Slice dk = slice(gradient.k, sequence, kv, shape), dv = slice(gradient.v, sequence, kv, shape);
-  transpose(k, shape, scratch);
-  transpose(v, shape, scratch + Index{shape.head_dim} * shape.context);
-  for (int t = 0; t < shape.context; ++t) {
-    std::fill_n(dk.row(t), shape.head_dim, 0.0f);
-    std::fill_n(dv.row(t), shape.head_dim, 0.0f);
-  }
-  const Index group = shape.heads / shape.kv_heads;
+  const Index context = shape.context, width = shape.head_dim, group = shape.heads / shape.kv_heads;
+  blas::pack_turned(context, rows_of(k, 0), own.keys_t);
+  blas::pack_turned(context, rows_of(v, 0), own.values_t);
+  blas::pack(width, rows_of(k, 0), own.keys);
+  std::fill_n(own.dk.data, blas::panel_floats(context, width), 0.0f);
+  std::fill_n(own.dv.data, blas::panel_floats(context, width), 0.0f);
   for (Index h = kv * group; h < (kv + 1) * group; ++h)
     backward_head(shape,
                   {slice(state.q, sequence, h, shape), slice(state.out, sequence, h, shape),
                    slice(gradient.q, sequence, h, shape), slice(gradient.out, sequence, h, shape),
-                   &state.log_sum(h, sequence * shape.context)},
-                  k, dk, dv, scratch);
+                   &state.log_sum(h, sequence * context)},
+                  own);
+  blas::unpack(width, own.dk, {dk.data, dk.stride});
+  blas::unpack(width, own.dv, {dv.data, dv.stride});
 }
 
 /// One row a thread.
-HostMatrix<float> scratch_memory(Index threads, Index n) {
+HostMatrix<float> scratch_memory(const AttentionShape& shape, bool backward, Index threads) {
+  const Index n = Scratch(shape, backward, nullptr).floats;
   return make_view<HostMatrix<float>>("model::attention::scratch", threads, (n + 15) / 16 * 16);
 }
 
@@ -141,12 +173,12 @@ HostMatrix<float> scratch_memory(Index threads, Index n) {
 void attention_forward(const AttentionShape& shape, const AttentionState& state) {
   if (shape.sequences == 0) return;
   const Token token;
-  const auto scratch = scratch_memory(token.size(), Index{shape.context} * (shape.head_dim + block));
+  const auto scratch = scratch_memory(shape, false, token.size());
   Kokkos::parallel_for(
-      "switchyard::attention::forward", Policy(0, shape.sequences * shape.heads, Kokkos::ChunkSize(1)),
+      "switchyard::attention::forward", Policy(0, shape.sequences * shape.kv_heads, Kokkos::ChunkSize(1)),
       KOKKOS_LAMBDA(Index it) {
         const int thread = token.acquire();
-        forward_head(shape, state, it / shape.heads, it % shape.heads, &scratch(thread, 0));
+        forward_group(shape, state, it / shape.kv_heads, it % shape.kv_heads, &scratch(thread, 0));
         token.release(thread);
       });
 }
@@ -154,7 +186,7 @@ void attention_forward(const AttentionShape& shape, const AttentionState& state)
 void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient) {
   if (shape.sequences == 0) return;
   const Token token;
-  const auto scratch = scratch_memory(token.size(), 2 * Index{shape.context} * (shape.head_dim + block));
+  const auto scratch = scratch_memory(shape, true, token.size());
   Kokkos::parallel_for(
       "switchyard::attention::backward", Policy(0, shape.sequences * shape.kv_heads, Kokkos::ChunkSize(1)),
       KOKKOS_LAMBDA(Index it) {

@@ -79,7 +79,7 @@ struct Product {
 };
 
 void multiply(const Product& p, const float* a, const float* b, float* c, float beta) {
-  if (p.k == 0) {  // refused by cuBLAS: a leading dimension would be 0
+  if (p.m * p.n * p.k == 0) {  // cuBLAS refuses a leading dimension of 0
     if (beta == 0.0f) zero(c, p.m * p.n);
     return;
   }

@@ -21,18 +21,20 @@ struct Item {
 
 Index parts_of(Index total, Index most) { return (total + most - 1) / most; }
 
-/// Cuts every group into items of at most 192 rows, and of columns in whole panels, so that there are about eight items
-/// of like work a thread where the products are large enough for that.
+/// Cuts every group into items of at most a row block, and of columns in whole panels, so that there are about eight
+/// items of like work a thread where the products are large enough for that.
 const std::vector<Item>& cut(const Groups& groups, Index columns, Index depth) {
   static thread_local std::vector<Item> items;
   items.clear();
   const Index total = groups.offsets[groups.count] - groups.offsets[0];
   const Index share = total * columns * depth / (8 * Device().concurrency());
   const Index most = std::max<Index>(share, Index{1} << 18);  // multiply-adds of one item
+  const Index most_rows = row_block(depth);
   for (int e = 0; e < groups.count; ++e) {
-    const Index first = groups.offsets[e], rows = groups.offsets[e + 1] - first, row_parts = parts_of(rows, 192);
-    for (Index r = 0; r < row_parts; ++r) {
-      const Index begin = rows * r / row_parts, end = rows * (r + 1) / row_parts;
+    const Index first = groups.offsets[e], rows = groups.offsets[e + 1] - first;
+    const Index tiles = parts_of(parts_of(rows, std::max<Index>(1, parts_of(rows, most_rows))), simd::tile_rows);
+    for (Index begin = 0; begin < rows; begin += tiles * simd::tile_rows) {
+      const Index end = std::min(rows, begin + tiles * simd::tile_rows);
       const Index panels = parts_of(columns, simd::panel_width);
       const Index parts = std::clamp<Index>(parts_of((end - begin) * columns * depth, most), 1, panels);
       for (Index p = 0; p < parts; ++p) {

@@ -66,11 +66,58 @@ template <int R, int V>
   }
 }
 
+constexpr Index unrolled = 4;  // steps of one iteration: a processor that two threads share issues too few instructions
+                               // to spend them on counting
+
+/// `unrolled` steps, rows of A one float a step. The empty asm keep the compiler from folding loads into every
+/// multiply-add, and from computing more addresses than it has registers for.
+template <int R, int V>
+[[gnu::always_inline]] inline void steps(Tile<R, V>& sum, const float* a, Index a_row, const float* b) {
+  const float* low = a + 3 * a_row;
+  Index two_rows = 2 * a_row;
+  asm("" : "+r"(low), "+r"(a_row), "+r"(two_rows));
+#pragma GCC unroll 4
+  for (Index u = 0; u < unrolled; ++u) {
+    Vec column[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) {
+      column[v] = load(b + u * panel_width + v * width);
+      asm("" : "+x"(column[v]));
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) {
+      const float* row = (r < 3 ? a : low) + (r % 3 == 1 ? a_row : r % 3 == 2 ? two_rows : 0);
+      const Vec value = broadcast(row[u]);
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) sum[r][v] = fma(value, column[v], sum[r][v]);
+    }
+  }
+}
+
+/// The chain with strides that the compiler knows, `unrolled` steps at a time; returns how many steps were made.
+template <int R, int V>
+[[gnu::always_inline]] inline Index accumulate_packed(Tile<R, V>& sum, const Chain& c) {
+  const float *a = c.a, *b = c.b, *ahead = c.ahead;
+  const Index a_row = c.a_row, ahead_step = unrolled * c.ahead_step;
+  for (Index s = c.depth / unrolled; s > 0; --s) {
+    steps<R, V>(sum, a, a_row, b);
+    __builtin_prefetch(ahead);
+    a += unrolled;
+    b += unrolled * panel_width;
+    ahead += ahead_step;
+  }
+  return c.depth / unrolled * unrolled;
+}
+
 template <int R, int V>
 [[gnu::always_inline]] inline void accumulate(Tile<R, V>& sum, const Chain& c) {
-  const float *a = c.a, *b = c.b, *ahead = c.ahead;
+  const bool packed = c.a_step == 1 && c.b_step == panel_width && unrolled * c.ahead_step <= 16;  // floats of a line
+  Index done = 0;
+  if constexpr (R <= 6)
+    if (packed) done = accumulate_packed<R, V>(sum, c);
   const Index a_row = c.a_row, a_step = c.a_step, b_step = c.b_step, ahead_step = c.ahead_step;
-  for (Index s = c.depth; s > 0; --s) {
+  const float *a = c.a + done * a_step, *b = c.b + done * b_step, *ahead = c.ahead + done * ahead_step;
+  for (Index s = c.depth - done; s > 0; --s) {
     step<R, V>(sum, a, a_row, b);
     __builtin_prefetch(ahead);
     a += a_step;
@@ -90,13 +137,13 @@ template <int R, int V>
     }
 }
 
-/// Stores the tile's columns as rows of R floats, `width` by `width` transposed in registers.
-template <int R, int V>
-inline void store_columns(const Tile<R, V>& sum, const Ends& e) {
-  for (int v = 0; v < V; ++v) {
+/// Stores the columns of `tile`, R rows of panel_width floats, as rows of R floats, transposed in registers.
+template <int R>
+[[gnu::noinline]] void store_columns(const float* tile, int vectors, const Ends& e) {
+  for (int v = 0; v < vectors; ++v) {
     Vec block[width] = {};
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) block[r] = sum[r][v];
+    for (int r = 0; r < R; ++r) block[r] = load(tile + r * panel_width + v * width);
     transpose(block);
     for (int l = 0; l < width && v * width + l < e.columns; ++l) {
       float* p = e.out + (v * width + l) * e.stride;
@@ -116,10 +163,10 @@ void tile(const Chain& chain, const Ends& ends) {
   else
     clear<R, V>(sum);
   accumulate<R, V>(sum, chain);
-  if (ends.transposed)
-    store_columns<R, V>(sum, ends);
-  else
-    store_rows<R, V>(sum, ends.out, ends.stride, ends.add);
+  if (!ends.transposed) return store_rows<R, V>(sum, ends.out, ends.stride, ends.add);
+  alignas(64) float rows[R * panel_width];
+  store_rows<R, V>(sum, rows, panel_width, false);
+  store_columns<R>(rows, V, ends);
 }
 
 using TileFunction = void (*)(const Chain&, const Ends&);

@@ -9,16 +9,16 @@ namespace {
 
 using simd::panel_width;
 
-constexpr Index block_rows = 192;     // rows of A that meet one packed panel
-constexpr Index block_columns = 256;  // bounds the partial sums that are kept between depth blocks
-constexpr Index block_depth = 512;    // a panel of this depth fills the first-level cache
-constexpr Index few_rows = 18;        // up to here B is not packed but read once, in the order in which it lies,
-constexpr Index shallow_depth = 64;   // in blocks of so many rows
+constexpr Index block_floats = 65536;  // of A that meets one packed panel: half of a second-level cache
+constexpr Index block_columns = 256;   // bounds the partial sums that are kept between depth blocks
+constexpr Index block_depth = 256;     // a panel of this depth fills half of the first-level cache
+constexpr Index few_rows = 18;         // up to here B is not packed but read once, in the order in which it lies,
+constexpr Index shallow_depth = 64;    // in blocks of so many rows
 
-/// A(i, s) at a[i·a_row + s·a_step]; B(s, j) at b[s·b_row + j], or at b[j·b_row + s] where `turned`.
+/// A(i, s) at a[i·a_row + s]; B(s, j) at b[s·b_row + j], or at b[j·b_row + s] where `turned`.
 struct Operands {
   const float* a;
-  Index a_row, a_step;
+  Index a_row;
   const float* b;
   Index b_row;
   bool turned;
@@ -26,12 +26,7 @@ struct Operands {
 
 /// Offsets of a block of A, B and C.
 Operands shifted(const Operands& o, Index i, Index j, Index s) {
-  return {o.a + i * o.a_row + s * o.a_step,
-          o.a_row,
-          o.a_step,
-          o.b + (o.turned ? j * o.b_row + s : s * o.b_row + j),
-          o.b_row,
-          o.turned};
+  return {o.a + i * o.a_row + s, o.a_row, o.b + (o.turned ? j * o.b_row + s : s * o.b_row + j), o.b_row, o.turned};
 }
 
 simd::Scratch& scratch() {
@@ -72,8 +67,7 @@ void panel_product(Size size, const Operands& o, float* panel, Between between, 
   for (Index t = 0; t < tiles; ++t) {
     const Index row = simd::tile_row(size.m, tiles, t);
     const int rows = static_cast<int>(simd::tile_row(size.m, tiles, t + 1) - row);
-    const simd::Chain chain{size.k, o.a + row * o.a_row,         o.a_row,   o.a_step, b,
-                            step,   ahead.data + t * ahead.tile, ahead.step};
+    const simd::Chain chain{size.k, o.a + row * o.a_row, o.a_row, 1, b, step, ahead.data + t * ahead.tile, ahead.step};
     const float* start = between.start ? between.start + row * panel_width : nullptr;
     alignas(64) float ragged[simd::tile_rows * panel_width];
     if (between.end) {
@@ -87,7 +81,7 @@ void panel_product(Size size, const Operands& o, float* panel, Between between, 
   }
 }
 
-/// Rows ≤ block_rows, columns ≤ block_columns, any depth.
+/// Rows ≤ row_block, columns ≤ block_columns, any depth.
 void block_product(Size size, const Operands& o, Block c, bool add) {
   const bool direct = !o.turned && size.m <= few_rows;  // B is read where it lies, in the order in which it lies
   const Index most = direct ? shallow_depth : block_depth, parts = std::max<Index>(1, (size.k + most - 1) / most);
@@ -127,28 +121,29 @@ void few_rows_product(Size size, const Operands& o, Block c, bool add) {
 
 void product(Size size, const Operands& o, Block c, Write write) {
   const bool add = write == Write::add;
-  if (o.turned && size.m <= panel_width && o.a_step == 1) {
+  if (o.turned && size.m <= panel_width) {
     if (size.m > 0) few_rows_product(size, o, c, add);
     return;
   }
-  for (Index i = 0; i < size.m; i += block_rows)
+  const Index rows = row_block(size.k);
+  for (Index i = 0; i < size.m; i += rows)
     for (Index j = 0; j < size.n; j += block_columns)
-      block_product({std::min(block_rows, size.m - i), std::min(block_columns, size.n - j), size.k},
-                    shifted(o, i, j, 0), {c.data + i * c.stride + j, c.stride}, add);
+      block_product({std::min(rows, size.m - i), std::min(block_columns, size.n - j), size.k}, shifted(o, i, j, 0),
+                    {c.data + i * c.stride + j, c.stride}, add);
 }
 
 }  // namespace
 
+Index row_block(Index depth) {
+  return block_floats / std::clamp<Index>(depth, 64, block_depth) / simd::tile_rows * simd::tile_rows;
+}
+
 void product_nn(Size size, ConstBlock a, ConstBlock b, Block c, Write write) {
-  product(size, {a.data, a.stride, 1, b.data, b.stride, false}, c, write);
+  product(size, {a.data, a.stride, b.data, b.stride, false}, c, write);
 }
 
 void product_nt(Size size, ConstBlock a, ConstBlock b, Block c, Write write) {
-  product(size, {a.data, a.stride, 1, b.data, b.stride, true}, c, write);
-}
-
-void product_tn(Size size, ConstBlock a, ConstBlock b, Block c, Write write) {
-  product(size, {a.data, 1, a.stride, b.data, b.stride, false}, c, write);
+  product(size, {a.data, a.stride, b.data, b.stride, true}, c, write);
 }
 
 }  // namespace switchyard::blas

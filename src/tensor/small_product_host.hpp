@@ -19,14 +19,14 @@ struct Block {
   Index stride;
 };
 
+/// Rows of A that are worked together, so that they stay in a second-level cache: whole register tiles.
+Index row_block(Index depth);
+
 /// C(m, n) (=|+=) A(m, k) · B(k, n). As in blas.hpp each element is one fma chain over k ascending from +0, so the size
 /// of the block changes no bit; `add` adds the finished chain to C. Host memory; C must not overlap A or B.
 void product_nn(Size size, ConstBlock a, ConstBlock b, Block c, Write write = Write::replace);
 
 /// C(m, n) (=|+=) A(m, k) · B(n, k)ᵀ.
 void product_nt(Size size, ConstBlock a, ConstBlock b, Block c, Write write = Write::replace);
-
-/// C(m, n) (=|+=) A(k, m)ᵀ · B(k, n).
-void product_tn(Size size, ConstBlock a, ConstBlock b, Block c, Write write = Write::replace);
 
 }  // namespace switchyard::blas

@@ -152,31 +152,53 @@ void make_chunks(const GrainGroups& groups, int group, Memory& memory) {
   }
 }
 
-/// Packs rows [chunk.begin, chunk.end) of the item's columns of dY, one panel a tile.
-void pack_dy(const Problem& p, const Item& item, const Chunk& chunk, float* panel) {
-  constexpr Index together = 8;  // rows that share the lines read
-  const Index tiles = simd::tile_count(item.n), rows = chunk.end - chunk.begin;
-  for (Index s0 = 0; s0 < rows; s0 += together)
-    for (Index t = 0; t < tiles; ++t) {
-      const Index column = item.n0 + simd::tile_row(item.n, tiles, t), s1 = std::min(rows, s0 + together);
-      const Index columns = item.n0 + simd::tile_row(item.n, tiles, t + 1) - column;
-      const float* dy = p.dy + chunk.begin * p.n + column;
-      float* to = panel + t * rows * a_width;
-      if (column + a_width <= p.n)
-        for (Index s = s0; s < s1; ++s) std::memcpy(to + s * a_width, dy + s * p.n, a_width * sizeof(float));
+/// Columns of a matrix that become panels: panel i is `W` columns from start(i) on, its rows `W` floats apart.
+struct Columns {
+  const float* data;
+  Index stride, first, last;  ///< of the matrix; columns [first, last) are read
+  Index panels, panel_stride;
+};
+
+/// Packs row by row, so that memory is read in the order in which it lies, and asks for the rows after next meanwhile.
+template <int W>
+void pack_panels(const Columns& c, Index rows, const auto& start, float* to) {
+  constexpr Index together = 8;
+  for (Index s0 = 0; s0 < rows; s0 += together) {
+    const Index s1 = std::min(rows, s0 + together);
+    for (Index s = s1; s < std::min(rows, s1 + together); ++s)
+      for (Index column = c.first; column < c.last; column += 16) __builtin_prefetch(c.data + s * c.stride + column);
+    for (Index i = 0; i < c.panels; ++i) {
+      const Index column = start(i), valid = std::min<Index>(W, c.last - column);
+      const float* from = c.data + column;
+      float* panel = to + i * c.panel_stride;
+      if (column + W <= c.stride)
+        for (Index s = s0; s < s1; ++s) std::memcpy(panel + s * W, from + s * c.stride, W * sizeof(float));
       else
-        for (Index s = s0; s < s1; ++s) std::copy_n(dy + s * p.n, columns, to + s * a_width);
+        for (Index s = s0; s < s1; ++s)
+          std::fill(std::copy_n(from + s * c.stride, valid, panel + s * W), panel + (s + 1) * W, 0.0f);
     }
+  }
 }
 
-void pack_x(const Problem& p, const Item& item, const Chunk& chunk, float* panel) {
-  const Index rows = chunk.end - chunk.begin;
-  for (Index k = 0; k < item.k; k += panel_width)
-    simd::pack_rows(p.x + chunk.begin * p.k + item.k0 + k, p.k, rows,
-                    static_cast<int>(std::min<Index>(panel_width, item.k - k)), panel + k * rows);
+/// Distance of panels of `rows` rows: one line more than they take, or those of all panels would meet in few cache
+/// sets.
+constexpr Index panel_stride(Index rows, Index panel) { return rows * panel + 16; }
+
+void pack_dy(const Problem& p, const Item& item, const Chunk& chunk, float* panels) {
+  const Index tiles = simd::tile_count(item.n), rows = chunk.end - chunk.begin;
+  pack_panels<a_width>(
+      {p.dy + chunk.begin * p.n, p.n, item.n0, item.n0 + item.n, tiles, panel_stride(rows, a_width)}, rows,
+      [&](Index t) { return item.n0 + simd::tile_row(item.n, tiles, t); }, panels);
 }
 
-/// The packed panels of one chunk, panels of dY `rows`·a_width apart, of X `rows`·panel_width.
+void pack_x(const Problem& p, const Item& item, const Chunk& chunk, float* panels) {
+  const Index rows = chunk.end - chunk.begin, count = (item.k + panel_width - 1) / panel_width;
+  pack_panels<panel_width>(
+      {p.x + chunk.begin * p.k, p.k, item.k0, item.k0 + item.k, count, panel_stride(rows, panel_width)}, rows,
+      [&](Index i) { return item.k0 + i * panel_width; }, panels);
+}
+
+/// The packed panels of one chunk, panel_stride apart.
 struct Panels {
   float *dy, *x;
   Index rows;
@@ -194,9 +216,10 @@ void chunk_tiles(const Problem& p, const Item& item, std::span<const Segment> se
     float* out = p.dw + (item.group * p.n + item.n0 + n) * p.k + item.k0;
     for (Index k = 0; k < item.k; k += panel_width) {
       const int columns = static_cast<int>(std::min<Index>(panel_width, item.k - k));
-      (columns <= simd::width ? one : two)[height - 1](segments, panels.dy + t * panels.rows * a_width,
-                                                       panels.x + k * panels.rows, state,
-                                                       {out + k, p.k, p.node_stride, columns, p.stream});
+      (columns <= simd::width ? one : two)[height - 1](
+          segments, panels.dy + t * panel_stride(panels.rows, a_width),
+          panels.x + k / panel_width * panel_stride(panels.rows, panel_width), state,
+          {out + k, p.k, p.node_stride, columns, p.stream});
       state.chain += tile_state, state.stack += tile_state;
     }
   }
@@ -209,9 +232,10 @@ void block_gradient(const Problem& p, const Item& item, Memory& memory) {
   const bool several = memory.chunks.size() > 1;  // then each tile's state waits for the next chunk
   const Index level = (several ? tiles * panels : 1) * tile_floats,
               levels = 2 + std::bit_width(unsigned(p.groups.grains));
-  float* dy = memory.floats.floats(most * (tiles * a_width + panels * panel_width) + levels * level);
-  float* x = dy + most * tiles * a_width;
-  float* chain = x + most * panels * panel_width;
+  const Index dy_floats = tiles * panel_stride(most, a_width), x_floats = panels * panel_stride(most, panel_width);
+  float* dy = memory.floats.floats(dy_floats + x_floats + levels * level);
+  float* x = dy + dy_floats;
+  float* chain = x + x_floats;
   State state{chain, chain + level, level, 0};
   for (const Chunk& chunk : memory.chunks) {
     pack_dy(p, item, chunk, dy);

@@ -10,7 +10,7 @@
 #include "reference/product.hpp"
 #include "tensor/types.hpp"
 #if !defined(KOKKOS_ENABLE_CUDA)
-#include "tensor/small_product_host.hpp"
+#include "tensor/packed_product_host.hpp"
 
 namespace switchyard {
 namespace {
@@ -49,10 +49,24 @@ void check(Product product, bool a_turned, bool b_turned, blas::Size s, Index ga
   }
 }
 
+/// The packed products in the form of the others.
+template <bool turned>
+void packed(blas::Size s, blas::ConstBlock a, blas::ConstBlock b, blas::Block c, blas::Write write) {
+  Values memory(blas::panel_floats(s.k + 3, s.n), -7.0f);
+  const blas::Panels panels{memory.data(), s.k};
+  (turned ? blas::pack_turned : blas::pack)(s.n, b, panels);
+  if (write == blas::Write::replace) return blas::packed_product(s, {a.data, a.stride, 1}, panels, c, true);
+  Values sum(s.m * s.n);
+  blas::packed_product(s, {a.data, a.stride, 1}, panels, {sum.data(), s.n}, true);
+  for (Index i = 0; i < s.m; ++i)
+    for (Index j = 0; j < s.n; ++j) c.data[i * c.stride + j] += sum[i * s.n + j];
+}
+
 void check_all(blas::Size s, Index gap) {
   check(blas::product_nn, false, false, s, gap);
   check(blas::product_nt, false, true, s, gap);
-  check(blas::product_tn, true, false, s, gap);
+  check(packed<false>, false, false, s, gap);
+  check(packed<true>, false, true, s, gap);
 }
 
 TEST(SmallProduct, EveryEdge) {
@@ -66,6 +80,25 @@ TEST(SmallProduct, ShapesOfAttention) {
     for (const Index q : {32, 64, 100, 256}) {
       check_all({q, 256, d}, 64);
       check_all({q, d, 256}, 64);
+    }
+}
+
+/// A chain cut into two depths has the bits of the whole one, whatever stands behind the rows that it goes on with.
+TEST(PackedProduct, ChainsGoOn) {
+  for (const Index m : {1, 6, 13, 31})
+    for (const Index n : {1, 16, 33}) {
+      const Index k = 20, cut = 7, depth = m + 2;
+      const Values a = numbers(k * m, 4), b = numbers(k * n, 5);
+      Values memory(blas::panel_floats(k, n)), sums(blas::panel_floats(depth, n)), got(depth * n), wanted(depth * n);
+      for (const auto& [first, last] : {std::pair<Index, Index>{0, cut}, {cut, k}}) {
+        const blas::Panels panels{memory.data(), last - first};
+        blas::pack(n, {b.data() + first * n, n}, panels);
+        blas::packed_chain({m, n, last - first}, {a.data() + first * m, 1, m}, panels, {sums.data(), depth});
+      }
+      blas::unpack(n, {sums.data(), depth}, {got.data(), n});
+      for (Index i = 0; i < m; ++i)
+        for (Index j = 0; j < n; ++j) wanted[i * n + j] = reference::chain(k, a.data() + i, m, b.data() + j, n);
+      EXPECT_EQ(std::memcmp(got.data(), wanted.data(), got.size() * sizeof(float)), 0) << m << " x " << n;
     }
 }
 
