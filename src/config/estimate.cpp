@@ -2,6 +2,7 @@
 #include "config/estimate.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace switchyard {
 namespace {
@@ -104,6 +105,15 @@ std::int64_t gradient_bytes(const Layout& layout, const NodeCounts& nodes, std::
                                     reduction_buffer(held, layout.groups(), nodes.groups, of_group)));
 }
 
+/// Logits of one grain, what is kept of each row, and the subtrees of the weight's gradient that wait for others.
+std::int64_t head_bytes(const Config& c, const Layout& layout, std::int64_t n) {
+  if (n == 0) return 0;
+  int most = 1;
+  for (const TreeNode& node : layout.my_nodes()) most = std::max(most, node.size);
+  const std::int64_t grain = c.grain_sequences() * c.model.context, levels = std::bit_width(unsigned(most)) - 1;
+  return number * (c.model.vocabulary * (grain + levels * c.model.width) + 4 * n);
+}
+
 RankBytes bytes_of(const Config& c, const Layout& layout, const NodeCounts& nodes) {
   const std::int64_t replicated = replicated_slab(c);
   const std::int64_t held = expert_parameters(c, [&](int experts) { return layout.my_experts(experts).size(); });
@@ -115,7 +125,7 @@ RankBytes bytes_of(const Config& c, const Layout& layout, const NodeCounts& node
   bytes.moments = 2 * bytes.parameters;
   bytes.gradients = gradient_bytes(layout, nodes, replicated, held);
   bytes.activations = shared_activations(c, n);
-  bytes.head = number * n * (c.model.vocabulary + 4);
+  bytes.head = head_bytes(c, layout, n);
   for (int b = 0; b < c.model.blocks; ++b) {
     const int experts = c.block_experts(b);
     bytes.activations += block_activations(c, b, n, experts > 0 ? sent : 0);

@@ -35,7 +35,7 @@ struct RankBytes {
   std::int64_t activations = 0;
   std::int64_t experts = 0;   ///< 4·R·(2·d + m·h) a MoE layer, and 4·N·m·h of shared experts
   std::int64_t exchange = 0;  ///< 4·d·(max(R, S) + R + 2·S) a MoE layer; 0 where an expert group is one rank
-  std::int64_t head = 0;      ///< 4·N·V logits
+  std::int64_t head = 0;      ///< logits of one grain, subtrees of the weight gradient
   std::int64_t base = 0;      ///< fixed_base_bytes
   std::int64_t total() const {
     return parameters + moments + gradients + activations + experts + exchange + head + base;

@@ -1,12 +1,37 @@
 // The head: the products and the sums of losses; what happens inside a row stands in head_host.cpp and head_cuda.cpp.
 #include "model/head.hpp"
 
+#include <algorithm>
+#include <bit>
+
 namespace switchyard::model {
 namespace {
 
 Linear declare(ParameterSet& parameters, const ModelConfig& model, int tied_to) {
   if (tied_to >= 0) return Linear(parameters, tied_to);
   return Linear(parameters, "head.weight", model.vocabulary, model.width, model.init_std);
+}
+
+/// Rows [first, first + count) of m.
+Matrix<float> part(const Matrix<float>& m, Index first, Index count) {
+  return Matrix<float>(m.data() + first * m.extent(1), count, m.extent(1));
+}
+
+template <class T>
+Vector<T> part(const Vector<T>& v, Index first, Index count) {
+  return Vector<T>(v.data() + first, count);
+}
+
+Rows plain_rows(Index count) {
+  Rows rows;
+  rows.count = count;
+  return rows;
+}
+
+/// into += from, where `from` is the right neighbour.
+void merge(Index n, const float* from, float* into) {
+  Kokkos::parallel_for(
+      "switchyard::head::merge", Kokkos::RangePolicy<Device>(0, n), KOKKOS_LAMBDA(Index i) { into[i] += from[i]; });
 }
 
 }  // namespace
@@ -18,24 +43,60 @@ Head::Head(ParameterSet& parameters, const Config& config, int tied_to)
 }
 
 void Head::allocate(const Rows& rows) {
-  rows_.logits = make_view<Matrix<float>>("model::head::logits", rows.count, weight_.out());
+  int most = 1;
+  Index largest = 0;
+  for (const TreeNode& node : rows.nodes) most = std::max(most, node.size);
+  for (int g = 0; g < rows.grain_count(); ++g) largest = std::max(largest, rows.grains[g + 1] - rows.grains[g]);
+  const Index levels = rows.count > 0 ? std::bit_width(static_cast<unsigned>(most)) - 1 : 0;
+  rows_.logits = make_view<Matrix<float>>("model::head::logits", largest, weight_.out());
   rows_.targets = make_view<Vector<std::int32_t>>("model::head::targets", rows.count);
   rows_.loss = make_view<Vector<float>>("model::head::loss", rows.count);
   rows_.log_sum = make_view<Vector<float>>("model::head::log_sum", rows.count);
   rows_.predicted = make_view<Vector<std::int32_t>>("model::head::predicted", rows.count);
+  subtrees_ = make_view<Vector<float>>("model::head::subtrees", levels * weight_.out() * weight_.in());
 }
 
-void Head::forward(const Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets, moe::Pass pass) {
-  x_ = x;
+HeadRows Head::grain(Index first, Index count) const {
+  HeadRows g = rows_;
+  g.logits = part(rows_.logits, 0, count);
+  g.targets = part(rows_.targets, first, count);
+  g.loss = part(rows_.loss, first, count), g.log_sum = part(rows_.log_sum, first, count);
+  g.predicted = part(rows_.predicted, first, count);
+  return g;
+}
+
+void Head::add_gradient(int node, int leaf, const Matrix<float>& dy, const Matrix<float>& x) const {
+  const Index n = weight_.out() * weight_.in();
+  int height = std::popcount(static_cast<unsigned>(leaf));  // subtrees that wait
+  const auto level = [&](int h) { return h == 0 ? weight_.gradient(node) : subtrees_.data() + (h - 1) * n; };
+  weight_.grain_gradient(dy, x, level(height));
+  for (int merges = std::countr_one(static_cast<unsigned>(leaf)); merges > 0; --merges, --height)
+    merge(n, level(height), level(height - 1));
+}
+
+void Head::forward(const Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets, moe::Pass pass,
+                   const Matrix<float>& dx) {
   if (rows.count == 0) return;
   Kokkos::deep_copy(rows_.targets, HostVector<const std::int32_t>(targets.data(), targets.size()));
-  weight_.forward(rows, x, rows_.logits);
-  head_losses(rows_, pass);
+  int g = 0;
+  for (int node = 0; node < static_cast<int>(rows.nodes.size()); ++node)
+    for (int leaf = 0; leaf < rows.nodes[node].size; ++leaf, ++g) {
+      const Index first = rows.grains[g], count = rows.grains[g + 1] - first;
+      const HeadRows own = grain(first, count);
+      const Matrix<float> own_x = part(x, first, count);
+      weight_.forward(plain_rows(count), own_x, own.logits);
+      head_losses(own, pass);
+      if (pass != moe::Pass::train) continue;
+      weight_.input_gradient(plain_rows(count), own.logits, part(dx, first, count));
+      add_gradient(node, leaf, own.logits, own_x);
+    }
 }
 
-void Head::backward(const Rows& rows, const Matrix<float>& dx) const {
-  weight_.weight_gradient(rows, rows_.logits, x_);
-  weight_.input_gradient(rows, rows_.logits, dx);
+std::vector<float> Head::logits(const Matrix<float>& x, Index row) const {
+  const auto out = make_view<Matrix<float>>("model::head::scratch", 1, weight_.out());
+  weight_.forward(plain_rows(1), part(x, row, 1), out);
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), out);
+  return {host.data(), host.data() + host.size()};
 }
 
 std::vector<double> Head::grain_losses(const Rows& rows) const {

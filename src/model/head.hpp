@@ -11,7 +11,7 @@ namespace switchyard::model {
 /// What one pass over the rows of logits reads and leaves. Losses of a row: cross-entropy log_sum − logit(target), and
 /// log_sum² for the z-loss (Zoph et al. 2022).
 struct HeadRows {
-  Matrix<float> logits;            ///< (N, V); training passes leave the gradient of the objective in its place
+  Matrix<float> logits;  ///< (rows of a grain, V); training passes leave the gradient of the objective in its place
   Vector<std::int32_t> targets;    ///< (N)
   Vector<float> loss, log_sum;     ///< (N)
   Vector<std::int32_t> predicted;  ///< (N) most probable token, the smallest of equals
@@ -22,24 +22,30 @@ struct HeadRows {
 /// One pass over every row: head_host.cpp or head_cuda.cpp.
 void head_losses(const HeadRows& rows, moe::Pass pass);
 
+/// Works grain by grain, so that a grain's logits are still in cache when they are used, and N·V of them never exist.
 class Head {
  public:
   /// Declares head.weight (V, d), or shares the embedding's parameter `tied_to` where that is ≥ 0.
   Head(ParameterSet& parameters, const Config& config, int tied_to);
   /// Memory for `rows`; before the first pass.
   void allocate(const Rows& rows);
-  /// Losses of x(N, d) against `targets` (N); x is kept (not copied) until backward.
-  void forward(const Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets, moe::Pass pass);
-  /// dx(N, d) of the objective, once after a training pass; fills the gradient of the weight.
-  void backward(const Rows& rows, const Matrix<float>& dx) const;
+  /// Losses of x(N, d) against `targets` (N). A training pass also fills dx(N, d) of the objective and the gradient of
+  /// the weight.
+  void forward(const Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets, moe::Pass pass,
+               const Matrix<float>& dx);
   /// Sums of cross-entropy and log_sum² of each local grain, (grains, 2): chains in token order.
   std::vector<double> grain_losses(const Rows& rows) const;
-  const HeadRows& last() const { return rows_; }
+  /// Logits (V) of row `row` of x(N, d), computed again.
+  std::vector<float> logits(const Matrix<float>& x, Index row) const;
+  const HeadRows& last() const { return rows_; }  ///< of all N rows but the logits, which are the last grain's
 
  private:
+  HeadRows grain(Index first, Index count) const;
+  /// Adds grain `leaf` of node `node` to the node's gradient, along the tree.
+  void add_gradient(int node, int leaf, const Matrix<float>& dy, const Matrix<float>& x) const;
   Linear weight_;
   HeadRows rows_;
-  Matrix<float> x_;
+  Vector<float> subtrees_;  ///< (levels, V, d): finished subtrees that wait for their right neighbour
 };
 
 }  // namespace switchyard::model

@@ -40,4 +40,14 @@ void Linear::weight_gradient(const Rows& rows, const Matrix<float>& dy, const Ma
                         parameters_->gradient_stride(id_));
 }
 
+void Linear::grain_gradient(const Matrix<float>& dy, const Matrix<float>& x, float* dw) const {
+  static const std::vector<TreeNode> leaf{{0, 1}};
+  const Index offsets[] = {0, static_cast<Index>(dy.extent(0))};
+  blas::weight_gradient({1, 1, offsets, &leaf}, out_, in_, dy.data(), x.data(), dw, 0);
+}
+
+float* Linear::gradient(int node) const {
+  return parameters_->gradient(id_) + node * parameters_->gradient_stride(id_);
+}
+
 }  // namespace switchyard::model

@@ -22,6 +22,10 @@ class Linear {
                       blas::Write write = blas::Write::replace) const;
   /// Gradient of W, one tree sum a node.
   void weight_gradient(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& x) const;
+  /// dw(out, in) of the rows of one grain: dy(rows, out)ᵀ·x(rows, in).
+  void grain_gradient(const Matrix<float>& dy, const Matrix<float>& x, float* dw) const;
+  /// Gradient of W of local node `node`.
+  float* gradient(int node) const;
   Index out() const { return out_; }
   Index in() const { return in_; }
 

@@ -56,7 +56,7 @@ struct Transformer::State {
   Matrix<float> head_in, gradient;        // (N, d)
   Vector<std::int32_t> ids;               // (N)
   std::vector<std::int32_t> tokens;       // (N)
-  bool logits_kept = false, backward_due = false;
+  bool backward_due = false;
 };
 
 namespace {
@@ -120,7 +120,6 @@ void Transformer::forward(const data::Batch& batch, moe::Pass pass) {
   State& s = *state_;
   s.allocate();
   s.backward_due = pass == moe::Pass::train;
-  s.logits_kept = !s.backward_due;
   {
     const Region region(s.context.timers, Phase::embedding);
     s.embed(batch);
@@ -130,7 +129,7 @@ void Transformer::forward(const data::Batch& batch, moe::Pass pass) {
     s.blocks[b].forward(s.rows, tokens, *s.scratch, s.stream[b], s.stream[b + 1]);
   const Region region(s.context.timers, Phase::head);
   s.final_norm.forward(s.rows, s.stream.back(), s.head_in);
-  s.head.forward(s.rows, s.head_in, batch.targets, pass);
+  s.head.forward(s.rows, s.head_in, batch.targets, pass, s.scratch->branch);
 }
 
 LossParts Transformer::reduce() {
@@ -160,7 +159,6 @@ void Transformer::backward() {
   s.backward_due = false;
   {
     const Region region(s.context.timers, Phase::head);
-    s.head.backward(s.rows, s.scratch->branch);
     Kokkos::deep_copy(s.gradient, 0.0f);
     s.final_norm.backward(s.rows, s.scratch->branch, s.gradient);
   }
@@ -193,8 +191,8 @@ std::vector<float> Transformer::token_losses() const { return to_host(state_->he
 std::vector<std::int32_t> Transformer::predictions() const { return to_host(state_->head.last().predicted); }
 
 std::vector<float> Transformer::logits(Index row) const {
-  expect(state_->logits_kept, "an evaluate pass, which keeps its logits");
-  return to_host(Kokkos::subview(state_->head.last().logits, row, Kokkos::ALL));
+  expect(row < static_cast<Index>(state_->head_in.extent(0)), "a row of a pass");
+  return state_->head.logits(state_->head_in, row);
 }
 
 }  // namespace switchyard::model

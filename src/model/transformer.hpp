@@ -41,7 +41,7 @@ class Transformer {
   /// Host copies of the last forward pass, this rank's tokens.
   std::vector<float> token_losses() const;        ///< (N)
   std::vector<std::int32_t> predictions() const;  ///< (N) most probable next token
-  std::vector<float> logits(Index row) const;     ///< (V) of one local token; evaluate passes only
+  std::vector<float> logits(Index row) const;     ///< (V) of one local token of the last pass
 
  private:
   struct State;
