@@ -15,7 +15,7 @@ if(SWITCHYARD_SANITIZE)
   target_link_options(switchyard_flags INTERFACE -fsanitize=${SWITCHYARD_SANITIZE})
 endif()
 
-# Kokkos, compiled once as a precompiled header of a folder; with CUDA every file that includes Kokkos is a CUDA file.
+# Kokkos, compiled once as a precompiled header that all targets share; with CUDA every file that includes Kokkos is a CUDA file.
 function(switchyard_target target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "KOKKOS" "" "")
   target_link_libraries(${target} PRIVATE switchyard_flags)
@@ -25,8 +25,10 @@ function(switchyard_target target)
       get_target_property(sources ${target} SOURCES)
       list(FILTER sources EXCLUDE REGEX "(_cublas|/progress)\\.cpp$")  # nvcc cannot read spdlog
       set_source_files_properties(${sources} PROPERTIES LANGUAGE CUDA)
-    else()
+    elseif(target STREQUAL switchyard_tensor)
       target_precompile_headers(${target} PRIVATE <Kokkos_Core.hpp>)
+    else()
+      target_precompile_headers(${target} REUSE_FROM switchyard_tensor)
     endif()
   endif()
 endfunction()
