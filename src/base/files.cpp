@@ -46,6 +46,16 @@ void write_all(int fd, const std::string& text, const std::string& path) {
   }
 }
 
+/// Reads a whole file in pieces of at most 1 MiB; Error{corrupt} where it cannot be read.
+template <class Take>
+void for_each_piece(const std::string& path, const Take& take) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  check(file != nullptr, Exit::corrupt, "cannot open " + path + " (" + std::strerror(errno) + ")");
+  std::vector<char> buffer(1 << 20);
+  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), file.get())) > 0;) take(buffer.data(), n);
+  check(!std::ferror(file.get()), Exit::corrupt, "cannot read " + path + " (" + std::strerror(errno) + ")");
+}
+
 }  // namespace
 
 bool means_no_space(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
@@ -92,25 +102,14 @@ std::string sha256_of_text(const std::string& text) {
 }
 
 std::string sha256_of_file(const std::string& path) {
-  const Descriptor file(path, O_RDONLY, "read");
   Sha256 sum;
-  std::vector<char> buffer(1 << 20);
-  while (true) {
-    const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw Error(Exit::corrupt, "cannot read " + path + " (" + std::strerror(errno) + ")");
-    if (n == 0) return sum.hex();
-    sum.add(buffer.data(), static_cast<std::size_t>(n));
-  }
+  for_each_piece(path, [&](const char* data, std::size_t bytes) { sum.add(data, bytes); });
+  return sum.hex();
 }
 
 std::string read_text(const std::string& path) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-  check(file != nullptr, Exit::corrupt, "cannot open " + path + " (" + std::strerror(errno) + ")");
   std::string text;
-  char buffer[65536];
-  for (std::size_t n; (n = std::fread(buffer, 1, sizeof buffer, file.get())) > 0;) text.append(buffer, n);
-  check(!std::ferror(file.get()), Exit::corrupt, "cannot read " + path);
+  for_each_piece(path, [&](const char* data, std::size_t bytes) { text.append(data, bytes); });
   return text;
 }
 

@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/files.hpp"
 #include "record/agreement.hpp"
 #include "record/config_hash.hpp"
-#include "record/files.hpp"
 #include "record/schema.hpp"
 #include "record/tensor_files.hpp"
 
@@ -33,12 +33,12 @@ std::int64_t step_of(const std::string& name) {
 void prepare_folder(const std::string& checkpoints, const std::string& aside) {
   std::error_code error;
   fs::create_directories(checkpoints, error);
-  if (error) throw_system_error(error.value(), "create", checkpoints);
+  if (error) files::throw_system_error(error.value(), "create", checkpoints);
   for (const auto& entry : fs::directory_iterator(checkpoints)) {
     const std::string name = entry.path().filename().string();
     if (name.rfind(".step-", 0) == 0) fs::remove_all(entry.path(), error);
   }
-  if (!fs::create_directory(aside, error)) throw_system_error(error.value(), "create", aside);
+  if (!fs::create_directory(aside, error)) files::throw_system_error(error.value(), "create", aside);
 }
 
 std::string state_text(const Config& config, const TrainState& state) {
@@ -119,10 +119,10 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
     entries = gather_entries(groups.world, entries);
     collectively(groups.world, [&] {
       if (!first) return;
-      write_text(aside + "/state.json", state_text(config, state));
+      files::write_text(aside + "/state.json", state_text(config, state));
       entries.push_back(measure_file(aside, "state.json"));
-      write_text(aside + "/manifest.json", manifest_text(entries));
-      replace_folder(aside, checkpoints + "/" + name);
+      files::write_text(aside + "/manifest.json", manifest_text(entries));
+      files::replace_folder(aside, checkpoints + "/" + name);
       prune(run, state.step, config.train.keep);
     });
   } catch (const Error&) {
@@ -155,7 +155,7 @@ TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups
   const std::string manifest_path = folder + "/manifest.json", state_path = folder + "/state.json";
   std::string text;
   collectively(world, [&] {
-    if (world.rank() == 0) text = read_text(manifest_path);
+    if (world.rank() == 0) text = files::read_text(manifest_path);
   });
   const auto entries = parse_manifest(broadcast_text(world, text), manifest_path);
   collectively(world, [&] {
@@ -164,7 +164,7 @@ TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups
   });
   check_names(entries, parameters, folder);
   collectively(world, [&] {
-    if (world.rank() == 0) text = read_text(state_path);
+    if (world.rank() == 0) text = files::read_text(state_path);
     read_tensors(folder, groups, parameters);
   });
   share_tensors(groups, parameters);

@@ -4,7 +4,7 @@
 #include <type_traits>
 
 #include "base/fields.hpp"
-#include "record/files.hpp"
+#include "base/files.hpp"
 
 namespace switchyard::record {
 namespace {
@@ -50,7 +50,7 @@ struct Writer {
 std::string config_sha256_invariant(const Config& config) {
   std::string text;
   Config::fields(config, Writer{"", text});
-  return sha256_of_text(text);
+  return files::sha256_of_text(text);
 }
 
 }  // namespace switchyard::record

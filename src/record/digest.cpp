@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 #include "record/checkpoint.hpp"
-#include "record/files.hpp"
 #include "record/manifest.hpp"
 #include "record/segments.hpp"
 
@@ -20,7 +20,7 @@ void add_rows(Lines& lines, const char* prefix, FileKind kind, const std::string
               const std::vector<Span>& spans) {
   for (const Variable& v : variables_of(kind)) {
     if (v.scope != Scope::invariant || growing_dimension(v) != dimension) continue;
-    Sha256 sum;
+    files::Sha256 sum;
     bool found = false;
     for (const Span& span : spans) {
       if (!span.file->has(v.name)) continue;
@@ -36,7 +36,7 @@ void add_rows(Lines& lines, const char* prefix, FileKind kind, const std::string
 void add_fixed(Lines& lines, const char* prefix, const RecordReader& file) {
   for (const Variable& v : variables_of(file.kind())) {
     if (v.scope != Scope::invariant || !growing_dimension(v).empty() || !file.has(v.name)) continue;
-    Sha256 sum;
+    files::Sha256 sum;
     for_each_piece(file.file(), v.name, 0, file.length(v.dims.front()),
                    [&sum](const char* bytes, std::size_t size) { sum.add(bytes, size); });
     lines[std::string(prefix) + v.name] = sum.hex();
@@ -62,7 +62,7 @@ void add_segments(Lines& lines, const std::string& run) {
 void add_checkpoint(Lines& lines, const std::string& folder) {
   std::map<std::string, std::map<std::int64_t, std::string>> places;  // dataset → first expert → file
   const std::string manifest = folder + "/manifest.json";
-  for (const ManifestEntry& entry : parse_manifest(read_text(manifest), manifest)) {
+  for (const ManifestEntry& entry : parse_manifest(files::read_text(manifest), manifest)) {
     if (std::filesystem::path(entry.name).extension() != ".h5") continue;
     const h5::File file = h5::File::open(folder + "/" + entry.name);
     const bool experts = h5::has_attribute(file.id(), "first_expert");
@@ -70,7 +70,7 @@ void add_checkpoint(Lines& lines, const std::string& folder) {
     for (const std::string& name : file.datasets()) places[name][first] = file.path();
   }
   for (const auto& [name, files] : places) {
-    Sha256 sum;
+    files::Sha256 sum;
     for (const auto& [first, path] : files) {
       const h5::File file = h5::File::open(path);
       const auto rows = static_cast<std::int64_t>(h5::extent_of(file.open_dataset(name), path)[0]);
@@ -78,9 +78,9 @@ void add_checkpoint(Lines& lines, const std::string& folder) {
     }
     lines["checkpoint/" + name] = sum.hex();
   }
-  const auto state = nlohmann::json::parse(read_text(folder + "/state.json"));
+  const auto state = nlohmann::json::parse(files::read_text(folder + "/state.json"));
   lines["checkpoint/state"] =
-      sha256_of_text(state.at("step").dump() + " " + state.at("tokens").dump() + " " + state.at("bias").dump());
+      files::sha256_of_text(state.at("step").dump() + " " + state.at("tokens").dump() + " " + state.at("bias").dump());
 }
 
 }  // namespace
@@ -93,7 +93,7 @@ std::string digest(const std::string& run) {
   if (!checkpoint.empty()) add_checkpoint(lines, checkpoint);
   std::string text;
   for (const auto& [name, sum] : lines) text += name + " " + sum + "\n";
-  return text + "total " + sha256_of_text(text) + "\n";
+  return text + "total " + files::sha256_of_text(text) + "\n";
 }
 
 }  // namespace switchyard::record

@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "base/check.hpp"
-#include "record/files.hpp"
+#include "base/files.hpp"
 
 namespace switchyard::record::h5 {
 namespace {
@@ -105,9 +105,9 @@ void fail(const std::string& what, std::source_location at) {
   int error = 0;
   for (const auto& line : text)
     if (error == 0) error = quoted_errno(line);
-  if (means_no_space(error)) {
+  if (files::means_no_space(error)) {
     out_of_space = true;
-    throw_system_error(error, what, "");
+    files::throw_system_error(error, what, "");
   }
   std::string why = text.empty() ? "no reason given" : text.front();
   if (text.size() > 1) why += ": " + text.back();
@@ -210,7 +210,7 @@ std::vector<std::string> File::datasets() const {
 
 void File::flush() { check_hdf5(H5Fflush(id(), H5F_SCOPE_LOCAL), "write " + path_); }
 
-void File::sync() { sync_path(path_); }
+void File::sync() { files::sync_path(path_); }
 
 void File::close() { id_.close("close " + path_); }
 

@@ -5,14 +5,14 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.hpp"
-#include "record/files.hpp"
+#include "base/files.hpp"
 #include "record/schema.hpp"
 
 namespace switchyard::record {
 
 ManifestEntry measure_file(const std::string& folder, const std::string& name) {
   const std::string path = folder + "/" + name;
-  return {name, static_cast<std::int64_t>(std::filesystem::file_size(path)), sha256_of_file(path)};
+  return {name, static_cast<std::int64_t>(std::filesystem::file_size(path)), files::sha256_of_file(path)};
 }
 
 void check_file(const std::string& folder, const ManifestEntry& entry) {
@@ -23,7 +23,7 @@ void check_file(const std::string& folder, const ManifestEntry& entry) {
   check(static_cast<std::int64_t>(bytes) == entry.bytes, Exit::corrupt,
         path + " has " + std::to_string(bytes) + " bytes (the manifest says " + std::to_string(entry.bytes) + ")" +
             advice);
-  check(sha256_of_file(path) == entry.sha256, Exit::corrupt,
+  check(files::sha256_of_file(path) == entry.sha256, Exit::corrupt,
         path + " is damaged (its sha256 is not the manifest's)" + advice);
 }
 

@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 #include "record/columns.hpp"
-#include "record/files.hpp"
 #include "record/floor.hpp"
 #include "record/layers.hpp"
 #include "record/record_file.hpp"
@@ -68,7 +68,7 @@ RunFile::RunFile(const std::string& path, const Config& config, int ranks, const
   s.experts = static_cast<std::size_t>(largest_layer(s.layers));
   for (const auto& layer : s.layers) s.floors.push_back(max_vio_floor(layer.experts, s.step_tokens * s.top_k));
   s.file.attribute("config", config_text);
-  s.file.attribute("config_sha256", sha256_of_text(config_text));
+  s.file.attribute("config_sha256", files::sha256_of_text(config_text));
   s.file.attribute("provenance", provenance);
   s.file.attribute("segment", segment_of(path));
   s.file.attribute("ranks", ranks);

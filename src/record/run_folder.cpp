@@ -10,7 +10,7 @@
 #include <filesystem>
 
 #include "base/check.hpp"
-#include "record/files.hpp"
+#include "base/files.hpp"
 
 namespace switchyard::record {
 namespace {
@@ -49,7 +49,7 @@ std::string content(int file) {
 RunFolder::RunFolder(const std::string& path) : path_(path) {
   std::error_code error;
   fs::create_directories(path + "/segments", error);
-  if (error) throw_system_error(error.value(), "create", path + "/segments");
+  if (error) files::throw_system_error(error.value(), "create", path + "/segments");
   take_lock();
 }
 
@@ -60,7 +60,7 @@ RunFolder::~RunFolder() {
 void RunFolder::take_lock() {
   const std::string file = path_ + "/lock";
   lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) throw_system_error(errno, "open", file);
+  if (lock_ < 0) files::throw_system_error(errno, "open", file);
   const int error = try_lock(lock_);
   if (error == EACCES || error == EAGAIN) {
     const std::string holder = content(lock_);
@@ -77,7 +77,7 @@ void RunFolder::take_lock() {
         "cannot lock " + file + " (" + std::strerror(error) + "): a second job in this folder would go unnoticed";
   const std::string text = this_process() + "\n";
   if (ftruncate(lock_, 0) != 0 || pwrite(lock_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
-    throw_system_error(errno, "write", file);
+    files::throw_system_error(errno, "write", file);
 }
 
 std::string RunFolder::segment_path(const std::string& path, int segment) {
@@ -100,11 +100,13 @@ int RunFolder::count_segments(const std::string& path) {
 std::string RunFolder::start_segment() {
   const std::string folder = segment_path(path_, count_segments(path_));
   std::error_code error;
-  if (!fs::create_directory(folder, error)) throw_system_error(error ? error.value() : EEXIST, "create", folder);
-  sync_path(path_ + "/segments");
+  if (!fs::create_directory(folder, error)) files::throw_system_error(error ? error.value() : EEXIST, "create", folder);
+  files::sync_path(path_ + "/segments");
   return folder;
 }
 
-void RunFolder::write(const std::string& name, const std::string& text) const { write_text(path_ + "/" + name, text); }
+void RunFolder::write(const std::string& name, const std::string& text) const {
+  files::write_text(path_ + "/" + name, text);
+}
 
 }  // namespace switchyard::record

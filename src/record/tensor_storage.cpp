@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "record/files.hpp"
+#include "base/files.hpp"
 #include "record/schema.hpp"
 
 namespace switchyard::record {
@@ -43,7 +43,7 @@ void start_file(h5::File& file, const char* content) {
 ManifestEntry finish_file(h5::File& file, const std::string& folder, const std::string& name) {
   file.flush();
   file.close();
-  sync_path(folder + "/" + name);
+  files::sync_path(folder + "/" + name);
   return measure_file(folder, name);
 }
 

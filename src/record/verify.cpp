@@ -6,8 +6,8 @@
 #include <set>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 #include "record/checkpoint.hpp"
-#include "record/files.hpp"
 #include "record/manifest.hpp"
 #include "record/run_folder.hpp"
 #include "record/verify_laws.hpp"
@@ -107,7 +107,7 @@ void check_checkpoint(const std::string& folder, Problems& problems) {
   const std::string manifest = folder + "/manifest.json";
   attempt(problems, [&] {
     std::set<std::string> listed{"manifest.json"};
-    for (const ManifestEntry& entry : parse_manifest(read_text(manifest), manifest)) {
+    for (const ManifestEntry& entry : parse_manifest(files::read_text(manifest), manifest)) {
       listed.insert(entry.name);
       if (attempt(problems, [&] { check_file(folder, entry); }) && fs::path(entry.name).extension() == ".h5")
         check_tensor_file(folder + "/" + entry.name, problems);
@@ -133,7 +133,7 @@ void check_coverage(const std::string& run, const std::vector<Segment>& segments
     }
   const std::string newest = latest_checkpoint(run);
   if (newest.empty()) return;
-  const std::int64_t step = nlohmann::json::parse(read_text(newest + "/state.json")).at("step");
+  const std::int64_t step = nlohmann::json::parse(files::read_text(newest + "/state.json")).at("step");
   if (step >= next)
     problems.push_back(run + ": rows of steps " + std::to_string(next) + " to " + std::to_string(step) +
                        " are missing (the newest checkpoint is at the last of them)");

@@ -8,11 +8,11 @@
 #include <fstream>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 #include "comm/collectives.hpp"
 #include "fixtures.hpp"
 #include "model_fixture.hpp"
 #include "record/config_hash.hpp"
-#include "record/files.hpp"
 
 namespace {
 
@@ -95,7 +95,7 @@ TEST(Checkpoint, AnyLayoutReadsAnyOther) {
     for (const Shape& from : shapes()) {
       const SharedFolder run;
       save(from, run.path(), experts, 7);
-      const std::string manifest = read_text(latest_checkpoint(run.path()) + "/manifest.json");
+      const std::string manifest = files::read_text(latest_checkpoint(run.path()) + "/manifest.json");
       if (first_manifest.empty()) first_manifest = manifest;
       EXPECT_EQ(manifest, first_manifest) << "bytes depend on the layout: E " << experts << " ranks " << from.ranks;
       for (const Shape& to : shapes()) {

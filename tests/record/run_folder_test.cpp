@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 #include "fixtures.hpp"
-#include "record/files.hpp"
 
 namespace {
 
@@ -44,7 +44,7 @@ TEST(RunFolder, ASecondJobIsRefusedByHostAndProcess) {
 TEST(RunFolder, ReadingTheLockFileDoesNotLoseTheLock) {
   const Folder base;
   RunFolder first(base / "run");
-  EXPECT_EQ(read_text(base / "run/lock").find(' ') == std::string::npos, false);
+  EXPECT_EQ(files::read_text(base / "run/lock").find(' ') == std::string::npos, false);
   EXPECT_THROW(RunFolder(base / "run"), Error);
 }
 
@@ -80,13 +80,8 @@ TEST(RunFolder, WritesTextsWhole) {
   RunFolder folder(base / "run");
   folder.write("config.yaml", "a: 1\n");
   folder.write("config.yaml", "a: 2\n");
-  EXPECT_EQ(read_text(base / "run/config.yaml"), "a: 2\n");
+  EXPECT_EQ(files::read_text(base / "run/config.yaml"), "a: 2\n");
   EXPECT_FALSE(std::filesystem::exists(base / "run/config.yaml.tmp"));
-}
-
-TEST(Files, Sha256OfKnownTexts) {
-  EXPECT_EQ(sha256_of_text(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  EXPECT_EQ(sha256_of_text("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // Philox4x32-10 against the known answers of Random123, and the streams made of it.
-#include "tensor/random.hpp"
+#include "base/philox.hpp"
 
 #include <gtest/gtest.h>
 
+#include <Kokkos_Core.hpp>
 #include <array>
 #include <cmath>
 #include <set>
@@ -44,7 +45,7 @@ TEST(Random, UniformIsInsideTheOpenInterval) {
 
 void fill(const Kokkos::View<std::uint32_t*, Kokkos::DefaultExecutionSpace::memory_space>& out) {
   Kokkos::parallel_for(
-      "random_test", Kokkos::RangePolicy<Kokkos::DefaultExecutionSpace>(0, out.extent(0)), KOKKOS_LAMBDA(int i) {
+      "philox_test", Kokkos::RangePolicy<Kokkos::DefaultExecutionSpace>(0, out.extent(0)), KOKKOS_LAMBDA(int i) {
         out(i) = philox(42, {{static_cast<std::uint32_t>(i), 1, 2, 3}}).v[i % 4];
       });
 }
