@@ -7,7 +7,6 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "record/columns.hpp"
-#include "record/floor.hpp"
 #include "record/layers.hpp"
 #include "record/record_file.hpp"
 
@@ -16,7 +15,7 @@ namespace switchyard::record {
 struct RunFile::State {
   RecordFile file;
   std::vector<RecordedLayer> layers;
-  std::vector<double> floors;  ///< (layers) max_vio_floor
+  std::vector<double> floors;  ///< (layers) moe::max_vio_floor
   std::size_t experts;         ///< largest number in any layer
   std::size_t ranks;
   std::int64_t step_tokens;
@@ -66,7 +65,7 @@ RunFile::RunFile(const std::string& path, const Config& config, int ranks, const
                        {}}) {
   State& s = *state_;
   s.experts = static_cast<std::size_t>(largest_layer(s.layers));
-  for (const auto& layer : s.layers) s.floors.push_back(max_vio_floor(layer.experts, s.step_tokens * s.top_k));
+  for (const auto& layer : s.layers) s.floors.push_back(moe::max_vio_floor(s.step_tokens, s.top_k, layer.experts));
   s.file.attribute("config", config_text);
   s.file.attribute("config_sha256", files::sha256_of_text(config_text));
   s.file.attribute("provenance", provenance);

@@ -124,8 +124,7 @@ const std::vector<Variable>& variables() {
        f64,
        invariant,
        "1",
-       "MaxVio expected of as many uniform draws: m(E) sqrt(E / draws), m(E) the expected largest of E standard "
-       "normals"},
+       "MaxVio expected if every token chose top_k of the layer's experts uniformly at random"},
       {run, "drop_share", {"row", "layer"}, f64, invariant, "1", "1 - kept / assigned"},
       {run,
        "margin",
