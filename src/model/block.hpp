@@ -29,7 +29,7 @@ class Block {
                const Matrix<float>& y);
   /// d(N, d): gradient of y on entry, of x on return. Collective over the expert group.
   void backward(const Rows& rows, const BlockScratch& scratch, const Matrix<float>& d);
-  moe::Layer* moe() { return moe_.get(); }  ///< null in a dense block
+  moe::Layer* moe() const { return moe_.get(); }  ///< null in a dense block
 
  private:
   Timers& timers_;

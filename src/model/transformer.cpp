@@ -174,15 +174,18 @@ std::vector<moe::Layer*> Transformer::moe_layers() {
   return layers;
 }
 
-Transformer::Place Transformer::first_non_finite() const {
+std::optional<Place> Transformer::first_non_finite() const {
   const State& s = *state_;
   const int blocks = static_cast<int>(s.blocks.size());
   if (s.stream.empty()) return {};
-  if (!all_finite(s.stream[0])) return {0, -1};
-  for (int b = 0; b < blocks; ++b)
-    if (!all_finite(s.stream[b + 1])) return {b, -1};
+  if (!all_finite(s.stream[0])) return Place{-1, -1};
+  for (int b = 0; b < blocks; ++b) {
+    // Experts work for other ranks' tokens too, so they are asked even where this rank's stream is finite.
+    const int expert = s.blocks[b].moe() ? s.blocks[b].moe()->first_non_finite_expert() : -1;
+    if (expert >= 0 || !all_finite(s.stream[b + 1])) return Place{b, expert};
+  }
   for (const float loss : token_losses())
-    if (!std::isfinite(loss)) return {blocks, -1};
+    if (!std::isfinite(loss)) return Place{blocks, -1};
   return {};
 }
 

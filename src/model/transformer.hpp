@@ -1,6 +1,7 @@
 // The decoder-only transformer: embedding, blocks, head; forward and backward by hand (design part 4).
 #pragma once
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "data/batch.hpp"
@@ -18,6 +19,12 @@ struct LossParts {
   double total() const { return cross_entropy + head_z + aux + importance + router_z; }
 };
 
+/// A place in the model, in the order of computation.
+struct Place {
+  int block = 0;    ///< −1 for the embedding, `blocks` for the head
+  int expert = -1;  ///< global id; −1 for all else in the block
+};
+
 class Transformer {
  public:
   /// Declares all parameters in context.parameters; call parameters.allocate() afterwards, once.
@@ -31,13 +38,9 @@ class Transformer {
   void backward();
 
   std::vector<moe::Layer*> moe_layers();  ///< in block order
-  /// Block, and expert or −1, of the first non-finite value of the last forward pass on this rank; block −1 if none;
-  /// the head counts as block `blocks`.
-  struct Place {
-    int block = -1;
-    int expert = -1;
-  };
-  Place first_non_finite() const;
+  /// Where this rank's part of the last forward pass first has a value that is not finite; nothing if nowhere. Before
+  /// backward.
+  std::optional<Place> first_non_finite() const;
   /// Host copies of the last forward pass, this rank's tokens.
   std::vector<float> token_losses() const;        ///< (N)
   std::vector<std::int32_t> predictions() const;  ///< (N) most probable next token

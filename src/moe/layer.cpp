@@ -176,7 +176,7 @@ RoutingSample Layer::sample() const {
 
 int Layer::first_non_finite_expert() const {
   const State& s = *state_;
-  const Index row = rows::first_non_finite(s.plan.expert_rows(), s.width, s.outputs.data());
+  const Index row = rows::first_made_non_finite(s.plan.expert_rows(), s.width, s.rows.data(), s.outputs.data());
   if (row < 0) return -1;
   const std::vector<Index>& offsets = s.plan.expert_offsets();
   const auto next = std::upper_bound(offsets.begin(), offsets.end(), row);

@@ -60,8 +60,8 @@ class Layer {
 
   const LayerStatistics& statistics() const;  ///< reduced
   RoutingSample sample() const;
-  /// Global id of the first local expert whose output of the last forward pass is not finite; −1 if none. Before
-  /// backward.
+  /// Global id of the first local expert that made an output which is not finite from an input which is, in the last
+  /// forward pass; −1 if none. Before backward.
   int first_non_finite_expert() const;
   int experts() const;
   std::vector<float> bias() const;  ///< (E) balancer state, part of a checkpoint

@@ -61,6 +61,12 @@ void reduce_choices(const char* label, const Choices& choices, Index width, cons
       });
 }
 
+KOKKOS_INLINE_FUNCTION bool all_finite(Index width, const float* row) {
+  bool bad = false;  // an exponent of ones: infinite or not a number
+  for (Index c = 0; c < width; ++c) bad |= (Kokkos::bit_cast<std::uint32_t>(row[c]) & 0x7F800000u) == 0x7F800000u;
+  return !bad;
+}
+
 }  // namespace
 
 void gather(Index n, Index width, const std::int32_t* index, int divisor, const float* from, float* to) {
@@ -106,15 +112,12 @@ void combine_backward(const Choices& choices, Index width, const float* weight, 
       });
 }
 
-Index first_non_finite(Index n, Index width, const float* rows) {
+Index first_made_non_finite(Index n, Index width, const float* from, const float* to) {
   Index first = n;
   Kokkos::parallel_reduce(
-      "switchyard::moe::rows::first_non_finite", Kokkos::RangePolicy<Device>(0, n),
+      "switchyard::moe::rows::first_made_non_finite", Kokkos::RangePolicy<Device>(0, n),
       KOKKOS_LAMBDA(Index r, Index & least) {
-        int bad = 0;  // an exponent of ones: infinite or not a number
-        for (Index c = 0; c < width; ++c)
-          bad |= (Kokkos::bit_cast<std::uint32_t>(rows[r * width + c]) & 0x7F800000u) == 0x7F800000u;
-        if (bad && r < least) least = r;
+        if (r < least && all_finite(width, from + r * width) && !all_finite(width, to + r * width)) least = r;
       },
       Kokkos::Min<Index>(first));
   return first < n ? first : -1;

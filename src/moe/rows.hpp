@@ -31,7 +31,7 @@ void sum(const Choices& choices, Index width, const float* rows, float* dx);
 void combine_backward(const Choices& choices, Index width, const float* weight, const float* dy, const float* rows,
                       float* dweight, float* d_rows);
 
-/// The first row of rows(n, width) with a value that is not finite; −1 if none.
-Index first_non_finite(Index n, Index width, const float* rows);
+/// The first row of to(n, width) with a value that is not finite although its row of from(n, width) is; −1 if none.
+Index first_made_non_finite(Index n, Index width, const float* from, const float* to);
 
 }  // namespace switchyard::moe::rows

@@ -35,9 +35,26 @@ const char* preamble =
     "`config_sha256`, `provenance` (JSON), `segment`, `ranks`, `step_tokens` (tokens of one step), `top_k`; of "
     "evaluation.h5 "
     "also `domains` (JSON list of names).\n\n"
-    "A run has one segment a start. Where two segments have the same step, the later one holds. Variables with a "
+    "A run has one segment a start, the folder `segments/NNN`. Where two segments have the same step, the later one "
+    "holds. Variables with a "
     "dimension "
     "of length 0 (`layer` of a dense model) are left out.\n";
+
+const char* non_finite_text =
+    "\n## non_finite.json (`switchyard-non-finite`)\n\n"
+    "In the segment of a run that a loss or gradient which is not finite has ended (exit code 3), written by rank 0 "
+    "before any update; the same on every layout. The log has the same in words.\n\n"
+    "| member | meaning |\n|---|---|\n"
+    "| schema, schema_version | `switchyard-non-finite`, 1 |\n"
+    "| step | the step that was not done |\n"
+    "| value | `loss` or `gradient` |\n"
+    "| block | of a loss, the first block with a value that is not finite on any rank; of a gradient, the block of the "
+    "last declared parameter with one, where the backward pass met it first; null outside the blocks |\n"
+    "| expert | global id of the first expert of that block that made such a value from finite ones (of a gradient, "
+    "that "
+    "has one); null where none did |\n"
+    "| where | the same in words: `block 3, expert 5`, `the embedding`, `the head`, `a balancing loss`, or the "
+    "parameter |\n";
 
 }  // namespace
 
@@ -245,6 +262,7 @@ std::string schema_markdown() {
           << " |\n";
     }
   }
+  out << non_finite_text;
   return out.str();
 }
 

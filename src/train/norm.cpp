@@ -78,7 +78,7 @@ std::vector<std::size_t> starts(const Layout& layout, const ParameterSet& parame
 
 void take(NormResult& result, double& total, double sum, const Parameter& p, int expert) {
   total += sum;
-  if (std::isfinite(sum) || !result.first_parameter.empty()) return;
+  if (std::isfinite(sum) || result.first_parameter == p.name) return;
   result.first_parameter = p.name;
   result.first_expert = expert;
 }

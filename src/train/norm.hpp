@@ -8,9 +8,10 @@ namespace switchyard::train {
 
 struct NormResult {
   double norm = 0.0;  ///< L2 over all parameters; not finite if any element is not
-  std::string
-      first_parameter;    ///< the first one with an element that is not finite, in order of declaration; "" for none
-  int first_expert = -1;  ///< and its expert; −1 for a replicated parameter
+  /// Where the backward pass first met a value that is not finite: the last parameter declared with such an element,
+  /// since from there on every earlier one has it; "" for none.
+  std::string first_parameter;
+  int first_expert = -1;  ///< and its first such expert; −1 for a replicated parameter
 };
 
 /// In double: squares are summed over fixed blocks of 4096 elements of each unit (a replicated tensor, or one expert's

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/files.hpp"
 #include "comm/collectives.hpp"
 #include "tensor/region.hpp"
 
@@ -19,6 +20,7 @@ StepLine line_of(const record::StepRow& row) {
 Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const RecordTexts& texts)
     : machine_(machine),
       root_(machine.groups.world.rank() == 0),
+      folder_(texts.folder),
       progress_(texts.folder + "/log.txt", machine.config, root_) {
   const Config& config = machine.config;
   const auto tokens = machine.groups.layout.my_grains().size() * config.grain_sequences() * config.model.context;
@@ -74,6 +76,12 @@ void Recorder::evaluation(const Evaluation& evaluation) {
   rows_->append(evaluation.row);
   evaluations_->append(evaluation.routing);
   progress_.evaluation(evaluation.row.step, evaluation.row.loss, evaluation.row.bits_per_byte);
+}
+
+void Recorder::non_finite(const NonFiniteError& error) {
+  if (!root_) return;
+  progress_.line(std::string("error: ") + error.what());
+  files::write_text(folder_ + "/non_finite.json", record::non_finite_json(error.found()));
 }
 
 void Recorder::sync() {

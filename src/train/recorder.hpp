@@ -7,6 +7,7 @@
 #include "record/run_file.hpp"
 #include "record/token_file.hpp"
 #include "train/evaluate.hpp"
+#include "train/finite.hpp"
 #include "train/machine.hpp"
 #include "train/progress.hpp"
 #include "train/step.hpp"
@@ -20,13 +21,16 @@ struct RecordTexts {
   std::string provenance;  ///< JSON
 };
 
-/// Files of one segment. Rank 0 holds run.h5, evaluation.h5 and log.txt; every rank with tokens its own token file.
+/// Files of one segment. Rank 0 holds run.h5, evaluation.h5, log.txt and non_finite.json; every rank with tokens its
+/// own token file.
 class Recorder {
  public:
   Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const RecordTexts& texts);
   /// One training step; `wall_seconds` of this rank. Reduces timings and traffic: collective.
   void step(std::int64_t step, const StepResult& result, const data::Batch& batch, double wall_seconds);
   void evaluation(const Evaluation& evaluation);
+  /// The log line and non_finite.json of a step that ended the run.
+  void non_finite(const NonFiniteError& error);
   void sync();  ///< before a checkpoint
   void close();
   Progress& log() { return progress_; }
@@ -36,6 +40,7 @@ class Recorder {
   record::StepRow make_row(std::int64_t step, const StepResult& result, double wall_seconds);
   Machine& machine_;
   bool root_;
+  std::string folder_;
   Progress progress_;
   std::unique_ptr<record::RunFile> rows_;
   std::unique_ptr<record::EvaluationFile> evaluations_;

@@ -186,6 +186,10 @@ Exit Trainer::run() {
         return Exit::again;
       }
     }
+  } catch (const NonFiniteError& e) {
+    recorder_->non_finite(e);
+    recorder_->close();
+    throw;
   } catch (const AgreedError& e) {
     recorder_->log().line(std::string("error: ") + e.what());
     recorder_->close();

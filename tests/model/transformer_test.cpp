@@ -223,11 +223,13 @@ TEST(TransformerOutput, LogitsGiveTheTokenLosses) {
 TEST(TransformerOutput, FindsTheFirstNonFiniteBlock) {
   Trial run(small_config(), MPI_COMM_SELF);
   run.model.forward(run.batch(), moe::Pass::train);
-  EXPECT_EQ(run.model.first_non_finite().block, -1);
+  EXPECT_FALSE(run.model.first_non_finite());
   const int id = run.parameters.find("blocks.1.feed_forward.up.weight");
   copy_in(Doubles(1, INFINITY), run.parameters.value(id));
   run.model.forward(run.batch(), moe::Pass::train);
-  EXPECT_EQ(run.model.first_non_finite().block, 1);
+  ASSERT_TRUE(run.model.first_non_finite());
+  EXPECT_EQ(run.model.first_non_finite()->block, 1);
+  EXPECT_EQ(run.model.first_non_finite()->expert, -1);
 }
 
 std::int64_t allocated_bytes;  // while counting

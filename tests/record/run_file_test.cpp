@@ -61,8 +61,7 @@ TEST(RunFile, ReadsBackWhatWasAppended) {
 }
 
 // 32 tokens choose 2 of 3 and of 5 experts; 500,000 simulated steps (std::mt19937_64, choices of a token different)
-// gave 0.1273 and 0.2842. So few draws are far from normal: E[max of E normals] sqrt(E / draws) would be 0.18 for E
-// = 3.
+// gave 0.1273 and 0.2842. So few draws are far from normal: that approximation would give 0.18 for 3 experts.
 TEST(RunFile, TheFloorIsThatOfTheLayersOwnExperts) {
   const Folder folder;
   const h5::File file = h5::File::open(write_run(folder, fixtures::small_config(), 3));

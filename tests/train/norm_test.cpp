@@ -116,20 +116,20 @@ TEST(Norm, BlocksHave4096Elements) {
   EXPECT_GT(seeds_with_other_bits(1 << 20), 2);
 }
 
-TEST(Norm, NamesTheFirstParameterAndExpertThatAreNotFinite) {
+TEST(Norm, NamesWhereTheBackwardPassFirstWasNotFinite) {
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
   for (const int degree : test::degrees()) {
-    const NormResult expert = norm_of(degree, {{"experts.up", 3, 4499, infinity},
-                                               {"experts.up", 4, 0, nan},
-                                               {"dense.weight", 0, 13099, nan},
-                                               {"alone.up", 0, 14, nan}});
+    const NormResult expert = norm_of(degree, {{"embedding.weight", 0, 3, nan},
+                                               {"norm.weight", 0, 6, nan},
+                                               {"experts.up", 3, 4499, infinity},
+                                               {"experts.up", 4, 0, nan}});
     EXPECT_FALSE(std::isfinite(expert.norm));
     EXPECT_EQ(expert.first_parameter, "experts.up");
     EXPECT_EQ(expert.first_expert, 3);
-    const NormResult dense = norm_of(degree, {{"dense.weight", 0, 5000, -infinity}, {"alone.up", 0, 0, nan}});
+    const NormResult dense = norm_of(degree, {{"experts.up", 0, 0, nan}, {"dense.weight", 0, 5000, -infinity}});
     EXPECT_EQ(dense.first_parameter, "dense.weight");
     EXPECT_EQ(dense.first_expert, -1);
-    const NormResult alone = norm_of(degree, {{"alone.up", 0, 0, nan}});
+    const NormResult alone = norm_of(degree, {{"dense.weight", 0, 13099, nan}, {"alone.up", 0, 14, nan}});
     EXPECT_EQ(alone.first_parameter, "alone.up");
     EXPECT_EQ(alone.first_expert, 0);
   }
