@@ -48,9 +48,14 @@ bool validate_ranges(const Config& c, Rules& rules) {
       "has " + length + " entries for model.blocks " + text(c.model.blocks) + "; give one number a block, 0 = dense");
   const bool counts = std::all_of(m.experts_per_block.begin(), m.experts_per_block.end(), [](int e) { return e >= 0; });
   rules.require(counts, "moe.experts_per_block", "has a negative entry; 0 makes a block dense");
-  rules.require(m.top_k <= 32, "moe.top_k", "is " + text(m.top_k) + "; at most 32 choices a token are supported");
-  rules.require(m.groups <= 64, "moe.groups", "is " + text(m.groups) + "; at most 64 groups are supported");
-  rules.require(m.experts <= 32767, "moe.experts", "is " + text(m.experts) + "; at most 32767 can be recorded");
+  rules.require(m.top_k <= 32, "moe.top_k",
+                "is " + text(m.top_k) + "; at most 32 choices a token are supported; lower it");
+  rules.require(m.groups <= 64, "moe.groups", "is " + text(m.groups) + "; at most 64 groups are supported; lower it");
+  rules.require(m.experts <= 32767, "moe.experts",
+                "is " + text(m.experts) + "; at most 32767 can be recorded; lower it");
+  const bool recorded =
+      std::all_of(m.experts_per_block.begin(), m.experts_per_block.end(), [](int e) { return e <= 32767; });
+  rules.require(recorded, "moe.experts_per_block", "has an entry above 32767, the most that can be recorded; lower it");
   return good && counts && m.top_k <= 32 && m.groups <= 64;
 }
 
@@ -112,6 +117,16 @@ void validate_router(const MoeConfig& m, Rules& rules) {
                       " (hash routing has no scores that a loss could change); set it to 0");
 }
 
+/// The selection bias: options that would be read and do nothing.
+void validate_bias(const MoeConfig& m, Rules& rules) {
+  rules.require(m.bias_rule == BiasRule::none || m.bias_rate != 0.0, "moe.bias_rate",
+                "is 0 with moe.bias_rule " + format_value(m.bias_rule) +
+                    " (the selection bias would never move); raise it, or set moe.bias_rule to none");
+  rules.require(m.bias_rule != BiasRule::none || m.bias_until <= 0, "moe.bias_until",
+                "is " + format_value(m.bias_until) +
+                    " with moe.bias_rule none (there is no selection bias to freeze); set it to 0, or choose a rule");
+}
+
 }  // namespace
 
 void validate_moe(const Config& config, Rules& rules) {
@@ -120,6 +135,7 @@ void validate_moe(const Config& config, Rules& rules) {
   if (counts.empty()) return;
   validate_selection(config, rules);
   validate_router(config.moe, rules);
+  validate_bias(config.moe, rules);
   rules.require(config.moe.importance_loss == 0.0 || config.moe.importance_form != ImportanceForm::cv2 || counts[0] > 1,
                 "moe.importance_loss",
                 format_value(config.moe.importance_loss) +

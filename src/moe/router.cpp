@@ -23,7 +23,7 @@ int declare(const LayerContext& context, int block, const char* name) {
 void expect_sensible(const RouterShape& s) {
   expect(s.experts >= 1 && s.top_k >= 1 && s.top_k <= s.experts && s.top_k <= max_choices, "1 <= k <= E, and k <= 32");
   expect(s.groups >= 1 && s.groups <= max_groups && s.experts % s.groups == 0, "at most 64 groups that divide E");
-  expect(s.groups_kept >= 1 && s.groups_kept <= s.groups && s.groups_kept <= max_choices, "groups to keep among all");
+  expect(s.groups_kept >= 1 && s.groups_kept <= s.groups, "groups to keep among all");
   expect(s.top_k <= s.experts / s.groups * s.groups_kept, "k experts in the groups kept");
   const Normalise n = s.normalise;
   const bool softmax = s.router == Router::softmax, noisy = s.router == Router::noisy_topk;

@@ -8,8 +8,8 @@
 
 namespace switchyard::moe {
 
-constexpr int max_choices = 32;  ///< largest k, and largest number of groups kept
-constexpr int max_groups = 64;
+constexpr int max_choices = 32;  ///< largest k
+constexpr int max_groups = 64;   ///< all of which may be kept
 
 /// What routing decided for N tokens, k choices each, in falling order of selection. Device memory.
 struct Choice {

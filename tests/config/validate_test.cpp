@@ -44,6 +44,8 @@ const std::vector<Case> cases{
      "has 2 entries for model.blocks 4"},
     {"experts_per_block negative", [](Config& c) { c.moe.experts_per_block = {8, -8, 0, 0}; }, "moe.experts_per_block",
      "negative"},
+    {"experts_per_block recorded", [](Config& c) { c.moe.experts_per_block = {8, 32768, 0, 0}; },
+     "moe.experts_per_block", "above 32767"},
     {"every", [](Config& c) { c.moe.every = 0; }, "moe.every", "at least 1"},
     {"first_dense", [](Config& c) { c.moe.first_dense = -1; }, "moe.first_dense", "at least 0"},
     {"expert hidden", [](Config& c) { c.moe.hidden = 0; }, "moe.hidden", "at least 1"},
@@ -80,6 +82,11 @@ const std::vector<Case> cases{
      "needs more than one expert"},
     {"bias_rate", [](Config& c) { c.moe.bias_rate = -1.0; }, "moe.bias_rate", "at least 0"},
     {"bias_until", [](Config& c) { c.moe.bias_until = -1; }, "moe.bias_until", "at least 0"},
+    {"bias_rate 0", [](Config& c) { c.moe.bias_rule = BiasRule::sign; c.moe.bias_rate = 0.0; }, "moe.bias_rate",
+     "is 0 with moe.bias_rule sign (the selection bias would never move); raise it"},
+    {"bias_until alone", [](Config& c) { c.moe.bias_until = 500; }, "moe.bias_until", "is 500 with moe.bias_rule none"},
+    {"groups_kept limit", [](Config& c) { c.moe.experts = 64; c.moe.groups = 64; c.moe.groups_kept = 65; },
+     "moe.groups_kept", "65 is more than moe.groups 64"},
     {"capacity_factor", [](Config& c) { c.moe.capacity_factor = -1.0; }, "moe.capacity_factor", "at least 0"},
     {"batch", [](Config& c) { c.train.batch = 0; }, "train.batch", "at least 1"},
     {"grains", [](Config& c) { c.train.grains = 0; }, "train.grains", "at least 1"},
@@ -161,6 +168,21 @@ TEST(Validate, GoodConfigurationsPass) {
         c.moe.groups_kept = 2;
         c.moe.top_k = 4;
         c.moe.group_score = GroupScore::share_sum;
+      },
+      [](Config& c) {
+        c.moe.experts = 64;
+        c.moe.groups = 64;
+        c.moe.groups_kept = 64;
+        c.moe.top_k = 32;
+      },
+      [](Config& c) {
+        c.moe.router = Router::sigmoid;
+        c.moe.bias_rule = BiasRule::proportional;
+        c.moe.bias_until = 500;
+      },
+      [](Config& c) {
+        c.moe.experts = 0;
+        c.moe.bias_until = 500;
       },
       [](Config& c) {
         c.moe.experts_per_block = {0, 8, 0, 64};

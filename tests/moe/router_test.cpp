@@ -211,6 +211,9 @@ TEST(Router, GroupLimited) {
       c.moe.bias_rule = BiasRule::sign;
       compare(c);
     }
+  Config most = with(Router::sigmoid, Normalise::after, 64, 3);
+  most.moe.groups = 64, most.moe.groups_kept = 40, most.moe.group_score = GroupScore::max;
+  compare(most);
 }
 
 TEST(Router, DroppedChoicesCarryNoGradientAndWeightsStay) {
