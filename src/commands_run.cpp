@@ -57,8 +57,19 @@ struct ResumeOptions {
   std::vector<std::string> overrides;
 };
 
+/// The configuration that a run keeps in its folder; an AgreedError where there is none. Collective.
+std::string config_of_run(const std::string& run) {
+  const std::string file = run + "/config.yaml";
+  train::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
+    check(std::filesystem::exists(file), Exit::usage,
+          run + ": no run there (" + (std::filesystem::exists(run) ? "it has no config.yaml" : "no such folder") +
+              "); give the folder of a run that switchyard train has started");
+  });
+  return file;
+}
+
 Exit resume_command(const ResumeOptions& options, const std::vector<std::string>& command_line) {
-  const std::string file = options.run + "/config.yaml";
+  const std::string file = config_of_run(options.run);
   LoadResult loaded = load_on_all(file, options.overrides);
   const LoadResult before = load_on_all(file, {});
   for (const Violation& v : resume_changes(before.config, loaded.config))
@@ -97,7 +108,7 @@ struct GenerateOptions {
 };
 
 Exit generate_command(const GenerateOptions& options) {
-  const LoadResult loaded = load_on_all(options.run + "/config.yaml", {});
+  const LoadResult loaded = load_on_all(config_of_run(options.run), {});
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   train::agree(world,
                [&] { check(world.size() == 1, Exit::usage, "generate works on one rank; start it without mpirun"); });

@@ -10,12 +10,13 @@
 namespace switchyard::data {
 namespace {
 
-/// Runs `work` and keeps the message of its error.
+/// Runs `work` and keeps the message of its error; one that says that this is no corpus at all is passed on.
 template <class F>
 void collect(std::vector<std::string>& problems, F&& work) {
   try {
     work();
   } catch (const Error& e) {
+    if (e.code() == Exit::usage && problems.empty()) throw;
     problems.push_back(e.what());
   }
 }

@@ -98,13 +98,57 @@ TEST_F(Program, WrongCallsExitWithTwoAndSayWhy) {
         std::pair("train", "config is required"), std::pair("check c.yaml --rnks 2", "--rnks"),
         std::pair("check c.yaml --ranks 0", "--ranks"), std::pair("data", "subcommand is required"),
         std::pair("train missing.yaml", "missing.yaml: cannot be read (No such file or directory)"),
-        std::pair("resume missing", "missing/config.yaml: cannot be read"), std::pair("verify missing", "missing"),
-        std::pair("data check missing", "missing")}) {
+        std::pair("resume missing", "missing: no run there (no such folder); give the folder of a run"),
+        std::pair("generate missing --prompt x", "missing: no run there (no such folder)"),
+        std::pair("verify missing", "missing is neither a run folder, nor a checkpoint, nor a file"),
+        std::pair("verify missing --digest", "missing is no run folder"), std::pair("data build", "inputs is required"),
+        std::pair("data build a.txt", "--out is required"),
+        std::pair("data build missing.txt --out c", "missing.txt: byte 0: no such file or folder"),
+        std::pair("data check missing", "missing: no such file or folder; give a corpus folder or a shard")}) {
     const Output o = run(arguments);
     EXPECT_EQ(o.code, 2) << arguments;
-    EXPECT_NE(o.err.find(message), std::string::npos) << arguments << ": " << o.err;
+    EXPECT_EQ(count(o.err, message), 1) << arguments << ": " << o.err;
     EXPECT_EQ(o.out, "") << arguments;
   }
+}
+
+// A folder, a text and a damaged shard where something else was meant: one message, the documented code, on 1 and 2
+// ranks, and nothing is written.
+TEST_F(Program, WhatIsNotARunIsSaidOnce) {
+  fs::create_directory(folder_ / "empty");
+  write("note.txt", "not a record\n");
+  const std::string no_run = "empty: no run there (it has no config.yaml); give the folder of a run";
+  for (const auto& [arguments, code, message] :
+       {std::tuple("resume empty", 2, no_run), std::tuple("generate empty --prompt x", 2, no_run),
+        std::tuple("verify empty", 2, std::string("empty is neither a run folder, nor a checkpoint, nor a file")),
+        std::tuple("verify note.txt", 4, std::string("note.txt")),
+        std::tuple("data check empty", 2, std::string("empty: no corpus there")),
+        std::tuple("data check note.txt", 4, std::string("note.txt: has 13 bytes, but 1024 were expected"))})
+    for (const int ranks : {0, 2}) {
+      const Output o = run(arguments, ranks);
+      EXPECT_EQ(o.code, code) << arguments << " on " << ranks << ": " << o.err;
+      EXPECT_EQ(count(o.err, message), 1) << arguments << " on " << ranks << ": " << o.err;
+      EXPECT_EQ(o.out, "") << arguments;
+    }
+  EXPECT_TRUE(fs::is_empty(folder_ / "empty"));
+  EXPECT_FALSE(fs::exists(folder_ / "runs"));
+}
+
+TEST_F(Program, ADamagedShardIsNamedOnce) {
+  make_tiny();
+  EXPECT_EQ(run("data check corpus").code, 0);
+  std::string shard;
+  for (const auto& file : fs::directory_iterator(folder_ / "corpus"))
+    if (const std::string name = file.path().filename();
+        name.starts_with("train") && name.find("documents") == name.npos)
+      shard = name;
+  std::string bytes = read(folder_ / "corpus" / shard);
+  bytes.at(100) ^= 1;
+  write("corpus/" + shard, bytes);
+  const Output o = run("data check corpus");
+  EXPECT_EQ(o.code, 4);
+  EXPECT_EQ(o.err.find("switchyard: corpus/" + shard + ": sha256 "), 0u) << o.err;
+  EXPECT_EQ(count(o.err, "\n"), 1) << o.err;
 }
 
 TEST_F(Program, PrintsWhatItIs) {
@@ -181,6 +225,20 @@ TEST_F(Program, TrainsStopsAndResumes) {
   const Output whole = run("verify r --digest"), stopped = run("verify s --digest");
   EXPECT_EQ(whole.code, 0);
   EXPECT_NE(whole.out, stopped.out) << "6 steps and 4";
+}
+
+TEST_F(Program, WhatIsNotFiniteStopsTheRunWithARecord) {
+  make_tiny();
+  const Output o = run("train tiny.yaml --run n train.learning_rate=1e30 train.clip=0", 2);
+  EXPECT_EQ(o.code, 3);
+  EXPECT_EQ(count(o.err, "is not finite (first in "), 1) << o.err;
+  const std::string log = read(folder_ / "n/segments/000/log.txt"),
+                    found = read(folder_ / "n/segments/000/non_finite.json");
+  EXPECT_EQ(count(log, "is not finite (first in "), 1) << log;
+  EXPECT_NE(found.find("\"schema\": \"switchyard-non-finite\""), std::string::npos) << found;
+  EXPECT_NE(found.find("\"step\": 2,"), std::string::npos) << found;
+  EXPECT_NE(found.find("\"block\": "), std::string::npos) << found;
+  EXPECT_EQ(run("verify n").code, 0);
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(KOKKOS_ENABLE_CUDA)
