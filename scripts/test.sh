@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds and passes all tests: scripts/test.sh [openmp|serial|sanitize|cuda]   (default openmp)
+# Builds and passes all tests: scripts/test.sh [openmp|serial|sanitize|cuda] [memory]   (default openmp)
+# With `memory` only the tests of that label, and no more targets than they need: the share of the sanitizers in CI.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 preset=${1:-openmp}
 backend=$preset
@@ -9,7 +10,8 @@ scripts/deps.sh "$backend" --python
 step "configure ($preset)"
 quiet "build/log/$preset-configure.log" cmake --preset "$preset"
 step "build ($preset)"
-quiet "build/log/$preset-build.log" cmake --build --preset "$preset" -j "$jobs"
+label=${2:-}
+quiet "build/log/$preset-build.log" cmake --build --preset "$preset" -j "$jobs" ${label:+--target "$label"}
 if [ "$preset" = openmp ]; then
   step "documents printed by the program"
   "build/$preset/switchyard" schema | diff docs/record-schema.md - || fail "docs/record-schema.md differs" "switchyard schema > docs/record-schema.md"
@@ -17,5 +19,5 @@ if [ "$preset" = openmp ]; then
     fail "docs/configuration.md differs" "switchyard show --reference > docs/configuration.md"
 fi
 step "tests ($preset)"
-ctest --preset "$preset" -j "$jobs"
+ctest --preset "$preset" -j "$jobs" ${label:+-L "$label"}
 echo "all tests of '$preset' passed in $((SECONDS))s"

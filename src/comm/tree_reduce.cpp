@@ -1,7 +1,6 @@
 // The sum of gradient slabs along the grain tree: scatter the nodes to the owners of slices, merge there, share the
 // sums.
 #include <algorithm>
-#include <cstring>
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
@@ -41,7 +40,7 @@ void merge(const std::vector<TreeAdd>& additions, const std::vector<const float*
     return;
   }
   if (additions.empty()) {
-    if (out != slots[0]) std::memcpy(out, slots[0], n * sizeof(float));
+    if (out != slots[0]) std::copy_n(slots[0], n, out);
     return;
   }
   const TreeAdd* last = &additions.back();

@@ -36,7 +36,8 @@ const std::vector<Item>& cut(const Groups& groups, Index columns, Index depth) {
     for (Index begin = 0; begin < rows; begin += tiles * simd::tile_rows) {
       const Index end = std::min(rows, begin + tiles * simd::tile_rows);
       const Index panels = parts_of(columns, simd::panel_width);
-      const Index parts = std::clamp<Index>(parts_of((end - begin) * columns * depth, most), 1, panels);
+      const Index wanted = std::min(parts_of((end - begin) * columns * depth, most), panels);
+      const Index parts = std::max<Index>(wanted, 1);  // also of a product without columns
       for (Index p = 0; p < parts; ++p) {
         const Index left = panels * p / parts * simd::panel_width;
         const Index right = std::min(columns, panels * (p + 1) / parts * simd::panel_width);

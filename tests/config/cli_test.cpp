@@ -46,11 +46,12 @@ class Program : public testing::Test {
   void TearDown() override { fs::remove_all(folder_); }
 
   Output run(const std::string& arguments, int ranks = 0) const {
-    std::string command = "cd '" + folder_.string() +
-                          "' && exec env -i PATH=\"$PATH\" HOME=/tmp OMP_NUM_THREADS=1 "
-                          "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
-                          "OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 "
-                          "OMPI_MCA_plm_rsh_agent=false ";  // no other host is reached, so no ssh is needed
+    std::string command =
+        "cd '" + folder_.string() +
+        "' && exec env -i PATH=\"$PATH\" HOME=/tmp LSAN_OPTIONS=leak_check_at_exit=0 OMP_NUM_THREADS=1 "
+        "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
+        "OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 "
+        "OMPI_MCA_plm_rsh_agent=false ";  // no other host is reached, so no ssh is needed
     if (ranks > 0) command.append("mpirun --oversubscribe -n ").append(std::to_string(ranks)).append(" ");
     command += "'" + binary_.string() + "' " + arguments + " >out 2>err </dev/null";
     const pid_t child = fork();
