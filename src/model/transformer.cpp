@@ -26,14 +26,8 @@ std::vector<std::vector<TreeNode>> nodes_of_ranks(Layout layout) {
 }
 
 bool all_finite(const Matrix<float>& values) {
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), values);
-  return std::all_of(host.data(), host.data() + host.size(), [](float v) { return std::isfinite(v); });
-}
-
-template <class V>
-std::vector<typename V::non_const_value_type> to_host(const V& values) {
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), values);
-  return {host.data(), host.data() + host.size()};
+  const std::vector<float> all = host_values(values);
+  return std::all_of(all.begin(), all.end(), [](float v) { return std::isfinite(v); });
 }
 
 }  // namespace
@@ -189,9 +183,9 @@ std::optional<Place> Transformer::first_non_finite() const {
   return {};
 }
 
-std::vector<float> Transformer::token_losses() const { return to_host(state_->head.last().loss); }
+std::vector<float> Transformer::token_losses() const { return host_values(state_->head.last().loss); }
 
-std::vector<std::int32_t> Transformer::predictions() const { return to_host(state_->head.last().predicted); }
+std::vector<std::int32_t> Transformer::predictions() const { return host_values(state_->head.last().predicted); }
 
 std::vector<float> Transformer::logits(Index row) const {
   expect(row < static_cast<Index>(state_->head_in.extent(0)), "a row of a pass");

@@ -39,12 +39,6 @@ FeedForwardShape shared_shape(const Config& c, int block) {
   return shape;
 }
 
-template <class V>
-auto host_vector(const V& view) {
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, view);
-  return std::vector<typename V::non_const_value_type>(host.data(), host.data() + host.size());
-}
-
 }  // namespace
 
 struct Layer::State {
@@ -171,7 +165,7 @@ void Layer::set_bias(const std::vector<float>& bias) { state_->router.set_bias(b
 
 RoutingSample Layer::sample() const {
   const Choice& c = state_->choice;
-  return {host_vector(c.expert), host_vector(c.weight), host_vector(c.kept)};
+  return {host_values(c.expert), host_values(c.weight), host_values(c.kept)};
 }
 
 int Layer::first_non_finite_expert() const {

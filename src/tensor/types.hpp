@@ -2,6 +2,8 @@
 #pragma once
 #include <Kokkos_Core.hpp>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace switchyard {
 
@@ -22,6 +24,14 @@ using HostMatrix = Kokkos::View<T**, Kokkos::LayoutRight, Kokkos::HostSpace>;
 template <class V, class... N>
 V make_view(const char* label, N... extents) {
   return V(Kokkos::view_alloc(std::string(label), Kokkos::WithoutInitializing), extents...);
+}
+
+/// All elements of a contiguous view in order, on the host, once the device has done what was asked before.
+template <class V>
+std::vector<typename V::non_const_value_type> host_values(const V& view) {
+  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), view);
+  Kokkos::fence("switchyard::host_values");
+  return {host.data(), host.data() + host.size()};
 }
 
 /// `v` with room for at least n elements; contents are lost when it grows. Grows by half so that it settles soon.

@@ -2,27 +2,22 @@
 #include "base/files.hpp"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 
 #include "base/check.hpp"
+#include "support/folder.hpp"
 
 namespace switchyard {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A folder of this test's own, removed with it.
 class FilesTest : public ::testing::Test {
  protected:
-  FilesTest() : base_((fs::temp_directory_path() / ("switchyard-files-" + std::to_string(getpid()))).string()) {
-    fs::create_directory(base_);
-  }
-  ~FilesTest() override { fs::remove_all(base_); }
-  std::string path(const std::string& name) const { return base_ + "/" + name; }
+  std::string path(const std::string& name) const { return base_ / name; }
   void put(const std::string& name, const std::string& text) const { std::ofstream(path(name)) << text; }
 
   /// Folder `name` with one file.
@@ -32,7 +27,7 @@ class FilesTest : public ::testing::Test {
   }
 
  private:
-  std::string base_;
+  test::Folder base_;
 };
 
 /// The message of the Error that `act` throws, which must carry `code`.

@@ -212,11 +212,11 @@ void expect_same_as_alone(const Config& config) {
   for (int step = 0; step < 2; ++step) {
     const Choice& whole = alone.forward(Pass::train, step);
     const Choice& part = together.forward(Pass::train, step);
-    EXPECT_TRUE(same_bits(mine(test::host(whole.expert), together, k), test::host(part.expert)));
-    EXPECT_TRUE(same_bits(mine(test::host(whole.weight), together, k), test::host(part.weight)));
-    EXPECT_TRUE(same_bits(mine(test::host(whole.kept), together, k), test::host(part.kept)));
+    EXPECT_TRUE(same_bits(mine(host_values(whole.expert), together, k), host_values(part.expert)));
+    EXPECT_TRUE(same_bits(mine(host_values(whole.weight), together, k), host_values(part.weight)));
+    EXPECT_TRUE(same_bits(mine(host_values(whole.kept), together, k), host_values(part.kept)));
     alone.router.reduce_statistics(), together.router.reduce_statistics();
-    EXPECT_TRUE(same_bits(mine(test::host(alone.backward()), together, width), test::host(together.backward())));
+    EXPECT_TRUE(same_bits(mine(host_values(alone.backward()), together, width), host_values(together.backward())));
     alone.router.update_bias(step), together.router.update_bias(step);
     EXPECT_TRUE(same_bits(everything(alone.router.statistics(), alone.router.bias()),
                           everything(together.router.statistics(), together.router.bias())));

@@ -24,9 +24,9 @@ std::vector<std::array<int, 3>> rows_of_three(const std::vector<std::int32_t>& f
 TEST(Chance, EvaluationHasNoNoise) {
   Rig noisy(with(Router::noisy_topk), MPI_COMM_SELF);
   Rig plain(with(Router::softmax), MPI_COMM_SELF);
-  const auto quiet = test::host(noisy.forward(moe::Pass::evaluate).weight);
-  EXPECT_EQ(quiet, test::host(plain.forward(moe::Pass::evaluate).weight));
-  EXPECT_NE(quiet, test::host(noisy.forward(moe::Pass::train).weight));
+  const auto quiet = host_values(noisy.forward(moe::Pass::evaluate).weight);
+  EXPECT_EQ(quiet, host_values(plain.forward(moe::Pass::evaluate).weight));
+  EXPECT_NE(quiet, host_values(noisy.forward(moe::Pass::train).weight));
 }
 
 TEST(Chance, NoiseIsStandardNormalAndItsOwnForEachStep) {
@@ -35,7 +35,7 @@ TEST(Chance, NoiseIsStandardNormalAndItsOwnForEachStep) {
     moe::Scores s;
     s.logits = Matrix<float>("logits", tokens, experts), s.slope = Matrix<float>("slope", tokens, experts);
     moe::add_noise({1, step, 2, 1000}, s);
-    return test::host(s.logits);
+    return host_values(s.logits);
   };
   const auto values = draw(4), other = draw(5);
   double moment[5] = {}, product = 0.0, below = 0.0;
@@ -57,18 +57,18 @@ TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
   Config c = with(Router::hash, 5, 3);
   Rig rig(c, MPI_COMM_SELF);
   const moe::Choice& choice = rig.forward();
-  const auto expert = rows_of_three(test::host(choice.expert));
-  const auto ids = test::host(rig.tokens(moe::Pass::train).ids);
+  const auto expert = rows_of_three(host_values(choice.expert));
+  const auto ids = host_values(rig.tokens(moe::Pass::train).ids);
   for (std::size_t t = 0; t < ids.size(); ++t) {
     EXPECT_NE(expert[t][0], expert[t][1]);
     EXPECT_NE(expert[t][0], expert[t][2]);
     EXPECT_NE(expert[t][1], expert[t][2]);
     for (std::size_t o = 0; o < t; ++o) EXPECT_TRUE(ids[o] != ids[t] || expert[o] == expert[t]);
   }
-  for (const float w : test::host(choice.weight)) EXPECT_FLOAT_EQ(w, 1.7f / 3.0f);
+  for (const float w : host_values(choice.weight)) EXPECT_FLOAT_EQ(w, 1.7f / 3.0f);
   rig.router.reduce_statistics();
   EXPECT_NEAR(rig.router.statistics().entropy, std::log(3.0), 1e-6);
-  for (const float v : test::host(rig.backward())) EXPECT_EQ(v, 0.0f);
+  for (const float v : host_values(rig.backward())) EXPECT_EQ(v, 0.0f);
 }
 
 TEST(Chance, HashIsUniform) {
@@ -81,7 +81,7 @@ TEST(Chance, HashIsUniform) {
   for (int i = 0; i < ids; ++i) host_id(i) = i;
   Kokkos::deep_copy(id, host_id);
   moe::select_by_hash(shape, 9, 1, id, moe::make_scores(shape, ids), choice, Vector<float>("margin", ids));
-  const auto expert = test::host(choice.expert);
+  const auto expert = host_values(choice.expert);
   for (int j = 0; j < k; ++j) {
     std::vector<int> count(experts, 0);
     for (int i = 0; i < ids; ++i) ++count[expert[i * k + j]];

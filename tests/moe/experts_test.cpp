@@ -35,11 +35,6 @@ Vector<float> filled(int stream, Index n) {
   return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
 }
 
-std::vector<float> on_host(const Vector<float>& v) {
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, v);
-  return {host.data(), host.data() + host.size()};
-}
-
 /// The case's parameters, rows and network; weights of the network in double.
 struct Problem {
   explicit Problem(const Case& c)
@@ -61,7 +56,7 @@ struct Problem {
   reference::Doubles weight(const std::string& matrix, int expert) const {
     const int id = parameters.find("net." + matrix + ".weight");
     if (id < 0) return {};
-    const std::vector<float> all = on_host(parameters.values(test.placement));
+    const std::vector<float> all = host_values(parameters.values(test.placement));
     const Parameter& p = parameters[id];
     return {all.begin() + p.offset + expert * p.unit, all.begin() + p.offset + (expert + 1) * p.unit};
   }
@@ -96,7 +91,7 @@ void check(const Case& c) {
                       dx = filled(4, p.rows() * c.d);
   p.network.forward(p.cut(), x.data(), out.data(), blas::Write::add);
   p.network.backward(p.cut(), x.data(), dy.data(), dx.data(), blas::Write::add);
-  const std::vector<float> got = on_host(out), got_dx = on_host(dx);
+  const std::vector<float> got = host_values(out), got_dx = host_values(dx);
   for (int e = 0; e < p.experts(); ++e) {
     const reference::FeedForward net = p.reference_network(e);
     reference::FeedForward gradient = net;
@@ -131,10 +126,10 @@ TEST(Experts, GradientOfTheInputMayTakeItsPlace) {
     const Vector<float> x = filled(1, n), out("out", n), dy = filled(3, n), dx("dx", n);
     p.network.forward(p.cut(), x.data(), out.data(), blas::Write::replace);
     p.network.backward(p.cut(), x.data(), dy.data(), dx.data(), blas::Write::replace);
-    const std::vector<float> beside = on_host(dx);
+    const std::vector<float> beside = host_values(dx);
     p.network.forward(p.cut(), x.data(), out.data(), blas::Write::replace);
     p.network.backward(p.cut(), x.data(), dy.data(), x.data(), blas::Write::replace);
-    EXPECT_EQ(on_host(x), beside);
+    EXPECT_EQ(host_values(x), beside);
   }
 }
 

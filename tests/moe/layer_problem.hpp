@@ -68,12 +68,6 @@ inline Matrix<float> filled(std::uint32_t stream, const Range& rows, int columns
   return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
 }
 
-template <class V>
-std::vector<float> on_host(const V& v) {
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, v);
-  return {host.data(), host.data() + host.size()};
-}
-
 struct LayerProblem {
   LayerProblem(comm::Communicator world, const LayerCase& c, int expert_parallel)
       : config(config_of(c)),
@@ -120,7 +114,7 @@ struct LayerProblem {
       nodes.push_back(tree_nodes(static_cast<int>(grains.first), static_cast<int>(grains.last)));
     }
     std::vector<float> sum(parameters.slab_size(placement));
-    const std::vector<float> mine = on_host(parameters.gradients(placement));
+    const std::vector<float> mine = host_values(parameters.gradients(placement));
     if (!sum.empty())
       comm::tree_all_reduce(replicated ? groups.world : groups.expert_data, nodes, mine.data(),
                             static_cast<std::int64_t>(sum.size()), sum.data(), timers);

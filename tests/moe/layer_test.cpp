@@ -61,8 +61,8 @@ void expect_same_bits(const float* got, const float* expected, std::size_t n, co
 
 struct Results {
   explicit Results(LayerProblem& p)
-      : y(on_host(p.y)),
-        dx(on_host(p.dx)),
+      : y(host_values(p.y)),
+        dx(host_values(p.dx)),
         gradients{p.gradients(Placement::replicated), p.gradients(Placement::expert)} {}
   std::vector<float> y, dx, gradients[2];
 };
@@ -145,7 +145,7 @@ TEST(Layer, EvaluatesWithoutDropping) {
 }
 
 reference::FeedForward network(const LayerProblem& p, const std::string& part, Placement placement, int expert) {
-  const std::vector<float> slab = on_host(p.parameters.values(placement));
+  const std::vector<float> slab = host_values(p.parameters.values(placement));
   const auto weight = [&](const char* matrix) {
     const int id = p.parameters.find("blocks.0.moe." + part + "." + matrix + ".weight");
     if (id < 0) return reference::Doubles();
@@ -167,7 +167,7 @@ TEST(Layer, FollowsTheReference) {
     const int tokens = static_cast<int>(p.rows.size()), d = c.width;
     std::vector<reference::FeedForward> experts;
     for (int e = 0; e < c.experts; ++e) experts.push_back(network(p, "experts", Placement::expert, e));
-    const std::vector<float> x32 = on_host(p.x), start = on_host(filled(3, p.rows, d)), got = on_host(p.y);
+    const std::vector<float> x32 = host_values(p.x), start = host_values(filled(3, p.rows, d)), got = host_values(p.y);
     const reference::Doubles x(x32.begin(), x32.end());
     reference::Doubles y(start.begin(), start.end());
     reference::mixture({tokens, c.top_k, s.experts, s.weights, s.kept}, experts, x, y);
@@ -194,7 +194,7 @@ double loss(const LayerCase& c, double h, int direction, std::vector<std::int32_
   p.forward();
   experts = p.layer.sample().experts;
   double sum = p.layer.statistics().aux_loss;
-  const std::vector<float> y = on_host(p.y), dy = on_host(p.dy);
+  const std::vector<float> y = host_values(p.y), dy = host_values(p.dy);
   for (std::size_t i = 0; i < y.size(); ++i) sum += static_cast<double>(y[i]) * dy[i];
   return sum;
 }

@@ -9,12 +9,6 @@
 
 namespace switchyard::test {
 
-template <class V>
-auto host(const V& view) {
-  const auto copy = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), view);
-  return std::vector<typename V::non_const_value_type>(copy.data(), copy.data() + copy.size());
-}
-
 /// In (−1, 1), a fixed function of (i, salt).
 inline float noise(std::uint64_t i, std::uint64_t salt) {
   std::uint64_t z = i * 0x9E3779B97F4A7C15ull + salt * 0xD1B54A32D192ED03ull;
@@ -89,7 +83,7 @@ struct Rig {
   /// The gradient of a parameter, all nodes added in order; (E, d).
   std::vector<float> gradient(const std::string& name) const {
     const Parameter& p = parameters[parameters.find("blocks.1.moe." + name + ".weight")];
-    const auto all = host(parameters.gradients(p.placement));
+    const auto all = host_values(parameters.gradients(p.placement));
     std::vector<float> sum(p.size(), 0.0f);
     for (std::size_t node = 0; node < parameters.nodes(p.placement).size(); ++node)
       for (Index i = 0; i < p.size(); ++i) sum[i] += all[node * parameters.slab_size(p.placement) + p.offset + i];
@@ -98,7 +92,7 @@ struct Rig {
 
   std::vector<float> value(const std::string& name) const {
     const Parameter& p = parameters[parameters.find("blocks.1.moe." + name + ".weight")];
-    const auto all = host(parameters.values(p.placement));
+    const auto all = host_values(parameters.values(p.placement));
     return {all.begin() + p.offset, all.begin() + p.offset + p.size()};
   }
 

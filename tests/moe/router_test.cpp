@@ -24,7 +24,7 @@ std::vector<std::vector<To>> rows_of(const std::vector<From>& flat, std::size_t 
 /// A rig's tokens and parameters in double; logits are a function of the weights.
 struct Oracle {
   explicit Oracle(Rig& rig) : moe(rig.config.moe), d(rig.config.model.width) {
-    x = rows_of<double>(test::host(rig.x), d);
+    x = rows_of<double>(host_values(rig.x), d);
     const auto w = rig.value("router");
     weight = Row(w.begin(), w.end());
     if (moe.router != Router::noisy_topk) return;
@@ -40,7 +40,7 @@ struct Oracle {
     moe::Scores scores;
     scores.logits = zero, scores.slope = slope;
     moe::add_noise({rig.config.train.seed, 3, 1, rig.first()}, scores);
-    for (const float v : test::host(zero)) epsilon.push_back(v / std::log(2.0));
+    for (const float v : host_values(zero)) epsilon.push_back(v / std::log(2.0));
   }
 
   double product(const Row& w, std::size_t t, int e) const {
@@ -68,8 +68,8 @@ struct Oracle {
 
 reference::Routing routing_of(const Rig& rig, const moe::Choice& choice, const Matrix<float>& dweight) {
   const std::size_t k = rig.config.moe.top_k;
-  return {rig.config.model.context, rig.config.grain_sequences(), rows_of<int>(test::host(choice.expert), k),
-          rows_of<std::uint8_t>(test::host(choice.kept), k), rows_of<double>(test::host(dweight), k)};
+  return {rig.config.model.context, rig.config.grain_sequences(), rows_of<int>(host_values(choice.expert), k),
+          rows_of<std::uint8_t>(host_values(choice.kept), k), rows_of<double>(host_values(dweight), k)};
 }
 
 void expect_near_all(const std::vector<float>& got, const Row& want, double tolerance, const char* what) {
@@ -118,7 +118,7 @@ void expect_gradients_of_oracle(Rig& rig, Oracle& oracle, const reference::Routi
   expect_near_all(rig.gradient("router"), differences(oracle, oracle.weight, r), 2e-5, "router weight");
   if (rig.config.moe.router == Router::noisy_topk)
     expect_near_all(rig.gradient("router_noise"), differences(oracle, oracle.noise_weight, r), 2e-5, "noise weight");
-  const auto flat = test::host(dx);
+  const auto flat = host_values(dx);
   for (std::size_t t = 0; t < oracle.x.size(); t += 11) {
     const std::vector<float> row(flat.begin() + t * oracle.d, flat.begin() + (t + 1) * oracle.d);
     expect_near_all(row, differences(oracle, oracle.x[t], r), 5e-5, "x");
@@ -133,7 +133,7 @@ void compare(const Config& config) {
   const moe::Choice& choice = rig.forward();
   Oracle oracle(rig);
   const reference::Routing r = routing_of(rig, choice, rig.values(config.moe.top_k, 2));
-  expect_choice_of_oracle(oracle, bias, r, test::host(choice.weight));
+  expect_choice_of_oracle(oracle, bias, r, host_values(choice.weight));
   rig.router.reduce_statistics();
   const moe::LayerStatistics& s = rig.router.statistics();
   const reference::Losses l = reference::losses(oracle.moe, r, oracle.logits());

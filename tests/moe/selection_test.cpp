@@ -9,8 +9,6 @@
 namespace switchyard::moe {
 namespace {
 
-using test::host;
-
 struct Selected {
   std::vector<std::int32_t> expert;
   std::vector<float> weight, margin;
@@ -28,7 +26,7 @@ Selected run(const MoeConfig& config, int experts, const std::vector<float>& sco
   const Choice choice{Matrix<std::int32_t>("e", tokens, shape.top_k), Matrix<float>("w", tokens, shape.top_k),
                       Matrix<std::uint8_t>("k", tokens, shape.top_k)};
   select(shape, scores, device_bias, choice, margin);
-  return {host(choice.expert), host(choice.weight), host(margin)};
+  return {host_values(choice.expert), host_values(choice.weight), host_values(margin)};
 }
 
 MoeConfig config_of(int top_k, int groups = 1, int kept = 1, GroupScore score = GroupScore::top2_sum) {

@@ -1,39 +1,17 @@
 // Small runs for the tests of the record: configurations, rows that obey the conservation laws, folders that go away.
 #pragma once
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "config/config.hpp"
 #include "record/run_file.hpp"
+#include "support/folder.hpp"
 
 namespace fixtures {
 
 using namespace switchyard;
 
-/// A fresh folder, removed with its scope.
-class Folder {
- public:
-  Folder() {
-    const char* base = std::getenv("TMPDIR");
-    std::string pattern = std::string(base ? base : "/tmp") + "/switchyard.XXXXXX";
-    path_ = mkdtemp(pattern.data());
-  }
-  explicit Folder(std::string path) : path_(std::move(path)) {}
-  Folder(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using test::Folder;
 
 /// Four blocks, layers in blocks 1 and 3 with 3 and 5 experts, top-2, 4 sequences of 8 tokens a step.
 inline Config small_config() {

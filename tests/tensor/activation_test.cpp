@@ -18,11 +18,6 @@ Vector<float> on_device(const std::vector<float>& v) {
   return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
 }
 
-std::vector<float> on_host(const Vector<float>& v) {
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, v);
-  return {host.data(), host.data() + host.size()};
-}
-
 std::vector<float> wave(int n, double step, double height) {
   std::vector<float> v(n);
   for (int i = 0; i < n; ++i) v[i] = static_cast<float>(height * std::sin(step * i + 0.3));
@@ -41,7 +36,7 @@ void check(Activation kind, const Given& g) {
   activation::forward(kind, n, gated ? gate.data() : nullptr, up.data(), hidden.data());
   activation::backward(kind, n, gated ? gate.data() : nullptr, up.data(), dh.data(), gated ? d_gate.data() : nullptr,
                        d_up.data());
-  const std::vector<float> h = on_host(hidden), dg = on_host(d_gate), du = on_host(d_up);
+  const std::vector<float> h = host_values(hidden), dg = host_values(d_gate), du = host_values(d_up);
   for (int i = 0; i < n; ++i) {
     double by_gate, by_up;
     reference::activate_gradient(kind, g.gate[i], g.up[i], by_gate, by_up);
@@ -52,9 +47,9 @@ void check(Activation kind, const Given& g) {
   }
   activation::backward(kind, n, gated ? gate.data() : nullptr, up.data(), dh.data(), gated ? gate.data() : nullptr,
                        dh.data());  // in place
-  EXPECT_EQ(on_host(dh), du);
+  EXPECT_EQ(host_values(dh), du);
   if (gated) {
-    EXPECT_EQ(on_host(gate), dg);
+    EXPECT_EQ(host_values(gate), dg);
   }
 }
 
@@ -108,9 +103,9 @@ TEST(Activation, GivesTheSameBitsInAnyPlace) {  // a vector lane equals its scal
     activation::forward(kind, 100, gates[0].data(), ups[0].data(), whole.data());
     for (int i = 0; i < 100; ++i)
       activation::forward(kind, 1, gates[1].data() + i, ups[1].data() + i, single.data() + i);
-    EXPECT_EQ(on_host(whole), on_host(single));
-    EXPECT_EQ(on_host(ups[0]), on_host(ups[1]));
-    EXPECT_EQ(on_host(gates[0]), on_host(gates[1]));
+    EXPECT_EQ(host_values(whole), host_values(single));
+    EXPECT_EQ(host_values(ups[0]), host_values(ups[1]));
+    EXPECT_EQ(host_values(gates[0]), host_values(gates[1]));
   }
 }
 

@@ -30,12 +30,6 @@ Vector<float> to_device(const Values& v) {
   return view;
 }
 
-Values to_host(const Vector<float>& view) {
-  Kokkos::fence();
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), view);
-  return Values(host.data(), host.data() + host.extent(0));
-}
-
 constexpr bool on_host = Kokkos::SpaceAccessibility<Host, Device::memory_space>::accessible;
 
 /// Bits where the device is the host; cuBLAS sums in an order of its own.
@@ -82,9 +76,9 @@ void check_product(const Shape& s, Product product, Reference reference, Index i
   const auto dx = to_device(x), dw = to_device(w), y = to_device(before);
   const blas::Groups groups{static_cast<int>(count), offsets.data()};
   product(groups, s.n, s.k, dx.data(), dw.data(), y.data(), blas::Write::add);
-  expect_same(to_host(y), sum, "add " + s.text());
+  expect_same(host_values(y), sum, "add " + s.text());
   product(groups, s.n, s.k, dx.data(), dw.data(), y.data(), blas::Write::replace);
-  expect_same(to_host(y), wanted, "replace " + s.text());
+  expect_same(host_values(y), wanted, "replace " + s.text());
 }
 
 void check_both(const Shape& s) {
@@ -108,7 +102,7 @@ void check_weight_gradient(int groups, int first, int grains, const Shape& s) {
       const Values part = reference::weight_gradient(nodes[t], node_offsets, s.n, s.k, dy.data(), x.data());
       std::copy(part.begin(), part.end(), wanted.begin() + t * stride + e * matrix);
     }
-  expect_same(to_host(dw), wanted, "weight gradient " + s.text());
+  expect_same(host_values(dw), wanted, "weight gradient " + s.text());
 }
 
 TEST(Blas, RowsOfEveryTileHeight) {
@@ -191,14 +185,14 @@ TEST(Blas, AbsentPartialIsPlusZeroAndIsAdded) {
   const auto dy = to_device({1e-30f}), x = to_device({-1e-30f}), dw = to_device({99.0f});
   const auto sign = [&](const std::vector<Index>& offsets) {
     blas::weight_gradient({1, 2, offsets.data(), &nodes}, 1, 1, dy.data(), x.data(), dw.data(), 1);
-    return std::signbit(to_host(dw)[0]);
+    return std::signbit(host_values(dw)[0]);
   };
   EXPECT_FALSE(sign({0, 1, 1}));
   EXPECT_FALSE(sign({0, 0, 1}));
   const std::vector<Index> one{0, 1};
   const auto single = tree_nodes(0, 1);
   blas::weight_gradient({1, 1, one.data(), &single}, 1, 1, dy.data(), x.data(), dw.data(), 1);
-  EXPECT_TRUE(std::signbit(to_host(dw)[0]));
+  EXPECT_TRUE(std::signbit(host_values(dw)[0]));
 }
 
 TEST(Blas, NotFinitePassesThrough) {
@@ -208,7 +202,7 @@ TEST(Blas, NotFinitePassesThrough) {
     const auto dx = to_device(x), dw = to_device(w), y = to_device(Values(40 * 20));
     const Index offsets[] = {0, 40};
     blas::forward({1, offsets}, 20, 24, dx.data(), dw.data(), y.data());
-    const Values got = to_host(y);
+    const Values got = host_values(y);
     for (Index i = 0; i < 40; ++i)
       for (Index j = 0; j < 20; ++j) EXPECT_EQ(std::isfinite(got[i * 20 + j]), i != 17);
   }

@@ -42,16 +42,11 @@ Layout layout_of(int ranks, int rank, int expert_parallel) {
   return l;
 }
 
-std::vector<float> to_host(const Vector<float>& v) {
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), v);
-  return std::vector<float>(host.data(), host.data() + host.extent(0));
-}
-
 /// Values of each (parameter, unit) that a rank holds.
 std::map<std::pair<int, Index>, std::vector<float>> units(const ParameterSet& set) {
   std::map<std::pair<int, Index>, std::vector<float>> all;
-  const std::vector<float> slabs[2] = {to_host(set.values(Placement::replicated)),
-                                       to_host(set.values(Placement::expert))};
+  const std::vector<float> slabs[2] = {host_values(set.values(Placement::replicated)),
+                                       host_values(set.values(Placement::expert))};
   for (const Parameter& p : set.all()) {
     if (!p.adds_to.empty()) continue;
     for (Index u = 0; u < p.experts.size(); ++u) {
