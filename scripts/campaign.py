@@ -47,6 +47,10 @@ class Bench:
     def train(self, ranks, name, *overrides):
         return run(self.command(ranks, "train", self.config, "--run", self.folder / name, *overrides))
 
+    def verify(self, name):
+        done = run([self.program, "verify", str(self.folder / name)])
+        assert done.returncode == 0, f"verify {name}:\n{done.stdout}"
+
     def digest(self, name):
         done = run([self.program, "verify", "--digest", str(self.folder / name)])
         if done.returncode:
@@ -87,8 +91,12 @@ def kill_trial(bench, trial, seconds, rng):
     """One run killed at a random moment, checked, and resumed until it is done; returns (moment, rows, resumes)."""
     name = f"killed-{trial}"
     folder = bench.folder / name
-    process = subprocess.Popen(bench.command(2, "train", bench.config, "--run", folder), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, start_new_session=True)
+    command = bench.command(2, "train", bench.config, "--run", folder)
+    if trial % 2:  # what is killed is the continuation of a run that stopped between two chunks of rows
+        stopped = bench.train(1, name, f"train.max_time={rng.uniform(0.1, 0.5) * seconds:.3f}")
+        assert stopped.returncode == 75, stopped.stdout
+        command = bench.command(2, "resume", folder, "train.max_time=0")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     moment = rng.uniform(0.05, 1.0) * seconds
     time.sleep(moment)
     victims = children(process.pid) or [process.pid]
@@ -99,7 +107,9 @@ def kill_trial(bench, trial, seconds, rng):
             pass
     process.wait(timeout=120)
     rows = check_rows(folder)
-    resumed = run(bench.command(rng.choice([1, 2, 3]), "resume", folder)) if (folder / "config.yaml").exists() else bench.train(2, name)
+    if (folder / "segments").exists():
+        bench.verify(name)
+    resumed = run(bench.command(rng.choice([1, 2, 3]), "resume", folder, "train.max_time=0")) if (folder / "config.yaml").exists() else bench.train(2, name)
     assert resumed.returncode == 0, resumed.stdout
     return moment, rows
 
@@ -113,6 +123,7 @@ def kill(bench, trials):
     rng = random.Random(1)
     for trial in range(trials):
         moment, rows = kill_trial(bench, trial, seconds, rng)
+        bench.verify(f"killed-{trial}")
         found = bench.digest(f"killed-{trial}")
         assert found == expected, f"trial {trial}: the resumed run differs\n{found}\n{expected}"
         print(f"trial {trial}: killed after {moment:.2f} s, {rows} acknowledged rows readable, resumed to the same bytes", flush=True)

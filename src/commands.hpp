@@ -1,5 +1,5 @@
-// The commands of the program. Adding one: a function that declares it in a commands_*.cpp, one line in
-// add_all_commands.
+// The commands of the program. Adding one: a function that declares it in a commands_*.cpp, called by
+// the add_… function there.
 #pragma once
 #include <CLI/CLI.hpp>
 #include <functional>

@@ -1,5 +1,6 @@
 // `switchyard check` and `switchyard show`: what a configuration is, without MPI and without touching anything.
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "commands.hpp"
@@ -16,26 +17,22 @@ struct CheckOptions {
   int ranks = 1;
 };
 
-/// Opens the corpus as the run would: takes its vocabulary, finds too few tokens. Where the corpus is not there, an
-/// error if the vocabulary depends on it, else a remark.
+/// Opens the corpus as the run would: takes its vocabulary, finds too few tokens. Where the corpus is not there yet, a
+/// remark if the rest does not depend on it.
 std::string look_at_corpus(LoadResult& loaded, int ranks) {
   Config& config = loaded.config;
-  try {
-    const data::Corpus corpus = data::Corpus::open(config.data.path);
-    if (config.model.vocabulary == 0) config.model.vocabulary = corpus.vocabulary();
-    check(config.model.vocabulary >= corpus.vocabulary(), Exit::usage,
-          "model.vocabulary " + std::to_string(config.model.vocabulary) + " is less than the corpus's " +
-              std::to_string(corpus.vocabulary()) + " tokens; set it to 0 to take the corpus's");
-    Layout layout;
-    layout.ranks = layout.expert_parallel = ranks;
-    layout.grains = config.train.grains;
-    const data::Batches batches(corpus, config, layout);
-    return "";
-  } catch (const Error& e) {
-    if (config.model.vocabulary > 0 && e.code() == Exit::usage)
-      return std::string("note: the corpus was not checked: ") + e.what() + "\n";
-    throw;
-  }
+  if (config.model.vocabulary > 0 && !std::filesystem::exists(config.data.path))
+    return "note: the corpus was not checked: " + config.data.path + " does not exist\n";
+  const data::Corpus corpus = data::Corpus::open(config.data.path);
+  if (config.model.vocabulary == 0) config.model.vocabulary = corpus.vocabulary();
+  check(config.model.vocabulary >= corpus.vocabulary(), Exit::usage,
+        "model.vocabulary " + std::to_string(config.model.vocabulary) + " is less than the corpus's " +
+            std::to_string(corpus.vocabulary()) + " tokens; set it to 0 to take the corpus's");
+  Layout layout;
+  layout.ranks = layout.expert_parallel = ranks;
+  layout.grains = config.train.grains;
+  const data::Batches batches(corpus, config, layout);
+  return "";
 }
 
 Exit check_config(const CheckOptions& options) {

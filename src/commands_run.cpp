@@ -33,9 +33,22 @@ LoadResult load_on_all(const std::string& file, const std::vector<std::string>& 
   LoadResult loaded = load_text(file, shared_text(world, file), overrides);
   add_violations(loaded, world.size());
   train::agree(world, [&] { throw_errors(loaded); });
-  for (const Violation& a : advice(loaded.config, world.size()))
-    if (world.rank() == 0) std::fprintf(stderr, "switchyard: note: %s: %s\n", a.key.c_str(), a.message.c_str());
   return loaded;
+}
+
+/// What is allowed but seldom meant, in the configuration and on this machine. The same on every rank.
+std::vector<std::string> notes_of(const Config& config, const KokkosSession& kokkos) {
+  std::vector<std::string> notes = kokkos.notes();
+  for (const Violation& a : advice(config, comm::Communicator::duplicate(MPI_COMM_WORLD).size()))
+    notes.push_back(a.key + ": " + a.message);
+  return notes;
+}
+
+/// Notes of a command that keeps no log.
+void print_notes(const Config& config, const KokkosSession& kokkos) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  for (const std::string& note : notes_of(config, kokkos))
+    if (world.rank() == 0) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
 }
 
 struct TrainOptions {
@@ -49,7 +62,8 @@ Exit train_command(const TrainOptions& options, const std::vector<std::string>& 
   const std::string run =
       options.run.empty() ? "runs/" + std::filesystem::path(options.config).stem().string() : options.run;
   const KokkosSession kokkos(loaded.config.layout.threads);
-  return train::run_training({loaded.config, loaded.origins, run, false, command_line});
+  return train::run_training(
+      {loaded.config, loaded.origins, run, false, command_line, notes_of(loaded.config, kokkos)});
 }
 
 struct ResumeOptions {
@@ -71,13 +85,14 @@ std::string config_of_run(const std::string& run) {
 Exit resume_command(const ResumeOptions& options, const std::vector<std::string>& command_line) {
   const std::string file = config_of_run(options.run);
   LoadResult loaded = load_on_all(file, options.overrides);
-  const LoadResult before = load_on_all(file, {});
-  for (const Violation& v : resume_changes(before.config, loaded.config))
-    loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  const LoadResult before = load_text(file, shared_text(world, file));  // of the layout before: valid there only
+  for (const Violation& v : resume_changes(invariant_options(before.config), loaded.config))
+    loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
   train::agree(world, [&] { throw_errors(loaded); });
   const KokkosSession kokkos(loaded.config.layout.threads);
-  return train::run_training({loaded.config, loaded.origins, options.run, true, command_line});
+  return train::run_training(
+      {loaded.config, loaded.origins, options.run, true, command_line, notes_of(loaded.config, kokkos)});
 }
 
 struct BenchOptions {
@@ -96,6 +111,7 @@ Exit bench_command(const BenchOptions& options) {
           options.config + ": model.vocabulary: is 0 (a benchmark has no corpus to take it from); set it");
   });
   const KokkosSession kokkos(loaded.config.layout.threads);
+  print_notes(loaded.config, kokkos);
   return train::bench_step(loaded.config, options.warmup, options.repetitions, options.json);
 }
 
@@ -108,10 +124,13 @@ struct GenerateOptions {
 };
 
 Exit generate_command(const GenerateOptions& options) {
-  const LoadResult loaded = load_on_all(config_of_run(options.run), {});
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  train::agree(world,
-               [&] { check(world.size() == 1, Exit::usage, "generate works on one rank; start it without mpirun"); });
+  const std::string file = config_of_run(options.run);
+  const LoadResult loaded = load_text(file, shared_text(world, file));  // valid for the layout that it was trained on
+  train::agree(world, [&] {
+    throw_errors(loaded);
+    check(world.size() == 1, Exit::usage, "generate works on one rank; start it without mpirun");
+  });
   const KokkosSession kokkos(loaded.config.layout.threads);
   const std::string text =
       train::generate(options.run, options.prompt, options.tokens, options.temperature, options.seed);

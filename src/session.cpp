@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <Kokkos_Core.hpp>
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <sstream>
 #include <string>
 
-#include "comm/communicator.hpp"
+#include "comm/collectives.hpp"
 
 namespace switchyard {
 namespace {
@@ -46,27 +48,37 @@ int usable_cores() {
                                                      : static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-void say(const comm::Communicator& node, const std::string& note) {
-  int world_rank = 0;
-  comm::check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &world_rank));
-  if (node.rank() == 0 && world_rank == 0) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
-}
-
-void say_shortages(const comm::Communicator& node, int threads) {
+/// One sentence about the threads and one about the devices of this node, where there is something to say.
+std::vector<std::string> shortages(const comm::Communicator& node, int threads) {
+  std::vector<std::string> notes;
   const int given = Kokkos::DefaultHostExecutionSpace().concurrency(), cores = usable_cores();
   const int online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   if (given != threads)
-    say(node, "layout.threads is " + std::to_string(threads) + ", but this build runs " + std::to_string(given) +
-                  " thread a rank (" + Kokkos::DefaultHostExecutionSpace::name() + ")");
+    notes.push_back("layout.threads is " + std::to_string(threads) + ", but this build runs " + std::to_string(given) +
+                    " thread a rank (" + Kokkos::DefaultHostExecutionSpace::name() + ")");
   else if (threads > cores)
-    say(node, std::to_string(threads) + " threads a rank share " + std::to_string(cores) +
-                  (cores == 1 ? " core" : " cores") +
-                  " (the launcher bound the rank to them, or the machine has no more)");
+    notes.push_back(std::to_string(threads) + " threads a rank share " + std::to_string(cores) +
+                    (cores == 1 ? " core" : " cores") +
+                    " (the launcher bound the rank to them, or the machine has no more)");
   else if (node.size() * threads > online)
-    say(node, std::to_string(node.size()) + " ranks of " + std::to_string(threads) + " threads share the " +
-                  std::to_string(online) + " cores of this node");
+    notes.push_back(std::to_string(node.size()) + " ranks of " + std::to_string(threads) + " threads share the " +
+                    std::to_string(online) + " cores of a node");
   if (const int devices = Kokkos::num_devices(); devices > 0 && node.size() > devices)
-    say(node, std::to_string(node.size()) + " ranks share the " + std::to_string(devices) + " devices of this node");
+    notes.push_back(std::to_string(node.size()) + " ranks share the " + std::to_string(devices) + " devices of a node");
+  return notes;
+}
+
+/// What some rank has to say, each sentence once, in the order of the ranks.
+std::vector<std::string> gather_notes(const comm::Communicator& world, const std::vector<std::string>& mine) {
+  std::string text;
+  for (const std::string& note : mine) text += note + "\n";
+  std::vector<std::string> all;
+  for (const std::string& rank : comm::all_gather(world, text)) {
+    std::istringstream lines(rank);
+    for (std::string line; std::getline(lines, line);)
+      if (std::find(all.begin(), all.end(), line) == all.end()) all.push_back(line);
+  }
+  return all;
 }
 
 }  // namespace
@@ -89,12 +101,12 @@ Session::Session(int& argc, char**& argv) {
 Session::~Session() { MPI_Finalize(); }
 
 KokkosSession::KokkosSession(int threads) {
-  const auto node = comm::Communicator::duplicate(MPI_COMM_WORLD).split_shared();
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD), node = world.split_shared();
   Kokkos::InitializationSettings settings;
-  settings.set_num_threads(threads).set_disable_warnings(true);  // what matters is said below, once
+  settings.set_num_threads(threads).set_disable_warnings(true);  // what matters is in notes()
   if (const int devices = Kokkos::num_devices(); devices > 0) settings.set_device_id(node.rank() % devices);
   Kokkos::initialize(settings);
-  say_shortages(node, threads);
+  notes_ = gather_notes(world, shortages(node, threads));
 }
 
 KokkosSession::~KokkosSession() { Kokkos::finalize(); }

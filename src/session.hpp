@@ -2,6 +2,8 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/check.hpp"
 
@@ -11,7 +13,7 @@ namespace switchyard {
 /// initialising; ranks come from MPI.
 bool launched_in_parallel();
 
-/// MPI from construction to destruction; Kokkos from start_kokkos on, finalized before MPI.
+/// MPI from construction to destruction.
 class Session {
  public:
   Session(int& argc, char**& argv);
@@ -25,14 +27,18 @@ class Session {
   int size_ = 1;
 };
 
-/// Kokkos with `threads` host threads and, on a GPU build, the device of this rank's place on its node. Says once, on
-/// rank 0, what differs from what was asked for: threads that the build or the machine does not have, devices that are
-/// shared.
+/// Kokkos with `threads` host threads and, on a GPU build, the device of this rank's place on its node.
 class KokkosSession {
  public:
   explicit KokkosSession(int threads);
   KokkosSession(const KokkosSession&) = delete;
   ~KokkosSession();
+  /// What differs from what was asked for on some node, one sentence each: threads that the build or the machine does
+  /// not have, devices that are shared. The same on every rank.
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  std::vector<std::string> notes_;
 };
 
 /// Runs a command that all ranks run together, inside `session`. An AgreedError is printed by rank 0 and gives every

@@ -21,7 +21,6 @@ Groups::Groups(Communicator all, int expert_parallel, int grains)
     : world(std::move(all)),
       layout(make_layout(world, expert_parallel, grains)),
       expert(world.split(layout.group(), layout.place())),
-      expert_data(world.split(layout.place(), layout.group())),
-      node(world.split_shared()) {}
+      expert_data(world.split(layout.place(), layout.group())) {}
 
 }  // namespace switchyard::comm

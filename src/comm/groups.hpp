@@ -1,4 +1,4 @@
-// The communicators of a run, made once: world, expert group, expert-data group, node.
+// The communicators of a run, made once: world, expert group, expert-data group.
 #pragma once
 #include "comm/communicator.hpp"
 #include "config/layout.hpp"
@@ -12,7 +12,6 @@ struct Groups {
   Layout layout;
   Communicator expert;       ///< EP ranks that together hold every expert; rank here = layout.place()
   Communicator expert_data;  ///< ranks that hold the same experts; rank here = layout.group()
-  Communicator node;         ///< ranks that share memory
 };
 
 }  // namespace switchyard::comm

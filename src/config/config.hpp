@@ -17,6 +17,7 @@ enum class DropOrder { weight, position };
 enum class ExchangeKind { pairwise, alltoallv };
 enum class Schedule { constant, cosine, linear };
 enum class Determinism { layout };
+enum class Precision { fp32, bf16 };
 
 /// The decoder-only transformer (design part 4).
 struct ModelConfig {
@@ -141,6 +142,7 @@ struct TrainConfig {
   int keep = 2;
   double max_time = 0.0;
   Determinism determinism = Determinism::layout;
+  Precision precision = Precision::fp32;
 
   static void fields(auto& self, auto&& f) {
     f("steps", self.steps, "steps", "length of the run");
@@ -163,6 +165,7 @@ struct TrainConfig {
     f("keep", self.keep, "", "checkpoints kept, the newest ones");
     f("max_time", self.max_time, "s", "stop with a checkpoint and exit code 75 after this long; 0 means no limit");
     f("determinism", self.determinism, "", "layout: the same bits on every layout");
+    f("precision", self.precision, "", "of products and activations; bf16 is not available yet");
   }
 };
 
@@ -246,6 +249,7 @@ SWITCHYARD_ENUM(DropOrder, "weight", "position");
 SWITCHYARD_ENUM(ExchangeKind, "pairwise", "alltoallv");
 SWITCHYARD_ENUM(Schedule, "constant", "cosine", "linear");
 SWITCHYARD_ENUM(Determinism, "layout");
+SWITCHYARD_ENUM(Precision, "fp32", "bf16");
 #undef SWITCHYARD_ENUM
 
 /// One broken rule between options: the key it is about and what is wrong.

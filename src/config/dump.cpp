@@ -1,5 +1,6 @@
 // Writing options: with comments for people, bare for hashing and comparing, as the reference of the documentation.
 #include <algorithm>
+#include <sstream>
 
 #include "config/options.hpp"
 #include "config/values.hpp"
@@ -17,14 +18,6 @@ std::string comment(const char* unit, const char* help, const std::vector<std::s
   if (*unit) text += std::string(" [") + unit + "]";
   if (names.size() > 1) text += "; one of " + join(names);
   return origin.empty() ? text : text + " (" + origin + ")";
-}
-
-std::string lines(const Config& config, bool all) {
-  std::string text;
-  visit_values(config, [&](const std::string& key, const auto& member) {
-    if (all || !may_change_on_resume(key)) text += key + ": " + format_value(member) + "\n";
-  });
-  return text;
 }
 
 }  // namespace
@@ -62,8 +55,13 @@ std::string dump(const Config& config, const Origins& origins) {
   return text;
 }
 
-std::string canonical(const Config& config) { return lines(config, true); }
-std::string canonical_invariant(const Config& config) { return lines(config, false); }
+std::string invariant_options(const Config& config) {
+  std::string text;
+  visit_values(config, [&](const std::string& key, const auto& member) {
+    if (!may_change_on_resume(key)) text += key + ": " + format_value(member) + "\n";
+  });
+  return text;
+}
 
 std::string config_markdown() {
   std::string text = "# Configuration reference\n\nPrinted by `switchyard show --reference`.\n";
@@ -85,9 +83,12 @@ bool may_change_on_resume(const std::string& key) {
   return key.starts_with("layout.") || key.starts_with("record.") || key == "train.steps" || key == "train.max_time";
 }
 
-std::vector<Violation> resume_changes(const Config& before, const Config& after) {
+std::vector<Violation> resume_changes(const std::string& before, const Config& after) {
   std::map<std::string, std::string> old_values;
-  visit_values(before, [&](const std::string& key, const auto& member) { old_values[key] = format_value(member); });
+  std::istringstream lines(before);
+  for (std::string line; std::getline(lines, line);)
+    if (const auto colon = line.find(": "); colon != line.npos)
+      old_values[line.substr(0, colon)] = line.substr(colon + 2);
   std::vector<Violation> changes;
   visit_values(after, [&](const std::string& key, const auto& member) {
     const std::string now = format_value(member), &was = old_values[key];

@@ -54,16 +54,14 @@ void throw_errors(const LoadResult& result);
 
 /// All options as YAML that load reads back to the same values, each with unit, help and origin as a comment.
 std::string dump(const Config& config, const Origins& origins);
-/// "key: value" lines without comments: what identifies a configuration.
-std::string canonical(const Config& config);
-/// canonical() of the options that decide results: without layout.*, record.*, train.steps and train.max_time.
-std::string canonical_invariant(const Config& config);
+/// "key: value" lines of the options that decide results: without layout.*, record.*, train.steps and train.max_time.
+std::string invariant_options(const Config& config);
 /// Reference of all options (key, default, unit, meaning) in Markdown.
 std::string config_markdown();
 
 /// Whether an option may differ between a run and its continuation.
 bool may_change_on_resume(const std::string& key);
-/// Each option that differs and may not: a run continues as what it was.
-std::vector<Violation> resume_changes(const Config& before, const Config& after);
+/// Each option that differs from `before` (invariant_options of the run): a run continues as what it was.
+std::vector<Violation> resume_changes(const std::string& before, const Config& after);
 
 }  // namespace switchyard

@@ -51,9 +51,8 @@ class Layer {
   void forward(const TokenSet& tokens, Matrix<float> x, Matrix<float> y);
   /// Counts and probability masses of the global batch; between forward and backward. Collective over world.
   void reduce_statistics();
-  /// dx(N, d) = gradient with respect to x, given dy(N, d) of y's increment; `loss_scale` is the weight of balancing
-  /// losses in the objective (1). Replaces gradients of its parameters. Once a forward. Collective over the expert
-  /// group.
+  /// dx(N, d) = gradient with respect to x, given dy(N, d) of y's increment. Replaces gradients of its parameters. Once
+  /// a forward. Collective over the expert group.
   void backward(Matrix<float> dy, Matrix<float> dx);
   /// Loss-free bias update from the counts of the last training step.
   void update_bias(std::int64_t step);

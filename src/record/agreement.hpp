@@ -8,7 +8,8 @@
 namespace switchyard::record {
 
 /// Runs `work`, which must not communicate, or must do its part of the communication even where it fails. If it threw
-/// on any rank, every rank throws the error of the lowest such rank. Collective.
+/// on any rank, every rank throws the error of the lowest such rank as an
+/// AgreedError. Collective.
 template <class Work>
 void collectively(const comm::Communicator& world, Work work) {
   std::string mine;  // "code message"
@@ -22,7 +23,7 @@ void collectively(const comm::Communicator& world, Work work) {
   for (const std::string& outcome : comm::all_gather(world, mine)) {
     if (outcome.empty()) continue;
     const std::size_t space = outcome.find(' ');
-    throw Error(static_cast<Exit>(std::stoi(outcome.substr(0, space))), outcome.substr(space + 1));
+    throw AgreedError(static_cast<Exit>(std::stoi(outcome.substr(0, space))), outcome.substr(space + 1));
   }
 }
 

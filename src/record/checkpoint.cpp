@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.hpp"
+#include "config/yaml.hpp"
 #include "record/agreement.hpp"
-#include "record/config_hash.hpp"
 #include "record/schema.hpp"
 #include "record/tensor_files.hpp"
 
@@ -48,7 +48,7 @@ std::string state_text(const Config& config, const TrainState& state) {
   json["step"] = state.step;
   json["tokens"] = state.tokens;
   json["bias"] = state.bias;
-  json["config_sha256_invariant"] = config_sha256_invariant(config);
+  json["options"] = invariant_options(config);
   json["corpus_sha256"] = state.corpus_sha256;
   return json.dump(1) + "\n";
 }
@@ -56,8 +56,7 @@ std::string state_text(const Config& config, const TrainState& state) {
 TrainState parse_state(const std::string& text, const std::string& path) {
   try {
     const auto json = nlohmann::json::parse(text);
-    return {json.at("step"), json.at("tokens"), json.at("bias"), json.at("corpus_sha256"),
-            json.at("config_sha256_invariant")};
+    return {json.at("step"), json.at("tokens"), json.at("bias"), json.at("corpus_sha256"), json.at("options")};
   } catch (const nlohmann::json::exception& error) {
     throw Error(Exit::corrupt, path + " is damaged (" + error.what() + "); use an older checkpoint");
   }

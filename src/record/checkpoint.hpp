@@ -3,7 +3,7 @@
 //   checkpoints/step-00000100/
 //     dense.h5                    replicated parameters: group NAME with value, first_moment, second_moment
 //     experts-01-0032.h5          block 1, experts 32 … 63: the same, (experts of this file, …), attribute first_expert
-//     state.json                  step, tokens, selection biases, hashes of the configuration and of the corpus
+//     state.json                  step, tokens, selection biases, the options that decide results, hash of the corpus
 //     manifest.json               bytes and sha256 of every file; written last, so that its presence means completeness
 #pragma once
 #include <cstdint>
@@ -22,7 +22,7 @@ struct TrainState {
   std::int64_t tokens = 0;               ///< tokens trained on
   std::vector<std::vector<float>> bias;  ///< selection bias of each MoE layer
   std::string corpus_sha256;             ///< Corpus::manifest_sha256 of the run
-  std::string config_sha256;             ///< config_sha256_invariant; set by load, ignored by save
+  std::string options;                   ///< invariant_options of the run; set by load, ignored by save
 };
 
 /// Writes RUN/checkpoints/step-00000123 (values, both moments, state, manifest with sizes and sha256), fsyncs, renames,

@@ -50,6 +50,7 @@ EvaluationFile::EvaluationFile(const std::string& path, const Config& config, co
   std::string texts;
   for (const auto& text : tokens.token_text) texts += (cut_utf8(text, 16) + std::string(16, '\0')).substr(0, 16);
   file.write("token_text", texts.data());
+  file.publish();
   state_.reset(
       new State{std::move(file), samples, recorded_layers(config).size(), static_cast<std::size_t>(config.moe.top_k)});
 }

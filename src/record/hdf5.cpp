@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include "base/check.hpp"
@@ -206,6 +207,11 @@ std::vector<std::string> File::datasets() const {
   check_hdf5(H5Ovisit(id(), H5_INDEX_NAME, H5_ITER_INC, visit, &names), "list " + path_);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+void File::rename(const std::string& path) {
+  if (std::rename(path_.c_str(), path.c_str()) != 0) files::throw_system_error(errno, "rename", path_);
+  path_ = path;
 }
 
 void File::flush() { check_hdf5(H5Fflush(id(), H5F_SCOPE_LOCAL), "write " + path_); }

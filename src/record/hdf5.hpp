@@ -78,6 +78,8 @@ class File {
   /// Names of the datasets below the root, "group/dataset", sorted.
   std::vector<std::string> datasets() const;
 
+  /// Gives the open file another name on the same file system.
+  void rename(const std::string& path);
   void flush();
   /// fsync of what has been flushed.
   void sync();

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/check.hpp"
 #include "base/version.hpp"
 #include "comm/collectives.hpp"
 #include "tensor/blas.hpp"
@@ -98,7 +99,9 @@ Json libraries() {
   list["mpi"] = mpi_library();
   list["hdf5"] = hdf5_library();
   list["kokkos"] = kokkos_library();
-  list["yaml-cpp"] = version::yaml_cpp;
+  std::istringstream known(version::libraries);
+  for (std::string entry; std::getline(known, entry, '|');)
+    list[entry.substr(0, entry.find('='))] = entry.substr(entry.find('=') + 1);
   list["openssl"] = OpenSSL_version(OPENSSL_VERSION);
   list["blas"] = blas::description();
   return list;
@@ -121,11 +124,21 @@ Json hosts_of(const std::vector<std::string>& names) {
 std::string program_version() { return version::program; }
 std::string program_commit() { return version::commit; }
 
-std::string provenance_json(const comm::Communicator& world, const std::vector<std::string>& command, int threads) {
+std::vector<std::string> all_machines(const comm::Communicator& world) {
+  return comm::all_gather(world, processor() + ", " + vector_units() + ", program " + program_commit());
+}
+
+void require_one_kind(const std::vector<std::string>& machines) {
+  for (std::size_t r = 0; r < machines.size(); ++r)
+    if (machines[r] != machines[0])
+      throw AgreedError(Exit::layout_variant, "rank " + std::to_string(r) + " runs on " + machines[r] + ", rank 0 on " +
+                                                  machines[0] +
+                                                  " (sums may round differently there, so the same bits on every "
+                                                  "layout cannot be promised); ask for nodes of one kind");
+}
+
+std::string provenance_json(const comm::Communicator& world, const Start& start) {
   const auto names = comm::all_gather(world, host_name());
-  auto processors = comm::all_gather(world, processor());
-  std::sort(processors.begin(), processors.end());
-  processors.erase(std::unique(processors.begin(), processors.end()), processors.end());
   Json json;
   json["program"] = {{"version", program_version()}, {"commit", program_commit()}};
   json["compiler"] = {{"name", version::compiler},
@@ -138,12 +151,13 @@ std::string provenance_json(const comm::Communicator& world, const std::vector<s
   Kokkos::print_configuration(kokkos);
   json["kokkos_configuration"] = kokkos.str();
   json["ranks"] = world.size();
-  json["threads"] = threads;
+  json["threads"] = start.threads;
   json["hosts"] = hosts_of(names);
-  json["processors"] = processors;
+  json["processor"] = processor();
   json["batch_system"] = batch_system();
   json["start_time"] = now_utc();
-  json["command"] = command;
+  json["command"] = start.command;
+  json["notes"] = start.notes;
   std::string text = json.dump(1, ' ', false, Json::error_handler_t::replace);
   std::int64_t size = static_cast<std::int64_t>(text.size());
   comm::broadcast(world, &size, sizeof size, 0);
@@ -152,15 +166,32 @@ std::string provenance_json(const comm::Communicator& world, const std::vector<s
   return text;
 }
 
+std::vector<std::string> provenance_lines(const std::string& provenance) {
+  const Json json = Json::parse(provenance);
+  const auto text = [](const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); };
+  std::ostringstream out;
+  out << "switchyard " << text(json["program"]["version"]) << " commit=" << text(json["program"]["commit"])
+      << " backend=" << text(json["backend"]) << " products=" << json["libraries"]["blas"] << '\n';
+  out << "ranks=" << json["ranks"] << " threads=" << json["threads"] << " processor=" << json["processor"] << " hosts=";
+  for (const Json& host : json["hosts"]) out << text(host[0]) << ':' << host[1] << ' ';
+  out << "\ncommand:";
+  for (const Json& word : json["command"]) out << ' ' << text(word);
+  for (const auto& [name, value] : json["batch_system"].items()) out << '\n' << name << '=' << text(value);
+  std::vector<std::string> lines;
+  std::istringstream in(out.str());
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
 std::string version_text() {
   std::ostringstream out;
   out << "switchyard " << version::program << " (commit " << version::commit << ")\n";
-  out << "backend    " << Device::name() << "\n";
-  out << "compiler   " << version::compiler << ", " << version::build_type << ", " << vector_units() << "\n";
+  out << "backend       " << Device::name() << "\n";
+  out << "compiler      " << version::compiler << ", " << version::build_type << ", " << vector_units() << "\n";
   const Json list = libraries();
   for (const auto& [name, text] : list.items()) {
     const std::string value = text.get<std::string>();
-    out << name << std::string(name.size() < 11 ? 11 - name.size() : 1, ' ') << value << "\n";
+    out << name << std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') << value << "\n";
   }
   return out.str();
 }

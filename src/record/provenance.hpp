@@ -10,9 +10,22 @@ namespace switchyard::record {
 std::string program_version();  ///< "0.1.0"
 std::string program_commit();   ///< hash, with "-dirty" where the tree had changes; "unknown" outside a repository
 
+/// Processor, vector units and commit of every rank. Collective.
+std::vector<std::string> all_machines(const comm::Communicator& world);
+/// Throws AgreedError{layout_variant} naming the first rank that differs from rank 0 (contract C1: a mix is an error).
+void require_one_kind(const std::vector<std::string>& machines);
+
+/// How the program was started.
+struct Start {
+  std::vector<std::string> command;
+  std::vector<std::string> notes;  ///< what differs from what was asked for
+  int threads = 1;
+};
 /// JSON text, the same on every rank: versions, compiler and flags, backend, hosts of all ranks, threads, processor,
-/// batch system's ids, start time (UTC) and command line. Collective over `world`.
-std::string provenance_json(const comm::Communicator& world, const std::vector<std::string>& command, int threads);
+/// batch system's ids, start time (UTC), command line and notes. Collective over `world`.
+std::string provenance_json(const comm::Communicator& world, const Start& start);
+/// The lines of it that a log begins with.
+std::vector<std::string> provenance_lines(const std::string& provenance);
 
 /// What `switchyard --version` prints: commit, backend and every library's version.
 std::string version_text();

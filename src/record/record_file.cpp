@@ -11,14 +11,18 @@
 namespace switchyard::record {
 
 RecordFile::RecordFile(FileKind kind, const std::string& path, const Sizes& sizes)
-    : kind_(kind), sizes_(sizes), file_(h5::File::create(path)) {
+    : kind_(kind), sizes_(sizes), file_(h5::File::create(path + ".part")) {
   attribute("schema", schema_name(kind));
   attribute("schema_version", schema_version);
   attribute("program_version", program_version());
   attribute("commit", program_commit());
   for (const auto& d : dimensions_of(kind)) make_dimension(d);
   for (const auto& v : variables_of(kind)) make_variable(v);
+}
+
+void RecordFile::publish() {
   file_.flush();
+  file_.rename(file_.path().substr(0, file_.path().rfind(".part")));
 }
 
 /// A dimension without values of its own, marked the way netCDF does.

@@ -19,7 +19,10 @@ class RecordFile {
   /// Lengths of the fixed dimensions, and rows of one chunk of each growing one.
   using Sizes = std::map<std::string, std::int64_t>;
 
+  /// Makes the file under another name, so that a killed job leaves no file without its fixed parts.
   RecordFile(FileKind kind, const std::string& path, const Sizes& sizes);
+  /// Gives the file its name: after the attributes and fixed variables, before the first append.
+  void publish();
 
   void attribute(const std::string& name, const std::string& text);
   void attribute(const std::string& name, std::int64_t value);

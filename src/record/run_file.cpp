@@ -80,6 +80,7 @@ RunFile::RunFile(const std::string& path, const Config& config, int ranks, const
   std::string names;
   for (const auto& name : phase_names()) names += (name + std::string(16, '\0')).substr(0, 16);
   s.file.write("phase_name", names.data());
+  s.file.publish();
 }
 
 /// A file that was not closed keeps its flushed rows; what still waits is lost, as after a kill.
@@ -87,7 +88,8 @@ RunFile::~RunFile() = default;
 
 void RunFile::append(const StepRow& row) {
   state_->add(row);
-  if (++state_->waiting_rows == state_->flush_every) state_->write_waiting();
+  ++state_->waiting_rows;
+  if (row.step % state_->flush_every == 0) state_->write_waiting();
 }
 
 void RunFile::append(const EvaluationRow& row) {

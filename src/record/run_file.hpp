@@ -40,7 +40,8 @@ class RunFile {
   RunFile(const std::string& path, const Config& config, int ranks, const std::string& config_text,
           const std::string& provenance);
   ~RunFile();
-  /// Buffers; writes and flushes whole chunks of record.flush_every rows.
+  /// Buffers; writes and flushes a chunk at every step that record.flush_every divides, so that the rows up to a
+  /// checkpoint are in the file. A file whose first step is within a chunk ends with that chunk: see Trainer.
   void append(const StepRow& row);
   void append(const EvaluationRow& row);  ///< written and flushed at once
   /// fsync of what has been flushed: before a checkpoint, so that no checkpoint outlives the rows before it.

@@ -35,7 +35,10 @@ const char* preamble =
     "`config_sha256`, `provenance` (JSON), `segment`, `ranks`, `step_tokens` (tokens of one step), `top_k`; of "
     "evaluation.h5 "
     "also `domains` (JSON list of names).\n\n"
-    "A run has one segment a start, the folder `segments/NNN`. Where two segments have the same step, the later one "
+    "A run has one segment a start, the folder `segments/NNN`, and one more where a start falls between two chunks: "
+    "the "
+    "first then ends with its short chunk. A file that is being made is named `.part`. Where two segments have the "
+    "same step, the later one "
     "holds. Variables with a "
     "dimension "
     "of length 0 (`layer` of a dense model) are left out.\n";
@@ -121,7 +124,13 @@ const std::vector<Variable>& variables() {
       {run, "gradient_norm", {"row"}, f64, invariant, "1", "global gradient norm before clipping"},
       {run, "wall_seconds", {"row"}, f64, timing, "s", "duration of the step"},
       {run, "tokens_per_second", {"row"}, f64, timing, "tokens/s", "tokens of the step by its duration"},
-      {run, "phase_seconds", {"row", "phase"}, f64, timing, "s", "time in a phase, largest over ranks"},
+      {run,
+       "phase_seconds",
+       {"row", "phase"},
+       f64,
+       timing,
+       "s",
+       "time in a phase, largest over ranks; record, evaluate and checkpoint: since the row before"},
       {run, "phase_bytes", {"row", "phase"}, i64, layout, "bytes", "sent to other ranks in a phase, sum over ranks"},
       {run,
        "assigned",

@@ -88,6 +88,7 @@ void check_record_file(const std::string& path, Problems& problems) {
     if (!mine.empty()) return;  // laws need sound data
     if (file.kind() == FileKind::run) append(mine, check_run_rows(file));
     if (file.kind() == FileKind::tokens) append(mine, check_token_rows(file));
+    if (file.kind() == FileKind::evaluation) append(mine, check_evaluation_rows(file));
   });
   append(problems, mine);
 }
@@ -147,7 +148,10 @@ void check_run(const std::string& run, Problems& problems) {
   if (!problems.empty()) return;
   attempt(problems, [&] {
     const std::vector<Segment> segments = open_segments(run);
-    for (const Segment& segment : segments) append(problems, check_samples(segment));
+    for (const Segment& segment : segments) {
+      append(problems, check_samples(segment));
+      append(problems, check_evaluations(segment));
+    }
     check_coverage(run, segments, problems);
   });
 }

@@ -1,5 +1,6 @@
 #include "record/verify_laws.hpp"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <tuple>
@@ -116,6 +117,55 @@ std::vector<std::string> check_token_rows(const RecordReader& file) {
                          " is not after the one before by step, sequence, position");
       break;
     }
+  return problems;
+}
+
+std::vector<std::string> check_evaluation_rows(const RecordReader& file) {
+  std::vector<std::string> problems;
+  const auto steps = file.read<std::int64_t>("step", 0, file.length("evaluation"));
+  const auto choices = static_cast<std::size_t>(file.length("choice"));
+  for (std::size_t row = 0; row < steps.size(); ++row) {
+    const std::string where = file.path() + ": evaluation " + std::to_string(row) + ": ";
+    if (row > 0 && steps[row] <= steps[row - 1]) problems.push_back(where + "its step is not after the one before");
+    if (!file.has("expert")) continue;  // a dense model
+    const auto at = static_cast<std::int64_t>(row);
+    const auto dropped = file.read<std::uint8_t>("dropped", at, 1);
+    if (std::any_of(dropped.begin(), dropped.end(), [](std::uint8_t d) { return d != 0; }))
+      problems.push_back(where + "choices are dropped, though evaluation drops nothing");
+    const auto expert = file.read<std::int16_t>("expert", at, 1);
+    bool twice = false;
+    for (std::size_t i = 0; i < expert.size(); ++i)
+      for (std::size_t j = i - i % choices; j < i; ++j) twice |= expert[i] >= 0 && expert[i] == expert[j];
+    if (twice) problems.push_back(where + "a token chooses an expert twice");
+  }
+  return problems;
+}
+
+std::vector<std::string> check_evaluations(const Segment& segment) {
+  if (!segment.run) return {};
+  const Shape shape(*segment.run);
+  const auto expected = segment.run->read<std::int64_t>("evaluation_step", 0, segment.run->length("evaluation"));
+  std::vector<std::int64_t> found;
+  if (segment.evaluation)
+    found = segment.evaluation->read<std::int64_t>("step", 0, segment.evaluation->length("evaluation"));
+  const std::string where = segment.run->path() + ": ";
+  // The row in run.h5 is written first, and a killed job may miss the last of the others.
+  std::vector<std::string> problems;
+  if (found.size() > expected.size() || found.size() + 1 < expected.size() ||
+      !std::equal(found.begin(), found.end(), expected.begin()))
+    problems.push_back(where + std::to_string(expected.size()) + " evaluations, but evaluation.h5 has " +
+                       std::to_string(found.size()) + ", or of other steps");
+  if (!problems.empty() || found.empty() || !segment.evaluation->has("expert")) return problems;
+  const auto choices = static_cast<std::size_t>(segment.evaluation->length("choice"));
+  for (std::size_t row = 0; row < found.size(); ++row) {
+    const auto expert = segment.evaluation->read<std::int16_t>("expert", static_cast<std::int64_t>(row), 1);
+    for (std::size_t i = 0; i < expert.size(); ++i)
+      if (expert[i] >= shape.layer_experts[i / choices % static_cast<std::size_t>(shape.layers)]) {
+        problems.push_back(where + "evaluation of step " + std::to_string(found[row]) + " names expert " +
+                           std::to_string(expert[i]) + ", which its layer does not have");
+        break;
+      }
+  }
   return problems;
 }
 

@@ -10,7 +10,10 @@ namespace switchyard::record {
 /// Problems of one file's rows.
 std::vector<std::string> check_run_rows(const RecordReader& file);
 std::vector<std::string> check_token_rows(const RecordReader& file);
+std::vector<std::string> check_evaluation_rows(const RecordReader& file);
 /// A segment's sampled tokens against its rows: complete, and with the same counts.
 std::vector<std::string> check_samples(const Segment& segment);
+/// A segment's evaluation.h5 against run.h5: the same evaluations, experts of the layers only.
+std::vector<std::string> check_evaluations(const Segment& segment);
 
 }  // namespace switchyard::record

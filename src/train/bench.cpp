@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "comm/collectives.hpp"
+#include "config/estimate.hpp"
 #include "tensor/blas.hpp"
+#include "train/agree.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
@@ -15,21 +17,6 @@ namespace switchyard::train {
 namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-/// FLOP of one token's forward and backward: 3 times 2 per active weight of a product, and causal attention (half of
-/// 4·T·d a block). Embedding look-ups are free.
-double flop_per_token(const Config& c) {
-  const double d = c.model.width, kv = double(c.kv_heads()) * c.head_dim();
-  const double matrices = c.model.activation == Activation::swiglu ? 3.0 : 2.0;
-  double weights = double(c.model.vocabulary) * d + c.model.blocks * (2.0 * d * d + 2.0 * d * kv);
-  for (int b = 0; b < c.model.blocks; ++b) {
-    const int experts = c.block_experts(b);
-    weights +=
-        experts ? (c.moe.top_k + c.moe.shared_experts) * matrices * d * c.moe.hidden + (experts > 1 ? experts * d : 0.0)
-                : matrices * d * c.model.hidden;
-  }
-  return 3.0 * (2.0 * weights + c.model.blocks * 2.0 * c.model.context * d);
-}
 
 /// FLOP/s of all ranks together in a 1024³ product, every rank at the same time: best of `rounds`.
 double product_rate(const comm::Communicator& world, int rounds) {
@@ -64,6 +51,11 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
 Exit bench_step(const Config& config, int warmup, int repetitions, const std::string& json_out) {
   Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
   const auto& world = machine.groups.world;
+  std::ofstream file;
+  on_root(world, [&] {  // before the measurement, which would be lost
+    if (!json_out.empty()) file.open(json_out, std::ios::app);
+    check(json_out.empty() || file.good(), Exit::usage, json_out + ": cannot be written; give --json another file");
+  });
   const double rate_before = product_rate(world, 20);
   std::vector<double> seconds;
   for (int i = 1; i <= warmup + repetitions; ++i) {
@@ -89,8 +81,9 @@ Exit bench_step(const Config& config, int warmup, int repetitions, const std::st
     report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / repetitions * 1e3;
   if (world.rank() == 0) {
     std::printf("%s\n", report.dump().c_str());
-    if (!json_out.empty()) std::ofstream(json_out, std::ios::app) << report.dump() << '\n';
+    if (file.is_open()) file << report.dump() << std::endl;
   }
+  on_root(world, [&] { check(file.good(), Exit::no_space, json_out + ": the result could not be written"); });
   return Exit::ok;
 }
 

@@ -56,6 +56,8 @@ void probe_products(const Config& c) {
     const Index experts = c.block_experts(b), f = experts ? c.moe.hidden : c.model.hidden;
     shapes.insert({{f, d}, {d, f}});
     if (experts) shapes.insert({experts, d});
+    if (const Index shared = Index{c.moe.shared_experts} * f; experts && shared > 0)
+      shapes.insert({{shared, d}, {d, shared}});
   }
   const Index rows = std::min<Index>(512, Index{c.grain_sequences()} * c.model.context);
   for (const auto& [n, k] : shapes) {

@@ -6,7 +6,8 @@
 namespace switchyard::train {
 
 /// Computes each distinct product shape of the model with M = 1, 7 and one grain's rows (at most 512) and compares row
-/// by row. Throws Error{layout_variant} naming the shape that differs.
+/// by row, forward and input gradient. Weight gradients and attention do not depend on M by their definition: they sum
+/// over the rows of one grain or one sequence. Throws Error{layout_variant} naming the shape that differs.
 void probe_products(const Config& config);
 
 }  // namespace switchyard::train

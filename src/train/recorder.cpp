@@ -58,6 +58,7 @@ record::StepRow Recorder::make_row(std::int64_t step, const StepResult& result, 
 
 void Recorder::step(std::int64_t step, const StepResult& result, const data::Batch& batch, double wall_seconds) {
   const record::StepRow row = make_row(step, result, wall_seconds);
+  machine_.timers.clear();  // what follows until the next row counts there
   Region region(machine_.timers, Phase::record);
   const auto every = machine_.config.record.sample_every;
   if (tokens_ && every > 0 && step % every == 0) sample(step, batch);

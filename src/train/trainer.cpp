@@ -1,6 +1,7 @@
 #include "train/trainer.hpp"
 
 #include <chrono>
+#include <filesystem>
 #include <optional>
 
 #include "comm/collectives.hpp"
@@ -24,6 +25,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 data::Corpus open_corpus(const comm::Communicator& world, Config& config) {
   std::optional<data::Corpus> corpus;
   agree(world, [&] {
+    config.data.path = std::filesystem::absolute(config.data.path).lexically_normal().string();  // kept with the run
     corpus.emplace(data::Corpus::open(config.data.path));
     if (config.model.vocabulary == 0) config.model.vocabulary = corpus->vocabulary();
     check(config.model.vocabulary >= corpus->vocabulary(), Exit::usage,
@@ -41,11 +43,20 @@ class Trainer {
  private:
   void restore();
   bool load_newest();
+  void check_continuation() const;
+  void start_segment();
+  void write_head();
   void one_step(std::int64_t step);
   void evaluate_now(std::int64_t step);
   void checkpoint_now(std::int64_t step);
   void finish(std::int64_t step);
+  void close_after_error();
   bool must_stop(std::int64_t step);
+  /// Rows are written in whole chunks that end at multiples of record.flush_every. A segment that starts between two of
+  /// them ends with its first, short chunk.
+  bool at_first_whole_chunk() const {
+    return segment_start_ % config_.record.flush_every != 0 && state_.step % config_.record.flush_every == 0;
+  }
   bool due(std::int64_t interval, std::int64_t step) const { return interval > 0 && step % interval == 0; }
 
   const TrainRequest& request_;
@@ -54,13 +65,15 @@ class Trainer {
   comm::Communicator world_;
   Config config_;
   std::optional<record::RunFolder> folder_;  // rank 0
+  std::string config_text_, provenance_;
+  std::vector<std::string> loading_;  // what happened before there was a log
   data::Corpus corpus_;
   Machine machine_;
   std::optional<data::Batches> batches_;
   std::optional<Recorder> recorder_;
   record::TrainState state_;
-  std::int64_t saved_step_ = -1;
-  double longest_step_ = 0.0, longest_checkpoint_ = 0.0;  // s
+  std::int64_t saved_step_ = -1, segment_start_ = 0;
+  double longest_step_ = 0.0, longest_checkpoint_ = 0.0;  // s, a step with its rows and its evaluation
 };
 
 Trainer::Trainer(const TrainRequest& request)
@@ -69,26 +82,43 @@ Trainer::Trainer(const TrainRequest& request)
       config_(request.config),
       corpus_(open_corpus(world_, config_)),
       machine_(config_, comm::Communicator::duplicate(MPI_COMM_WORLD)) {
+  record::require_one_kind(record::all_machines(world_));
   agree(world_, [&] {
     batches_.emplace(corpus_, config_, machine_.groups.layout);
     probe_products(config_);
   });
-  const std::string config_text = dump(config_, request.origins);
-  std::string segment;
   on_root(world_, [&] {
     folder_.emplace(request.run);
     check(request.resume || record::RunFolder::count_segments(request.run) == 0, Exit::usage,
           request.run + " holds a run already; continue it with switchyard resume, or choose another --run");
-    folder_->write("config.yaml", config_text);
-    segment = folder_->start_segment();
   });
+  restore();  // before anything of the run is touched
+  config_text_ = dump(config_, request.origins);
+  provenance_ = record::provenance_json(world_, {request.command_line, request.notes, config_.layout.threads});
+  on_root(world_, [&] { folder_->write("config.yaml", config_text_); });
+  start_segment();
+  write_head();
+}
+
+/// A new folder for the rows from here on.
+void Trainer::start_segment() {
+  if (recorder_) recorder_->close();
+  std::string segment;
+  on_root(world_, [&] { segment = folder_->start_segment(); });
   segment = comm::all_gather(world_, segment).front();
-  const std::string provenance = record::provenance_json(world_, request.command_line, config_.layout.threads);
   agree(world_, [&] {
-    recorder_.emplace(machine_, corpus_, *batches_, RecordTexts{segment, config_text, provenance});
+    recorder_.emplace(machine_, corpus_, *batches_, RecordTexts{segment, config_text_, provenance_});
   });
-  if (folder_ && !folder_->warning().empty()) recorder_->log().warn(folder_->warning());
-  restore();
+  segment_start_ = state_.step;
+}
+
+/// The first lines of the log: what runs where, and what is unlike what was asked for.
+void Trainer::write_head() {
+  Progress& log = recorder_->log();
+  for (const std::string& line : record::provenance_lines(provenance_)) log.line(line);
+  for (const std::string& note : request_.notes) log.warn(note);
+  if (folder_ && !folder_->warning().empty()) log.warn(folder_->warning());
+  for (const std::string& event : loading_) log.line(event);
 }
 
 /// Loads the newest checkpoint that is sound; a damaged one is said, and the one before it is tried.
@@ -102,26 +132,35 @@ bool Trainer::load_newest() {
     const std::string folder = comm::all_gather(world_, folders[i]).front();
     try {
       agree(world_, [&] { state_ = record::load_checkpoint(folder, machine_.groups, machine_.parameters); });
-      recorder_->log().line("resumed from " + folder + " at step " + std::to_string(state_.step));
+      loading_.push_back("resumed from " + folder + " at step " + std::to_string(state_.step));
       return true;
     } catch (const AgreedError& e) {
       if (e.code() != Exit::corrupt || i + 1 == count) throw;
-      recorder_->log().warn(std::string(e.what()) + "; trying the checkpoint before it");
+      loading_.push_back(std::string(e.what()) + "; trying the checkpoint before it");
     }
   }
   return false;
 }
 
-/// Continues from a checkpoint; a run that was stopped before its first one starts over.
-void Trainer::restore() {
-  if (!request_.resume || !load_newest()) {
-    recorder_->log().line(request_.resume ? "no checkpoint yet: starting from step 0" : "starting from step 0");
-    state_.corpus_sha256 = corpus_.manifest_sha256();
-    return;
-  }
+/// The run must continue as what it was, also where config.yaml was edited.
+void Trainer::check_continuation() const {
   if (state_.corpus_sha256 != corpus_.manifest_sha256())
     throw AgreedError(Exit::usage, config_.data.path + " is not the corpus that " + request_.run +
                                        " was trained on (its manifest has another sha256); put that corpus back");
+  const auto changes = resume_changes(state_.options, config_);
+  if (!changes.empty())
+    throw AgreedError(Exit::usage,
+                      request_.run + "/config.yaml: " + changes.front().key + ": " + changes.front().message);
+}
+
+/// Continues from a checkpoint; a run that was stopped before its first one starts over.
+void Trainer::restore() {
+  if (!request_.resume || !load_newest()) {
+    loading_.emplace_back(request_.resume ? "no checkpoint yet: starting from step 0" : "starting from step 0");
+    state_.corpus_sha256 = corpus_.manifest_sha256();
+    return;
+  }
+  check_continuation();
   const auto layers = machine_.model->moe_layers();
   for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state_.bias.at(i));
   saved_step_ = state_.step;
@@ -129,7 +168,6 @@ void Trainer::restore() {
 
 void Trainer::one_step(std::int64_t step) {
   const auto start = Clock::now();
-  machine_.timers.clear();
   data::Batch batch;
   {
     Region region(machine_.timers, Phase::data);
@@ -138,17 +176,24 @@ void Trainer::one_step(std::int64_t step) {
   const StepResult result = train_step(machine_, batch, step);
   state_.step = step;
   state_.tokens += config_.step_tokens();
-  const double seconds = seconds_since(start);
-  longest_step_ = std::max(longest_step_, seconds);
-  recorder_->step(step, result, batch, seconds);
+  recorder_->step(step, result, batch, seconds_since(start));
 }
 
-void Trainer::evaluate_now(std::int64_t step) { recorder_->evaluation(evaluate(machine_, corpus_, *batches_, step)); }
+/// The phases inside an evaluation count as evaluation only.
+void Trainer::evaluate_now(std::int64_t step) {
+  Timers timers = machine_.timers;
+  const Evaluation evaluation = evaluate(machine_, corpus_, *batches_, step);
+  constexpr auto phase = static_cast<std::size_t>(Phase::evaluate);
+  timers.seconds[phase] = machine_.timers.seconds[phase];
+  machine_.timers = timers;
+  recorder_->evaluation(evaluation);
+}
 
 void Trainer::checkpoint_now(std::int64_t step) {
   if (saved_step_ == step) return;
-  recorder_->sync();
   const auto start = Clock::now();
+  Region region(machine_.timers, Phase::checkpoint);
+  recorder_->sync();
   state_.bias.clear();
   for (moe::Layer* layer : machine_.model->moe_layers()) state_.bias.push_back(layer->bias());
   record::save_checkpoint(request_.run, config_, machine_.groups, machine_.parameters, state_);
@@ -174,12 +219,23 @@ void Trainer::finish(std::int64_t step) {
   checkpoint_now(step);
 }
 
+/// Keeps the rows that still wait, where that is possible; the first error is the one to tell of.
+void Trainer::close_after_error() {
+  try {
+    agree(world_, [&] { recorder_->close(); });
+  } catch (const AgreedError&) {
+  }
+}
+
 Exit Trainer::run() {
   try {
     while (state_.step < config_.train.steps) {
       const std::int64_t step = state_.step + 1;
+      const auto start = Clock::now();
+      if (at_first_whole_chunk()) start_segment();
       one_step(step);
       if (due(config_.train.evaluate_every, step)) evaluate_now(step);
+      longest_step_ = std::max(longest_step_, seconds_since(start));
       if (due(config_.train.checkpoint_every, step)) checkpoint_now(step);
       if (step < config_.train.steps && must_stop(step)) {
         finish(step);
@@ -188,11 +244,11 @@ Exit Trainer::run() {
     }
   } catch (const NonFiniteError& e) {
     recorder_->non_finite(e);
-    recorder_->close();
+    close_after_error();
     throw;
   } catch (const AgreedError& e) {
     recorder_->log().line(std::string("error: ") + e.what());
-    recorder_->close();
+    close_after_error();
     throw;
   }
   finish(state_.step);

@@ -15,6 +15,7 @@ struct TrainRequest {
   std::string run;                        ///< the run folder
   bool resume = false;                    ///< continue what stands there; else the folder must not hold a run
   std::vector<std::string> command_line;  ///< for the provenance
+  std::vector<std::string> notes;         ///< for the log and the provenance: what differs from what was asked for
 };
 
 /// Collective over MPI_COMM_WORLD, between MPI and Kokkos initialisation and finalization. Exit::ok when train.steps

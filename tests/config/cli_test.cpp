@@ -45,15 +45,16 @@ class Program : public testing::Test {
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  Output run(const std::string& arguments, int ranks = 0) const {
-    std::string command =
-        "cd '" + folder_.string() +
-        "' && exec env -i PATH=\"$PATH\" HOME=/tmp LSAN_OPTIONS=leak_check_at_exit=0 OMP_NUM_THREADS=1 "
-        "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
-        "OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 "
-        "OMPI_MCA_plm_rsh_agent=false ";  // no other host is reached, so no ssh is needed
+  /// `meanwhile`: shell commands beside it, in which $job is its process.
+  Output run(const std::string& arguments, int ranks = 0, const std::string& meanwhile = "") const {
+    std::string command = "cd '" + folder_.string() + "' && " + (meanwhile.empty() ? "exec " : "{ ") +
+                          "env -i PATH=\"$PATH\" HOME=/tmp LSAN_OPTIONS=leak_check_at_exit=0 OMP_NUM_THREADS=1 "
+                          "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
+                          "OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 "
+                          "OMPI_MCA_plm_rsh_agent=false ";  // no other host is reached, so no ssh is needed
     if (ranks > 0) command.append("mpirun --oversubscribe -n ").append(std::to_string(ranks)).append(" ");
-    command += "'" + binary_.string() + "' " + arguments + " >out 2>err </dev/null";
+    command += wrapper_ + " '" + binary_.string() + "' " + arguments + " >out 2>err </dev/null";
+    if (!meanwhile.empty()) command += " & job=$!; " + meanwhile + "; wait $job; }";
     const pid_t child = fork();
     if (child == 0) {
       execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
@@ -85,6 +86,7 @@ class Program : public testing::Test {
   }
 
   fs::path binary_, folder_;
+  std::string wrapper_;  ///< a program that starts the program
 };
 
 int count(const std::string& text, const std::string& part) {
@@ -202,6 +204,13 @@ TEST_F(Program, CheckKnowsTheRanksAndTheCorpus) {
   EXPECT_NE(o.out.find("c.yaml: good for 6 ranks"), std::string::npos) << o.out;
   EXPECT_NE(o.out.find("note: the corpus was not checked"), std::string::npos) << o.out;
   EXPECT_EQ(run("check c.yaml --ranks 6").code, 2) << "the vocabulary is the corpus's, and that is missing";
+  make_tiny();
+  EXPECT_EQ(run("check tiny.yaml").code, 0);
+  o = run("check tiny.yaml model.vocabulary=100");
+  EXPECT_EQ(o.code, 2);
+  EXPECT_EQ(count(o.err, "model.vocabulary 100 is less than the corpus's"), 1) << o.err;
+  EXPECT_EQ(run("check tiny.yaml model.vocabulary=512 train.batch=40000 train.evaluate_every=0").code, 2)
+      << "too few tokens";
 }
 
 TEST_F(Program, TrainsStopsAndResumes) {
@@ -221,11 +230,86 @@ TEST_F(Program, TrainsStopsAndResumes) {
   o = run("generate r --prompt 'line ' --tokens 3 --temperature 0");
   EXPECT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(o.out.find("line "), 0u);
-  EXPECT_EQ(run("train tiny.yaml --run s train.max_time=0.001", 2).code, 75);
-  EXPECT_EQ(run("resume s train.max_time=0", 1).code, 0);
-  const Output whole = run("verify r --digest"), stopped = run("verify s --digest");
-  EXPECT_EQ(whole.code, 0);
-  EXPECT_NE(whole.out, stopped.out) << "6 steps and 4";
+  const std::string log = read(folder_ / "r/segments/000/log.txt");
+  for (const char* part : {"switchyard 0", " commit=", "ranks=2 threads=1", "command: ", "starting from step 0"})
+    EXPECT_EQ(count(log, part), 1) << part << " in\n" << log;
+}
+
+// Resumed = uninterrupted, on other layouts too, also where a start falls between two chunks of rows.
+TEST_F(Program, AResumedRunHasTheBytesOfAnUninterruptedOne) {
+  make_tiny();
+  const std::string eight = " train.schedule=constant train.steps=8";
+  ASSERT_EQ(run("train tiny.yaml --run whole" + eight, 1).code, 0);
+  ASSERT_EQ(run("train tiny.yaml --run other layout.expert_parallel=2 layout.exchange=alltoallv" + eight, 4).code, 0);
+  Output o = run("train tiny.yaml --run cut train.schedule=constant train.steps=3 layout.expert_parallel=2", 2);
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(run("generate cut --prompt 'line ' --tokens 1").code, 0) << "on one rank, whatever it was trained on";
+  o = run("resume cut train.steps=5 layout.expert_parallel=1", 3);
+  ASSERT_EQ(o.code, 0) << o.err;
+  o = run("resume cut train.steps=1000000 train.max_time=0.001", 1);
+  ASSERT_EQ(o.code, 75) << o.err;
+  o = run("resume cut train.max_time=0 train.steps=8 layout.threads=2", 2);
+  ASSERT_EQ(o.code, 0) << o.err;
+  for (const char* name : {"whole", "other", "cut"}) EXPECT_EQ(run(std::string("verify ") + name).code, 0) << name;
+  const std::string whole = run("verify whole --digest").out;
+  EXPECT_NE(whole.find("checkpoint/state"), std::string::npos) << whole;
+  EXPECT_EQ(run("verify other --digest").out, whole);
+  EXPECT_EQ(run("verify cut --digest").out, whole);
+}
+
+TEST_F(Program, AnEditedConfigurationIsNotResumed) {
+  make_tiny();
+  ASSERT_EQ(run("train tiny.yaml --run r", 2).code, 0);
+  std::string config = read(folder_ / "r/config.yaml");
+  config.replace(config.find("top_k: 2"), 8, "top_k: 1");
+  write("r/config.yaml", config);
+  for (const int ranks : {1, 2}) {
+    const Output o = run("resume r train.steps=6", ranks);
+    EXPECT_EQ(o.code, 2);
+    EXPECT_EQ(count(o.err, "r/config.yaml: moe.top_k: is 2 in the run and cannot become 1"), 1) << o.err;
+  }
+  EXPECT_EQ(read(folder_ / "r/config.yaml"), config) << "a refused resume touches nothing";
+  EXPECT_FALSE(fs::exists(folder_ / "r/segments/001"));
+}
+
+// mpirun hands SIGUSR1 on; a batch system may also signal single ranks.
+TEST_F(Program, ASignalStopsAllRanksAfterACheckpoint) {
+  make_tiny();
+  for (const auto& [send, ranks] :
+       {std::pair("kill -USR1 $job", 2), std::pair("kill -TERM $(pgrep -P $job | head -n 1)", 2),
+        std::pair("kill -INT $job", 0)}) {
+    fs::remove_all(folder_ / "r");
+    const std::string wait = "while ! grep -q 'step=10 ' r/segments/000/log.txt 2>/dev/null; do sleep 0.1; done; ";
+    const Output o = run("train tiny.yaml --run r train.steps=1000000 train.evaluate_every=0", ranks, wait + send);
+    EXPECT_EQ(o.code, 75) << send << ": " << o.err;
+    EXPECT_EQ(count(read(folder_ / "r/segments/000/log.txt"), "stopping after step "), 1) << send;
+    EXPECT_EQ(run("verify r").code, 0) << send;
+    EXPECT_EQ(run("resume r train.steps=1000000 train.max_time=0.001").code, 75) << send;
+  }
+}
+
+// The limit on the size of a file stands for the full disk: the message is the system's, the way through the program
+// the same.
+TEST_F(Program, AFullDiskEndsTheRunWithTheLastCheckpointIntact) {
+  make_tiny();
+  const std::string wide = " model.width=512 train.schedule=constant";
+  // 512-byte blocks: 16 MiB are less than a checkpoint, more than the rows and what MPI shares between ranks.
+  write("limited", "#!/bin/sh\nulimit -f 32768\ntrap '' XFSZ\nexec \"$@\"\n");
+  fs::permissions(folder_ / "limited", fs::perms::owner_all);
+  ASSERT_EQ(run("train tiny.yaml --run whole train.steps=6" + wide, 1).code, 0);
+  for (const int ranks : {0, 2}) {
+    fs::remove_all(folder_ / "r");
+    ASSERT_EQ(run("train tiny.yaml --run r train.steps=2" + wide, ranks).code, 0);
+    wrapper_ = "./limited";
+    const Output o = run("resume r train.steps=6", ranks);
+    wrapper_.clear();
+    EXPECT_EQ(o.code, 5) << o.err;
+    EXPECT_EQ(count(o.err, "dense.h5"), 1) << o.err;
+    EXPECT_EQ(count(read(folder_ / "r/segments/001/log.txt"), "error: "), 1);
+    EXPECT_EQ(run("verify r").code, 0);
+    EXPECT_EQ(run("resume r train.steps=6", 3).code, 0);
+    EXPECT_EQ(run("verify r --digest").out, run("verify whole --digest").out);
+  }
 }
 
 TEST_F(Program, WhatIsNotFiniteStopsTheRunWithARecord) {

@@ -10,9 +10,9 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "comm/collectives.hpp"
+#include "config/yaml.hpp"
 #include "fixtures.hpp"
 #include "model_fixture.hpp"
-#include "record/config_hash.hpp"
 
 namespace {
 
@@ -79,7 +79,7 @@ std::int64_t load(const Shape& shape, const std::string& run, int experts, std::
       EXPECT_EQ(state.tokens, expected.tokens);
       EXPECT_EQ(state.bias, expected.bias);
       EXPECT_EQ(state.corpus_sha256, "corpus");
-      EXPECT_EQ(state.config_sha256, config_sha256_invariant(fixtures::small_config()));
+      EXPECT_EQ(state.options, invariant_options(fixtures::small_config()));
     } catch (const Error& error) {
       result = -100 * static_cast<int>(error.code());
       if (message) *message = error.what();
@@ -170,21 +170,6 @@ TEST(Checkpoint, AnotherModelIsRefused) {
   save(all, run.path(), 3, 10);
   EXPECT_EQ(load(all, run.path(), 4), -100 * static_cast<int>(Exit::usage));
   EXPECT_EQ(load(all, run.path(), 40), -100 * static_cast<int>(Exit::usage));
-}
-
-TEST(ConfigHash, SeesWhatDecidesTheBitsOnly) {
-  const Config config = fixtures::small_config();
-  const std::string hash = config_sha256_invariant(config);
-  Config other = config;
-  other.layout.threads = 2, other.record.flush_every = 7, other.train.steps = 9, other.train.max_time = 5;
-  EXPECT_EQ(config_sha256_invariant(other), hash);
-  for (auto change :
-       {+[](Config& c) { c.train.learning_rate *= 1.0000001; }, +[](Config& c) { c.moe.router = Router::hash; },
-        +[](Config& c) { c.moe.experts_per_block[1] = 4; }, +[](Config& c) { c.data.path = "x"; }}) {
-    other = config;
-    change(other);
-    EXPECT_NE(config_sha256_invariant(other), hash);
-  }
 }
 
 }  // namespace

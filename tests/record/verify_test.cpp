@@ -31,7 +31,7 @@ void write_resumed(const std::string& path) {
   RunFolder folder(path);
   Config config = fixtures::small_config();
   fixtures::write_segment(folder, config, 1, 8, 3);
-  config.record.flush_every = 5;
+  config.record.flush_every = 2;
   fixtures::write_segment(folder, config, 5, 12, 2);
   fixtures::write_checkpoint(path, config, 12);
 }
