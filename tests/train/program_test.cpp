@@ -1,0 +1,146 @@
+// Whole runs of the program: from text to a model, stopped, resumed elsewhere, out of disk, within its memory.
+#include "support/program.hpp"
+
+#include <Kokkos_Core.hpp>
+
+#include "config/estimate.hpp"
+#include "config/yaml.hpp"
+
+namespace switchyard {
+namespace {
+
+TEST_F(Program, TrainsStopsAndResumes) {
+  make_tiny();
+  Output o = run("train tiny.yaml --run r", 2);
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(run("verify r").code, 0);
+  o = run("train tiny.yaml --run r", 2);
+  EXPECT_EQ(o.code, 2);
+  EXPECT_EQ(count(o.err, "holds a run already"), 1) << o.err;
+  o = run("resume r train.steps=6 moe.top_k=1 train.batch=8");
+  EXPECT_EQ(o.code, 2);
+  EXPECT_NE(o.err.find("command line: moe.top_k: is 2 in the run and cannot become 1"), std::string::npos) << o.err;
+  EXPECT_NE(o.err.find("command line: train.batch: is 4 in the run and cannot become 8"), std::string::npos) << o.err;
+  EXPECT_EQ(run("resume r train.steps=6 layout.threads=2").code, 0);
+  EXPECT_EQ(run("verify r").code, 0);
+  o = run("generate r --prompt 'line ' --tokens 3 --temperature 0");
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.out.find("line "), 0u);
+  const std::string log = read(folder_ / "r/segments/000/log.txt");
+  for (const char* part : {"switchyard 0", " commit=", "ranks=2 threads=1", "command: ", "starting from step 0"})
+    EXPECT_EQ(count(log, part), 1) << part << " in\n" << log;
+}
+
+// Resumed = uninterrupted, on other layouts too, also where a start falls between two chunks of rows.
+TEST_F(Program, AResumedRunHasTheBytesOfAnUninterruptedOne) {
+  make_tiny();
+  const std::string eight = " train.schedule=constant train.steps=8";
+  ASSERT_EQ(run("train tiny.yaml --run whole" + eight, 1).code, 0);
+  ASSERT_EQ(run("train tiny.yaml --run other layout.expert_parallel=2 layout.exchange=alltoallv" + eight, 4).code, 0);
+  Output o = run("train tiny.yaml --run cut train.schedule=constant train.steps=3 layout.expert_parallel=2", 2);
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(run("generate cut --prompt 'line ' --tokens 1").code, 0) << "on one rank, whatever it was trained on";
+  o = run("resume cut train.steps=5 layout.expert_parallel=1", 3);
+  ASSERT_EQ(o.code, 0) << o.err;
+  o = run("resume cut train.steps=1000000 train.max_time=0.001", 1);
+  ASSERT_EQ(o.code, 75) << o.err;
+  o = run("resume cut train.max_time=0 train.steps=8 layout.threads=2", 2);
+  ASSERT_EQ(o.code, 0) << o.err;
+  for (const char* name : {"whole", "other", "cut"}) EXPECT_EQ(run(std::string("verify ") + name).code, 0) << name;
+  const std::string whole = run("verify whole --digest").out;
+  EXPECT_NE(whole.find("checkpoint/state"), std::string::npos) << whole;
+  EXPECT_EQ(run("verify other --digest").out, whole);
+  EXPECT_EQ(run("verify cut --digest").out, whole);
+}
+
+TEST_F(Program, AnEditedConfigurationIsNotResumed) {
+  make_tiny();
+  ASSERT_EQ(run("train tiny.yaml --run r", 2).code, 0);
+  std::string config = read(folder_ / "r/config.yaml");
+  config.replace(config.find("top_k: 2"), 8, "top_k: 1");
+  write("r/config.yaml", config);
+  for (const int ranks : {1, 2}) {
+    const Output o = run("resume r train.steps=6", ranks);
+    EXPECT_EQ(o.code, 2);
+    EXPECT_EQ(count(o.err, "r/config.yaml: moe.top_k: is 2 in the run and cannot become 1"), 1) << o.err;
+  }
+  EXPECT_EQ(read(folder_ / "r/config.yaml"), config) << "a refused resume touches nothing";
+  EXPECT_FALSE(fs::exists(folder_ / "r/segments/001"));
+}
+
+// mpirun hands SIGUSR1 on; a batch system may also signal single ranks.
+TEST_F(Program, ASignalStopsAllRanksAfterACheckpoint) {
+  make_tiny();
+  for (const auto& [send, ranks] :
+       {std::pair("kill -USR1 $job", 2), std::pair("kill -TERM $(pgrep -P $job | head -n 1)", 2),
+        std::pair("kill -INT $job", 0)}) {
+    fs::remove_all(folder_ / "r");
+    const std::string wait = "while ! grep -q 'step=10 ' r/segments/000/log.txt 2>/dev/null; do sleep 0.1; done; ";
+    const Output o = run("train tiny.yaml --run r train.steps=1000000 train.evaluate_every=0", ranks, wait + send);
+    EXPECT_EQ(o.code, 75) << send << ": " << o.err;
+    EXPECT_EQ(count(read(folder_ / "r/segments/000/log.txt"), "stopping after step "), 1) << send;
+    EXPECT_EQ(run("verify r").code, 0) << send;
+    EXPECT_EQ(run("resume r train.steps=1000000 train.max_time=0.001").code, 75) << send;
+  }
+}
+
+// The limit on the size of a file stands for the full disk: the message is the system's, the way through the program
+// the same.
+TEST_F(Program, AFullDiskEndsTheRunWithTheLastCheckpointIntact) {
+  make_tiny();
+  const std::string wide = " model.width=512 train.schedule=constant";
+  // 512-byte blocks: 16 MiB are less than a checkpoint, more than the rows and what MPI shares between ranks.
+  write("limited", "#!/bin/sh\nulimit -f 32768\ntrap '' XFSZ\nexec \"$@\"\n");
+  fs::permissions(folder_ / "limited", fs::perms::owner_all);
+  ASSERT_EQ(run("train tiny.yaml --run whole train.steps=6" + wide, 1).code, 0);
+  for (const int ranks : {0, 2}) {
+    fs::remove_all(folder_ / "r");
+    ASSERT_EQ(run("train tiny.yaml --run r train.steps=2" + wide, ranks).code, 0);
+    wrapper_ = "./limited";
+    const Output o = run("resume r train.steps=6", ranks);
+    wrapper_.clear();
+    EXPECT_EQ(o.code, 5) << o.err;
+    EXPECT_EQ(count(o.err, "dense.h5"), 1) << o.err;
+    EXPECT_EQ(count(read(folder_ / "r/segments/001/log.txt"), "error: "), 1);
+    EXPECT_EQ(run("verify r").code, 0);
+    EXPECT_EQ(run("resume r train.steps=6", 3).code, 0);
+    EXPECT_EQ(run("verify r --digest").out, run("verify whole --digest").out);
+  }
+}
+
+TEST_F(Program, WhatIsNotFiniteStopsTheRunWithARecord) {
+  make_tiny();
+  const Output o = run("train tiny.yaml --run n train.learning_rate=1e30 train.clip=0", 2);
+  EXPECT_EQ(o.code, 3);
+  EXPECT_EQ(count(o.err, "is not finite (first in "), 1) << o.err;
+  const std::string log = read(folder_ / "n/segments/000/log.txt"),
+                    found = read(folder_ / "n/segments/000/non_finite.json");
+  EXPECT_EQ(count(log, "is not finite (first in "), 1) << log;
+  EXPECT_NE(found.find("\"schema\": \"switchyard-non-finite\""), std::string::npos) << found;
+  EXPECT_NE(found.find("\"step\": 2,"), std::string::npos) << found;
+  EXPECT_NE(found.find("\"block\": "), std::string::npos) << found;
+  EXPECT_EQ(run("verify n").code, 0);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(KOKKOS_ENABLE_CUDA)
+TEST_F(Program, PeakMemoryIsWhatCheckSays) {
+  make_tiny();
+  write("xs.yaml",
+        "model: {vocabulary: 4096}\nmoe: {every: 2, router: hash}\n"
+        "train: {steps: 2, warmup: 1, evaluate_every: 0, checkpoint_every: 0}\nrecord: {sample_every: 0}\n");
+  for (const auto& [ranks, experts] : {std::pair(1, 8), std::pair(2, 8), std::pair(2, 128)}) {
+    const std::string change = " moe.experts=" + std::to_string(experts);
+    const Output o =
+        run("train xs.yaml --run m" + std::to_string(ranks) + "-" + std::to_string(experts) + change, ranks);
+    ASSERT_EQ(o.code, 0) << o.err;
+    LoadResult loaded = load((folder_ / "xs.yaml").string(), {"moe.experts=" + std::to_string(experts)});
+    const double predicted = double(rank_bytes(loaded.config, ranks).front().total()) / (1 << 20);
+    EXPECT_NEAR(o.largest_mib, predicted, 0.1 * o.largest_mib) << ranks << " ranks, " << experts << " experts";
+    std::printf("peak resident MiB of a rank: %.1f, predicted %.1f (%d ranks, E = %d)\n", o.largest_mib, predicted,
+                ranks, experts);
+  }
+}
+#endif
+
+}  // namespace
+}  // namespace switchyard
