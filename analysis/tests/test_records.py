@@ -64,4 +64,27 @@ def test_specialisation_against_chance(tmp_path):
     assert np.all(lift[1:, digits] == 0)
     table, chance = special.shares(evaluation, 1, special.class_labels(evaluation), len(special.CLASSES))
     assert np.nanmax(np.abs(special.lift(table, chance)[1:, digits] - 1)) < 0.2
-    assert {t for t, share in special.typical_tokens(evaluation, 0)[0] if share == 1.0} == {"7", "42"}
+
+
+def test_typical_tokens_stand_beside_their_chance(tmp_path):
+    run = yardstick.open(write_run(tmp_path))
+    evaluation = special.with_layers(yardstick.open_evaluation(tmp_path), run)
+    rows = special.typical_tokens(evaluation, 0)
+    digits = np.isin(evaluation["token"].values, [2, 3]).mean()  # what expert 0 is given, and nothing else
+    assert rows[0].chance == pytest.approx(digits)
+    assert {t.text for t in rows[0].tokens} == {"7", "42"}
+    assert all(t.share == 1.0 and t.lift == pytest.approx(1 / digits) for t in rows[0].tokens)
+    assert sum(r.chance for r in rows) == pytest.approx(1.0)
+    assert all(t.share > r.chance for r in rows for t in r.tokens)
+
+
+def test_experts_without_tokens_are_listed(tmp_path):
+    run = yardstick.open(write_run(tmp_path))
+    evaluation = special.with_layers(yardstick.open_evaluation(tmp_path), run.assign(experts=run["experts"] + 2))
+    assert special.typical_tokens(evaluation, 0)[-1] == (0.0, [])
+    table, _ = special.shares(evaluation, 0, special.class_labels(evaluation), len(special.CLASSES))
+    assert table.shape[0] == 6 and not table[4:].any()
+
+
+def test_signs_for_spaces():
+    assert special.visible("\u2581a b\n\t\0") == "\u2423a\u2423b\u21b5\u21e5\ufffd"

@@ -1,8 +1,9 @@
 """The command `yardstick`."""
 import argparse
 import sys
+import warnings
 
-from .records import SchemaError
+from .records import RecordWarning, SchemaError
 
 
 def main(arguments=None):
@@ -15,7 +16,10 @@ def main(arguments=None):
     try:
         from .report import make_report
 
-        print(make_report(args.run, args.out))
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", RecordWarning)
+            warnings.showwarning = lambda message, *_: print(f"yardstick: {message}", file=sys.stderr)
+            print(make_report(args.run, args.out))
     except SchemaError as error:
         print(f"yardstick: {error}", file=sys.stderr)
         return 2

@@ -1,5 +1,6 @@
 """What experts specialise in: token classes, domains and typical tokens, each beside its chance level."""
 import json
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,17 +22,36 @@ def token_class(text):
     return "punctuation" if c.isascii() and c.isprintable() else "other"
 
 
+def visible(text):
+    """A token's text with its spaces and line ends as signs."""
+    signs = {"\u2581": "\u2423", " ": "\u2423", "\n": "\u21b5", "\r": "\u240d", "\t": "\u21e5"}
+    return "".join(signs.get(c, c if c.isprintable() else "\ufffd") for c in text)
+
+
 def token_texts(evaluation):
     """Texts of the vocabulary (their first 16 bytes)."""
     return [t.rstrip(b"\0").decode("utf-8", "replace") for t in evaluation["token_text"].values.astype("S16")]
+
+
+def _experts(evaluation, layer):
+    """How many experts a layer has: as `with_layers` of a run says, or up to the last one that was chosen."""
+    if "experts" in evaluation:
+        return int(evaluation["experts"].values[layer])
+    return int(evaluation["expert"].isel(evaluation=-1, layer=layer).values.max()) + 1
+
+
+def with_layers(evaluation, run):
+    """The evaluation with what only run.h5 says of its layers: their blocks and how many experts each has."""
+    if "experts" not in run or evaluation.sizes.get("layer") != run.sizes["layer"]:
+        return evaluation
+    return evaluation.assign(experts=("layer", run["experts"].values)).assign_coords(layer=run["layer"].values)
 
 
 def shares(evaluation, layer, labels, count):
     """Of the last evaluation: (experts, count) counts of the tokens with each label that an expert of a layer was given
     (any choice), and the labels' own share of all tokens, which is the chance level of every expert."""
     experts = evaluation["expert"].isel(evaluation=-1, layer=layer).values
-    size = int(experts.max()) + 1
-    table = np.zeros((size, count))
+    table = np.zeros((_experts(evaluation, layer), count))
     for choice in range(experts.shape[1]):
         good = experts[:, choice] >= 0
         np.add.at(table, (experts[good, choice], labels[good]), 1)
@@ -57,15 +77,30 @@ def lift(table, chance):
         return table / total / chance
 
 
+class Token(NamedTuple):
+    """A token and one expert: the share of its occurrences that the expert was given, and that over the expert's chance."""
+    text: str
+    share: float
+    lift: float
+
+
+class Typical(NamedTuple):
+    """The tokens that an expert prefers, and its share of all tokens: what a token would show by chance."""
+    chance: float
+    tokens: list
+
+
 def typical_tokens(evaluation, layer, top=6, least=20):
-    """Of each expert the tokens (seen at least `least` times) that most often go to it: [(text, share of its occurrences)]."""
+    """Of each expert the tokens (seen at least `least` times) that most often go to it, more often than by chance."""
     tokens, texts = evaluation["token"].values, token_texts(evaluation)
     experts = evaluation["expert"].isel(evaluation=-1, layer=layer).values
     occurrences = np.bincount(tokens, minlength=len(texts))
     rows = []
-    for e in range(int(experts.max()) + 1):
-        hits = np.bincount(tokens[(experts == e).any(1)], minlength=len(texts))
+    for e in range(_experts(evaluation, layer)):
+        given = (experts == e).any(1)
+        chance = float(given.mean())
+        hits = np.bincount(tokens[given], minlength=len(texts))
         share = np.where(occurrences >= least, hits / np.maximum(occurrences, 1), 0)
         best = np.lexsort((np.arange(len(share)), -hits, -share))[:top]
-        rows.append([(texts[i], float(share[i])) for i in best if share[i] > 0])
+        rows.append(Typical(chance, [Token(texts[i], float(share[i]), float(share[i]) / chance) for i in best if share[i] > chance]))
     return rows
