@@ -3,34 +3,19 @@
 #include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <bit>
-#include <span>
 #include <vector>
 
 #include "tensor/blas.hpp"
-#include "tensor/pack_host.hpp"
+#include "tensor/grain_tile_host.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard::blas {
 namespace {
 
-using simd::panel_width;
-using simd::tile_rows;
-
 constexpr Index chunk_rows = 256;          // rows packed at a time
 constexpr Index block_n = 16 * tile_rows;  // block of dW of one item, where a group has many rows
 constexpr Index block_k = 8 * panel_width;
-constexpr Index packed_floats = Index{1} << 16;    // panels of an item whose group has few rows
-constexpr Index a_width = tile_rows > 8 ? 16 : 8;  // floats of one row in a packed panel of dY
-constexpr Index tile_floats = tile_rows * panel_width;
-static_assert(a_width >= tile_rows);
-
-/// Consecutive rows of one grain, and what follows them.
-struct Segment {
-  Index rows;
-  bool first, last;  ///< of their grain
-  int merges;        ///< tree additions after the grain
-  int node;          ///< that is complete then; −1 for none
-};
+constexpr Index packed_floats = Index{1} << 16;  // panels of an item whose group has few rows
 
 /// The segments of rows [begin, end) of one group, at most chunk_rows of them; grains without rows are segments too.
 struct Chunk {
@@ -44,74 +29,6 @@ struct Memory {
   std::vector<Chunk> chunks;
   std::vector<Segment> segments;
 };
-
-/// A stack of finished subtrees and an unfinished chain, for one tile; level l at stack + l·level.
-struct State {
-  float* chain;
-  float* stack;
-  Index level;
-  int height;
-};
-
-/// Where a tile of dW lies: rows of `stride` floats, `columns` of them valid, nodes `node_stride` apart.
-struct Target {
-  float* data;
-  Index stride, node_stride;
-  int columns;
-  bool stream;  ///< past the caches
-};
-
-template <int R, int V>
-void write_tile(const simd::Tile<R, V>& sum, const Target& target, int node) {
-  float* out = target.data + node * target.node_stride;
-  if (target.stream) {
-    for (int r = 0; r < R; ++r)
-      for (int v = 0; v < V; ++v) simd::stream(out + r * target.stride + v * simd::width, sum[r][v]);
-    return;
-  }
-  if (target.columns == V * simd::width) return simd::store_rows<R, V>(sum, out, target.stride, false);
-  alignas(64) float ragged[tile_floats];
-  simd::store_rows<R, V>(sum, ragged, panel_width, false);
-  simd::unpack(ragged, R, target.columns, out, target.stride, false);
-}
-
-/// sum = top of the stack + sum.
-template <int R, int V>
-[[gnu::always_inline]] inline void merge(simd::Tile<R, V>& sum, const float* left) {
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) sum[r][v] = simd::load(left + r * panel_width + v * simd::width) + sum[r][v];
-}
-
-/// All segments of a chunk for one tile; `a` and `b` are its packed panels.
-template <int R, int V>
-void grain_tile(std::span<const Segment> segments, const float* a, const float* b, const State& state,
-                const Target& target) {
-  float* top = state.stack + state.height * state.level;
-  for (const Segment& segment : segments) {
-    simd::Tile<R, V> sum;
-    simd::clear<R, V>(sum);
-    if (!segment.first) simd::load_rows<R, V>(sum, state.chain);
-    for (const float* end = b + segment.rows * panel_width; b != end; a += a_width, b += panel_width)
-      simd::step<R, V>(sum, a, 1, b);
-    if (!segment.last) return simd::store_rows<R, V>(sum, state.chain, panel_width, false);
-    for (int m = 0; m < segment.merges; ++m) merge<R, V>(sum, top -= state.level);
-    if (segment.node >= 0) {
-      write_tile<R, V>(sum, target, segment.node);
-    } else {
-      simd::store_rows<R, V>(sum, top, panel_width, false);
-      top += state.level;
-    }
-  }
-}
-
-using GrainTile = void (*)(std::span<const Segment>, const float*, const float*, const State&, const Target&);
-
-template <int V, int... R>
-constexpr std::array<GrainTile, sizeof...(R)> grain_tiles(std::integer_sequence<int, R...>) {
-  return {&grain_tile<R + 1, V>...};
-}
 
 /// One item: rows [n0, n0+n) and columns [k0, k0+k) of dW of one group.
 struct Item {
@@ -162,7 +79,6 @@ struct Columns {
 /// Packs row by row, so that memory is read in the order in which it lies, and asks for the rows after next meanwhile.
 template <int W>
 void pack_panels(const Columns& c, Index rows, const auto& start, float* to) {
-  constexpr Index together = 8;
   for (Index s0 = 0; s0 < rows; s0 += together) {
     const Index s1 = std::min(rows, s0 + together);
     for (Index s = s1; s < std::min(rows, s1 + together); ++s)
@@ -198,18 +114,31 @@ void pack_x(const Problem& p, const Item& item, const Chunk& chunk, float* panel
       [&](Index i) { return item.k0 + i * panel_width; }, panels);
 }
 
-/// The packed panels of one chunk, panel_stride apart.
+/// The packed panels of one chunk, panel_stride apart, and the chunk after it.
 struct Panels {
   float *dy, *x;
   Index rows;
+  const Chunk* next;  ///< null after the last one
 };
+
+/// What tile number `call` of an item asks for, so that all together fetch the rows of the next chunk: one column of
+/// lines of dY or X each, and of its rows every `rounds`-th.
+Ahead next_rows(const Problem& p, const Item& item, const Chunk* next, Index call, Index calls) {
+  if (!next) return {p.x, 0};
+  constexpr Index line = 16;
+  const Index dy_lines = (item.n + line - 1) / line, lines = dy_lines + (item.k + line - 1) / line;
+  const Index rounds = std::max<Index>(1, calls / lines), column = call % lines, row = next->begin + call / lines;
+  if (column < dy_lines) return {p.dy + row * p.n + item.n0 + column * line, rounds * p.n};
+  return {p.x + row * p.k + item.k0 + (column - dy_lines) * line, rounds * p.k};
+}
 
 /// All tiles of an item for one chunk. `tile_state` is the distance of the states of two tiles: 0 where they share one.
 void chunk_tiles(const Problem& p, const Item& item, std::span<const Segment> segments, const Panels& panels,
                  State state, Index tile_state) {
   static constexpr auto one = grain_tiles<1>(std::make_integer_sequence<int, tile_rows>());
   static constexpr auto two = grain_tiles<2>(std::make_integer_sequence<int, tile_rows>());
-  const Index tiles = simd::tile_count(item.n);
+  const Index tiles = simd::tile_count(item.n), calls = tiles * ((item.k + panel_width - 1) / panel_width);
+  Index call = 0;
   for (Index t = 0; t < tiles; ++t) {
     const Index n = simd::tile_row(item.n, tiles, t);
     const auto height = static_cast<int>(simd::tile_row(item.n, tiles, t + 1) - n);
@@ -217,9 +146,10 @@ void chunk_tiles(const Problem& p, const Item& item, std::span<const Segment> se
     for (Index k = 0; k < item.k; k += panel_width) {
       const int columns = static_cast<int>(std::min<Index>(panel_width, item.k - k));
       (columns <= simd::width ? one : two)[height - 1](
-          segments, panels.dy + t * panel_stride(panels.rows, a_width),
-          panels.x + k / panel_width * panel_stride(panels.rows, panel_width), state,
-          {out + k, p.k, p.node_stride, columns, p.stream});
+          {segments, panels.dy + t * panel_stride(panels.rows, a_width),
+           panels.x + k / panel_width * panel_stride(panels.rows, panel_width),
+           next_rows(p, item, panels.next, call++, calls)},
+          state, {out + k, p.k, p.node_stride, columns, p.stream});
       state.chain += tile_state, state.stack += tile_state;
     }
   }
@@ -242,7 +172,8 @@ void block_gradient(const Problem& p, const Item& item, Memory& memory) {
     pack_x(p, item, chunk, x);
     const auto segments = std::span<const Segment>(memory.segments)
                               .subspan(chunk.first_segment, chunk.last_segment - chunk.first_segment);
-    chunk_tiles(p, item, segments, {dy, x, chunk.end - chunk.begin}, state, several ? tile_floats : 0);
+    const Chunk* next = &chunk == &memory.chunks.back() ? nullptr : &chunk + 1;
+    chunk_tiles(p, item, segments, {dy, x, chunk.end - chunk.begin, next}, state, several ? tile_floats : 0);
     for (const Segment& s : segments)
       if (s.last) state.height += (s.node < 0 ? 1 : 0) - s.merges;
   }
