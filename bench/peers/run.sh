@@ -35,13 +35,18 @@ for case in $cases; do
 done
 python3 - "$out" <<'PY'
 import collections, json, sys
-best = collections.defaultdict(dict)
+best = collections.defaultdict(lambda: collections.defaultdict(lambda: (0, 0, None)))  # median, fastest step, row of the median
 width = {128: "XS", 512: "S"}
 for row in map(json.loads, open(sys.argv[1])):
     key = (row.get("size") or width[row["width"]], row["experts"])
     who = "torch" if "peer" in row else "ours"
-    best[key][who] = max(best[key].get(who, 0), row["tokens_per_s"])
+    median, fastest, of = best[key][who]
+    of = row if row["tokens_per_s"] > median else of
+    best[key][who] = (max(median, row["tokens_per_s"]), max(fastest, row["tokens_per_s_most"]), of)
 for (size, experts), v in sorted(best.items(), key=lambda kv: (kv[0][0] == "S", kv[0][1])):
     if len(v) == 2:
-        print(f"{size:2} E={experts:<4} ours {v['ours']:8.0f}  torch {v['torch']:8.0f}  ratio {v['ours'] / v['torch']:.2f}")
+        (ours, ours_fastest, row), (torch, torch_fastest, peer) = v["ours"], v["torch"]
+        print(f"{size:2} E={experts:<4} medians: ours {ours:6.0f} ({row['ranks']} ranks), torch {torch:6.0f} ({peer['form']}), "
+              f"ratio {ours / torch:.2f}; fastest steps: {ours_fastest:6.0f}, {torch_fastest:6.0f}, ratio "
+              f"{ours_fastest / torch_fastest:.2f}; share {row['share_of_product_rate']:.2f}")
 PY
