@@ -1,7 +1,8 @@
 // The summation tree of contract C1: sums over grains follow one binary tree over grain indices, in which the left part
 // of n leaves is the largest power of two below n. A rank that holds grains [first, last) sums the dyadic nodes inside
 // that range; the owner of a slice merges the nodes of all ranks. Whatever the cut, the same additions are done.
-// An absent partial (an expert without a row in a grain) is +0 and is added like any other, in every layout.
+// An absent partial (an expert without a row in a grain) is +0 and is added like any other, in every layout: this
+// can turn a −0 into +0, but alike everywhere, and a sum then needs no list of who took part.
 #pragma once
 #include <cstdint>
 #include <utility>

@@ -57,14 +57,20 @@ struct Scratch {
   }
 };
 
-/// Scores of `rows` queries against `keys` keys → exponentials, 0 for keys behind a query; row sums and log-sums.
-void softmax_rows(float* scores, Index stride, int rows, int keys, float scale, float* sums, float* log_sums) {
-  for (int i = 0; i < rows; ++i) {
+/// Queries [first, first + rows) of a sequence, which see keys [0, keys()).
+struct Queries {
+  int first, rows;
+  int keys() const { return first + rows; }
+};
+
+/// Scores → exponentials, 0 for keys behind a query; row sums and log-sums.
+void softmax_rows(const Queries& queries, float scale, float* scores, Index stride, float* sums, float* log_sums) {
+  for (int i = 0; i < queries.rows; ++i) {
     float* p = scores + i * stride;
-    const int seen = keys - rows + i + 1;
+    const int seen = queries.first + i + 1;
     const float shift = lane_max(seen, [=](int j) { return p[j]; }) * scale;
     sums[i] = lane_sum(seen, [=](int j) { return p[j] = fast_exp(Kokkos::fma(p[j], scale, -shift)); });
-    std::fill(p + seen, p + keys, 0.0f);
+    std::fill(p + seen, p + queries.keys(), 0.0f);
     log_sums[i] = shift + fast_log(sums[i]);
   }
 }
@@ -78,7 +84,7 @@ void forward_head(const AttentionShape& shape, const AttentionState& state, Inde
     const Index rows = std::min<Index>(block, context - first), keys = first + rows;
     float sums[block];
     blas::packed_product({rows, keys, width}, {q.row(first), q.stride, 1}, own.keys_t, {own.p, own.stride}, false);
-    softmax_rows(own.p, own.stride, static_cast<int>(rows), static_cast<int>(keys), scale, sums,
+    softmax_rows({static_cast<int>(first), static_cast<int>(rows)}, scale, own.p, own.stride, sums,
                  &state.log_sum(head, sequence * context + first));
     blas::packed_product({rows, width, keys}, {own.p, own.stride, 1}, own.values, {out.row(first), out.stride}, true);
     for (Index i = 0; i < rows; ++i) {
@@ -98,14 +104,18 @@ void forward_group(const AttentionShape& shape, const AttentionState& state, Ind
   for (Index h = kv * group; h < (kv + 1) * group; ++h) forward_head(shape, state, sequence, h, own);
 }
 
-/// Scores → probabilities p, and p∘(dp − Σ dout∘out)·scale in place of dp.
-void score_gradient(const float* log_sums, const Slice& out, const Slice& dout, int first, int rows, int width,
-                    float* scores, float* dp, Index stride) {
+struct HeadPointers {
+  Slice q, out, dq, dout;
+  const float* log_sums;
+};
+
+/// Scores own.p → probabilities p, and dp own.ds → p∘(dp − Σ dout∘out)·scale.
+void score_gradient(const Queries& queries, const HeadPointers& head, int width, const Scratch& own) {
   const float scale = 1.0f / Kokkos::sqrt(static_cast<float>(width));
-  for (int i = 0; i < rows; ++i) {
-    float *p = scores + i * stride, *d = dp + i * stride;
-    const int seen = first + i + 1, keys = first + rows;
-    const float delta = lane_dot(out.row(first + i), dout.row(first + i), width), shift = log_sums[i];
+  for (int i = 0; i < queries.rows; ++i) {
+    float *p = own.p + i * own.stride, *d = own.ds + i * own.stride;
+    const int row = queries.first + i, seen = row + 1, keys = queries.keys();
+    const float delta = lane_dot(head.out.row(row), head.dout.row(row), width), shift = head.log_sums[row];
     for (int j = 0; j < seen; ++j) {
       p[j] = fast_exp(Kokkos::fma(p[j], scale, -shift));
       d[j] = p[j] * (d[j] - delta) * scale;
@@ -115,11 +125,6 @@ void score_gradient(const float* log_sums, const Slice& out, const Slice& dout, 
   }
 }
 
-struct HeadPointers {
-  Slice q, out, dq, dout;
-  const float* log_sums;
-};
-
 void backward_head(const AttentionShape& shape, const HeadPointers& head, const Scratch& own) {
   const Index context = shape.context, width = shape.head_dim;
   for (Index first = 0; first < context; first += block) {
@@ -128,8 +133,7 @@ void backward_head(const AttentionShape& shape, const HeadPointers& head, const 
     blas::packed_product(scores, {head.q.row(first), head.q.stride, 1}, own.keys_t, {own.p, own.stride}, false);
     blas::packed_product(scores, {head.dout.row(first), head.dout.stride, 1}, own.values_t, {own.ds, own.stride},
                          false);
-    score_gradient(head.log_sums + first, head.out, head.dout, static_cast<int>(first), static_cast<int>(rows),
-                   static_cast<int>(width), own.p, own.ds, own.stride);
+    score_gradient({static_cast<int>(first), static_cast<int>(rows)}, head, static_cast<int>(width), own);
     blas::packed_product({rows, width, keys}, {own.ds, own.stride, 1}, own.keys, {head.dq.row(first), head.dq.stride},
                          true);
     const blas::Panels queries{own.queries.data, rows}, douts{own.douts.data, rows};

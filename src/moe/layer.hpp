@@ -26,13 +26,6 @@ struct TokenSet {
   Index tokens() const { return sequences.size() * context; }
 };
 
-/// Routing of one pass on this rank, for samples: host copies.
-struct RoutingSample {
-  std::vector<std::int32_t> experts;  ///< (N, k)
-  std::vector<float> weights;         ///< (N, k) combine weights
-  std::vector<std::uint8_t> kept;     ///< (N, k) 0 where dropped
-};
-
 /// Everything a layer shares with the others of its rank.
 struct LayerContext {
   const Config& config;

@@ -27,7 +27,8 @@ void combine(const Choices& choices, Index width, const float* weight, const flo
 void sum(const Choices& choices, Index width, const float* rows, float* dx);
 
 /// The gradient of combine: dweight(token, choice) = <dy(token, ·), row> (+0 where dropped), and
-/// d_rows row = weight(token, choice) · dy(token, ·); d_rows may be `rows` itself.
+/// d_rows row = weight(token, choice) · dy(token, ·); d_rows may be `rows` itself. (Seven arguments:
+/// two results of four inputs, none of which is used without the others.)
 void combine_backward(const Choices& choices, Index width, const float* weight, const float* dy, const float* rows,
                       float* dweight, float* d_rows);
 

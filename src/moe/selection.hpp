@@ -25,7 +25,8 @@ void select(const RouterShape& shape, const Scores& scores, const Vector<float>&
             const Vector<float>& margin);
 
 /// k different experts, uniform and fixed for each token id, weight scale/k; score(N, E) = 1/k at the chosen, else 0.
-/// Draws are Philox(seed, Purpose::router_hash, token id, block) (Roller et al. 2021, random hash).
+/// (Seven arguments: a hash needs a key, which other rules of selection do not.) Draws are Philox(seed,
+/// Purpose::router_hash, token id, block) (Roller et al. 2021, random hash).
 void select_by_hash(const RouterShape& shape, std::uint64_t seed, int block, const Vector<std::int32_t>& ids,
                     const Scores& scores, const Choice& choice, const Vector<float>& margin);
 

@@ -22,6 +22,13 @@ struct LayerStatistics {
   std::vector<std::int64_t> traffic;
 };
 
+/// Routing of one pass on this rank, for samples: host copies.
+struct RoutingSample {
+  std::vector<std::int32_t> experts;  ///< (N, k)
+  std::vector<float> weights;         ///< (N, k) combine weights
+  std::vector<std::uint8_t> kept;     ///< (N, k) 0 where dropped
+};
+
 /// (max_i c_i − mean) / mean of pre-drop counts.
 double max_vio(const std::vector<std::int64_t>& assigned);
 

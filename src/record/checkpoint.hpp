@@ -12,7 +12,10 @@
 
 #include "comm/groups.hpp"
 #include "config/config.hpp"
-#include "tensor/parameter.hpp"
+
+namespace switchyard {
+class ParameterSet;
+}
 
 namespace switchyard::record {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "moe/layer.hpp"
+#include "moe/statistics.hpp"
 
 namespace switchyard::record {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/check.hpp"
-#include "moe/layer.hpp"
+#include "moe/statistics.hpp"
 
 namespace switchyard::record {
 

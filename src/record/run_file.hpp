@@ -8,7 +8,7 @@
 
 #include "base/timers.hpp"
 #include "config/config.hpp"
-#include "model/transformer.hpp"
+#include "model/loss.hpp"
 #include "moe/statistics.hpp"
 
 namespace switchyard::record {

@@ -7,7 +7,7 @@
 
 #include "config/config.hpp"
 #include "data/batch.hpp"
-#include "moe/layer.hpp"
+#include "moe/statistics.hpp"
 
 namespace switchyard::record {
 

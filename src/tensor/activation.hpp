@@ -20,7 +20,7 @@ inline bool gated(Activation kind) { return kind == Activation::swiglu; }
 void forward(Activation kind, Index n, float* gate, float* up, float* hidden);
 
 /// d_up(n), and d_gate(n) where gated (else null), given d_hidden(n) and what forward made of gate and up; d_up may be
-/// d_hidden itself, d_gate may be gate.
+/// d_hidden itself, d_gate may be gate. (Seven arguments: pairs of pointers of which some are null.)
 void backward(Activation kind, Index n, const float* gate, const float* up, const float* d_hidden, float* d_gate,
               float* d_up);
 

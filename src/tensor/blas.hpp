@@ -5,6 +5,9 @@
 // ascending order, starting at +0 — so tile shapes, threads, and the place of a row among others cannot change a bit,
 // and a scalar loop gives the same bits. Weight gradients are such chains over the rows of one grain, added along the
 // tree of base/tree.hpp.
+//
+// Products have seven arguments: the division of rows, two sizes, three matrices and how to write are what a product
+// is.
 #pragma once
 #include <cstdint>
 #include <vector>

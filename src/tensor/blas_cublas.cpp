@@ -126,7 +126,7 @@ void by_blocks(const Groups& groups, const Product& shape, const float* x, const
   }
 }
 
-/// Rows [first, last) of dY and X to one partial gradient.
+/// Rows [first, last) of dY and X to one partial gradient. (Seven arguments, those of a product.)
 void partial_gradient(Index first, Index last, Index n, Index k, const float* dy, const float* x, float* dw) {
   static Scratch memory;
   const Index rows = last - first;

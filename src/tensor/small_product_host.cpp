@@ -52,7 +52,8 @@ Ahead spread(const float* data, Index floats, Index tiles, Index depth) {
   return {data, share, (share + depth - 1) / std::max<Index>(1, depth)};
 }
 
-/// All rows against one panel of up to panel_width columns. `panel` is scratch for size.k · panel_width floats.
+/// All rows against one panel of up to panel_width columns (seven arguments: what varies from panel to panel). `panel`
+/// is scratch for size.k · panel_width floats.
 void panel_product(Size size, const Operands& o, float* panel, Between between, Block c, bool add, Ahead ahead) {
   const int columns = static_cast<int>(size.n), vectors = columns <= simd::width ? 1 : 2;
   const Index tiles = simd::tile_count(size.m);

@@ -22,6 +22,7 @@ void fill(Vector<float> v, std::uint64_t key) {
 
 using Product = void (*)(const blas::Groups&, Index, Index, const float*, const float*, float*, blas::Write);
 
+/// A product with the arguments of blas.hpp, and its number of columns.
 std::vector<float> rows_of(Product product, Index rows, Index n, Index k, const float* x, const float* w, Index out) {
   const Index offsets[2] = {0, rows};
   auto y = make_view<Vector<float>>("probe::y", rows * out);
