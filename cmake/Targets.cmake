@@ -21,7 +21,7 @@ endif()
 # as long as the host compiler, so the others are left to that.
 function(switchyard_includes_kokkos file result)
   get_property(known GLOBAL PROPERTY "switchyard_kokkos_${file}")
-  if(known STREQUAL "")
+  if("${known}" STREQUAL "")
     set(known FALSE)
     set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
     file(STRINGS ${file} lines REGEX "^#include ")
