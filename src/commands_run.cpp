@@ -4,11 +4,11 @@
 #include <memory>
 #include <optional>
 
+#include "comm/agree.hpp"
 #include "commands.hpp"
 #include "config/estimate.hpp"
 #include "config/yaml.hpp"
 #include "session.hpp"
-#include "train/agree.hpp"
 #include "train/bench.hpp"
 #include "train/generate.hpp"
 #include "train/trainer.hpp"
@@ -19,7 +19,7 @@ namespace {
 /// Text of a file as rank 0 reads it, on every rank, so that all ranks see the same configuration or the same error.
 std::string shared_text(const comm::Communicator& world, const std::string& file) {
   std::string text;
-  train::on_root(world, [&] { text = read_text(file); });
+  comm::on_root(world, [&] { text = read_text(file); });
   auto size = static_cast<std::int64_t>(text.size());
   comm::broadcast(world, &size, sizeof size, 0);
   text.resize(static_cast<std::size_t>(size));
@@ -32,7 +32,7 @@ LoadResult load_on_all(const std::string& file, const std::vector<std::string>& 
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   LoadResult loaded = load_text(file, shared_text(world, file), overrides);
   add_violations(loaded, world.size());
-  train::agree(world, [&] { throw_errors(loaded); });
+  comm::agree(world, [&] { throw_errors(loaded); });
   return loaded;
 }
 
@@ -74,7 +74,7 @@ struct ResumeOptions {
 /// The configuration that a run keeps in its folder; an AgreedError where there is none. Collective.
 std::string config_of_run(const std::string& run) {
   const std::string file = run + "/config.yaml";
-  train::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
+  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
     check(std::filesystem::exists(file), Exit::usage,
           run + ": no run there (" + (std::filesystem::exists(run) ? "it has no config.yaml" : "no such folder") +
               "); give the folder of a run that switchyard train has started");
@@ -89,7 +89,7 @@ Exit resume_command(const ResumeOptions& options, const std::vector<std::string>
   const LoadResult before = load_text(file, shared_text(world, file));  // of the layout before: valid there only
   for (const Violation& v : resume_changes(invariant_options(before.config), loaded.config))
     loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
-  train::agree(world, [&] { throw_errors(loaded); });
+  comm::agree(world, [&] { throw_errors(loaded); });
   const KokkosSession kokkos(loaded.config.layout.threads);
   return train::run_training(
       {loaded.config, loaded.origins, options.run, true, command_line, notes_of(loaded.config, kokkos)});
@@ -106,7 +106,7 @@ struct BenchOptions {
 Exit bench_command(const BenchOptions& options) {
   const LoadResult loaded = load_on_all(options.config, options.overrides);
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  train::agree(world, [&] {
+  comm::agree(world, [&] {
     check(loaded.config.model.vocabulary > 0, Exit::usage,
           options.config + ": model.vocabulary: is 0 (a benchmark has no corpus to take it from); set it");
   });
@@ -127,7 +127,7 @@ Exit generate_command(const GenerateOptions& options) {
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   const std::string file = config_of_run(options.run);
   const LoadResult loaded = load_text(file, shared_text(world, file));  // valid for the layout that it was trained on
-  train::agree(world, [&] {
+  comm::agree(world, [&] {
     throw_errors(loaded);
     check(world.size() == 1, Exit::usage, "generate works on one rank; start it without mpirun");
   });

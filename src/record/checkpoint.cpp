@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.hpp"
+#include "comm/agree.hpp"
 #include "config/yaml.hpp"
-#include "record/agreement.hpp"
 #include "record/schema.hpp"
 #include "record/tensor_files.hpp"
 
@@ -110,14 +110,11 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
   const std::string checkpoints = run + "/checkpoints", name = step_name(state.step),
                     aside = checkpoints + "/." + name + ".tmp";
   try {
-    collectively(groups.world, [&] {
-      if (first) prepare_folder(checkpoints, aside);
-    });
+    comm::on_root(groups.world, [&] { prepare_folder(checkpoints, aside); });
     std::vector<ManifestEntry> entries;
-    collectively(groups.world, [&] { entries = write_tensors(aside, groups, parameters); });
+    comm::agree(groups.world, [&] { entries = write_tensors(aside, groups, parameters); });
     entries = gather_entries(groups.world, entries);
-    collectively(groups.world, [&] {
-      if (!first) return;
+    comm::on_root(groups.world, [&] {
       files::write_text(aside + "/state.json", state_text(config, state));
       entries.push_back(measure_file(aside, "state.json"));
       files::write_text(aside + "/manifest.json", manifest_text(entries));
@@ -153,16 +150,14 @@ TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups
   const comm::Communicator& world = groups.world;
   const std::string manifest_path = folder + "/manifest.json", state_path = folder + "/state.json";
   std::string text;
-  collectively(world, [&] {
-    if (world.rank() == 0) text = files::read_text(manifest_path);
-  });
+  comm::on_root(world, [&] { text = files::read_text(manifest_path); });
   const auto entries = parse_manifest(broadcast_text(world, text), manifest_path);
-  collectively(world, [&] {
+  comm::agree(world, [&] {
     for (std::size_t i = 0; i < entries.size(); ++i)
       if (static_cast<int>(i % world.size()) == world.rank()) check_file(folder, entries[i]);
   });
   check_names(entries, parameters, folder);
-  collectively(world, [&] {
+  comm::agree(world, [&] {
     if (world.rank() == 0) text = files::read_text(state_path);
     read_tensors(folder, groups, parameters);
   });

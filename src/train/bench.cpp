@@ -6,10 +6,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "comm/collectives.hpp"
+#include "comm/agree.hpp"
 #include "config/estimate.hpp"
 #include "tensor/blas.hpp"
-#include "train/agree.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
@@ -52,7 +51,7 @@ Exit bench_step(const Config& config, int warmup, int repetitions, const std::st
   Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
   const auto& world = machine.groups.world;
   std::ofstream file;
-  on_root(world, [&] {  // before the measurement, which would be lost
+  comm::on_root(world, [&] {  // before the measurement, which would be lost
     if (!json_out.empty()) file.open(json_out, std::ios::app);
     check(json_out.empty() || file.good(), Exit::usage, json_out + ": cannot be written; give --json another file");
   });
@@ -83,7 +82,7 @@ Exit bench_step(const Config& config, int warmup, int repetitions, const std::st
     std::printf("%s\n", report.dump().c_str());
     if (file.is_open()) file << report.dump() << std::endl;
   }
-  on_root(world, [&] { check(file.good(), Exit::no_space, json_out + ": the result could not be written"); });
+  comm::on_root(world, [&] { check(file.good(), Exit::no_space, json_out + ": the result could not be written"); });
   return Exit::ok;
 }
 

@@ -4,12 +4,11 @@
 #include <filesystem>
 #include <optional>
 
-#include "comm/collectives.hpp"
+#include "comm/agree.hpp"
 #include "record/checkpoint.hpp"
 #include "record/provenance.hpp"
 #include "record/run_folder.hpp"
 #include "tensor/region.hpp"
-#include "train/agree.hpp"
 #include "train/evaluate.hpp"
 #include "train/probe.hpp"
 #include "train/recorder.hpp"
@@ -24,7 +23,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 /// Opens the corpus on every rank and takes its vocabulary where the configuration leaves it open.
 data::Corpus open_corpus(const comm::Communicator& world, Config& config) {
   std::optional<data::Corpus> corpus;
-  agree(world, [&] {
+  comm::agree(world, [&] {
     config.data.path = std::filesystem::absolute(config.data.path).lexically_normal().string();  // kept with the run
     corpus.emplace(data::Corpus::open(config.data.path));
     if (config.model.vocabulary == 0) config.model.vocabulary = corpus->vocabulary();
@@ -83,11 +82,11 @@ Trainer::Trainer(const TrainRequest& request)
       corpus_(open_corpus(world_, config_)),
       machine_(config_, comm::Communicator::duplicate(MPI_COMM_WORLD)) {
   record::require_one_kind(record::all_machines(world_));
-  agree(world_, [&] {
+  comm::agree(world_, [&] {
     batches_.emplace(corpus_, config_, machine_.groups.layout);
     probe_products(config_);
   });
-  on_root(world_, [&] {
+  comm::on_root(world_, [&] {
     folder_.emplace(request.run);
     check(request.resume || record::RunFolder::count_segments(request.run) == 0, Exit::usage,
           request.run + " holds a run already; continue it with switchyard resume, or choose another --run");
@@ -95,7 +94,7 @@ Trainer::Trainer(const TrainRequest& request)
   restore();  // before anything of the run is touched
   config_text_ = dump(config_, request.origins);
   provenance_ = record::provenance_json(world_, {request.command_line, request.notes, config_.layout.threads});
-  on_root(world_, [&] { folder_->write("config.yaml", config_text_); });
+  comm::on_root(world_, [&] { folder_->write("config.yaml", config_text_); });
   start_segment();
   write_head();
 }
@@ -104,9 +103,9 @@ Trainer::Trainer(const TrainRequest& request)
 void Trainer::start_segment() {
   if (recorder_) recorder_->close();
   std::string segment;
-  on_root(world_, [&] { segment = folder_->start_segment(); });
+  comm::on_root(world_, [&] { segment = folder_->start_segment(); });
   segment = comm::all_gather(world_, segment).front();
-  agree(world_, [&] {
+  comm::agree(world_, [&] {
     recorder_.emplace(machine_, corpus_, *batches_, RecordTexts{segment, config_text_, provenance_});
   });
   segment_start_ = state_.step;
@@ -124,14 +123,14 @@ void Trainer::write_head() {
 /// Loads the newest checkpoint that is sound; a damaged one is said, and the one before it is tried.
 bool Trainer::load_newest() {
   std::vector<std::string> folders;
-  on_root(world_, [&] { folders = record::list_checkpoints(request_.run); });
+  comm::on_root(world_, [&] { folders = record::list_checkpoints(request_.run); });
   std::int64_t count = static_cast<std::int64_t>(folders.size());
   comm::broadcast(world_, &count, sizeof count, 0);
   folders.resize(count);
   for (std::int64_t i = 0; i < count; ++i) {
     const std::string folder = comm::all_gather(world_, folders[i]).front();
     try {
-      agree(world_, [&] { state_ = record::load_checkpoint(folder, machine_.groups, machine_.parameters); });
+      comm::agree(world_, [&] { state_ = record::load_checkpoint(folder, machine_.groups, machine_.parameters); });
       loading_.push_back("resumed from " + folder + " at step " + std::to_string(state_.step));
       return true;
     } catch (const AgreedError& e) {
@@ -222,7 +221,7 @@ void Trainer::finish(std::int64_t step) {
 /// Keeps the rows that still wait, where that is possible; the first error is the one to tell of.
 void Trainer::close_after_error() {
   try {
-    agree(world_, [&] { recorder_->close(); });
+    comm::agree(world_, [&] { recorder_->close(); });
   } catch (const AgreedError&) {
   }
 }

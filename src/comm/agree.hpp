@@ -1,0 +1,45 @@
+// Errors that one rank finds and all ranks must raise alike, before anything waits for anything.
+#pragma once
+#include <functional>
+
+#include "base/check.hpp"
+#include "comm/collectives.hpp"
+
+namespace switchyard::comm {
+
+/// Runs `work` on every rank (collective); it must not communicate, or must do its part of the communication even where
+/// it fails. If any rank throws, all ranks throw an AgreedError with the message of the lowest such rank.
+inline void agree(const Communicator& world, const std::function<void()>& work) {
+  std::int64_t failed = 0;  // ranks − rank, so that the largest is the lowest failing rank
+  std::string message;
+  std::int64_t code = 0;
+  const auto fail = [&](Exit with, const char* what) {
+    failed = world.size() - world.rank(), message = what, code = static_cast<std::int64_t>(with);
+  };
+  try {
+    work();
+  } catch (const Error& e) {
+    fail(e.code(), e.what());
+  } catch (const std::exception& e) {
+    fail(Exit::internal, e.what());
+  }
+  std::int64_t worst = failed;
+  all_reduce_max(world, &worst, 1);
+  if (worst == 0) return;
+  const int root = world.size() - static_cast<int>(worst);
+  broadcast(world, &code, sizeof code, root);
+  std::int64_t size = static_cast<std::int64_t>(message.size());
+  broadcast(world, &size, sizeof size, root);
+  message.resize(size);
+  broadcast(world, message.data(), size, root);
+  throw AgreedError(static_cast<Exit>(code), message);
+}
+
+/// `agree` for work that only rank 0 does.
+inline void on_root(const Communicator& world, const std::function<void()>& work) {
+  agree(world, [&] {
+    if (world.rank() == 0) work();
+  });
+}
+
+}  // namespace switchyard::comm
