@@ -65,7 +65,8 @@ struct Storage {
 
 class File {
  public:
-  /// Earliest format that libraries since 1.8 read; no HDF5 file lock, since the run folder has its own.
+  /// A file that loses no flushed chunk however the job ends, and that plain readers since HDF5 1.10 open; no HDF5 file
+  /// lock, since the run folder has its own.
   static File create(const std::string& path);
   static File open(const std::string& path);
   const std::string& path() const { return path_; }

@@ -1,4 +1,4 @@
-// run.h5 of one segment: one row a step. Serial HDF5, earliest format, whole chunks, flushed. Schema:
+// run.h5 of one segment: one row a step. Serial HDF5, whole chunks, flushed. Schema:
 // docs/record-schema.md.
 #pragma once
 #include <cstdint>

@@ -20,7 +20,7 @@ const char* preamble =
     "# Record schema, version 1\n\n"
     "Printed by `switchyard schema` from the table in `src/record/schema.cpp`; files are created from that table and "
     "`switchyard verify` checks against it.\n\n"
-    "All files are plain HDF5 in its earliest format, little-endian, chunked, with Fletcher-32 sums; integers and "
+    "All files are plain HDF5 (1.10 or later reads them), little-endian, chunked, with Fletcher-32 sums; integers and "
     "samples are "
     "shuffled and deflated. A chunk is written once, then flushed, and only then the length of its growing dimension "
     "is "
