@@ -84,8 +84,6 @@ KOKKOS_INLINE_FUNCTION void sum_segment(const DeviceIndex& index, Index segment,
   }
 }
 
-constexpr bool on_host = Kokkos::SpaceAccessibility<Host, Device::memory_space>::accessible;
-
 void sum_entries(const DeviceIndex& index, const Matrix<float>& dx, float* gradient, Index stride) {
   const Index width = dx.extent(1), part = on_host ? width : 1, parts = width / part;
   const Index entries = static_cast<Index>(index.entries.extent(0)) - 1;

@@ -10,7 +10,6 @@ namespace {
 
 // Channels of one iteration of a column sum: vectors on the host, coalesced threads on a device. Each channel is a
 // chain of its own, so the width changes no bit.
-constexpr bool on_host = Kokkos::SpaceAccessibility<Host, Device::memory_space>::accessible;
 constexpr int tile = on_host ? 64 : 1;
 
 /// One row of the forward pass; returns 1 / root mean square.

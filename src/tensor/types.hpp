@@ -11,6 +11,9 @@ using Device = Kokkos::DefaultExecutionSpace;
 using Host = Kokkos::DefaultHostExecutionSpace;
 using Index = std::int64_t;
 
+/// Whether the device is the host itself: kernels then take whole rows and tiles where a GPU takes elements.
+inline constexpr bool on_host = Kokkos::SpaceAccessibility<Host, Device::memory_space>::accessible;
+
 template <class T>
 using Vector = Kokkos::View<T*, Kokkos::LayoutRight, Device::memory_space>;
 template <class T>

@@ -6,7 +6,7 @@ namespace switchyard::train {
 namespace {
 
 /// Elements of one iteration: enough for vectors and few forks on a host, one a thread on a device.
-constexpr Index chunk = Kokkos::SpaceAccessibility<Kokkos::HostSpace, Device::memory_space>::accessible ? 4096 : 1;
+constexpr Index chunk = on_host ? 4096 : 1;
 
 KOKKOS_INLINE_FUNCTION void update_run(const AdamW& a, const float* __restrict__ g, float* __restrict__ p,
                                        float* __restrict__ m, float* __restrict__ v, Index n) {
