@@ -71,12 +71,12 @@ TEST_F(Program, AnEditedConfigurationIsNotResumed) {
 // mpirun hands SIGUSR1 on; a batch system may also signal single ranks.
 TEST_F(Program, ASignalStopsAllRanksAfterACheckpoint) {
   make_tiny();
-  for (const auto& [send, ranks] :
-       {std::pair("kill -USR1 $job", 2), std::pair("kill -TERM $(pgrep -P $job | head -n 1)", 2),
-        std::pair("kill -INT $job", 0)}) {
+  for (const auto& [send, ranks] : {std::pair("kill -USR1 $job", 2), std::pair("kill -TERM $(cut -d' ' -f2 r/lock)", 2),
+                                    std::pair("kill -INT $job", 0)}) {
     fs::remove_all(folder_ / "r");
     const std::string wait = "while ! grep -q 'step=10 ' r/segments/000/log.txt 2>/dev/null; do sleep 0.1; done; ";
-    const Output o = run("train tiny.yaml --run r train.steps=1000000 train.evaluate_every=0", ranks, wait + send);
+    const Output o = run("train tiny.yaml --run r train.steps=1000000 train.evaluate_every=0", ranks,
+                         wait + send + " || kill -KILL $job");
     EXPECT_EQ(o.code, 75) << send << ": " << o.err;
     EXPECT_EQ(count(read(folder_ / "r/segments/000/log.txt"), "stopping after step "), 1) << send;
     EXPECT_EQ(run("verify r").code, 0) << send;
