@@ -20,7 +20,7 @@ LOG_OFFSET, LOG_BETA = (0.0, 5.0), (np.log(0.02), np.log(4.0))  # ln(1 + E0) and
 
 class Fit(NamedTuple):
     """A fitted law. `values`: its parameters by name; sse: of log10 L; residual: its standard deviation over the degrees of
-    freedom, in log10; edge: parameters that stand on the edge of their range, so are not determined; aicc: see `aicc`."""
+    freedom, in log10; edge: parameters that stand on the edge of their range, so are not determined; aicc: see `aicc`; fitted and residuals: (n,), log10 of the law and of L less that."""
     law: str
     values: dict
     sse: float
@@ -28,6 +28,7 @@ class Fit(NamedTuple):
     aicc: float
     edge: list
     fitted: np.ndarray
+    residuals: np.ndarray
 
 
 def log10_effective(experts, e_start, e_max):
@@ -102,7 +103,16 @@ def _finish(law, values, losses, fitted, edge):
     residuals = np.log10(losses) - fitted
     sse, count = float(residuals @ residuals), sum(np.isfinite(v) for v in values.values())
     residual = float(np.sqrt(sse / (len(losses) - count))) if len(losses) > count else float("nan")
-    return Fit(law, values, sse, residual, float(aicc(sse, len(losses), count + 1)), edge, fitted)
+    return Fit(law, values, sse, residual, float(aicc(sse, len(losses), count + 1)), edge, fitted, residuals)
+
+
+def fit_draws(losses, experts, active=None, finite=True, smallest=0.05):
+    """Clark's law fitted to each row of losses (D, n): name -> (D,). For bootstraps; `smallest` as in `projection.solve`."""
+    model = clark_model(experts, active, finite)
+    found = projection.solve(model, np.log10(losses), smallest)
+    names = ["d", "b"] if active is None else ["d", "a", "b", "c"]
+    shape = np.exp(found.theta).T
+    return dict(zip(names, found.coefficients.T)) | dict(zip(["e_start", "e_max"], shape)) | dict(sse=found.sse)
 
 
 def fit_clark(losses, experts, active=None, finite=True):
@@ -126,3 +136,50 @@ def fit_offset(losses, experts):
     values = dict(zip(["l_inf", "amplitude"], map(float, found.coefficients[0]))) | dict(e0=float(np.exp(found.theta[0, 0]) - 1), beta=float(np.exp(found.theta[0, 1])))
     fitted = np.log10(np.maximum(projection.fitted(model, found.theta, found.coefficients)[0] * losses, 1e-300))
     return _finish("offset", values, losses, fitted, _edges(model, found.theta, ["e0", "beta"]))
+
+
+def residual_draws(fit, draws, rng, gaussian=False):
+    """(draws, n) losses: the fitted law with its residuals drawn anew, from those found (centred, and widened for the fitted
+    parameters) or, gaussian=True, from a normal distribution as wide."""
+    count = len(fit.fitted)
+    if gaussian:
+        noise = rng.normal(0, fit.residual, (draws, count))
+    else:
+        noise = rng.choice((fit.residuals - fit.residuals.mean()) * fit.residual / np.sqrt(fit.sse / count), (draws, count))
+    return 10 ** (fit.fitted + noise)
+
+
+def interval(values, level=0.95):
+    """Percentile interval of draws; infinite values count as larger than all others, nan as no draws at all."""
+    values = np.asarray(values, float)
+    if not values.size or np.isnan(values).any():
+        return np.nan, np.nan
+    return tuple(float(v) for v in np.quantile(values, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf"))
+
+
+class Comparison(NamedTuple):
+    """Clark, power and offset law at one N. gain: AICc of the power law less that of Clark's; e_max: 95 % interval; stated: whether
+    a finite E_max may be stated."""
+    clark: Fit
+    power: Fit
+    offset: Fit
+    gain: float
+    e_max: tuple
+    stated: bool
+
+
+def may_state(gain, upper, largest):
+    """A finite E_max may be stated only if Clark's law beats the power law by EVIDENCE in AICc and the upper limit of E_max is
+    below FARTHEST times the largest E measured."""
+    return bool(gain > EVIDENCE and upper < FARTHEST * largest)
+
+
+def compare(losses, experts, drawn=None, draws=10000, seed=1):
+    """The three laws at one N. drawn (D, n): losses of a bootstrap over seeds and blocks; without them a parametric bootstrap of
+    Clark's law gives the interval of E_max."""
+    clark, power, offset = fit_clark(losses, experts), fit_clark(losses, experts, finite=False), fit_offset(losses, experts)
+    if drawn is None:
+        drawn = residual_draws(clark, draws, np.random.default_rng(seed), gaussian=True)
+    e_max = interval(fit_draws(drawn, experts)["e_max"])
+    gain = power.aicc - clark.aicc if np.isfinite(clark.aicc) else -np.inf
+    return Comparison(clark, power, offset, float(gain), e_max, may_state(gain, e_max[1], max(experts)))

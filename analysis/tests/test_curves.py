@@ -1,0 +1,103 @@
+"""The published curves: rows that an earlier, independent fit of the same file found. Skipped where the file is absent."""
+import gzip
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from yardstick import curves, laws
+from yardstick.records import SchemaError
+
+PATH = pathlib.Path(os.environ.get("SWITCHYARD_CURVES", "/work/shared/data/curves.csv.gz"))
+published = pytest.mark.skipif(not PATH.is_file(), reason=f"{PATH} is absent; set SWITCHYARD_CURVES to data/curves.csv.gz of {curves.SOURCE}")
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return curves.read(PATH)
+
+
+@pytest.fixture(scope="module")
+def ratios(frame):
+    return {router: curves.ratio_law(curves.size_points(frame, router)) for router in curves.ROUTERS}
+
+
+@published
+@pytest.mark.parametrize("router,points", [("S-BASE", 53), ("RL-R", 54), ("HASH", 51)])
+def test_refit_rows(frame, router, points):
+    fit = curves.joint_fit(frame, router)
+    assert len(fit.fitted) == points and curves.deviations(fit, router) == {}
+    assert 0.0030 < np.sqrt(fit.sse / points) < 0.0034
+    assert fit.values["e_start"] == pytest.approx(curves.EXPECTED[router]["e_start"], rel=0.02)
+
+
+@published
+def test_another_loss_misses_the_rows(frame):
+    rows = curves.routed(frame, "S-BASE")
+    fit = laws.fit_clark(rows["loss_c4"].values, rows["num_experts"].values, rows["dense_parameter_count"].values)
+    assert {"a", "b", "d", "e_max"} <= curves.deviations(fit, "S-BASE").keys()
+
+
+@published
+def test_dense_law(frame):
+    assert curves.dense_fit(frame) == pytest.approx((-0.0788, 1.0659), abs=2e-4)
+
+
+@published
+@pytest.mark.parametrize("router,size,expected", [
+    ("S-BASE", "15M", ".050 .063 .064 .085 .074 .071 .065 .057 .013"), ("S-BASE", "1.3B", ".013 .042 .039 .033 .033 .026 .024 .016 .015"),
+    ("RL-R", "370M", ".021 .048 .046 .046 .039 .032 .026 .023 .021"), ("HASH", "55M", ".020 .038 .051 .058 .061 .064 .058 .049 .043")])
+def test_gain_of_each_doubling(frame, router, size, expected):
+    experts, found = curves.gains(frame, router, size)
+    assert experts.tolist() == [2**i for i in range(9)]
+    assert found == pytest.approx(list(map(float, expected.split())), abs=0.0006)
+
+
+# E_max of an earlier fit, on nodes e^0.25 apart
+@published
+@pytest.mark.parametrize("router,size,step,node", [("S-BASE", "130M", 10000, 70), ("S-BASE", "130M", 249000, 245), ("S-BASE", "370M", 10000, 33),
+                                                   ("S-BASE", "1.3B", 249000, 116), ("RL-R", "15M", 249000, 854), ("RL-R", "370M", 100000, 116),
+                                                   ("HASH", "55M", 249000, 518), ("HASH", "1.3B", 249000, 191)])
+def test_e_max_of_a_size(ratios, router, size, step, node):
+    points = ratios[router].points.set_index(["size", "step"])
+    assert abs(np.log(points.loc[(size, step), "e_max"] / node)) < 0.25
+
+
+@published
+@pytest.mark.parametrize("router,r_squared,free,predicted", [("S-BASE", 0.83, (0.34, -0.36), (51, 76, 116, 205)), ("RL-R", 0.90, (0.33, -0.40), (70, 106, 167, 307)),
+                                                             ("HASH", 0.81, (0.28, -0.33), (103, 145, 212, 349))])
+def test_e_max_follows_tokens_per_parameter(ratios, router, r_squared, free, predicted):
+    law = ratios[router]
+    assert law.power == pytest.approx(curves.REGISTERED[router][1], abs=0.01)
+    assert [curves.predict(law.constant, law.power, r) for r in (20, 60, 200, 1000)] == pytest.approx(predicted, rel=0.03)
+    assert [curves.predict(*curves.REGISTERED[router], r) for r in (20, 60, 200, 1000)] == pytest.approx(predicted, rel=0.01)
+    assert law.r_squared == pytest.approx(r_squared, abs=0.04) and law.free == pytest.approx(free, abs=0.02) and 1.2 < law.factor < 1.36
+    low, high = curves.prediction_interval(law, 64)
+    assert low < curves.predict(law.constant, law.power, 64) < high
+
+
+@published
+def test_only_fits_on_the_edge_are_left_out(ratios):
+    assert [len(law.points) for law in ratios.values()] == [53, 54, 53]
+
+
+def test_a_missing_file_says_where_it_is_published(tmp_path):
+    with pytest.raises(SchemaError, match="no such file.*scaling_laws_for_routing.*CC-BY"):
+        curves.read(tmp_path / "curves.csv.gz")
+
+
+@pytest.mark.parametrize("text,complaint", [(b"a,b\n1,2\n", "no column hyper_id"), (b"\x1f\x8b broken", "cannot be read"), (b"", "cannot be read")])
+def test_another_file_says_so(tmp_path, text, complaint):
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(text if text[:1] == b"\x1f" else gzip.compress(text))
+    with pytest.raises(SchemaError, match=complaint):
+        curves.read(path)
+
+
+def test_the_last_row_of_a_run_is_the_last_with_a_loss(tmp_path):
+    head = "hyper_id,step,loss_validation,num_experts,k,router_type,seed,routing_frequency,dense_parameter_count,model_size_label\n"
+    rows = "0,10000,3,2,1,Hash,1,0.5,1e7,15M\n0,20000,2.5,2,1,Hash,1,0.5,1e7,15M\n0,30000,,2,1,Hash,1,0.5,1e7,15M\n1,20000,2,2,2,Hash,1,0.5,1e7,15M\n2,20000,2,4,1,Hash,1,1.0,1e7,15M\n"
+    (tmp_path / "c.csv").write_text(head + rows)
+    frame = curves.read(tmp_path / "c.csv")
+    assert frame["final"].tolist() == [False, True] and curves.routed(frame, "HASH")["loss_validation"].tolist() == [2.5]
