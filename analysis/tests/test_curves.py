@@ -1,12 +1,15 @@
 """The published curves: rows that an earlier, independent fit of the same file found. Skipped where the file is absent."""
 import gzip
+import json
 import os
 import pathlib
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from yardstick import curves, laws
+from yardstick.cli import main
 from yardstick.records import SchemaError
 
 PATH = pathlib.Path(os.environ.get("SWITCHYARD_CURVES", "/work/shared/data/curves.csv.gz"))
@@ -101,3 +104,30 @@ def test_the_last_row_of_a_run_is_the_last_with_a_loss(tmp_path):
     (tmp_path / "c.csv").write_text(head + rows)
     frame = curves.read(tmp_path / "c.csv")
     assert frame["final"].tolist() == [False, True] and curves.routed(frame, "HASH")["loss_validation"].tolist() == [2.5]
+
+
+@published
+def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("yardstick.saturation.DRAWS", 200)
+    assert main(["law", str(PATH), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "Table 3" in text and "HASH within" in text and "OUTSIDE" not in text and "CC-BY" in text
+    table = pd.read_csv(tmp_path / "out/table.csv")
+    assert table["router"].tolist() == [r for r in curves.ROUTERS for _ in range(3)] and table["within"].dropna().astype(bool).all()
+    (claim,) = json.loads((tmp_path / "out/acceptance.json").read_text())
+    assert claim["status"] == "reproduced" and claim["measured"]["HASH"]["e_max"] == pytest.approx(458, rel=0.01)
+    assert json.loads((tmp_path / "out/table.json").read_text())["table"][2]["points"] == 53
+    assert all((tmp_path / "out" / f).stat().st_size > 10000 for f in ("law.svg", "law.png"))
+
+
+@published
+def test_a_fit_outside_the_tolerance_fails(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("yardstick.saturation.DRAWS", 50)
+    monkeypatch.setitem(curves.EXPECTED, "RL-R", curves.EXPECTED["RL-R"] | dict(e_max=480.0))
+    assert main(["law", str(PATH), "--out", str(tmp_path)]) == 1
+    assert "RL-R OUTSIDE" in capsys.readouterr().out and json.loads((tmp_path / "acceptance.json").read_text())[0]["status"] == "not reproduced"
+
+
+def test_the_command_says_where_the_curves_are(tmp_path, capsys):
+    assert main(["law", str(tmp_path / "none.csv.gz")]) == 2
+    assert "scaling_laws_for_routing" in capsys.readouterr().err

@@ -175,11 +175,11 @@ def may_state(gain, upper, largest):
 
 
 def compare(losses, experts, drawn=None, draws=10000, seed=1):
-    """The three laws at one N. drawn (D, n): losses of a bootstrap over seeds and blocks; without them a parametric bootstrap of
-    Clark's law gives the interval of E_max."""
+    """The three laws at one N. The interval of E_max is that of a parametric bootstrap of Clark's law and, where `drawn` (D, n) has
+    losses of a bootstrap over seeds and blocks, the hull of both: the first misses what seeds share, the second what the law misses."""
     clark, power, offset = fit_clark(losses, experts), fit_clark(losses, experts, finite=False), fit_offset(losses, experts)
-    if drawn is None:
-        drawn = residual_draws(clark, draws, np.random.default_rng(seed), gaussian=True)
-    e_max = interval(fit_draws(drawn, experts)["e_max"])
+    simulated = residual_draws(clark, draws, np.random.default_rng(seed), gaussian=True)
+    limits = [interval(fit_draws(d, experts)["e_max"]) for d in (simulated, drawn) if d is not None]
+    e_max = min(low for low, _ in limits), max(high for _, high in limits)
     gain = power.aicc - clark.aicc if np.isfinite(clark.aicc) else -np.inf
     return Comparison(clark, power, offset, float(gain), e_max, may_state(gain, e_max[1], max(experts)))

@@ -1,0 +1,272 @@
+"""Diminishing and saturation: known answers, the bootstrap, tables of runs, and every branch of the sentences."""
+import json
+import math
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from yardstick import acceptance, results, saturation, sentences
+from yardstick.cli import main
+from yardstick.records import SchemaError
+from yardstick.saturation import Interval
+
+EXPERTS = 2.0 ** np.arange(10)
+LEFT = EXPERTS[:-1]
+
+
+def gains(losses):
+    return saturation.gains_per_doubling(losses, EXPERTS)
+
+
+@pytest.mark.parametrize("beta,half", [(1.0, 2), (0.5, 4), (0.25, 16)])
+def test_power_law(beta, half):
+    """L = E^-beta: Delta(E) = (1 - 2^-beta) E^-beta, halved at 2^(1/beta), which is a node here."""
+    found = gains(EXPERTS**-beta)
+    assert found == pytest.approx((1 - 2**-beta) * LEFT**-beta)
+    assert saturation.e_half(found, LEFT)[0] == pytest.approx(half)
+    share = saturation.e_share(EXPERTS**-beta, EXPERTS)[0]
+    exact = (1 - 0.9 * (1 - 512**-beta)) ** (-1 / beta)
+    assert share == pytest.approx(exact, rel=0.08)  # the curve is bent between two E, the interpolation is not
+
+
+@pytest.mark.parametrize("vertex", [6, 7.5, 8])
+def test_parabola_with_its_vertex_at_the_saturation_point(vertex):
+    """L = (log2 E - v)^2: Delta = 2 (v - log2 E) - 1, linear in log2 E, so E_half = 2^((v - 1/2)/2) and the slope is -2 exactly."""
+    found = gains((np.log2(EXPERTS) - vertex) ** 2)
+    assert found == pytest.approx(2 * (vertex - np.log2(LEFT)) - 1)
+    assert np.log2(saturation.e_half(found, LEFT)[0]) == pytest.approx((vertex - 0.5) / 2)
+    assert saturation.slope(found, LEFT)[0] == pytest.approx(-2)
+
+
+def test_e_half_lies_behind_the_greatest_gain():
+    found = np.array([0.01, 0.05, 0.1, 0.1, 0.09, 0.06, 0.04, 0.03, 0.02])
+    assert np.log2(saturation.e_half(found, LEFT)[0]) == pytest.approx(5.5)
+
+
+def test_ends_of_e_half_and_e_share():
+    assert saturation.e_half(np.ones(9), LEFT)[0] == np.inf
+    assert saturation.e_half(-np.ones(9), LEFT)[0] == 1
+    assert saturation.e_share(np.arange(10.0), EXPERTS)[0] == 1
+    assert saturation.e_share(-np.arange(10.0), EXPERTS)[0] == pytest.approx(2**8.1)
+
+
+def test_missing_numbers_of_experts_are_counted_as_their_doublings():
+    experts = np.array([1.0, 8, 64, 512])
+    assert saturation.gains_per_doubling(-np.log2(experts), experts) == pytest.approx([1, 1, 1])
+
+
+def rule(*highs):
+    return saturation.flat_from([Interval(0, -1, h) for h in highs], LEFT[-len(highs):])
+
+
+def test_equivalence_needs_every_gain_from_there_on():
+    assert rule(0.1, 0.004, 0.0049) == 128 and rule(0.001, 0.1, 0.004) == 256
+    assert rule(0.001, 0.001, 0.005) is None and rule(0.001, float("nan")) is None
+
+
+def noisy(seed_sd, block_sd, own_sd, seeds=3, blocks=64, seed=1):
+    """(S, E_n, B) losses: what seeds and blocks share over E, and noise of each."""
+    rng = np.random.default_rng(seed)
+    curve = 3 * EXPERTS**-0.1
+    return (curve[None, :, None] + seed_sd * rng.normal(size=(seeds, 1, 1)) + block_sd * rng.normal(size=(1, 1, blocks)) +
+            own_sd * rng.normal(size=(seeds, 10, blocks)))
+
+
+def test_what_all_numbers_of_experts_share_cancels():
+    drawn = saturation.bootstrap(noisy(0.5, 1.0, 0), np.random.default_rng(1), 2000)
+    assert drawn.std(0).min() > 0.1
+    assert gains(drawn).std(0).max() < 1e-12
+
+
+def test_width_of_the_bootstrap_over_blocks():
+    """One seed: the spread of Delta is that of a mean over blocks, sqrt(2) sd / sqrt(B)."""
+    losses = noisy(0, 0.3, 0.02, seeds=1, blocks=400)
+    drawn = gains(saturation.bootstrap(losses, np.random.default_rng(1), 4000))
+    assert drawn.std(0).mean() == pytest.approx(0.02 * math.sqrt(2 / 400), rel=0.1)
+    assert drawn.mean(0) == pytest.approx(gains(losses.mean((0, 2))), abs=2e-4)
+
+
+def test_width_of_the_bootstrap_over_seeds():
+    rng = np.random.default_rng(3)
+    losses = np.repeat(3 + 0.01 * rng.normal(size=(8, 10, 1)), 5, axis=2)  # seeds differ, blocks do not
+    drawn = saturation.bootstrap(losses, rng, 4000)
+    assert drawn.std(0) == pytest.approx(losses[:, :, 0].std(0) / math.sqrt(8), rel=0.1)
+
+
+def test_speed_up():
+    steps = np.array([100, 200, 300, 400])
+    losses = np.array([[4, 3.5, 3.2, 3.0], [4, 3.0, 2.5, 2.2]])
+    assert saturation.speed_up(steps, losses, [1, 64]) == pytest.approx(2)
+    assert math.isnan(saturation.speed_up(steps, losses[::-1], [1, 64])) and math.isnan(saturation.speed_up(steps, losses, [2, 64]))
+
+
+def test_predictions_of_the_published_curves():
+    assert saturation.predicted_range(60) == pytest.approx((76, 106), rel=0.01)
+    assert saturation.predicted_range(60, "hash") == pytest.approx((145, 145), rel=0.01)
+
+
+def summary(**changes):
+    """A diminishing curve of 3 seeds that has not stopped."""
+    s = [Interval(g, g - 0.002, g + 0.002) for g in np.linspace(0.05, 0.01, 9)]
+    base = saturation.Summary(EXPERTS, 3 - np.cumsum(np.r_[0, np.linspace(0.05, 0.01, 9)]), LEFT, s, Interval(80, 60, 110), Interval(150, 130, 180),
+                              Interval(-0.005, -0.006, -0.004), None, (77.0, 108.0), None, 2.0, 3, 64, 786432, 5e7, 135e6)
+    return base._replace(**changes)
+
+
+def said(s):
+    return " ".join(sentences.sentences(s))
+
+
+NAN = Interval(0.01, float("nan"), float("nan"))
+LAST = [Interval(g, g - 0.002, g + 0.002) for g in np.linspace(0.05, 0.01, 9)][:-1]
+
+
+def test_default_sentences():
+    text = said(summary())
+    for part in ("At N = 786,432, D = 50.0 M tokens (D/N = 64) the gain per doubling diminishes", "0.0500 nat at E = 1", "0.0100 nat at E = 256",
+                 "It did not reach zero: the last doubling still gains 0.0100 nat (95 % interval 0.0080 to 0.0120)", "E_half = 80 (95 % interval 60 to 110)",
+                 "measured at 130 B tokens; we did not run that regime", "predicts E_half ≈ 77 to 108, which our interval does meet",
+                 "3-seed, ≤135 M-parameter result; it tests the mechanism, not the constant"):
+        assert part in text
+
+
+BRANCHES = [(dict(slope=Interval(-0.001, -0.003, 0.001)), "diminishing is not resolved at this N and D"),
+            (dict(slope=Interval(0.002, 0.001, 0.003)), "the gain per doubling grows with E"),
+            (dict(gains=[*LAST, Interval(0.001, -0.006, 0.008)]), "Whether it reached zero is not resolved"),
+            (dict(gains=[*LAST, Interval(0.001, -0.001, 0.0049)], flat_from=256.0), "the loss saturates at E = 256"),
+            (dict(gains=[*LAST, Interval(-0.02, -0.03, -0.01)], flat_from=256.0), "even made the loss worse: check the gap"),
+            (dict(e_half=Interval(np.inf, 200, np.inf)), "E_half lies beyond E = 256 (95 % interval 200 to beyond the largest E)"),
+            (dict(e_half=Interval(np.inf, 200, np.inf)), "The bend lies beyond E = 256 at this D/N"),
+            (dict(e_half=Interval(20, 15, 30)), "which our interval does not meet"),
+            (dict(e_half=Interval(20, 15, 30)), "The bend comes earlier than half the prediction"),
+            (dict(e_half=Interval(80, 60, 110), predicted=(145.0, 145.0)), "E_half ≈ 145, which our interval does not contain"),
+            (dict(e_half=NAN), "against which we have no interval"), (dict(tokens=1.3e11), "measured at 130 B tokens. Scaling"),
+            (dict(gains=[NAN] * 9, slope=NAN), "no interval: one seed and no blocks"), (dict(), "Too few numbers of experts to fit")]
+
+
+@pytest.mark.parametrize("changes,part", BRANCHES)
+def test_branches_of_the_sentences(changes, part):
+    text = said(summary(**changes))
+    assert part in text
+    assert ("saturate" in text) == (summary(**changes).flat_from is not None), "saturation is only named where the rule holds"
+
+
+def test_e_max_is_stated_by_its_rule_only():
+    fit = type("Fit", (), dict(values=dict(e_max=90.0)))
+    compared = dict(clark=fit, gain=20.0, e_max=(70.0, 120.0))
+    yes, no = (type("Comparison", (), compared | dict(stated=s)) for s in (True, False))
+    assert "has a finite E_max = 90" in said(summary(comparison=yes))
+    assert "A finite E_max is not supported" in said(summary(comparison=no)) and "has a finite" not in said(summary(comparison=no))
+
+
+VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up=1.4), "direction only"), (sentences.helps, dict(speed_up=float("nan")), "direction only"),
+            (sentences.helps, dict(experts=EXPERTS[1:]), "not testable here"), (sentences.helps, dict(gains=[Interval(-0.01, -0.02, -0.005)] * 9), "not reproduced"),
+            (sentences.gains_diminish, {}, "reproduced"), (sentences.gains_diminish, dict(e_half=Interval(300, 250, 400)), "direction only"),
+            (sentences.gains_diminish, dict(slope=Interval(-0.001, -0.003, 0.001)), "direction only"),
+            (sentences.gains_diminish, dict(slope=Interval(0.002, 0.001, 0.003)), "not reproduced"), (sentences.gains_diminish, dict(slope=NAN), "not testable here"),
+            (sentences.saturates_at_256, {}, "not reproduced"), (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.001, 0, 0.004)]), "reproduced"),
+            (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.001, 0, 0.006)]), "direction only"),
+            (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.006, 0, 0.009)]), "not testable here"),
+            (sentences.saturates_at_256, dict(left=LEFT / 2), "not testable here")]
+
+
+@pytest.mark.parametrize("verdict,changes,status", VERDICTS)
+def test_verdicts(verdict, changes, status):
+    assert verdict(summary(**changes))[0] == status and status in acceptance.STATUSES
+
+
+def frame(seeds=(1, 2), experts=(1, 2, 4, 8, 16, 32, 64, 128), steps=(50, 100), **columns):
+    rows = [dict(num_experts=e, k=1, seed=s, step=t, tokens=t * 1000, loss_validation=4 * e**-0.05 + 20 / t + 0.001 * s + 1e-4 * ((e * 7 + s * 3) % 5),
+                 dense_parameter_count=5e4, total_parameter_count=1e5 * e, router_type="softmax") for s in seeds for e in experts for t in steps]
+    return pd.DataFrame(rows).assign(**columns)
+
+
+def write_hdf5(path, table, blocks):
+    with h5py.File(path, "w") as f:
+        for name in table:
+            f[name] = np.array(table[name].tolist(), "S16") if name == "router_type" else table[name].values
+        f["block_loss"] = blocks
+        f.create_dataset("row", (len(table),), "i4")
+        f["row"].make_scale("row")
+
+
+def test_csv_and_hdf5_say_the_same(tmp_path):
+    table = frame()
+    table.to_csv(tmp_path / "r.csv", index=False)
+    blocks = table["loss_validation"].values[:, None] + 0.5 + np.random.default_rng(1).normal(0, 0.1, 16)
+    write_hdf5(tmp_path / "results.h5", table, blocks)
+    (plain,), (rich,) = (results.tables(results.read(tmp_path / n)) for n in ("r.csv", "results.h5"))
+    assert plain.experts.tolist() == rich.experts.tolist() == [1, 2, 4, 8, 16, 32, 64, 128] and plain.losses.shape == (2, 8, 1) and rich.losses.shape == (2, 8, 16)
+    # blocks are part of the held-out text: they give the spread, the whole text the mean
+    assert rich.losses.mean(2) == pytest.approx(plain.losses[:, :, 0])
+    assert rich.router == "softmax" and rich.n == 5e4 and rich.tokens == 1e5 and rich.parameters == 128e5 and rich.lacks == []
+    assert plain.steps.tolist() == [50, 100] and plain.curves.shape == (8, 2)
+
+
+def write_csv(path, table):
+    table.to_csv(path / "r.csv", index=False)
+    return results.tables(results.read(path / "r.csv"))
+
+
+def test_unfinished_runs_are_left_out_and_named(tmp_path):
+    table = frame(seeds=(1, 2, 3))
+    table = table[~((table.seed == 2) & (table.num_experts == 8) & (table.step == 100)) & ~((table.seed == 3) & (table.num_experts > 4))]
+    (made,) = write_csv(tmp_path, table)
+    assert made.seeds == [1] and len(made.experts) == 8
+    assert made.lacks == ["E = 8, seed 2 is left out: it ended at step 50 of 100.", "Seed 2 is left out: it lacks E = 8.", "Seed 3 is left out: it lacks E = 8, 16, 32, 64, 128."]
+
+
+def test_the_dense_run_belongs_to_every_curve(tmp_path):
+    dense, top1, top2 = frame(experts=(1,)), frame(experts=(2, 4, 8)), frame(experts=(2, 4, 8), k=2)
+    made = write_csv(tmp_path, pd.concat([dense.assign(router_type="Dense"), top1, top2]))
+    assert [t.experts.tolist() for t in made] == [[1, 2, 4, 8]] * 2 and "k = 1" in made[0].label and "k = 2" in made[1].label
+    assert made[0].router == "softmax"
+
+
+def test_arms_are_curves_of_their_own(tmp_path):
+    made = write_csv(tmp_path, pd.concat([frame(arm="a"), frame(arm="b")]))
+    assert ["arm = a" in made[0].label, "arm = b" in made[1].label] == [True, True]
+
+
+def test_two_runs_of_one_setting_are_refused(tmp_path):
+    with pytest.raises(SchemaError, match="E = 1, seed 1: two rows for step 50"):
+        write_csv(tmp_path, pd.concat([frame(), frame()]))
+
+
+def test_wrong_files_say_so(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("num_experts,k\n1,1\n")
+    (tmp_path / "b.h5").write_bytes(b"no HDF5")
+    frame(experts=(1, 2)).to_csv(tmp_path / "c.csv", index=False)
+    for name, complaint in (("none.csv", "no such file"), ("a.csv", "no column seed"), ("b.h5", "cannot be read"), ("c.csv", "no curve over the number of experts")):
+        assert main(["saturation", str(tmp_path / name)]) == 2
+        assert complaint in capsys.readouterr().err
+
+
+def test_the_command_writes_what_it_says(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("yardstick.saturation.DRAWS", 500)
+    frame(seeds=(1, 2, 3)).to_csv(tmp_path / "r.csv", index=False)
+    assert main(["saturation", str(tmp_path / "r.csv"), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "gain per doubling" in text and "3-seed" in text and "E_max" in text
+    claims = json.loads((tmp_path / "out/acceptance.json").read_text())
+    assert [c["status"] in acceptance.STATUSES for c in claims] == [True] * 3 and claims[2]["status"] == "not testable here"
+    assert claims[0]["command"].startswith("yardstick saturation ") and claims[0]["commit"] and all((tmp_path / "out" / f).stat().st_size for f in claims[0]["files"])
+    table = pd.read_csv(tmp_path / "out/curve-00.csv")
+    assert table["num_experts"].tolist() == [2**i for i in range(8)] and (table["low"] <= table["gain_per_doubling"]).iloc[:-1].all()
+    record = json.loads((tmp_path / "out/saturation.json").read_text())["curves"][0]
+    assert record["seeds"] == 3 and record["n"] == 5e4 and record["sentences"][0] in text
+
+
+def test_one_seed_without_blocks_has_no_interval(tmp_path):
+    (table,) = write_csv(tmp_path, frame(seeds=(1,)))
+    s = saturation.summarise(table, draws=300)
+    assert math.isnan(s.e_half.low) and s.flat_from is None and math.isfinite(s.comparison.e_max[1])
+    assert "no interval" in said(s)
+
+
+def test_an_acceptance_entry_has_one_of_four_statuses():
+    with pytest.raises(ValueError, match="none of reproduced"):
+        acceptance.entry("claim", "published", "rule", ("surely", {}), None, [])
+    assert acceptance.plain(dict(a=np.float64(np.inf), b=[float("nan"), np.int64(3)])) == dict(a="inf", b=[None, 3])
