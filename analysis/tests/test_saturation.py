@@ -88,6 +88,13 @@ def test_width_of_the_bootstrap_over_blocks():
     assert drawn.mean(0) == pytest.approx(gains(losses.mean((0, 2))), abs=2e-4)
 
 
+def test_more_seeds_do_not_make_the_text_larger():
+    """Every seed is evaluated on the same blocks, so what a block is harder by does not average out over seeds."""
+    losses = noisy(0, 0.3, 0, seeds=16, blocks=100)
+    drawn = saturation.bootstrap(losses, np.random.default_rng(1), 4000)
+    assert drawn.std(0) == pytest.approx(losses[0, 0].std() / 10, rel=0.1)
+
+
 def test_width_of_the_bootstrap_over_seeds():
     rng = np.random.default_rng(3)
     losses = np.repeat(3 + 0.01 * rng.normal(size=(8, 10, 1)), 5, axis=2)  # seeds differ, blocks do not

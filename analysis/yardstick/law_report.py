@@ -1,5 +1,6 @@
 """`yardstick law CURVES`: refits of the published curves beside the published rows, E_max against tokens per parameter, the figure and
 acceptance.json."""
+import hashlib
 import json
 import pathlib
 
@@ -114,7 +115,7 @@ def make(path, out=None, command="", draws=None):
         for name, table in tables.items():
             table.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
         records = {name: table.to_dict("records") for name, table in tables.items()}
-        content = dict(source=curves.CITATION, command=command, commit=made_by) | records
+        content = dict(source=curves.CITATION, sha256=hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest(), command=command, commit=made_by) | records
         (out / "table.json").write_text(json.dumps(acceptance.plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
         draw(frame, found, scaling, out)
         acceptance.write(out / "acceptance.json", entries(found), command, made_by)

@@ -20,7 +20,8 @@ LOG_OFFSET, LOG_BETA = (0.0, 5.0), (np.log(0.02), np.log(4.0))  # ln(1 + E0) and
 
 class Fit(NamedTuple):
     """A fitted law. `values`: its parameters by name; sse: of log10 L; residual: its standard deviation over the degrees of
-    freedom, in log10; edge: parameters that stand on the edge of their range, so are not determined; aicc: see `aicc`; fitted and residuals: (n,), log10 of the law and of L less that."""
+    freedom, in log10; edge: parameters that stand on the edge of their range, so are not determined; aicc: see
+    `aicc`; fitted and residuals: (n,), log10 of the law and of L less that."""
     law: str
     values: dict
     sse: float
