@@ -81,6 +81,14 @@ def test_e_max_follows_tokens_per_parameter(ratios, router, r_squared, free, pre
 
 
 @published
+def test_one_exponent_holds_for_one_router_only(ratios):
+    """What the registered law hides: with few tokens per parameter E_max grows faster, except for RL-R."""
+    powers = {r: [curves.ratio_law(p).power for p in (law.points[law.points["ratio"] < 300], law.points[law.points["ratio"] >= 300])] for r, law in ratios.items()}
+    assert powers["S-BASE"] == pytest.approx([0.60, 0.15], abs=0.02) and powers["HASH"] == pytest.approx([0.52, 0.19], abs=0.02)
+    assert powers["RL-R"] == pytest.approx([0.43, 0.42], abs=0.02)
+
+
+@published
 def test_only_fits_on_the_edge_are_left_out(ratios):
     assert [len(law.points) for law in ratios.values()] == [53, 54, 53]
 
@@ -109,7 +117,7 @@ def test_the_last_row_of_a_run_is_the_last_with_a_loss(tmp_path):
 @published
 def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("yardstick.saturation.DRAWS", 200)
-    monkeypatch.setattr(curves, "CHECKPOINTS", [30000, curves.FINAL])  # for time
+    monkeypatch.setattr(curves, "CHECKPOINTS", [10000, 30000, curves.FINAL])  # for time
     assert main(["law", str(PATH), "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
     assert "Table 3" in text and "HASH within" in text and "OUTSIDE" not in text and "CC-BY" in text

@@ -13,6 +13,8 @@ from .law_figure import draw
 ROW = ["a", "b", "c", "d", "e_start", "e_max"]
 RULE = "a, b, c within 0.002, d within 0.01, E_max within 15 % of the earlier refit of the same file, for all three routers"
 
+SPLIT = 300  # D/N that halves the points
+
 
 def refits(frame, draws):
     """router -> (fit, 95 % interval of each parameter by a residual bootstrap)."""
@@ -54,18 +56,24 @@ def size_table(frame, draws):
     return pd.DataFrame(rows)
 
 
+def _variants(frame, router):
+    """(name, points, least E_max) of the selection used and of others, which show what C and p rest on."""
+    points, least = curves.size_points(frame, router), curves.LEAST_E_MAX
+    few, many = points[points["ratio"] < SPLIT], points[points["ratio"] >= SPLIT]
+    return [("used", points, least), ("all fits", points, 0), ("without E = 1", curves.size_points(frame, router, dense=False), least),
+            (f"D/N < {SPLIT}", few, least), (f"D/N >= {SPLIT}", many, least)]
+
+
 def ratio_tables(frame):
     """(laws by router, table of C and p for each variant of the selection, table of predictions)."""
     found, rows, predictions = {}, [], []
-    variants = [("used", True, curves.LEAST_E_MAX), ("all fits", True, 0), ("without E = 1", False, curves.LEAST_E_MAX)]
     for router in curves.ROUTERS:
-        points = {dense: curves.size_points(frame, router, dense) for dense in (True, False)}
-        for name, dense, least in variants:
-            law = curves.ratio_law(points[dense], least)
+        for name, points, least in _variants(frame, router):
+            law = curves.ratio_law(points, least)
             if name == "used":
                 found[router] = law
             rows.append(dict(router=router, variant=name, points=len(law.points), constant=law.constant, power=law.power, r_squared=law.r_squared,
-                             factor=law.factor, power_without_one_size_low=min(law.powers), power_without_one_size_high=max(law.powers),
+                             e_max_at_64=curves.predict(law.constant, law.power, 64), factor=law.factor, power_without_one_size_low=min(law.powers), power_without_one_size_high=max(law.powers),
                              exponent_tokens=law.free[0], exponent_parameters=law.free[1],
                              registered_constant=curves.REGISTERED[router][0], registered_power=curves.REGISTERED[router][1]))
         for ratio in curves.RATIOS:
@@ -97,7 +105,7 @@ def printed(tables):
              ", ".join(f"{r.router} {'within' if r.within else 'OUTSIDE'}" for r in own.itertuples()), "", "E_max of each size, and E_half without a model",
              _text(sizes[["router", "size", "tokens_per_parameter", "e_max", "e_max_low", "e_max_high", "e_half", "last_gain", "power_less_clark_aicc", "finite_stated"]]),
              "", "E_max = C (D/N)^p over nine checkpoints of every size; variants of the selection", _text(ratio[["router", "variant", "points", "constant", "power",
-             "r_squared", "factor", "registered_constant", "registered_power"]]), "", "E_max predicted at D/N tokens per parameter", _text(predictions)]
+             "r_squared", "factor", "e_max_at_64", "registered_constant", "registered_power"]]), "", "E_max predicted at D/N tokens per parameter", _text(predictions)]
     return "\n".join(lines)
 
 
