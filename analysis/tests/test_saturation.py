@@ -212,6 +212,18 @@ def test_csv_and_hdf5_say_the_same(tmp_path):
     assert plain.steps.tolist() == [50, 100] and plain.curves.shape == (8, 2)
 
 
+def test_another_programs_record_is_refused(tmp_path):
+    write_hdf5(tmp_path / "results.h5", frame(), np.ones((len(frame()), 2)))
+    for attributes, complaint in ((dict(schema="switchyard-run", schema_version=1), "expected 'switchyard-results'"), (dict(schema="switchyard-results", schema_version=2), "version 2")):
+        with h5py.File(tmp_path / "results.h5", "a") as f:
+            f.attrs.update(attributes)
+        with pytest.raises(SchemaError, match=complaint):
+            results.read(tmp_path / "results.h5")
+    with h5py.File(tmp_path / "results.h5", "a") as f:
+        f.attrs["schema_version"] = 1
+    assert len(results.read(tmp_path / "results.h5")) == len(frame())
+
+
 def write_csv(path, table):
     table.to_csv(path / "r.csv", index=False)
     return results.tables(results.read(path / "r.csv"))

@@ -31,7 +31,7 @@ def _segments(run):
     return sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
 
 
-def _check(file, path, schema):
+def check_schema(file, path, schema):
     if "schema" not in file.attrs or "schema_version" not in file.attrs:
         raise NotWhole(f"{path}: has no schema: it was not whole when its run ended")
     found = _value(file.attrs["schema"])
@@ -61,7 +61,7 @@ def _load(path, schema, growing):
     acknowledged, since chunks are flushed before their dimension grows."""
     try:
         with h5py.File(path, "r") as file:
-            _check(file, path, schema)
+            check_schema(file, path, schema)
             dims = {name: _dimensions(name, ds) for name, ds in file.items() if isinstance(ds, h5py.Dataset) and not ds.is_scale}
             lengths = {}
             for name, names in dims.items():
