@@ -22,13 +22,15 @@ constexpr const char* file_texts[] = {
 
 const char* preamble =
     "# Record schema, version 1\n\n"
-    "Printed by `switchyard schema` from the table in `src/record/schema.cpp`; files are created from that table and "
+    "Printed by `switchyard schema` from the table in `src/record/schema_table.cpp`; files are created from that table "
+    "and "
     "`switchyard verify` checks against it.\n\n"
     "All files are plain HDF5 (1.10 or later reads them), little-endian, chunked, with Fletcher-32 sums; integers and "
     "samples are "
     "shuffled and deflated. A chunk is written once, then flushed, and only then the length of its growing dimension "
     "is "
-    "raised and flushed: **rows beyond the length of the dimension scale are not acknowledged**, and a killed run may "
+    "raised and flushed: **rows beyond the length of the dimension scale are not acknowledged**, and a running or "
+    "killed run may "
     "leave "
     "such rows. Dimensions are HDF5 dimension scales, so `xarray.open_dataset(file, engine=\"h5netcdf\")` works. Every "
     "variable has the attributes `scope`, `units` and `long_name`; scope `invariant` promises the same bits on every "
