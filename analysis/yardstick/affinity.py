@@ -2,32 +2,37 @@
 import json
 
 import numpy as np
-import xarray as xr
 from scipy.sparse import csr_array
 
 from . import special
 from .nulls import shuffled_tables
-from .sample import Measure, documents, layers_of, load, stack, tally
+from .sample import Measure, chunks, documents, layers_of, load, stack, tally
 
 VARIABLES = dict(input="token", next="next", predicted="predicted")
 
 
-def from_tokens(layer, tokens, document, fold=None):
-    """(documents, experts) choices that the documents' token ids alone predict: the sum over their tokens x of
-    P(expert | x) = N_(x, expert) / N_x. With `fold` (documents,), 0 or 1, P comes from the documents of the other fold, and a
-    token that does not occur there has its loads; without it a token seen once predicts itself."""
-    count, vocabulary = int(document.max()) + 1, int(tokens.max()) + 1
-    occurs = csr_array((np.ones(len(tokens), np.float32), (document, tokens)), shape=(count, vocabulary))
-    fold = np.zeros(count, int) if fold is None else fold
-    folds = fold.max() + 1
-    table = tally(layer, fold[document] * vocabulary + tokens, folds * vocabulary).reshape(folds, vocabulary, -1)
-    predicted = np.empty((count, layer.experts))
-    for f in range(folds):
-        given = table[f if folds == 1 else 1 - f].astype(float)
-        seen = given.sum(1, keepdims=True) / layer.top_k
-        loads = given.sum(0) / max(seen.sum(), 1)
-        predicted[fold == f] = occurs[fold == f] @ np.where(seen > 0, given / np.maximum(seen, 1), loads)
-    return predicted
+def _given(counts, top_k):
+    """(vocabulary, experts) P(expert | x) = N_(x, expert) / N_x of counts; the loads for a token that has none."""
+    seen = counts.sum(1, keepdims=True) / top_k
+    return np.where(seen > 0, counts / np.maximum(seen, 1), counts.sum(0) / max(seen.sum(), 1))
+
+
+def from_tokens(layer, tokens, document, fold):
+    """Two (documents, experts) tables of the choices that the documents' token ids alone predict: the sum over their tokens x
+    of P(expert | x) = N_(x, expert) / N_x. In the first, P comes from the same tokens, so that one seen once predicts itself;
+    in the second from the documents of the other `fold` (documents,), 0 or 1, and a token that does not occur there has
+    the loads; nan without a second document."""
+    count, vocabulary = len(fold), int(tokens.max()) + 1
+    counts = tally(layer, lambda part: fold[document[part]] * vocabulary + tokens[part], 2 * vocabulary).reshape(2, vocabulary, -1)
+    same, others = _given(counts.sum(0), layer.top_k), np.stack([_given(counts[1 - f], layer.top_k) for f in range(2)])
+    predicted = np.zeros((2, count, layer.experts))
+    for part in chunks(len(tokens)):
+        low, high = document[part].min(), document[part].max() + 1
+        occurs = csr_array((np.ones(part.stop - part.start), (document[part] - low, tokens[part])), shape=(high - low, vocabulary))
+        predicted[0, low:high] += occurs @ same
+        for f in range(2):
+            predicted[1, low:high] += (fold[low:high] == f)[:, None] * (occurs @ others[f])
+    return predicted[0], predicted[1] if count > 1 else np.full_like(predicted[1], np.nan)
 
 
 class _Domains:
@@ -37,8 +42,10 @@ class _Domains:
         self.names = json.loads(evaluation.attrs.get("domains", "[]"))
         self.document, first = documents(evaluation)
         self.domain = evaluation["domain"].values[first]
-        self.tokens = evaluation["token"].values.astype(np.int64)
+        self.tokens = evaluation["token"].values
         self.size = np.bincount(self.document)
+        known = self.domain >= 0
+        self.counts = np.bincount(self.domain[known], self.size[known], len(self.names))  # (domains,) tokens of each
         rng = np.random.default_rng(seed)
         self.fold = rng.permutation(len(first)) % 2
         self.draws = [self.domain] + [rng.permutation(self.domain) for _ in range(shuffles)]
@@ -52,10 +59,6 @@ class _Domains:
                 shares[draw] = table.T @ member / (self.size @ member)
         return shares
 
-    def counts(self):
-        """(domains,) tokens of each domain."""
-        return np.bincount(self.domain[self.document][self.domain[self.document] >= 0], minlength=len(self.names)).astype(float)
-
 
 def _by_domain(domains, layer, table, chance, base):
     """Measures of the shares that a (documents, experts) table gives to domains, and of their spread: the root mean square,
@@ -63,8 +66,8 @@ def _by_domain(domains, layer, table, chance, base):
     shares = domains.shares(table)
     spread = np.sqrt(np.nanmean((shares - base[:, None]) ** 2, axis=(1, 2)))
     drawn = shares[1:]
-    return (Measure(shares[0], chance, drawn.mean(0), drawn.std(0, ddof=1), np.broadcast_to(domains.counts(), shares.shape[1:])),
-            Measure(spread[0], 0.0, spread[1:].mean(), spread[1:].std(ddof=1), float(domains.counts().sum())))
+    return (Measure(shares[0], chance, drawn.mean(0), drawn.std(0, ddof=1), np.broadcast_to(domains.counts, shares.shape[1:])),
+            Measure(spread[0], 0.0, spread[1:].mean(), spread[1:].std(ddof=1), float(domains.counts.sum())))
 
 
 def domains(evaluation, shuffles=100, seed=0):
@@ -79,9 +82,9 @@ def domains(evaluation, shuffles=100, seed=0):
     for layer in layers:
         share = load(layer) / len(layer.chosen)
         recorded = tally(layer, found.document, len(found.size)).astype(float)
-        held_out = from_tokens(layer, found.tokens, found.document, found.fold) if len(found.size) > 1 else np.full(recorded.shape, np.nan)
+        same, held_out = from_tokens(layer, found.tokens, found.document, found.fold)
         chance = layer.top_k / layer.experts
-        tables = dict(domain=(recorded, chance, share), domain_from_tokens=(from_tokens(layer, found.tokens, found.document), chance, share),
+        tables = dict(domain=(recorded, chance, share), domain_from_tokens=(same, chance, share),
                       domain_from_other_documents=(held_out, chance, share), domain_beyond_tokens=(recorded - held_out, 0.0, 0 * share))
         for name, (table, level, base) in tables.items():
             if np.isfinite(table).all():
@@ -104,7 +107,8 @@ def _vocabulary(layer, ids, texts, least, shuffles, rng):
     row = np.full(len(texts), len(often))
     row[often] = np.arange(len(often))
     # the last row holds the rarer tokens, so that shuffles keep the loads
-    table = tally(layer, np.where(ids >= 0, row[np.maximum(ids, 0)], -1), len(often) + 1, choices=1)
+    row = np.append(row, -1)  # of the id -1
+    table = tally(layer, lambda part: row[ids[part]], len(often) + 1, choices=1)
     times = np.maximum(occurrences[often], 1)[:, None]
     highest, best = [], []
     for drawn in [table, *shuffled_tables(table, shuffles, rng)] if len(often) else []:

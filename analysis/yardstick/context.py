@@ -6,17 +6,18 @@ import xarray as xr
 from . import special
 from .agreement import any_overlap_chance
 from .nulls import shuffled_within
-from .sample import CHUNK, Measure, chosen_of, common, documents, entropy, layers_of, sequences, stack
+from . import sample as pieces_of
+from .sample import Measure, chosen_of, common, documents, entropy, layers_of, sequences, stack
 
 
 def _pieces(groups):
-    """Slices that cover ascending groups, whole groups each, as near to CHUNK tokens as these allow."""
+    """Slices that cover ascending groups, whole groups each, as near to pieces_of.CHUNK tokens as these allow."""
     starts = np.concatenate([[0], np.nonzero(np.diff(groups))[0] + 1])
     pieces, begin = [], 0
     while begin < len(groups):
-        fitting = starts[(starts > begin) & (starts <= begin + CHUNK)]
+        fitting = starts[(starts > begin) & (starts <= begin + pieces_of.CHUNK)]
         after = starts[starts > begin]
-        end = len(groups) if begin + CHUNK >= len(groups) or not after.size else int(fitting[-1] if fitting.size else after[0])
+        end = len(groups) if begin + pieces_of.CHUNK >= len(groups) or not after.size else int(fitting[-1] if fitting.size else after[0])
         pieces.append(slice(begin, end))
         begin = end
     return pieces
@@ -24,11 +25,10 @@ def _pieces(groups):
 
 def _count(chosen, labels, follows, layers, given, same):
     """Adds a piece's tokens to `given` (layer, class, expert) and its pairs of neighbours to `same` (layer, 2)."""
-    labels = labels.astype(np.int64)
     for i, layer in enumerate(layers):
-        experts = np.ascontiguousarray(chosen[:, i, :layer.top_k])
+        experts, base = np.ascontiguousarray(chosen[:, i, :layer.top_k]), np.multiply(labels, layer.experts, dtype=np.int64)
         for c in range(layer.top_k):
-            found = np.bincount(labels * layer.experts + experts[:, c], minlength=given.shape[1] * layer.experts)
+            found = np.bincount(base + experts[:, c], minlength=given.shape[1] * layer.experts)
             given[i, :, :layer.experts] += found.reshape(given.shape[1], layer.experts)
         same[i, 0] += np.count_nonzero((experts[1:, 0] == experts[:-1, 0]) & follows)
         same[i, 1] += np.count_nonzero((common(experts[1:], experts[:-1]) > 0) & follows)

@@ -52,20 +52,30 @@ def inclusion(weights, top_k):
     return single, pair
 
 
-def pairs_given_loads(shares, top_k, tolerance=1e-9, rounds=2000):
-    """(E, E) probability that a token has experts i and j if its k experts are as random as the loads allow: the distribution
-    over sets of k of highest entropy in which expert i has the probability shares[i]."""
-    target = np.clip(shares, 0, 1 - 1e-9)
-    odds = target / (1 - target)
-    weights = odds.copy()
+def _free_pairs(shares, top_k, tolerance=1e-8, rounds=2000):
+    """`pairs_given_loads` for shares between 0 and 1, whose sum is k; by iterative scaling of the weights' odds."""
+    if 2 * top_k > len(shares):  # by the experts that a token does not have: the recursions lose digits near share 1
+        return shares[:, None] + shares[None, :] - 1 + _free_pairs(1 - shares, len(shares) - top_k)
+    if top_k < 2:
+        return np.zeros((len(shares),) * 2)
+    weights = odds = shares / (1 - shares)
     for _ in range(rounds):
         single, pair = inclusion(weights, top_k)
-        single = np.clip(single, 0, 1 - 1e-12)
-        if np.abs(single - target).max() < tolerance:
+        if np.abs(single - shares).max() < tolerance:
             break
-        with np.errstate(invalid="ignore", divide="ignore"):
-            weights = np.where(target > 0, weights * odds * (1 - single) / single, 0)
+        weights = weights * odds * (1 - single) / single
         weights /= weights.max()
+    return pair
+
+
+def pairs_given_loads(shares, top_k):
+    """(E, E) probability that a token has experts i and j if its k experts are as random as the loads allow: the distribution
+    over sets of k of highest entropy in which expert i has the probability shares[i]. The diagonal is 0."""
+    always = shares > 1 - 1e-6
+    free = (shares > 0) & ~always
+    pair = np.outer(shares, shares)  # right where one of the two is with every token or none
+    pair[np.ix_(free, free)] = _free_pairs(shares[free], top_k - int(always.sum()))
+    np.fill_diagonal(pair, 0)
     return pair
 
 
@@ -75,14 +85,21 @@ def share_sd(share, part, total):
         return np.sqrt(share * (1 - share) / part * (total - part) / max(total - 1, 1))
 
 
+FREQUENT = 0.01  # share of all items from which a row's draw needs to know that items are not put back
+
+
 def shuffled_tables(table, draws, rng):
-    """Tables with the row and column sums of `table`, as shuffling the columns' labels among all items gives them; one at a
-    time, so that memory does not grow with draws. The cost does not depend on the number of items (Patefield 1981)."""
+    """Tables with the row sums of `table` and its column sums, as shuffling the columns' labels among all items gives them; one
+    at a time, so that memory does not grow with draws, and at a cost that does not depend on the number of items. Rows with
+    more than 1 % of the items are drawn exactly (Patefield 1981), the others with putting back, which widens their
+    variance by at most 1 %."""
     rows, columns = table.sum(1), table.sum(0)
-    used = columns > 0
+    used, often = columns > 0, rows > FREQUENT * rows.sum()
+    together = np.append(rows[often], rows[~often].sum())
     for _ in range(draws):
-        drawn = np.zeros(table.shape)
-        drawn[:, used] = random_table.rvs(rows, columns[used], method="patefield", random_state=rng)
+        drawn = np.zeros(table.shape, np.int64)
+        drawn[~often] = rng.multinomial(rows[~often], columns / columns.sum())
+        drawn[np.ix_(often, used)] = random_table.rvs(together, columns[used], method="patefield", random_state=rng)[:-1]
         yield drawn
 
 

@@ -33,7 +33,7 @@ def _marks(axis, at, dataset, number, label, scale=1):
 
 def _by_layer(series, unit, scale, chances=True):
     """Quantities side by side over the blocks: {label: dataset}."""
-    figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT))
+    figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT + 1))
     for number, (label, dataset) in enumerate(series.items()):
         at = np.arange(dataset.sizes["layer"]) + 0.16 * (number - (len(series) - 1) / 2)
         _marks(axis, at, dataset, number, label, scale)
@@ -91,7 +91,7 @@ def vocabulary(found):
     _need(found, "vocabulary", *names.values())
     if not any(np.isfinite(found[name]["value"]).any() for name in names.values()):
         raise Absent("no token occurs often enough")
-    return _by_layer({label: found[name] for label, name in names.items()}, "mean share of the token's expert (%)", 100)
+    return _by_layer({label: found[name] for label, name in names.items()}, "share of occurrences (%)", 100)
 
 
 def locality(found):
@@ -121,7 +121,7 @@ def class_entropy(found):
 def information(found):
     """Normalised mutual information of expert and token class."""
     _need(found, "context", "nmi")
-    return _by_layer({"NMI(expert, class)": found["nmi"]}, "normalised mutual information", 1)
+    return _by_layer({"NMI(expert, class)": found["nmi"]}, "NMI (1)", 1)
 
 
 def domain_control(found):
@@ -131,7 +131,7 @@ def domain_control(found):
     _need(found, "domain", "domain_spread")
     if found["domain"].sizes["label"] < 2:
         raise Absent("the corpus does not tell domains apart")
-    return _by_layer({label: found[name] for label, name in names.items() if name in found}, "spread of the share (% of tokens)", 100, False)
+    return _by_layer({label: found[name] for label, name in names.items() if name in found}, "RMS distance (% of tokens)", 100, False)
 
 
 def _drops(found, name, turn):

@@ -66,11 +66,11 @@ def chunks(count):
 
 def tally(layer, labels, count, choices=None):
     """(count, experts) int64: how often tokens of each label were given to each expert, by any choice or the first
-    `choices`. Tokens with the label -1 are left out."""
+    `choices`. Labels are an array, or a function that makes those of a slice; tokens with the label -1 are left out."""
     table = np.zeros(count * layer.experts, np.int64)
-    for part in chunks(len(labels)):
-        base, chosen = labels[part].astype(np.int64) * layer.experts, layer.chosen[part, :choices]
-        known = labels[part] >= 0
+    for part in chunks(len(layer.chosen)):
+        own = labels(part) if callable(labels) else labels[part]
+        base, chosen, known = own.astype(np.int64) * layer.experts, layer.chosen[part, :choices], own >= 0
         if not known.all():
             base, chosen = base[known], chosen[known]
         for c in range(chosen.shape[1]):
@@ -80,7 +80,7 @@ def tally(layer, labels, count, choices=None):
 
 def load(layer):
     """(experts,) int64: choices of each expert, before any drop."""
-    return tally(layer, np.zeros(len(layer.chosen), np.int8), 1)[0]
+    return tally(layer, lambda part: np.zeros(part.stop - part.start, np.int8), 1)[0]
 
 
 def common(a, b):
@@ -97,7 +97,9 @@ def sequences(sample):
     goes_on = np.diff(sample["position"].values) == 1
     if "sequence" in sample:  # of training tokens, which may miss some of a sequence
         goes_on &= np.diff(sample["sequence"].values) == 0
-    return np.concatenate([[0], np.cumsum(~goes_on)])
+    number = np.zeros(len(goes_on) + 1, np.int32)
+    np.cumsum(~goes_on, out=number[1:])
+    return number
 
 
 def documents(sample):
@@ -108,8 +110,13 @@ def documents(sample):
     else:
         known = sample["document"].values if "document" in sample else np.full(sample.sizes["sample"], -1)
         key = np.where(known >= 0, known, -1 - sequences(sample))
+    steps = np.diff(key)
+    if (steps >= 0).all():  # as they are recorded: no need to sort
+        number = np.zeros(len(key), np.int32)
+        np.cumsum(steps > 0, out=number[1:])
+        return number, np.concatenate([[0], np.nonzero(steps)[0] + 1])
     _, first, number = np.unique(key, return_index=True, return_inverse=True)
-    return number, first
+    return number.astype(np.int32), first
 
 
 def entropy(counts):

@@ -51,7 +51,7 @@ def shares(evaluation, layer, labels, count):
 
 def class_labels(evaluation, tokens=None):
     """Class of each token, an index of CLASSES: of the evaluation, or of a token sample of the same run."""
-    table = np.array([CLASSES.index(token_class(t)) for t in token_texts(evaluation)])
+    table = np.array([CLASSES.index(token_class(t)) for t in token_texts(evaluation)], np.int8)
     return table[(evaluation if tokens is None else tokens)["token"].values]
 
 
