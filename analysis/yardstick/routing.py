@@ -7,6 +7,7 @@ import pandas as pd
 
 from . import affinity, agreement, balance, context, routing_figures, special
 from .records import SchemaError, open_evaluation, open_run, open_tokens
+from .figures import DENSE
 from .sample import Measure, layers_of
 
 COLUMNS = ["quantity", "layer", "step", "expert", "other", "label", *Measure._fields]
@@ -67,7 +68,7 @@ def measure(evaluation, tokens=None, run=None, shuffles=10, least=10, seed=0):
     `shuffles` of each drawn null, `least` occurrences of a token for vocabulary specialisation."""
     found = Found()
     if evaluation is None or "expert" not in evaluation:
-        reason = "no held-out routing was recorded" if evaluation is None else "the model is dense, without routers and experts"
+        reason = "no held-out routing was recorded" if evaluation is None else DENSE
         found.absent = dict.fromkeys(["saturation", "coactivation", "context", "vocabulary", "domain", "balance", "drops"], reason)
         return found
     e = evaluation
@@ -109,8 +110,8 @@ def tidy(found):
 def digest(table):
     """The rows worth printing: of a quantity by expert the one furthest from its null, of one by step a few."""
     chosen = []
-    for (_, _), rows in table.groupby(["quantity", "layer"], sort=False):
-        if rows["expert"].notna().any():
+    for (name, _), rows in table.groupby(["quantity", "layer"], sort=False):
+        if rows["expert"].notna().any() or name == "drop_by_position":
             rows = rows.loc[[(rows["value"] - rows["null_mean"]).abs().idxmax()]]
         elif rows["step"].notna().any():
             rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, STEPS).astype(int))]
