@@ -59,7 +59,8 @@ def _vocabulary(evaluation, least, shuffles, seed):
 
 
 def _domains(evaluation, seed):
-    return affinity.domains(evaluation, seed=seed) if (evaluation["domain"].values >= 0).any() else None
+    known = special.domain_labels(evaluation)[1] and (evaluation["domain"].values >= 0).any()
+    return affinity.domains(evaluation, seed=seed) if known else None
 
 
 def measure(evaluation, tokens=None, run=None, shuffles=10, least=10, seed=0):
