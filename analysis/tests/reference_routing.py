@@ -13,7 +13,7 @@ CLASS = ["lower", "upper", "digits", "digits", "punctuation", "punctuation", "wh
 
 def log(experts=(7, 5), top_k=2, tokens=400, evaluations=3, unused=False, domains=("a", "b", "c"), words=range(12), seed=0, chosen=None):
     """An evaluation of skewed random routing: sequences of 50 tokens, documents of 1 to 90, which cross them. `words` are the
-    token ids that occur, `chosen` (evaluations, tokens, layers, choices) is taken as it is."""
+    token ids that occur, `chosen` (evaluations, tokens, layers, choices) is taken as it is. Its many arguments are the tests' cases."""
     rng = np.random.default_rng(seed)
     token = rng.choice(list(words), tokens)
     document = np.repeat(np.arange(tokens), rng.integers(1, 90, tokens))[:tokens]

@@ -66,15 +66,6 @@ def test_classes(logged):
         assert values(shared["nmi_excess"], i) == pytest.approx(reference.nmi(logged, i) - shared["nmi"]["null_mean"].values[i])
 
 
-def test_documents_in_any_order():
-    """Two documents that alternate by sequence: shuffles and neighbours stay within them."""
-    mixed = log().assign(document=("sample", np.arange(400) // 50 % 2))
-    sorted_ones = context.within_documents(mixed, 3)
-    assert values(context.locality(sorted_ones)["any"], 1) == pytest.approx(reference.locality(mixed, 1)[1])
-    per_document = sample.tally(sample.layer_of(mixed, 0), mixed["document"].values, 2)
-    assert sorted_ones["given"].isel(draw=2, layer=0).values.sum(0).tolist() == per_document.sum(0).tolist()
-
-
 def test_sequences_stand_in_for_unknown_documents():
     unknown = log().assign(document=("sample", np.full(400, -1)))
     assert sample.documents(unknown)[0].max() == 7 and sample.documents(log().drop_vars("document"))[0].max() == 7
@@ -91,6 +82,8 @@ def test_domains(logged):
         loads = np.array(list(reference.domain(logged.assign(domain=0 * logged["domain"]), i).values()))[:, None]
         table = values(found["domain"], i)[:len(loads)]
         assert values(found["domain_spread"], i) == pytest.approx(np.sqrt(((table - loads) ** 2).mean()))
+    beyond = found["domain"]["value"] - found["domain_from_other_documents"]["value"]
+    assert np.allclose(found["domain_beyond_tokens"]["value"], beyond, equal_nan=True)
     assert found["domain"]["n"].values[0, 0].tolist() == np.bincount(logged["domain"].values).tolist()
 
 

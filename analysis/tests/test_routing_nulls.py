@@ -150,13 +150,14 @@ def test_routing_by_class_gives_all_information():
     assert found["nmi_excess"]["value"].values == pytest.approx(1 - found["nmi"]["null_mean"].values)
 
 
-def test_routing_by_document_is_no_information_on_classes():
+@pytest.mark.parametrize("document", [log(tokens=3000)["document"].values, np.arange(3000) // 50 % 4], ids=["whole", "alternating"])
+def test_routing_by_document_is_no_information_on_classes(document):
     """Documents of one class each, and routing by document: shuffles within documents keep it all, so nothing is in excess."""
-    document = log(tokens=3000)["document"].values
-    logged = routed(document % 4, 4).assign(token=("sample", np.where(document % 2, 0, 2)))
-    found = context.information(context.within_documents(logged, 5))
+    logged = routed(document % 4, 4).assign(token=("sample", np.where(document % 2, 0, 2)), document=("sample", document))
+    counts = context.within_documents(logged, 5)
+    found = context.information(counts)
     assert found["nmi"]["value"].values > 0.6 and found["nmi_excess"]["value"].values == pytest.approx(0, abs=1e-12)
-    assert context.locality(context.within_documents(logged, 5))["top1"]["null_mean"].values == 1
+    assert context.locality(counts)["top1"]["null_mean"].values == 1
 
 
 def test_routing_by_domain():

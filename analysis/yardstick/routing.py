@@ -69,7 +69,8 @@ def measure(evaluation, tokens=None, run=None, shuffles=10, least=10, seed=0):
     `shuffles` of each drawn null, `least` occurrences of a token for vocabulary specialisation."""
     found = Found()
     if evaluation is None or "expert" not in evaluation:
-        reason = "no held-out routing was recorded" if evaluation is None else DENSE
+        differ = evaluation is not None and "expert" in evaluation.attrs.get("left_out", [])
+        reason = "no held-out routing was recorded" if evaluation is None else "the segments' layers differ" if differ else DENSE
         found.absent = dict.fromkeys(["saturation", "coactivation", "context", "vocabulary", "domain", "balance", "drops"], reason)
         return found
     e = evaluation
@@ -84,7 +85,7 @@ def measure(evaluation, tokens=None, run=None, shuffles=10, least=10, seed=0):
     if tokens is None:
         found.absent["drops"] = "no training tokens were sampled"
     else:
-        _group(found, "drops", lambda: balance.drops(special.with_layers(tokens, e), e), tokens, "kept",
+        _group(found, "drops", lambda: balance.drops(special.with_layers(tokens, e), e), tokens, "kept", "expert",
                absent="the sampled training tokens have no drops")
     return found
 
