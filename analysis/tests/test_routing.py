@@ -114,6 +114,18 @@ def test_vocabulary(logged, variable, name):
         assert np.isnan(np.delete(values(best, i), list(highest))).all()
 
 
+def test_tokens_without_a_next_or_a_domain_are_left_out():
+    logged, known = log(seed=2), np.arange(400) % 50 < 30
+    unknown = logged.assign(next=("sample", np.where(known, logged["next"].values, -1)))
+    expected = reference.vocabulary(logged.isel(sample=known), 0, "next", 10)
+    mean, best = affinity.vocabulary(unknown, "next", shuffles=2)
+    assert values(mean, 0) == pytest.approx(expected[0]) and {e: values(best, 0)[e] for e in expected[1]} == pytest.approx(expected[1])
+    inside = logged["domain"].values < 2
+    found = affinity.domains(logged.assign(domain=("sample", np.where(inside, logged["domain"].values, -1))), shuffles=3)["domain"]
+    shares = reference.domain(logged.isel(sample=inside), 0)
+    assert {key: values(found, 0)[key] for key in shares} == pytest.approx(shares) and np.isnan(values(found, 0)[:, 2]).all()
+
+
 def test_no_token_occurs_often_enough():
     mean, best = affinity.vocabulary(log(), least=1000)
     assert np.isnan(mean["value"]).all() and np.isnan(best["value"]).all()

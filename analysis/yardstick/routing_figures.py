@@ -101,21 +101,24 @@ def locality(found):
     return _by_layer(series, "pairs of neighbours (%)", 100)
 
 
-def class_entropy(found):
-    """Entropy of the experts of each token class."""
-    _need(found, "context", "class_entropy")
-    data = found["class_entropy"]
+def _by_label(data, unit, chance, scale, turn):
+    """A row of axes for each layer, with a mark for each label."""
     figure, axes = _per_layer(data)
     for i, axis in enumerate(axes):
         layer = data.isel(layer=i)
-        _marks(axis, np.arange(layer.sizes["label"]), layer, 0, "measured")
-        axis.axhline(float(layer["chance"][0]), ls="--", color=PALETTE[1], label="ln E (chance)")
+        _marks(axis, np.arange(layer.sizes["label"]), layer, 0, "measured", scale)
+        axis.axhline(float(layer["chance"].max()) * scale, ls="--", color=PALETTE[1], label=chance)
         axis.plot([], [], "o", mfc="white", color=PALETTE[0], label="null")
-        axis.set(ylabel="nat", ylim=(0, float(layer["chance"][0]) * 1.12), xticks=range(layer.sizes["label"]),
-                 xticklabels=[str(n) for n in layer["label"].values])
-    axes[-1].tick_params(axis="x", rotation=25)
+        axis.set(ylabel=unit, ylim=(0, axis.get_ylim()[1] * 1.05), xticks=range(layer.sizes["label"]), xticklabels=[str(n) for n in layer["label"].values])
+    axes[-1].tick_params(axis="x", rotation=turn)
     axes[0].legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1, frameon=False, fontsize="small")
     return figure
+
+
+def class_entropy(found):
+    """Entropy of the experts of each token class."""
+    _need(found, "context", "class_entropy")
+    return _by_label(found["class_entropy"], "nat", "ln E (chance)", 1, 25)
 
 
 def information(found):
@@ -134,27 +137,16 @@ def domain_control(found):
     return _by_layer({label: found[name] for label, name in names.items() if name in found}, "RMS distance (% of tokens)", 100, False)
 
 
-def _drops(found, name, turn):
-    _need(found, "drops", name)
-    data = found[name]
-    figure, axes = _per_layer(data)
-    for i, axis in enumerate(axes):
-        layer = data.isel(layer=i)
-        _marks(axis, np.arange(layer.sizes["label"]), layer, 0, "measured", 100)
-        axis.axhline(float(layer["chance"].max()) * 100, ls="--", color=PALETTE[1])
-        axis.set(ylabel="dropped (%)", ylim=(0, None), xticks=range(layer.sizes["label"]), xticklabels=[str(n) for n in layer["label"].values])
-    axes[-1].tick_params(axis="x", rotation=turn)
-    return figure
-
-
 def drop_by_class(found):
     """Dropped share of the choices of each token class."""
-    return _drops(found, "drop_by_class", 25)
+    _need(found, "drops", "drop_by_class")
+    return _by_label(found["drop_by_class"], "dropped (%)", "all (chance)", 100, 25)
 
 
 def drop_by_position(found):
     """Dropped share of the choices by position in the sequence."""
-    figure = _drops(found, "drop_by_position", 60)
+    _need(found, "drops", "drop_by_position")
+    figure = _by_label(found["drop_by_position"], "dropped (%)", "all (chance)", 100, 60)
     figure.axes[-1].set_xlabel("position (tokens)")
     return figure
 
