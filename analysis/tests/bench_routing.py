@@ -1,0 +1,73 @@
+"""Time and memory of the routing analyses on a synthetic sample:
+    PYTHONPATH=analysis OPENBLAS_NUM_THREADS=1 python analysis/tests/bench_routing.py [--tokens 1000000] [--layers 4] [--choices 2] [--experts 64]
+Prints the processor seconds of each group of quantities, those and the wall time of all, and by how much the peak of the
+resident memory rose above the loaded sample (Linux)."""
+import argparse
+import json
+import re
+import time
+
+import numpy as np
+import xarray as xr
+
+from yardstick import routing
+
+
+def sample(tokens, layers, choices, experts, vocabulary=4096, evaluations=2):
+    """An evaluation with Zipf tokens, documents of some 1000 tokens, 4 domains and routing that follows the token in half of
+    the cases, in the types of the record."""
+    rng = np.random.default_rng(0)
+    token = ((rng.zipf(1.2, tokens) - 1) % vocabulary).astype("i4")
+    document = np.cumsum(rng.random(tokens) < 1e-3)
+    expert = np.empty((evaluations, tokens, layers, choices), "i2")
+    for at in np.ndindex(evaluations, layers):
+        first = np.where(rng.random(tokens) < 0.5, token % experts, rng.integers(0, experts, tokens))
+        for c in range(choices):  # different experts of a token: first, first + a step, first + 2 steps, ...
+            expert[at[0], :, at[1], c] = (first + c * (1 + token % ((experts - 1) // max(choices, 1) or 1))) % experts
+    follows, guess = np.roll(token, -1), np.broadcast_to(np.roll(token, -1), (evaluations, tokens))
+    text = np.array([f"{w}".encode() for w in range(vocabulary)], "S16")
+    columns = dict(token=token, next=follows, position=(np.arange(tokens) % 256).astype("i4"), document=document, domain=(document % 4).astype("i4"))
+    return xr.Dataset({**{name: ("sample", values) for name, values in columns.items()}, "step": ("evaluation", np.arange(evaluations)),
+                       "predicted": (("evaluation", "sample"), guess), "expert": (("evaluation", "sample", "layer", "choice"), expert),
+                       "token_text": ("vocabulary", text), "experts": ("layer", np.full(layers, experts))},
+                      attrs=dict(domains=json.dumps(["a", "b", "c", "d"])))
+
+
+def resident(field):
+    """MiB of this process: VmRSS now, VmHWM at the peak since `forget_peak`."""
+    with open("/proc/self/status") as status:
+        return int(re.search(rf"{field}:\s+(\d+)", status.read())[1]) / 1024
+
+
+def forget_peak():
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
+def measured(**shape):
+    """(processor seconds, wall seconds, MiB above the loaded sample, what was found) of all analyses of such a sample."""
+    evaluation = sample(**shape)
+    forget_peak()
+    before, start, wall = resident("VmRSS"), time.process_time(), time.perf_counter()
+    found = routing.measure(evaluation)
+    return time.process_time() - start, time.perf_counter() - wall, resident("VmHWM") - before, found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in dict(tokens=1_000_000, layers=4, choices=2, experts=64).items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    shape = vars(parser.parse_args())
+    group = routing._group
+
+    def timed(found, name, *rest, **more):
+        start = time.process_time()
+        group(found, name, *rest, **more)
+        print(f"  {name:13s} {time.process_time() - start:6.2f} s")
+    routing._group = timed
+    seconds, wall, peak, found = measured(**shape)
+    print(f"{shape}: {seconds:.2f} s of one core ({wall:.2f} s of wall time), peak {peak:.0f} MiB above the sample, {len(found)} quantities")
+
+
+if __name__ == "__main__":
+    main()
