@@ -12,7 +12,7 @@ from .sample import Measure, chosen_of, common, documents, entropy, layers_of, s
 
 def _pieces(groups):
     """Slices that cover ascending groups, whole groups each, as near to pieces_of.CHUNK tokens as these allow."""
-    starts = np.concatenate([[0], np.nonzero(np.diff(groups))[0] + 1])
+    starts = np.concatenate([[0], np.nonzero(groups[1:] != groups[:-1])[0] + 1])
     pieces, begin = [], 0
     while begin < len(groups):
         fitting = starts[(starts > begin) & (starts <= begin + pieces_of.CHUNK)]
@@ -41,7 +41,7 @@ def within_documents(evaluation, shuffles=10, seed=0):
     neighbours; `tokens` (class)."""
     layers, labels, chosen = layers_of(evaluation), special.class_labels(evaluation), chosen_of(evaluation)
     document, sequence = documents(evaluation)[0], sequences(evaluation)
-    order = None if (np.diff(document) >= 0).all() else np.argsort(document, kind="stable")
+    order = None if (document[1:] >= document[:-1]).all() else np.argsort(document, kind="stable")
     given = np.zeros((shuffles + 1, len(layers), len(special.CLASSES), max(layer.experts for layer in layers)), np.int64)
     same, pairs, rng = np.zeros((shuffles + 1, len(layers), 2), np.int64), 0, np.random.default_rng(seed)
     for piece in _pieces(document if order is None else document[order]):

@@ -110,11 +110,10 @@ def documents(sample):
     else:
         known = sample["document"].values if "document" in sample else np.full(sample.sizes["sample"], -1)
         key = np.where(known >= 0, known, -1 - sequences(sample))
-    steps = np.diff(key)
-    if (steps >= 0).all():  # as they are recorded: no need to sort
-        number = np.zeros(len(key), np.int32)
-        np.cumsum(steps > 0, out=number[1:])
-        return number, np.concatenate([[0], np.nonzero(steps)[0] + 1])
+    if (key[1:] >= key[:-1]).all():  # as they are recorded: no need to sort
+        number, starts = np.zeros(len(key), np.int32), key[1:] != key[:-1]
+        np.cumsum(starts, out=number[1:])
+        return number, np.concatenate([[0], np.nonzero(starts)[0] + 1])
     _, first, number = np.unique(key, return_index=True, return_inverse=True)
     return number.astype(np.int32), first
 
