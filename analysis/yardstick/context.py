@@ -7,7 +7,7 @@ from . import special
 from .agreement import any_overlap_chance
 from .nulls import shuffled_within
 from . import sample as pieces_of
-from .sample import Measure, chosen_of, common, documents, entropy, layers_of, sequences, stack
+from .sample import Measure, chosen_of, common, documents, entropy, layers_of, occurrences, sequences, stack
 
 
 def _pieces(groups):
@@ -52,7 +52,7 @@ def within_documents(evaluation, shuffles=10, seed=0):
         for draw in range(shuffles + 1):
             drawn = rows if draw == 0 else rows[shuffled_within(group, rng)]
             _count(drawn, own, follows, layers, given[draw], same[draw])
-    tokens = np.bincount(labels, minlength=len(special.CLASSES))
+    tokens = occurrences(labels, len(special.CLASSES))
     return xr.Dataset(dict(given=(("draw", "layer", "class", "expert"), given), same=(("draw", "layer", "kind"), same), pairs=pairs,
                            tokens=("class", tokens), top_k=("layer", [layer.top_k for layer in layers]),
                            experts=("layer", [layer.experts for layer in layers])),

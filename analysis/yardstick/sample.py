@@ -78,6 +78,14 @@ def tally(layer, labels, count, choices=None):
     return table.reshape(count, layer.experts)
 
 
+def occurrences(ids, count):
+    """(count,) int64: how often each id from 0 on occurs; -1 is left out."""
+    table = np.zeros(count, np.int64)
+    for part in chunks(len(ids)):
+        table += np.bincount(ids[part][ids[part] >= 0], minlength=count)
+    return table
+
+
 def load(layer):
     """(experts,) int64: choices of each expert, before any drop."""
     return tally(layer, lambda part: np.zeros(part.stop - part.start, np.int8), 1)[0]
