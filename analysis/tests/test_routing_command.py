@@ -83,7 +83,7 @@ def test_the_furthest_pairs_are_written(monkeypatch):
 def test_time_and_memory_of_a_quarter_million_tokens():
     """A generous bound; `bench_routing.py` has the figures of a million."""
     seconds, wall, peak, found = bench_routing.measured(tokens=250_000, layers=4, choices=2, experts=16)
-    print(f"\n250,000 tokens x 4 layers x 2: {seconds:.2f} s of one core ({wall:.2f} s of wall time), peak {peak:.0f} MiB above the sample")
+    print(f"\n250,000 tokens x 4 layers x 2: {seconds:.2f} s of one core ({wall:.2f} s of wall time), peak {peak:.0f} MiB beside the sample")
     assert seconds < 60 and peak < 200 and len(found) > 20
 
 

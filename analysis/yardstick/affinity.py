@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 
 from . import special
 from .nulls import shuffled_tables
-from .sample import Measure, chunks, documents, layers_of, load, stack, tally
+from .sample import Measure, chunks, documents, layers_of, load, occurrences, stack, tally
 
 VARIABLES = dict(input="token", next="next", predicted="predicted")
 
@@ -43,7 +43,7 @@ class _Domains:
         self.document, first = documents(evaluation)
         self.domain = evaluation["domain"].values[first]
         self.tokens = evaluation["token"].values
-        self.size = np.bincount(self.document)
+        self.size = occurrences(self.document, len(first))
         known = self.domain >= 0
         self.counts = np.bincount(self.domain[known], self.size[known], len(self.names))  # (domains,) tokens of each
         rng = np.random.default_rng(seed)
@@ -102,14 +102,14 @@ def _token_ids(evaluation, variable):
 
 def _vocabulary(layer, ids, texts, least, shuffles, rng):
     """Measure of one layer, that of its experts, and the text of each expert's best token."""
-    occurrences = np.bincount(ids[ids >= 0], minlength=len(texts))
-    often = np.nonzero(occurrences >= least)[0]
+    times = occurrences(ids, len(texts))
+    often = np.nonzero(times >= max(least, 1))[0]
     row = np.full(len(texts), len(often))
     row[often] = np.arange(len(often))
     # the last row holds the rarer tokens, so that shuffles keep the loads
     row = np.append(row, -1)  # of the id -1
     table = tally(layer, lambda part: row[ids[part]], len(often) + 1, choices=1)
-    times = np.maximum(occurrences[often], 1)[:, None]
+    times = times[often, None]
     highest, best = [], []
     for drawn in [table, *shuffled_tables(table, shuffles, rng)] if len(often) else []:
         shares = drawn[:-1] / times

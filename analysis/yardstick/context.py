@@ -7,12 +7,12 @@ from . import special
 from .agreement import any_overlap_chance
 from .nulls import shuffled_within
 from . import sample as pieces_of
-from .sample import Measure, chosen_of, common, documents, entropy, layers_of, sequences, stack
+from .sample import Measure, chosen_of, common, documents, entropy, layers_of, occurrences, sequences, stack
 
 
 def _pieces(groups):
     """Slices that cover ascending groups, whole groups each, as near to pieces_of.CHUNK tokens as these allow."""
-    starts = np.concatenate([[0], np.nonzero(np.diff(groups))[0] + 1])
+    starts = np.concatenate([[0], np.nonzero(groups[1:] != groups[:-1])[0] + 1])
     pieces, begin = [], 0
     while begin < len(groups):
         fitting = starts[(starts > begin) & (starts <= begin + pieces_of.CHUNK)]
@@ -41,7 +41,7 @@ def within_documents(evaluation, shuffles=10, seed=0):
     neighbours; `tokens` (class)."""
     layers, labels, chosen = layers_of(evaluation), special.class_labels(evaluation), chosen_of(evaluation)
     document, sequence = documents(evaluation)[0], sequences(evaluation)
-    order = None if (np.diff(document) >= 0).all() else np.argsort(document, kind="stable")
+    order = None if (document[1:] >= document[:-1]).all() else np.argsort(document, kind="stable")
     given = np.zeros((shuffles + 1, len(layers), len(special.CLASSES), max(layer.experts for layer in layers)), np.int64)
     same, pairs, rng = np.zeros((shuffles + 1, len(layers), 2), np.int64), 0, np.random.default_rng(seed)
     for piece in _pieces(document if order is None else document[order]):
@@ -52,7 +52,7 @@ def within_documents(evaluation, shuffles=10, seed=0):
         for draw in range(shuffles + 1):
             drawn = rows if draw == 0 else rows[shuffled_within(group, rng)]
             _count(drawn, own, follows, layers, given[draw], same[draw])
-    tokens = np.bincount(labels, minlength=len(special.CLASSES))
+    tokens = occurrences(labels, len(special.CLASSES))
     return xr.Dataset(dict(given=(("draw", "layer", "class", "expert"), given), same=(("draw", "layer", "kind"), same), pairs=pairs,
                            tokens=("class", tokens), top_k=("layer", [layer.top_k for layer in layers]),
                            experts=("layer", [layer.experts for layer in layers])),

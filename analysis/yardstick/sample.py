@@ -78,6 +78,14 @@ def tally(layer, labels, count, choices=None):
     return table.reshape(count, layer.experts)
 
 
+def occurrences(ids, count):
+    """(count,) int64: how often each id from 0 on occurs; -1 is left out."""
+    table = np.zeros(count, np.int64)
+    for part in chunks(len(ids)):
+        table += np.bincount(ids[part][ids[part] >= 0], minlength=count)
+    return table
+
+
 def load(layer):
     """(experts,) int64: choices of each expert, before any drop."""
     return tally(layer, lambda part: np.zeros(part.stop - part.start, np.int8), 1)[0]
@@ -110,11 +118,10 @@ def documents(sample):
     else:
         known = sample["document"].values if "document" in sample else np.full(sample.sizes["sample"], -1)
         key = np.where(known >= 0, known, -1 - sequences(sample))
-    steps = np.diff(key)
-    if (steps >= 0).all():  # as they are recorded: no need to sort
-        number = np.zeros(len(key), np.int32)
-        np.cumsum(steps > 0, out=number[1:])
-        return number, np.concatenate([[0], np.nonzero(steps)[0] + 1])
+    if (key[1:] >= key[:-1]).all():  # as they are recorded: no need to sort
+        number, starts = np.zeros(len(key), np.int32), key[1:] != key[:-1]
+        np.cumsum(starts, out=number[1:])
+        return number, np.concatenate([[0], np.nonzero(starts)[0] + 1])
     _, first, number = np.unique(key, return_index=True, return_inverse=True)
     return number.astype(np.int32), first
 
