@@ -84,7 +84,7 @@ GresTypes=gpu
 MpiDefault=none
 ReturnToService=2
 SlurmdTimeout=${SLURMD_TIMEOUT:-60}
-KillWait=30
+KillWait=10
 JobRequeue=1
 MinJobAge=3600
 EOF
