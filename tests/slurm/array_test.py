@@ -67,7 +67,7 @@ def test_an_array_of_which_one_task_stops_early(work, undisturbed):
     array = Array(work, "array")
     tasks = array.submit()
     last = tasks[-1]
-    last.wait_step(array.runs[-1], 50)
+    last.wait_step(array.runs[-1], 30)
     work.cluster.call("scancel", "--signal=USR1", "--batch", last.id)
     last.wait_restart()
     assert [task.end() for task in tasks] == [0, 0, 0, 0]
@@ -78,7 +78,7 @@ def test_an_array_of_which_one_task_stops_early(work, undisturbed):
 def test_an_array_survives_the_loss_of_a_node(work, undisturbed):
     array = Array(work, "power")
     tasks = array.submit()
-    tasks[0].wait_step(array.runs[0], 50)
+    tasks[0].wait_step(array.runs[0], 30)
     lost = tasks[0].show()["NodeList"]
     there = [task.show()["NodeList"] == lost for task in tasks]
     work.cluster.switch_off(lost)
@@ -94,7 +94,7 @@ def test_an_array_survives_the_loss_of_a_node(work, undisturbed):
 def test_a_cancelled_task_is_continued_by_a_second_submission(work, undisturbed):
     array = Array(work, "cancelled")
     tasks = array.submit()
-    tasks[1].wait_step(array.runs[1], 50)
+    tasks[1].wait_step(array.runs[1], 30)
     work.cluster.call("scancel", tasks[1].id)
     codes = [task.end() for task in tasks]
     assert (codes[0], codes[2:], tasks[1].state()) == (0, [0, 0], "CANCELLED")

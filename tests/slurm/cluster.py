@@ -17,7 +17,7 @@ def wait_for(condition, what, seconds=PATIENCE):
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, f"not in {seconds:.0f} s: {what()}"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return value
 
 

@@ -7,7 +7,7 @@ def test_a_job_survives_the_loss_of_a_node(work, cluster, place):
     """The first node holds the job script, rank 0 and the lock of the run folder."""
     run = f"power-{place}"
     job = work.train(run)
-    job.wait_step(work.folder / run, 50)
+    job.wait_step(work.folder / run, 30)
     nodes = cluster.call("scontrol", "show", "hostnames", job.show()["NodeList"]).split()
     lost = nodes[0 if place == "first" else -1]
     cluster.switch_off(lost)

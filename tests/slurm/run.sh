@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The scenarios against a real Slurm: tests/slurm/run.sh PROGRAM [pytest options]. Exit code 77, with the reason, where this
+# The scenarios against a real Slurm: tests/slurm/run.sh PROGRAM [pytest options and files]. Exit code 77, with the reason, where this
 # machine cannot have a Slurm of its own.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -24,9 +24,9 @@ python=$root/.venv/bin/python
 [ -x "$python" ] || python=python3
 "$python" -c 'import pytest, h5py' 2>/dev/null || skip "pytest or h5py is missing; scripts/deps.sh --python installs them"
 
-SWITCHYARD=$(realpath "${1:?usage: run.sh PROGRAM [pytest options]}")
+SWITCHYARD=$(realpath "${1:?usage: run.sh PROGRAM [pytest options and files]}")
 export SWITCHYARD
 shift
 cd "$here"
 rm -rf "$probe"
-exec "$python" -m pytest -p no:cacheprovider -v -rs --durations=0 --durations-min=0.5 "$@" .
+exec "$python" -m pytest -p no:cacheprovider -v -rs --durations=0 --durations-min=0.5 "$@"
