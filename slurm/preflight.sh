@@ -17,7 +17,7 @@ limit=20
 facts() {
   echo "$(scontrol --version), $SLURM_JOB_NUM_NODES node(s) $SLURM_JOB_NODELIST, $ranks ranks"
   scontrol show config | sed -n 's/^\(MpiDefault\|KillWait\|JobRequeue\|KillOnBadExit\|RequeueExit\|PreemptMode\) *= */  \1=/p'
-  echo "  srun --mpi=list:" $(srun --mpi=list 2>&1 | grep -v 'plugin types' | tr '\n' ' ')
+  echo "  srun --mpi=list: $(srun --mpi=list 2>&1 | sed '/plugin types/d' | paste -sd' ' | tr -s '\t ' ' ')"
   echo "  KillWait is the time for a checkpoint after scancel and after a time limit that came without warning"
 }
 

@@ -9,8 +9,9 @@ launcher=srun  # srun, mpirun, or none for jobs of one rank
 mpi=pmix       # --mpi of srun; empty for what the site has set
 # mpirun_options=(--map-by "slot:PE=${SLURM_CPUS_PER_TASK:-1}")
 
-# The container of slurm/switchyard.def in place of a built program (its Open MPI and PMIx must fit the host's srun):
-# SWITCHYARD=slurm/machines/container.sh
+# The container of slurm/switchyard.def in place of a built program:
+# SWITCHYARD=$templates/container.sh
+# export SWITCHYARD_IMAGE=/path/to/switchyard.sif
 
 # export OMPI_MCA_mpi_yield_when_idle=1   # where a node has more ranks than cores
 # export OMP_PROC_BIND=spread OMP_PLACES=cores

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The process that a cluster of up.sh lives and dies with: cluster.sh FOLDER NODES. Every daemon is its child and is
 # killed by the kernel when this process ends in any way (pdeathsig); what runs on a node ends with the node, which is a
-# process namespace. Ends by SIGTERM, or when its standard input is a pipe and the other end is closed.
+# process namespace. Ends by SIGTERM; or, with its folder, when its standard input is a pipe whose other end is closed.
 set -u
 folder=$1 nodes=$2
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,6 +22,7 @@ stop() {
   done
   wait
   rm -f "$folder"/run/*.pid
+  [ "${1:-}" != abandoned ] || rm -rf "$folder"
   exit 0
 }
 trap stop TERM
@@ -41,6 +42,6 @@ if [ -p /dev/stdin ]; then
   cat <&0 >/dev/null &
   children+=($!)
   wait $!
-  stop
+  stop abandoned
 fi
 wait

@@ -60,7 +60,7 @@ def program():
 @pytest.fixture(scope="session")
 def work(program):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="switchyard-slurm-"))
-    cluster = Cluster(folder / "cluster", program)
+    cluster = Cluster(folder, program)
     try:
         (folder / "work").mkdir()
         yield Work(cluster, folder / "work")

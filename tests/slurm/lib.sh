@@ -5,7 +5,7 @@
 process_of() {
   local pid
   pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] || return 1
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$2" || return 1
+  [ -e "/proc/$pid" ] && { tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF -- "$2" || return 1
   echo "$pid"
 }
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Starts a Slurm of its own on this machine, in one folder, beside whatever else runs here:
 #   tests/slurm/up.sh FOLDER [--nodes N] [--cpus N] [--gpus N] [--with-stdin]
-# It runs until down.sh FOLDER, or with --with-stdin until the standard input of up.sh is closed: the end of the process
-# that holds the other end, by whatever cause, then ends the cluster. Needs root, slurm-wlm and munge; touches nothing
-# under /etc or /run. A folder whose cluster is up is left as it is.
+# It runs until down.sh FOLDER. With --with-stdin also until the standard input of up.sh is closed: the end of the process
+# that holds the other end, by whatever cause, ends the cluster and removes FOLDER. Needs root, slurm-wlm and munge;
+# touches nothing under /etc or /run. A folder whose cluster is up is left as it is.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
