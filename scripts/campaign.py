@@ -1,4 +1,4 @@
-"""Campaigns against the built program: kill -9 and resume, and whole runs on every layout (see scripts/campaign.sh)."""
+"""Campaigns against the built program: kill -9 and resume, sweeps too, and whole runs on every layout (scripts/campaign.sh)."""
 import argparse
 import os
 import pathlib
@@ -131,6 +131,47 @@ def kill(bench, trials):
     print(f"{trials} of {trials} trials: nothing acknowledged was lost")
 
 
+def descendants(pid):
+    below = children(pid)
+    return below + [p for child in below for p in descendants(child)]
+
+
+def ended(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def sweep(bench, trials):
+    """A sweep of 12 tasks, two at a time on two ranks each; one process of it is killed, then the sweep is run again."""
+    file = bench.folder / "sweep.yaml"
+    file.write_text("configuration: config.yaml\nexperts: [1, 2, 4, 8]\ntop_k: [1]\nseeds: [1, 2, 3]\nranks: 2\n")
+    command = [bench.program, "sweep", "run", str(file), "--jobs", "2", "--launch", "mpirun --oversubscribe -n {ranks}", "--out"]
+    start = time.time()
+    whole = run([*command, str(bench.folder / "whole")])
+    assert whole.returncode == 0, whole.stdout
+    seconds, expected = time.time() - start, bench.digest("whole/results.h5")
+    rng = random.Random(1)
+    for trial in range(trials):
+        name = f"sweep-{trial}"
+        process = subprocess.Popen([*command, str(bench.folder / name)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.1, 0.9) * seconds)
+        family = [process.pid, *descendants(process.pid)]
+        victim = rng.choice(family)
+        os.kill(victim, signal.SIGKILL)
+        process.wait(timeout=300)
+        while not all(map(ended, family)):  # tasks of a killed queue go on by themselves
+            time.sleep(0.1)
+        again = run([*command, str(bench.folder / name)])
+        assert again.returncode == 0, again.stdout
+        found = bench.digest(f"{name}/results.h5")
+        assert found == expected, f"trial {trial}: the results differ\n{found}\n{expected}"
+        which = "the queue" if victim == process.pid else f"process {family.index(victim)} of {len(family)}"
+        print(f"trial {trial}: killed {which}; {again.stdout.count('finished already')} of 12 tasks were finished already, the same results", flush=True)
+    print(f"{trials} of {trials} trials: results.h5 is the same as that of an undisturbed sweep")
+
+
 def layouts(bench, _):
     expected = None
     for ranks in (1, 2, 3, 4, 5, 8):
@@ -148,12 +189,12 @@ def layouts(bench, _):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("campaign", choices=["kill", "layouts"])
+    parser.add_argument("campaign", choices=["kill", "sweep", "layouts"])
     parser.add_argument("--program", required=True)
     parser.add_argument("--trials", type=int, default=50)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="switchyard-campaign-") as folder:
-        {"kill": kill, "layouts": layouts}[args.campaign](Bench(args.program, folder), args.trials)
+        {"kill": kill, "sweep": sweep, "layouts": layouts}[args.campaign](Bench(args.program, folder), args.trials)
 
 
 if __name__ == "__main__":

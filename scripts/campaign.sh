@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Long campaigns, of which CI runs a small share.
 #   scripts/campaign.sh kill [TRIALS]      kill -9 of a random process at a random moment, then resume on another layout (50)
+#   scripts/campaign.sh sweep [TRIALS]     kill -9 of a random process of a sweep of 12 tasks, then the sweep again (3)
 #   scripts/campaign.sh layouts            whole runs on 1 to 8 ranks through the command line, digests compared
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 what=${1:-}
@@ -8,6 +9,6 @@ shift || true
 [ -x build/openmp/switchyard ] || fail "build/openmp/switchyard is missing" "scripts/test.sh builds it"
 step "campaign $what"
 case $what in
-  kill | layouts) .venv/bin/python scripts/campaign.py "$what" --program build/openmp/switchyard "${@:+--trials=$1}" ;;
-  *) fail "unknown campaign '$what'" "one of: kill layouts" ;;
+  kill | sweep | layouts) .venv/bin/python scripts/campaign.py "$what" --program build/openmp/switchyard --trials "${1:-$([ "$what" = sweep ] && echo 3 || echo 50)}" ;;
+  *) fail "unknown campaign '$what'" "one of: kill sweep layouts" ;;
 esac

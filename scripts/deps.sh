@@ -2,6 +2,7 @@
 # What the project needs from outside: system packages and Kokkos.
 #   scripts/deps.sh [openmp|serial|cuda ...]   packages (as root or through sudo; else lists them) and Kokkos for each backend
 #   scripts/deps.sh --python                   the virtual environment .venv with yardstick and its pinned packages
+#   scripts/deps.sh --slurm                    Slurm and munge for tests/slurm, which are skipped without them
 #   scripts/deps.sh --bundle                   .bundle/switchyard-deps.tar.gz: for building on a machine without a network
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -10,10 +11,11 @@ packages=(g++ cmake ninja-build pkg-config git openmpi-bin libopenmpi-dev libhdf
 kokkos_archive=pygenten-0.1.5.tar.gz
 kokkos_sha256=e620f05c742905e2db705d875f1cac92ef0ed453f9e6734e9beda26cc0f9cce7
 
+# install_packages NAME...
 install_packages() {
   step "system packages"
   local missing=() p
-  for p in "${packages[@]}"; do
+  for p in "$@"; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
   done
   [ ${#missing[@]} -eq 0 ] && return
@@ -116,9 +118,10 @@ for what in "$@"; do
   case $what in
     --bundle) bundle ;;
     --python) python_environment ;;
+    --slurm) install_packages slurm-wlm munge procps ;;
     -*) fail "unknown option '$what'" "see the head of scripts/deps.sh" ;;
     *)
-      [ -n "${SWITCHYARD_OFFLINE:-}" ] || install_packages
+      [ -n "${SWITCHYARD_OFFLINE:-}" ] || install_packages "${packages[@]}"
       if [ -z "${Kokkos_ROOT:-}" ]; then
         kokkos_source
         build_kokkos "$what"

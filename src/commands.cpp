@@ -39,6 +39,7 @@ Parsed parse_command_line(int argc, char** argv) {
   add_config_commands(app, parsed.command);
   add_record_commands(app, parsed.command);
   add_data_commands(app, parsed.command);
+  add_sweep_commands(app, parsed.command);
   if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1])) {
     parsed.text = unknown_command(app, argv[1]);
     parsed.code = Exit::usage;

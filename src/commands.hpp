@@ -24,7 +24,8 @@ struct Command {
 void add_run_commands(CLI::App& app, Command& command);     ///< train, resume, generate, bench
 void add_config_commands(CLI::App& app, Command& command);  ///< check, show
 void add_record_commands(CLI::App& app, Command& command);  ///< verify, schema
-void add_data_commands(CLI::App& app, Command& command);    ///< data build, data check
+void add_sweep_commands(CLI::App& app, Command& command);   ///< sweep submit, run, status
+void add_data_commands(CLI::App& app, Command& command);    ///< data build, check, generate, laboratory
 
 /// What parsing ended with: a command, or a text to print and an exit code.
 struct Parsed {

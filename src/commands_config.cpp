@@ -7,6 +7,7 @@
 #include "config/estimate.hpp"
 #include "config/yaml.hpp"
 #include "data/batch.hpp"
+#include "sweep/sweep.hpp"
 
 namespace switchyard {
 namespace {
@@ -55,7 +56,7 @@ struct ShowOptions {
 
 Exit show_config(const ShowOptions& options) {
   if (options.reference) {
-    std::fputs(config_markdown().c_str(), stdout);
+    std::fputs((config_markdown() + sweep::sweep_markdown()).c_str(), stdout);
     return Exit::ok;
   }
   LoadResult loaded;

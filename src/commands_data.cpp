@@ -6,6 +6,8 @@
 #include "config/values.hpp"
 #include "data/build.hpp"
 #include "data/check.hpp"
+#include "laboratory/experiment.hpp"
+#include "laboratory/generate.hpp"
 
 namespace switchyard {
 namespace {
@@ -46,12 +48,67 @@ void add_build(CLI::App& group, Command& command) {
   sub->callback([&command, build] { command.run = [build] { return build_command(*build); }; });
 }
 
+Exit generate_command(const laboratory::GenerateOptions& options) {
+  laboratory::generate(options);
+  std::printf("%s: %lld samples of %s with %d tasks; ideal.csv has their exact losses\n", options.out.c_str(),
+              static_cast<long long>(options.samples), options.shape.c_str(), options.tasks);
+  return Exit::ok;
+}
+
+void add_generate(CLI::App& group, Command& command) {
+  auto generate = std::make_shared<laboratory::GenerateOptions>();
+  CLI::App* sub = group.add_subcommand("generate", "Make tokens whose best loss is known for every number of experts");
+  sub->add_option("--shape", generate->shape, "knee, bend, clark or zipf: the curve of losses over experts")
+      ->capture_default_str();
+  sub->add_option("--tasks", generate->tasks, "L, where the gain of more experts ends")->capture_default_str();
+  sub->add_option("--keys", generate->keys, "keys of a task")->capture_default_str();
+  sub->add_option("--values", generate->values, "values of a level's alphabet")->capture_default_str();
+  sub->add_option("--samples", generate->samples, "samples to train on, three tokens each")->capture_default_str();
+  sub->add_option("--seed", generate->seed, "of maps and samples")->capture_default_str();
+  sub->add_option("--out", generate->out, "folder to make; must not exist")->required();
+  sub->callback([&command, generate] { command.run = [generate] { return generate_command(*generate); }; });
+}
+
+struct LaboratoryOptions {
+  laboratory::ExperimentOptions experiment;
+  std::vector<int> experts;
+};
+
+Exit laboratory_command(const LaboratoryOptions& options) {
+  std::printf("experts,router,samples,ideal,assignment,trained\n");
+  for (const int experts : options.experts) {
+    const laboratory::Outcome o = laboratory::run_experiment(options.experiment, experts);
+    std::printf("%d,%s,%lld,%.6f,%.6f,%.6f\n", experts, options.experiment.router.c_str(),
+                static_cast<long long>(o.samples), o.ideal, o.assignment, o.trained);
+    std::fflush(stdout);
+  }
+  return Exit::ok;
+}
+
+void add_laboratory(CLI::App& group, Command& command) {
+  auto lab = std::make_shared<LaboratoryOptions>();
+  CLI::App* sub =
+      group.add_subcommand("laboratory", "Train tables as experts on generated tokens; CSV beside what is ideal");
+  sub->add_option("folder", lab->experiment.folder, "folder of switchyard data generate")->required();
+  sub->add_option("--router", lab->experiment.router, "oracle or hash")->capture_default_str();
+  sub->add_option("--experts", lab->experts, "numbers of experts: 1,2,4")
+      ->required()
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1 << 14));
+  sub->add_option("--samples", lab->experiment.samples, "the folder's first samples; 0 takes all")
+      ->capture_default_str();
+  sub->add_option("--rate", lab->experiment.rate, "learning rate of Adagrad")->capture_default_str();
+  sub->callback([&command, lab] { command.run = [lab] { return laboratory_command(*lab); }; });
+}
+
 }  // namespace
 
 void add_data_commands(CLI::App& app, Command& command) {
   CLI::App* group = app.add_subcommand("data", "Make and check corpora");
   group->require_subcommand(1);
   add_build(*group, command);
+  add_generate(*group, command);
+  add_laboratory(*group, command);
   auto path = std::make_shared<std::string>();
   CLI::App* sub = group->add_subcommand("check", "Verify the sums and ranges of a corpus");
   sub->add_option("path", *path, "corpus folder, or an llm.c .bin shard")->required();

@@ -2,47 +2,15 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <optional>
 
 #include "comm/agree.hpp"
 #include "commands.hpp"
-#include "config/estimate.hpp"
-#include "config/yaml.hpp"
-#include "session.hpp"
+#include "start.hpp"
 #include "train/bench.hpp"
 #include "train/generate.hpp"
-#include "train/trainer.hpp"
 
 namespace switchyard {
 namespace {
-
-/// Text of a file as rank 0 reads it, on every rank, so that all ranks see the same configuration or the same error.
-std::string shared_text(const comm::Communicator& world, const std::string& file) {
-  std::string text;
-  comm::on_root(world, [&] { text = read_text(file); });
-  auto size = static_cast<std::int64_t>(text.size());
-  comm::broadcast(world, &size, sizeof size, 0);
-  text.resize(static_cast<std::size_t>(size));
-  comm::broadcast(world, text.data(), size, 0);
-  return text;
-}
-
-/// The valid configuration of a run on these ranks, or one AgreedError with all complaints. Collective.
-LoadResult load_on_all(const std::string& file, const std::vector<std::string>& overrides) {
-  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  LoadResult loaded = load_text(file, shared_text(world, file), overrides);
-  add_violations(loaded, world.size());
-  comm::agree(world, [&] { throw_errors(loaded); });
-  return loaded;
-}
-
-/// What is allowed but seldom meant, in the configuration and on this machine. The same on every rank.
-std::vector<std::string> notes_of(const Config& config, const KokkosSession& kokkos) {
-  std::vector<std::string> notes = kokkos.notes();
-  for (const Violation& a : advice(config, comm::Communicator::duplicate(MPI_COMM_WORLD).size()))
-    notes.push_back(a.key + ": " + a.message);
-  return notes;
-}
 
 /// Notes of a command that keeps no log.
 void print_notes(const Config& config, const KokkosSession& kokkos) {
@@ -59,41 +27,15 @@ struct TrainOptions {
 
 Exit train_command(const TrainOptions& options, const std::vector<std::string>& command_line) {
   const LoadResult loaded = load_on_all(options.config, options.overrides);
-  const std::string run =
-      options.run.empty() ? "runs/" + std::filesystem::path(options.config).stem().string() : options.run;
-  const KokkosSession kokkos(loaded.config.layout.threads);
-  return train::run_training(
-      {loaded.config, loaded.origins, run, false, command_line, notes_of(loaded.config, kokkos)});
+  return start_run(loaded,
+                   options.run.empty() ? "runs/" + std::filesystem::path(options.config).stem().string() : options.run,
+                   command_line);
 }
 
 struct ResumeOptions {
   std::string run;
   std::vector<std::string> overrides;
 };
-
-/// The configuration that a run keeps in its folder; an AgreedError where there is none. Collective.
-std::string config_of_run(const std::string& run) {
-  const std::string file = run + "/config.yaml";
-  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
-    check(std::filesystem::exists(file), Exit::usage,
-          run + ": no run there (" + (std::filesystem::exists(run) ? "it has no config.yaml" : "no such folder") +
-              "); give the folder of a run that switchyard train has started");
-  });
-  return file;
-}
-
-Exit resume_command(const ResumeOptions& options, const std::vector<std::string>& command_line) {
-  const std::string file = config_of_run(options.run);
-  LoadResult loaded = load_on_all(file, options.overrides);
-  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  const LoadResult before = load_text(file, shared_text(world, file));  // of the layout before: valid there only
-  for (const Violation& v : resume_changes(invariant_options(before.config), loaded.config))
-    loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
-  comm::agree(world, [&] { throw_errors(loaded); });
-  const KokkosSession kokkos(loaded.config.layout.threads);
-  return train::run_training(
-      {loaded.config, loaded.origins, options.run, true, command_line, notes_of(loaded.config, kokkos)});
-}
 
 struct BenchOptions {
   std::string config;
@@ -154,7 +96,7 @@ void add_train_and_resume(CLI::App& app, Command& command) {
   sub->add_option("overrides", resume->overrides, "train.steps, train.max_time, layout.* and record.* may change");
   sub->callback([&command, resume] {
     command.ranks = Ranks::all;
-    command.run = [resume, line = command.command_line] { return resume_command(*resume, line); };
+    command.run = [resume, line = command.command_line] { return continue_run(resume->run, resume->overrides, line); };
   });
 }
 

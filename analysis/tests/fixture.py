@@ -11,7 +11,7 @@ WORDS = ["the", "The", "7", "42", ",", ";", " ", "\u00e9"]
 
 @dataclasses.dataclass
 class Segment:
-    """What one segment holds: rows for the steps first … first+rows−1 and one evaluation (or none)."""
+    """What one segment holds: rows for the steps first … first+rows−1 and evaluations at even distances, the last at the end."""
     first: int = 1
     rows: int = 40
     layers: int = 2
@@ -25,10 +25,16 @@ class Segment:
     evaluations: int = 1
     drops: bool = True
     domains: tuple = ("documentation", "python")
+    choices: int = 1
+    sampled: bool = False  # whether training tokens are sampled
 
     @property
     def steps(self):
         return np.arange(self.first, self.first + self.rows)
+
+    @property
+    def evaluated(self):
+        return self.first - 1 + self.rows * np.arange(1, self.evaluations + 1) // max(1, self.evaluations)
 
 
 def scale(file, name, size, growing=False):
@@ -66,6 +72,8 @@ def write_run(folder, seed=0, **changes):
             _write_routing(f, shape, rng)
     if shape.evaluations:
         _write_evaluation(path, shape, rng)
+    if shape.sampled and shape.layers:
+        _write_tokens(path, shape, rng)
     return folder
 
 
@@ -79,7 +87,7 @@ def _write_training(f, shape, rng):
     variable(f, "tokens_per_second", ["row"], rng.uniform(9e3, 1e4, shape.rows))
     variable(f, "phase_seconds", ["row", "phase"], rng.uniform(0, 0.01, (shape.rows, len(shape.phases))))
     variable(f, "traffic", ["row", "rank_from", "rank_to"], rng.integers(100, 200, (shape.rows, shape.ranks, shape.ranks)))
-    variable(f, "evaluation_step", ["evaluation"], np.full(shape.evaluations, steps[-1] if shape.rows else 0))
+    variable(f, "evaluation_step", ["evaluation"], shape.evaluated)
     variable(f, "evaluation_loss", ["evaluation"], np.full(shape.evaluations, 4.0))
     variable(f, "evaluation_bits_per_byte", ["evaluation"], np.full(shape.evaluations, 2.0))
 
@@ -102,17 +110,44 @@ def _write_routing(f, shape, rng):
 def _write_evaluation(path, shape, rng, samples=4000):
     with h5py.File(path / "evaluation.h5", "w") as f:
         _head(f, "switchyard-evaluation", domains=json.dumps(shape.domains))
-        for name, size in dict(evaluation=1, sample=samples, vocabulary=len(WORDS)).items():
+        for name, size in dict(evaluation=shape.evaluations, sample=samples, vocabulary=len(WORDS)).items():
             scale(f, name, size, name == "evaluation")
-        token = rng.integers(0, len(WORDS), samples)
+        token, at = rng.integers(0, len(WORDS), samples), np.arange(samples)
+        document = at // 125  # half a sequence
         variable(f, "token", ["sample"], token.astype("i4"))
-        variable(f, "domain", ["sample"], (np.arange(samples) % max(1, len(shape.domains))).astype("i4"))
+        variable(f, "next", ["sample"], np.roll(token, -1).astype("i4"))
+        variable(f, "position", ["sample"], (at % 250).astype("i4"))
+        variable(f, "document", ["sample"], document)
+        variable(f, "domain", ["sample"], (document % max(1, len(shape.domains))).astype("i4"))
         variable(f, "token_text", ["vocabulary"], np.array([w.encode() for w in WORDS], "S16"))
-        variable(f, "step", ["evaluation"], shape.steps[-1:])
+        variable(f, "step", ["evaluation"], shape.evaluated)
+        variable(f, "predicted", ["evaluation", "sample"], rng.integers(0, len(WORDS), (shape.evaluations, samples)).astype("i4"))
         if shape.layers:
             scale(f, "layer", shape.layers)
-            scale(f, "choice", 1)
+            scale(f, "choice", shape.choices)
             # expert 0 of layer 0 takes the digits, the rest is at chance
-            expert = rng.integers(1, shape.experts, (1, samples, shape.layers, 1))
-            expert[0, (token == 2) | (token == 3), 0, 0] = 0
+            expert = _different(rng, shape, (shape.evaluations, samples), 1)
+            expert[:, (token == 2) | (token == 3), 0, 0] = 0
             variable(f, "expert", ["evaluation", "sample", "layer", "choice"], expert.astype("i2"))
+
+
+def _different(rng, shape, size, first):
+    """(*size, layers, choices) different experts of each token, uniform from `first` on."""
+    order = rng.random((*size, shape.layers, shape.experts - first)).argsort(-1)
+    return order[..., :shape.choices] + first
+
+
+def _write_tokens(path, shape, rng, samples=2000):
+    """A sample of training tokens, in which expert 0 refuses every second choice of it."""
+    with h5py.File(path / "tokens.r0000.h5", "w") as f:
+        _head(f, "switchyard-tokens")
+        for name, size in dict(sample=samples, layer=shape.layers, choice=shape.choices).items():
+            scale(f, name, size, name == "sample")
+        at = np.arange(samples)
+        variable(f, "step", ["sample"], np.full(samples, shape.first))
+        variable(f, "sequence", ["sample"], at // 250)
+        variable(f, "position", ["sample"], (at % 250).astype("i4"))
+        variable(f, "token", ["sample"], rng.integers(0, len(WORDS), samples).astype("i4"))
+        expert = _different(rng, shape, (samples,), 0)
+        variable(f, "expert", ["sample", "layer", "choice"], expert.astype("i2"))
+        variable(f, "kept", ["sample", "layer", "choice"], ((expert > 0) | (at % 2 == 0)[:, None, None]).astype("u1"))

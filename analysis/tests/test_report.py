@@ -16,7 +16,7 @@ driver_path, browser_path = shutil.which("chromedriver"), shutil.which("chromium
 
 
 def full(folder):
-    return write_run(folder)
+    return write_run(folder, evaluations=3, choices=2)
 
 
 def dense(folder):
@@ -24,8 +24,8 @@ def dense(folder):
 
 
 def resumed(folder):
-    write_run(folder, first=1, rows=20, layers=4, experts=12)
-    return write_run(folder, first=21, rows=10, layers=4, experts=12, ranks=12, bins=8, segment=1)
+    write_run(folder, first=1, rows=20, layers=4, experts=12, choices=3)
+    return write_run(folder, first=21, rows=10, layers=4, experts=12, choices=3, ranks=12, bins=8, segment=1)
 
 
 def rare(folder):
@@ -63,9 +63,13 @@ def test_every_figure_is_made(page):
 
 DENSE = "the model is dense"
 NO_EVALUATION = r"no held-out routing .*\(train.evaluate_every: 0\)"
-ABSENT = [(dense, dict.fromkeys(["load", "max_vio", "bias", "entropy", "drops", "classes", "domains", "traffic"], DENSE)),
-          (rare, dict(drops=r"no tokens were dropped, since experts have no capacity limit \(moe.capacity_factor: 0\)", classes=NO_EVALUATION, domains=NO_EVALUATION, traffic="one rank")),
-          (roomy, dict(drops=r"no tokens were dropped, since no expert was ever full \(moe.capacity_factor: 4\)", domains="does not tell domains apart"))]
+ANALYSES = ["saturation", "coactivation", "vocabulary", "locality", "class_entropy", "information", "domain_control"]
+ABSENT = [(dense, dict.fromkeys(["load", "max_vio", "bias", "entropy", "drops", "classes", "domains", "traffic", *ANALYSES], DENSE)),
+          (rare, dict(drops=r"no tokens were dropped, since experts have no capacity limit \(moe.capacity_factor: 0\)", traffic="one rank",
+                      **dict.fromkeys(["classes", "domains", *ANALYSES], NO_EVALUATION))),
+          (roomy, dict(drops=r"no tokens were dropped, since no expert was ever full \(moe.capacity_factor: 4\)",
+                       saturation="only one evaluation", coactivation="every token is given to one expert",
+                       **dict.fromkeys(["domains", "domain_control"], "does not tell domains apart")))]
 
 
 @pytest.mark.parametrize("run,reasons", ABSENT)

@@ -7,64 +7,76 @@ import warnings
 from .records import RecordWarning, SchemaError
 
 
-def add_report(commands):
-    report = commands.add_parser("report", help="one HTML page and its figures from a run folder")
-    report.add_argument("run", help="the folder that `switchyard train --run` wrote")
-    report.add_argument("--out", help="where to write (default: RUN/report)")
-    report.set_defaults(function=run_report)
+def _report(commands):
+    parser = commands.add_parser("report", help="one HTML page and its figures from a run folder")
+    parser.add_argument("run", help="the folder that `switchyard train --run` wrote")
+    parser.add_argument("--out", help="where to write (default: RUN/report)")
+
+    def act(args):
+        from .report import make_report
+
+        print(make_report(args.run, args.out))
+    parser.set_defaults(act=act)
 
 
-def run_report(args):
-    from .report import make_report
+def _routing(commands):
+    parser = commands.add_parser("routing", help="what experts specialise in and how routing settles, each value beside its chance level and null")
+    parser.add_argument("run", help="the folder that `switchyard train --run` wrote")
+    parser.add_argument("--out", help="where routing.csv and the figures go (default: RUN/routing)")
+    parser.add_argument("--shuffles", type=int, default=10, help="shuffles of each drawn null, at least 2 (default: 10)")
+    parser.add_argument("--least", type=int, default=10, help="occurrences from which a token counts in vocabulary specialisation (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, help="of the shuffles (default: 0)")
 
-    print(make_report(args.run, args.out))
-    return 0
+    def act(args):
+        from .routing import write_routing
 
-
-def add_law(commands):
-    law = commands.add_parser("law", help="refit of the published curves of Clark et al. 2022, and E_max against tokens per parameter")
-    law.add_argument("curves", help="curves.csv.gz of google-deepmind/scaling_laws_for_routing (data/, CC-BY 4.0)")
-    law.add_argument("--out", help="folder for tables (csv, json), figure and acceptance.json (default: print only)")
-    law.set_defaults(function=run_law)
-
-
-def run_law(args):
-    """0, or 1 where the refit rows are outside their tolerance: then nothing that rests on the fit counts."""
-    from .law_report import make
-
-    text, within = make(args.curves, args.out, args.line)
-    print(text)
-    return 0 if within else 1
+        if args.shuffles < 2:
+            parser.error("--shuffles: at least 2, for a mean and its deviation")
+        print(write_routing(args.run, args.out, args.shuffles, args.least, args.seed))
+    parser.set_defaults(act=act)
 
 
-def add_saturation(commands):
-    saturation = commands.add_parser("saturation", help="do gains from more experts diminish, and do they stop: table and sentences")
-    saturation.add_argument("results", help="results.h5 of `switchyard sweep`, or a csv with its columns")
-    saturation.add_argument("--out", help="folder for tables, figure and acceptance.json (default: print only)")
-    saturation.set_defaults(function=run_saturation)
+def _law(commands):
+    parser = commands.add_parser("law", help="refit of the published curves of Clark et al. 2022, and E_max against tokens per parameter")
+    parser.add_argument("curves", help="curves.csv.gz of google-deepmind/scaling_laws_for_routing (data/, CC-BY 4.0)")
+    parser.add_argument("--out", help="folder for tables (csv, json), figure and acceptance.json (default: print only)")
+
+    def act(args):
+        from .law_report import make
+
+        text, within = make(args.curves, args.out, args.line)
+        print(text)
+        return 0 if within else 1  # outside the tolerance nothing that rests on the fit counts
+    parser.set_defaults(act=act)
 
 
-def run_saturation(args):
-    from .saturation_report import make
+def _saturation(commands):
+    parser = commands.add_parser("saturation", help="do the gains from more experts diminish, and do they stop: tables and sentences")
+    parser.add_argument("results", help="results.h5 of `switchyard sweep`, or a csv with its columns")
+    parser.add_argument("--out", help="folder for tables, figures and acceptance.json (default: print only)")
 
-    print(make(args.results, args.out, args.line))
-    return 0
+    def act(args):
+        from .saturation_report import make
+
+        print(make(args.results, args.out, args.line))
+    parser.set_defaults(act=act)
 
 
 def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="yardstick", description="Reads the records of Switchyard runs.")
     commands = parser.add_subparsers(dest="command", required=True)
-    add_report(commands)
-    add_law(commands)
-    add_saturation(commands)
+    _report(commands)
+    _routing(commands)
+    _law(commands)
+    _saturation(commands)
     args = parser.parse_args(arguments)
-    args.line = shlex.join(["yardstick", *arguments])  # as records of what was made hold it
+    args.line = shlex.join(["yardstick", *map(str, arguments)])  # as acceptance.json holds it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", RecordWarning)
             warnings.showwarning = lambda message, *_: print(f"yardstick: {message}", file=sys.stderr)
-            return args.function(args)
+            return args.act(args) or 0
     except SchemaError as error:
         print(f"yardstick: {error}", file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ plt.rcParams.update({"font.size": 12, "axes.grid": True, "grid.alpha": 0.25, "ax
                      "figure.constrained_layout.use": True, "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False,
                      "legend.framealpha": 0.85})
 WIDTH, HEIGHT, DPI = 6.0, 3.7, 160
+DENSE = "the model is dense, without routers and experts"
 COLUMNS = 600  # columns of a heat map; longer runs are averaged
 
 
@@ -33,7 +34,7 @@ def _need(dataset, *names):
 def _need_layers(dataset, *names):
     """Raises Absent unless the model has mixture-of-experts layers and the dataset these variables of them."""
     if "layer" not in dataset.dims:
-        raise Absent("the model is dense, without routers and experts")
+        raise Absent(DENSE)
     _need(dataset, *names)
 
 

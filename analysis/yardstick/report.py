@@ -10,7 +10,7 @@ import jinja2
 import matplotlib.pyplot as plt
 import numpy as np
 
-from . import figures, special
+from . import figures, routing, routing_figures, special
 from .records import RecordWarning, open_evaluation, open_run
 
 
@@ -20,8 +20,14 @@ class Entry(NamedTuple):
     function: Callable
     title: str
     caption: str
-    source: str = "run"  # or evaluation
+    source: str = "run"  # or evaluation, or routing: what routing.measure found of it
     variable: str = ""   # one that segments may differ in: then it is drawn of the last segment
+
+
+def _analysis(name, caption):
+    """Entry of a figure of `yardstick routing`."""
+    function, title = routing_figures.FIGURES[name]
+    return Entry(name, function, title, caption, "routing")
 
 
 SECTIONS = {
@@ -48,6 +54,21 @@ SECTIONS = {
         Entry("domains", figures.domains, "Domains by expert",
               "Which domains each expert is given, at the last evaluation. "
               "Chance (0) is the domain's share of all tokens; grey experts were given none.", "evaluation"),
+    ],
+    "Routing beside chance": [
+        _analysis("saturation", "Share of a token's experts that are those of the last evaluation. Chance: k of E experts at random; "
+                  "null: the same loads, tokens permuted."),
+        _analysis("coactivation", "Of the tokens that expert i is given, how many are given to j as well: all pairs of choices, at the "
+                  "last evaluation. Chance (0) is (k\u22121)/(E\u22121)."),
+        _analysis("vocabulary", "Share of a token's occurrences that go to its most frequent first expert, mean over the tokens seen at "
+                  "least 10 times. Null: tokens shuffled, with the upward bias that rare tokens have; chance: 1/E."),
+        _analysis("locality", "How often a token goes to the expert of the token before. Null: tokens shuffled within documents; chance: "
+                  "1/E, and 1 \u2212 C(E\u2212k, k)/C(E, k) for any of the k experts."),
+        _analysis("class_entropy", "How many experts the tokens of a class are spread over: ln E is all of them evenly. Null: tokens shuffled "
+                  "within documents."),
+        _analysis("information", "Normalised mutual information of a token's experts and its class. Null: tokens shuffled within documents."),
+        _analysis("domain_control", "Root mean square distance, over experts and domains, between an expert's share of a domain's tokens and "
+                  "of all tokens; what token ids alone predict of it; and what is left. Null: the documents' domains shuffled; chance: 0."),
     ],
     "Time and traffic": [
         Entry("phases", figures.phases, "Time by phase", "Where the time of a step goes, mean over steps.", variable="phase_seconds"),
@@ -104,7 +125,7 @@ def _typical(evaluation):
 def _draw(entry, records):
     """The figure of an entry and its caption; of a variable in which segments differ, the last segment's."""
     run = records["run"]
-    if entry.source == "evaluation" and "layer" in run.dims and records["evaluation"] is None:
+    if entry.source != "run" and "layer" in run.dims and records["evaluation"] is None:
         raise figures.Absent("no held-out routing was recorded" + figures.setting(run, "train.evaluate_every"))
     if entry.variable not in run.attrs["left_out"]:
         return entry.function(run if records[entry.source] is None else records[entry.source]), entry.caption
@@ -139,7 +160,8 @@ def _open(run_folder):
         last = open_run(run_folder, segment="last") if run.attrs["left_out"] else run
     for text in lacks:
         warnings.warn(text, RecordWarning, stacklevel=3)
-    return dict(run=run, last=last, evaluation=None if evaluation is None else special.with_layers(evaluation, run)), lacks
+    evaluation = None if evaluation is None else special.with_layers(evaluation, run)
+    return dict(run=run, last=last, evaluation=evaluation, routing=routing.measure(evaluation)), lacks
 
 
 def make_report(run_folder, out=None):

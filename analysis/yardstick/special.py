@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .sample import experts_of, layer_of, tally
+
 CLASSES = ["punctuation", "digits", "upper", "lower", "whitespace", "other"]
 
 
@@ -33,13 +35,6 @@ def token_texts(evaluation):
     return [t.rstrip(b"\0").decode("utf-8", "replace") for t in evaluation["token_text"].values.astype("S16")]
 
 
-def _experts(evaluation, layer):
-    """How many experts a layer has: as `with_layers` of a run says, or up to the last one that was chosen."""
-    if "experts" in evaluation:
-        return int(evaluation["experts"].values[layer])
-    return int(evaluation["expert"].isel(evaluation=-1, layer=layer).values.max()) + 1
-
-
 def with_layers(evaluation, run):
     """The evaluation with what only run.h5 says of its layers: their blocks and how many experts each has."""
     if "experts" not in run or evaluation.sizes.get("layer") != run.sizes["layer"]:
@@ -50,17 +45,14 @@ def with_layers(evaluation, run):
 def shares(evaluation, layer, labels, count):
     """Of the last evaluation: (experts, count) counts of the tokens with each label that an expert of a layer was given
     (any choice), and the labels' own share of all tokens, which is the chance level of every expert."""
-    experts = evaluation["expert"].isel(evaluation=-1, layer=layer).values
-    table = np.zeros((_experts(evaluation, layer), count))
-    for choice in range(experts.shape[1]):
-        good = experts[:, choice] >= 0
-        np.add.at(table, (experts[good, choice], labels[good]), 1)
+    table = tally(layer_of(evaluation, layer), labels, count).T.astype(float)
     return table, np.bincount(labels, minlength=count) / len(labels)
 
 
-def class_labels(evaluation):
-    table = np.array([CLASSES.index(token_class(t)) for t in token_texts(evaluation)])
-    return table[evaluation["token"].values]
+def class_labels(evaluation, tokens=None):
+    """Class of each token, an index of CLASSES: of the evaluation, or of a token sample of the same run."""
+    table = np.array([CLASSES.index(token_class(t)) for t in token_texts(evaluation)], np.int8)
+    return table[(evaluation if tokens is None else tokens)["token"].values]
 
 
 def domain_labels(evaluation):
@@ -96,7 +88,7 @@ def typical_tokens(evaluation, layer, top=6, least=20):
     experts = evaluation["expert"].isel(evaluation=-1, layer=layer).values
     occurrences = np.bincount(tokens, minlength=len(texts))
     rows = []
-    for e in range(_experts(evaluation, layer)):
+    for e in range(experts_of(evaluation, layer)):
         given = (experts == e).any(1)
         chance = float(given.mean())
         hits = np.bincount(tokens[given], minlength=len(texts))

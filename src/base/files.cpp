@@ -119,6 +119,10 @@ void write_text(const std::string& path, const std::string& text) {
   write_all(file.get(), text, aside);
   if (::fsync(file.get()) != 0 || file.close() != 0) throw_system_error(errno, "write", aside);
   if (std::rename(aside.c_str(), path.c_str()) != 0) throw_system_error(errno, "rename to", path);
+  sync_folder_of(path);
+}
+
+void sync_folder_of(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   sync_path(folder.empty() ? "." : folder);
 }

@@ -36,6 +36,8 @@ std::string read_text(const std::string& path);
 void write_text(const std::string& path, const std::string& text);
 /// fsync of a file or folder. File systems that cannot sync folders are tolerated.
 void sync_path(const std::string& path);
+/// fsync of the folder that `path` stands in, so that its name outlives the machine.
+void sync_folder_of(const std::string& path);
 /// Moves `from` to `to` and fsyncs the folder above; a folder that stands at `to` is exchanged and removed.
 void replace_folder(const std::string& from, const std::string& to);
 

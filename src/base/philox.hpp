@@ -20,7 +20,8 @@ enum class Purpose : std::uint32_t {
   sampling,
   document_split,
   synthetic,
-  tokenizer_sample
+  tokenizer_sample,
+  laboratory
 };
 
 struct Philox {

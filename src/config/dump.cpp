@@ -84,7 +84,9 @@ bool may_change_on_resume(const std::string& key) {
 }
 
 std::vector<Violation> resume_changes(const std::string& before, const Config& after) {
-  std::map<std::string, std::string> old_values;
+  std::map<std::string, std::string> old_values;  // an option that the run did not know yet had its default
+  const Config defaults;
+  visit_values(defaults, [&](const std::string& key, const auto& member) { old_values[key] = format_value(member); });
   std::istringstream lines(before);
   for (std::string line; std::getline(lines, line);)
     if (const auto colon = line.find(": "); colon != line.npos)

@@ -157,6 +157,16 @@ ModelSize model_size(const Config& c) {
   return size;
 }
 
+std::int64_t dense_parameters(const Config& c) {
+  std::int64_t sum = 0;
+  for (int b = 0; b < c.model.blocks; ++b) {
+    const int experts = c.block_experts(b);
+    const std::int64_t networks = std::min(c.moe.top_k, experts) + c.moe.shared_experts;
+    sum += attention_weights(c) + (experts ? networks * network(c, c.moe.hidden) : network(c, c.model.hidden));
+  }
+  return sum;
+}
+
 double flop_per_token(const Config& c) {
   double weights = double(c.model.vocabulary) * c.model.width;
   for (int b = 0; b < c.model.blocks; ++b) weights += double(block_weights(c, b));

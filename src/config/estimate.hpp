@@ -18,6 +18,10 @@ struct ModelSize {
 };
 ModelSize model_size(const Config& config);
 
+/// Weights that a token meets in the blocks, without router, norms and embeddings: N of the scaling laws, the same for
+/// every number of experts (Clark et al. 2022, `dense_parameter_count`).
+std::int64_t dense_parameters(const Config& config);
+
 /// FLOP of one token, forward and backward: 3·(2·w + B·2·T·d), w the weights of products that a token meets (router,
 /// top-k and shared experts, attention, head; an embedding look-up is free), attention causal (half of 4·T·d a block).
 double flop_per_token(const Config& config);

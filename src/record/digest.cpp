@@ -43,6 +43,13 @@ void add_fixed(Lines& lines, const char* prefix, const RecordReader& file) {
   }
 }
 
+/// One file by itself, all rows that count.
+void add_file(Lines& lines, const RecordReader& file) {
+  for (const Dimension& d : dimensions_of(file.kind()))
+    if (d.growing) add_rows(lines, "", file.kind(), d.name, {{&file, 0, file.length(d.name)}});
+  add_fixed(lines, "", file);
+}
+
 void add_segments(Lines& lines, const std::string& run) {
   const std::vector<Segment> segments = open_segments(run);
   std::vector<const RecordReader*> runs, evaluations;
@@ -85,12 +92,17 @@ void add_checkpoint(Lines& lines, const std::string& folder) {
 
 }  // namespace
 
-std::string digest(const std::string& run) {
-  check(std::filesystem::is_directory(run + "/segments"), Exit::usage, run + " is no run folder (it has no segments)");
+std::string digest(const std::string& path) {
   Lines lines;
-  add_segments(lines, run);
-  const std::string checkpoint = latest_checkpoint(run);
-  if (!checkpoint.empty()) add_checkpoint(lines, checkpoint);
+  if (std::filesystem::is_regular_file(path)) {
+    add_file(lines, RecordReader(path));
+  } else {
+    check(std::filesystem::is_directory(path + "/segments"), Exit::usage,
+          path + " is no run folder (it has no segments)");
+    add_segments(lines, path);
+    const std::string checkpoint = latest_checkpoint(path);
+    if (!checkpoint.empty()) add_checkpoint(lines, checkpoint);
+  }
   std::string text;
   for (const auto& [name, sum] : lines) text += name + " " + sum + "\n";
   return text + "total " + files::sha256_of_text(text) + "\n";

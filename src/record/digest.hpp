@@ -9,7 +9,8 @@ namespace switchyard::record {
 ///   tokens/NAME                 merged over the ranks' files by step, sequence, position;
 ///   checkpoint/PARAMETER/KIND   the tensors of the newest checkpoint in global order; checkpoint/state its counters
 ///   and biases.
-/// Segments, chunks and the number of token files leave no trace. Reads a few MiB at a time.
-std::string digest(const std::string& run);
+/// Segments, chunks and the number of token files leave no trace. Of a single record file (results.h5): NAME, every
+/// invariant variable. Reads a few MiB at a time.
+std::string digest(const std::string& path);
 
 }  // namespace switchyard::record

@@ -85,6 +85,13 @@ std::pair<Id, Id> select_rows(const Id& dataset, hsize_t first, hsize_t count, c
 
 }  // namespace
 
+std::string library_version() {
+  prepare();
+  unsigned major = 0, minor = 0, release = 0;
+  H5get_libversion(&major, &minor, &release);
+  return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(release);
+}
+
 void fail(const std::string& what, std::source_location at) {
   std::vector<std::string> text;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect, &text);
@@ -98,7 +105,7 @@ void fail(const std::string& what, std::source_location at) {
   }
   std::string why = text.empty() ? "no reason given" : text.front();
   if (text.size() > 1) why += ": " + text.back();
-  if (why.find("lock") != std::string::npos) why += "; on this file system set HDF5_USE_FILE_LOCKING=FALSE";
+  if (why.find("lock file") != std::string::npos) why += "; on this file system set HDF5_USE_FILE_LOCKING=FALSE";
   throw Error(Exit::corrupt,
               "cannot " + what + " (HDF5: " + why + ") at " + at.file_name() + ":" + std::to_string(at.line()));
 }
@@ -140,8 +147,7 @@ std::int64_t elements(const Extent& extent) {
 // - Paged, no block of the file's structure crosses a page, and the kernel copies a page whole.
 // - Created with the earliest bound, the file has a superblock without the mark "open for writing", with which plain
 //   readers refuse what a killed job leaves; only its datasets, made after it is opened again, have the newer index.
-// The array's largest blocks outgrow a page after some 8000 chunks of a file; from there a kill in one of these writes,
-// a microsecond a flush, may still lose rows.
+// The array's largest blocks outgrow a page after some 8180 chunks of a file: segments end before (record::is_full).
 File File::create(const std::string& path) {
   prepare();
   const std::string what = "create " + path;

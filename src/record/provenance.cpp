@@ -1,6 +1,5 @@
 #include "record/provenance.hpp"
 
-#include <hdf5.h>
 #include <openssl/crypto.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "base/check.hpp"
 #include "base/version.hpp"
 #include "comm/collectives.hpp"
+#include "record/hdf5.hpp"
 #include "tensor/blas.hpp"
 #include "tensor/types.hpp"
 
@@ -38,12 +38,6 @@ std::string mpi_library() {
   MPI_Get_library_version(text, &length);
   const std::string all(text, static_cast<std::size_t>(length));
   return all.substr(0, std::min(all.find(", package"), all.find('\n')));
-}
-
-std::string hdf5_library() {
-  unsigned major = 0, minor = 0, release = 0;
-  H5get_libversion(&major, &minor, &release);
-  return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(release);
 }
 
 std::string kokkos_library() {
@@ -97,7 +91,7 @@ Json batch_system() {
 Json libraries() {
   Json list;
   list["mpi"] = mpi_library();
-  list["hdf5"] = hdf5_library();
+  list["hdf5"] = h5::library_version();
   list["kokkos"] = kokkos_library();
   std::istringstream known(version::libraries);
   for (std::string entry; std::getline(known, entry, '|');)

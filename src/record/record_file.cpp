@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 #include "record/provenance.hpp"
 
 namespace switchyard::record {
@@ -22,7 +23,9 @@ RecordFile::RecordFile(FileKind kind, const std::string& path, const Sizes& size
 
 void RecordFile::publish() {
   file_.flush();
+  file_.sync();
   file_.rename(file_.path().substr(0, file_.path().rfind(".part")));
+  files::sync_folder_of(file_.path());
 }
 
 /// A dimension without values of its own, marked the way netCDF does.
@@ -103,6 +106,7 @@ void RecordFile::close() {
     ids->clear();
   }
   file_.close();
+  file_.sync();
 }
 
 }  // namespace switchyard::record

@@ -21,7 +21,7 @@ class RecordFile {
 
   /// Makes the file under another name, so that a killed job leaves no file without its fixed parts.
   RecordFile(FileKind kind, const std::string& path, const Sizes& sizes);
-  /// Gives the file its name: after the attributes and fixed variables, before the first append.
+  /// Gives the file its name, for good: after the attributes and fixed variables, before the first append.
   void publish();
 
   void attribute(const std::string& name, const std::string& text);
@@ -33,6 +33,7 @@ class RecordFile {
   void append(const std::string& dimension, std::int64_t rows, const std::vector<Column>& columns);
   /// fsync of what has been appended, so that it outlives the machine and not only the process.
   void sync();
+  /// Closes, after which the file outlives the machine.
   void close();
   bool has(const std::string& variable) const { return datasets_.count(variable) > 0; }
   const std::string& path() const { return file_.path(); }

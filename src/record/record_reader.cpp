@@ -13,7 +13,7 @@ FileKind kind_of(const h5::File& file) {
   check(version == schema_version, Exit::usage,
         file.path() + " has schema version " + std::to_string(version) + " (this program knows " +
             std::to_string(schema_version) + "); use the version that wrote it");
-  for (const FileKind kind : {FileKind::run, FileKind::evaluation, FileKind::tokens})
+  for (const FileKind kind : {FileKind::run, FileKind::evaluation, FileKind::tokens, FileKind::results})
     if (schema == schema_name(kind)) return kind;
   throw Error(Exit::usage, file.path() + " has the schema " + schema + " (this program does not know it)");
 }

@@ -36,6 +36,17 @@ int try_lock(int file) {
   return fcntl(file, F_SETLK, &lock) == 0 ? 0 : errno;
 }
 
+/// Whether someone else has locked the file.
+bool is_locked(int file) {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+#ifdef F_OFD_GETLK
+  if (fcntl(file, F_OFD_GETLK, &lock) == 0) return lock.l_type != F_UNLCK;
+#endif
+  return fcntl(file, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 std::string content(int file) {
   char text[300] = {};
   const ssize_t n = pread(file, text, sizeof text - 1, 0);
@@ -78,6 +89,14 @@ void RunFolder::take_lock() {
   const std::string text = this_process() + "\n";
   if (ftruncate(lock_, 0) != 0 || pwrite(lock_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
     files::throw_system_error(errno, "write", file);
+}
+
+std::string RunFolder::holder(const std::string& path) {
+  const int file = ::open((path + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return "";
+  const std::string who = is_locked(file) ? content(file) : "";
+  ::close(file);
+  return who;
 }
 
 std::string RunFolder::segment_path(const std::string& path, int segment) {

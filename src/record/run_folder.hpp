@@ -20,6 +20,8 @@ class RunFolder {
   /// Writes a file of the folder ("config.yaml") whole or not at all.
   void write(const std::string& name, const std::string& text) const;
 
+  /// "HOST PROCESS" of the job that works on the folder now; empty where none does.
+  static std::string holder(const std::string& path);
   /// Number of segments so far; the next one's number.
   static int count_segments(const std::string& path);
   /// "RUN/segments/003"

@@ -11,7 +11,7 @@ namespace switchyard::record {
 
 constexpr int schema_version = 1;
 
-enum class FileKind { run, evaluation, tokens };
+enum class FileKind { run, evaluation, tokens, results };
 
 /// What a dataset depends on (contract C1): nothing but the configuration, the layout, or the clock.
 enum class Scope { invariant, layout, timing };
@@ -42,7 +42,7 @@ std::string growing_dimension(const Variable& variable);
 /// Integers and samples are deflated.
 bool deflated(const Variable& variable);
 
-/// "switchyard-run", "switchyard-evaluation", "switchyard-tokens": root attribute `schema`.
+/// "switchyard-run", "switchyard-evaluation" and so on: root attribute `schema`.
 const char* schema_name(FileKind file);
 const char* scope_name(Scope scope);
 

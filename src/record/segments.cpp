@@ -39,6 +39,25 @@ std::vector<Segment> open_segments(const std::string& run) {
   return segments;
 }
 
+LastRows last_rows(const std::string& run) {
+  LastRows last;
+  for (const Segment& segment : open_segments(run)) {
+    if (!segment.run) continue;
+    const std::int64_t rows = segment.run->length("row");
+    if (rows == 0) continue;
+    last.config = h5::text_attribute(segment.run->file().id(), "config", segment.run->path());
+    last.step = std::max(last.step, segment.run->read<std::int64_t>("step", rows - 1, 1).front());
+  }
+  return last;
+}
+
+bool is_full(const Config& config, std::int64_t first, std::int64_t step) {
+  std::int64_t every = config.record.flush_every;  // steps of a chunk of the file that has most of them
+  for (const std::int64_t interval : {config.train.evaluate_every, config.record.sample_every})
+    if (interval > 0) every = std::min(every, interval);
+  return step % config.record.flush_every == 0 && (step + config.record.flush_every - first) / every > most_chunks;
+}
+
 std::vector<Span> latest_rows(const std::vector<const RecordReader*>& files, const std::string& key) {
   std::map<std::int64_t, std::pair<const RecordReader*, std::int64_t>> latest;
   for (const RecordReader* file : files) {

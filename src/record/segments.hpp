@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "config/config.hpp"
 #include "record/record_reader.hpp"
 
 namespace switchyard::record {
@@ -32,6 +33,18 @@ std::vector<std::string> record_files(const std::string& segment);
 std::vector<Span> latest_rows(const std::vector<const RecordReader*>& files, const std::string& key);
 /// Blocks of one step and rank, ordered by step and sequence, each step from the last segment that has it.
 std::vector<Span> latest_tokens(const std::vector<Segment>& segments);
+
+/// What the newest run.h5 of a run says of it, for a continuation that finds no checkpoint.
+struct LastRows {
+  std::string config;     ///< YAML text of its attribute; empty where no segment has rows yet
+  std::int64_t step = 0;  ///< the largest recorded step of all segments
+};
+LastRows last_rows(const std::string& run);
+
+/// Chunks of one file after which a new segment begins, since blocks of a larger index cross pages (hdf5.cpp).
+constexpr std::int64_t most_chunks = 8000;
+/// Whether a segment that began after step `first` is full at `step`, a multiple of record.flush_every.
+bool is_full(const Config& config, std::int64_t first, std::int64_t step);
 
 /// Rows of one step in a tokens file: consecutive.
 struct TokenBlock {

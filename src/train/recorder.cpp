@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/files.hpp"
-#include "comm/collectives.hpp"
+#include "comm/agree.hpp"
 #include "tensor/region.hpp"
 
 namespace switchyard::train {
@@ -61,9 +61,11 @@ void Recorder::step(std::int64_t step, const StepResult& result, const data::Bat
   machine_.timers.clear();  // what follows until the next row counts there
   Region region(machine_.timers, Phase::record);
   const auto every = machine_.config.record.sample_every;
-  if (tokens_ && every > 0 && step % every == 0) sample(step, batch);
-  if (rows_) rows_->append(row);
-  progress_.step(line_of(row));
+  comm::agree(machine_.groups.world, [&] {
+    if (tokens_ && every > 0 && step % every == 0) sample(step, batch);
+    if (rows_) rows_->append(row);
+    progress_.step(line_of(row));
+  });
 }
 
 void Recorder::sample(std::int64_t step, const data::Batch& batch) {
@@ -73,10 +75,11 @@ void Recorder::sample(std::int64_t step, const data::Batch& batch) {
 }
 
 void Recorder::evaluation(const Evaluation& evaluation) {
-  if (!root_) return;
-  rows_->append(evaluation.row);
-  evaluations_->append(evaluation.routing);
-  progress_.evaluation(evaluation.row.step, evaluation.row.loss, evaluation.row.bits_per_byte);
+  comm::on_root(machine_.groups.world, [&] {
+    rows_->append(evaluation.row);
+    evaluations_->append(evaluation.routing);
+    progress_.evaluation(evaluation.row.step, evaluation.row.loss, evaluation.row.bits_per_byte);
+  });
 }
 
 void Recorder::non_finite(const NonFiniteError& error) {

@@ -1,6 +1,7 @@
 #include "train/trainer.hpp"
 
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <optional>
 
@@ -8,6 +9,7 @@
 #include "record/checkpoint.hpp"
 #include "record/provenance.hpp"
 #include "record/run_folder.hpp"
+#include "record/segments.hpp"
 #include "tensor/region.hpp"
 #include "train/evaluate.hpp"
 #include "train/probe.hpp"
@@ -42,7 +44,8 @@ class Trainer {
  private:
   void restore();
   bool load_newest();
-  void check_continuation() const;
+  void check_continuation(const std::string& options) const;
+  void check_rows() const;
   void start_segment();
   void write_head();
   void one_step(std::int64_t step);
@@ -52,9 +55,11 @@ class Trainer {
   void close_after_error();
   bool must_stop(std::int64_t step);
   /// Rows are written in whole chunks that end at multiples of record.flush_every. A segment that starts between two of
-  /// them ends with its first, short chunk.
-  bool at_first_whole_chunk() const {
-    return segment_start_ % config_.record.flush_every != 0 && state_.step % config_.record.flush_every == 0;
+  /// them ends with its first, short chunk; any other when its files are full.
+  bool segment_ends() const {
+    const bool whole = segment_start_ % config_.record.flush_every == 0;
+    return whole ? record::is_full(config_, segment_start_, state_.step)
+                 : state_.step % config_.record.flush_every == 0;
   }
   bool due(std::int64_t interval, std::int64_t step) const { return interval > 0 && step % interval == 0; }
 
@@ -88,20 +93,26 @@ Trainer::Trainer(const TrainRequest& request)
   });
   comm::on_root(world_, [&] {
     folder_.emplace(request.run);
-    check(request.resume || record::RunFolder::count_segments(request.run) == 0, Exit::usage,
-          request.run + " holds a run already; continue it with switchyard resume, or choose another --run");
+    const bool empty =
+        record::RunFolder::count_segments(request.run) == 0 && !std::filesystem::exists(request.run + "/config.yaml");
+    check(request.resume || empty, Exit::usage,
+          request.run +
+              " holds a run already (it has segments or a config.yaml); continue it with switchyard resume, "
+              "or choose another --run");
   });
   restore();  // before anything of the run is touched
   config_text_ = dump(config_, request.origins);
   provenance_ = record::provenance_json(world_, {request.command_line, request.notes, config_.layout.threads});
   comm::on_root(world_, [&] { folder_->write("config.yaml", config_text_); });
-  start_segment();
-  write_head();
+  if (state_.step < config_.train.steps) start_segment();
 }
 
 /// A new folder for the rows from here on.
 void Trainer::start_segment() {
-  if (recorder_) recorder_->close();
+  if (recorder_) {
+    comm::agree(world_, [&] { recorder_->close(); });
+    loading_ = {"continues the segment before, at step " + std::to_string(state_.step)};
+  }
   std::string segment;
   comm::on_root(world_, [&] { segment = folder_->start_segment(); });
   segment = comm::all_gather(world_, segment).front();
@@ -109,6 +120,7 @@ void Trainer::start_segment() {
     recorder_.emplace(machine_, corpus_, *batches_, RecordTexts{segment, config_text_, provenance_});
   });
   segment_start_ = state_.step;
+  write_head();
 }
 
 /// The first lines of the log: what runs where, and what is unlike what was asked for.
@@ -141,25 +153,36 @@ bool Trainer::load_newest() {
   return false;
 }
 
-/// The run must continue as what it was, also where config.yaml was edited.
-void Trainer::check_continuation() const {
-  if (state_.corpus_sha256 != corpus_.manifest_sha256())
-    throw AgreedError(Exit::usage, config_.data.path + " is not the corpus that " + request_.run +
-                                       " was trained on (its manifest has another sha256); put that corpus back");
-  const auto changes = resume_changes(state_.options, config_);
+/// The run must continue as what it was, also where config.yaml was edited. `options` as by invariant_options.
+void Trainer::check_continuation(const std::string& options) const {
+  const auto changes = resume_changes(options, config_);
   if (!changes.empty())
-    throw AgreedError(Exit::usage,
-                      request_.run + "/config.yaml: " + changes.front().key + ": " + changes.front().message);
+    throw Error(Exit::usage, request_.run + "/config.yaml: " + changes.front().key + ": " + changes.front().message);
+}
+
+/// The rows that stand there must be those of this run, and within it. On rank 0.
+void Trainer::check_rows() const {
+  const record::LastRows last = record::last_rows(request_.run);
+  check(last.step <= config_.train.steps, Exit::usage,
+        request_.run + ": train.steps is " + std::to_string(config_.train.steps) + ", but rows up to step " +
+            std::to_string(last.step) + " are recorded; give at least that many");
+  if (!last.config.empty()) check_continuation(invariant_options(load_text(request_.run, last.config).config));
 }
 
 /// Continues from a checkpoint; a run that was stopped before its first one starts over.
 void Trainer::restore() {
+  if (request_.resume) comm::on_root(world_, [&] { check_rows(); });
   if (!request_.resume || !load_newest()) {
     loading_.emplace_back(request_.resume ? "no checkpoint yet: starting from step 0" : "starting from step 0");
     state_.corpus_sha256 = corpus_.manifest_sha256();
     return;
   }
-  check_continuation();
+  comm::agree(world_, [&] {
+    check(state_.corpus_sha256 == corpus_.manifest_sha256(), Exit::usage,
+          config_.data.path + " is not the corpus that " + request_.run +
+              " was trained on (its manifest has another sha256); put that corpus back");
+    check_continuation(state_.options);
+  });
   const auto layers = machine_.model->moe_layers();
   for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state_.bias.at(i));
   saved_step_ = state_.step;
@@ -227,11 +250,16 @@ void Trainer::close_after_error() {
 }
 
 Exit Trainer::run() {
+  if (!recorder_) {
+    if (folder_)
+      std::printf("%s has its %lld steps already\n", request_.run.c_str(), static_cast<long long>(state_.step));
+    return Exit::ok;
+  }
   try {
     while (state_.step < config_.train.steps) {
       const std::int64_t step = state_.step + 1;
       const auto start = Clock::now();
-      if (at_first_whole_chunk()) start_segment();
+      if (segment_ends()) start_segment();
       one_step(step);
       if (due(config_.train.evaluate_every, step)) evaluate_now(step);
       longest_step_ = std::max(longest_step_, seconds_since(start));

@@ -117,6 +117,11 @@ TEST(Resume, NamesEachOptionThatMayNotChange) {
   c.moe.experts = 16;
   c.train.grains = 4;
   c.data.path = "other";
+  // A run from before an option was declared had its default.
+  std::string older = invariant_options(Config{});
+  const auto at = older.find("train.precision");
+  older.erase(at, older.find('\n', at) + 1 - at);
+  EXPECT_TRUE(resume_changes(older, Config{}).empty());
   const auto changes = resume_changes(invariant_options(Config{}), c);
   ASSERT_EQ(changes.size(), 3u);
   EXPECT_EQ(changes[0].key, "moe.experts");

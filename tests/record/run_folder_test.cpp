@@ -10,6 +10,7 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "fixtures.hpp"
+#include "record/segments.hpp"
 
 namespace {
 
@@ -82,6 +83,23 @@ TEST(RunFolder, WritesTextsWhole) {
   folder.write("config.yaml", "a: 2\n");
   EXPECT_EQ(files::read_text(base / "run/config.yaml"), "a: 2\n");
   EXPECT_FALSE(std::filesystem::exists(base / "run/config.yaml.tmp"));
+}
+
+// A segment ends at a whole chunk, before any of its files has too many chunks.
+TEST(Segments, AreFullBeforeAnIndexOutgrowsAPage) {
+  Config c;
+  for (const auto& [flush, evaluate, sample] :
+       {std::tuple(10, 0, 0), std::tuple(10, 1, 0), std::tuple(10, 100, 7), std::tuple(1, 100, 100)}) {
+    c.record.flush_every = flush, c.train.evaluate_every = evaluate, c.record.sample_every = sample;
+    const std::int64_t first = 30;
+    std::int64_t step = first;
+    while (!record::is_full(c, first, step)) step += flush;
+    for (const int every : {flush, evaluate, sample})
+      EXPECT_LE((step - first) / std::max(every, 1), every ? record::most_chunks : step) << flush << " " << evaluate;
+    EXPECT_EQ(step % flush, 0);
+    EXPECT_GT(step, first + record::most_chunks / 2);
+    EXPECT_FALSE(record::is_full(c, step, step));
+  }
 }
 
 }  // namespace

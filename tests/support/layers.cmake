@@ -1,5 +1,5 @@
 # Every #include of a folder of src must point to the same layer's folder or a lower one:
-# base <- config, tensor <- comm <- data, moe <- model <- record <- train <- main.   cmake -DROOT=... -P layers.cmake
+# base <- config, tensor <- comm <- data, moe <- laboratory, model <- record <- sweep, train <- main.   cmake -DROOT=... -P layers.cmake
 cmake_policy(SET CMP0057 NEW)
 set(allowed_base base)
 set(allowed_config base config)
@@ -7,11 +7,13 @@ set(allowed_tensor base config tensor)
 set(allowed_comm base config tensor comm)
 set(allowed_data base config tensor comm data)
 set(allowed_moe base config tensor comm moe)
+set(allowed_laboratory base config tensor comm data laboratory)
 set(allowed_model base config tensor comm data moe model)
 set(allowed_record base config tensor comm data moe model record)
+set(allowed_sweep base config tensor comm data moe model record sweep)
 set(allowed_train base config tensor comm data moe model record train)
 set(bad 0)
-foreach(folder base config tensor comm data moe model record train)
+foreach(folder base config tensor comm data moe laboratory model record sweep train)
   file(GLOB_RECURSE files RELATIVE ${ROOT}/src ${ROOT}/src/${folder}/*.hpp ${ROOT}/src/${folder}/*.cpp)
   foreach(file IN LISTS files)
     file(STRINGS ${ROOT}/src/${file} includes REGEX "^#include \"[a-z_]+/")

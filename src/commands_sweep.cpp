@@ -1,0 +1,169 @@
+// `switchyard sweep`: many trainings from one file, on a batch system or in a local queue.
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <sstream>
+
+#include "comm/agree.hpp"
+#include "commands.hpp"
+#include "start.hpp"
+#include "sweep/queue.hpp"
+#include "sweep/results.hpp"
+#include "sweep/state.hpp"
+
+namespace switchyard {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct SweepOptions {
+  std::string path;  ///< a sweep file or the folder of a sweep
+  std::vector<std::string> overrides;
+  std::string out;
+  int task = -1;
+  int jobs = 1;
+  std::string launch = "mpirun -n {ranks}";
+  std::string job = "slurm/array.sbatch";
+  std::vector<std::string> batch;
+};
+
+/// The folder that the command works on, made from a sweep file where one is given.
+std::string folder_of(const SweepOptions& options) {
+  if (fs::is_directory(options.path)) {
+    check(options.overrides.empty(), Exit::usage,
+          options.path + " is the folder of a sweep, whose tasks are fixed; overrides go with a sweep file");
+    return options.path;
+  }
+  const std::string out = options.out.empty() ? "runs/" + fs::path(options.path).stem().string() : options.out;
+  const sweep::Sweep sweep = sweep::read_sweep(options.path, options.overrides);
+  for (const std::string& note : sweep.notes) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
+  sweep::keep_sweep(out, sweep);
+  return out;
+}
+
+void print_state(const std::string& folder, const sweep::Sweep& sweep) {
+  std::fputs(sweep::table(folder, sweep).c_str(), stdout);
+  const std::int64_t rows = sweep::write_results(folder, sweep);
+  if (rows > 0) std::printf("%s/results.h5: %lld rows\n", folder.c_str(), static_cast<long long>(rows));
+}
+
+std::vector<std::string> launch_words(const std::string& launch, int ranks) {
+  std::vector<std::string> words;
+  if (ranks == 1) return words;
+  std::istringstream text(launch);
+  for (std::string word; text >> word;) words.push_back(word == "{ranks}" ? std::to_string(ranks) : word);
+  return words;
+}
+
+Exit queue_command(const SweepOptions& options) {
+  const std::string folder = folder_of(options);
+  const sweep::Sweep sweep = sweep::kept_sweep(folder);
+  const Exit code = sweep::run_queue(sweep, {folder, fs::read_symlink("/proc/self/exe").string(),
+                                             launch_words(options.launch, sweep.ranks), options.jobs});
+  print_state(folder, sweep);
+  return code;
+}
+
+/// Trains, continues or finds finished one task. Collective.
+Exit task_command(const SweepOptions& options, const std::vector<std::string>& command_line) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  const std::string file = options.path + "/sweep.json", text = shared_text(world, file);
+  sweep::Sweep sweep;
+  comm::agree(world, [&] {
+    sweep = sweep::parse_sweep(text, file);
+    check(options.task < static_cast<int>(sweep.tasks.size()), Exit::usage,
+          options.path + ": --task is " + std::to_string(options.task) + "; the sweep has tasks 0 to " +
+              std::to_string(sweep.tasks.size() - 1));
+  });
+  const sweep::Task& task = sweep.tasks[static_cast<std::size_t>(options.task)];
+  const std::string run = sweep::run_folder(options.path, task);
+  const LoadResult loaded = load_text_on_all(sweep.name, sweep.configuration, task.overrides);
+  std::int64_t begun = 0, finished = 0;
+  comm::on_root(world, [&] {
+    begun = fs::exists(run + "/config.yaml");
+    finished = sweep::is_finished(run, loaded.config);
+    sweep::forget_failure(options.path, task);
+  });
+  comm::broadcast(world, &begun, sizeof begun, 0);
+  comm::broadcast(world, &finished, sizeof finished, 0);
+  if (finished) {
+    if (world.rank() == 0) std::printf("task %d %s: finished already\n", options.task, task.name.c_str());
+    return Exit::ok;
+  }
+  try {
+    return begun ? continue_run(run, {}, command_line) : start_run(loaded, run, command_line);
+  } catch (const Error& e) {
+    const bool agreed = dynamic_cast<const AgreedError*>(&e) != nullptr;
+    if ((world.rank() == 0 || !agreed) && e.code() != Exit::busy)
+      sweep::note_failure(options.path, task, e.code(), e.what());
+    throw;
+  }
+}
+
+Exit submit_command(const SweepOptions& options) {
+  check(fs::exists(options.job), Exit::usage,
+        options.job + ": no such file; give the job script of an array with --job (slurm/array.sbatch of the sources)");
+  const std::string folder = folder_of(options);
+  const sweep::Sweep sweep = sweep::kept_sweep(folder);
+  std::vector<std::string> command{"sbatch", "--parsable", "--array=0-" + std::to_string(sweep.tasks.size() - 1),
+                                   "--ntasks=" + std::to_string(sweep.ranks)};
+  command.insert(command.end(), options.batch.begin(), options.batch.end());
+  command.insert(command.end(), {options.job, fs::absolute(folder).lexically_normal().string()});
+  const std::string job = sweep::output_of(command, "without Slurm use switchyard sweep run");
+  std::printf("job %s: %zu tasks of %s; switchyard sweep status %s tells how far they are\n", job.c_str(),
+              sweep.tasks.size(), folder.c_str(), folder.c_str());
+  return Exit::ok;
+}
+
+Exit status_command(const SweepOptions& options) {
+  print_state(options.path, sweep::kept_sweep(options.path));
+  return Exit::ok;
+}
+
+void add_source(CLI::App* sub, const std::shared_ptr<SweepOptions>& sweep) {
+  sub->add_option("sweep", sweep->path, "sweep file, or the folder of a sweep")->required();
+  sub->add_option("overrides", sweep->overrides, "section.key=value, for every task");
+  sub->add_option("--out", sweep->out, "folder of the sweep; by default runs/<name of the file>");
+}
+
+void add_run(CLI::App* group, Command& command) {
+  auto sweep = std::make_shared<SweepOptions>();
+  CLI::App* sub = group->add_subcommand("run", "Run the tasks that are not finished, here");
+  add_source(sub, sweep);
+  sub->add_option("--task", sweep->task, "only this one, on the ranks that this command was started on")
+      ->check(CLI::NonNegativeNumber);
+  sub->add_option("--jobs", sweep->jobs, "tasks at a time")->capture_default_str()->check(CLI::Range(1, 1 << 10));
+  sub->add_option("--launch", sweep->launch, "starts the ranks of a task that has several")->capture_default_str();
+  sub->callback([&command, sweep] {
+    command.ranks = sweep->task >= 0 ? Ranks::all : Ranks::root;
+    command.run = [sweep, line = command.command_line] {
+      return sweep->task >= 0 ? task_command(*sweep, line) : queue_command(*sweep);
+    };
+  });
+}
+
+void add_submit(CLI::App* group, Command& command) {
+  auto sweep = std::make_shared<SweepOptions>();
+  CLI::App* sub = group->add_subcommand("submit", "Hand the tasks to Slurm as an array");
+  add_source(sub, sweep);
+  sub->add_option("--job", sweep->job, "job script of the array")->capture_default_str();
+  sub->add_option("--sbatch", sweep->batch, "an option for sbatch; may be given several times")
+      ->expected(1)
+      ->take_all();
+  sub->callback([&command, sweep] { command.run = [sweep] { return submit_command(*sweep); }; });
+}
+
+}  // namespace
+
+void add_sweep_commands(CLI::App& app, Command& command) {
+  CLI::App* group = app.add_subcommand("sweep", "Many trainings from one file");
+  group->require_subcommand(1);
+  add_run(group, command);
+  add_submit(group, command);
+  auto sweep = std::make_shared<SweepOptions>();
+  CLI::App* sub = group->add_subcommand("status", "How far the tasks are; writes results.h5");
+  sub->add_option("folder", sweep->path, "folder of the sweep")->required();
+  sub->callback([&command, sweep] { command.run = [sweep] { return status_command(*sweep); }; });
+}
+
+}  // namespace switchyard

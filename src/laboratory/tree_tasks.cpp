@@ -1,0 +1,164 @@
+#include "laboratory/tree_tasks.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+#include "base/check.hpp"
+#include "base/philox.hpp"
+
+namespace switchyard::laboratory {
+namespace {
+
+/// What a number is drawn for; the last word of the counter.
+enum Draw : std::uint32_t { map_draw = 1, sample_draw, permutation_draw };
+
+Philox block(std::uint64_t seed, std::uint32_t a, std::uint32_t b, std::uint32_t c, Draw purpose) {
+  return philox(stream_key(seed, Purpose::laboratory), {{a, b, c, purpose}});
+}
+
+/// In [0, n) without bias worth naming: n is far below 2^32.
+int below(std::uint32_t bits, int n) {
+  return static_cast<int>((std::uint64_t{bits} * static_cast<std::uint64_t>(n)) >> 32);
+}
+
+double unit(std::uint32_t bits) { return (bits + 0.5) / 4294967296.0; }
+
+/// The first index whose running sum passes u.
+int pick(const std::vector<double>& share, double u) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i + 1 < share.size(); ++i)
+    if (u < (sum += share[i])) return static_cast<int>(i);
+  return static_cast<int>(share.size()) - 1;
+}
+
+double entropy(const std::vector<double>& share) {
+  double sum = 0.0;
+  for (const double p : share)
+    if (p > 0.0) sum -= p * std::log(p);
+  return sum;
+}
+
+std::vector<double> normalised(std::vector<double> share) {
+  const double sum = std::accumulate(share.begin(), share.end(), 0.0);
+  for (double& p : share) p /= sum;
+  return share;
+}
+
+/// Tasks, the heaviest first.
+std::vector<int> by_share(const TreeTasks& tasks) {
+  std::vector<int> order(static_cast<std::size_t>(tasks.tasks()));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return tasks.task_share[a] > tasks.task_share[b]; });
+  return order;
+}
+
+}  // namespace
+
+int TreeTasks::answer(int task, int key, int level) const {
+  const auto node = static_cast<std::uint32_t>((1 << level) + (task >> (depth - level)));  // heap order
+  return level * values + below(block(seed, node, static_cast<std::uint32_t>(key), 0, map_draw).v[0], values);
+}
+
+TreeTasks make_tasks(const std::string& shape, int depth, int keys, int values, std::uint64_t seed) {
+  TreeTasks t{shape, depth, keys, values, std::vector<double>(static_cast<std::size_t>(depth) + 1, 0.0), {}, seed};
+  t.task_share.assign(static_cast<std::size_t>(t.tasks()), 1.0);
+  if (shape == "bend")
+    t.level_share.assign(t.level_share.size(), 1.0);
+  else if (shape == "clark")
+    std::fill(t.level_share.begin() + depth / 2, t.level_share.end(), 1.0);
+  else if (shape == "knee" || shape == "zipf")
+    t.level_share.back() = 1.0;
+  else
+    throw Error(Exit::usage, "shape " + shape + " is not known; take knee, bend, clark or zipf");
+  if (shape == "zipf")
+    for (std::size_t z = 0; z < t.task_share.size(); ++z) t.task_share[z] = 1.0 / static_cast<double>(z + 1);
+  t.level_share = normalised(t.level_share);
+  t.task_share = normalised(t.task_share);
+  return t;
+}
+
+Sample draw(const TreeTasks& t, std::int64_t i) {
+  const Philox bits = block(t.seed, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32), 0, sample_draw);
+  const int task = pick(t.task_share, unit(bits.v[0])), key = below(bits.v[1], t.keys);
+  return {task, key, t.answer(task, key, pick(t.level_share, unit(bits.v[2])))};
+}
+
+Assignment tree_assignment(const TreeTasks& t, int experts) {
+  check(experts > 0 && (experts & (experts - 1)) == 0, Exit::usage,
+        "experts " + std::to_string(experts) + " is not a power of two, so no level of the tree has as many nodes");
+  Assignment a;
+  for (int z = 0; z < t.tasks(); ++z) a.push_back(z / std::max(1, t.tasks() / experts));
+  return a;
+}
+
+Assignment hash_assignment(const TreeTasks& t, int experts, std::uint64_t seed) {
+  check(experts > 0 && (t.tasks() % experts == 0 || experts % t.tasks() == 0), Exit::usage,
+        "experts " + std::to_string(experts) + " cannot hold " + std::to_string(t.tasks()) + " tasks evenly");
+  std::vector<int> order(static_cast<std::size_t>(t.tasks()));
+  std::iota(order.begin(), order.end(), 0);
+  for (std::size_t i = order.size(); i > 1; --i)
+    std::swap(order[i - 1],
+              order[static_cast<std::size_t>(below(
+                  block(seed, static_cast<std::uint32_t>(i), 0, 0, permutation_draw).v[0], static_cast<int>(i)))]);
+  const Assignment slots = tree_assignment(t, experts);
+  Assignment a(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) a[static_cast<std::size_t>(order[i])] = slots[i];
+  return a;
+}
+
+Assignment even_assignment(const TreeTasks& t, int experts) {
+  Assignment a(static_cast<std::size_t>(t.tasks()));
+  std::vector<double> load(static_cast<std::size_t>(experts), 0.0);
+  for (const int z : by_share(t)) {
+    const auto least = std::min_element(load.begin(), load.end());
+    a[static_cast<std::size_t>(z)] = static_cast<int>(least - load.begin());
+    *least += t.task_share[static_cast<std::size_t>(z)];
+  }
+  return a;
+}
+
+Assignment ideal_assignment(const TreeTasks& t, int experts) {
+  return t.shape == "zipf" ? even_assignment(t, experts) : tree_assignment(t, experts);
+}
+
+double floor_loss(const TreeTasks& t) { return entropy(t.level_share); }
+
+double assignment_loss(const TreeTasks& t, const Assignment& assignment) {
+  double excess = 0.0;
+  for (int level = 0; level <= t.depth; ++level) {
+    if (t.level_share[static_cast<std::size_t>(level)] == 0.0) continue;
+    for (int key = 0; key < t.keys; ++key) {
+      std::map<int, std::map<int, double>> answers;  // of each expert: share by answer
+      for (int z = 0; z < t.tasks(); ++z)
+        answers[assignment[static_cast<std::size_t>(z)]][t.answer(z, key, level)] +=
+            t.task_share[static_cast<std::size_t>(z)];
+      for (const auto& [expert, shares] : answers) {
+        std::vector<double> parts;
+        for (const auto& [answer, share] : shares) parts.push_back(share);
+        const double load = std::accumulate(parts.begin(), parts.end(), 0.0);
+        excess += t.level_share[static_cast<std::size_t>(level)] / t.keys * load * entropy(normalised(parts));
+      }
+    }
+  }
+  return floor_loss(t) + excess;
+}
+
+double balanced_loss(const TreeTasks& t, int experts) {
+  const double full = 1.0 / experts;
+  double excess = 0.0, room = full;
+  std::vector<double> parts;
+  for (const int z : by_share(t))
+    for (double left = t.task_share[static_cast<std::size_t>(z)]; left > 1e-15;) {
+      const double part = std::min(left, room);
+      parts.push_back(part);
+      left -= part, room -= part;
+      if (room > 1e-12) continue;
+      excess += full * entropy(normalised(parts));
+      parts.clear(), room = full;
+    }
+  return floor_loss(t) + excess;
+}
+
+}  // namespace switchyard::laboratory

@@ -1,0 +1,70 @@
+#include "start.hpp"
+
+#include <filesystem>
+
+#include "comm/agree.hpp"
+#include "config/estimate.hpp"
+#include "train/trainer.hpp"
+
+namespace switchyard {
+
+std::string shared_text(const comm::Communicator& world, const std::string& file) {
+  std::string text;
+  comm::on_root(world, [&] { text = read_text(file); });
+  auto size = static_cast<std::int64_t>(text.size());
+  comm::broadcast(world, &size, sizeof size, 0);
+  text.resize(static_cast<std::size_t>(size));
+  comm::broadcast(world, text.data(), size, 0);
+  return text;
+}
+
+LoadResult load_on_all(const std::string& file, const std::vector<std::string>& overrides) {
+  return load_text_on_all(file, shared_text(comm::Communicator::duplicate(MPI_COMM_WORLD), file), overrides);
+}
+
+LoadResult load_text_on_all(const std::string& name, const std::string& text,
+                            const std::vector<std::string>& overrides) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  LoadResult loaded = load_text(name, text, overrides);
+  add_violations(loaded, world.size());
+  comm::agree(world, [&] { throw_errors(loaded); });
+  return loaded;
+}
+
+std::vector<std::string> notes_of(const Config& config, const KokkosSession& kokkos) {
+  std::vector<std::string> notes = kokkos.notes();
+  for (const Violation& a : advice(config, comm::Communicator::duplicate(MPI_COMM_WORLD).size()))
+    notes.push_back(a.key + ": " + a.message);
+  return notes;
+}
+
+std::string config_of_run(const std::string& run) {
+  const std::string file = run + "/config.yaml";
+  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
+    check(std::filesystem::exists(file), Exit::usage,
+          run + ": no run there (" + (std::filesystem::exists(run) ? "it has no config.yaml" : "no such folder") +
+              "); give the folder of a run that switchyard train has started");
+  });
+  return file;
+}
+
+Exit start_run(const LoadResult& loaded, const std::string& run, const std::vector<std::string>& command_line) {
+  const KokkosSession kokkos(loaded.config.layout.threads);
+  return train::run_training(
+      {loaded.config, loaded.origins, run, false, command_line, notes_of(loaded.config, kokkos)});
+}
+
+Exit continue_run(const std::string& run, const std::vector<std::string>& overrides,
+                  const std::vector<std::string>& command_line) {
+  const std::string file = config_of_run(run);
+  LoadResult loaded = load_on_all(file, overrides);
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  const LoadResult before = load_text(file, shared_text(world, file));  // of the layout before: valid there only
+  for (const Violation& v : resume_changes(invariant_options(before.config), loaded.config))
+    loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
+  comm::agree(world, [&] { throw_errors(loaded); });
+  const KokkosSession kokkos(loaded.config.layout.threads);
+  return train::run_training({loaded.config, loaded.origins, run, true, command_line, notes_of(loaded.config, kokkos)});
+}
+
+}  // namespace switchyard

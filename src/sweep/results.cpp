@@ -1,0 +1,154 @@
+#include "sweep/results.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "config/estimate.hpp"
+#include "config/values.hpp"
+#include "config/yaml.hpp"
+#include "record/record_file.hpp"
+#include "record/segments.hpp"
+#include "sweep/state.hpp"
+
+namespace switchyard::sweep {
+namespace {
+
+using record::FileKind;
+using record::RecordReader;
+using record::Span;
+
+constexpr int blocks = 64;  // of held-out text, for the bootstrap over blocks
+
+/// Columns of the table, by the names of the schema.
+struct Columns {
+  std::map<std::string, std::vector<std::int32_t>> i32;
+  std::map<std::string, std::vector<std::int64_t>> i64;
+  std::map<std::string, std::vector<double>> f64;
+  std::map<std::string, std::string> text16;
+  std::int64_t rows = 0;
+};
+
+void add_text(std::string& column, const std::string& text) { column += (text + std::string(16, '\0')).substr(0, 16); }
+
+/// What all rows of a task share.
+void add_task(Columns& to, const Task& task, std::int32_t index, const Config& c) {
+  int routing = 0;
+  for (int b = 0; b < c.model.blocks; ++b) routing += c.block_experts(b) > 0;
+  to.i32["task"].push_back(index);
+  to.i32["num_experts"].push_back(c.moe.experts);
+  to.i32["k"].push_back(c.moe.top_k);
+  to.i32["granularity"].push_back(task.granularity);
+  to.i32["d_model"].push_back(c.model.width);
+  to.i32["num_blocks"].push_back(c.model.blocks);
+  to.i32["num_heads"].push_back(c.model.heads);
+  to.i64["seed"].push_back(static_cast<std::int64_t>(task.seed));
+  to.f64["routing_frequency"].push_back(double(routing) / c.model.blocks);
+  to.f64["total_parameter_count"].push_back(double(model_size(c).total()));
+  to.f64["dense_parameter_count"].push_back(double(dense_parameters(c)));
+  to.f64["flops_per_step"].push_back(flop_per_token(c) * double(c.step_tokens()));
+  add_text(to.text16["arm"], task.arm);
+  add_text(to.text16["router_type"], format_value(c.moe.router));
+}
+
+/// A variable of the rows that hold, a row's values averaged.
+std::vector<double> row_means(const std::vector<Span>& spans, const char* name) {
+  std::vector<double> means;
+  for (const Span& span : spans) {
+    if (!span.file->has(name)) return {};
+    const auto values = span.file->read<double>(name, span.first, span.count);
+    const std::size_t width = values.size() / static_cast<std::size_t>(span.count);
+    for (auto row = values.begin(); row != values.end(); row += static_cast<std::ptrdiff_t>(width))
+      means.push_back(std::accumulate(row, row + static_cast<std::ptrdiff_t>(width), 0.0) / double(width));
+  }
+  return means;
+}
+
+/// Mean over steps (from, to], NaN where there are none; `rows` starts at step 1.
+double mean_of_steps(const std::vector<double>& rows, std::int64_t from, std::int64_t to) {
+  if (rows.empty() || to <= from) return std::nan("");
+  return std::accumulate(rows.begin() + from, rows.begin() + to, 0.0) / double(to - from);
+}
+
+/// Mean loss of each block of the recorded held-out tokens at the evaluations that hold.
+std::vector<double> block_losses(const std::vector<Span>& spans) {
+  std::vector<double> all;
+  for (const Span& span : spans)
+    for (std::int64_t row = span.first; row < span.first + span.count; ++row) {
+      const auto loss = span.file->read<float>("loss", row, 1);
+      for (std::size_t b = 0; b < blocks; ++b) {
+        const std::size_t first = loss.size() * b / blocks, last = loss.size() * (b + 1) / blocks;
+        const double sum = std::accumulate(loss.begin() + static_cast<std::ptrdiff_t>(first),
+                                           loss.begin() + static_cast<std::ptrdiff_t>(last), 0.0);
+        all.push_back(last > first ? sum / double(last - first) : std::nan(""));
+      }
+    }
+  return all;
+}
+
+void add_run(Columns& to, const Task& task, std::int32_t index, const std::string& run) {
+  const Config config = load(run + "/config.yaml").config;  // resolved: with the vocabulary of the corpus
+  const std::vector<record::Segment> segments = record::open_segments(run);
+  std::vector<const RecordReader*> rows, evaluations;
+  for (const auto& segment : segments) {
+    if (segment.run) rows.push_back(segment.run.get());
+    if (segment.evaluation) evaluations.push_back(segment.evaluation.get());
+  }
+  const std::vector<Span> steps = record::latest_rows(rows, "step");
+  std::map<std::string, std::vector<double>> means;
+  for (const char* name : {"loss_cross_entropy", "max_vio", "max_vio_floor", "drop_share"})
+    means[name] = row_means(steps, name);
+  std::int64_t before = 0;
+  for (const Span& span : record::latest_rows(rows, "evaluation_step")) {
+    const auto at = span.file->read<std::int64_t>("evaluation_step", span.first, span.count);
+    const auto loss = span.file->read<double>("evaluation_loss", span.first, span.count);
+    const auto bits = span.file->read<double>("evaluation_bits_per_byte", span.first, span.count);
+    for (std::size_t i = 0; i < at.size(); ++i) {
+      add_task(to, task, index, config);
+      to.i64["step"].push_back(at[i]);
+      to.i64["tokens"].push_back(at[i] * config.step_tokens());
+      to.f64["loss_validation"].push_back(loss[i]);
+      to.f64["bits_per_byte"].push_back(bits[i]);
+      to.f64["loss_train"].push_back(mean_of_steps(means["loss_cross_entropy"], before, at[i]));
+      for (const char* name : {"max_vio", "max_vio_floor", "drop_share"})
+        to.f64[name].push_back(mean_of_steps(means[name], before, at[i]));
+      before = at[i];
+      ++to.rows;
+    }
+  }
+  const std::vector<double> parts = block_losses(record::latest_rows(evaluations, "step"));
+  to.f64["block_loss"].insert(to.f64["block_loss"].end(), parts.begin(), parts.end());
+}
+
+std::vector<record::Column> columns_of(const Columns& columns) {
+  std::vector<record::Column> all;
+  for (const auto& [name, values] : columns.i32) all.push_back({name.c_str(), values.data()});
+  for (const auto& [name, values] : columns.i64) all.push_back({name.c_str(), values.data()});
+  for (const auto& [name, values] : columns.f64) all.push_back({name.c_str(), values.data()});
+  for (const auto& [name, values] : columns.text16) all.push_back({name.c_str(), values.data()});
+  return all;
+}
+
+}  // namespace
+
+std::int64_t write_results(const std::string& folder, const Sweep& sweep) {
+  Columns columns;
+  nlohmann::json tasks = nlohmann::json::array();
+  for (std::size_t i = 0; i < sweep.tasks.size(); ++i) {
+    const Task& task = sweep.tasks[i];
+    tasks.push_back("tasks/" + task.name);
+    const std::string run = run_folder(folder, task);
+    if (is_finished(run, config_of(sweep, task))) add_run(columns, task, static_cast<std::int32_t>(i), run);
+  }
+  if (columns.rows == 0) return 0;
+  record::RecordFile file(FileKind::results, folder + "/results.h5", {{"row", columns.rows}, {"block", blocks}});
+  file.attribute("tasks", tasks.dump());
+  file.append("row", columns.rows, columns_of(columns));
+  file.publish();
+  file.close();
+  return columns.rows;
+}
+
+}  // namespace switchyard::sweep

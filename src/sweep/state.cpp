@@ -1,0 +1,93 @@
+#include "sweep/state.hpp"
+
+#include <array>
+#include <filesystem>
+#include <iomanip>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/files.hpp"
+#include "record/checkpoint.hpp"
+#include "record/run_folder.hpp"
+
+namespace switchyard::sweep {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string failure_file(const std::string& folder, const Task& task) { return run_folder(folder, task) + ".failed"; }
+
+std::int64_t newest_step(const std::string& run) {
+  const std::string newest = record::latest_checkpoint(run);
+  if (newest.empty()) return 0;
+  return nlohmann::json::parse(files::read_text(newest + "/state.json")).at("step");
+}
+
+/// In one line, as the table shows it.
+std::string one_line(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  return text;
+}
+
+}  // namespace
+
+const char* state_name(State state) {
+  constexpr std::array names{"waiting", "running", "stopped", "failed", "finished"};
+  return names[static_cast<std::size_t>(state)];
+}
+
+bool is_finished(const std::string& run, const Config& config) { return newest_step(run) >= config.train.steps; }
+
+TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& task) {
+  const std::string run = run_folder(folder, task), failure = failure_file(folder, task);
+  TaskState state;
+  state.steps = config_of(sweep, task).train.steps;
+  state.step = newest_step(run);
+  const std::string holder = record::RunFolder::holder(run);
+  if (!holder.empty())
+    state.state = State::running, state.reason = holder;
+  else if (state.step >= state.steps)
+    state.state = State::finished;
+  else if (fs::exists(failure))
+    state.state = State::failed, state.reason = one_line(files::read_text(failure));
+  else if (fs::exists(run))
+    state.state = State::stopped;
+  return state;
+}
+
+void note_failure(const std::string& folder, const Task& task, Exit code, const std::string& message) {
+  files::write_text(failure_file(folder, task),
+                    "exit code " + std::to_string(static_cast<int>(code)) + ": " + message + "\n");
+}
+
+void forget_failure(const std::string& folder, const Task& task) {
+  std::error_code ignored;
+  fs::remove(failure_file(folder, task), ignored);
+}
+
+std::string table(const std::string& folder, const Sweep& sweep) {
+  std::ostringstream out;
+  std::array<int, 5> count{};
+  std::size_t width = 4;
+  for (const Task& task : sweep.tasks) width = std::max(width, task.name.size());
+  const int w = static_cast<int>(width);
+  out << std::left << std::setw(6) << "task" << std::setw(w + 2) << "name" << std::setw(10) << "state"
+      << "steps\n";
+  for (std::size_t i = 0; i < sweep.tasks.size(); ++i) {
+    const Task& task = sweep.tasks[i];
+    const TaskState s = look_at(folder, sweep, task);
+    ++count[static_cast<std::size_t>(s.state)];
+    out << std::left << std::setw(6) << i << std::setw(w + 2) << task.name << std::setw(10) << state_name(s.state)
+        << s.step << "/" << s.steps << (s.reason.empty() ? "" : "  " + s.reason) << "\n";
+  }
+  out << sweep.tasks.size() << " tasks:";
+  const char* separator = " ";
+  for (std::size_t s = count.size(); s-- > 0;)
+    if (count[s]) out << std::exchange(separator, ", ") << count[s] << " " << state_name(static_cast<State>(s));
+  out << "\n";
+  return out.str();
+}
+
+}  // namespace switchyard::sweep

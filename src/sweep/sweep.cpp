@@ -1,0 +1,81 @@
+// The folder of a sweep: what it keeps of the sweep file, so that every task finds the same.
+#include "sweep/sweep.hpp"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/check.hpp"
+#include "base/files.hpp"
+#include "config/yaml.hpp"
+
+namespace switchyard::sweep {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* schema = "switchyard-sweep";
+constexpr int version = 1;
+
+std::string file_of(const std::string& folder) { return folder + "/sweep.json"; }
+
+std::string text_of(const Sweep& sweep) {
+  Json json{{"schema", schema},     {"schema_version", version},
+            {"name", sweep.name},   {"configuration", sweep.configuration},
+            {"ranks", sweep.ranks}, {"tasks", Json::array()}};
+  for (const Task& t : sweep.tasks)
+    json["tasks"].push_back({{"name", t.name},
+                             {"arm", t.arm},
+                             {"experts", t.experts},
+                             {"top_k", t.top_k},
+                             {"granularity", t.granularity},
+                             {"seed", t.seed},
+                             {"overrides", t.overrides}});
+  return json.dump(1) + "\n";
+}
+
+}  // namespace
+
+Sweep parse_sweep(const std::string& text, const std::string& name) try {
+  const Json json = Json::parse(text);
+  check(json.at("schema") == schema && json.at("schema_version") == version, Exit::usage,
+        name + " is of another kind or version (this program knows " + schema + " " + std::to_string(version) +
+            "); use the program that made it");
+  Sweep sweep{json.at("name"), json.at("configuration"), json.at("ranks")};
+  for (const Json& t : json.at("tasks"))
+    sweep.tasks.push_back({t.at("name"), t.at("arm"), t.at("experts"), t.at("top_k"), t.at("granularity"), t.at("seed"),
+                           t.at("overrides")});
+  return sweep;
+} catch (const Json::exception& e) {
+  throw Error(Exit::corrupt, name + " cannot be read (" + e.what() + "); make the sweep's folder anew");
+}
+
+Config config_of(const Sweep& sweep, const Task& task) {
+  LoadResult loaded = load_text(sweep.name, sweep.configuration, task.overrides);
+  add_violations(loaded, sweep.ranks);
+  throw_errors(loaded);
+  return loaded.config;
+}
+
+void keep_sweep(const std::string& folder, const Sweep& sweep) {
+  const std::string text = text_of(sweep);
+  if (fs::exists(file_of(folder))) {
+    check(files::read_text(file_of(folder)) == text, Exit::usage,
+          folder + " holds another sweep (its tasks or their configuration differ); give another folder");
+    return;
+  }
+  std::error_code error;
+  fs::create_directories(folder + "/tasks", error);
+  if (error) files::throw_system_error(error.value(), "create", folder + "/tasks");
+  files::write_text(file_of(folder), text);
+}
+
+Sweep kept_sweep(const std::string& folder) {
+  check(fs::exists(file_of(folder)), Exit::usage,
+        folder + ": no sweep there (it has no sweep.json); give the folder that switchyard sweep submit or run made");
+  return parse_sweep(files::read_text(file_of(folder)), file_of(folder));
+}
+
+std::string run_folder(const std::string& folder, const Task& task) { return folder + "/tasks/" + task.name; }
+
+}  // namespace switchyard::sweep

@@ -1,0 +1,118 @@
+// Sweep files: the tasks that they become, their order, and what is said of wrong ones.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/check.hpp"
+#include "config/estimate.hpp"
+#include "config/values.hpp"
+#include "support/folder.hpp"
+#include "sweep/sweep.hpp"
+
+namespace {
+
+using namespace switchyard;
+using namespace switchyard::sweep;
+
+class SweepFile : public testing::Test {
+ protected:
+  SweepFile() { put("base.yaml", "model: {vocabulary: 40}\nmoe: {experts: 4, top_k: 1, hidden: 64}\n"); }
+  void put(const std::string& name, const std::string& text) const { std::ofstream(folder_ / name) << text; }
+  Sweep of(const std::string& text, const std::vector<std::string>& overrides = {}) const {
+    put("s.yaml", "configuration: base.yaml\n" + text);
+    return read_sweep(folder_ / "s.yaml", overrides);
+  }
+  /// The message of the error that reading ends with.
+  std::string refusal(const std::string& text) const try {
+    of(text);
+    return "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Exit::usage);
+    return e.what();
+  }
+  const test::Folder folder_;
+};
+
+TEST(HalvingOrder, EndsFirstThenMiddles) {
+  EXPECT_EQ(halving_order(0), std::vector<std::size_t>());
+  EXPECT_EQ(halving_order(1), (std::vector<std::size_t>{0}));
+  EXPECT_EQ(halving_order(2), (std::vector<std::size_t>{0, 1}));
+  EXPECT_EQ(halving_order(5), (std::vector<std::size_t>{0, 4, 2, 1, 3}));
+  for (std::size_t n = 1; n < 70; ++n) {
+    const auto order = halving_order(n);
+    EXPECT_EQ(std::set<std::size_t>(order.begin(), order.end()).size(), n);
+    EXPECT_EQ(order.size(), n);
+  }
+}
+
+// The first tasks of each seed are a curve already; every task does the same work a token.
+TEST_F(SweepFile, CombinesAxesAtEqualActiveWork) {
+  const Sweep sweep = of("experts: [1, 2, 4, 8, 16]\ntop_k: [1, 2]\ngranularity: [1, 4]\nseeds: [3, 9]\n");
+  EXPECT_EQ(sweep.tasks.size(), 2u * (5 * 2 + 4 * 2));  // two choices of one expert are left out
+  EXPECT_EQ(sweep.tasks[0].name, "E1-k1-g1-seed3");
+  EXPECT_EQ(sweep.tasks[2].name, "E16-k1-g1-seed3");
+  EXPECT_EQ(sweep.tasks[18].name, "E1-k1-g1-seed9");
+  const std::int64_t work = dense_parameters(config_of(sweep, sweep.tasks[0]));
+  std::set<std::string> names;
+  for (const Task& task : sweep.tasks) {
+    const Config c = config_of(sweep, task);
+    EXPECT_EQ(c.moe.experts, task.experts * task.granularity);
+    EXPECT_EQ(c.moe.top_k, task.top_k * task.granularity);
+    EXPECT_EQ(c.moe.hidden * c.moe.top_k, 64);
+    EXPECT_EQ(dense_parameters(c), work);
+    EXPECT_EQ(c.train.seed, task.seed);
+    EXPECT_EQ(c.data.seed, task.seed);
+    names.insert(task.name);
+  }
+  EXPECT_EQ(names.size(), sweep.tasks.size());
+}
+
+TEST_F(SweepFile, ArmsAndOverridesReachTheTasks) {
+  const Sweep sweep = of("experts: [4]\nset: [train.steps=7]\narms: {plain: , aux: [moe.aux_loss=0.5]}\nranks: 2\n",
+                         {"train.warmup=3"});
+  ASSERT_EQ(sweep.tasks.size(), 2u);
+  EXPECT_EQ(sweep.ranks, 2);
+  EXPECT_EQ(sweep.tasks[1].name, "E4-k1-g1-seed1-aux");
+  EXPECT_EQ(config_of(sweep, sweep.tasks[0]).moe.aux_loss, 0.0);
+  const Config aux = config_of(sweep, sweep.tasks[1]);
+  EXPECT_EQ(aux.moe.aux_loss, 0.5);
+  EXPECT_EQ(aux.train.steps, 7);
+  EXPECT_EQ(aux.train.warmup, 3);
+  EXPECT_TRUE(aux.data.path.starts_with("/"));  // a task may start in another folder
+}
+
+TEST_F(SweepFile, AllComplaintsAtOnceWithTheirPlaces) {
+  const std::string file = folder_ / "s.yaml";
+  const std::string two = refusal("expert: [1]\nexperts: [1, x]\nseeds: []\n");
+  for (const std::string line : {":2:1: expert: unknown key (did you mean experts?)",
+                                 ":3:14: experts: \"x\" is not an integer", ":4:8: seeds: must be a list, not empty"})
+    EXPECT_NE(two.find(file + line), std::string::npos) << two;
+  EXPECT_NE(refusal("top_k: [1]\n").find("experts: is missing"), std::string::npos);
+  EXPECT_NE(refusal("experts: [2, 2]\n").find("has 2 twice"), std::string::npos);
+  EXPECT_NE(refusal("experts: [1]\ntop_k: [2]\n").find("so there is no task"), std::string::npos);
+  EXPECT_NE(refusal("experts: [4]\ntop_k: [3]\n").find("E4-k3-g1-seed1: moe.hidden * moe.top_k = 64"),
+            std::string::npos);
+  EXPECT_NE(refusal("experts: [4]\narms: {bad: [moe.aux_los=1]}\n").find("did you mean moe.aux_loss?"),
+            std::string::npos);
+  EXPECT_NE(refusal("experts: [4]\nset: [moe.experts=2]\n").find("given twice"), std::string::npos);
+  EXPECT_NE(refusal("experts: [4]\narms: {has blank: }\n").find("without blanks"), std::string::npos);
+}
+
+TEST_F(SweepFile, AFolderKeepsOneSweep) {
+  const std::string kept = folder_ / "kept";
+  const Sweep sweep = of("experts: [1, 4]\n");
+  keep_sweep(kept, sweep);
+  keep_sweep(kept, sweep);
+  const Sweep back = kept_sweep(kept);
+  ASSERT_EQ(back.tasks.size(), 2u);
+  EXPECT_EQ(back.configuration, sweep.configuration);
+  EXPECT_EQ(back.tasks[1].overrides, sweep.tasks[1].overrides);
+  EXPECT_THROW(keep_sweep(kept, of("experts: [1, 2]\n")), Error);
+  EXPECT_THROW(kept_sweep(folder_ / "nothing"), Error);
+  std::ofstream(kept + "/sweep.json") << "{";
+  EXPECT_THROW(kept_sweep(kept), Error);
+}
+
+}  // namespace

@@ -1,0 +1,86 @@
+// Sweeps through the command line: what was interrupted goes on, what failed is told, and the results are the same.
+#include "support/program.hpp"
+
+namespace switchyard {
+namespace {
+
+class Sweep : public Program {
+ protected:
+  void make_sweep(const std::string& more = "") const {
+    make_tiny();
+    write("sweep.yaml",
+          "configuration: tiny.yaml\nset: [train.steps=6]\nexperts: [1, 2, 4]\ntop_k: [1]\nseeds: [1, 2]\n" + more);
+  }
+  std::string results(const std::string& folder) const {
+    const Output o = run("verify " + folder + "/results.h5 --digest");
+    EXPECT_EQ(o.code, 0) << o.err;
+    return o.out;
+  }
+};
+
+TEST_F(Sweep, RunsSkipsAndIsTheSameOnOtherRanks) {
+  make_sweep();
+  const Output first = run("sweep run sweep.yaml --out one --jobs 2");
+  EXPECT_EQ(first.code, 0) << first.err;
+  EXPECT_EQ(count(first.out, ": finished after"), 6) << first.out;
+  EXPECT_EQ(count(first.out, "6 tasks: 6 finished"), 1);
+  EXPECT_EQ(count(first.out, "one/results.h5: 18 rows"), 1);
+  EXPECT_EQ(run("verify one/results.h5").code, 0);
+  EXPECT_EQ(count(run("sweep run one").out, "finished already"), 6);
+  EXPECT_EQ(count(run("sweep run one --task 3", 2).out, "task 3 E1-k1-g1-seed2: finished already"), 1);
+  write("sweep.yaml", read(folder_ / "sweep.yaml") + "ranks: 2\n");
+  EXPECT_EQ(run("sweep run sweep.yaml --out two --launch 'mpirun --oversubscribe -n {ranks}'").code, 0);
+  EXPECT_EQ(results("two"), results("one"));
+}
+
+// A signal to the queue, then kill -9 of the queue's task: afterwards the sweep goes on to the same results.
+TEST_F(Sweep, GoesOnAfterSignalsAndKills) {
+  make_sweep();
+  write("long.yaml", "configuration: tiny.yaml\nset: [train.steps=200]\nexperts: [1, 2, 4]\ntop_k: [1]\n");
+  ASSERT_EQ(run("sweep run long.yaml --out whole").code, 0);
+  const std::string wait =
+      "while ! grep -q 'step=10 ' broken/tasks/E4-*/segments/000/log.txt 2>/dev/null; do sleep 0.05; done; ";
+  const Output signal = run("sweep run long.yaml --out broken", 0, wait + "kill -TERM $job");
+  EXPECT_EQ(signal.code, 75) << signal.out << signal.err;
+  EXPECT_EQ(count(signal.out, "stopped early"), 1) << signal.out;
+  EXPECT_EQ(count(signal.out, "3 tasks: 1 finished, 1 stopped, 1 waiting"), 1) << signal.out;
+  const std::string later = "while ! test -d broken/tasks/E2-*/segments/000; do sleep 0.05; done; ";
+  const Output killed = run("sweep run broken", 0, later + "kill -KILL $(cut -d' ' -f2 broken/tasks/E2-*/lock)");
+  EXPECT_EQ(killed.code, 137) << killed.out << killed.err;
+  EXPECT_EQ(count(killed.out, "failed after"), 1) << killed.out;
+  EXPECT_EQ(count(killed.out, "3 tasks: 2 finished, 1 stopped"), 1) << killed.out;
+  EXPECT_EQ(run("sweep run broken").code, 0);
+  EXPECT_EQ(results("broken"), results("whole"));
+}
+
+// A task that fails says why in the table; the others go on.
+TEST_F(Sweep, AFailureIsToldAndDoesNotStopTheOthers) {
+  make_sweep("arms: {good: , bad: [train.learning_rate=1e30]}\n");
+  const Output o = run("sweep run sweep.yaml --out s");
+  EXPECT_EQ(o.code, 3) << o.out;
+  EXPECT_EQ(count(o.out, ": finished after"), 6) << o.out;
+  const Output status = run("sweep status s");
+  EXPECT_EQ(status.code, 0);
+  EXPECT_EQ(count(status.out, "12 tasks: 6 finished, 6 failed"), 1) << status.out;
+  EXPECT_EQ(count(status.out, "exit code 3: "), 6) << status.out;
+}
+
+TEST_F(Sweep, WrongCallsSayWhy) {
+  make_sweep();
+  ASSERT_EQ(run("sweep run sweep.yaml --out s").code, 0);
+  for (const auto& [arguments, message] :
+       {std::pair("sweep status .", ".: no sweep there"),
+        std::pair("sweep run missing.yaml", "missing.yaml: cannot be read"),
+        std::pair("sweep run s --task 99", "--task is 99; the sweep has tasks 0 to 5"),
+        std::pair("sweep run s train.steps=9", "whose tasks are fixed"),
+        std::pair("sweep run sweep.yaml --out s train.warmup=2", "s holds another sweep"),
+        std::pair("sweep submit sweep.yaml --out t", "slurm/array.sbatch: no such file")}) {
+    const Output o = run(arguments);
+    EXPECT_EQ(o.code, 2) << arguments << ": " << o.err;
+    EXPECT_EQ(count(o.err, message), 1) << arguments << ": " << o.err;
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "t"));
+}
+
+}  // namespace
+}  // namespace switchyard
