@@ -135,7 +135,7 @@ def test_default_sentences():
     for part in ("At N = 786,432, D = 50.0 M tokens (D/N = 64) the gain per doubling diminishes", "0.0500 nat at E = 1", "0.0100 nat at E = 256",
                  "It did not reach zero: the last doubling still gains 0.0100 nat (95 % interval 0.0080 to 0.0120)", "E_half = 80 (95 % interval 60 to 110)",
                  "measured at 130 B tokens; we did not run that regime", "predicts E_half ≈ 77 to 108, which our interval does meet",
-                 "3-seed, ≤135 M-parameter result; it tests the mechanism, not the constant"):
+                 "3-seed, ≤135.0 M-parameter result; it tests the mechanism, not the constant"):
         assert part in text
 
 
@@ -144,6 +144,7 @@ BRANCHES = [(dict(slope=Interval(-0.001, -0.003, 0.001)), "diminishing is not re
             (dict(gains=[*LAST, Interval(0.001, -0.006, 0.008)]), "Whether it reached zero is not resolved"),
             (dict(gains=[*LAST, Interval(0.001, -0.001, 0.0049)], flat_from=256.0), "the loss saturates at E = 256"),
             (dict(gains=[*LAST, Interval(-0.02, -0.03, -0.01)], flat_from=256.0), "even made the loss worse: check the gap"),
+            (dict(gains=[Interval(-0.01, -0.02, 0.001)] * 9, flat_from=1.0), "none were seen to begin. Without a gain there is no E_half"), (dict(tokens=400.0, n=800.0), "D/N = 0.5)"),
             (dict(e_half=Interval(np.inf, 200, np.inf)), "E_half lies beyond E = 256 (95 % interval 200 to beyond the largest E)"),
             (dict(e_half=Interval(np.inf, 200, np.inf)), "The bend lies beyond E = 256 at this D/N"),
             (dict(e_half=Interval(20, 15, 30)), "which our interval does not meet"),
@@ -157,7 +158,8 @@ BRANCHES = [(dict(slope=Interval(-0.001, -0.003, 0.001)), "diminishing is not re
 def test_branches_of_the_sentences(changes, part):
     text = said(summary(**changes))
     assert part in text
-    assert ("saturate" in text) == (summary(**changes).flat_from is not None), "saturation is only named where the rule holds"
+    s = summary(**changes)
+    assert ("saturate" in text) == (s.flat_from is not None and s.gains[0].low > 0), "saturation is only named where the rule holds"
 
 
 def test_e_max_is_stated_by_its_rule_only():
@@ -176,6 +178,7 @@ VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up
             (sentences.saturates_at_256, {}, "not reproduced"), (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.001, 0, 0.004)]), "reproduced"),
             (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.001, 0, 0.006)]), "direction only"),
             (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.006, 0, 0.009)]), "not testable here"),
+            (sentences.saturates_at_256, dict(gains=[Interval(-0.01, -0.02, 0.001)] * 9), "not testable here"),
             (sentences.saturates_at_256, dict(left=LEFT / 2), "not testable here")]
 
 

@@ -1,5 +1,6 @@
 """What may be said of a curve over E, made from its numbers: the sentences of the saturation protocol, and the verdict on each claim
-by a rule that was fixed before the runs. The word "saturates" is printed only where the equivalence rule holds."""
+by a rule that was fixed before the runs. The word "saturates" is printed only where the equivalence rule holds and something was
+gained before: a model that learned nothing gains nothing from experts either."""
 import math
 
 from .saturation import DELTA, SLOPE_FROM
@@ -32,17 +33,26 @@ def _count(value):
     return f"{value:,.0f}"
 
 
+def _ratio(s):
+    return f"{s.tokens / s.n:.0f}" if s.tokens >= 10 * s.n else f"{s.tokens / s.n:.2g}"
+
+
 def diminishing(s):
     """Whether the slope of the gain over E >= 8 is below 0 with its whole interval."""
     return s.slope.high < 0
+
+
+def gained(s):
+    """Whether any doubling gains, by the lower limit of its interval where it has one."""
+    return any((g.value if math.isnan(g.low) else g.low) > 0 for g in s.gains)
 
 
 def gain_sentence(s):
     """How the gain per doubling went, and whether that is a fall."""
     top = max(range(len(s.gains)), key=lambda i: s.gains[i].value)
     first, last = s.gains[top], s.gains[-1]
-    where = f"At N = {_count(s.n)}, D = {_count(s.tokens)} tokens (D/N = {s.tokens / s.n:.0f})"
-    numbers = (f"{first.value:.4f} nat at E = {s.left[top]:.0f} ({_range(first, 4)}) and {last.value:.4f} nat at E = {s.left[-1]:.0f}, the last "
+    where = f"At N = {_count(s.n)}, D = {_count(s.tokens)} tokens (D/N = {_ratio(s)})"
+    numbers = (f"{first.value:.4f} nat at E = {s.left[top]:.0f}, its greatest ({_range(first, 4)}), and {last.value:.4f} nat at E = {s.left[-1]:.0f}, the last "
                f"doubling measured ({_range(last, 4)})")
     if diminishing(s):
         return f"{where} the gain per doubling diminishes: it was {numbers}; its slope against log2 E over E ≥ {SLOPE_FROM} is {s.slope.value:.4f} ({_range(s.slope, 4)})."
@@ -54,6 +64,8 @@ def gain_sentence(s):
 def zero_sentence(s, delta=DELTA):
     """Whether the gain reached zero."""
     last = s.gains[-1]
+    if not gained(s):
+        return "No doubling gains anything that its interval tells from zero: this does not show where gains end, since none were seen to begin."
     if s.flat_from is not None:
         cause = " The last doubling even made the loss worse: check the gap of training and held-out loss, MaxVio and unused experts first." if last.high < 0 else ""
         return (f"No measurable gain beyond E = {s.flat_from:.0f}: from there to E = {s.experts[-1]:.0f} the upper 95 % limit of every gain per doubling is "
@@ -65,14 +77,16 @@ def zero_sentence(s, delta=DELTA):
 
 def half_sentence(s):
     """E_half and E_90."""
+    if not gained(s):
+        return "Without a gain there is no E_half and no E_90."
     half = (f"E_half = {_number(s.e_half.value)} ({_range(s.e_half, 0)})" if math.isfinite(s.e_half.value) else
             f"no gain fell to half of the greatest, so E_half lies beyond E = {s.left[-1]:.0f} ({_range(s.e_half, 0)})")
     return f"{half[0].upper()}{half[1:]}; 90 % of the gain from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f} is reached at E_90 = {_number(s.e_90.value)} ({_range(s.e_90, 0)})."
 
 
 def contains(s):
-    """Whether the interval of E_half meets the predicted range; None without an interval."""
-    if math.isnan(s.e_half.low):
+    """Whether the interval of E_half meets the predicted range; None without an interval or a gain."""
+    if math.isnan(s.e_half.low) or not gained(s):
         return None
     return s.e_half.low <= s.predicted[1] and s.predicted[0] <= s.e_half.high
 
@@ -101,6 +115,8 @@ def law_sentence(s):
 def caution_sentences(s):
     """What else may be behind the numbers."""
     found = []
+    if not gained(s):
+        return found
     if math.isinf(s.e_half.value):
         found.append(f"The bend lies beyond E = {s.left[-1]:.0f} at this D/N, if there is one.")
     elif s.e_half.high < s.predicted[0] / FACTOR:
@@ -110,7 +126,7 @@ def caution_sentences(s):
 
 def sentences(s):
     """All that may be said of a `saturation.Summary`, in order."""
-    scale = f"This is a {s.seeds}-seed, ≤{s.parameters / 1e6:.0f} M-parameter result; it tests the mechanism, not the constant."
+    scale = f"This is a {s.seeds}-seed, ≤{_count(s.parameters)}-parameter result; it tests the mechanism, not the constant."
     return [gain_sentence(s), zero_sentence(s), half_sentence(s), literature_sentence(s), law_sentence(s), *caution_sentences(s), scale]
 
 
@@ -144,7 +160,7 @@ def saturates_at_256(s, delta=DELTA):
     """Claim "gains stop at 256 or 512": the equivalence rule from 256 on."""
     beyond = [g for g, e in zip(s.gains, s.left) if e >= 256]
     measured = dict(last_gain=s.gains[-1].value, flat_from=s.flat_from)
-    if not beyond or math.isnan(beyond[0].low):
+    if not beyond or math.isnan(beyond[0].low) or not gained(s):
         return "not testable here", measured
     if all(g.high < delta for g in beyond):
         return "reproduced", measured
