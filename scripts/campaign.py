@@ -94,7 +94,7 @@ def kill_trial(bench, trial, seconds, rng):
     command = bench.command(2, "train", bench.config, "--run", folder)
     if trial % 2:  # what is killed is the continuation of a run that stopped between two chunks of rows
         stopped = bench.train(1, name, f"train.max_time={rng.uniform(0.1, 0.5) * seconds:.3f}")
-        assert stopped.returncode == 75, stopped.stdout
+        assert stopped.returncode in (0, 75), stopped.stdout  # 0: this time it was done before the limit came
         command = bench.command(2, "resume", folder, "train.max_time=0")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     moment = rng.uniform(0.05, 1.0) * seconds
