@@ -11,11 +11,7 @@ namespace switchyard {
 std::string shared_text(const comm::Communicator& world, const std::string& file) {
   std::string text;
   comm::on_root(world, [&] { text = read_text(file); });
-  auto size = static_cast<std::int64_t>(text.size());
-  comm::broadcast(world, &size, sizeof size, 0);
-  text.resize(static_cast<std::size_t>(size));
-  comm::broadcast(world, text.data(), size, 0);
-  return text;
+  return comm::broadcast(world, text, 0);
 }
 
 LoadResult load_on_all(const std::string& file, const std::vector<std::string>& overrides) {

@@ -28,11 +28,7 @@ inline void agree(const Communicator& world, const std::function<void()>& work) 
   if (worst == 0) return;
   const int root = world.size() - static_cast<int>(worst);
   broadcast(world, &code, sizeof code, root);
-  std::int64_t size = static_cast<std::int64_t>(message.size());
-  broadcast(world, &size, sizeof size, root);
-  message.resize(size);
-  broadcast(world, message.data(), size, root);
-  throw AgreedError(static_cast<Exit>(code), message);
+  throw AgreedError(static_cast<Exit>(code), broadcast(world, message, root));
 }
 
 /// `agree` for work that only rank 0 does.

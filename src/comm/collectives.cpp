@@ -85,6 +85,14 @@ void broadcast(const Communicator& comm, void* data, std::int64_t bytes, int roo
                         root, comm.handle()));
 }
 
+std::string broadcast(const Communicator& comm, std::string text, int root) {
+  auto size = static_cast<std::int64_t>(text.size());
+  broadcast(comm, &size, sizeof size, root);
+  text.resize(static_cast<std::size_t>(size));
+  broadcast(comm, text.data(), size, root);
+  return text;
+}
+
 std::vector<double> tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of,
                                     const std::vector<double>& mine, std::int64_t n) {
   expect(static_cast<int>(nodes_of.size()) == comm.size(), "the nodes of every rank");

@@ -19,6 +19,8 @@ std::vector<double> all_gather(const Communicator& comm, const std::vector<doubl
 std::vector<std::int64_t> all_gather(const Communicator& comm, const std::vector<std::int64_t>& mine);
 std::vector<std::string> all_gather(const Communicator& comm, const std::string& mine);
 void broadcast(const Communicator& comm, void* data, std::int64_t bytes, int root);
+/// The text that `root` has, on every rank.
+std::string broadcast(const Communicator& comm, std::string text, int root);
 
 /// Sum along the grain tree of n doubles a grain. `mine` holds this rank's nodes, (nodes, n); `nodes_of[r]` the nodes
 /// of every rank of `comm`, together all grains. The same bits on every rank and layout.

@@ -83,14 +83,6 @@ std::vector<ManifestEntry> gather_entries(const comm::Communicator& world, const
   return all;
 }
 
-std::string broadcast_text(const comm::Communicator& world, std::string text) {
-  auto bytes = static_cast<std::int64_t>(text.size());
-  comm::broadcast(world, &bytes, sizeof bytes, 0);
-  text.resize(static_cast<std::size_t>(bytes));
-  comm::broadcast(world, text.data(), bytes, 0);
-  return text;
-}
-
 /// The checkpoint's files must be those of the model: no block more, no expert less.
 void check_names(const std::vector<ManifestEntry>& entries, const ParameterSet& parameters, const std::string& folder) {
   std::vector<std::string> wanted{"dense.h5", "state.json"}, found;
@@ -151,7 +143,7 @@ TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups
   const std::string manifest_path = folder + "/manifest.json", state_path = folder + "/state.json";
   std::string text;
   comm::on_root(world, [&] { text = files::read_text(manifest_path); });
-  const auto entries = parse_manifest(broadcast_text(world, text), manifest_path);
+  const auto entries = parse_manifest(comm::broadcast(world, text, 0), manifest_path);
   comm::agree(world, [&] {
     for (std::size_t i = 0; i < entries.size(); ++i)
       if (static_cast<int>(i % world.size()) == world.rank()) check_file(folder, entries[i]);
@@ -162,7 +154,7 @@ TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups
     read_tensors(folder, groups, parameters);
   });
   share_tensors(groups, parameters);
-  return parse_state(broadcast_text(world, text), state_path);
+  return parse_state(comm::broadcast(world, text, 0), state_path);
 }
 
 }  // namespace switchyard::record

@@ -152,12 +152,7 @@ std::string provenance_json(const comm::Communicator& world, const Start& start)
   json["start_time"] = now_utc();
   json["command"] = start.command;
   json["notes"] = start.notes;
-  std::string text = json.dump(1, ' ', false, Json::error_handler_t::replace);
-  std::int64_t size = static_cast<std::int64_t>(text.size());
-  comm::broadcast(world, &size, sizeof size, 0);
-  text.resize(static_cast<std::size_t>(size));
-  comm::broadcast(world, text.data(), size, 0);
-  return text;
+  return comm::broadcast(world, json.dump(1, ' ', false, Json::error_handler_t::replace), 0);
 }
 
 std::vector<std::string> provenance_lines(const std::string& provenance) {

@@ -115,7 +115,7 @@ void Trainer::start_segment() {
   }
   std::string segment;
   comm::on_root(world_, [&] { segment = folder_->start_segment(); });
-  segment = comm::all_gather(world_, segment).front();
+  segment = comm::broadcast(world_, segment, 0);
   comm::agree(world_, [&] {
     recorder_.emplace(machine_, corpus_, *batches_, RecordTexts{segment, config_text_, provenance_});
   });
@@ -140,7 +140,7 @@ bool Trainer::load_newest() {
   comm::broadcast(world_, &count, sizeof count, 0);
   folders.resize(count);
   for (std::int64_t i = 0; i < count; ++i) {
-    const std::string folder = comm::all_gather(world_, folders[i]).front();
+    const std::string folder = comm::broadcast(world_, folders[i], 0);
     try {
       comm::agree(world_, [&] { state_ = record::load_checkpoint(folder, machine_.groups, machine_.parameters); });
       loading_.push_back("resumed from " + folder + " at step " + std::to_string(state_.step));
