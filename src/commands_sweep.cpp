@@ -81,7 +81,7 @@ Exit task_command(const SweepOptions& options, const std::vector<std::string>& c
   std::int64_t begun = 0, finished = 0;
   comm::on_root(world, [&] {
     begun = fs::exists(run + "/config.yaml");
-    finished = sweep::is_finished(run, loaded.config);
+    finished = sweep::is_finished(options.path, sweep, task);
     sweep::forget_failure(options.path, task);
   });
   comm::broadcast(world, &begun, sizeof begun, 0);

@@ -14,8 +14,7 @@
 namespace switchyard::data {
 namespace {
 
-constexpr std::int64_t llmc_header = 256 * 4;
-constexpr std::int32_t llmc_magic = 20240520;
+constexpr std::int64_t llmc_header = llmc_header_words * 4;
 
 std::string size_text(std::int64_t found, std::int64_t wanted) {
   return "has " + std::to_string(found) + " bytes, but " + std::to_string(wanted) + " were expected";
@@ -63,7 +62,8 @@ Shard Shard::open_llmc(const std::string& path) {
   check(head[0] == llmc_magic, Exit::usage,
         path + ": byte 0: magic " + std::to_string(head[0]) + ", expected " + std::to_string(llmc_magic) +
             " (a GPT-2 shard of llm.c)");
-  check(head[1] == 1, Exit::usage, path + ": byte 4: version " + std::to_string(head[1]) + ", expected 1");
+  check(head[1] == llmc_version, Exit::usage,
+        path + ": byte 4: version " + std::to_string(head[1]) + ", expected " + std::to_string(llmc_version));
   const std::int64_t wanted = llmc_header + std::int64_t{head[2]} * 2;
   check(head[2] >= 0 && file.bytes() == wanted, Exit::corrupt,
         path + ": byte 8 promises " + std::to_string(head[2]) + " tokens: " + size_text(file.bytes(), wanted));

@@ -5,6 +5,10 @@
 
 namespace switchyard::data {
 
+/// Header of a shard in the llm.c format: this many int32, of which the first three are magic, version and tokens.
+constexpr int llmc_header_words = 256;
+constexpr std::int32_t llmc_magic = 20240520, llmc_version = 1;
+
 /// A file mapped into memory, read-only.
 class MappedFile {
  public:

@@ -12,6 +12,7 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "data/shard.hpp"
 
 namespace switchyard::laboratory {
 namespace {
@@ -36,8 +37,8 @@ void validate(const GenerateOptions& o) {
 /// Samples [first, first + count) in the llm.c format.
 void write_shard(const std::string& path, const TreeTasks& t, std::int64_t first, std::int64_t count) {
   std::ofstream file(path, std::ios::binary);
-  std::array<std::int32_t, 256> header{};
-  header[0] = 20240520, header[1] = 1, header[2] = static_cast<std::int32_t>(3 * count);
+  std::array<std::int32_t, data::llmc_header_words> header{};
+  header[0] = data::llmc_magic, header[1] = data::llmc_version, header[2] = static_cast<std::int32_t>(3 * count);
   file.write(reinterpret_cast<const char*>(header.data()), sizeof header);
   for (std::int64_t i = first; i < first + count; ++i) {
     const Sample s = draw(t, i);

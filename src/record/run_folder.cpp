@@ -23,12 +23,18 @@ std::string this_process() {
   return std::string(host) + " " + std::to_string(getpid());
 }
 
-/// Locks the whole file for writing; 0 or errno. A lock of the open file where the kernel has them, since a lock of the
-/// process is lost as soon as anything in it closes the file, and since its own second attempt would succeed.
-int try_lock(int file) {
+/// A lock of the whole file for writing.
+struct flock whole_file() {
   struct flock lock {};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+/// Locks the whole file for writing; 0 or errno. A lock of the open file where the kernel has them, since a lock of the
+/// process is lost as soon as anything in it closes the file, and since its own second attempt would succeed.
+int try_lock(int file) {
+  struct flock lock = whole_file();
 #ifdef F_OFD_SETLK
   if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;
   if (errno != EINVAL) return errno;
@@ -38,9 +44,7 @@ int try_lock(int file) {
 
 /// Whether someone else has locked the file.
 bool is_locked(int file) {
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
+  struct flock lock = whole_file();
 #ifdef F_OFD_GETLK
   if (fcntl(file, F_OFD_GETLK, &lock) == 0) return lock.l_type != F_UNLCK;
 #endif

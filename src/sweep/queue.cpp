@@ -145,7 +145,7 @@ Exit Runner::run() {
     const bool room = static_cast<int>(running_.size()) < queue_.jobs;
     if (room && !stopping_ && next < sweep_.tasks.size()) {
       const Task& task = sweep_.tasks[next];
-      if (is_finished(run_folder(queue_.folder, task), config_of(sweep_, task)))
+      if (is_finished(queue_.folder, sweep_, task))
         say(next, "finished already");
       else
         start(next);

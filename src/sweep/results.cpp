@@ -139,8 +139,8 @@ std::int64_t write_results(const std::string& folder, const Sweep& sweep) {
   for (std::size_t i = 0; i < sweep.tasks.size(); ++i) {
     const Task& task = sweep.tasks[i];
     tasks.push_back("tasks/" + task.name);
-    const std::string run = run_folder(folder, task);
-    if (is_finished(run, config_of(sweep, task))) add_run(columns, task, static_cast<std::int32_t>(i), run);
+    if (is_finished(folder, sweep, task))
+      add_run(columns, task, static_cast<std::int32_t>(i), run_folder(folder, task));
   }
   if (columns.rows == 0) return 0;
   record::RecordFile file(FileKind::results, folder + "/results.h5", {{"row", columns.rows}, {"block", blocks}});

@@ -38,7 +38,9 @@ const char* state_name(State state) {
   return names[static_cast<std::size_t>(state)];
 }
 
-bool is_finished(const std::string& run, const Config& config) { return newest_step(run) >= config.train.steps; }
+bool is_finished(const std::string& folder, const Sweep& sweep, const Task& task) {
+  return newest_step(run_folder(folder, task)) >= config_of(sweep, task).train.steps;
+}
 
 TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& task) {
   const std::string run = run_folder(folder, task), failure = failure_file(folder, task);

@@ -21,7 +21,7 @@ struct TaskState {
 /// Throws Error{usage, corrupt} where the sweep's own files cannot be read.
 TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& task);
 /// Whether the newest checkpoint is the last.
-bool is_finished(const std::string& run, const Config& config);
+bool is_finished(const std::string& folder, const Sweep& sweep, const Task& task);
 
 /// FOLDER/tasks/NAME.failed: what the last attempt said. Kept until the next one begins.
 void note_failure(const std::string& folder, const Task& task, Exit code, const std::string& message);
