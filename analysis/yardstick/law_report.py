@@ -6,12 +6,11 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from . import acceptance, curves, figure_file, laws, saturation
+from . import acceptance, claims, curves, figure_file, laws, saturation
 from .law_figure import draw
 
 ROW = ["a", "b", "c", "d", "e_start", "e_max"]
-RULE = "a, b, c within 0.002, d within 0.01, E_max within 15 % of the earlier refit of the same file, for all three routers"
-
+RULE = claims.CLAIMS["fit-code"].rule
 SPLIT = 300  # D/N that halves the points
 
 
@@ -87,8 +86,7 @@ def entries(found):
     within = all(not curves.deviations(fit, router) for router, (fit, _) in found.items())
     measured = {router: {n: round(fit.values[n], 5 if n in "abcd" else 2) for n in ROW} for router, (fit, _) in found.items()}
     interval = {router: dict(e_max=[round(v, 1) for v in intervals["e_max"]]) for router, (_, intervals) in found.items()}
-    return [acceptance.entry("fit code correct", "Clark et al. 2022, Table 3", RULE, ("reproduced" if within else "not reproduced", measured), interval,
-                             ["table.csv", "law.svg"])]
+    return [claims.entry("fit-code", ("reproduced" if within else "not reproduced", measured), interval, ["table.csv", "law.svg"])]
 
 
 def _text(table):

@@ -6,16 +6,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from . import acceptance, figure_file, laws, results, saturation, sentences
+from . import acceptance, claims, figure_file, laws, results, saturation, sentences
 from .figures import PALETTE
 from .records import SchemaError
 
-CLAIMS = [  # claim, published, rule, verdict, the part of a summary that is its interval
-    ("more experts help (sample efficiency)", "7.5× steps at E = 64 (Switch); 2.8–17× (Clark, by N)",
-     "Δ > 0 with its interval for each doubling to 64; step speed-up at E = 64 at least 1.5", sentences.helps, "gains"),
-    ("gains diminish", "ST-MoE: beyond 256; Clark", "slope of Δ against log2 E over E ≥ 8 negative with its interval; E_half within a factor 2 of the prediction "
-     "from tokens per parameter", sentences.gains_diminish, "slope"),
-    ("gains stop at 256 or 512", "a blog post only", "upper 95 % limit of every Δ from E = 256 on below 0.005 nat", sentences.saturates_at_256, "gains")]
+VERDICTS = {"more-experts-help": (sentences.helps, "gains"), "gains-diminish": (sentences.gains_diminish, "slope"),
+            "gains-stop": (sentences.saturates_at_256, "gains")}  # key of the claim: its verdict, the part of a summary that is its interval
 
 
 def table_of(s):
@@ -43,7 +39,7 @@ def entries(label, s, files):
             return [s.slope.low, s.slope.high]
         return {f"{e:.0f}": [g.low, g.high] for e, g in zip(s.left, s.gains)}
 
-    return [acceptance.entry(f"{claim} ({label})", published, rule, verdict(s), limits(part), files) for claim, published, rule, verdict, part in CLAIMS]
+    return [claims.entry(key, verdict(s), limits(part), files, label) for key, (verdict, part) in VERDICTS.items()]
 
 
 def _curve(axis, table, s):
@@ -95,12 +91,12 @@ def make(path, out=None, command="", draws=None):
     if not tables:
         raise SchemaError(f"{path}: no curve over the number of experts: none of its settings has runs of three numbers of experts")
     origin = figure_file.origin_of(command, [path], results.runs(path))
-    texts, records, claims = [], [], []
+    texts, records, made = [], [], []
     for i, table in enumerate(tables):
         s, name = saturation.summarise(table, draws=draws or saturation.DRAWS), f"curve-{i:02d}"
         texts.append(_text(table.label, table, s))
         records.append(dict(name=name, label=table.label, sentences=sentences.sentences(s), lacks=table.lacks) | numbers_of(s))
-        claims += entries(table.label, s, [f"{name}.csv", f"{name}.svg"])
+        made += entries(table.label, s, [f"{name}.csv", f"{name}.svg"])
         if out is not None:
             folder = pathlib.Path(out)
             folder.mkdir(parents=True, exist_ok=True)
@@ -109,5 +105,5 @@ def make(path, out=None, command="", draws=None):
     if out is not None:
         content = acceptance.plain(dict(command=command, commit=origin.commit, curves=records))
         (folder / "saturation.json").write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        acceptance.write(folder / "acceptance.json", claims, command, origin.commit)
+        acceptance.write(folder / "acceptance.json", made, command, origin.commit)
     return "\n\n".join(texts)
