@@ -7,14 +7,17 @@ import subprocess
 STATUSES = ["reproduced", "direction only", "not reproduced", "not testable here"]
 
 
+def _git(*arguments):
+    return subprocess.run(["git", "-C", str(pathlib.Path(__file__).resolve().parent), *arguments], capture_output=True, text=True, check=False)
+
+
 def commit():
-    """Commit of this code, with "-dirty" where tracked files differ from it; "unknown" outside a repository."""
-    folder = pathlib.Path(__file__).resolve().parent
+    """Commit of this code, with "-dirty" where tracked files of this package differ from it; "unknown" outside a repository."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], capture_output=True, text=True, check=False)
+        head, changed = _git("rev-parse", "HEAD"), _git("diff", "--quiet", "HEAD", "--", ".")
     except OSError:
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    return head.stdout.strip() + "-dirty" * (changed.returncode == 1) if head.returncode == 0 else "unknown"
 
 
 def plain(value):

@@ -15,7 +15,7 @@ def _report(commands):
     def act(args):
         from .report import make_report
 
-        print(make_report(args.run, args.out))
+        print(make_report(args.run, args.out, args.line))
     parser.set_defaults(act=act)
 
 
@@ -32,7 +32,7 @@ def _routing(commands):
 
         if args.shuffles < 2:
             parser.error("--shuffles: at least 2, for a mean and its deviation")
-        print(write_routing(args.run, args.out, args.shuffles, args.least, args.seed))
+        print(write_routing(args.run, args.out, args.line, shuffles=args.shuffles, least=args.least, seed=args.seed))
     parser.set_defaults(act=act)
 
 
@@ -62,6 +62,17 @@ def _saturation(commands):
     parser.set_defaults(act=act)
 
 
+def _trace(commands):
+    parser = commands.add_parser("trace", help="where figures come from: command, commit, inputs with SHA-256, and every run behind them")
+    parser.add_argument("figures", nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
+
+    def act(args):
+        from .figure_file import trace
+
+        print("\n\n".join(map(trace, args.figures)))
+    parser.set_defaults(act=act)
+
+
 def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="yardstick", description="Reads the records of Switchyard runs.")
@@ -70,6 +81,7 @@ def main(arguments=None):
     _routing(commands)
     _law(commands)
     _saturation(commands)
+    _trace(commands)
     args = parser.parse_args(arguments)
     args.line = shlex.join(["yardstick", *map(str, arguments)])  # as acceptance.json holds it
     try:

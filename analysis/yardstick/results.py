@@ -1,5 +1,6 @@
 """Tidy tables of many runs: results.h5 of `switchyard sweep`, or a csv with the same columns, which are those of the public curves
 of Clark et al. 2022 and `tokens`. One row is one evaluation of one run."""
+import json
 import pathlib
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from .figure_file import Run
 from .records import SchemaError, check_schema
 
 NEEDED = ["num_experts", "k", "seed", "step", "loss_validation", "dense_parameter_count", "total_parameter_count", "tokens"]
@@ -14,6 +16,7 @@ GROUPS = ["arm", "router_type", "k", "granularity", "routing_frequency", "dense_
 NEARLY = 0.01  # runs whose last step is this close to the group's count as finished
 BLOCK = "block_loss"
 SIGNS = dict(num_experts="E =", arm="arm", k="k =")  # how a message names what runs differ in
+SUFFIXES = (".h5", ".hdf5")  # of HDF5; everything else is read as csv
 
 
 class Table(NamedTuple):
@@ -52,7 +55,7 @@ def read(path):
     if not path.is_file():
         raise SchemaError(f"{path}: no such file; give results.h5 of `switchyard sweep`, or a csv with its columns")
     try:
-        frame = _from_hdf5(path) if path.suffix in (".h5", ".hdf5") else pd.read_csv(path)
+        frame = _from_hdf5(path) if path.suffix in SUFFIXES else pd.read_csv(path)
     except (OSError, ValueError, EOFError, RuntimeError) as error:
         raise SchemaError(f"{path}: cannot be read ({error}); give results.h5 of `switchyard sweep`, or a csv with its columns") from error
     missing = [c for c in NEEDED if c not in frame]
@@ -63,7 +66,16 @@ def read(path):
     return frame[np.isfinite(frame["loss_validation"])]
 
 
-def runs_of(rows, lacks, by="num_experts"):
+def runs(path):
+    """The `figure_file.Run`s behind the table, of which files of earlier programs know the folders only, and a csv nothing."""
+    if pathlib.Path(path).suffix not in SUFFIXES:
+        return []
+    with h5py.File(path, "r") as file:
+        known = json.loads(file.attrs.get("runs", "[]"))
+        return [Run(**run) for run in known] or [Run(task) for task in json.loads(file.attrs.get("tasks", "[]"))]
+
+
+def grouped_runs(rows, lacks, by="num_experts"):
     """(value of `by`, seed) -> rows of that run by step; runs that ended early are left out. Two runs of one value and seed: an error."""
     last = rows["step"].max()
     runs = {}
@@ -115,7 +127,7 @@ def _label(key):
 
 def _table(key, rows):
     lacks = []
-    runs = runs_of(rows, lacks)
+    runs = grouped_runs(rows, lacks)
     experts, seeds = complete(runs, lacks)
     losses = last_losses(runs, experts, seeds, lacks)
     shared = sorted(set.intersection(*[set(runs[e, s]["step"]) for e in experts for s in seeds]))

@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from . import acceptance, laws, results, saturation, sentences
-from .figures import DPI, PALETTE
+from . import acceptance, figure_file, laws, results, saturation, sentences
+from .figures import PALETTE
 from .records import SchemaError
 
 CLAIMS = [  # claim, published, rule, verdict, the part of a summary that is its interval
@@ -74,17 +74,14 @@ def _gains(axis, s):
     axis.legend(fontsize="small")
 
 
-def draw(table, s, out, name):
+def draw(table, s, out, name, origin):
     """Writes NAME.svg and NAME.png."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.3))
     _curve(axes[0], table, s)
     _gains(axes[1], s)
     figure.suptitle(f"N = {s.n:,.0f}, D = {s.tokens:,.0f} tokens, D/N = {s.tokens / s.n:.0f}, {s.tokens * table.k / s.experts[-1]:,.0f} tokens an expert at E = {s.experts[-1]:.0f}, "
                     f"{s.seeds} seed{'s' * (s.seeds > 1)}", fontsize="medium")
-    with plt.rc_context({"svg.hashsalt": "switchyard", "svg.fonttype": "path"}):
-        figure.savefig(out / f"{name}.svg", metadata={"Date": None})
-        figure.savefig(out / f"{name}.png", dpi=DPI)
-    plt.close(figure)
+    figure_file.save(figure, out, name, origin)
 
 
 def _text(label, table, s):
@@ -94,9 +91,10 @@ def _text(label, table, s):
 
 def make(path, out=None, command="", draws=None):
     """Returns the text to print; with `out` writes OUT/curve-NN.{csv,svg,png}, saturation.json and acceptance.json."""
-    made_by, tables = acceptance.commit(), results.tables(results.read(path))
+    tables = results.tables(results.read(path))
     if not tables:
         raise SchemaError(f"{path}: no curve over the number of experts: none of its settings has runs of three numbers of experts")
+    origin = figure_file.origin_of(command, [path], results.runs(path))
     texts, records, claims = [], [], []
     for i, table in enumerate(tables):
         s, name = saturation.summarise(table, draws=draws or saturation.DRAWS), f"curve-{i:02d}"
@@ -107,9 +105,9 @@ def make(path, out=None, command="", draws=None):
             folder = pathlib.Path(out)
             folder.mkdir(parents=True, exist_ok=True)
             table_of(s).to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-            draw(table, s, folder, name)
+            draw(table, s, folder, name, origin)
     if out is not None:
-        content = acceptance.plain(dict(command=command, commit=made_by, curves=records))
+        content = acceptance.plain(dict(command=command, commit=origin.commit, curves=records))
         (folder / "saturation.json").write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        acceptance.write(folder / "acceptance.json", claims, command, made_by)
+        acceptance.write(folder / "acceptance.json", claims, command, origin.commit)
     return "\n\n".join(texts)
