@@ -15,6 +15,7 @@ NEEDED = ["num_experts", "k", "seed", "step", "loss_validation", "dense_paramete
 GROUPS = ["arm", "router_type", "k", "granularity", "routing_frequency", "dense_parameter_count"]  # a curve over E has one value of each
 NEARLY = 0.01  # runs whose last step is this close to the group's count as finished
 BLOCK = "block_loss"
+SIGNS = dict(num_experts="E =", arm="arm", k="k =")  # how a message names what runs differ in
 SUFFIXES = (".h5", ".hdf5")  # of HDF5; everything else is read as csv
 
 
@@ -74,30 +75,30 @@ def runs(path):
         return [Run(**run) for run in known] or [Run(task) for task in json.loads(file.attrs.get("tasks", "[]"))]
 
 
-def _runs(rows, lacks):
-    """(E, seed) -> rows of that run by step; runs that ended early are left out. Two runs of the same E and seed: an error."""
+def grouped_runs(rows, lacks, by="num_experts"):
+    """(value of `by`, seed) -> rows of that run by step; runs that ended early are left out. Two runs of one value and seed: an error."""
     last = rows["step"].max()
     runs = {}
-    for key, run in rows.groupby(["num_experts", "seed"]):
+    for key, run in rows.groupby([by, "seed"]):
         run = run.sort_values("step")
         if run["step"].duplicated().any():
-            raise SchemaError(f"E = {key[0]}, seed {key[1]}: two rows for step {run['step'][run['step'].duplicated()].iloc[0]}; keep one run of each in a table")
+            raise SchemaError(f"{SIGNS[by]} {key[0]}, seed {key[1]}: two rows for step {run['step'][run['step'].duplicated()].iloc[0]}; keep one run of each in a table")
         if run["step"].iloc[-1] < last * (1 - NEARLY):
-            lacks.append(f"E = {key[0]}, seed {key[1]} is left out: it ended at step {run['step'].iloc[-1]} of {last}.")
+            lacks.append(f"{SIGNS[by]} {key[0]}, seed {key[1]} is left out: it ended at step {run['step'].iloc[-1]} of {last}.")
         else:
             runs[key] = run
     return runs
 
 
-def _complete(runs, lacks):
-    """Numbers of experts of the seed that has most, and the seeds that have all of those."""
+def complete(runs, lacks, by="num_experts"):
+    """Values of `by` of the seed that has most, and the seeds that have all of those."""
     by_seed = {}
-    for experts, seed in runs:
-        by_seed.setdefault(seed, set()).add(experts)
-    experts = max(by_seed.values(), key=len)
-    seeds = sorted(s for s, e in by_seed.items() if e >= experts)
-    lacks += [f"Seed {s} is left out: it lacks E = {', '.join(map(str, sorted(experts - e)))}." for s, e in sorted(by_seed.items()) if s not in seeds]
-    return sorted(experts), seeds
+    for value, seed in runs:
+        by_seed.setdefault(seed, set()).add(value)
+    values = max(by_seed.values(), key=len)
+    seeds = sorted(s for s, v in by_seed.items() if v >= values)
+    lacks += [f"Seed {s} is left out: it lacks {SIGNS[by]} {', '.join(map(str, sorted(values - v)))}." for s, v in sorted(by_seed.items()) if s not in seeds]
+    return sorted(values), seeds
 
 
 def _block_losses(run):
@@ -111,22 +112,28 @@ def _block_losses(run):
     return blocks - blocks.mean() + last["loss_validation"]
 
 
+def last_losses(runs, values, seeds, lacks):
+    """(S, n, B) last losses of the blocks of held-out text, for n values; B is 1 where some runs have no blocks."""
+    parts = [[_block_losses(runs[v, s]) for v in values] for s in seeds]
+    if len({len(b) for row in parts for b in row}) > 1:
+        lacks.append("Losses of blocks are left out: some runs lack them.")
+        parts = [[b.mean(keepdims=True) for b in row] for row in parts]
+    return np.array(parts)
+
+
 def _label(key):
     return ", ".join(f"{n} = {v:g}" if isinstance(v, (int, float, np.number)) else f"{n} = {v}" for n, v in zip(GROUPS, key) if v != "")
 
 
 def _table(key, rows):
     lacks = []
-    runs = _runs(rows, lacks)
-    experts, seeds = _complete(runs, lacks)
-    parts = [[_block_losses(runs[e, s]) for e in experts] for s in seeds]
-    if len({len(b) for row in parts for b in row}) > 1:
-        lacks.append("Losses of blocks are left out: some runs lack them.")
-        parts = [[b.mean(keepdims=True) for b in row] for row in parts]
+    runs = grouped_runs(rows, lacks)
+    experts, seeds = complete(runs, lacks)
+    losses = last_losses(runs, experts, seeds, lacks)
     shared = sorted(set.intersection(*[set(runs[e, s]["step"]) for e in experts for s in seeds]))
     table = [[runs[e, s].set_index("step").loc[shared, "loss_validation"] for e in experts] for s in seeds]
     one = runs[experts[-1], seeds[0]].iloc[-1]
-    return Table(_label(key), str(one["router_type"]), int(one["k"]), np.array(experts, float), seeds, np.array(parts), np.array(shared), np.mean(table, 0),
+    return Table(_label(key), str(one["router_type"]), int(one["k"]), np.array(experts, float), seeds, losses, np.array(shared), np.mean(table, 0),
                  float(one["dense_parameter_count"]), float(one["tokens"]), float(one["total_parameter_count"]), lacks)
 
 
