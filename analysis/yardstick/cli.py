@@ -66,11 +66,12 @@ def _saturation(commands):
     parser = commands.add_parser("saturation", help="do the gains from more experts diminish, and do they stop: tables and sentences")
     parser.add_argument("results", help="results.h5 of `switchyard sweep`, or a csv with its columns")
     parser.add_argument("--out", help="folder for tables, figures and acceptance.json (default: print only)")
+    parser.add_argument("--published", metavar="FOLDER", help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
 
     def act(args):
         from .saturation_report import make
 
-        print(make(args.results, args.out, args.line))
+        print(make(args.results, args.out, args.line, args.published))
     parser.set_defaults(act=act)
 
 

@@ -107,7 +107,7 @@ def printed(tables):
 
 
 def make(path, out=None, command="", draws=None):
-    """Fits, and with `out` writes OUT/{table,sizes,ratio,predictions}.csv, table.json, law.{svg,png} and acceptance.json. Returns
+    """Fits, and with `out` writes OUT/{table,sizes,ratio,predictions,gains}.csv, table.json, law.{svg,png} and acceptance.json. Returns
     the text to print and whether the refit rows are within their tolerance."""
     frame = curves.read(path)
     origin = figure_file.origin_of(command, [path])
@@ -120,6 +120,7 @@ def make(path, out=None, command="", draws=None):
         out.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             table.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
+        curves.gain_table(frame).to_csv(out / curves.GAINS, index=False, float_format="%.5g")
         records = {name: table.to_dict("records") for name, table in tables.items()}
         content = dict(source=curves.CITATION, sha256=origin.inputs[str(path)], command=command, commit=origin.commit) | records
         (out / "table.json").write_text(json.dumps(acceptance.plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

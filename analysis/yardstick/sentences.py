@@ -34,7 +34,7 @@ def _count(value):
     return f"{value:,.0f}"
 
 
-def _ratio(s):
+def ratio(s):
     return f"{s.tokens / s.n:.0f}" if s.tokens >= 10 * s.n else f"{s.tokens / s.n:.2g}"
 
 
@@ -52,7 +52,7 @@ def gain_sentence(s):
     """How the gain per doubling went, and whether that is a fall."""
     top = max(range(len(s.gains)), key=lambda i: s.gains[i].value)
     first, last = s.gains[top], s.gains[-1]
-    where = f"At N = {_count(s.n)}, D = {_count(s.tokens)} tokens (D/N = {_ratio(s)})"
+    where = f"At N = {_count(s.n)}, D = {_count(s.tokens)} tokens (D/N = {ratio(s)})"
     numbers = (f"{first.value:.4f} nat at E = {s.left[top]:.0f}, its greatest ({_range(first, 4)}), and {last.value:.4f} nat at E = {s.left[-1]:.0f}, the last "
                f"doubling measured ({_range(last, 4)})")
     if diminishing(s):
