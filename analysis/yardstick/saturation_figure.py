@@ -2,7 +2,7 @@
 held-out loss."""
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
 from . import costs, laws, saturation, sentences
 from .figures import PALETTE
@@ -10,6 +10,7 @@ from .figures import PALETTE
 
 def _experts_axis(axis, label="experts E"):
     axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
     axis.set_xlabel(label)
 
 
