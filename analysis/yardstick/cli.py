@@ -75,6 +75,18 @@ def _saturation(commands):
     parser.set_defaults(act=act)
 
 
+def _known_answer(commands):
+    parser = commands.add_parser("known-answer", help="does the laboratory find what its generators hide: two claims and a figure")
+    parser.add_argument("results", help="the folder of csv files that experiments/known-answer/run.sh wrote")
+    parser.add_argument("--out", help="folder for the figure and acceptance.json (default: print only)")
+
+    def act(args):
+        from .known_answer import make
+
+        print(make(args.results, args.out, args.line))
+    parser.set_defaults(act=act)
+
+
 def _trace(commands):
     parser = commands.add_parser("trace", help="where figures come from: command, commit, inputs with SHA-256, and every run behind them")
     parser.add_argument("figures", nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
@@ -95,6 +107,7 @@ def main(arguments=None):
     _specialisation(commands)
     _law(commands)
     _saturation(commands)
+    _known_answer(commands)
     _trace(commands)
     args = parser.parse_args(arguments)
     args.line = shlex.join(["yardstick", *map(str, arguments)])  # as acceptance.json holds it

@@ -1,5 +1,4 @@
 """`yardstick specialisation RUN RUN RUN`: are there experts for punctuation and for numbers, in runs that differ in their seed?"""
-import json
 import pathlib
 from typing import NamedTuple
 
@@ -139,4 +138,4 @@ def make(runs, out=None, command=""):
     if out is not None:
         pathlib.Path(out).mkdir(parents=True, exist_ok=True)
         acceptance.write(pathlib.Path(out) / "acceptance.json", [made], command, acceptance.commit())
-    return json.dumps(made, indent=1, ensure_ascii=False)
+    return acceptance.text([made])
