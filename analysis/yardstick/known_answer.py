@@ -90,8 +90,9 @@ def known_answer(found):
     learned = {f"{tasks} {name}": dict(largest_above_hash=float((t["trained"] - t["experts"].map(found.ideal[tasks].set_index("experts")["hash"])).max().round(DIGITS)),
                                        largest_above_ideal=float((t["trained"] - t["ideal"]).max().round(DIGITS)), answer=answer(t))
                for tasks, tables in found.trained.items() for name, t in tables.items() if name not in EXACT}
-    measured = dict(exact=exact, learned=learned)
     every = [(int(tasks), one) for tasks, by_router in exact.items() for one in by_router.values()]
+    measured = dict(largest_excess=max(one["largest_excess"] for _, one in every), largest_gain_beyond=max(one["gain_beyond"] for _, one in every),
+                    answers=[one["oracle"]["answer"] for one in exact.values()], exact=exact, learned=learned)
     if any(one["samples"] < SAMPLES for _, one in every):
         return claims.untested(f"a curve has fewer than {SAMPLES:,} samples", **measured)
     if any(one["answer"] != tasks for tasks, one in every):
