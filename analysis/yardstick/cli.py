@@ -1,5 +1,6 @@
 """The command `yardstick`."""
 import argparse
+import pathlib
 import shlex
 import sys
 import warnings
@@ -98,6 +99,21 @@ def _trace(commands):
     parser.set_defaults(act=act)
 
 
+def _page(commands, name, about):
+    """A command that makes a page of the docs from all experiments."""
+    parser = commands.add_parser(name, help=about)
+    parser.add_argument("experiments", nargs="?", default="experiments", metavar="EXPERIMENTS_FOLDER", help="folder of the experiments (default: experiments)")
+    parser.add_argument("--out", default=f"docs/{name}.md", help=f"page to write (default: docs/{name}.md)")
+
+    def act(args):
+        from . import acceptance_table, gallery
+
+        module = dict(acceptance=acceptance_table, gallery=gallery)[name]
+        pathlib.Path(args.out).write_text(module.page(args.experiments, args.out), encoding="utf-8")
+        print(args.out)
+    parser.set_defaults(act=act)
+
+
 def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="yardstick", description="Reads the records of Switchyard runs.")
@@ -109,6 +125,8 @@ def main(arguments=None):
     _saturation(commands)
     _known_answer(commands)
     _trace(commands)
+    _page(commands, "acceptance", "every claim with its rule and what became of it, as one page from all experiments")
+    _page(commands, "gallery", "every figure of the experiments as one page")
     args = parser.parse_args(arguments)
     args.line = shlex.join(["yardstick", *map(str, arguments)])  # as acceptance.json holds it
     try:
