@@ -72,4 +72,4 @@ def entry(key, verdict, interval, files, label=""):
 
 def untested(why, **measured):
     """The verdict that a claim cannot be tested by these runs, with the reason and what was measured all the same."""
-    return "not testable here", measured | dict(why=why)
+    return "not testable here", dict(why=why) | measured

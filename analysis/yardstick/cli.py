@@ -88,6 +88,17 @@ def _known_answer(commands):
     parser.set_defaults(act=act)
 
 
+def _accounting(commands):
+    parser = commands.add_parser("accounting", help="are the parameters of published models counted to the last one: one claim")
+    parser.add_argument("folder", help="folder of MODEL.txt, what `switchyard check MODEL.yaml` printed; acceptance.json is written there")
+
+    def act(args):
+        from .accounting import make
+
+        print(make(args.folder, args.line))
+    parser.set_defaults(act=act)
+
+
 def _trace(commands):
     parser = commands.add_parser("trace", help="where figures come from: command, commit, inputs with SHA-256, and every run behind them")
     parser.add_argument("figures", nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
@@ -124,6 +135,7 @@ def main(arguments=None):
     _law(commands)
     _saturation(commands)
     _known_answer(commands)
+    _accounting(commands)
     _trace(commands)
     _page(commands, "acceptance", "every claim with its rule and what became of it, as one page from all experiments")
     _page(commands, "gallery", "every figure of the experiments as one page")
