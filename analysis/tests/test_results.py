@@ -15,7 +15,7 @@ from yardstick.records import SchemaError
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    monkeypatch.setattr("yardstick.saturation.DRAWS", 300)
+    monkeypatch.setattr("yardstick.saturation.DRAWS", 100)
 
 
 def frame(seeds=(1, 2), experts=(1, 2, 4, 8, 16, 32, 64, 128), steps=(50, 100), **columns):
@@ -115,6 +115,8 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     assert claims[0]["command"].startswith("yardstick saturation ") and claims[0]["commit"] and all((tmp_path / "out" / f).stat().st_size for f in claims[0]["files"])
     table = pd.read_csv(tmp_path / "out/curve-00.csv")
     assert table["num_experts"].tolist() == [2**i for i in range(8)] and (table["low"] <= table["gain_per_doubling"]).iloc[:-1].all()
+    assert table["seconds_per_step"][0] == 1.001, "the smallest of evaluations and seeds"
+    assert table["peak_bytes"][0] == pytest.approx(6.622e6, rel=1e-6), "the largest so far, mean of the seeds"
     record = json.loads((tmp_path / "out/saturation.json").read_text())["curves"][0]
     assert "Held-out less training loss" in text and record["seeds"] == 3 and record["n"] == 5e4 and record["sentences"][0] in text
 
