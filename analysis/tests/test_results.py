@@ -156,7 +156,7 @@ def test_the_figure_knows_the_runs(tmp_path):
     write_hdf5(tmp_path / "results.h5", frame(), np.ones((len(frame()), 2)))
     assert results.runs(tmp_path / "results.h5") == results.runs("r.csv") == []
     run = dict(run="tasks/E1", id="0" * 12, commit="abc", command="switchyard train")
-    for attributes, expected in ((dict(tasks='["tasks/E1"]'), Run("tasks/E1")), (dict(runs=json.dumps([run])), Run(**run))):
+    for attributes, expected in ((dict(tasks='["tasks/E1"]'), Run("tasks/E1")), (dict(runs=json.dumps([run | dict(processor="x")])), Run(**run))):
         with h5py.File(tmp_path / "results.h5", "a") as f:
             f.attrs.update(attributes)
         assert results.runs(tmp_path / "results.h5") == [expected]

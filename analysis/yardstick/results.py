@@ -79,7 +79,7 @@ def runs(path):
         return []
     with h5py.File(path, "r") as file:
         known = json.loads(file.attrs.get("runs", "[]"))
-        return [Run(**run) for run in known] or [Run(task) for task in json.loads(file.attrs.get("tasks", "[]"))]
+        return [Run(**{field: run[field] for field in Run._fields if field in run}) for run in known] or [Run(task) for task in json.loads(file.attrs.get("tasks", "[]"))]
 
 
 def grouped_runs(rows, lacks, by="num_experts"):
