@@ -1,15 +1,10 @@
-"""Diminishing and saturation: known answers, the bootstrap, tables of runs, and every branch of the sentences."""
-import json
+"""Diminishing and saturation: known answers, the bootstrap, and every branch of the sentences."""
 import math
 
-import h5py
 import numpy as np
-import pandas as pd
 import pytest
 
-from yardstick import acceptance, results, saturation, sentences
-from yardstick.cli import main
-from yardstick.records import SchemaError
+from yardstick import acceptance, saturation, sentences
 from yardstick.saturation import Interval
 
 EXPERTS = 2.0 ** np.arange(10)
@@ -170,6 +165,13 @@ def test_e_max_is_stated_by_its_rule_only():
     assert "A finite E_max is not supported" in said(summary(comparison=no)) and "has a finite" not in said(summary(comparison=no))
 
 
+@pytest.mark.parametrize("slopes,part", [((0.01, 0.02), "widens with E in every seed"), ((-0.01, 0.05), "does not widen"), ((0.001, 0.002), "does not widen")])
+def test_the_gap_is_said_to_widen_where_it_does_in_every_seed(slopes, part):
+    (text,) = sentences.gap_sentences(EXPERTS, 0.1 + np.outer(slopes, np.log2(EXPERTS)))
+    assert part in text and "from 0.1000 nat at E = 1" in text
+    assert sentences.gap_sentences(EXPERTS, np.full((2, 10), np.nan)) == []
+
+
 VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up=1.4), "direction only"), (sentences.helps, dict(speed_up=float("nan")), "direction only"),
             (sentences.helps, dict(experts=EXPERTS[1:]), "not testable here"), (sentences.helps, dict(gains=[Interval(-0.01, -0.02, -0.005)] * 9), "not reproduced"),
             (sentences.gains_diminish, {}, "reproduced"), (sentences.gains_diminish, dict(e_half=Interval(300, 250, 400)), "direction only"),
@@ -185,107 +187,6 @@ VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up
 @pytest.mark.parametrize("verdict,changes,status", VERDICTS)
 def test_verdicts(verdict, changes, status):
     assert verdict(summary(**changes))[0] == status and status in acceptance.STATUSES
-
-
-def frame(seeds=(1, 2), experts=(1, 2, 4, 8, 16, 32, 64, 128), steps=(50, 100), **columns):
-    rows = [dict(num_experts=e, k=1, seed=s, step=t, tokens=t * 1000, loss_validation=4 * e**-0.05 + 20 / t + 0.001 * s + 1e-4 * ((e * 7 + s * 3) % 5),
-                 dense_parameter_count=5e4, total_parameter_count=1e5 * e, router_type="softmax") for s in seeds for e in experts for t in steps]
-    return pd.DataFrame(rows).assign(**columns)
-
-
-def write_hdf5(path, table, blocks):
-    with h5py.File(path, "w") as f:
-        for name in table:
-            f[name] = np.array(table[name].tolist(), "S16") if name == "router_type" else table[name].values
-        f["block_loss"] = blocks
-        f.create_dataset("row", (len(table),), "i4")
-        f["row"].make_scale("row")
-
-
-def test_csv_and_hdf5_say_the_same(tmp_path):
-    table = frame()
-    table.to_csv(tmp_path / "r.csv", index=False)
-    blocks = table["loss_validation"].values[:, None] + 0.5 + np.random.default_rng(1).normal(0, 0.1, 16)
-    write_hdf5(tmp_path / "results.h5", table, blocks)
-    (plain,), (rich,) = (results.tables(results.read(tmp_path / n)) for n in ("r.csv", "results.h5"))
-    assert plain.experts.tolist() == rich.experts.tolist() == [1, 2, 4, 8, 16, 32, 64, 128] and plain.losses.shape == (2, 8, 1) and rich.losses.shape == (2, 8, 16)
-    # blocks are part of the held-out text: they give the spread, the whole text the mean
-    assert rich.losses.mean(2) == pytest.approx(plain.losses[:, :, 0])
-    assert rich.router == "softmax" and rich.n == 5e4 and rich.tokens == 1e5 and rich.parameters == 128e5 and rich.lacks == []
-    assert plain.steps.tolist() == [50, 100] and plain.curves.shape == (8, 2)
-
-
-def test_another_programs_record_is_refused(tmp_path):
-    write_hdf5(tmp_path / "results.h5", frame(), np.ones((len(frame()), 2)))
-    for attributes, complaint in ((dict(schema="switchyard-run", schema_version=1), "expected 'switchyard-results'"), (dict(schema="switchyard-results", schema_version=2), "version 2")):
-        with h5py.File(tmp_path / "results.h5", "a") as f:
-            f.attrs.update(attributes)
-        with pytest.raises(SchemaError, match=complaint):
-            results.read(tmp_path / "results.h5")
-    with h5py.File(tmp_path / "results.h5", "a") as f:
-        f.attrs["schema_version"] = 1
-    assert len(results.read(tmp_path / "results.h5")) == len(frame())
-
-
-def write_csv(path, table):
-    table.to_csv(path / "r.csv", index=False)
-    return results.tables(results.read(path / "r.csv"))
-
-
-def test_unfinished_runs_are_left_out_and_named(tmp_path):
-    table = frame(seeds=(1, 2, 3))
-    table = table[~((table.seed == 2) & (table.num_experts == 8) & (table.step == 100)) & ~((table.seed == 3) & (table.num_experts > 4))]
-    (made,) = write_csv(tmp_path, table)
-    assert made.seeds == [1] and len(made.experts) == 8
-    assert made.lacks == ["E = 8, seed 2 is left out: it ended at step 50 of 100.", "Seed 2 is left out: it lacks E = 8.", "Seed 3 is left out: it lacks E = 8, 16, 32, 64, 128."]
-
-
-def test_the_dense_run_belongs_to_every_curve(tmp_path):
-    dense, top1, top2 = frame(experts=(1,)), frame(experts=(2, 4, 8)), frame(experts=(2, 4, 8), k=2)
-    made = write_csv(tmp_path, pd.concat([dense.assign(router_type="Dense"), top1, top2]))
-    assert [t.experts.tolist() for t in made] == [[1, 2, 4, 8]] * 2 and "k = 1" in made[0].label and "k = 2" in made[1].label
-    assert made[0].router == "softmax"
-
-
-def test_arms_are_curves_of_their_own(tmp_path):
-    made = write_csv(tmp_path, pd.concat([frame(arm="a"), frame(arm="b")]))
-    assert ["arm = a" in made[0].label, "arm = b" in made[1].label] == [True, True]
-
-
-def test_two_runs_of_one_setting_are_refused(tmp_path):
-    with pytest.raises(SchemaError, match="E = 1, seed 1: two rows for step 50"):
-        write_csv(tmp_path, pd.concat([frame(), frame()]))
-
-
-def test_wrong_files_say_so(tmp_path, capsys):
-    (tmp_path / "a.csv").write_text("num_experts,k\n1,1\n")
-    (tmp_path / "b.h5").write_bytes(b"no HDF5")
-    frame(experts=(1, 2)).to_csv(tmp_path / "c.csv", index=False)
-    for name, complaint in (("none.csv", "no such file"), ("a.csv", "no column seed"), ("b.h5", "cannot be read"), ("c.csv", "no curve over the number of experts")):
-        assert main(["saturation", str(tmp_path / name)]) == 2
-        assert complaint in capsys.readouterr().err
-
-
-def test_the_command_writes_what_it_says(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("yardstick.saturation.DRAWS", 500)
-    frame(seeds=(1, 2, 3)).to_csv(tmp_path / "r.csv", index=False)
-    assert main(["saturation", str(tmp_path / "r.csv"), "--out", str(tmp_path / "out")]) == 0
-    text = capsys.readouterr().out
-    assert "gain per doubling" in text and "3-seed" in text and "E_max" in text
-    claims = json.loads((tmp_path / "out/acceptance.json").read_text())
-    assert [c["status"] in acceptance.STATUSES for c in claims] == [True] * 3 and claims[2]["status"] == "not testable here"
-    assert claims[0]["command"].startswith("yardstick saturation ") and claims[0]["commit"] and all((tmp_path / "out" / f).stat().st_size for f in claims[0]["files"])
-    table = pd.read_csv(tmp_path / "out/curve-00.csv")
-    assert table["num_experts"].tolist() == [2**i for i in range(8)] and (table["low"] <= table["gain_per_doubling"]).iloc[:-1].all()
-    record = json.loads((tmp_path / "out/saturation.json").read_text())["curves"][0]
-    assert record["seeds"] == 3 and record["n"] == 5e4 and record["sentences"][0] in text
-
-
-def test_one_seed_without_blocks_has_no_interval(tmp_path):
-    (table,) = write_csv(tmp_path, frame(seeds=(1,)))
-    s = saturation.summarise(table, draws=300)
-    assert math.isnan(s.e_half.low) and s.flat_from is None and math.isfinite(s.comparison.e_max[1])
-    assert "no interval" in said(s)
 
 
 def test_an_acceptance_entry_has_one_of_four_statuses():

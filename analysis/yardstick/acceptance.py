@@ -7,14 +7,17 @@ import subprocess
 STATUSES = ["reproduced", "direction only", "not reproduced", "not testable here"]
 
 
+def _git(*arguments):
+    return subprocess.run(["git", "-C", str(pathlib.Path(__file__).resolve().parent), *arguments], capture_output=True, text=True, check=False)
+
+
 def commit():
-    """Commit of this code, with "-dirty" where tracked files differ from it; "unknown" outside a repository."""
-    folder = pathlib.Path(__file__).resolve().parent
+    """Commit of this code, with "-dirty" where tracked files of this package differ from it; "unknown" outside a repository."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], capture_output=True, text=True, check=False)
+        head, changed = _git("rev-parse", "HEAD"), _git("diff", "--quiet", "HEAD", "--", ".")
     except OSError:
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    return head.stdout.strip() + "-dirty" * (changed.returncode == 1) if head.returncode == 0 else "unknown"
 
 
 def plain(value):
@@ -38,7 +41,12 @@ def entry(claim, published, rule, verdict, interval, files):
     return plain(dict(claim=claim, published=published, rule=rule, status=status, measured=measured, interval=interval, files=files))
 
 
+def text(entries):
+    """Entries as JSON."""
+    return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False)
+
+
 def write(path, entries, command, made_by):
     """Writes the entries with the command and the commit that made them."""
-    text = json.dumps([e | dict(command=command, commit=made_by) for e in entries], indent=1, ensure_ascii=False, allow_nan=False)
-    pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
+    made = [e | dict(command=command, commit=made_by) for e in entries]
+    pathlib.Path(path).write_text(text(made) + "\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """The command `yardstick`."""
 import argparse
+import pathlib
 import shlex
 import sys
 import warnings
@@ -15,7 +16,7 @@ def _report(commands):
     def act(args):
         from .report import make_report
 
-        print(make_report(args.run, args.out))
+        print(make_report(args.run, args.out, args.line))
     parser.set_defaults(act=act)
 
 
@@ -32,7 +33,19 @@ def _routing(commands):
 
         if args.shuffles < 2:
             parser.error("--shuffles: at least 2, for a mean and its deviation")
-        print(write_routing(args.run, args.out, args.shuffles, args.least, args.seed))
+        print(write_routing(args.run, args.out, args.line, shuffles=args.shuffles, least=args.least, seed=args.seed))
+    parser.set_defaults(act=act)
+
+
+def _specialisation(commands):
+    parser = commands.add_parser("specialisation", help="are there experts for punctuation and for numbers: one claim, from runs of several seeds")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed")
+    parser.add_argument("--out", help="folder for acceptance.json (default: print only)")
+
+    def act(args):
+        from .routing_claim import make
+
+        print(make(args.runs, args.out, args.line))
     parser.set_defaults(act=act)
 
 
@@ -54,11 +67,61 @@ def _saturation(commands):
     parser = commands.add_parser("saturation", help="do the gains from more experts diminish, and do they stop: tables and sentences")
     parser.add_argument("results", help="results.h5 of `switchyard sweep`, or a csv with its columns")
     parser.add_argument("--out", help="folder for tables, figures and acceptance.json (default: print only)")
+    parser.add_argument("--published", metavar="FOLDER", help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
 
     def act(args):
         from .saturation_report import make
 
+        print(make(args.results, args.out, args.line, args.published))
+    parser.set_defaults(act=act)
+
+
+def _known_answer(commands):
+    parser = commands.add_parser("known-answer", help="does the laboratory find what its generators hide: two claims and a figure")
+    parser.add_argument("results", help="the folder of csv files that experiments/known-answer/run.sh wrote")
+    parser.add_argument("--out", help="folder for the figure and acceptance.json (default: print only)")
+
+    def act(args):
+        from .known_answer import make
+
         print(make(args.results, args.out, args.line))
+    parser.set_defaults(act=act)
+
+
+def _accounting(commands):
+    parser = commands.add_parser("accounting", help="are the parameters of published models counted to the last one: one claim")
+    parser.add_argument("folder", help="folder of MODEL.txt, what `switchyard check MODEL.yaml` printed; acceptance.json is written there")
+
+    def act(args):
+        from .accounting import make
+
+        print(make(args.folder, args.line))
+    parser.set_defaults(act=act)
+
+
+def _trace(commands):
+    parser = commands.add_parser("trace", help="where figures come from: command, commit, inputs with SHA-256, and every run behind them")
+    parser.add_argument("figures", nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
+
+    def act(args):
+        from .figure_file import trace
+
+        print("\n\n".join(map(trace, args.figures)))
+    parser.set_defaults(act=act)
+
+
+def _page(commands, name, about):
+    """A command that makes a page of the docs from all experiments."""
+    parser = commands.add_parser(name, help=about)
+    parser.add_argument("experiments", nargs="?", default="experiments", metavar="EXPERIMENTS_FOLDER", help="folder of the experiments (default: experiments)")
+    parser.add_argument("--out", default=f"docs/{name}.md", help=f"page to write (default: docs/{name}.md)")
+
+    def act(args):
+        from . import acceptance_table, gallery
+
+        module = dict(acceptance=acceptance_table, gallery=gallery)[name]
+        pathlib.Path(args.out).write_text(module.page(args.experiments, args.out), encoding="utf-8")
+        print(args.out)
     parser.set_defaults(act=act)
 
 
@@ -68,8 +131,14 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", required=True)
     _report(commands)
     _routing(commands)
+    _specialisation(commands)
     _law(commands)
     _saturation(commands)
+    _known_answer(commands)
+    _accounting(commands)
+    _trace(commands)
+    _page(commands, "acceptance", "every claim with its rule and what became of it, as one page from all experiments")
+    _page(commands, "gallery", "every figure of the experiments as one page")
     args = parser.parse_args(arguments)
     args.line = shlex.join(["yardstick", *map(str, arguments)])  # as acceptance.json holds it
     try:

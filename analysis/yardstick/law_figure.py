@@ -3,8 +3,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, ScalarFormatter
 
-from . import curves, laws
-from .figures import DPI, PALETTE
+from . import curves, figure_file, laws
+from .figures import PALETTE
 
 MARKERS = ["o", "s", "^", "D", "v", "P"]  # beside the colours, for who cannot tell those apart
 OWN_RATIO = 64  # D/N of our own saturation protocol
@@ -49,7 +49,7 @@ def _ratios(axis, scaling):
     axis.legend(fontsize="small", loc="upper left")
 
 
-def draw(frame, found, scaling, out):
+def draw(frame, found, scaling, out, origin):
     """Writes law.svg and law.png."""
     figure, axes = plt.subplots(2, 2, figsize=(11, 8.8))
     for axis, (router, (fit, _)) in zip(axes.flat, found.items()):
@@ -58,8 +58,6 @@ def draw(frame, found, scaling, out):
     axes[1, 0].set_ylabel("held-out loss, nat per token")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), ncols=6, loc="outside lower center", frameon=False, title="model size (first three panels)")
     _ratios(axes[1, 1], scaling)
-    figure.suptitle("Published curves of Clark et al. 2022 (CC-BY 4.0): line, each size fitted alone; dashes, the joint law", fontsize="medium")
-    with plt.rc_context({"svg.hashsalt": "switchyard", "svg.fonttype": "path"}):  # the same bytes from the same numbers
-        figure.savefig(out / "law.svg", metadata={"Date": None})
-        figure.savefig(out / "law.png", dpi=DPI * 0.7)
-    plt.close(figure)
+    caption = "Published curves of Clark et al. 2022 (CC-BY 4.0): line, each size fitted alone; dashes, the joint law"
+    figure.suptitle(caption, fontsize="medium")
+    figure_file.save(figure, out, "law", origin._replace(caption=f"{caption}. Last panel: E_max of every size and checkpoint against tokens per parameter."))

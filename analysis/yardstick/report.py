@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jinja2
-import matplotlib.pyplot as plt
 import numpy as np
 
-from . import figures, routing, routing_figures, special
+from . import figure_file, figures, routing, routing_figures, special
 from .records import RecordWarning, open_evaluation, open_run
 
 
@@ -137,7 +136,7 @@ def _draw(entry, records):
         raise figures.Absent(f"{reason}. Segments differ: this is {where}") from None
 
 
-def _shown(entry, records, out):
+def _shown(entry, records, out, origin):
     """What the page shows of an entry: the figure's bytes, or why there is none."""
     path = out / f"{entry.name}.png"
     try:
@@ -146,8 +145,7 @@ def _shown(entry, records, out):
         path.unlink(missing_ok=True)
         return dict(name=entry.name, title=entry.title, absent=str(reason).rstrip("."))
     figure.suptitle(entry.title, fontsize="large")
-    figure.savefig(path, dpi=figures.DPI)
-    plt.close(figure)
+    figure_file.save(figure, out, entry.name, origin._replace(caption=f"{entry.title}. {caption}"), ["png"])
     return dict(name=entry.name, title=entry.title, caption=caption, data=base64.b64encode(path.read_bytes()).decode())
 
 
@@ -164,12 +162,13 @@ def _open(run_folder):
     return dict(run=run, last=last, evaluation=evaluation, routing=routing.measure(evaluation)), lacks
 
 
-def make_report(run_folder, out=None):
+def make_report(run_folder, out=None, command=""):
     """Writes OUT/index.html (default RUN/report) and the figures beside it; returns the page's path."""
     records, lacks = _open(run_folder)
     out = pathlib.Path(out or pathlib.Path(run_folder) / "report")
     out.mkdir(parents=True, exist_ok=True)
-    sections = {title: [_shown(entry, records, out) for entry in entries] for title, entries in SECTIONS.items()}
+    origin = figure_file.origin_of_run(command, run_folder)
+    sections = {title: [_shown(entry, records, out, origin) for entry in entries] for title, entries in SECTIONS.items()}
     pages = jinja2.Environment(loader=jinja2.PackageLoader("yardstick", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     pages.filters["visible"] = special.visible
     page = pages.get_template("report.html").render(

@@ -1,5 +1,6 @@
 """Tidy tables of many runs: results.h5 of `switchyard sweep`, or a csv with the same columns, which are those of the public curves
 of Clark et al. 2022 and `tokens`. One row is one evaluation of one run."""
+import json
 import pathlib
 from typing import NamedTuple
 
@@ -7,18 +8,24 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from .figure_file import Run
 from .records import SchemaError, check_schema
 
 NEEDED = ["num_experts", "k", "seed", "step", "loss_validation", "dense_parameter_count", "total_parameter_count", "tokens"]
 GROUPS = ["arm", "router_type", "k", "granularity", "routing_frequency", "dense_parameter_count"]  # a curve over E has one value of each
 NEARLY = 0.01  # runs whose last step is this close to the group's count as finished
 BLOCK = "block_loss"
+FOLDER = "run_folder"  # made here from the index `task`
+SIGNS = dict(num_experts="E =", arm="arm", k="k =")  # how a message names what runs differ in
+OPTIONAL = dict(  # columns that a table may lack: which of a run's values counts, and what is missing without it
+    loss_train=(lambda values: values.iloc[-1], "the gap of training and held-out loss"), seconds_per_step=(pd.Series.min, "wall time"), peak_bytes=(pd.Series.max, "measured memory"))
+SUFFIXES = (".h5", ".hdf5")  # of HDF5; everything else is read as csv
 
 
 class Table(NamedTuple):
     """One curve over E. losses: (S, E_n, B) last held-out losses, nat per token; steps (T,) and curves (E_n, T): mean over seeds at
-    the evaluations that all runs have; n, parameters: active parameters without embeddings, all of the largest model; lacks: what
-    was left out and why."""
+    the evaluations that all runs have; n: active parameters without embeddings; parameters (E_n,): all of each model; extra: names of
+    OPTIONAL -> (S, E_n), nan where unknown; folders: of the runs, where the table knows them; lacks: what was left out and why."""
     label: str
     router: str
     k: int
@@ -29,7 +36,9 @@ class Table(NamedTuple):
     curves: np.ndarray
     n: float
     tokens: float
-    parameters: float
+    parameters: np.ndarray
+    extra: dict
+    folders: set
     lacks: list
 
 
@@ -38,6 +47,8 @@ def _from_hdf5(path):
         if "schema" in file.attrs:  # a table that another program made needs none
             check_schema(file, path, "switchyard-results")
         rows = {n: d[()] for n, d in file.items() if isinstance(d, h5py.Dataset) and not d.is_scale}
+        if "task" in rows and "tasks" in file.attrs:
+            rows[FOLDER] = np.array(json.loads(file.attrs["tasks"]), object)[rows["task"]]
     blocks = rows.pop(BLOCK, None)
     frame = pd.DataFrame({n: [t.rstrip(b"\0").decode("utf-8", "replace") for t in v] if v.dtype.kind == "S" else v for n, v in rows.items() if v.ndim == 1})
     if blocks is not None:
@@ -51,7 +62,7 @@ def read(path):
     if not path.is_file():
         raise SchemaError(f"{path}: no such file; give results.h5 of `switchyard sweep`, or a csv with its columns")
     try:
-        frame = _from_hdf5(path) if path.suffix in (".h5", ".hdf5") else pd.read_csv(path)
+        frame = _from_hdf5(path) if path.suffix in SUFFIXES else pd.read_csv(path)
     except (OSError, ValueError, EOFError, RuntimeError) as error:
         raise SchemaError(f"{path}: cannot be read ({error}); give results.h5 of `switchyard sweep`, or a csv with its columns") from error
     missing = [c for c in NEEDED if c not in frame]
@@ -62,30 +73,39 @@ def read(path):
     return frame[np.isfinite(frame["loss_validation"])]
 
 
-def _runs(rows, lacks):
-    """(E, seed) -> rows of that run by step; runs that ended early are left out. Two runs of the same E and seed: an error."""
+def runs(path):
+    """The `figure_file.Run`s behind the table, of which files of earlier programs know the folders only, and a csv nothing."""
+    if pathlib.Path(path).suffix not in SUFFIXES:
+        return []
+    with h5py.File(path, "r") as file:
+        known = json.loads(file.attrs.get("runs", "[]"))
+        return [Run(**{field: run[field] for field in Run._fields if field in run}) for run in known] or [Run(task) for task in json.loads(file.attrs.get("tasks", "[]"))]
+
+
+def grouped_runs(rows, lacks, by="num_experts"):
+    """(value of `by`, seed) -> rows of that run by step; runs that ended early are left out. Two runs of one value and seed: an error."""
     last = rows["step"].max()
     runs = {}
-    for key, run in rows.groupby(["num_experts", "seed"]):
+    for key, run in rows.groupby([by, "seed"]):
         run = run.sort_values("step")
         if run["step"].duplicated().any():
-            raise SchemaError(f"E = {key[0]}, seed {key[1]}: two rows for step {run['step'][run['step'].duplicated()].iloc[0]}; keep one run of each in a table")
+            raise SchemaError(f"{SIGNS[by]} {key[0]}, seed {key[1]}: two rows for step {run['step'][run['step'].duplicated()].iloc[0]}; keep one run of each in a table")
         if run["step"].iloc[-1] < last * (1 - NEARLY):
-            lacks.append(f"E = {key[0]}, seed {key[1]} is left out: it ended at step {run['step'].iloc[-1]} of {last}.")
+            lacks.append(f"{SIGNS[by]} {key[0]}, seed {key[1]} is left out: it ended at step {run['step'].iloc[-1]} of {last}.")
         else:
             runs[key] = run
     return runs
 
 
-def _complete(runs, lacks):
-    """Numbers of experts of the seed that has most, and the seeds that have all of those."""
+def complete(runs, lacks, by="num_experts"):
+    """Values of `by` of the seed that has most, and the seeds that have all of those."""
     by_seed = {}
-    for experts, seed in runs:
-        by_seed.setdefault(seed, set()).add(experts)
-    experts = max(by_seed.values(), key=len)
-    seeds = sorted(s for s, e in by_seed.items() if e >= experts)
-    lacks += [f"Seed {s} is left out: it lacks E = {', '.join(map(str, sorted(experts - e)))}." for s, e in sorted(by_seed.items()) if s not in seeds]
-    return sorted(experts), seeds
+    for value, seed in runs:
+        by_seed.setdefault(seed, set()).add(value)
+    values = max(by_seed.values(), key=len)
+    seeds = sorted(s for s, v in by_seed.items() if v >= values)
+    lacks += [f"Seed {s} is left out: it lacks {SIGNS[by]} {', '.join(map(str, sorted(values - v)))}." for s, v in sorted(by_seed.items()) if s not in seeds]
+    return sorted(values), seeds
 
 
 def _block_losses(run):
@@ -99,23 +119,41 @@ def _block_losses(run):
     return blocks - blocks.mean() + last["loss_validation"]
 
 
+def last_losses(runs, values, seeds, lacks):
+    """(S, n, B) last losses of the blocks of held-out text, for n values; B is 1 where some runs have no blocks."""
+    parts = [[_block_losses(runs[v, s]) for v in values] for s in seeds]
+    if len({len(b) for row in parts for b in row}) > 1:
+        lacks.append("Losses of blocks are left out: some runs lack them.")
+        parts = [[b.mean(keepdims=True) for b in row] for row in parts]
+    return np.array(parts)
+
+
+def _optional(grid, lacks):
+    """OPTIONAL of the runs in a grid [S][E_n]: name -> (S, E_n)."""
+    found = {}
+    for name, (pick, missing) in OPTIONAL.items():
+        found[name] = np.array([[pick(run[name]) if name in run else np.nan for run in row] for row in grid], float)
+        if not np.isfinite(found[name]).all():
+            lacks.append(f"Without {name}, which not every run has, nothing is said of {missing}.")
+    return found
+
+
 def _label(key):
     return ", ".join(f"{n} = {v:g}" if isinstance(v, (int, float, np.number)) else f"{n} = {v}" for n, v in zip(GROUPS, key) if v != "")
 
 
 def _table(key, rows):
     lacks = []
-    runs = _runs(rows, lacks)
-    experts, seeds = _complete(runs, lacks)
-    parts = [[_block_losses(runs[e, s]) for e in experts] for s in seeds]
-    if len({len(b) for row in parts for b in row}) > 1:
-        lacks.append("Losses of blocks are left out: some runs lack them.")
-        parts = [[b.mean(keepdims=True) for b in row] for row in parts]
-    shared = sorted(set.intersection(*[set(runs[e, s]["step"]) for e in experts for s in seeds]))
-    table = [[runs[e, s].set_index("step").loc[shared, "loss_validation"] for e in experts] for s in seeds]
-    one = runs[experts[-1], seeds[0]].iloc[-1]
-    return Table(_label(key), str(one["router_type"]), int(one["k"]), np.array(experts, float), seeds, np.array(parts), np.array(shared), np.mean(table, 0),
-                 float(one["dense_parameter_count"]), float(one["tokens"]), float(one["total_parameter_count"]), lacks)
+    runs = grouped_runs(rows, lacks)
+    experts, seeds = complete(runs, lacks)
+    losses = last_losses(runs, experts, seeds, lacks)
+    grid = [[runs[e, s] for e in experts] for s in seeds]
+    shared = sorted(set.intersection(*[set(run["step"]) for row in grid for run in row]))
+    table = [[run.set_index("step").loc[shared, "loss_validation"] for run in row] for row in grid]
+    one = grid[0][-1].iloc[-1]
+    return Table(_label(key), str(one["router_type"]), int(one["k"]), np.array(experts, float), seeds, losses, np.array(shared), np.mean(table, 0),
+                 float(one["dense_parameter_count"]), float(one["tokens"]), np.array([float(run["total_parameter_count"].iloc[-1]) for run in grid[0]]),
+                 _optional(grid, lacks), {run[FOLDER].iloc[0] for row in grid for run in row if FOLDER in run}, lacks)
 
 
 def tables(frame):

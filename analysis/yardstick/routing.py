@@ -1,11 +1,10 @@
 """`yardstick routing RUN`: every analysis of routing beside its chance level and null, as one tidy table and figures."""
 import pathlib
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from . import affinity, agreement, balance, context, routing_figures, special
+from . import affinity, agreement, balance, context, figure_file, routing_figures, special
 from .records import SchemaError, open_evaluation, open_run, open_tokens
 from .figures import DENSE
 from .sample import Measure, layers_of
@@ -145,16 +144,18 @@ def open_records(run_folder):
     return run, None if evaluation is None else special.with_layers(evaluation, run)
 
 
-def write_routing(run_folder, out=None, shuffles=10, least=10, seed=0):
-    """Writes OUT/routing.csv and the figures as SVG and PNG (default RUN/routing); returns the text to print."""
+def write_routing(run_folder, out=None, command="", **options):
+    """Writes OUT/routing.csv and the figures as SVG and PNG (default RUN/routing); returns the text to print. `options` are those of
+    `measure`."""
     run, evaluation = open_records(run_folder)
-    found = measure(evaluation, open_tokens(run_folder), run, shuffles, least, seed)
+    found = measure(evaluation, open_tokens(run_folder), run, **options)
     if not found:
         raise SchemaError(f"{run_folder}: nothing to analyse: {found.absent['balance']}")
     table = tidy(found)
     out = pathlib.Path(out or pathlib.Path(run_folder) / "routing")
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / "routing.csv", index=False)
+    origin = figure_file.origin_of_run(command, run_folder, ("run.h5", "evaluation.h5", "tokens.r*.h5"))
     notes = [f"not measured: {', '.join(names)}: {reason}" for reason, names in _by_reason(found.absent).items()]
     for name, (function, title) in routing_figures.FIGURES.items():
         try:
@@ -163,9 +164,7 @@ def write_routing(run_folder, out=None, shuffles=10, least=10, seed=0):
             notes.append(f"not drawn: {name}: {reason}")
             continue
         figure.suptitle(title, fontsize="large")
-        for kind in ("svg", "png"):
-            figure.savefig(out / f"{name}.{kind}", dpi=routing_figures.DPI)
-        plt.close(figure)
+        figure_file.save(figure, out, name, origin._replace(caption=title))
     return "\n".join([formatted(table), *notes, f"{out / 'routing.csv'}: {len(table)} rows"])
 
 

@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from .figures import DPI, HEIGHT, PALETTE, WIDTH, Absent, _colourbar, _per_layer
+from .figures import HEIGHT, PALETTE, WIDTH, Absent, _colourbar, _per_layer
 
 MARKS = "osD^v"
 
