@@ -1,5 +1,6 @@
 """The command `yardstick`."""
 import argparse
+import importlib
 import shlex
 import sys
 import warnings
@@ -62,6 +63,17 @@ def _saturation(commands):
     parser.set_defaults(act=act)
 
 
+def _compared(commands, name, module, text):
+    """A command that compares the runs of a sweep folder: `module`.make(folder, out, command line) gives the text to print."""
+    parser = commands.add_parser(name, help=text)
+    parser.add_argument("sweep", help="the folder of `switchyard sweep`, with results.h5 and tasks")
+    parser.add_argument("--out", help="folder for tables, figure and acceptance.json (default: print only)")
+
+    def act(args):
+        print(importlib.import_module(f".{module}", __package__).make(args.sweep, args.out, args.line))
+    parser.set_defaults(act=act)
+
+
 def _trace(commands):
     parser = commands.add_parser("trace", help="where figures come from: command, commit, inputs with SHA-256, and every run behind them")
     parser.add_argument("figures", nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
@@ -81,6 +93,7 @@ def main(arguments=None):
     _routing(commands)
     _law(commands)
     _saturation(commands)
+    _compared(commands, "balancing", "balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
     _trace(commands)
     args = parser.parse_args(arguments)
     args.line = shlex.join(["yardstick", *map(str, arguments)])  # as acceptance.json holds it

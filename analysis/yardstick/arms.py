@@ -1,0 +1,135 @@
+"""Runs of one sweep that differ in one thing only, their arm or k, compared under common seeds and the same held-out text.
+
+S seeds, A arms, B blocks of held-out text, D draws. Losses are drawn in two levels, seeds and then blocks (science.md part 8), the same
+seeds and blocks for every arm, so what the arms share cancels in a difference. Quantities without blocks are drawn over seeds only:
+with three seeds such an interval is little more than their range, and too narrow."""
+import json
+import pathlib
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from . import laws, results
+from .records import SchemaError, open_run
+from .saturation import DRAWS, Interval, bootstrap
+
+SEEDS = 3  # fewer never reproduce a claim
+SAME = ["arm", "num_experts", "k", "granularity", "d_model", "num_blocks"]  # what runs that are compared have in common
+
+
+class Arms(NamedTuple):
+    """The finished runs of a sweep. names: the arms (or k) in the sweep's order; losses: (S, A, B) last held-out losses, nat per token;
+    folders: {(name, seed): run folder}; n, tokens: active parameters without embeddings and tokens trained on; lacks: what was left
+    out and why."""
+    names: list
+    seeds: list
+    losses: np.ndarray
+    folders: dict
+    n: float
+    tokens: float
+    num_experts: int
+    k: int | None
+    lacks: list
+
+
+class Sample(NamedTuple):
+    """A quantity of every arm, mean over seeds: point (A,), and draws of it (D, A), nan where there is nothing to draw from."""
+    names: list
+    point: np.ndarray
+    drawn: np.ndarray
+
+    def sum_of(self, weights):
+        """Interval of the sum over {arm: weight}."""
+        row = np.array([weights.get(name, 0.0) for name in self.names])
+        return Interval(float(self.point @ row), *laws.interval(self.drawn @ row))
+
+    def of(self, name):
+        return self.sum_of({name: 1.0})
+
+    def difference(self, name, against):
+        return self.sum_of({name: 1.0, against: -1.0} if name != against else {})
+
+
+def sample(names, values, draws=DRAWS, seed=1):
+    """Sample of values (S, A, B), or (S, A) where nothing is known of blocks."""
+    values = values[:, :, None] if values.ndim == 2 else values
+    some = values.shape[0] > 1 or values.shape[2] > 1  # otherwise every draw would be the same
+    drawn = bootstrap(values, np.random.default_rng(seed), draws) if some else np.full((1, len(names)), np.nan)
+    return Sample(list(names), values.mean((0, 2)), drawn)
+
+
+def _folders(path):
+    """The run folder of each task of a results.h5."""
+    with h5py.File(path, "r") as file:
+        if "tasks" not in file.attrs or "task" not in file:
+            raise SchemaError(f"{path}: does not name its run folders; write it again with `switchyard sweep status`")
+        return [path.parent / name for name in json.loads(file.attrs["tasks"])]
+
+
+def read(folder, by="arm"):
+    """Arms of a sweep folder whose runs differ in `by` (arm or k) and seed only."""
+    path = pathlib.Path(folder) / "results.h5"
+    frame, tasks, lacks = results.read(path), _folders(path) if path.is_file() else [], []
+    for name in SAME:
+        if name != by and name in frame and frame[name].nunique() > 1:
+            raise SchemaError(f"{path}: its runs differ in {name} ({', '.join(map(str, sorted(frame[name].unique())))}), but here they may differ in "
+                              f"{by} and seed only; make a sweep of each")
+    if frame[by].nunique() < 2:
+        raise SchemaError(f"{path}: has one value of {by} only: there is nothing to compare")
+    runs = results.grouped_runs(frame, lacks, by)
+    values, seeds = results.complete(runs, lacks, by)
+    names = [name for name in frame[by].unique() if name in values]
+    last = runs[names[0], seeds[0]].iloc[-1]
+    return Arms([str(n) for n in names], seeds, results.last_losses(runs, names, seeds, lacks),
+                {(str(n), s): tasks[int(runs[n, s]["task"].iloc[-1])] for n in names for s in seeds},
+                float(last["dense_parameter_count"]), float(last["tokens"]), int(last["num_experts"]), None if by == "k" else int(last["k"]), lacks)
+
+
+def routed(folder):
+    """A run's record, which has to have routers."""
+    run = open_run(folder)
+    if "assigned" not in run:
+        raise SchemaError(f"{folder}: its model is dense or its loads were not recorded: there is no routing to compare")
+    return run
+
+
+def tenth(run, last):
+    """The first or the last tenth of a run's recorded steps, at least one."""
+    rows = max(1, run.sizes["row"] // 10)
+    return run.isel(row=slice(-rows, None) if last else slice(rows))
+
+
+def seed_sd(arms, name, against):
+    """Standard deviation over seeds of the difference of two arms' losses, nat; nan with one seed."""
+    losses = arms.losses.mean(2)
+    difference = losses[:, arms.names.index(name)] - losses[:, arms.names.index(against)]
+    return float(difference.std(ddof=1)) if len(difference) > 1 else float("nan")
+
+
+def status(parts, seeds):
+    """By the words of science.md part 11, of comparisons that must all hold, each (holds, excluded, right): the rule is met and the
+    interval excludes the null; the interval excludes the rule; the sign is right."""
+    holds, excluded, right = (list(column) for column in zip(*parts))
+    if any(excluded):
+        return "not reproduced"
+    if all(holds) and seeds >= SEEDS:
+        return "reproduced"
+    return "direction only" if all(h or r for h, r in zip(holds, right)) else "not testable here"
+
+
+def verdict(parts, seeds, measured):
+    """(status, measured): a wrong sign that its interval does not settle tests nothing, which is said."""
+    found = status(parts, seeds)
+    why = dict(why="unresolved: a sign is not the published one, and its interval holds both") if found == "not testable here" else {}
+    return found, dict(measured, seeds=seeds, **why)
+
+
+def limits(interval):
+    return [interval.low, interval.high]
+
+
+def lacking(arms, *names):
+    """Why a claim that needs these arms cannot be tested, or None."""
+    missing = [name for name in names if name not in arms.names]
+    return f"the sweep has no finished arm {', '.join(missing)}" if missing else None

@@ -1,0 +1,42 @@
+"""What the commands that compare the arms of a sweep share: caption, origin, tables, and how a folder of results is written."""
+import pathlib
+
+from . import acceptance, figure_file
+
+
+def caption(arms):
+    """N, D, D/N, tokens an expert, seeds: what a figure of `arms.Arms` says below."""
+    seeds = ", ".join(map(str, arms.seeds))
+    per_expert = "" if arms.k is None else f"k = {arms.k}, {arms.tokens * arms.k / arms.num_experts:,.0f} tokens an expert, "
+    return (f"N = {arms.n:,.0f} active parameters, D = {arms.tokens:,.0f} tokens, D/N = {arms.tokens / arms.n:.3g}, E = {arms.num_experts}, {per_expert}"
+            f"seed{'s' * (len(arms.seeds) > 1)} {seeds}")
+
+
+def origin(command, folder, arms):
+    """Origin of what `command` makes of a sweep folder: results.h5 and the records of every run that is compared."""
+    whole = figure_file.origin_of(command, [pathlib.Path(folder) / "results.h5"])
+    parts = [figure_file.origin_of_run(command, run) for run in arms.folders.values()]
+    return whole._replace(inputs=whole.inputs | {k: v for part in parts for k, v in part.inputs.items()}, runs=[run for part in parts for run in part.runs])
+
+
+def interval_text(interval, digits=4):
+    """0.0120 [0.0100, 0.0140], or the value alone where nothing could be drawn."""
+    if interval.low != interval.low:
+        return f"{interval.value:.{digits}f}"
+    return f"{interval.value:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def verdict_lines(entries):
+    """A line for each claim: its status, and why it is not testable."""
+    return [f"{e['claim']}: {e['status']}" + (f" ({e['measured']['why']})" if "why" in e["measured"] else "") for e in entries]
+
+
+def write(out, tables, figure, origin, claims):
+    """Writes OUT/NAME.csv of each table by name, the figure {name: matplotlib figure} and acceptance.json."""
+    folder = pathlib.Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+    for name, drawn in figure.items():
+        figure_file.save(drawn, folder, name, origin)
+    acceptance.write(folder / "acceptance.json", claims, origin.command, origin.commit)
