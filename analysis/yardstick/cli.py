@@ -94,6 +94,7 @@ def main(arguments=None):
     _law(commands)
     _saturation(commands)
     _compared(commands, "balancing", "balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
+    _compared(commands, "capacity", "capacity_report", "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
     _trace(commands)
     args = parser.parse_args(arguments)
     args.line = shlex.join(["yardstick", *map(str, arguments)])  # as acceptance.json holds it
