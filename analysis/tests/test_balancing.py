@@ -17,7 +17,7 @@ from yardstick.records import SchemaError
 
 def compared(losses, names):
     """Arms of losses (S, A, B) without run folders."""
-    return arms.Arms(list(names), list(range(losses.shape[0])), losses, {}, 1e4, 4e4, 4, 1, [])
+    return arms.Arms(list(names), list(range(losses.shape[0])), losses, {}, 1e4, 4e4, np.full(len(losses[0]), 1e5), 4, 1, [])
 
 
 def noisy(effects, own=1e-4, seeds=3, blocks=64):

@@ -15,20 +15,22 @@ from .records import SchemaError, open_run
 from .saturation import DRAWS, Interval, bootstrap
 
 SEEDS = 3  # fewer never reproduce a claim
-SAME = ["arm", "num_experts", "k", "granularity", "d_model", "num_blocks"]  # what runs that are compared have in common
+SAME = ["arm", "num_experts", "k", "granularity", "d_model", "num_blocks", "dense_parameter_count"]  # what runs that are compared have in common
+WITH = dict(arm=(), k=("num_experts", "granularity"))  # what may follow from the one thing that they differ in
 
 
 class Arms(NamedTuple):
     """The finished runs of a sweep. names: the arms (or k) in the sweep's order; losses: (S, A, B) last held-out losses, nat per token;
-    folders: {(name, seed): run folder}; n, tokens: active parameters without embeddings and tokens trained on; lacks: what was left
-    out and why."""
+    folders: {(name, seed): run folder}; n, tokens: active parameters without embeddings and tokens trained on; parameters: (A,) all of
+    the model; num_experts, k: None where they differ; lacks: what was left out and why."""
     names: list
     seeds: list
     losses: np.ndarray
     folders: dict
     n: float
     tokens: float
-    num_experts: int
+    parameters: np.ndarray
+    num_experts: int | None
     k: int | None
     lacks: list
 
@@ -67,23 +69,31 @@ def _folders(path):
         return [path.parent / name for name in json.loads(file.attrs["tasks"])]
 
 
-def read(folder, by="arm"):
-    """Arms of a sweep folder whose runs differ in `by` (arm or k) and seed only."""
-    path = pathlib.Path(folder) / "results.h5"
-    frame, tasks, lacks = results.read(path), _folders(path) if path.is_file() else [], []
-    for name in SAME:
-        if name != by and name in frame and frame[name].nunique() > 1:
+def _refuse_other_differences(path, frame, by):
+    """Runs that differ in more than `by`, the seed and what follows from `by` are not compared."""
+    for name in (n for n in SAME if n != by and n in frame):
+        apart = frame.groupby(by)[name] if name in WITH[by] else frame.groupby(np.zeros(len(frame)))[name]
+        if apart.nunique().max() > 1:
             raise SchemaError(f"{path}: its runs differ in {name} ({', '.join(map(str, sorted(frame[name].unique())))}), but here they may differ in "
                               f"{by} and seed only; make a sweep of each")
     if frame[by].nunique() < 2:
         raise SchemaError(f"{path}: has one value of {by} only: there is nothing to compare")
+
+
+def read(folder, by="arm"):
+    """Arms of a sweep folder whose runs differ in `by` (arm or k), in what follows from it, and in the seed."""
+    path = pathlib.Path(folder) / "results.h5"
+    frame, lacks = results.read(path), []
+    tasks = _folders(path)
+    _refuse_other_differences(path, frame, by)
     runs = results.grouped_runs(frame, lacks, by)
     values, seeds = results.complete(runs, lacks, by)
     names = [name for name in frame[by].unique() if name in values]
-    last = runs[names[0], seeds[0]].iloc[-1]
+    last = [runs[name, seeds[0]].iloc[-1] for name in names]
+    one = {column: last[0][column] if len({row[column] for row in last}) == 1 else None for column in ("num_experts", "k")}
     return Arms([str(n) for n in names], seeds, results.last_losses(runs, names, seeds, lacks),
                 {(str(n), s): tasks[int(runs[n, s]["task"].iloc[-1])] for n in names for s in seeds},
-                float(last["dense_parameter_count"]), float(last["tokens"]), int(last["num_experts"]), None if by == "k" else int(last["k"]), lacks)
+                float(last[0]["dense_parameter_count"]), float(last[0]["tokens"]), np.array([row["total_parameter_count"] for row in last], float), **one, lacks=lacks)
 
 
 def routed(folder):

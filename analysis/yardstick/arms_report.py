@@ -6,10 +6,11 @@ from . import acceptance, figure_file
 
 def caption(arms):
     """N, D, D/N, tokens an expert, seeds: what a figure of `arms.Arms` says below."""
-    seeds = ", ".join(map(str, arms.seeds))
-    per_expert = "" if arms.k is None else f"k = {arms.k}, {arms.tokens * arms.k / arms.num_experts:,.0f} tokens an expert, "
-    return (f"N = {arms.n:,.0f} active parameters, D = {arms.tokens:,.0f} tokens, D/N = {arms.tokens / arms.n:.3g}, E = {arms.num_experts}, {per_expert}"
-            f"seed{'s' * (len(arms.seeds) > 1)} {seeds}")
+    parts = [f"N = {arms.n:,.0f} active parameters", f"D = {arms.tokens:,.0f} tokens", f"D/N = {arms.tokens / arms.n:.3g}"]
+    parts += [f"{sign} = {value}" for sign, value in (("E", arms.num_experts), ("k", arms.k)) if value is not None]
+    if arms.num_experts and arms.k:
+        parts.append(f"{arms.tokens * arms.k / arms.num_experts:,.0f} tokens an expert")
+    return ", ".join([*parts, f"seed{'s' * (len(arms.seeds) > 1)} {', '.join(map(str, arms.seeds))}"])
 
 
 def origin(command, folder, arms):

@@ -95,6 +95,7 @@ def main(arguments=None):
     _saturation(commands)
     _compared(commands, "balancing", "balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
     _compared(commands, "capacity", "capacity_report", "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
+    _compared(commands, "top-k", "top_k", "runs of a sweep that differ in k, at equal work: paired differences of the loss")
     _trace(commands)
     args = parser.parse_args(arguments)
     args.line = shlex.join(["yardstick", *map(str, arguments)])  # as acceptance.json holds it
