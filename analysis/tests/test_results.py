@@ -7,15 +7,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from yardstick import acceptance, figure_file, results, saturation, sentences
+from yardstick import acceptance, curves, figure_file, results, saturation, sentences
 from yardstick.cli import main
 from yardstick.figure_file import Run
 from yardstick.records import SchemaError
 
 
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr("yardstick.saturation.DRAWS", 300)
+
+
 def frame(seeds=(1, 2), experts=(1, 2, 4, 8, 16, 32, 64, 128), steps=(50, 100), **columns):
     rows = [dict(num_experts=e, k=1, seed=s, step=t, tokens=t * 1000, loss_validation=4 * e**-0.05 + 20 / t + 0.001 * s + 1e-4 * ((e * 7 + s * 3) % 5),
-                 dense_parameter_count=5e4, total_parameter_count=1e5 * e, router_type="softmax") for s in seeds for e in experts for t in steps]
+                 dense_parameter_count=5e4, total_parameter_count=1e5 * e, router_type="softmax", loss_train=3.9 * e**-0.06 + 0.001 * s,
+                 seconds_per_step=(1 + 0.001 * e) * (1 if (s, t) == (1, 50) else 2), peak_bytes=5e6 + 1.62e6 * e + 1000 * s - 1e6 * (t == 50)) for s in seeds for e in experts for t in steps]
     return pd.DataFrame(rows).assign(**columns)
 
 
@@ -37,7 +43,7 @@ def test_csv_and_hdf5_say_the_same(tmp_path):
     assert plain.experts.tolist() == rich.experts.tolist() == [1, 2, 4, 8, 16, 32, 64, 128] and plain.losses.shape == (2, 8, 1) and rich.losses.shape == (2, 8, 16)
     # blocks are part of the held-out text: they give the spread, the whole text the mean
     assert rich.losses.mean(2) == pytest.approx(plain.losses[:, :, 0])
-    assert rich.router == "softmax" and rich.n == 5e4 and rich.tokens == 1e5 and rich.parameters == 128e5 and rich.lacks == []
+    assert rich.router == "softmax" and rich.n == 5e4 and rich.tokens == 1e5 and rich.parameters[-1] == 128e5 and rich.lacks == []
     assert plain.steps.tolist() == [50, 100] and plain.curves.shape == (8, 2)
 
 
@@ -92,19 +98,56 @@ def test_wrong_files_say_so(tmp_path, capsys):
         assert complaint in capsys.readouterr().err
 
 
-def test_the_command_writes_what_it_says(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("yardstick.saturation.DRAWS", 500)
+def test_the_command_writes_what_it_says(tmp_path, capsys):
     frame(seeds=(1, 2, 3)).to_csv(tmp_path / "r.csv", index=False)
     assert main(["saturation", str(tmp_path / "r.csv"), "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
     assert "gain per doubling" in text and "3-seed" in text and "E_max" in text
     claims = json.loads((tmp_path / "out/acceptance.json").read_text())
-    assert [c["status"] in acceptance.STATUSES for c in claims] == [True] * 3 and claims[2]["status"] == "not testable here"
+    assert [c["status"] in acceptance.STATUSES for c in claims] == [True] * 5 and claims[2]["status"] == "not testable here"
+    assert "largest E is 128" in claims[2]["measured"]["why"] and [c["key"] for c in claims][3:] == ["memory-linear", "speed-holds"]
+    assert [c["status"] for c in claims][3:] == ["reproduced"] * 2 and claims[3]["measured"]["computed"] == pytest.approx(1.6e6)
+    caption = figure_file.read_origin(tmp_path / "out/curve-00.svg").caption
+    assert "N = 50,000, D = 100,000 tokens, D/N = 2, 781 tokens an expert at E = 128, 3 seeds" in caption and "--published was not given" in caption
+    assert "gap that widens" in figure_file.read_origin(tmp_path / "out/curve-00-gap.png").caption
+    points = pd.read_csv(tmp_path / "out/curve-00-points.csv").set_index("name")
+    assert points.loc["E_half", "predicted_low"] == pytest.approx(17.8 * 2**0.354, rel=1e-4) and list(points.index) == ["E_half", "E_90", "E_max"]
     assert claims[0]["command"].startswith("yardstick saturation ") and claims[0]["commit"] and all((tmp_path / "out" / f).stat().st_size for f in claims[0]["files"])
     table = pd.read_csv(tmp_path / "out/curve-00.csv")
     assert table["num_experts"].tolist() == [2**i for i in range(8)] and (table["low"] <= table["gain_per_doubling"]).iloc[:-1].all()
     record = json.loads((tmp_path / "out/saturation.json").read_text())["curves"][0]
     assert record["seeds"] == 3 and record["n"] == 5e4 and record["sentences"][0] in text
+
+
+def test_older_tables_lack_columns_and_say_so(tmp_path):
+    table = frame().drop(columns=["seconds_per_step", "peak_bytes", "loss_train"])
+    (made,) = write_csv(tmp_path, table)
+    assert [next(n for n in results.OPTIONAL if n in lack) for lack in made.lacks] == list(results.OPTIONAL)
+    assert main(["saturation", str(tmp_path / "r.csv"), "--out", str(tmp_path / "out")]) == 0
+    found = {c["key"]: c for c in json.loads((tmp_path / "out/acceptance.json").read_text())}
+    assert found["memory-linear"]["status"] == found["speed-holds"]["status"] == "not testable here" and "lack peak_bytes" in found["memory-linear"]["measured"]["why"]
+    assert (tmp_path / "out/curve-00.svg").exists() and not (tmp_path / "out/curve-00-gap.svg").exists()
+
+
+def test_published_gains_of_the_nearest_checkpoint(tmp_path):
+    rows = [dict(router=r, size=size, step=10, tokens_per_parameter=ratio, num_experts=e, gain=e * ratio) for r in ("HASH", "RL-R") for size, ratio in (("15M", 3.0), ("1.3B", 1.7))
+            for e in (1, 2)]
+    pd.DataFrame(rows).to_csv(tmp_path / "gains.csv", index=False)
+    found = curves.nearest_gains(tmp_path, 2.0)
+    assert [(label, e.tolist(), g.tolist()) for label, e, g in found] == [(f"{r} 1.3B, D/N = 1.7", [1, 2], [1.7, 3.4]) for r in ("HASH", "RL-R")]
+    frame().to_csv(tmp_path / "r.csv", index=False)
+    assert main(["saturation", str(tmp_path / "r.csv"), "--out", str(tmp_path), "--published", str(tmp_path)]) == 0
+    origin = figure_file.read_origin(tmp_path / "curve-00.png")
+    assert "HASH 1.3B, D/N = 1.7" in origin.caption and str(tmp_path / "gains.csv") in origin.inputs
+
+
+def test_published_gains_from_elsewhere_say_so(tmp_path, capsys):
+    frame().to_csv(tmp_path / "r.csv", index=False)
+    for text in (None, "a,b\n1,2\n"):
+        if text:
+            (tmp_path / "gains.csv").write_text(text)
+        assert main(["saturation", str(tmp_path / "r.csv"), "--published", str(tmp_path)]) == 2
+        assert "give the folder that `yardstick law CURVES --out` wrote" in capsys.readouterr().err
 
 
 def test_the_figure_knows_the_runs(tmp_path):

@@ -102,7 +102,7 @@ def specialised(folder, seed, kinds=("digits", "punctuation")):
 def test_the_claim_is_reproduced_by_three_seeds(tmp_path):
     runs = [specialised(tmp_path / str(seed), seed) for seed in range(3)]
     row = routing_claim.punctuation_and_number_experts(runs)
-    assert list(row) == ["claim", "published", "rule", "status", "measured", "interval", "files", "command"]
+    assert list(row) == ["key", "label", "claim", "published", "rule", "status", "measured", "interval", "files"]
     assert row["status"] == "reproduced" and row["measured"]["seeds"] == 3 and len(row["files"]) == 3
     assert json.loads(json.dumps(row)) and "NaN" not in json.dumps(row)
     for part in ("punctuation lift", "digits lift", "nmi excess"):
@@ -126,13 +126,15 @@ def test_the_claim_is_not_testable(tmp_path):
     assert routing_claim.punctuation_and_number_experts([])["status"] == "not testable here"
     run = write_run(tmp_path, evaluations=0)
     row = routing_claim.punctuation_and_number_experts([run])
-    assert row["status"] == "not testable here" and "no held-out routing" in row["measured"]["why"][0]
-    assert routing_claim.main([str(run)]) == 0 and routing_claim.main([str(tmp_path / "none")]) == 2
+    assert row["status"] == "not testable here" and "no held-out routing" in row["measured"]["why"]
+    assert main(["specialisation", str(run), "--out", str(tmp_path)]) == 0 and main(["specialisation", str(tmp_path / "none")]) == 2
+    (written,) = json.loads((tmp_path / "acceptance.json").read_text())
+    assert written["key"] == "punctuation-numbers" and written["command"].startswith("yardstick specialisation")
     other = write_run(tmp_path / "other")
     with h5py.File(other / "segments/000/evaluation.h5", "a") as f:
         f["token"][:] = np.where(f["token"][:] > 3, 3, f["token"][:])
     why = routing_claim.punctuation_and_number_experts([other])["measured"]["why"]
-    assert "0% of its held-out tokens are punctuation: no expert can show lift 3" in why[0]
+    assert "0% of its held-out tokens are punctuation: no expert can show lift 3" in why
 
 
 def test_lift_and_excess_against_plain_loops():

@@ -37,6 +37,18 @@ def _routing(commands):
     parser.set_defaults(act=act)
 
 
+def _specialisation(commands):
+    parser = commands.add_parser("specialisation", help="are there experts for punctuation and for numbers: one claim, from runs of several seeds")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed")
+    parser.add_argument("--out", help="folder for acceptance.json (default: print only)")
+
+    def act(args):
+        from .routing_claim import make
+
+        print(make(args.runs, args.out, args.line))
+    parser.set_defaults(act=act)
+
+
 def _law(commands):
     parser = commands.add_parser("law", help="refit of the published curves of Clark et al. 2022, and E_max against tokens per parameter")
     parser.add_argument("curves", help="curves.csv.gz of google-deepmind/scaling_laws_for_routing (data/, CC-BY 4.0)")
@@ -55,11 +67,12 @@ def _saturation(commands):
     parser = commands.add_parser("saturation", help="do the gains from more experts diminish, and do they stop: tables and sentences")
     parser.add_argument("results", help="results.h5 of `switchyard sweep`, or a csv with its columns")
     parser.add_argument("--out", help="folder for tables, figures and acceptance.json (default: print only)")
+    parser.add_argument("--published", metavar="FOLDER", help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
 
     def act(args):
         from .saturation_report import make
 
-        print(make(args.results, args.out, args.line))
+        print(make(args.results, args.out, args.line, args.published))
     parser.set_defaults(act=act)
 
 
@@ -91,6 +104,7 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", required=True)
     _report(commands)
     _routing(commands)
+    _specialisation(commands)
     _law(commands)
     _saturation(commands)
     _compared(commands, "balancing", "balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")

@@ -7,6 +7,7 @@ The selection behind every number here, found by trying it against the refits (t
 routing_frequency 0.5, k 1, a finite loss_validation, all six sizes; N = dense_parameter_count; the final checkpoint is the last row of
 a run (step 249,000, in two runs 248,000 and 250,000). Joint fits use routed runs only (S-BASE 53, RL-R 54, HASH 51 points); fits at
 one size add the dense run as E = 1 (the mean of three seeds at 130M)."""
+import itertools
 import pathlib
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ NEEDED = ["hyper_id", "step", "loss_validation", "num_experts", "k", "router_typ
 TOKENS_PER_STEP = 130e9 / 250e3  # "130 B tokens" in 250,000 steps
 FINAL = 249000
 CHECKPOINTS = [10000, 20000, 30000, 50000, 70000, 100000, 150000, 200000, FINAL]
+GAINS = "gains.csv"
 LEAST_E_MAX = 10  # below, the Clark form stands on its edge and E_max says nothing: 2 of 162 fits, both 1.3B at step 10,000
 RATIOS = [20, 60, 64, 200, 1000]  # D/N of the registered predictions; 64 is our own saturation protocol
 
@@ -111,11 +113,33 @@ def dense_fit(frame):
     return tuple(map(float, np.polyfit(np.log10(rows["dense_parameter_count"]), np.log10(rows["loss_validation"]), 1)))
 
 
-def gains(frame, router, size):
-    """Gain of each doubling at the end, nat per token: (E before, gain), for neighbours that both exist."""
-    experts, losses = with_dense(frame, router, size)
+def gains(frame, router, size, step=FINAL):
+    """Gain of each doubling at a checkpoint, nat per token: (E before, gain), for neighbours that both exist."""
+    experts, losses = with_dense(frame, router, size, step)
     doubled = experts[1:] == 2 * experts[:-1]
     return experts[:-1][doubled], (losses[:-1] - losses[1:])[doubled]
+
+
+def gain_table(frame):
+    """`gains` of every router, size and checkpoint: frame of router, size, step, tokens_per_parameter, num_experts, gain."""
+    rows = []
+    for router, size, step in itertools.product(ROUTERS, SIZES, CHECKPOINTS):
+        one = routed(frame, router, step, size).iloc[0]
+        rows += [dict(router=router, size=size, step=step, tokens_per_parameter=one["tokens"] / one["dense_parameter_count"], num_experts=e, gain=gain)
+                 for e, gain in zip(*gains(frame, router, size, step))]
+    return pd.DataFrame(rows)
+
+
+def nearest_gains(folder, ratio):
+    """[(label, E before, gain)] of each router at the checkpoint whose D/N is nearest to `ratio`, from gains.csv of `yardstick law`."""
+    path = pathlib.Path(folder) / GAINS
+    try:
+        table = pd.read_csv(path)
+        away = np.abs(np.log(table["tokens_per_parameter"] / ratio))
+        found = [rows[away[rows.index] == away[rows.index].min()] for _, rows in table.groupby("router", sort=False)]
+        return [(f"{r['router'].iloc[0]} {r['size'].iloc[0]}, D/N = {r['tokens_per_parameter'].iloc[0]:.2g}", r["num_experts"].values, r["gain"].values) for r in found]
+    except (OSError, KeyError, ValueError) as error:
+        raise SchemaError(f"{path}: cannot be read as gains of the published curves ({error}); give the folder that `yardstick law CURVES --out` wrote") from error
 
 
 def size_points(frame, router, dense=True):

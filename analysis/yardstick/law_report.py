@@ -6,12 +6,11 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from . import acceptance, curves, figure_file, laws, saturation
+from . import acceptance, claims, curves, figure_file, laws, saturation
 from .law_figure import draw
 
 ROW = ["a", "b", "c", "d", "e_start", "e_max"]
-RULE = "a, b, c within 0.002, d within 0.01, E_max within 15 % of the earlier refit of the same file, for all three routers"
-
+RULE = claims.CLAIMS["fit-code"].rule
 SPLIT = 300  # D/N that halves the points
 
 
@@ -87,8 +86,7 @@ def entries(found):
     within = all(not curves.deviations(fit, router) for router, (fit, _) in found.items())
     measured = {router: {n: round(fit.values[n], 5 if n in "abcd" else 2) for n in ROW} for router, (fit, _) in found.items()}
     interval = {router: dict(e_max=[round(v, 1) for v in intervals["e_max"]]) for router, (_, intervals) in found.items()}
-    return [acceptance.entry("fit code correct", "Clark et al. 2022, Table 3", RULE, ("reproduced" if within else "not reproduced", measured), interval,
-                             ["table.csv", "law.svg"])]
+    return [claims.entry("fit-code", ("reproduced" if within else "not reproduced", measured), interval, ["table.csv", "law.svg"])]
 
 
 def _text(table):
@@ -109,7 +107,7 @@ def printed(tables):
 
 
 def make(path, out=None, command="", draws=None):
-    """Fits, and with `out` writes OUT/{table,sizes,ratio,predictions}.csv, table.json, law.{svg,png} and acceptance.json. Returns
+    """Fits, and with `out` writes OUT/{table,sizes,ratio,predictions,gains}.csv, table.json, law.{svg,png} and acceptance.json. Returns
     the text to print and whether the refit rows are within their tolerance."""
     frame = curves.read(path)
     origin = figure_file.origin_of(command, [path])
@@ -122,6 +120,7 @@ def make(path, out=None, command="", draws=None):
         out.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             table.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
+        curves.gain_table(frame).to_csv(out / curves.GAINS, index=False, float_format="%.5g")
         records = {name: table.to_dict("records") for name, table in tables.items()}
         content = dict(source=curves.CITATION, sha256=origin.inputs[str(path)], command=command, commit=origin.commit) | records
         (out / "table.json").write_text(json.dumps(acceptance.plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -16,13 +16,15 @@ GROUPS = ["arm", "router_type", "k", "granularity", "routing_frequency", "dense_
 NEARLY = 0.01  # runs whose last step is this close to the group's count as finished
 BLOCK = "block_loss"
 SIGNS = dict(num_experts="E =", arm="arm", k="k =")  # how a message names what runs differ in
+OPTIONAL = dict(  # columns that a table may lack: which of a run's values counts, and what is missing without it
+    loss_train=(lambda values: values.iloc[-1], "the gap of training and held-out loss"), seconds_per_step=(pd.Series.min, "wall time"), peak_bytes=(pd.Series.max, "measured memory"))
 SUFFIXES = (".h5", ".hdf5")  # of HDF5; everything else is read as csv
 
 
 class Table(NamedTuple):
     """One curve over E. losses: (S, E_n, B) last held-out losses, nat per token; steps (T,) and curves (E_n, T): mean over seeds at
-    the evaluations that all runs have; n, parameters: active parameters without embeddings, all of the largest model; lacks: what
-    was left out and why."""
+    the evaluations that all runs have; n: active parameters without embeddings; parameters (E_n,): all of each model; runs: names of
+    OPTIONAL -> (S, E_n), nan where unknown; lacks: what was left out and why."""
     label: str
     router: str
     k: int
@@ -33,7 +35,8 @@ class Table(NamedTuple):
     curves: np.ndarray
     n: float
     tokens: float
-    parameters: float
+    parameters: np.ndarray
+    runs: dict
     lacks: list
 
 
@@ -121,6 +124,16 @@ def last_losses(runs, values, seeds, lacks):
     return np.array(parts)
 
 
+def _optional(grid, lacks):
+    """OPTIONAL of the runs in a grid [S][E_n]: name -> (S, E_n)."""
+    found = {}
+    for name, (pick, missing) in OPTIONAL.items():
+        found[name] = np.array([[pick(run[name]) if name in run else np.nan for run in row] for row in grid], float)
+        if not np.isfinite(found[name]).all():
+            lacks.append(f"Without {name}, which not every run has, nothing is said of {missing}.")
+    return found
+
+
 def _label(key):
     return ", ".join(f"{n} = {v:g}" if isinstance(v, (int, float, np.number)) else f"{n} = {v}" for n, v in zip(GROUPS, key) if v != "")
 
@@ -130,11 +143,13 @@ def _table(key, rows):
     runs = grouped_runs(rows, lacks)
     experts, seeds = complete(runs, lacks)
     losses = last_losses(runs, experts, seeds, lacks)
-    shared = sorted(set.intersection(*[set(runs[e, s]["step"]) for e in experts for s in seeds]))
-    table = [[runs[e, s].set_index("step").loc[shared, "loss_validation"] for e in experts] for s in seeds]
-    one = runs[experts[-1], seeds[0]].iloc[-1]
+    grid = [[runs[e, s] for e in experts] for s in seeds]
+    shared = sorted(set.intersection(*[set(run["step"]) for row in grid for run in row]))
+    table = [[run.set_index("step").loc[shared, "loss_validation"] for run in row] for row in grid]
+    one = grid[0][-1].iloc[-1]
     return Table(_label(key), str(one["router_type"]), int(one["k"]), np.array(experts, float), seeds, losses, np.array(shared), np.mean(table, 0),
-                 float(one["dense_parameter_count"]), float(one["tokens"]), float(one["total_parameter_count"]), lacks)
+                 float(one["dense_parameter_count"]), float(one["tokens"]), np.array([float(run["total_parameter_count"].iloc[-1]) for run in grid[0]]),
+                 _optional(grid, lacks), lacks)
 
 
 def tables(frame):

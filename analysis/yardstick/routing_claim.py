@@ -1,26 +1,18 @@
-"""The acceptance row "punctuation/number experts" of science.md part 11, for runs that differ in their seed:
-    python -m yardstick.routing_claim RUN RUN RUN
-prints it as JSON."""
+"""`yardstick specialisation RUN RUN RUN`: are there experts for punctuation and for numbers, in runs that differ in their seed?"""
 import json
 import pathlib
-import shlex
-import sys
 from typing import NamedTuple
 
 import numpy as np
 
-from . import special
+from . import acceptance, claims, special
 from .context import mutual_information
 from .nulls import shuffled_within
-from .records import SchemaError, option
+from .records import option
 from .routing import open_records
 from .sample import documents, layers_of, tally
 
-CLAIM = "experts for punctuation and for numbers"
-PUBLISHED = "encoder yes, decoder no (ST-MoE, tables 13 and 14); by vocabulary yes (OLMoE)"
-RULE = ("in at least one layer an expert with lift >= 3 over the class base rate, for punctuation and for digits (95 % interval above 1), "
-        "and NMI(expert, class) minus its mean under within-document shuffles > 0 in those layers (interval above 0); in all of at "
-        "least 3 seeds")
+KEY = "punctuation-numbers"
 WANTED, LIFT, SEEDS = ("punctuation", "digits"), 3.0, 3
 BLOCKS, DRAWS, SHUFFLES = 64, 1000, 10  # contiguous blocks of the sample (science.md part 8), bootstrap draws, shuffles of the null
 
@@ -128,31 +120,23 @@ def _status(statuses, seeds):
 
 
 def punctuation_and_number_experts(runs):
-    """The row for a list of run folders, one a seed: claim, published, rule, status (reproduced, direction only, not reproduced,
-    not testable here), measured (lowest over the seeds, and every run and block with where it fails), interval (95 %, of the
-    lowest), files and command. With fewer than 3 different seeds the status is "direction only" at best."""
+    """The entry of acceptance.json for a list of run folders, one a seed: measured has the lowest over the seeds, and every run and
+    block with where it fails; interval is that of the lowest. With fewer than 3 different seeds it is "direction only" at best."""
     found = [_run(folder) for folder in runs]
+    files = [str(p) for folder in runs for p in sorted(pathlib.Path(folder).glob("segments/*/evaluation.h5"))]
     why = [f for f in found if isinstance(f, str)] or ([] if found else ["no runs"])
-    row = dict(claim=CLAIM, published=PUBLISHED, rule=RULE, status="not testable here", measured=dict(why=why), interval=None,
-               files=[str(p) for folder in runs for p in sorted(pathlib.Path(folder).glob("segments/*/evaluation.h5"))],
-               command=shlex.join(["python", "-m", "yardstick.routing_claim", *map(str, runs)]))
     if why:
-        return row
+        return claims.entry(KEY, claims.untested("; ".join(why)), None, files)
     described = [_described(folder, *f) for folder, f in zip(runs, found)]
     seeds, worst = len({seed for seed, _ in found}), _worst(found)
     measured = {name: estimate.value for name, estimate in worst.items()} | dict(seeds=seeds, runs=described)
-    return row | dict(status=_status([d["status"] for d in described], seeds), measured=measured,
-                      interval={name: [estimate.low, estimate.high] for name, estimate in worst.items()})
+    return claims.entry(KEY, (_status([d["status"] for d in described], seeds), measured), {name: [e.low, e.high] for name, e in worst.items()}, files)
 
 
-def main(arguments=None):
-    try:
-        print(json.dumps(punctuation_and_number_experts(sys.argv[1:] if arguments is None else arguments), indent=1))
-    except SchemaError as error:
-        print(f"yardstick: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def make(runs, out=None, command=""):
+    """Returns the entry as text; with `out` writes OUT/acceptance.json."""
+    made = punctuation_and_number_experts(runs)
+    if out is not None:
+        pathlib.Path(out).mkdir(parents=True, exist_ok=True)
+        acceptance.write(pathlib.Path(out) / "acceptance.json", [made], command, acceptance.commit())
+    return json.dumps(made, indent=1, ensure_ascii=False)

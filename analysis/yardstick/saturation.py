@@ -14,6 +14,7 @@ DELTA = 0.005     # nat per token: a gain below it does not count (about what lo
 SLOPE_FROM = 8    # E from which on "diminishing" is judged
 LEAST_POINTS = 7  # numbers of experts below which AICc of Clark's law is not defined
 DRAWS = 10000
+BAND_DRAWS = 1000  # of them, fitted anew for the band of the figure
 
 
 class Interval(NamedTuple):
@@ -26,7 +27,7 @@ class Interval(NamedTuple):
 class Summary(NamedTuple):
     """What a curve over E says. gains: an Interval for each E of `left`, per doubling; flat_from: see `flat_from`; predicted: lowest
     and highest E_half that the published curves give at D/N; comparison: `laws.Comparison` or None; speed_up: steps of the dense
-    model to its last loss by the steps of E = 64 to the same, or nan; parameters: of the largest model."""
+    model to its last loss by the steps of E = 64 to the same, or nan; parameters: of the largest model; band: `fit_band` or None."""
     experts: np.ndarray
     losses: np.ndarray
     left: np.ndarray
@@ -43,6 +44,7 @@ class Summary(NamedTuple):
     n: float
     tokens: float
     parameters: float
+    band: tuple | None = None
 
 
 def bootstrap(losses, rng, draws=DRAWS):
@@ -119,14 +121,26 @@ def predicted_range(ratio, router=""):
     return min(values), max(values)
 
 
+def speed_ups(steps, losses, experts):
+    """(E_n,): steps of the dense model by the steps in which E experts reach its last loss (linear between evaluations); nan without
+    a dense curve, or where the loss is not reached. steps (T,), losses (E_n, T)."""
+    if experts[0] != 1 or len(steps) < 2:
+        return np.full(len(experts), np.nan)
+    reached = _crossing(np.asarray(steps, float), losses, np.full(len(experts), losses[0, -1]))
+    return np.where(np.isfinite(reached), steps[-1] / reached, np.nan)
+
+
 def speed_up(steps, losses, experts, at=64):
-    """Steps of the dense model by the steps in which `at` experts reach its last loss (linear between evaluations); nan without
-    those curves, or where the loss is not reached. steps (T,), losses (E_n, T)."""
-    if experts[0] != 1 or at not in experts or len(steps) < 2:
-        return float("nan")
-    curve, level = losses[list(experts).index(at)], losses[0, -1]
-    reached = _crossing(np.asarray(steps, float), curve[None], np.array([level]))[0]
-    return float(steps[-1] / reached) if np.isfinite(reached) and reached > 0 else float("nan")
+    """`speed_ups` of `at` experts; nan without them."""
+    return float(speed_ups(steps, losses, experts)[list(experts).index(at)]) if at in experts else float("nan")
+
+
+def fit_band(drawn, experts):
+    """(x, low, high), each (80,): 95 % band of Clark's law fitted to the draws (D, E_n) of a bootstrap, over E = x."""
+    x = 2 ** np.linspace(*np.log2(experts[[0, -1]]), 80)
+    v = {name: values[:, None] for name, values in laws.fit_draws(drawn, experts).items()}
+    fitted = 10 ** (v["d"] + v["b"] * laws.log10_effective(x, v["e_start"], v["e_max"]))
+    return x, *np.quantile(fitted, [0.025, 0.975], axis=0)
 
 
 def _interval(value, draws):
@@ -141,9 +155,10 @@ def summarise(table, seed=1, draws=DRAWS, delta=DELTA):
     drawn = bootstrap(losses, np.random.default_rng(seed), draws) if some else np.empty((0, len(experts)))
     point, more = gains_per_doubling(mean, experts), gains_per_doubling(drawn, experts)
     gains = [_interval(p, m) for p, m in zip(point, more.T)]
-    comparison = laws.compare(mean, experts, drawn if some else None, draws) if len(experts) >= LEAST_POINTS else None
+    enough = len(experts) >= LEAST_POINTS
+    comparison = laws.compare(mean, experts, drawn if some else None, draws) if enough else None
     return Summary(experts, mean, left, gains, _interval(e_half(point, left)[0], e_half(more, left) if some else []),
                    _interval(e_share(mean, experts)[0], e_share(drawn, experts) if some else []),
                    _interval(slope(point, left)[0], slope(more, left) if some else []), flat_from(gains, left, delta),
                    predicted_range(table.tokens / table.n, table.router), comparison, speed_up(table.steps, table.curves, experts),
-                   losses.shape[0], losses.shape[2], table.n, table.tokens, table.parameters)
+                   losses.shape[0], losses.shape[2], table.n, table.tokens, table.parameters[-1], fit_band(drawn[:BAND_DRAWS], experts) if some and enough else None)

@@ -3,6 +3,7 @@ by a rule that was fixed before the runs. The word "saturates" is printed only w
 gained before: a model that learned nothing gains nothing from experts either."""
 import math
 
+from .claims import untested
 from .saturation import DELTA, SLOPE_FROM
 
 SOURCE_REGIME = 1e11  # tokens: the literature's figure was measured at 130 B
@@ -33,7 +34,7 @@ def _count(value):
     return f"{value:,.0f}"
 
 
-def _ratio(s):
+def ratio(s):
     return f"{s.tokens / s.n:.0f}" if s.tokens >= 10 * s.n else f"{s.tokens / s.n:.2g}"
 
 
@@ -51,7 +52,7 @@ def gain_sentence(s):
     """How the gain per doubling went, and whether that is a fall."""
     top = max(range(len(s.gains)), key=lambda i: s.gains[i].value)
     first, last = s.gains[top], s.gains[-1]
-    where = f"At N = {_count(s.n)}, D = {_count(s.tokens)} tokens (D/N = {_ratio(s)})"
+    where = f"At N = {_count(s.n)}, D = {_count(s.tokens)} tokens (D/N = {ratio(s)})"
     numbers = (f"{first.value:.4f} nat at E = {s.left[top]:.0f}, its greatest ({_range(first, 4)}), and {last.value:.4f} nat at E = {s.left[-1]:.0f}, the last "
                f"doubling measured ({_range(last, 4)})")
     if diminishing(s):
@@ -135,35 +136,37 @@ def helps(s):
     upto = [g for g, e in zip(s.gains, s.left) if e < 64]
     measured = dict(gains={f"{e:.0f}": g.value for g, e in zip(s.gains, s.left)}, speed_up=s.speed_up)
     if s.experts[0] != 1 or 64 not in s.experts:
-        return "not testable here", measured
+        return untested(f"the curve runs from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f} and needs both 1 and 64", **measured)
     if all(g.low > 0 for g in upto) and s.speed_up >= SPEED_UP:
         return "reproduced", measured
     if any(g.high < 0 for g in upto):
         return "not reproduced", measured
-    return ("direction only" if all(g.value > 0 for g in upto) else "not testable here"), measured
+    return ("direction only", measured) if all(g.value > 0 for g in upto) else untested("the signs of the gains are not resolved", **measured)
 
 
 def gains_diminish(s):
     """Claim "gains diminish"."""
-    measured = dict(slope=s.slope.value, e_half=s.e_half.value, predicted=list(s.predicted))
+    measured = dict(slope=s.slope.value, e_half=s.e_half.value, predicted=list(s.predicted), tokens_per_parameter=s.tokens / s.n)
     if math.isnan(s.slope.low):
-        return "not testable here", measured
+        return untested("the slope has no interval: one seed without blocks, or too few numbers of experts", **measured)
     near = s.predicted[0] / FACTOR <= s.e_half.value <= s.predicted[1] * FACTOR
     if diminishing(s) and near:
         return "reproduced", measured
     if s.slope.low > 0:
         return "not reproduced", measured
-    return ("direction only" if s.slope.value < 0 else "not testable here"), measured
+    return ("direction only", measured) if s.slope.value < 0 else untested("diminishing is not resolved at this N and D", **measured)
 
 
 def saturates_at_256(s, delta=DELTA):
     """Claim "gains stop at 256 or 512": the equivalence rule from 256 on."""
     beyond = [g for g, e in zip(s.gains, s.left) if e >= 256]
-    measured = dict(last_gain=s.gains[-1].value, flat_from=s.flat_from)
-    if not beyond or math.isnan(beyond[0].low) or not gained(s):
-        return "not testable here", measured
+    measured = dict(last_gain=s.gains[-1].value, last_doubling_from=s.left[-1], flat_from=s.flat_from)
+    if not beyond:
+        return untested(f"the largest E is {s.experts[-1]:.0f}: no doubling from 256 on was measured", **measured)
+    if math.isnan(beyond[0].low) or not gained(s):
+        return untested("no interval, or nothing gains at any E", **measured)
     if all(g.high < delta for g in beyond):
         return "reproduced", measured
     if any(g.low > delta for g in beyond):
         return "not reproduced", measured
-    return ("direction only" if all(g.value < delta for g in beyond) else "not testable here"), measured
+    return ("direction only", measured) if all(g.value < delta for g in beyond) else untested("the intervals are too wide for the rule", **measured)
