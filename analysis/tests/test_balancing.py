@@ -122,7 +122,7 @@ def planted(changes=None):
     return made, dict(even, loss=arms.sample(names, made.losses)), table
 
 
-BETTER, COSTS, RATE, SIGMOID = (verdict for *_, verdict in balancing.CLAIMS)
+BETTER, COSTS, RATE, SIGMOID = balancing.VERDICTS.values()
 
 
 @pytest.mark.parametrize("verdict,changes,status", [
@@ -184,10 +184,10 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     sweep, out = write_sweep(tmp_path / "sweep", SWEEP, plant=plant), tmp_path / "out"
     assert main(["balancing", str(sweep), "--out", str(out)]) == 0
     text, claims = capsys.readouterr().out, json.loads((out / "acceptance.json").read_text())
-    assert [c["claim"] for c in claims] == ["loss-free balances better", "loss-free costs nothing / gains", "u optimum", "softmax vs sigmoid"]
+    assert [c["key"] for c in claims] == ["loss-free-balances", "loss-free-costs-nothing", "bias-rate", "softmax-sigmoid"]
     assert [c["status"] for c in claims] == ["reproduced"] * 3 + ["not testable here"] and all(c["status"] in acceptance.STATUSES for c in claims)
     assert claims[0]["command"] == f"yardstick balancing {sweep} --out {out}" and all((out / f).stat().st_size for c in claims for f in c["files"])
-    for part in ("aux-sequence: excess MaxVio", "a gain", "not worse by 0.002 nat", "free-mid has the least excess", "u optimum: reproduced", "no finished arm softmax-free"):
+    for part in ("aux-sequence: excess MaxVio", "a gain", "not worse by 0.002 nat", "free-mid has the least excess", "optimum of u: reproduced", "no finished arm softmax-free"):
         assert part in text
     table, runs = pd.read_csv(out / "balancing.csv").set_index("arm"), pd.read_csv(out / "balancing-runs.csv")
     assert len(runs) == 18 and table.loc["free-mid", "excess_late"] == pytest.approx(0.2, abs=0.01) and table.loc["free-mid", "excess_early"] == pytest.approx(0.5, abs=0.01)

@@ -115,7 +115,7 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     sweep = write_sweep(tmp_path / "sweep", arms_of(LOSS), plant=plant)
     assert main(["capacity", str(sweep), "--out", str(tmp_path / "out")]) == 0
     text, claims = capsys.readouterr().out, json.loads((tmp_path / "out/acceptance.json").read_text())
-    assert [c["claim"] for c in claims] == ["CF 1.0→1.5 sharp, →2 flat, >2 waste", "CF quality"] and [c["status"] for c in claims] == ["reproduced"] * 2
+    assert [c["key"] for c in claims] == ["capacity-curve", "capacity-quality"] and [c["status"] for c in claims] == ["reproduced"] * 2
     assert all((tmp_path / "out" / f).stat().st_size for c in claims for f in c["files"])
     assert claims[0]["measured"]["waste_at_2_5"] == pytest.approx(0.6) and claims[0]["measured"]["furthest_from_theory"] < 0.01
     assert claims[1]["measured"]["share_by_1_25"] == pytest.approx(0.5, abs=0.01)

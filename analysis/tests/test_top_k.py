@@ -36,7 +36,7 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     sweep, out = sweep_of(tmp_path / "sweep", {"1": 4.0, "2": 3.99, "4": 4.02}), tmp_path / "out"
     assert main(["top-k", str(sweep), "--out", str(out)]) == 0
     text, (claim,) = capsys.readouterr().out, json.loads((out / "acceptance.json").read_text())
-    assert claim["claim"] == "top-2 over top-1" and claim["status"] == "reproduced" and claim["measured"]["gain"] == pytest.approx(0.01, abs=2e-4)
+    assert claim["key"] == "top-2" and claim["status"] == "reproduced" and claim["measured"]["gain"] == pytest.approx(0.01, abs=2e-4)
     assert "k = 2 over k = 1 at equal work, with 0.5 times the parameters: 0.01" in text and "a gain" in text and "k = 4 over k = 2" in text and "a loss" in text
     table = pd.read_csv(out / "top-k.csv")
     assert table["k"].tolist() == [1, 2, 4] and table["gain"].tolist() == pytest.approx([0, 0.01, -0.02], abs=2e-4) and (table["gain_low"] <= table["gain"]).all()

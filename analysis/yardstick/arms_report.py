@@ -32,7 +32,7 @@ def verdict_lines(entries):
     return [f"{e['claim']}: {e['status']}" + (f" ({e['measured']['why']})" if "why" in e["measured"] else "") for e in entries]
 
 
-def write(out, tables, figure, origin, claims):
+def write(out, tables, figure, origin, entries):
     """Writes OUT/NAME.csv of each table by name, the figure {name: matplotlib figure} and acceptance.json."""
     folder = pathlib.Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,4 +40,4 @@ def write(out, tables, figure, origin, claims):
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
     for name, drawn in figure.items():
         figure_file.save(drawn, folder, name, origin)
-    acceptance.write(folder / "acceptance.json", claims, origin.command, origin.commit)
+    acceptance.write(folder / "acceptance.json", entries, origin.command, origin.commit)

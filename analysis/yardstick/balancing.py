@@ -6,7 +6,7 @@ of fewer tokens. Early and late: loads of single training batches, mean over the
 import numpy as np
 import pandas as pd
 
-from . import acceptance, arms as arms_of, special
+from . import arms as arms_of, claims, special
 from .balance import evenness
 from .nulls import max_vio_floor
 from .records import SchemaError, open_evaluation, option
@@ -85,10 +85,6 @@ def _other_strength(table):
     return None if wrong.empty else f"{wrong['arm'].iloc[0]} has moe.aux_loss {wrong['alpha'].iloc[0]:g}, not {ALPHA:g}"
 
 
-def _untestable(why):
-    return ("not testable here", dict(why=why)), None
-
-
 def better_balanced(arms, found, table):
     """Verdict and interval of "loss-free balances better": excess of the loss-free arm at most a fifth of the aux arm's."""
     why = arms_of.lacking(arms, MIDDLE, *AUX) or _other_strength(table)
@@ -96,7 +92,7 @@ def better_balanced(arms, found, table):
     if why is None and not all(excess.of(aux).value > 0 for aux in AUX):
         why = "an aux arm balances as well as chance: there is no excess to divide"
     if why:
-        return _untestable(why)
+        return claims.untested(why), None
     for aux in AUX:
         less, fifth = excess.difference(MIDDLE, aux), excess.sum_of({MIDDLE: 1.0, aux: -SHARE})
         measured[aux] = dict(excess=excess.of(aux).value, ratio=excess.of(MIDDLE).value / excess.of(aux).value, difference=less.value)
@@ -109,7 +105,7 @@ def costs_nothing(arms, found, table):
     """Verdict and interval of "loss-free costs nothing / gains": not worse than an aux arm by 0.002 nat; a gain if below 0."""
     why = arms_of.lacking(arms, MIDDLE, *AUX) or _other_strength(table)
     if why:
-        return _untestable(why)
+        return claims.untested(why), None
     measured, limits, parts, noise = {}, {}, [], []
     for aux in AUX:
         d, sd = found["loss"].difference(MIDDLE, aux), arms_of.seed_sd(arms, MIDDLE, aux)
@@ -131,7 +127,7 @@ def middle_rate_best(arms, found, table):
         wrong = [f"{name} has u times steps {way[name]:.3g}, not {u:g}" for name, u in FREE.items() if not abs(way[name] / u - 1) <= NEARLY]
         why = "; ".join(wrong) or None
     if why:
-        return _untestable(why)
+        return claims.untested(why), None
     measured, limits, parts = {}, {}, []
     for part in PARTS[1:]:
         measured[part] = {name: found[part].of(name).value for name in FREE}
@@ -146,25 +142,14 @@ def sigmoid_better(arms, found, table):
     """Verdict and interval of "softmax vs sigmoid": the sign of the difference of losses under the same loss-free rule."""
     why = arms_of.lacking(arms, MIDDLE, "softmax-free")
     if why:
-        return _untestable(why)
+        return claims.untested(why), None
     d = found["loss"].difference("softmax-free", MIDDLE)
     return arms_of.verdict([(d.low > 0, d.high < 0, d.value > 0)], len(arms.seeds), dict(difference=d.value)), arms_of.limits(d)
 
 
-CLAIMS = [  # claim of science.md part 11, published, rule, verdict
-    ("loss-free balances better", "MaxVio_global ÷13–35 (Wang et al. 2024)",
-     "excess MaxVio_global of free-mid at most 1/5 of that of each aux arm (sequence, batch; α = 1e-3), interval of the difference below 0, at least 3 seeds", better_balanced),
-    ("loss-free costs nothing / gains", "−0.006 nats; = batch-wise aux",
-     "upper limit of L(free-mid) − L(aux) below +0.002 nat for the sequence and the batch arm, deviation over seeds at most 0.002; a gain only if below 0", costs_nothing),
-    ("u optimum", "1e-3 of {1e-4, 1e-3, 1e-2} at 40k steps", "the middle u of u·steps = 1.5, 15, 150 has the least excess MaxVio_batch in the first and in the last tenth of the "
-     "steps, with its intervals", middle_rate_best),
-    ("softmax vs sigmoid", "9.604 vs 9.56", "sign of L(softmax) − L(sigmoid) only", sigmoid_better)]
+VERDICTS = {"loss-free-balances": better_balanced, "loss-free-costs-nothing": costs_nothing, "bias-rate": middle_rate_best, "softmax-sigmoid": sigmoid_better}
 
 
 def entries(arms, found, table, files):
-    """The claims of acceptance.json."""
-    made = []
-    for claim, published, rule, verdict in CLAIMS:
-        result, limits = verdict(arms, found, table)
-        made.append(acceptance.entry(claim, published, rule, result, limits, files))
-    return made
+    """The entries of acceptance.json."""
+    return [claims.entry(key, *verdict(arms, found, table), files) for key, verdict in VERDICTS.items()]

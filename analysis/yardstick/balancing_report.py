@@ -103,10 +103,10 @@ def make(folder, out=None, command=""):
     table, curves = balancing.measure(arms)
     found = balancing.samples(arms, table)
     rows = table_of(arms, table, found)
-    claims = balancing.entries(arms, found, table, ["balancing.csv", "balancing-runs.csv", "balancing.svg"])
+    entries = balancing.entries(arms, found, table, ["balancing.csv", "balancing-runs.csv", "balancing.svg"])
     said = sentences(arms, table, found)
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
-        write(out, {"balancing": rows, "balancing-runs": table}, dict(balancing=draw(arms, table, curves, found)), made, claims)
+        write(out, {"balancing": rows, "balancing-runs": table}, dict(balancing=draw(arms, table, curves, found)), made, entries)
     short = rows[["arm", *balancing.PARTS, "effective_experts", "loss", *[c for c in rows if c.startswith("loss_less") and not c.endswith("seed_sd")]]]
-    return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}"), "", *said, "", *verdict_lines(claims), *arms.lacks])
+    return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}"), "", *said, "", *verdict_lines(entries), *arms.lacks])

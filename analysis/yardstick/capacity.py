@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from . import acceptance, arms as arms_of
+from . import arms as arms_of, claims
 from .records import SchemaError, open_tokens, option
 
-FLAT, WASTE, CURVE, SHARP, EARLY = 0.01, 0.55, 0.01, 0.25, 0.40  # see CLAIMS
+SHARP, FLAT, WASTE, CURVE, EARLY = 0.25, 0.01, 0.55, 0.01, 0.40  # of the rules: drop(1.5)/drop(1), drop(1.5) − drop(2), waste(2.5), distance from
+                                                                 # the closed form in every arm and layer, share of the gain by 1.25
 NULL_MODEL = 0.35  # sigma up to which the null model itself has the sharp, the flat and the wasteful part
 
 
@@ -123,7 +124,7 @@ def deviations(table):
 
 def _untestable(factors, *wanted):
     missing = [f"{f:g}" for f in wanted if f not in factors]
-    return (("not testable here", dict(why=f"the sweep has no finished arm of capacity factor {', '.join(missing)}")), None) if missing else None
+    return (claims.untested(f"the sweep has no finished arm of capacity factor {', '.join(missing)}"), None) if missing else None
 
 
 def sharp_flat_waste(arms, factors, found, table):
@@ -164,16 +165,9 @@ def quality(arms, factors, found, table):
     return arms_of.verdict([(holds, excluded, gain.value > 0)], len(arms.seeds), measured), limits
 
 
-CLAIMS = [  # claim of science.md part 11, published, rule, verdict
-    ("CF 1.0→1.5 sharp, →2 flat, >2 waste", "10.6 / 0.3 / 0.0% at 0.75 / 1.25 / 2 (ST-MoE)",
-     "drop(1.5) ≤ 0.25·drop(1.0); drop(1.5) − drop(2.0) ≤ 1 point; waste(2.5) ≥ 55%; every arm and layer within 1 point of the closed form at its measured σ", sharp_flat_waste),
-    ("CF quality", "+0.011 (1→1.25), +0.009 (1.25→2)", "loss monotone within its intervals from 1 to 2; at least 40 % of the gain from 1 to 2 reached by 1.25", quality)]
+VERDICTS = {"capacity-curve": sharp_flat_waste, "capacity-quality": quality}
 
 
 def entries(arms, factors, found, table, files):
-    """The claims of acceptance.json."""
-    made = []
-    for claim, published, rule, verdict in CLAIMS:
-        result, limits = verdict(arms, factors, found, table)
-        made.append(acceptance.entry(claim, published, rule, result, limits, files))
-    return made
+    """The entries of acceptance.json."""
+    return [claims.entry(key, *verdict(arms, factors, found, table), files) for key, verdict in VERDICTS.items()]

@@ -82,10 +82,10 @@ def make(folder, out=None, command=""):
     table = capacity.measure(arms)
     factors, found = capacity.by_factor(arms, table), capacity.samples(arms, table)
     rows = table_of(arms, factors, found, table)
-    claims = capacity.entries(arms, factors, found, table, ["capacity.csv", "capacity-layers.csv", "capacity.svg"])
+    entries = capacity.entries(arms, factors, found, table, ["capacity.csv", "capacity-layers.csv", "capacity.svg"])
     said = sentences(arms, factors, found, table)
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
-        write(out, {"capacity": rows, "capacity-layers": table}, dict(capacity=draw(arms, factors, table, rows)), made, claims)
+        write(out, {"capacity": rows, "capacity-layers": table}, dict(capacity=draw(arms, factors, table, rows)), made, entries)
     short = rows[["factor", "sigma", "drop", "theory_drop", "waste", "theory_waste", "loss", "loss_less_widest", "loss_low", "loss_high"]]
-    return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "", *said, "", *verdict_lines(claims), *arms.lacks])
+    return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "", *said, "", *verdict_lines(entries), *arms.lacks])

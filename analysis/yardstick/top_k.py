@@ -7,11 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from . import acceptance, arms as arms_of
+from . import arms as arms_of, claims
 from .arms_report import caption, interval_text, origin, verdict_lines, write
 from .figures import PALETTE
-
-CLAIM = ("top-2 over top-1", "+0.004 at equal CF (ST-MoE)", "sign of L(k = 1) − L(k = 2) at equal work a token, with its interval")
 
 
 def table_of(arms, found):
@@ -29,7 +27,7 @@ def two_over_one(arms, found):
     """Verdict and interval of "top-2 over top-1"."""
     missing = [k for k in "12" if k not in arms.names]
     if missing:
-        return ("not testable here", dict(why=f"the sweep has no finished runs of k = {', '.join(missing)}")), None
+        return claims.untested(f"the sweep has no finished runs of k = {', '.join(missing)}"), None
     gain = found.difference("1", "2")
     measured = dict(gain=gain.value, seed_sd=arms_of.seed_sd(arms, "1", "2"))
     return arms_of.verdict([(gain.low > 0, gain.high < 0, gain.value > 0)], len(arms.seeds), measured), arms_of.limits(gain)
@@ -67,9 +65,9 @@ def make(folder, out=None, command=""):
     """Returns the text to print; with `out` writes OUT/top-k.{csv,svg,png} and acceptance.json."""
     arms = arms_of.read(folder, by="k")
     found = arms_of.sample(arms.names, arms.losses)
-    rows, said, (verdict, limits) = table_of(arms, found), sentences(arms, found), two_over_one(arms, found)
-    claims = [acceptance.entry(*CLAIM, verdict, limits, ["top-k.csv", "top-k.svg"])]
+    rows, said = table_of(arms, found), sentences(arms, found)
+    entries = [claims.entry("top-2", *two_over_one(arms, found), ["top-k.csv", "top-k.svg"])]
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
-        write(out, {"top-k": rows}, {"top-k": draw(arms, rows)}, made, claims)
-    return "\n".join([rows.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "", *said, "", *verdict_lines(claims), *arms.lacks])
+        write(out, {"top-k": rows}, {"top-k": draw(arms, rows)}, made, entries)
+    return "\n".join([rows.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "", *said, "", *verdict_lines(entries), *arms.lacks])
