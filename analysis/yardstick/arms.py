@@ -69,6 +69,16 @@ def _folders(path):
         return [path.parent / name for name in json.loads(file.attrs["tasks"])]
 
 
+def active_parameters(folder):
+    """N of a run that belongs to a sweep, which its run.h5 does not hold; None elsewhere."""
+    path = pathlib.Path(folder).resolve().parent.parent / "results.h5"
+    if not path.is_file():
+        return None
+    frame, tasks = results.read(path), [task.resolve() for task in _folders(path)]
+    found = [float(n) for task, n in zip(frame["task"], frame["dense_parameter_count"]) if tasks[int(task)] == pathlib.Path(folder).resolve()]
+    return found[0] if found else None
+
+
 def _refuse_other_differences(path, frame, by):
     """Runs that differ in more than `by`, the seed and what follows from `by` are not compared."""
     for name in (n for n in SAME if n != by and n in frame):

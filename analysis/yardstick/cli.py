@@ -38,14 +38,26 @@ def _routing(commands):
 
 
 def _specialisation(commands):
-    parser = commands.add_parser("specialisation", help="are there experts for punctuation and for numbers: one claim, from runs of several seeds")
+    parser = commands.add_parser("specialisation", help="what experts take above its base rate, by class of token and by domain: matrices, and one claim, from runs of several seeds")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed")
-    parser.add_argument("--out", help="folder for acceptance.json (default: print only)")
+    parser.add_argument("--out", help="folder for table, figures and acceptance.json (default: print only)")
 
     def act(args):
-        from .routing_claim import make
+        from .specialisation import make
 
         print(make(args.runs, args.out, args.line))
+    parser.set_defaults(act=act)
+
+
+def _load(commands):
+    parser = commands.add_parser("load", help="the share of every expert over the steps, and MaxVio above its floor: a figure")
+    parser.add_argument("run", help="the folder that `switchyard train --run` wrote")
+    parser.add_argument("--out", required=True, help="folder for load.svg, load.png and load.csv")
+
+    def act(args):
+        from .load_figure import make
+
+        print(make(args.run, args.out, args.line))
     parser.set_defaults(act=act)
 
 
@@ -105,6 +117,7 @@ def main(arguments=None):
     _report(commands)
     _routing(commands)
     _specialisation(commands)
+    _load(commands)
     _law(commands)
     _saturation(commands)
     _compared(commands, "balancing", "balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
