@@ -41,7 +41,12 @@ def entry(claim, published, rule, verdict, interval, files):
     return plain(dict(claim=claim, published=published, rule=rule, status=status, measured=measured, interval=interval, files=files))
 
 
+def text(entries):
+    """Entries as JSON."""
+    return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False)
+
+
 def write(path, entries, command, made_by):
     """Writes the entries with the command and the commit that made them."""
-    text = json.dumps([e | dict(command=command, commit=made_by) for e in entries], indent=1, ensure_ascii=False, allow_nan=False)
-    pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
+    made = [e | dict(command=command, commit=made_by) for e in entries]
+    pathlib.Path(path).write_text(text(made) + "\n", encoding="utf-8")

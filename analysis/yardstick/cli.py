@@ -1,6 +1,7 @@
 """The command `yardstick`."""
 import argparse
 import importlib
+import pathlib
 import shlex
 import sys
 import warnings
@@ -99,6 +100,29 @@ def _compared(commands, name, module, text):
     parser.set_defaults(act=act)
 
 
+def _known_answer(commands):
+    parser = commands.add_parser("known-answer", help="does the laboratory find what its generators hide: two claims and a figure")
+    parser.add_argument("results", help="the folder of csv files that experiments/known-answer/run.sh wrote")
+    parser.add_argument("--out", help="folder for the figure and acceptance.json (default: print only)")
+
+    def act(args):
+        from .known_answer import make
+
+        print(make(args.results, args.out, args.line))
+    parser.set_defaults(act=act)
+
+
+def _accounting(commands):
+    parser = commands.add_parser("accounting", help="are the parameters of published models counted to the last one: one claim")
+    parser.add_argument("folder", help="folder of MODEL.txt, what `switchyard check MODEL.yaml` printed; acceptance.json is written there")
+
+    def act(args):
+        from .accounting import make
+
+        print(make(args.folder, args.line))
+    parser.set_defaults(act=act)
+
+
 def _trace(commands):
     parser = commands.add_parser("trace", help="where figures come from: command, commit, inputs with SHA-256, and every run behind them")
     parser.add_argument("figures", nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
@@ -107,6 +131,21 @@ def _trace(commands):
         from .figure_file import trace
 
         print("\n\n".join(map(trace, args.figures)))
+    parser.set_defaults(act=act)
+
+
+def _page(commands, name, about):
+    """A command that makes a page of the docs from all experiments."""
+    parser = commands.add_parser(name, help=about)
+    parser.add_argument("experiments", nargs="?", default="experiments", metavar="EXPERIMENTS_FOLDER", help="folder of the experiments (default: experiments)")
+    parser.add_argument("--out", default=f"docs/{name}.md", help=f"page to write (default: docs/{name}.md)")
+
+    def act(args):
+        from . import acceptance_table, gallery
+
+        module = dict(acceptance=acceptance_table, gallery=gallery)[name]
+        pathlib.Path(args.out).write_text(module.page(args.experiments, args.out), encoding="utf-8")
+        print(args.out)
     parser.set_defaults(act=act)
 
 
@@ -123,7 +162,11 @@ def main(arguments=None):
     _compared(commands, "balancing", "balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
     _compared(commands, "capacity", "capacity_report", "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
     _compared(commands, "top-k", "top_k", "runs of a sweep that differ in k, at equal work: paired differences of the loss")
+    _known_answer(commands)
+    _accounting(commands)
     _trace(commands)
+    _page(commands, "acceptance", "every claim with its rule and what became of it, as one page from all experiments")
+    _page(commands, "gallery", "every figure of the experiments as one page")
     args = parser.parse_args(arguments)
     args.line = shlex.join(["yardstick", *map(str, arguments)])  # as acceptance.json holds it
     try:

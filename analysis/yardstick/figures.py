@@ -6,7 +6,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from . import special
 from .records import option
@@ -22,6 +22,13 @@ COLUMNS = 600  # columns of a heat map; longer runs are averaged
 
 class Absent(Exception):
     """Why a figure cannot be drawn."""
+
+
+def experts_axis(axis, label="experts E"):
+    """Numbers of experts, a power of two apart, as the horizontal axis."""
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axis.set_xlabel(label)
 
 
 def _need(dataset, *names):

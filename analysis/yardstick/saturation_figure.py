@@ -2,16 +2,10 @@
 held-out loss."""
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import EngFormatter, StrMethodFormatter
+from matplotlib.ticker import EngFormatter
 
 from . import costs, laws, saturation, sentences
-from .figures import PALETTE
-
-
-def _experts_axis(axis, label="experts E"):
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-    axis.set_xlabel(label)
+from .figures import PALETTE, experts_axis
 
 
 def _absent(axis, text):
@@ -30,7 +24,7 @@ def _losses(axis, table, s):
             axis.plot(x, 10 ** (v["d"] + v["b"] * laws.log10_effective(x, v["e_start"], v["e_max"])), style, color=colour, label=f"{fit.law} law")
     if s.band is not None:
         axis.fill_between(*s.band, color=PALETTE[1], alpha=0.2, lw=0, label="Clark, 95 %")
-    _experts_axis(axis)
+    experts_axis(axis)
     axis.set(ylabel="held-out loss (nat per token)", title="(a) loss")
     axis.legend(fontsize="small")
 
@@ -46,7 +40,7 @@ def _gains(axis, s, published):
     axis.axvspan(s.predicted[0] * 0.99, s.predicted[1] * 1.01, color=PALETTE[4], alpha=0.25, lw=0, label="predicted $E_{half}$")
     if np.isfinite(s.e_half.value):
         axis.axvline(s.e_half.value, color=PALETTE[1], label="$E_{half}$")
-    _experts_axis(axis, "experts E, before the doubling")
+    experts_axis(axis, "experts E, before the doubling")
     axis.set(ylabel="gain per doubling Δ (nat per token)", title="(b) gain of each doubling")
     axis.legend(fontsize="x-small", ncols=2)
 
@@ -59,7 +53,7 @@ def _speeds(axis, cost):
     axis.axhline(1, ls=":", color="0.3", label="dense")
     if np.isnan(cost.seconds).all():
         _absent(axis, "no wall time: seconds_per_step was not recorded")
-    _experts_axis(axis)
+    experts_axis(axis)
     axis.set(ylabel="speed-up (dense = 1)", title="(c) speed-up to the dense final loss")
     axis.legend(fontsize="small")
 
@@ -119,7 +113,7 @@ def gap(table, s):
     axes[1].plot(table.experts, (held_out - train).T, "o", color=PALETTE[0], ms=4, alpha=0.6)
     axes[1].plot(table.experts, (held_out - train).mean(0), color=PALETTE[0])
     for axis in axes:
-        _experts_axis(axis)
+        experts_axis(axis)
     axes[0].set_ylabel("loss (nat per token)")
     axes[0].legend(fontsize="small")
     axes[1].set_ylabel("held out − training (nat per token)")

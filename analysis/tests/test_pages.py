@@ -1,0 +1,79 @@
+"""The pages that commands make of all experiments: they are as the commands print them, and every claim has a row."""
+import json
+import pathlib
+
+import matplotlib.pyplot as plt
+import pytest
+
+from yardstick import acceptance, acceptance_table, claims, figure_file, gallery
+from yardstick.cli import main
+from yardstick.figure_file import Origin
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name,module", [("acceptance", acceptance_table), ("gallery", gallery)])
+def test_the_committed_page_is_what_the_command_makes(name, module, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert pathlib.Path(f"docs/{name}.md").read_text() == module.page("experiments", f"docs/{name}.md"), f"run `yardstick {name}` in the root of the repository"
+
+
+def experiment(folder, name, entries):
+    (folder / name).mkdir(parents=True)
+    acceptance.write(folder / name / "acceptance.json", entries, "yardstick x", "abc")
+
+
+def row_of(page, key):
+    return next(line for line in page.splitlines() if line.startswith(f"| {claims.CLAIMS[key].claim} |"))
+
+
+def test_every_claim_has_a_row_in_its_order(tmp_path):
+    lines = acceptance_table.page(tmp_path, tmp_path / "a.md").splitlines()
+    rows = [line for line in lines if line.startswith("| ")][1:]
+    assert len(rows) == len(claims.CLAIMS) == 26 and all("**not testable here**" in row and row.count("|") == 6 for row in rows)
+    assert [row.split(" | ")[0][2:] for row in rows] == [c.claim for c in claims.CLAIMS.values()]
+    assert all(c.absent and c.absent in row for c, row in zip(claims.CLAIMS.values(), rows))
+
+
+def test_entries_fill_their_row(tmp_path):
+    verdicts = [("reproduced", dict(slope=-0.00512345, predicted=[32.0, 41.0], gains={"1": 0.02}, deep={"a": [1]})), claims.untested("too | short", last=1)]
+    experiment(tmp_path, "b", [claims.entry("gains-diminish", v, [-0.006, -0.004], ["curve.csv"], label) for v, label in zip(verdicts, ("k = 1", "k = 2"))])
+    experiment(tmp_path, "a", [claims.entry("gains-diminish", ("not reproduced", {}), None, [])])
+    (tmp_path / "b/curve.csv").write_text("")
+    page = acceptance_table.page(tmp_path, tmp_path / "docs/a.md")
+    row = row_of(page, "gains-diminish")
+    assert "**not reproduced**<br>**reproduced** (k = 1)<br>**not testable here** (k = 2)" in row and "too \\| short" in row
+    assert "slope -0.005123, predicted 32 to 41, gains (1: 0.02), interval -0.006 to -0.004" in row and "deep" not in row
+    assert 'deep: {"a": [1]}' in page and "[curve.csv](../b/curve.csv)" in page and page.count("command: yardstick x") == 3
+    assert "1 of 26 claims have measurements: 1 reproduced, 0 direction only, 1 not reproduced, 1 not testable here." in page
+
+
+BROKEN = [("[{}]", "has no key"), ("{", "is not what"), (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x")]), "key 'x' and status 'x'")]
+
+
+@pytest.mark.parametrize("text,complaint", BROKEN)
+def test_entries_of_other_hands_are_refused(tmp_path, capsys, text, complaint):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/acceptance.json").write_text(text)
+    assert main(["acceptance", str(tmp_path), "--out", str(tmp_path / "a.md")]) == 2
+    said = capsys.readouterr().err
+    assert complaint in said and "make it anew" in said and not (tmp_path / "a.md").exists()
+
+
+def test_a_folder_that_is_none_says_so(tmp_path, capsys):
+    for command in ("acceptance", "gallery"):
+        assert main([command, str(tmp_path / "none"), "--out", str(tmp_path / "a.md")]) == 2 and "no such folder" in capsys.readouterr().err
+
+
+def test_the_gallery_shows_every_figure_with_its_caption(tmp_path, capsys):
+    (tmp_path / "one/more").mkdir(parents=True)
+    (tmp_path / "one/README.md").write_text("# What is asked\n")
+    for where in ("one", "one/more"):
+        figure_file.save(plt.figure(), tmp_path / where, "curve", Origin("yardstick x", "abc", {}, [], f"Caption of {where}."))
+    assert main(["gallery", str(tmp_path), "--out", str(tmp_path / "g.md")]) == 0
+    page = (tmp_path / "g.md").read_text()
+    assert "## [What is asked](one)" in page and page.count("![curve]") == 2 and "Caption of one." in page and "Caption of one/more." in page
+    figure = plt.figure()
+    figure.savefig(tmp_path / "one/bare.svg")
+    plt.close(figure)
+    assert main(["gallery", str(tmp_path), "--out", str(tmp_path / "g.md")]) == 2 and "does not say where it comes from" in capsys.readouterr().err
