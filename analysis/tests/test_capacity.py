@@ -118,6 +118,7 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     assert [c["key"] for c in claims] == ["capacity-curve", "capacity-quality"] and [c["status"] for c in claims] == ["reproduced"] * 2
     assert all((tmp_path / "out" / f).stat().st_size for c in claims for f in c["files"])
     assert claims[0]["measured"]["waste_at_2_5"] == pytest.approx(0.6) and claims[0]["measured"]["furthest_from_theory"] < 0.01
+    assert 0 < claims[0]["measured"]["furthest_at_sigma_of_counts"] < 0.02
     assert claims[1]["measured"]["share_by_1_25"] == pytest.approx(0.5, abs=0.01)
     assert "measured of groups" in text and "all that was measured lies there" in text and "2.5 to dropless" in text
     table = pd.read_csv(tmp_path / "out/capacity.csv")

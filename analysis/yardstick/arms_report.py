@@ -1,7 +1,7 @@
 """What the commands that compare the arms of a sweep share: caption, origin, tables, and how a folder of results is written."""
 import pathlib
 
-from . import acceptance, figure_file
+from . import acceptance, figure_file, results
 
 
 def caption(arms):
@@ -14,10 +14,13 @@ def caption(arms):
 
 
 def origin(command, folder, arms):
-    """Origin of what `command` makes of a sweep folder: results.h5 and the records of every run that is compared."""
-    whole = figure_file.origin_of(command, [pathlib.Path(folder) / "results.h5"])
+    """Origin of what `command` makes of a sweep folder: results.h5 and the records of every run that is compared; of runs whose folders
+    are not here, what results.h5 says of them."""
+    path = pathlib.Path(folder) / "results.h5"
+    whole = figure_file.origin_of(command, [path])
     parts = [figure_file.origin_of_run(command, run) for run in arms.folders.values()]
-    return whole._replace(inputs=whole.inputs | {k: v for part in parts for k, v in part.inputs.items()}, runs=[run for part in parts for run in part.runs])
+    return whole._replace(inputs=whole.inputs | {k: v for part in parts for k, v in part.inputs.items()},
+                          runs=[run for part in parts for run in part.runs] or results.runs(path))
 
 
 def interval_text(interval, digits=4):

@@ -87,7 +87,8 @@ def layers(folder):
         if cf:
             real, dropped = rows_of(cf, m) / m, 1 - kept.sum() / assigned.sum()
             theory = float(drop(real, sigma))
-            row |= dict(factor_of_rows=real, drop=dropped, waste=waste(real, dropped), theory_drop=theory, theory_waste=waste(real, theory))
+            row |= dict(factor_of_rows=real, drop=dropped, waste=waste(real, dropped), theory_drop=theory, theory_waste=waste(real, theory),
+                        theory_drop_counts=float(drop(real, counts)))
         rows.append(row)
     return rows
 
@@ -116,10 +117,10 @@ def samples(arms, table):
     return found
 
 
-def deviations(table):
+def deviations(table, theory="theory_drop"):
     """Measured less the null model's drop by (arm, block), mean over seeds."""
     limited = table[np.isfinite(table["factor"])]
-    return (limited["drop"] - limited["theory_drop"]).groupby([limited["arm"], limited["block"]], sort=False).mean()
+    return (limited["drop"] - limited[theory]).groupby([limited["arm"], limited["block"]], sort=False).mean()
 
 
 def _untestable(factors, *wanted):
@@ -140,8 +141,9 @@ def sharp_flat_waste(arms, factors, found, table):
     holds = falls.low > 0 and sharp.value <= 0 and flat.value <= FLAT and rest.value >= WASTE and worst <= CURVE
     excluded = falls.high < 0 or sharp.low > 0 or flat.low > FLAT or rest.high < WASTE
     sigma = table[table["arm"].isin(factors.values()) & np.isfinite(table["factor"])]["sigma"]
-    measured = dict(drop={f"{f:g}": drops.of(n).value for f, n in factors.items() if np.isfinite(f)}, waste_at_2_5=rest.value, sharp=drops.of(b).value / drops.of(a).value,
-                    flat=flat.value, furthest_from_theory=worst, sigma=[float(sigma.min()), float(sigma.max())], holds_for="sigma ≤ 0.35")
+    measured = dict(drop={f"{f:g}": drops.of(n).value for f, n in factors.items() if np.isfinite(f)}, waste_at_2_5=rest.value,
+                    sharp=drops.of(b).value / drops.of(a).value, flat=flat.value, furthest_from_theory=worst, furthest_at_sigma_of_counts=float(deviations(table, "theory_drop_counts").abs().max()),
+                    sigma=[float(sigma.min()), float(sigma.max())], holds_for="sigma ≤ 0.35")
     limits = {"drop(1) − drop(1.5)": arms_of.limits(falls), "drop(1.5) − drop(1)/4": arms_of.limits(sharp), "drop(1.5) − drop(2)": arms_of.limits(flat),
               "waste(2.5)": arms_of.limits(rest)}
     return arms_of.verdict([(holds, excluded, falls.value > 0)], len(arms.seeds), measured), limits
