@@ -15,7 +15,7 @@ def table(**runs):
     steps = np.array([100, 200, 300])
     curves = np.array([[4.0, 3.0, 2.0], *[np.interp([100, 200, 300], [100, 100 + 200 / e**0.5, 301], [4, 2, 1]) for e in EXPERTS[1:]]])
     known = dict(loss_train=np.ones((2, 7)), seconds_per_step=np.array([1 + EXPERTS / 640, 2 + EXPERTS / 640]), peak_bytes=np.tile(1e6 + 1600 * EXPERTS, (2, 1))) | runs
-    return results.Table("", "softmax", 1, EXPERTS, [1, 2], np.ones((2, 7, 1)), steps, curves, 1e3, 1e4, 500 + 100 * EXPERTS, known, [])
+    return results.Table("", "softmax", 1, EXPERTS, [1, 2], np.ones((2, 7, 1)), steps, curves, 1e3, 1e4, 500 + 100 * EXPERTS, known, set(), [])
 
 
 def test_speed_ups_in_steps_and_in_time():

@@ -48,7 +48,9 @@ def test_entries_fill_their_row(tmp_path):
     assert "1 of 26 claims have measurements: 1 reproduced, 0 direction only, 1 not reproduced, 1 not testable here." in page
 
 
-BROKEN = [("[{}]", "has no key"), ("{", "is not what"), (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x")]), "key 'x' and status 'x'")]
+BROKEN = [("[{}]", "has no key"), ("{", "is not what"), (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x")]), "key 'x' and status 'x'"),
+          (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x") | dict(status="reproduced")]), "key 'x'"),
+          (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x") | dict(key="accounting")]), "status 'x'")]
 
 
 @pytest.mark.parametrize("text,complaint", BROKEN)

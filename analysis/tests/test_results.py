@@ -15,7 +15,7 @@ from yardstick.records import SchemaError
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    monkeypatch.setattr("yardstick.saturation.DRAWS", 300)
+    monkeypatch.setattr("yardstick.saturation.DRAWS", 100)
 
 
 def frame(seeds=(1, 2), experts=(1, 2, 4, 8, 16, 32, 64, 128), steps=(50, 100), **columns):
@@ -115,8 +115,10 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     assert claims[0]["command"].startswith("yardstick saturation ") and claims[0]["commit"] and all((tmp_path / "out" / f).stat().st_size for f in claims[0]["files"])
     table = pd.read_csv(tmp_path / "out/curve-00.csv")
     assert table["num_experts"].tolist() == [2**i for i in range(8)] and (table["low"] <= table["gain_per_doubling"]).iloc[:-1].all()
+    assert table["seconds_per_step"][0] == 1.001, "the smallest of evaluations and seeds"
+    assert table["peak_bytes"][0] == pytest.approx(6.622e6, rel=1e-6), "the largest so far, mean of the seeds"
     record = json.loads((tmp_path / "out/saturation.json").read_text())["curves"][0]
-    assert record["seeds"] == 3 and record["n"] == 5e4 and record["sentences"][0] in text
+    assert "Held-out less training loss" in text and record["seeds"] == 3 and record["n"] == 5e4 and record["sentences"][0] in text
 
 
 def test_older_tables_lack_columns_and_say_so(tmp_path):
@@ -161,6 +163,16 @@ def test_the_figure_knows_the_runs(tmp_path):
     assert main(["saturation", str(tmp_path / "results.h5"), "--out", str(tmp_path)]) == 0
     origin = figure_file.read_origin(tmp_path / "curve-00.svg")
     assert origin.runs == [Run(**run)] and origin.command.startswith("yardstick saturation") and list(origin.inputs) == [str(tmp_path / "results.h5")]
+
+
+def test_a_figure_names_the_runs_of_its_own_curve(tmp_path):
+    table = pd.concat([frame(arm="a"), frame(arm="b")])
+    write_hdf5(tmp_path / "results.h5", table.drop(columns="arm"), np.ones((len(table), 2)))
+    with h5py.File(tmp_path / "results.h5", "a") as f:
+        f["arm"], f["task"] = table["arm"].values.astype("S1"), np.repeat([2, 0], len(frame()))
+        f.attrs.update(tasks='["tasks/B", "tasks/waiting", "tasks/A"]', runs=json.dumps([Run(f"tasks/{n}")._asdict() for n in "BA"]))
+    assert main(["saturation", str(tmp_path / "results.h5"), "--out", str(tmp_path)]) == 0
+    assert [figure_file.read_origin(tmp_path / f"curve-0{i}.svg").runs for i in (0, 1)] == [[Run("tasks/A")], [Run("tasks/B")]]
 
 
 def test_one_seed_without_blocks_has_no_interval(tmp_path):

@@ -165,6 +165,13 @@ def test_e_max_is_stated_by_its_rule_only():
     assert "A finite E_max is not supported" in said(summary(comparison=no)) and "has a finite" not in said(summary(comparison=no))
 
 
+@pytest.mark.parametrize("slopes,part", [((0.01, 0.02), "widens with E in every seed"), ((-0.01, 0.05), "does not widen"), ((0.001, 0.002), "does not widen")])
+def test_the_gap_is_said_to_widen_where_it_does_in_every_seed(slopes, part):
+    (text,) = sentences.gap_sentences(EXPERTS, 0.1 + np.outer(slopes, np.log2(EXPERTS)))
+    assert part in text and "from 0.1000 nat at E = 1" in text
+    assert sentences.gap_sentences(EXPERTS, np.full((2, 10), np.nan)) == []
+
+
 VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up=1.4), "direction only"), (sentences.helps, dict(speed_up=float("nan")), "direction only"),
             (sentences.helps, dict(experts=EXPERTS[1:]), "not testable here"), (sentences.helps, dict(gains=[Interval(-0.01, -0.02, -0.005)] * 9), "not reproduced"),
             (sentences.gains_diminish, {}, "reproduced"), (sentences.gains_diminish, dict(e_half=Interval(300, 250, 400)), "direction only"),

@@ -62,10 +62,10 @@ def _speed(experts, seconds):
 
 def measure(table):
     """Costs of a `results.Table`."""
-    seconds, peak = table.runs["seconds_per_step"].min(0), table.runs["peak_bytes"].mean(0)
+    seconds, peak = table.extra["seconds_per_step"].min(0), table.extra["peak_bytes"].mean(0)
     steps = saturation.speed_ups(table.steps, table.curves, table.experts)
     return Costs(table.experts, steps, steps * seconds[0] / seconds, seconds, table.parameters, peak,
-                 _memory(table.experts, table.parameters, peak), _speed(table.experts, table.runs["seconds_per_step"]))
+                 _memory(table.experts, table.parameters, peak), _speed(table.experts, table.extra["seconds_per_step"]))
 
 
 def memory_linear(costs):

@@ -15,6 +15,7 @@ NEEDED = ["num_experts", "k", "seed", "step", "loss_validation", "dense_paramete
 GROUPS = ["arm", "router_type", "k", "granularity", "routing_frequency", "dense_parameter_count"]  # a curve over E has one value of each
 NEARLY = 0.01  # runs whose last step is this close to the group's count as finished
 BLOCK = "block_loss"
+FOLDER = "run_folder"  # made here from the index `task`
 SIGNS = dict(num_experts="E =", arm="arm", k="k =")  # how a message names what runs differ in
 OPTIONAL = dict(  # columns that a table may lack: which of a run's values counts, and what is missing without it
     loss_train=(lambda values: values.iloc[-1], "the gap of training and held-out loss"), seconds_per_step=(pd.Series.min, "wall time"), peak_bytes=(pd.Series.max, "measured memory"))
@@ -23,8 +24,8 @@ SUFFIXES = (".h5", ".hdf5")  # of HDF5; everything else is read as csv
 
 class Table(NamedTuple):
     """One curve over E. losses: (S, E_n, B) last held-out losses, nat per token; steps (T,) and curves (E_n, T): mean over seeds at
-    the evaluations that all runs have; n: active parameters without embeddings; parameters (E_n,): all of each model; runs: names of
-    OPTIONAL -> (S, E_n), nan where unknown; lacks: what was left out and why."""
+    the evaluations that all runs have; n: active parameters without embeddings; parameters (E_n,): all of each model; extra: names of
+    OPTIONAL -> (S, E_n), nan where unknown; folders: of the runs, where the table knows them; lacks: what was left out and why."""
     label: str
     router: str
     k: int
@@ -36,7 +37,8 @@ class Table(NamedTuple):
     n: float
     tokens: float
     parameters: np.ndarray
-    runs: dict
+    extra: dict
+    folders: set
     lacks: list
 
 
@@ -45,6 +47,8 @@ def _from_hdf5(path):
         if "schema" in file.attrs:  # a table that another program made needs none
             check_schema(file, path, "switchyard-results")
         rows = {n: d[()] for n, d in file.items() if isinstance(d, h5py.Dataset) and not d.is_scale}
+        if "task" in rows and "tasks" in file.attrs:
+            rows[FOLDER] = np.array(json.loads(file.attrs["tasks"]), object)[rows["task"]]
     blocks = rows.pop(BLOCK, None)
     frame = pd.DataFrame({n: [t.rstrip(b"\0").decode("utf-8", "replace") for t in v] if v.dtype.kind == "S" else v for n, v in rows.items() if v.ndim == 1})
     if blocks is not None:
@@ -149,7 +153,7 @@ def _table(key, rows):
     one = grid[0][-1].iloc[-1]
     return Table(_label(key), str(one["router_type"]), int(one["k"]), np.array(experts, float), seeds, losses, np.array(shared), np.mean(table, 0),
                  float(one["dense_parameter_count"]), float(one["tokens"]), np.array([float(run["total_parameter_count"].iloc[-1]) for run in grid[0]]),
-                 _optional(grid, lacks), lacks)
+                 _optional(grid, lacks), {run[FOLDER].iloc[0] for row in grid for run in row if FOLDER in run}, lacks)
 
 
 def tables(frame):

@@ -105,7 +105,7 @@ def four_panels(table, s, cost, published):
 
 def gap(table, s):
     """Training and held-out loss of every seed and their gap: one that widens with E means too little data, not too much capacity."""
-    train, held_out = table.runs["loss_train"], table.losses.mean(2)
+    train, held_out = table.extra["loss_train"], table.losses.mean(2)
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.5))
     for values, colour, mark, name in ((train, PALETTE[1], "s", "training"), (held_out, PALETTE[0], "o", "held out")):
         axes[0].plot(table.experts, values.T, mark, color=colour, ms=4, alpha=0.6)

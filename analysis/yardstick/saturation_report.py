@@ -16,7 +16,7 @@ VERDICTS = {"more-experts-help": (sentences.helps, "gains"), "gains-diminish": (
 def table_of(table, s, cost):
     """A row for each E: its losses, the gain of the next doubling with its interval, speed-ups, seconds a step, parameters, bytes."""
     gains = [*s.gains, saturation.Interval(*[np.nan] * 3)]
-    return pd.DataFrame(dict(num_experts=s.experts.astype(int), loss_validation=s.losses, loss_train=table.runs["loss_train"].mean(0),
+    return pd.DataFrame(dict(num_experts=s.experts.astype(int), loss_validation=s.losses, loss_train=table.extra["loss_train"].mean(0),
                              gain_per_doubling=[g.value for g in gains], low=[g.low for g in gains], high=[g.high for g in gains], step_speed_up=cost.steps,
                              wall_speed_up=cost.wall, seconds_per_step=cost.seconds, parameters=cost.parameters, peak_bytes=cost.peak))
 
@@ -61,26 +61,29 @@ class Curve:
         self.table, self.name = table, name
         self.summary, self.cost = saturation.summarise(table, draws=draws or saturation.DRAWS), costs.measure(table)
         self.published = curves.nearest_gains(published, table.tokens / table.n) if published else []
+        self.said = [*sentences.sentences(self.summary), *sentences.gap_sentences(table.experts, table.losses.mean(2) - table.extra["loss_train"])]
         self.rows, self.points = table_of(table, self.summary, self.cost), points_of(self.summary)
 
     def text(self):
         shown = self.rows.dropna(axis=1, how="all").to_string(index=False, float_format=lambda v: f"{v:.4f}" if abs(v) < 1000 else f"{v:.4g}", na_rep="")
         points = self.points.to_string(index=False, float_format=lambda v: f"{v:.0f}", na_rep="")
-        return "\n".join([self.table.label, shown, "", points, "", *sentences.sentences(self.summary), *self.table.lacks])
+        return "\n".join([self.table.label, shown, "", points, "", *self.said, *self.table.lacks])
 
     def record(self):
-        return dict(name=self.name, label=self.table.label, sentences=sentences.sentences(self.summary), lacks=self.table.lacks) | numbers_of(self.summary)
+        return dict(name=self.name, label=self.table.label, sentences=self.said, lacks=self.table.lacks) | numbers_of(self.summary)
 
     def entries(self):
         return entries(self.table.label, self.summary, self.cost, [f"{self.name}.csv", f"{self.name}.svg"])
 
     def write(self, out, origin):
-        """Writes OUT/NAME.csv, NAME-points.csv, and the figures NAME and, where training losses are known, NAME-gap."""
+        """Writes OUT/NAME.csv, NAME-points.csv, and the figures NAME and, where training losses are known, NAME-gap. Of the runs in
+        `origin` those of this curve stay, where the table knows which they are."""
+        origin = origin._replace(runs=[run for run in origin.runs if not self.table.folders or run.run in self.table.folders])
         self.rows.to_csv(out / f"{self.name}.csv", index=False, float_format="%.6g")
         self.points.to_csv(out / f"{self.name}-points.csv", index=False, float_format="%.6g")
         figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published)
         figure_file.save(figure, out, self.name, origin._replace(caption=saturation_figure.caption(self.table, self.summary, self.published)))
-        if np.isfinite(self.table.runs["loss_train"]).all():
+        if np.isfinite(self.table.extra["loss_train"]).all():
             figure = saturation_figure.gap(self.table, self.summary)
             figure_file.save(figure, out, f"{self.name}-gap", origin._replace(caption=saturation_figure.gap_caption(self.table, self.summary)))
 

@@ -3,11 +3,14 @@ by a rule that was fixed before the runs. The word "saturates" is printed only w
 gained before: a model that learned nothing gains nothing from experts either."""
 import math
 
+import numpy as np
+
 from .claims import untested
 from .saturation import DELTA, SLOPE_FROM
 
 SOURCE_REGIME = 1e11  # tokens: the literature's figure was measured at 130 B
 SPEED_UP = 1.5        # step speed-up of E = 64 that counts as "more experts help"
+GAP_SLOPE = 0.005     # nat per doubling of E: a gap that widens less does not count, as a gain below DELTA does not
 FACTOR = 2.0          # E_half within this factor of the prediction counts as the predicted bend
 
 
@@ -123,6 +126,18 @@ def caution_sentences(s):
     elif s.e_half.high < s.predicted[0] / FACTOR:
         found.append("The bend comes earlier than half the prediction: check the gap of training and held-out loss, MaxVio and unused experts before claiming a law.")
     return found
+
+
+def gap_sentences(experts, gaps):
+    """How held-out less training loss, (S, E_n), goes with E; nothing where it is unknown."""
+    if not np.isfinite(gaps).all():
+        return []
+    x = np.log2(experts) - np.log2(experts).mean()
+    slopes, mean = gaps @ x / (x @ x), gaps.mean(0)
+    numbers = f"Held-out less training loss goes from {mean[0]:.4f} nat at E = {experts[0]:.0f} to {mean[-1]:.4f} at E = {experts[-1]:.0f}"
+    if (slopes > 0).all() and slopes.mean() > GAP_SLOPE:
+        return [f"{numbers} and widens with E in every seed: a bend here may be one of too little data, not of capacity."]
+    return [f"{numbers}: it does not widen by more than {GAP_SLOPE} nat per doubling in every seed."]
 
 
 def sentences(s):

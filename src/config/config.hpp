@@ -15,7 +15,7 @@ enum class BiasRule { none, sign, centred_sign, proportional };
 enum class ImportanceForm { cv2, squared_deviation };
 enum class DropOrder { weight, position };
 enum class ExchangeKind { pairwise, alltoallv };
-enum class Schedule { constant, cosine, linear };
+enum class Schedule { constant, cosine, linear, wsd };
 enum class Determinism { layout };
 enum class Precision { fp32, bf16 };
 
@@ -131,6 +131,7 @@ struct TrainConfig {
   double min_learning_rate = 1e-4;
   std::int64_t warmup = 100;
   Schedule schedule = Schedule::cosine;
+  double decay_share = 0.2;
   double beta1 = 0.9;
   double beta2 = 0.95;
   double epsilon = 1e-8;
@@ -153,7 +154,8 @@ struct TrainConfig {
     f("learning_rate", self.learning_rate, "", "peak learning rate");
     f("min_learning_rate", self.min_learning_rate, "", "learning rate at the last step of a decaying schedule");
     f("warmup", self.warmup, "steps", "linear warm-up from 0");
-    f("schedule", self.schedule, "", "shape after the warm-up");
+    f("schedule", self.schedule, "", "shape after the warm-up; wsd: constant, at the end linear");
+    f("decay_share", self.decay_share, "", "wsd: share of the steps, the last ones, in which the rate falls");
     f("beta1", self.beta1, "", "AdamW first moment");
     f("beta2", self.beta2, "", "AdamW second moment");
     f("epsilon", self.epsilon, "", "AdamW denominator");
@@ -247,7 +249,7 @@ SWITCHYARD_ENUM(BiasRule, "none", "sign", "centred_sign", "proportional");
 SWITCHYARD_ENUM(ImportanceForm, "cv2", "squared_deviation");
 SWITCHYARD_ENUM(DropOrder, "weight", "position");
 SWITCHYARD_ENUM(ExchangeKind, "pairwise", "alltoallv");
-SWITCHYARD_ENUM(Schedule, "constant", "cosine", "linear");
+SWITCHYARD_ENUM(Schedule, "constant", "cosine", "linear", "wsd");
 SWITCHYARD_ENUM(Determinism, "layout");
 SWITCHYARD_ENUM(Precision, "fp32", "bf16");
 #undef SWITCHYARD_ENUM

@@ -132,6 +132,7 @@ void RunFile::State::add(const StepRow& row) {
   waiting.add("gradient_norm", row.gradient_norm);
   waiting.add("wall_seconds", row.wall_seconds);
   waiting.add("tokens_per_second", row.wall_seconds > 0.0 ? static_cast<double>(step_tokens) / row.wall_seconds : 0.0);
+  waiting.add("peak_bytes", row.peak_bytes);
   waiting.add("phase_seconds", row.seconds);
   waiting.add("phase_bytes", row.bytes);
   waiting.add_padded("traffic", row.traffic, ranks * ranks);

@@ -23,6 +23,7 @@ struct StepRow {
   double wall_seconds = 0.0;        ///< of the step
   std::vector<double> seconds;      ///< (phases) largest over ranks
   std::vector<std::int64_t> bytes;  ///< (phases) sum over ranks
+  std::int64_t peak_bytes = 0;      ///< largest resident memory of the processes so far, sum over ranks
   std::vector<moe::LayerStatistics> layers;
   std::vector<std::int64_t> traffic;  ///< (ranks, ranks) rows sent at dispatch, summed over layers
 };

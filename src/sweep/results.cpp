@@ -53,12 +53,13 @@ void add_task(Columns& to, const Task& task, std::int32_t index, const Config& c
   add_text(to.text16["router_type"], format_value(c.moe.router));
 }
 
-/// A variable of the rows that hold, a row's values averaged.
+/// A variable of the rows that hold, a row's values averaged; nothing where a segment lacks it.
+template <class T = double>
 std::vector<double> row_means(const std::vector<Span>& spans, const char* name) {
   std::vector<double> means;
   for (const Span& span : spans) {
     if (!span.file->has(name)) return {};
-    const auto values = span.file->read<double>(name, span.first, span.count);
+    const auto values = span.file->read<T>(name, span.first, span.count);
     const std::size_t width = values.size() / static_cast<std::size_t>(span.count);
     for (auto row = values.begin(); row != values.end(); row += static_cast<std::ptrdiff_t>(width))
       means.push_back(std::accumulate(row, row + static_cast<std::ptrdiff_t>(width), 0.0) / double(width));
@@ -70,6 +71,13 @@ std::vector<double> row_means(const std::vector<Span>& spans, const char* name) 
 double mean_of_steps(const std::vector<double>& rows, std::int64_t from, std::int64_t to) {
   if (rows.empty() || to <= from) return std::nan("");
   return std::accumulate(rows.begin() + from, rows.begin() + to, 0.0) / double(to - from);
+}
+
+double median_of_steps(const std::vector<double>& rows, std::int64_t from, std::int64_t to) {
+  if (rows.empty() || to <= from) return std::nan("");
+  std::vector<double> part(rows.begin() + from, rows.begin() + to);
+  std::nth_element(part.begin(), part.begin() + (to - from) / 2, part.end());
+  return part[static_cast<std::size_t>((to - from) / 2)];
 }
 
 /// Mean loss of each block of the recorded held-out tokens at the evaluations that hold.
@@ -100,6 +108,8 @@ void add_run(Columns& to, const Task& task, std::int32_t index, const std::strin
   std::map<std::string, std::vector<double>> means;
   for (const char* name : {"loss_cross_entropy", "max_vio", "max_vio_floor", "drop_share"})
     means[name] = row_means(steps, name);
+  const std::vector<double> durations = row_means(steps, "wall_seconds"),
+                            peaks = row_means<std::int64_t>(steps, "peak_bytes");
   std::int64_t before = 0;
   for (const Span& span : record::latest_rows(rows, "evaluation_step")) {
     const auto at = span.file->read<std::int64_t>("evaluation_step", span.first, span.count);
@@ -114,12 +124,32 @@ void add_run(Columns& to, const Task& task, std::int32_t index, const std::strin
       to.f64["loss_train"].push_back(mean_of_steps(means["loss_cross_entropy"], before, at[i]));
       for (const char* name : {"max_vio", "max_vio_floor", "drop_share"})
         to.f64[name].push_back(mean_of_steps(means[name], before, at[i]));
+      to.f64["seconds_per_step"].push_back(median_of_steps(durations, before, at[i]));
+      to.f64["peak_bytes"].push_back(mean_of_steps(peaks, std::max<std::int64_t>(at[i] - 1, 0), at[i]));
       before = at[i];
       ++to.rows;
     }
   }
   const std::vector<double> parts = block_losses(record::latest_rows(evaluations, "step"));
   to.f64["block_loss"].insert(to.f64["block_loss"].end(), parts.begin(), parts.end());
+}
+
+/// Where the rows of a task come from, for `yardstick trace`.
+nlohmann::ordered_json origin_of(const std::string& folder, const std::string& name) {
+  const auto segments = record::open_segments(folder + "/" + name);
+  nlohmann::ordered_json origin{{"run", name}};
+  for (const auto& segment : segments)
+    if (segment.run) {  // the first one that is left: later ones went on from it
+      const record::h5::File& file = segment.run->file();
+      const auto text = [&](const char* key) { return record::h5::text_attribute(file.id(), key, file.path()); };
+      const auto provenance = nlohmann::json::parse(text("provenance"));
+      origin["id"] = text("config_sha256").substr(0, 12);
+      origin["commit"] = text("commit");
+      origin["command"] = join(provenance.at("command").get<std::vector<std::string>>(), " ");
+      origin["processor"] = provenance.at("processor");
+      break;
+    }
+  return origin;
 }
 
 std::vector<record::Column> columns_of(const Columns& columns) {
@@ -135,16 +165,19 @@ std::vector<record::Column> columns_of(const Columns& columns) {
 
 std::int64_t write_results(const std::string& folder, const Sweep& sweep) {
   Columns columns;
-  nlohmann::json tasks = nlohmann::json::array();
+  nlohmann::ordered_json tasks = nlohmann::ordered_json::array(), runs = tasks;
   for (std::size_t i = 0; i < sweep.tasks.size(); ++i) {
     const Task& task = sweep.tasks[i];
-    tasks.push_back("tasks/" + task.name);
-    if (is_finished(folder, sweep, task))
-      add_run(columns, task, static_cast<std::int32_t>(i), run_folder(folder, task));
+    const std::string name = "tasks/" + task.name;
+    tasks.push_back(name);
+    if (!is_finished(folder, sweep, task)) continue;
+    add_run(columns, task, static_cast<std::int32_t>(i), run_folder(folder, task));
+    runs.push_back(origin_of(folder, name));
   }
   if (columns.rows == 0) return 0;
   record::RecordFile file(FileKind::results, folder + "/results.h5", {{"row", columns.rows}, {"block", blocks}});
   file.attribute("tasks", tasks.dump());
+  file.attribute("runs", runs.dump());
   file.append("row", columns.rows, columns_of(columns));
   file.publish();
   file.close();

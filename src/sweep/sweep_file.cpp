@@ -158,6 +158,10 @@ std::string complete(Task& task, const Config& base, const std::vector<std::stri
   put("train.seed", task.seed);
   put("data.seed", task.seed);
   task.overrides.insert(task.overrides.end(), arm.begin(), arm.end());
+  // The dense model: its one expert has weight 1, whatever a lone router would say.
+  if (task.experts * task.granularity > 1) return "";
+  std::erase_if(task.overrides, [](const std::string& o) { return o.starts_with("moe.normalise="); });
+  task.overrides.emplace_back("moe.normalise=after");
   return "";
 }
 

@@ -1,5 +1,7 @@
 #include "train/recorder.hpp"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 
 #include "base/files.hpp"
@@ -13,6 +15,12 @@ StepLine line_of(const record::StepRow& row) {
   double worst = 0.0;
   for (const auto& layer : row.layers) worst = std::max(worst, moe::max_vio(layer.assigned));
   return {row.step, row.loss.total(), row.learning_rate, row.gradient_norm, row.wall_seconds, worst};
+}
+
+std::int64_t largest_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
 }  // namespace
@@ -46,7 +54,10 @@ record::StepRow Recorder::make_row(std::int64_t step, const StepResult& result, 
   row.wall_seconds = row.seconds.back();
   row.seconds.pop_back();
   row.bytes.assign(machine_.timers.bytes.begin(), machine_.timers.bytes.end());
-  comm::all_reduce_sum(world, row.bytes.data(), Timers::phases);
+  row.bytes.push_back(largest_resident_bytes());
+  comm::all_reduce_sum(world, row.bytes.data(), static_cast<std::int64_t>(row.bytes.size()));
+  row.peak_bytes = row.bytes.back();
+  row.bytes.pop_back();
   std::vector<std::int64_t> sent(world.size(), 0);
   for (moe::Layer* layer : machine_.model->moe_layers()) {
     row.layers.push_back(layer->statistics());

@@ -100,6 +100,12 @@ TEST_F(SweepFile, AllComplaintsAtOnceWithTheirPlaces) {
   EXPECT_NE(refusal("experts: [4]\narms: {has blank: }\n").find("without blanks"), std::string::npos);
 }
 
+TEST_F(SweepFile, OneExpertHasWeightOne) {
+  const Sweep sweep = of("experts: [1, 4]\nset: [moe.router=sigmoid]\narms: {raw: [moe.normalise=none]}\n");
+  EXPECT_EQ(config_of(sweep, sweep.tasks[0]).moe.normalise, Normalise::after);
+  EXPECT_EQ(config_of(sweep, sweep.tasks[1]).moe.normalise, Normalise::none);
+}
+
 TEST_F(SweepFile, AFolderKeepsOneSweep) {
   const std::string kept = folder_ / "kept";
   const Sweep sweep = of("experts: [1, 4]\n");

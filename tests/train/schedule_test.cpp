@@ -15,7 +15,7 @@ TrainConfig config(Schedule schedule) {
 }
 
 TEST(Schedule, WarmsUpOnALine) {
-  for (const Schedule s : {Schedule::constant, Schedule::cosine, Schedule::linear}) {
+  for (const Schedule s : {Schedule::constant, Schedule::cosine, Schedule::linear, Schedule::wsd}) {
     EXPECT_DOUBLE_EQ(learning_rate(config(s), 1), 0.2);
     EXPECT_DOUBLE_EQ(learning_rate(config(s), 5), 1.0);
     EXPECT_DOUBLE_EQ(learning_rate(config(s), 10), 2.0);
@@ -32,8 +32,17 @@ TEST(Schedule, FallsToItsLeastValueAtTheLastStep) {
   EXPECT_DOUBLE_EQ(learning_rate(config(Schedule::cosine), 35), 0.5 + 1.5 * 0.5 * (1.0 + std::sqrt(0.5)));
 }
 
+TEST(Schedule, StaysThenFalls) {
+  TrainConfig c = config(Schedule::wsd);
+  EXPECT_DOUBLE_EQ(learning_rate(c, 88), 2.0);
+  EXPECT_DOUBLE_EQ(learning_rate(c, 99), 1.25);
+  EXPECT_DOUBLE_EQ(learning_rate(c, 110), 0.5);
+  c.decay_share = 1.0;  // from the end of the warm-up on
+  EXPECT_DOUBLE_EQ(learning_rate(c, 60), learning_rate(config(Schedule::linear), 60));
+}
+
 TEST(Schedule, NeverRisesAfterTheWarmUpNorLeavesItsRange) {
-  for (const Schedule s : {Schedule::constant, Schedule::cosine, Schedule::linear})
+  for (const Schedule s : {Schedule::constant, Schedule::cosine, Schedule::linear, Schedule::wsd})
     for (std::int64_t step = 11; step <= 120; ++step) {
       EXPECT_LE(learning_rate(config(s), step), learning_rate(config(s), step - 1));
       EXPECT_GE(learning_rate(config(s), step), 0.5);
