@@ -16,7 +16,6 @@ from .records import SchemaError, open_tokens, option
 
 SHARP, FLAT, WASTE, CURVE, EARLY = 0.25, 0.01, 0.55, 0.01, 0.40  # of the rules: drop(1.5)/drop(1), drop(1.5) − drop(2), waste(2.5), distance from
                                                                  # the closed form in every arm and layer, share of the gain by 1.25
-NULL_MODEL = 0.35  # sigma up to which the null model itself has the sharp, the flat and the wasteful part
 
 
 def drop(cf, sigma):
@@ -29,6 +28,14 @@ def drop(cf, sigma):
 def waste(cf, dropped):
     """Share of the rows of all experts that stay empty."""
     return 1 - (1 - dropped) / cf
+
+
+def null_model_limit():
+    """Largest sigma, to 0.001, up to which the null model itself is sharp, flat and wasteful by the rules (science.md says 0.35)."""
+    sigma = np.arange(1, 1000) / 1000
+    one, sharp, flat, rest = (drop(cf, sigma) for cf in (1.0, 1.5, 2.0, 2.5))
+    holds = (sharp <= SHARP * one) & (sharp - flat <= FLAT) & (waste(2.5, rest) >= WASTE)
+    return float(sigma[holds][-1] if holds.all() else sigma[holds.argmin() - 1])
 
 
 def rows_of(cf, m):
@@ -143,7 +150,7 @@ def sharp_flat_waste(arms, factors, found, table):
     sigma = table[table["arm"].isin(factors.values()) & np.isfinite(table["factor"])]["sigma"]
     measured = dict(drop={f"{f:g}": drops.of(n).value for f, n in factors.items() if np.isfinite(f)}, waste_at_2_5=rest.value,
                     sharp=drops.of(b).value / drops.of(a).value, flat=flat.value, furthest_from_theory=worst, furthest_at_sigma_of_counts=float(deviations(table, "theory_drop_counts").abs().max()),
-                    sigma=[float(sigma.min()), float(sigma.max())], holds_for="sigma ≤ 0.35")
+                    sigma=[float(sigma.min()), float(sigma.max())], null_model_limit=null_model_limit())
     limits = {"drop(1) − drop(1.5)": arms_of.limits(falls), "drop(1.5) − drop(1)/4": arms_of.limits(sharp), "drop(1.5) − drop(2)": arms_of.limits(flat),
               "waste(2.5)": arms_of.limits(rest)}
     return arms_of.verdict([(holds, excluded, falls.value > 0)], len(arms.seeds), measured), limits

@@ -30,15 +30,15 @@ def table_of(arms, factors, found, table):
 def sentences(arms, factors, found, table):
     """What the numbers say."""
     limited = table[np.isfinite(table["factor"])]
-    sigma, off = limited["sigma"], capacity.deviations(table)
+    sigma, off, limit = limited["sigma"], capacity.deviations(table), capacity.null_model_limit()
     arm, block = off.abs().idxmax()
     kind = "of groups of sampled steps" if (limited["sigma_from"] == "groups").all() else "from the loads of whole batches, since not every run sampled steps in its last tenth"
     said = [f"sigma {sigma.min():.3f} to {sigma.max():.3f} over arms, layers and seeds, measured {kind}; by 1/m + s² it is {limited['sigma_counts'].min():.3f} to "
             f"{limited['sigma_counts'].max():.3f}.",
             f"The measured drop is furthest from the closed form in {arm}, block {block}: {100 * off[arm, block]:+.2f} points; "
             f"at 1/m + s² it would be off by up to {100 * capacity.deviations(table, 'theory_drop_counts').abs().max():.2f}.",
-            f"Sharp, flat, wasteful is what the null model itself says for sigma up to {capacity.NULL_MODEL}; " +
-            ("all that was measured lies there." if sigma.max() <= capacity.NULL_MODEL else "not all that was measured lies there.")]
+            f"Sharp, flat, wasteful is what the null model itself says for sigma up to {limit:.3f}; " +
+            ("all that was measured lies there." if sigma.max() <= limit else "not all that was measured lies there.")]
     pairs = [(a, b) for a, b in zip(factors, list(factors)[1:])]
     steps = [f"{a:g} to {b:g} {interval_text(found['loss'].difference(factors[b], factors[a]))}" for a, b in pairs]
     return [*said, f"Held-out loss, which drops nothing, by capacity factor in training, nat: {'; '.join(steps).replace('inf', 'dropless')}."]
