@@ -1,5 +1,6 @@
 """The command `yardstick`."""
 import argparse
+import importlib
 import pathlib
 import shlex
 import sys
@@ -38,14 +39,26 @@ def _routing(commands):
 
 
 def _specialisation(commands):
-    parser = commands.add_parser("specialisation", help="are there experts for punctuation and for numbers: one claim, from runs of several seeds")
+    parser = commands.add_parser("specialisation", help="what experts take above its base rate, by class of token and by domain: matrices, and one claim, from runs of several seeds")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed")
-    parser.add_argument("--out", help="folder for acceptance.json (default: print only)")
+    parser.add_argument("--out", help="folder for table, figures and acceptance.json (default: print only)")
 
     def act(args):
-        from .routing_claim import make
+        from .specialisation import make
 
         print(make(args.runs, args.out, args.line))
+    parser.set_defaults(act=act)
+
+
+def _load(commands):
+    parser = commands.add_parser("load", help="the share of every expert over the steps, and MaxVio above its floor: a figure")
+    parser.add_argument("run", help="the folder that `switchyard train --run` wrote")
+    parser.add_argument("--out", required=True, help="folder for load.svg, load.png and load.csv")
+
+    def act(args):
+        from .load_figure import make
+
+        print(make(args.run, args.out, args.line))
     parser.set_defaults(act=act)
 
 
@@ -73,6 +86,17 @@ def _saturation(commands):
         from .saturation_report import make
 
         print(make(args.results, args.out, args.line, args.published))
+    parser.set_defaults(act=act)
+
+
+def _compared(commands, name, module, text):
+    """A command that compares the runs of a sweep folder: `module`.make(folder, out, command line) gives the text to print."""
+    parser = commands.add_parser(name, help=text)
+    parser.add_argument("sweep", help="the folder of `switchyard sweep`, with results.h5 and tasks")
+    parser.add_argument("--out", help="folder for tables, figure and acceptance.json (default: print only)")
+
+    def act(args):
+        print(importlib.import_module(f".{module}", __package__).make(args.sweep, args.out, args.line))
     parser.set_defaults(act=act)
 
 
@@ -132,8 +156,12 @@ def main(arguments=None):
     _report(commands)
     _routing(commands)
     _specialisation(commands)
+    _load(commands)
     _law(commands)
     _saturation(commands)
+    _compared(commands, "balancing", "balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
+    _compared(commands, "capacity", "capacity_report", "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
+    _compared(commands, "top-k", "top_k", "runs of a sweep that differ in k, at equal work: paired differences of the loss")
     _known_answer(commands)
     _accounting(commands)
     _trace(commands)

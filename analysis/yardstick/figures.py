@@ -115,23 +115,41 @@ def _colourbar(figure, colours, axes, label, extend):
     figure.colorbar(colours, ax=list(axes), label=label, extend=extend, extendfrac=0.1 / len(axes), aspect=min(80, 14 * len(axes)))
 
 
-def load(run):
-    """Heat map: share of the tokens that each expert was given, over time; 1 is an even load."""
-    _need_layers(run, "assigned", "experts")
+def load_shares(run):
+    """(steps, [(steps, E) of each layer], top of the scale): the load of every expert by the even load, long runs averaged to COLUMNS."""
     rows = run[["assigned"]].assign(at=("row", run["step"].values))
     rows = rows.coarsen(row=max(1, -(-run.sizes["row"] // COLUMNS)), boundary="trim").mean()
     table = [rows["assigned"].isel(layer=i).values[:, :int(count)] for i, count in enumerate(run["experts"].values)]
     table = [t / np.maximum(t.mean(1, keepdims=True), 1e-9) for t in table]
-    highest = min(4.0, max(2.0, max(np.percentile(t, 99) for t in table)))
+    return rows["at"].values, table, min(4.0, max(2.0, max(np.percentile(t, 99) for t in table)))
+
+
+def draw_load(axis, at, share, highest):
+    """The heat map of one layer's `load_shares`."""
+    mesh = axis.pcolormesh(at, np.arange(share.shape[1]), share.T, cmap="cividis", vmin=0, vmax=highest, shading="nearest", rasterized=True)
+    axis.set_ylabel("expert")
+    axis.grid(False)
+    return mesh
+
+
+def load(run):
+    """Heat map: share of the tokens that each expert was given, over time; 1 is an even load."""
+    _need_layers(run, "assigned", "experts")
+    at, table, highest = load_shares(run)
     figure, axes = _per_layer(run)
     for axis, share in zip(axes, table):
-        mesh = axis.pcolormesh(rows["at"], np.arange(share.shape[1]), share.T, cmap="cividis", vmin=0, vmax=highest, shading="nearest")
-        axis.set_ylabel("expert")
+        mesh = draw_load(axis, at, share, highest)
         axis.yaxis.set_major_locator(MaxNLocator(6 if len(axes) < 5 else 3, integer=True))
-        axis.grid(False)
     axes[-1].set_xlabel("step")
     _colourbar(figure, mesh, axes, "load / even load", "max")
     return figure
+
+
+def draw_max_vio(axis, run, layer):
+    """MaxVio of one layer and its sampling floor, over the steps."""
+    axis.plot(run["step"], run["max_vio"].isel(layer=layer), lw=0.9, label="MaxVio")
+    axis.plot(run["step"], run["max_vio_floor"].isel(layer=layer), "--", color=PALETTE[1], label="sampling floor")
+    axis.set(ylabel="MaxVio", ylim=(0, None))
 
 
 def max_vio(run):
@@ -139,9 +157,7 @@ def max_vio(run):
     _need_layers(run, "max_vio", "max_vio_floor")
     figure, axes = _per_layer(run)
     for i, axis in enumerate(axes):
-        axis.plot(run["step"], run["max_vio"].isel(layer=i), lw=0.9, label="MaxVio")
-        axis.plot(run["step"], run["max_vio_floor"].isel(layer=i), "--", color=PALETTE[1], label="sampling floor")
-        axis.set(ylabel="MaxVio", ylim=(0, None))
+        draw_max_vio(axis, run, i)
     axes[0].legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1, frameon=False)
     axes[-1].set_xlabel("step")
     return figure

@@ -1,10 +1,10 @@
-"""`yardstick specialisation RUN RUN RUN`: are there experts for punctuation and for numbers, in runs that differ in their seed?"""
+"""Are there experts for punctuation and for numbers, in runs that differ in their seed? The claim of `yardstick specialisation`."""
 import pathlib
 from typing import NamedTuple
 
 import numpy as np
 
-from . import acceptance, claims, special
+from . import claims, special
 from .context import mutual_information
 from .nulls import shuffled_within
 from .records import option
@@ -130,12 +130,3 @@ def punctuation_and_number_experts(runs):
     seeds, worst = len({seed for seed, _ in found}), _worst(found)
     measured = {name: estimate.value for name, estimate in worst.items()} | dict(seeds=seeds, runs=described)
     return claims.entry(KEY, (_status([d["status"] for d in described], seeds), measured), {name: [e.low, e.high] for name, e in worst.items()}, files)
-
-
-def make(runs, out=None, command=""):
-    """Returns the entry as text; with `out` writes OUT/acceptance.json."""
-    made = punctuation_and_number_experts(runs)
-    if out is not None:
-        pathlib.Path(out).mkdir(parents=True, exist_ok=True)
-        acceptance.write(pathlib.Path(out) / "acceptance.json", [made], command, acceptance.commit())
-    return acceptance.text([made])
