@@ -24,6 +24,13 @@ std::string count(double value) {
   return text.data();
 }
 
+/// "46,702,792,704".
+std::string whole(std::int64_t value) {
+  std::string text = std::to_string(value);
+  for (int at = static_cast<int>(text.size()) - 3; at > 0; at -= 3) text.insert(static_cast<std::size_t>(at), 1, ',');
+  return text;
+}
+
 std::string mebibytes(std::int64_t bytes) {
   std::array<char, 32> text;
   std::snprintf(text.data(), text.size(), "%.1f MiB", double(bytes) / (1 << 20));
@@ -85,7 +92,7 @@ std::string describe(const Config& c, int ranks) {
   }
   const double tokens = double(c.train.steps) * double(c.step_tokens());
   return line("parameters",
-              count(double(size.total())) + " in all, " + count(double(size.active)) + " active for a token") +
+              whole(size.total()) + " in all, " + whole(size.active) + " active for a token") +
          line("tokens", count(tokens) + " in " + std::to_string(c.train.steps) + " steps of " +
                             std::to_string(c.step_tokens()) + " (" + std::to_string(c.train.batch) + " sequences of " +
                             std::to_string(c.model.context) + ")") +

@@ -23,13 +23,14 @@ struct KeyHelp {
 };
 constexpr KeyHelp keys[] = {
     {"configuration", "text", "configuration file of every task, relative to this file; required"},
-    {"set", "list of section.key=value", "put over the configuration, for every task"},
+    {"set", "list of section.key=value", "put over the configuration, for every task; the command line is put over it"},
     {"experts", "list of integers", "numbers of experts; required"},
     {"top_k", "list of integers", "choices of a token; the configuration's by default"},
     {"granularity", "list of integers",
      "experts are cut into that many, and as many times more chosen; [1] by default"},
     {"seeds", "list of integers", "each sets train.seed and data.seed; [1] by default"},
-    {"arms", "name: list of section.key=value", "what is compared at each point, at most 16 letters a name"},
+    {"arms", "name: list of section.key=value",
+     "what is compared at each point, put over all else; at most 16 letters a name"},
     {"ranks", "integer", "MPI ranks of every task; 1 by default"},
 };
 
@@ -140,6 +141,15 @@ std::string name_of(const Task& t) {
   return name.str();
 }
 
+/// Adds section.key=value; a later value of a key takes the place of an earlier one.
+void put_over(std::vector<std::string>& values, const std::vector<std::string>& more) {
+  for (const std::string& one : more) {
+    const std::string key = one.substr(0, one.find('=') + 1);
+    std::erase_if(values, [&](const std::string& o) { return o.starts_with(key); });
+    values.push_back(one);
+  }
+}
+
 /// Fills in name and overrides; returns what is wrong, "" where nothing is.
 std::string complete(Task& task, const Config& base, const std::vector<std::string>& arm) {
   task.name = name_of(task);
@@ -149,6 +159,7 @@ std::string complete(Task& task, const Config& base, const std::vector<std::stri
     return task.name + ": moe.hidden * moe.top_k = " + std::to_string(work) +
            " of the configuration is not divisible by " + std::to_string(chosen) +
            " choices, so no width gives equal work";
+  put_over(task.overrides, arm);
   const auto put = [&task](const std::string& key, auto value) {
     task.overrides.push_back(key + "=" + std::to_string(value));
   };
@@ -157,11 +168,8 @@ std::string complete(Task& task, const Config& base, const std::vector<std::stri
   put("moe.hidden", work / chosen);
   put("train.seed", task.seed);
   put("data.seed", task.seed);
-  task.overrides.insert(task.overrides.end(), arm.begin(), arm.end());
   // The dense model: its one expert has weight 1, whatever a lone router would say.
-  if (task.experts * task.granularity > 1) return "";
-  std::erase_if(task.overrides, [](const std::string& o) { return o.starts_with("moe.normalise="); });
-  task.overrides.emplace_back("moe.normalise=after");
+  if (task.experts * task.granularity == 1) put_over(task.overrides, {"moe.normalise=after"});
   return "";
 }
 
@@ -182,8 +190,7 @@ std::vector<Task> combine(Axes axes) {
 
 /// A task may start in another folder than this command: its corpus gets an absolute path.
 void fix_corpus(std::vector<std::string>& overrides, const Config& base) {
-  std::erase_if(overrides, [](const std::string& o) { return o.starts_with("data.path="); });
-  overrides.push_back("data.path=" + fs::absolute(base.data.path).lexically_normal().string());
+  put_over(overrides, {"data.path=" + fs::absolute(base.data.path).lexically_normal().string()});
 }
 
 /// Adds what a task's configuration lacks, with the name of the first task that lacks it.
@@ -220,7 +227,7 @@ Sweep read_sweep(const std::string& file, const std::vector<std::string>& overri
   sweep.name = (fs::path(file).parent_path() / axes.configuration).lexically_normal().string();
   sweep.configuration = read_text(sweep.name);
   sweep.ranks = axes.ranks;
-  axes.set.insert(axes.set.end(), overrides.begin(), overrides.end());
+  put_over(axes.set, overrides);
   const LoadResult base = load_text(sweep.name, sweep.configuration, axes.set);
   throw_errors(base);
   fix_corpus(axes.set, base.config);

@@ -106,6 +106,15 @@ TEST_F(SweepFile, OneExpertHasWeightOne) {
   EXPECT_EQ(config_of(sweep, sweep.tasks[1]).moe.normalise, Normalise::none);
 }
 
+TEST_F(SweepFile, CommandLineOverSetAndArmsOverBoth) {
+  const Sweep sweep = of("experts: [4]\nset: [train.steps=700, train.warmup=2]\narms: {a: , b: [train.warmup=3]}\n",
+                         {"train.steps=900"});
+  const Config a = config_of(sweep, sweep.tasks[0]), b = config_of(sweep, sweep.tasks[1]);
+  EXPECT_EQ(a.train.steps, 900);
+  EXPECT_EQ(a.train.warmup, 2);
+  EXPECT_EQ(b.train.warmup, 3);
+}
+
 TEST_F(SweepFile, AFolderKeepsOneSweep) {
   const std::string kept = folder_ / "kept";
   const Sweep sweep = of("experts: [1, 4]\n");

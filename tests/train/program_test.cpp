@@ -74,10 +74,15 @@ TEST_F(Program, ASignalStopsAllRanksAfterACheckpoint) {
   for (const auto& [send, ranks] : {std::pair("kill -USR1 $job", 2), std::pair("kill -TERM $(cut -d' ' -f2 r/lock)", 2),
                                     std::pair("kill -INT $job", 0)}) {
     fs::remove_all(folder_ / "r");
-    const std::string wait = "while ! grep -q 'step=10 ' r/segments/000/log.txt 2>/dev/null; do sleep 0.1; done; ";
+    // No step, or no stop, within a minute: kill and tell, instead of waiting for ever.
+    const std::string wait =
+        "n=0; while ! grep -q 'step=10 ' r/segments/000/log.txt && [ $n -lt 600 ]; do sleep 0.1; n=$((n + 1)); done "
+        "2>/dev/null; ";
+    const std::string watch = "; n=0; while kill -0 $job && [ $n -lt 600 ]; do sleep 0.1; n=$((n + 1)); done 2>/dev/null; "
+                              "[ $n -lt 600 ] || { grep Sig /proc/$job/status; kill -KILL $job; } >&2";
     const Output o = run("train tiny.yaml --run r train.steps=1000000 train.evaluate_every=0", ranks,
-                         wait + send + " || kill -KILL $job");
-    EXPECT_EQ(o.code, 75) << send << ": " << o.err;
+                         wait + send + " || kill -KILL $job" + watch);
+    EXPECT_EQ(o.code, 75) << send << ": " << o.err << read(folder_ / "r/segments/000/log.txt");
     EXPECT_EQ(count(read(folder_ / "r/segments/000/log.txt"), "stopping after step "), 1) << send;
     EXPECT_EQ(run("verify r").code, 0) << send;
     EXPECT_EQ(run("resume r train.steps=1000000 train.max_time=0.001").code, 75) << send;
