@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iomanip>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -25,7 +26,10 @@ void validate(const GenerateOptions& o) {
   if (o.tasks < 2 || o.tasks > 4096 || !std::has_single_bit(static_cast<unsigned>(o.tasks)))
     refuse("--tasks is " + std::to_string(o.tasks) + "; must be a power of two from 2 to 4096");
   if (o.keys < 1 || o.values < 2) refuse("--keys must be at least 1 and --values at least 2");
-  if (o.samples < 1) refuse("--samples must be at least 1");
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max() / 3;
+  if (o.samples < 1 || o.samples > most)
+    refuse("--samples is " + std::to_string(o.samples) + "; must be from 1 to " + std::to_string(most) +
+           ": the head of a shard counts its tokens, three a sample, in an int32");
   const std::int64_t vocabulary =
       o.tasks + o.keys + std::int64_t{std::bit_width(static_cast<unsigned>(o.tasks))} * o.values;
   if (vocabulary > 50256)
@@ -56,15 +60,15 @@ std::string ideal_table(const TreeTasks& t) {
   std::ostringstream out;
   out << "experts,floor,ideal,hash,hash_mean,hash_sd,even,balanced\n" << std::setprecision(10);
   for (int e = 1; e <= 4 * t.tasks(); e *= 2) {
-    double sum = 0.0, squares = 0.0;
+    double own = 0.0, sum = 0.0, squares = 0.0;
     for (int i = 0; i < draws; ++i) {
       const double loss = assignment_loss(t, hash_assignment(t, e, t.seed + static_cast<std::uint64_t>(i)));
+      if (i == 0) own = loss;
       sum += loss, squares += loss * loss;
     }
     const double mean = sum / draws;
-    out << e << ',' << floor_loss(t) << ',' << assignment_loss(t, ideal_assignment(t, e)) << ','
-        << assignment_loss(t, hash_assignment(t, e, t.seed)) << ',' << mean << ','
-        << std::sqrt(std::max(0.0, (squares - draws * mean * mean) / (draws - 1))) << ','
+    out << e << ',' << floor_loss(t) << ',' << assignment_loss(t, ideal_assignment(t, e)) << ',' << own << ',' << mean
+        << ',' << std::sqrt(std::max(0.0, (squares - draws * mean * mean) / (draws - 1))) << ','
         << assignment_loss(t, even_assignment(t, e)) << ',';
     if (t.level_share.back() == 1.0) out << balanced_loss(t, e);
     out << '\n';
