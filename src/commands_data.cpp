@@ -85,19 +85,33 @@ Exit laboratory_command(const LaboratoryOptions& options) {
   return Exit::ok;
 }
 
+void add_router(CLI::App& sub, laboratory::RouterOptions& learned) {
+  sub.add_option("--balance", learned.balance, "of a learned router: none, aux (Switch's loss) or free (loss-free)")
+      ->capture_default_str();
+  sub.add_option("--aux", learned.aux, "coefficient of Switch's loss")->capture_default_str();
+  sub.add_option("--bias-rate", learned.bias_rate, "step of the loss-free bias")->capture_default_str();
+  sub.add_option("--router-rate", learned.rate, "learning rate of a learned router")->capture_default_str();
+}
+
 void add_laboratory(CLI::App& group, Command& command) {
   auto lab = std::make_shared<LaboratoryOptions>();
+  laboratory::ExperimentOptions& o = lab->experiment;
   CLI::App* sub =
-      group.add_subcommand("laboratory", "Train tables as experts on generated tokens; CSV beside what is ideal");
-  sub->add_option("folder", lab->experiment.folder, "folder of switchyard data generate")->required();
-  sub->add_option("--router", lab->experiment.router, "oracle or hash")->capture_default_str();
+      group.add_subcommand("laboratory", "Train one routed layer on generated tokens; CSV beside what is ideal");
+  sub->add_option("folder", o.folder, "folder of switchyard data generate")->required();
+  sub->add_option("--router", o.router, "oracle, hash or learned")->capture_default_str();
   sub->add_option("--experts", lab->experts, "numbers of experts: 1,2,4")
       ->required()
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 14));
-  sub->add_option("--samples", lab->experiment.samples, "the folder's first samples; 0 takes all")
+  sub->add_option("--samples", o.samples, "the folder's first samples; 0 takes all")->capture_default_str();
+  sub->add_option("--model", o.model.model, "experts: table (Adagrad) or mlp (AdamW)")->capture_default_str();
+  sub->add_option("--hidden", o.model.hidden, "hidden units of an mlp")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 12));
+  sub->add_option("--rate", o.model.rate, "learning rate; 0 takes 0.5 for tables, 0.003 for mlp")
       ->capture_default_str();
-  sub->add_option("--rate", lab->experiment.rate, "learning rate of Adagrad")->capture_default_str();
+  add_router(*sub, o.learned);
   sub->callback([&command, lab] { command.run = [lab] { return laboratory_command(*lab); }; });
 }
 
