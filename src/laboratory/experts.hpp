@@ -21,7 +21,7 @@ class Experts {
 struct ModelOptions {
   std::string model = "table";  ///< table: TableModel; mlp: MlpModel
   double rate = 0.0;            ///< learning rate; 0 takes 0.5 for tables (Adagrad), 0.003 for mlp (AdamW)
-  int hidden = 32;              ///< of mlp
+  int hidden = 16;              ///< of mlp
 };
 
 /// Throws Error{usage} for a model that is not known.

@@ -57,7 +57,7 @@ TreeTasks make_tasks(const std::string& shape, int depth, int keys, int values, 
   else if (shape == "knee" || shape == "zipf")
     t.level_share.back() = 1.0;
   else
-    throw Error(Exit::usage, "shape " + shape + " is not known; take knee, bend, clark or zipf");
+    throw Error(Exit::usage, "shape " + shape + " is not known; take knee, bend, clark, zipf or facts");
   if (shape == "zipf")
     for (std::size_t z = 0; z < t.task_share.size(); ++z) t.task_share[z] = 1.0 / static_cast<double>(z + 1);
   t.level_share = normalised(t.level_share);
