@@ -42,6 +42,7 @@ void validate(const GenerateOptions& o) {
   check_option(o.samples >= 1 && o.samples <= most,
                "--samples is " + std::to_string(o.samples) + "; must be from 1 to " + std::to_string(most) +
                    ": the head of a shard counts its tokens, three a sample, in an int32");
+  make_tasks(o.shape, 1, 1, 2, o.seed);  // refuses a shape that is not known, before a folder is made
   const std::int64_t levels = std::bit_width(static_cast<unsigned>(o.tasks));
   check_vocabulary("tasks, keys and answers", std::int64_t{o.tasks} + o.keys + levels * o.values, "--values");
 }
