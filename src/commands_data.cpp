@@ -50,21 +50,26 @@ void add_build(CLI::App& group, Command& command) {
 
 Exit generate_command(const laboratory::GenerateOptions& options) {
   laboratory::generate(options);
-  std::printf("%s: %lld samples of %s with %d tasks; ideal.csv has their exact losses\n", options.out.c_str(),
-              static_cast<long long>(options.samples), options.shape.c_str(), options.tasks);
+  if (options.shape == "facts")
+    std::printf("%s: %d facts of %d answers\n", options.out.c_str(), options.facts, options.values);
+  else
+    std::printf("%s: %lld samples of %s with %d tasks; ideal.csv has their exact losses\n", options.out.c_str(),
+                static_cast<long long>(options.samples), options.shape.c_str(), options.tasks);
   return Exit::ok;
 }
 
 void add_generate(CLI::App& group, Command& command) {
   auto generate = std::make_shared<laboratory::GenerateOptions>();
-  CLI::App* sub = group.add_subcommand("generate", "Make tokens whose best loss is known for every number of experts");
-  sub->add_option("--shape", generate->shape, "knee, bend, clark or zipf: the curve of losses over experts")
+  CLI::App* sub = group.add_subcommand("generate", "Make tokens of which is known what experts can learn");
+  sub->add_option("--shape", generate->shape, "knee, bend, clark or zipf: the curve of losses over experts; or facts")
       ->capture_default_str();
   sub->add_option("--tasks", generate->tasks, "L, where the gain of more experts ends")->capture_default_str();
   sub->add_option("--keys", generate->keys, "keys of a task")->capture_default_str();
-  sub->add_option("--values", generate->values, "values of a level's alphabet")->capture_default_str();
+  sub->add_option("--values", generate->values, "values of a level's alphabet, or answers of facts")
+      ->capture_default_str();
   sub->add_option("--samples", generate->samples, "samples to train on, three tokens each")->capture_default_str();
-  sub->add_option("--seed", generate->seed, "of maps and samples")->capture_default_str();
+  sub->add_option("--facts", generate->facts, "facts, each with a random key and answer")->capture_default_str();
+  sub->add_option("--seed", generate->seed, "of all that is drawn")->capture_default_str();
   sub->add_option("--out", generate->out, "folder to make; must not exist")->required();
   sub->callback([&command, generate] { command.run = [generate] { return generate_command(*generate); }; });
 }
@@ -72,32 +77,72 @@ void add_generate(CLI::App& group, Command& command) {
 struct LaboratoryOptions {
   laboratory::ExperimentOptions experiment;
   std::vector<int> experts;
+  std::string router, model;  ///< as given; empty takes what suits the generator
+  int exposures = 1000;
 };
 
-Exit laboratory_command(const LaboratoryOptions& options) {
+Exit tree_command(const LaboratoryOptions& options) {
+  laboratory::ExperimentOptions experiment = options.experiment;
+  if (!options.router.empty()) experiment.router = options.router;
+  if (!options.model.empty()) experiment.model.model = options.model;
   std::printf("experts,router,samples,ideal,assignment,trained\n");
   for (const int experts : options.experts) {
-    const laboratory::Outcome o = laboratory::run_experiment(options.experiment, experts);
-    std::printf("%d,%s,%lld,%.6f,%.6f,%.6f\n", experts, options.experiment.router.c_str(),
-                static_cast<long long>(o.samples), o.ideal, o.assignment, o.trained);
+    const laboratory::Outcome o = laboratory::run_experiment(experiment, experts);
+    std::printf("%d,%s,%lld,%.6f,%.6f,%.6f\n", experts, experiment.router.c_str(), static_cast<long long>(o.samples),
+                o.ideal, o.assignment, o.trained);
     std::fflush(stdout);
   }
   return Exit::ok;
 }
 
+Exit facts_command(const LaboratoryOptions& options) {
+  const laboratory::ExperimentOptions& o = options.experiment;
+  check(options.router.empty() || options.router == "hash", Exit::usage,
+        o.folder + " has facts: only --router hash sends them, not " + options.router);
+  check(options.model.empty() || options.model == "mlp", Exit::usage,
+        o.folder + " has facts: only --model mlp learns them, not " + options.model);
+  const laboratory::FactsOptions facts{o.folder, o.model.hidden, options.exposures, o.model.rate};
+  std::printf("facts,hidden,experts,exposures,rho,loss,ideal\n");
+  for (const int experts : options.experts) {
+    const laboratory::FactsOutcome out = laboratory::run_facts(facts, experts);
+    std::printf("%d,%d,%d,%d,%.6f,%.6f,%.6f\n", out.facts, facts.hidden, experts, facts.exposures, out.density,
+                out.loss, out.ideal);
+    std::fflush(stdout);
+  }
+  return Exit::ok;
+}
+
+Exit laboratory_command(const LaboratoryOptions& options) {
+  return laboratory::holds_facts(options.experiment.folder) ? facts_command(options) : tree_command(options);
+}
+
+void add_router(CLI::App& sub, laboratory::RouterOptions& learned) {
+  sub.add_option("--balance", learned.balance, "of a learned router: none, aux (Switch's loss) or free (loss-free)")
+      ->capture_default_str();
+  sub.add_option("--aux", learned.aux, "coefficient of Switch's loss")->capture_default_str();
+  sub.add_option("--bias-rate", learned.bias_rate, "step of the loss-free bias")->capture_default_str();
+  sub.add_option("--router-rate", learned.rate, "learning rate of a learned router")->capture_default_str();
+}
+
 void add_laboratory(CLI::App& group, Command& command) {
   auto lab = std::make_shared<LaboratoryOptions>();
+  laboratory::ExperimentOptions& o = lab->experiment;
   CLI::App* sub =
-      group.add_subcommand("laboratory", "Train tables as experts on generated tokens; CSV beside what is ideal");
-  sub->add_option("folder", lab->experiment.folder, "folder of switchyard data generate")->required();
-  sub->add_option("--router", lab->experiment.router, "oracle or hash")->capture_default_str();
+      group.add_subcommand("laboratory", "Train one routed layer on generated tokens; CSV beside what is ideal");
+  sub->add_option("folder", o.folder, "folder of switchyard data generate")->required();
+  sub->add_option("--router", lab->router, "oracle (what trees take), hash (what facts take) or learned");
   sub->add_option("--experts", lab->experts, "numbers of experts: 1,2,4")
       ->required()
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 14));
-  sub->add_option("--samples", lab->experiment.samples, "the folder's first samples; 0 takes all")
-      ->capture_default_str();
-  sub->add_option("--rate", lab->experiment.rate, "learning rate of Adagrad")->capture_default_str();
+  sub->add_option("--samples", o.samples, "of a tree, the folder's first; 0 takes all")->capture_default_str();
+  sub->add_option("--model", lab->model, "experts: table (Adagrad; what trees take) or mlp (AdamW; what facts take)");
+  sub->add_option("--hidden", o.model.hidden, "hidden units of an mlp")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 12));
+  sub->add_option("--exposures", lab->exposures, "of each fact")->capture_default_str()->check(CLI::Range(1, 1 << 24));
+  sub->add_option("--rate", o.model.rate, "learning rate; 0 takes what suits the experts")->capture_default_str();
+  add_router(*sub, o.learned);
   sub->callback([&command, lab] { command.run = [lab] { return laboratory_command(*lab); }; });
 }
 

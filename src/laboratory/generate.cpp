@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iomanip>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -20,33 +21,45 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-void validate(const GenerateOptions& o) {
-  const auto refuse = [](const std::string& why) { throw Error(Exit::usage, why); };
-  if (o.tasks < 2 || o.tasks > 4096 || !std::has_single_bit(static_cast<unsigned>(o.tasks)))
-    refuse("--tasks is " + std::to_string(o.tasks) + "; must be a power of two from 2 to 4096");
-  if (o.keys < 1 || o.values < 2) refuse("--keys must be at least 1 and --values at least 2");
-  if (o.samples < 1) refuse("--samples must be at least 1");
-  const std::int64_t vocabulary =
-      o.tasks + o.keys + std::int64_t{std::bit_width(static_cast<unsigned>(o.tasks))} * o.values;
-  if (vocabulary > 50256)
-    refuse("tasks, keys and answers make " + std::to_string(vocabulary) +
-           " tokens; a shard holds 50256: lower --values");
-  if (fs::exists(o.out)) refuse(o.out + " exists already; remove it or choose another folder");
+void check_option(bool holds, const std::string& why) { check(holds, Exit::usage, why); }
+
+void check_vocabulary(const std::string& of, std::int64_t tokens, const std::string& remedy) {
+  check_option(tokens <= 50256,
+               of + " make " + std::to_string(tokens) + " tokens; a shard holds 50256: lower " + remedy);
 }
 
-/// Samples [first, first + count) in the llm.c format.
-void write_shard(const std::string& path, const TreeTasks& t, std::int64_t first, std::int64_t count) {
+void validate(const GenerateOptions& o) {
+  check_option(o.values >= 2, "--values must be at least 2");
+  check_option(!fs::exists(o.out), o.out + " exists already; remove it or choose another folder");
+  if (o.shape == "facts") {
+    check_option(o.facts >= 1, "--facts must be at least 1");
+    return check_vocabulary("facts and answers", std::int64_t{o.facts} + o.values, "--facts or --values");
+  }
+  check_option(o.tasks >= 2 && o.tasks <= 4096 && std::has_single_bit(static_cast<unsigned>(o.tasks)),
+               "--tasks is " + std::to_string(o.tasks) + "; must be a power of two from 2 to 4096");
+  check_option(o.keys >= 1, "--keys must be at least 1");
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max() / 3;
+  check_option(o.samples >= 1 && o.samples <= most,
+               "--samples is " + std::to_string(o.samples) + "; must be from 1 to " + std::to_string(most) +
+                   ": the head of a shard counts its tokens, three a sample, in an int32");
+  make_tasks(o.shape, 1, 1, 2, o.seed);  // refuses a shape that is not known, before a folder is made
+  const std::int64_t levels = std::bit_width(static_cast<unsigned>(o.tasks));
+  check_vocabulary("tasks, keys and answers", std::int64_t{o.tasks} + o.keys + levels * o.values, "--values");
+}
+
+/// Samples [first, first + count) in the llm.c format; tokens_of(i) gives those of sample i.
+template <class TokensOf>
+void write_shard(const std::string& path, std::int64_t first, std::int64_t count, const TokensOf& tokens_of) {
   std::ofstream file(path, std::ios::binary);
   std::array<std::int32_t, data::llmc_header_words> header{};
-  header[0] = data::llmc_magic, header[1] = data::llmc_version, header[2] = static_cast<std::int32_t>(3 * count);
+  header[0] = data::llmc_magic, header[1] = data::llmc_version;
+  header[2] = static_cast<std::int32_t>(count * static_cast<std::int64_t>(tokens_of(first).size()));
   file.write(reinterpret_cast<const char*>(header.data()), sizeof header);
-  for (std::int64_t i = first; i < first + count; ++i) {
-    const Sample s = draw(t, i);
-    const std::array<std::uint16_t, 3> tokens{static_cast<std::uint16_t>(s.task),
-                                              static_cast<std::uint16_t>(t.tasks() + s.key),
-                                              static_cast<std::uint16_t>(t.tasks() + t.keys + s.answer)};
-    file.write(reinterpret_cast<const char*>(tokens.data()), sizeof tokens);
-  }
+  for (std::int64_t i = first; i < first + count; ++i)
+    for (const int token : tokens_of(i)) {
+      const auto word = static_cast<std::uint16_t>(token);
+      file.write(reinterpret_cast<const char*>(&word), sizeof word);
+    }
   file.flush();
   if (!file) files::throw_system_error(errno, "write", path);
 }
@@ -56,15 +69,15 @@ std::string ideal_table(const TreeTasks& t) {
   std::ostringstream out;
   out << "experts,floor,ideal,hash,hash_mean,hash_sd,even,balanced\n" << std::setprecision(10);
   for (int e = 1; e <= 4 * t.tasks(); e *= 2) {
-    double sum = 0.0, squares = 0.0;
+    double own = 0.0, sum = 0.0, squares = 0.0;
     for (int i = 0; i < draws; ++i) {
       const double loss = assignment_loss(t, hash_assignment(t, e, t.seed + static_cast<std::uint64_t>(i)));
+      if (i == 0) own = loss;
       sum += loss, squares += loss * loss;
     }
     const double mean = sum / draws;
-    out << e << ',' << floor_loss(t) << ',' << assignment_loss(t, ideal_assignment(t, e)) << ','
-        << assignment_loss(t, hash_assignment(t, e, t.seed)) << ',' << mean << ','
-        << std::sqrt(std::max(0.0, (squares - draws * mean * mean) / (draws - 1))) << ','
+    out << e << ',' << floor_loss(t) << ',' << assignment_loss(t, ideal_assignment(t, e)) << ',' << own << ',' << mean
+        << ',' << std::sqrt(std::max(0.0, (squares - draws * mean * mean) / (draws - 1))) << ','
         << assignment_loss(t, even_assignment(t, e)) << ',';
     if (t.level_share.back() == 1.0) out << balanced_loss(t, e);
     out << '\n';
@@ -72,43 +85,82 @@ std::string ideal_table(const TreeTasks& t) {
   return out.str();
 }
 
-}  // namespace
-
-void generate(const GenerateOptions& o) {
-  validate(o);
-  const TreeTasks t = make_tasks(o.shape, std::countr_zero(static_cast<unsigned>(o.tasks)), o.keys, o.values, o.seed);
-  const std::string aside = o.out + ".tmp";
-  fs::remove_all(aside);
-  fs::create_directories(aside);
-  write_shard(aside + "/t1_train_000000.bin", t, 0, o.samples);
-  write_shard(aside + "/t1_val_000000.bin", t, o.samples, std::max<std::int64_t>(1, o.samples / 100));
-  files::write_text(aside + "/ideal.csv", ideal_table(t));
-  files::write_text(aside + "/generator.json", Json{{"schema", "switchyard-generator"},
-                                                    {"schema_version", 1},
-                                                    {"generator", "t1"},
-                                                    {"shape", o.shape},
-                                                    {"tasks", o.tasks},
-                                                    {"keys", o.keys},
-                                                    {"values", o.values},
-                                                    {"samples", o.samples},
-                                                    {"seed", o.seed}}
-                                                       .dump(1) +
-                                                   "\n");
-  fs::rename(aside, o.out);
+void write_text(const std::string& folder, const std::string& name, const std::string& text) {
+  files::write_text(folder + "/" + name, text);
 }
 
-TreeTasks generator_of(const std::string& folder) {
+Json description(const GenerateOptions& o, const char* generator) {
+  return {{"schema", "switchyard-generator"}, {"schema_version", 1}, {"generator", generator}, {"shape", o.shape}};
+}
+
+void write_tree(const GenerateOptions& o, const std::string& folder) {
+  const TreeTasks t = make_tasks(o.shape, std::countr_zero(static_cast<unsigned>(o.tasks)), o.keys, o.values, o.seed);
+  const auto tokens = [&t](std::int64_t i) {
+    const Sample s = draw(t, i);
+    return std::array{s.task, t.tasks() + s.key, t.tasks() + t.keys + s.answer};
+  };
+  write_shard(folder + "/t1_train_000000.bin", 0, o.samples, tokens);
+  write_shard(folder + "/t1_val_000000.bin", o.samples, std::max<std::int64_t>(1, o.samples / 100), tokens);
+  write_text(folder, "ideal.csv", ideal_table(t));
+  Json json = description(o, "t1");
+  json.update({{"tasks", o.tasks}, {"keys", o.keys}, {"values", o.values}, {"samples", o.samples}, {"seed", o.seed}});
+  write_text(folder, "generator.json", json.dump(1) + "\n");
+}
+
+void write_facts(const GenerateOptions& o, const std::string& folder) {
+  const Facts facts{o.facts, o.values, o.seed};
+  const auto tokens = [&facts](std::int64_t i) {
+    return std::array{static_cast<int>(i), facts.facts + facts.answer(static_cast<int>(i))};
+  };
+  write_shard(folder + "/t2_train_000000.bin", 0, o.facts, tokens);
+  write_shard(folder + "/t2_val_000000.bin", 0, std::max(1, o.facts / 100), tokens);
+  Json json = description(o, "t2");
+  json.update({{"facts", o.facts}, {"values", o.values}, {"seed", o.seed}});
+  write_text(folder, "generator.json", json.dump(1) + "\n");
+}
+
+/// What make(json) gives for the folder's generator.json.
+template <class Make>
+auto read_generator(const std::string& folder, const Make& make) {
   const std::string file = folder + "/generator.json";
   check(fs::exists(file), Exit::usage,
         folder + ": no generated tokens there (it has no generator.json); make them with switchyard data generate");
   try {
-    const Json json = Json::parse(files::read_text(file));
-    const int tasks = json.at("tasks");
-    return make_tasks(json.at("shape"), std::countr_zero(static_cast<unsigned>(tasks)), json.at("keys"),
-                      json.at("values"), json.at("seed"));
+    return make(Json::parse(files::read_text(file)));
   } catch (const Json::exception& e) {
     throw Error(Exit::corrupt, file + " cannot be read (" + e.what() + "); generate the folder anew");
   }
+}
+
+}  // namespace
+
+void generate(const GenerateOptions& o) {
+  validate(o);
+  const std::string aside = o.out + ".tmp";
+  fs::remove_all(aside);
+  fs::create_directories(aside);
+  o.shape == "facts" ? write_facts(o, aside) : write_tree(o, aside);
+  fs::rename(aside, o.out);
+}
+
+bool holds_facts(const std::string& folder) {
+  return read_generator(folder, [](const Json& json) { return json.at("generator") == "t2"; });
+}
+
+TreeTasks generator_of(const std::string& folder) {
+  check(!holds_facts(folder), Exit::usage, folder + " has facts, not the tasks of a tree");
+  return read_generator(folder, [](const Json& json) {
+    const int tasks = json.at("tasks");
+    return make_tasks(json.at("shape"), std::countr_zero(static_cast<unsigned>(tasks)), json.at("keys"),
+                      json.at("values"), json.at("seed"));
+  });
+}
+
+Facts facts_of(const std::string& folder) {
+  check(holds_facts(folder), Exit::usage, folder + " has the tasks of a tree, not facts");
+  return read_generator(folder, [](const Json& json) {
+    return Facts{json.at("facts"), json.at("values"), json.at("seed")};
+  });
 }
 
 }  // namespace switchyard::laboratory

@@ -15,18 +15,22 @@ TableModel::TableModel(int experts, int keys, int answers, double rate)
       squares_(logits_.size(), 0.0f),
       share_(answers_) {}
 
-void TableModel::train(int expert, int key, int answer) {
+double TableModel::train(int expert, int key, int answer, float gate) {
   float *w = &logits_[row(expert, key)], *g2 = &squares_[row(expert, key)], *p = share_.data();
   const float most = *std::max_element(w, w + answers_);
-  float sum = 0.0f;
-  for (std::size_t a = 0; a < answers_; ++a) p[a] = fast_exp(w[a] - most);
+  float sum = 0.0f, slope = 0.0f;
+  for (std::size_t a = 0; a < answers_; ++a) p[a] = fast_exp(gate * (w[a] - most));
   for (std::size_t a = 0; a < answers_; ++a) sum += p[a];
   const float scale = 1.0f / sum;
+  for (std::size_t a = 0; a < answers_; ++a)
+    p[a] = p[a] * scale - (a == static_cast<std::size_t>(answer) ? 1.0f : 0.0f);
+  for (std::size_t a = 0; a < answers_; ++a) slope += p[a] * w[a];
   for (std::size_t a = 0; a < answers_; ++a) {
-    const float g = p[a] * scale - (a == static_cast<std::size_t>(answer) ? 1.0f : 0.0f);
+    const float g = gate * p[a];
     g2[a] += g * g;
     w[a] -= rate_ * g / (std::sqrt(g2[a]) + 1e-8f);
   }
+  return slope;
 }
 
 double TableModel::loss(int expert, int key, int answer) const {
@@ -35,19 +39,6 @@ double TableModel::loss(int expert, int key, int answer) const {
   double sum = 0.0;
   for (std::size_t a = 0; a < answers_; ++a) sum += std::exp(w[a] - most);
   return most + std::log(sum) - w[answer];
-}
-
-double expected_loss(const TreeTasks& t, const Assignment& assignment, const TableModel& model) {
-  double sum = 0.0;
-  for (int z = 0; z < t.tasks(); ++z)
-    for (int key = 0; key < t.keys; ++key)
-      for (int level = 0; level <= t.depth; ++level) {
-        const double share =
-            t.task_share[static_cast<std::size_t>(z)] * t.level_share[static_cast<std::size_t>(level)] / t.keys;
-        if (share > 0.0)
-          sum += share * model.loss(assignment[static_cast<std::size_t>(z)], key, t.answer(z, key, level));
-      }
-  return sum;
 }
 
 }  // namespace switchyard::laboratory

@@ -2,21 +2,19 @@
 // routing: an expert's table can hold any one distribution a key, so all that is lost is lost by the router, or not yet
 // learned.
 #pragma once
-#include <cstdint>
 #include <vector>
 
-#include "laboratory/tree_tasks.hpp"
+#include "laboratory/experts.hpp"
 
 namespace switchyard::laboratory {
 
 /// Adagrad on single samples: w −= rate · g / (√Σg² + 1e-8).
-class TableModel {
+class TableModel final : public Experts {
  public:
   TableModel(int experts, int keys, int answers, double rate);
-  /// One step of an expert's table on one sample.
-  void train(int expert, int key, int answer);
-  /// Cross-entropy of the answer, nat.
-  double loss(int expert, int key, int answer) const;
+  double train(int expert, int key, int answer, float gate) override;
+  void end_batch(double) override {}
+  double loss(int expert, int key, int answer) const override;
 
  private:
   std::size_t row(int expert, int key) const {
@@ -26,8 +24,5 @@ class TableModel {
   float rate_;
   std::vector<float> logits_, squares_, share_;
 };
-
-/// Loss of the model under an assignment, exact over tasks, keys and levels, nat a sample.
-double expected_loss(const TreeTasks& tasks, const Assignment& assignment, const TableModel& model);
 
 }  // namespace switchyard::laboratory

@@ -6,24 +6,10 @@
 #include <numeric>
 
 #include "base/check.hpp"
-#include "base/philox.hpp"
+#include "laboratory/random.hpp"
 
 namespace switchyard::laboratory {
 namespace {
-
-/// What a number is drawn for; the last word of the counter.
-enum Draw : std::uint32_t { map_draw = 1, sample_draw, permutation_draw };
-
-Philox block(std::uint64_t seed, std::uint32_t a, std::uint32_t b, std::uint32_t c, Draw purpose) {
-  return philox(stream_key(seed, Purpose::laboratory), {{a, b, c, purpose}});
-}
-
-/// In [0, n) without bias worth naming: n is far below 2^32.
-int below(std::uint32_t bits, int n) {
-  return static_cast<int>((std::uint64_t{bits} * static_cast<std::uint64_t>(n)) >> 32);
-}
-
-double unit(std::uint32_t bits) { return (bits + 0.5) / 4294967296.0; }
 
 /// The first index whose running sum passes u.
 int pick(const std::vector<double>& share, double u) {
@@ -58,7 +44,7 @@ std::vector<int> by_share(const TreeTasks& tasks) {
 
 int TreeTasks::answer(int task, int key, int level) const {
   const auto node = static_cast<std::uint32_t>((1 << level) + (task >> (depth - level)));  // heap order
-  return level * values + below(block(seed, node, static_cast<std::uint32_t>(key), 0, map_draw).v[0], values);
+  return level * values + below(block(seed, Draw::map, node, static_cast<std::uint32_t>(key)).v[0], values);
 }
 
 TreeTasks make_tasks(const std::string& shape, int depth, int keys, int values, std::uint64_t seed) {
@@ -71,7 +57,7 @@ TreeTasks make_tasks(const std::string& shape, int depth, int keys, int values, 
   else if (shape == "knee" || shape == "zipf")
     t.level_share.back() = 1.0;
   else
-    throw Error(Exit::usage, "shape " + shape + " is not known; take knee, bend, clark or zipf");
+    throw Error(Exit::usage, "shape " + shape + " is not known; take knee, bend, clark, zipf or facts");
   if (shape == "zipf")
     for (std::size_t z = 0; z < t.task_share.size(); ++z) t.task_share[z] = 1.0 / static_cast<double>(z + 1);
   t.level_share = normalised(t.level_share);
@@ -80,7 +66,7 @@ TreeTasks make_tasks(const std::string& shape, int depth, int keys, int values, 
 }
 
 Sample draw(const TreeTasks& t, std::int64_t i) {
-  const Philox bits = block(t.seed, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32), 0, sample_draw);
+  const Philox bits = block(t.seed, Draw::sample, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32));
   const int task = pick(t.task_share, unit(bits.v[0])), key = below(bits.v[1], t.keys);
   return {task, key, t.answer(task, key, pick(t.level_share, unit(bits.v[2])))};
 }
@@ -96,12 +82,7 @@ Assignment tree_assignment(const TreeTasks& t, int experts) {
 Assignment hash_assignment(const TreeTasks& t, int experts, std::uint64_t seed) {
   check(experts > 0 && (t.tasks() % experts == 0 || experts % t.tasks() == 0), Exit::usage,
         "experts " + std::to_string(experts) + " cannot hold " + std::to_string(t.tasks()) + " tasks evenly");
-  std::vector<int> order(static_cast<std::size_t>(t.tasks()));
-  std::iota(order.begin(), order.end(), 0);
-  for (std::size_t i = order.size(); i > 1; --i)
-    std::swap(order[i - 1],
-              order[static_cast<std::size_t>(below(
-                  block(seed, static_cast<std::uint32_t>(i), 0, 0, permutation_draw).v[0], static_cast<int>(i)))]);
+  const std::vector<int> order = permutation(t.tasks(), seed);
   const Assignment slots = tree_assignment(t, experts);
   Assignment a(order.size());
   for (std::size_t i = 0; i < order.size(); ++i) a[static_cast<std::size_t>(order[i])] = slots[i];

@@ -135,6 +135,9 @@ TEST(Laboratory, TablesReachTheLossOfTheirAssignment) {
     EXPECT_LT(at[16].trained - at[32].trained, 0.003) << router;
     EXPECT_GT(at[4].trained - at[16].trained, 0.2) << router;
   }
+  EXPECT_THROW(generate({.shape = "nice", .out = folder / "nice"}), Error);
+  EXPECT_FALSE(std::filesystem::exists(folder / "nice.tmp"));
+  EXPECT_THROW(generate({.samples = 715827883, .out = folder / "more"}), Error);  // 2^31 tokens and one
   EXPECT_THROW(run_experiment({.folder = folder / "t1", .router = "best"}, 4), Error);
   EXPECT_THROW(run_experiment({.folder = folder / "t1", .samples = 200001}, 4), Error);
   EXPECT_THROW(run_experiment({.folder = folder / "none"}, 4), Error);
