@@ -4,6 +4,7 @@
 
 #include "commands.hpp"
 #include "session.hpp"
+#include "train/signals.hpp"
 
 namespace switchyard {
 namespace {
@@ -20,6 +21,7 @@ Exit run(int argc, char** argv) {
   const auto work = [&] { return prints ? print(parsed) : parsed.command.run(); };
   const bool all = !prints && parsed.command.ranks == Ranks::all;
   if (!all && !launched_in_parallel()) return run_alone(work);
+  if (all) train::hold_warnings();
   const Session session(argc, argv);
   return all ? run_on_all_ranks(session, work) : run_on_root(session, work);
 }

@@ -12,7 +12,7 @@ from yardstick import curves, law_report, laws
 from yardstick.cli import main
 from yardstick.records import SchemaError
 
-PATH = pathlib.Path(os.environ.get("SWITCHYARD_CURVES", "/work/shared/data/curves.csv.gz"))
+PATH = pathlib.Path(os.environ.get("SWITCHYARD_CURVES", "curves.csv.gz"))
 published = pytest.mark.skipif(not PATH.is_file(), reason=f"{PATH} is absent; set SWITCHYARD_CURVES to data/curves.csv.gz of {curves.SOURCE}")
 
 

@@ -1,34 +1,27 @@
 #!/usr/bin/env bash
-# All measurements of this experiment: run.sh [--scale ci|laptop|full] [FOLDER]
-#   ci: half a minute, a small share; laptop (default): a few minutes on two cores; full: what the README's tables hold, into
-#   results beside this file, the others into FOLDER/results. FOLDER: runs/known-answer-SCALE.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-switchyard=${SWITCHYARD:-build/openmp/switchyard}
-export OMP_NUM_THREADS=1 OMP_PROC_BIND=false
-scale=laptop
-if [ "${1:-}" = --scale ]; then
-  scale=${2:-}
-  shift 2
-fi
+# All measurements of this experiment: run.sh [--scale ci|laptop|full] [--out FOLDER]; see ../lib.sh
+#   ci: ten seconds, a small share; laptop (default): two minutes of two cores; full: what the README's tables hold, into results
+#   beside this file, the others into FOLDER/results. No scale needs a GPU.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+options "$@"
+export OMP_NUM_THREADS=1
+step "laboratory"
 case $scale in
   ci) trees=16 main=16 samples=100000 fewer=30000 network_samples=30000 facts=992 exposures=100 ;;
   laptop) trees="16 64" main=64 samples=1000000 fewer="30000 100000 300000" network_samples=300000 facts=1984 exposures=1000 ;;
   full) trees="16 64 256" main=64 samples=3000000 fewer="30000 100000 300000 3000000" network_samples=3000000 facts=3968 exposures="1000 100" ;;
-  *) echo "run.sh: unknown scale '$scale'; one of: ci laptop full" >&2; exit 2 ;;
 esac
-out=${1:-runs/known-answer-$scale}
 results=$out/results
 [ "$scale" = full ] && results=experiments/known-answer/results
 results=${RESULTS:-$results}
 mkdir -p "$out" "$results"
 
 # generate NAME OPTIONS...: once
-generate() { [ -d "$out/$1" ] || "$switchyard" data generate "${@:2}" --out "$out/$1"; }
+generate() { [ -d "$out/$1" ] || "$program" data generate "${@:2}" --out "$out/$1"; }
 # generate_tree TASKS: bend; 256 tasks hold four times the facts of 64 and have twice the samples
 generate_tree() { generate "bend-$1" --shape bend --tasks "$1" --samples $(($1 < 256 ? samples : 2 * samples)); }
 # measure RESULT FOLDER OPTIONS...
-measure() { "$switchyard" data laboratory "$out/$2" "${@:3}" > "$results/$1.csv"; }
+measure() { "$program" data laboratory "$out/$2" "${@:3}" > "$results/$1.csv"; }
 # doublings FROM TO: 2,4,8
 doublings() { local list=$1 e=$1; while ((e < $2)); do e=$((2 * e)); list=$list,$e; done; echo "$list"; }
 
@@ -80,7 +73,7 @@ capacity() {
 # facts_of FACTS HIDDEN EXPOSURES MOST-EXPERTS
 facts_of() {
   local first=$(($4 > 16 ? $4 / 16 : 1))
-  "$switchyard" data laboratory "$out/facts-$1" --hidden "$2" --exposures "$3" --experts "$(doublings "$first" "$4")"
+  "$program" data laboratory "$out/facts-$1" --hidden "$2" --exposures "$3" --experts "$(doublings "$first" "$4")"
 }
 
 generate_tree "$main"

@@ -91,8 +91,7 @@ std::string describe(const Config& c, int ranks) {
     most = std::max(most, layout.grains_of(r).size());
   }
   const double tokens = double(c.train.steps) * double(c.step_tokens());
-  return line("parameters",
-              whole(size.total()) + " in all, " + whole(size.active) + " active for a token") +
+  return line("parameters", whole(size.total()) + " in all, " + whole(size.active) + " active for a token") +
          line("tokens", count(tokens) + " in " + std::to_string(c.train.steps) + " steps of " +
                             std::to_string(c.step_tokens()) + " (" + std::to_string(c.train.batch) + " sequences of " +
                             std::to_string(c.model.context) + ")") +

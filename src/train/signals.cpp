@@ -2,6 +2,7 @@
 
 #include <array>
 #include <csignal>
+#include <initializer_list>
 
 namespace switchyard::train {
 namespace {
@@ -12,7 +13,19 @@ std::array<struct sigaction, watched.size()> earlier;
 
 void remember(int number) { last_signal = number; }
 
+sigset_t set_of(std::initializer_list<int> numbers) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : numbers) sigaddset(&set, number);
+  return set;
+}
+
 }  // namespace
+
+void hold_warnings() {
+  const sigset_t warnings = set_of({SIGUSR1, SIGUSR2});
+  pthread_sigmask(SIG_BLOCK, &warnings, nullptr);
+}
 
 StopSignals::StopSignals() {
   last_signal = 0;
@@ -20,6 +33,8 @@ StopSignals::StopSignals() {
   action.sa_handler = remember;
   action.sa_flags = SA_RESTART;
   for (std::size_t i = 0; i < watched.size(); ++i) sigaction(watched[i], &action, &earlier[i]);
+  const sigset_t all = set_of({SIGUSR1, SIGUSR2, SIGTERM, SIGINT});
+  pthread_sigmask(SIG_UNBLOCK, &all, nullptr);
 }
 
 StopSignals::~StopSignals() {

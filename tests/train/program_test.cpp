@@ -78,8 +78,9 @@ TEST_F(Program, ASignalStopsAllRanksAfterACheckpoint) {
     const std::string wait =
         "n=0; while ! grep -q 'step=10 ' r/segments/000/log.txt && [ $n -lt 600 ]; do sleep 0.1; n=$((n + 1)); done "
         "2>/dev/null; ";
-    const std::string watch = "; n=0; while kill -0 $job && [ $n -lt 600 ]; do sleep 0.1; n=$((n + 1)); done 2>/dev/null; "
-                              "[ $n -lt 600 ] || { grep Sig /proc/$job/status; kill -KILL $job; } >&2";
+    const std::string watch =
+        "; n=0; while kill -0 $job && [ $n -lt 600 ]; do sleep 0.1; n=$((n + 1)); done 2>/dev/null; "
+        "[ $n -lt 600 ] || { grep Sig /proc/$job/status; kill -KILL $job; } >&2";
     const Output o = run("train tiny.yaml --run r train.steps=1000000 train.evaluate_every=0", ranks,
                          wait + send + " || kill -KILL $job" + watch);
     EXPECT_EQ(o.code, 75) << send << ": " << o.err << read(folder_ / "r/segments/000/log.txt");
@@ -87,6 +88,16 @@ TEST_F(Program, ASignalStopsAllRanksAfterACheckpoint) {
     EXPECT_EQ(run("verify r").code, 0) << send;
     EXPECT_EQ(run("resume r train.steps=1000000 train.max_time=0.001").code, 75) << send;
   }
+}
+
+// A batch system's warning may come before training has begun: it waits until there is something to stop.
+// The second thread is one of MPI's, long before the first step.
+TEST_F(Program, AWarningBeforeTheFirstStepStopsAfterIt) {
+  make_tiny();
+  const std::string early = "while [ \"$(ls /proc/$job/task | wc -l)\" -lt 2 ]; do :; done; kill -USR1 $job";
+  const Output o = run("train tiny.yaml --run r train.steps=1000000", 0, early);
+  EXPECT_EQ(o.code, 75) << o.err;
+  EXPECT_EQ(count(read(folder_ / "r/segments/000/log.txt"), "stopping after step "), 1) << o.err;
 }
 
 // The limit on the size of a file stands for the full disk: the message is the system's, the way through the program
