@@ -21,14 +21,15 @@ options() {
   [ -x "$program" ] || fail "$program is not there" "build it (scripts/test.sh, or scripts/test.sh cuda), or set SWITCHYARD"
 }
 
-# sweep FILE OUT [key=value ...]: JOBS tasks at a time, until none stops before its end
+# sweep FILE OUT [key=value ...]: JOBS tasks at a time (default: one a core, on a GPU one), until none stops before its end
 sweep() {
-  local file=$1 folder=$2 code=75
+  local file=$1 folder=$2 code=75 at_once=$jobs
+  [ "$scale" = full ] && at_once=1
   shift 2
   if [ -f "$folder/sweep.json" ]; then set -- "$folder"; else set -- "$file" --out "$folder" "$@"; fi
   while [ $code -eq 75 ]; do
     code=0
-    "$program" sweep run "$@" --jobs "${JOBS:-$jobs}" || code=$?
+    "$program" sweep run "$@" --jobs "${JOBS:-$at_once}" || code=$?
     set -- "$folder"
   done
   [ $code -eq 0 ] || fail "the sweep ended with exit code $code" "$program sweep status $folder says which tasks and why"
