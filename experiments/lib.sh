@@ -32,7 +32,7 @@ sweep() {
     "$program" sweep run "$@" --jobs "${JOBS:-$at_once}" || code=$?
     set -- "$folder"
   done
-  [ $code -eq 0 ] || fail "the sweep ended with exit code $code" "$program sweep status $folder says which tasks and why"
+  [ $code -eq 0 ] || fail "the sweep ended with exit code $code" "the lines above, and $program sweep status $folder, say why"
 }
 
 # experiment COMMAND "$@": the sweep of this folder, then yardstick COMMAND over it; at laptop scale what that writes is committed
