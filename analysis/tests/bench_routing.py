@@ -10,7 +10,7 @@ import tracemalloc
 import numpy as np
 import xarray as xr
 
-from yardstick import routing
+from yardstick.routing import analyses
 
 
 def sample(tokens, layers, choices, experts, vocabulary=4096, evaluations=2):
@@ -38,10 +38,10 @@ def measured(**shape):
     NumPy allocate beside the sample, taken in a second pass, since counting costs time."""
     evaluation = sample(**shape)
     start, wall = time.process_time(), time.perf_counter()
-    found = routing.measure(evaluation)
+    found = analyses.measure(evaluation)
     seconds, wall = time.process_time() - start, time.perf_counter() - wall
     tracemalloc.start()
-    routing.measure(evaluation)
+    analyses.measure(evaluation)
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     return seconds, wall, peak, found
@@ -52,13 +52,13 @@ def main():
     for name, default in dict(tokens=1_000_000, layers=4, choices=2, experts=64).items():
         parser.add_argument(f"--{name}", type=int, default=default)
     shape = vars(parser.parse_args())
-    group = routing._group
+    group = analyses._group
 
     def timed(found, name, *rest, **more):
         start = time.process_time()
         group(found, name, *rest, **more)
         tracemalloc.is_tracing() or print(f"  {name:13s} {time.process_time() - start:6.2f} s")
-    routing._group = timed
+    analyses._group = timed
     seconds, wall, peak, found = measured(**shape)
     print(f"{shape}: {seconds:.2f} s of one core ({wall:.2f} s of wall time), peak {peak:.0f} MiB beside the sample, {len(found)} quantities")
 

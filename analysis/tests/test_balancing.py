@@ -9,10 +9,11 @@ from fixture import write_run
 from sweep_fixture import config_of, write_results, write_sweep
 
 import yardstick
-from yardstick import acceptance, arms, balancing
+from yardstick.verdicts import acceptance
+from yardstick.sweeps import arms, balancing
 from yardstick.cli import main
-from yardstick.nulls import max_vio_floor
-from yardstick.records import SchemaError
+from yardstick.records.run_folder import SchemaError
+from yardstick.routing.nulls import max_vio_floor
 
 
 def compared(losses, names):

@@ -8,7 +8,7 @@ import pytest
 from fixture import scale, variable
 from sweep_fixture import config_of, write_sweep
 
-from yardstick import arms, capacity
+from yardstick.sweeps import arms, capacity
 from yardstick.cli import main
 
 TABLE = {0.10: [3.99, 0.83, 0.02, 0, 0, 0, 0], 0.20: [7.98, 3.96, 1.01, 0.04, 0, 0, 0], 0.30: [11.97, 7.63, 3.40, 0.59, 0.06, 0, 0],

@@ -4,8 +4,9 @@ import math
 import numpy as np
 import pytest
 
-from yardstick import costs, results, saturation
-from yardstick.saturation import Interval
+from yardstick.law import saturation
+from yardstick.law.saturation import Interval
+from yardstick.sweeps import costs, results
 
 EXPERTS = 2.0 ** np.arange(7)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from yardstick import curves, law_report, laws
+from yardstick.law import curves, law_report, laws
 from yardstick.cli import main
-from yardstick.records import SchemaError
+from yardstick.records.run_folder import SchemaError
 
 PATH = pathlib.Path(os.environ.get("SWITCHYARD_CURVES", "/work/shared/data/curves.csv.gz"))
 published = pytest.mark.skipif(not PATH.is_file(), reason=f"{PATH} is absent; set SWITCHYARD_CURVES to data/curves.csv.gz of {curves.SOURCE}")
@@ -116,7 +116,7 @@ def test_the_last_row_of_a_run_is_the_last_with_a_loss(tmp_path):
 
 @published
 def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("yardstick.saturation.DRAWS", 200)
+    monkeypatch.setattr("yardstick.law.saturation.DRAWS", 200)
     monkeypatch.setattr(curves, "CHECKPOINTS", [10000, 30000, curves.FINAL])  # for time
     assert main(["law", str(PATH), "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out

@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import pytest
 from fixture import write_run
 
-from yardstick import figure_file
+from yardstick.drawing import figure_file
 from yardstick.cli import main
-from yardstick.figure_file import Origin, Run
-from yardstick.records import SchemaError
+from yardstick.records.run_folder import SchemaError
+from yardstick.drawing.figure_file import Origin, Run
 
 ORIGIN = Origin("yardstick x 'a b'", "c0ffee", {"r.h5": "00ff"}, [Run("tasks/E1", "0123456789ab", "abc", "switchyard train <a> & \"ü\"")], "Loss, β < 1")
 

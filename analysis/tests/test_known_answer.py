@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from yardstick import figure_file, known_answer
+from yardstick.drawing import figure_file
+from yardstick.experiments import known_answer
 from yardstick.cli import main
-from yardstick.records import SchemaError
+from yardstick.records.run_folder import SchemaError
 
 COMMITTED = pathlib.Path(__file__).resolve().parents[2] / "experiments/known-answer/results"
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from yardstick import laws, projection
+from yardstick.law import laws, projection
 
 EXPERTS = 2.0 ** np.arange(10)
 

@@ -5,9 +5,11 @@ import pathlib
 import matplotlib.pyplot as plt
 import pytest
 
-from yardstick import acceptance, acceptance_table, claims, figure_file, gallery
+from yardstick.verdicts import acceptance, claims
+from yardstick.drawing import figure_file
+from yardstick.pages import acceptance_table, gallery
 from yardstick.cli import main
-from yardstick.figure_file import Origin
+from yardstick.drawing.figure_file import Origin
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

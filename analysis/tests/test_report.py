@@ -8,9 +8,9 @@ import warnings
 import pytest
 from fixture import write_run
 
-from yardstick import figures
+from yardstick.drawing import figures
 from yardstick.cli import main
-from yardstick.report import FIGURES, make_report
+from yardstick.pages.report import FIGURES, make_report
 
 driver_path, browser_path = shutil.which("chromedriver"), shutil.which("chromium")
 

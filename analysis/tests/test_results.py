@@ -7,15 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from yardstick import acceptance, curves, figure_file, results, saturation, sentences
+from yardstick.verdicts import acceptance
+from yardstick.drawing import figure_file
+from yardstick.law import curves, saturation
+from yardstick.sweeps import results, sentences
 from yardstick.cli import main
-from yardstick.figure_file import Run
-from yardstick.records import SchemaError
+from yardstick.records.run_folder import SchemaError
+from yardstick.drawing.figure_file import Run
 
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    monkeypatch.setattr("yardstick.saturation.DRAWS", 100)
+    monkeypatch.setattr("yardstick.law.saturation.DRAWS", 100)
 
 
 def frame(seeds=(1, 2), experts=(1, 2, 4, 8, 16, 32, 64, 128), steps=(50, 100), **columns):

@@ -5,7 +5,9 @@ import reference_routing as reference
 import xarray as xr
 from reference_routing import log
 
-from yardstick import SchemaError, affinity, agreement, balance, context, nulls, sample
+from yardstick import SchemaError
+from yardstick.records import sample
+from yardstick.routing import affinity, agreement, balance, context, nulls
 
 LOGS = dict(k1=dict(top_k=1), k2=dict(top_k=2), k3=dict(top_k=3), different=dict(experts=(9, 2), top_k=3), unused=dict(unused=True),
             one_domain=dict(domains=("a",)), class_absent=dict(words=[0, 1, 4, 5, 6, 9]), one_class=dict(words=[0, 8, 9], top_k=1),

@@ -10,7 +10,8 @@ from fixture import write_run
 from reference_routing import CLASS, log
 
 import yardstick
-from yardstick import context, routing, routing_claim, routing_figures, sample, special
+from yardstick.records import sample, special
+from yardstick.routing import analyses, context, routing_claim, routing_figures
 from yardstick.cli import main
 
 
@@ -18,8 +19,8 @@ def test_the_command_writes_a_table_and_figures(tmp_path, capsys):
     run = write_run(tmp_path, evaluations=3, choices=2, sampled=True)
     assert main(["routing", str(run)]) == 0
     out, table = capsys.readouterr().out, pd.read_csv(run / "routing/routing.csv")
-    assert list(table.columns) == routing.COLUMNS
-    found = routing.measure(*_open(run))
+    assert list(table.columns) == analyses.COLUMNS
+    found = analyses.measure(*_open(run))
     assert set(table["quantity"]) == set(found) and not found.absent
     for name in found:
         assert name in out
@@ -70,10 +71,10 @@ def test_one_shuffle_is_refused(tmp_path, capsys):
 
 
 def test_the_furthest_pairs_are_written(monkeypatch):
-    monkeypatch.setattr(routing, "PAIRS", 5)
-    found = routing.measure(log(top_k=3), shuffles=2)
+    monkeypatch.setattr(analyses, "PAIRS", 5)
+    found = analyses.measure(log(top_k=3), shuffles=2)
     pairs = found["coactivation"].to_dataframe().dropna()
-    written = routing.tidy(found).query("quantity == 'coactivation'")
+    written = analyses.tidy(found).query("quantity == 'coactivation'")
     assert written.groupby("layer").size().tolist() == [5, 5]
     for layer, rows in pairs.assign(far=(pairs["value"] - pairs["null_mean"]).abs()).groupby("layer"):
         kept = written.query(f"layer == {layer}")

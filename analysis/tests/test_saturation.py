@@ -4,8 +4,10 @@ import math
 import numpy as np
 import pytest
 
-from yardstick import acceptance, saturation, sentences
-from yardstick.saturation import Interval
+from yardstick.verdicts import acceptance
+from yardstick.law import saturation
+from yardstick.law.saturation import Interval
+from yardstick.sweeps import sentences
 
 EXPERTS = 2.0 ** np.arange(10)
 LEFT = EXPERTS[:-1]

@@ -9,9 +9,11 @@ from sweep_fixture import config_of, write_sweep
 from test_routing_command import specialised
 
 import yardstick
-from yardstick import arms, load_figure, special, specialisation
+from yardstick.records import special
+from yardstick.sweeps import arms
+from yardstick.experiments import load_figure, specialisation
 from yardstick.cli import main
-from yardstick.routing import open_records
+from yardstick.routing.analyses import open_records
 
 
 def test_lifts_against_plain_loops(tmp_path):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sweep_fixture import config_of, write_sweep
 
-from yardstick import arms, top_k
+from yardstick.sweeps import arms, top_k
 from yardstick.cli import main
 
 NONE = config_of(train__steps=40)

@@ -6,7 +6,7 @@ import shlex
 import sys
 import warnings
 
-from .records import RecordWarning, SchemaError
+from .records.run_folder import RecordWarning, SchemaError
 
 
 def _report(commands):
@@ -15,7 +15,7 @@ def _report(commands):
     parser.add_argument("--out", help="where to write (default: RUN/report)")
 
     def act(args):
-        from .report import make_report
+        from .pages.report import make_report
 
         print(make_report(args.run, args.out, args.line))
     parser.set_defaults(act=act)
@@ -30,7 +30,7 @@ def _routing(commands):
     parser.add_argument("--seed", type=int, default=0, help="of the shuffles (default: 0)")
 
     def act(args):
-        from .routing import write_routing
+        from .routing.analyses import write_routing
 
         if args.shuffles < 2:
             parser.error("--shuffles: at least 2, for a mean and its deviation")
@@ -44,7 +44,7 @@ def _specialisation(commands):
     parser.add_argument("--out", help="folder for table, figures and acceptance.json (default: print only)")
 
     def act(args):
-        from .specialisation import make
+        from .experiments.specialisation import make
 
         print(make(args.runs, args.out, args.line))
     parser.set_defaults(act=act)
@@ -56,7 +56,7 @@ def _load(commands):
     parser.add_argument("--out", required=True, help="folder for load.svg, load.png and load.csv")
 
     def act(args):
-        from .load_figure import make
+        from .experiments.load_figure import make
 
         print(make(args.run, args.out, args.line))
     parser.set_defaults(act=act)
@@ -68,7 +68,7 @@ def _law(commands):
     parser.add_argument("--out", help="folder for tables (csv, json), figure and acceptance.json (default: print only)")
 
     def act(args):
-        from .law_report import make
+        from .law.law_report import make
 
         text, within = make(args.curves, args.out, args.line)
         print(text)
@@ -83,7 +83,7 @@ def _saturation(commands):
     parser.add_argument("--published", metavar="FOLDER", help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
 
     def act(args):
-        from .saturation_report import make
+        from .sweeps.saturation_report import make
 
         print(make(args.results, args.out, args.line, args.published))
     parser.set_defaults(act=act)
@@ -106,7 +106,7 @@ def _known_answer(commands):
     parser.add_argument("--out", help="folder for the figure and acceptance.json (default: print only)")
 
     def act(args):
-        from .known_answer import make
+        from .experiments.known_answer import make
 
         print(make(args.results, args.out, args.line))
     parser.set_defaults(act=act)
@@ -117,7 +117,7 @@ def _accounting(commands):
     parser.add_argument("folder", help="folder of MODEL.txt, what `switchyard check MODEL.yaml` printed; acceptance.json is written there")
 
     def act(args):
-        from .accounting import make
+        from .experiments.accounting import make
 
         print(make(args.folder, args.line))
     parser.set_defaults(act=act)
@@ -128,7 +128,7 @@ def _trace(commands):
     parser.add_argument("figures", nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
 
     def act(args):
-        from .figure_file import trace
+        from .drawing.figure_file import trace
 
         print("\n\n".join(map(trace, args.figures)))
     parser.set_defaults(act=act)
@@ -141,7 +141,7 @@ def _page(commands, name, about):
     parser.add_argument("--out", default=f"docs/{name}.md", help=f"page to write (default: docs/{name}.md)")
 
     def act(args):
-        from . import acceptance_table, gallery
+        from .pages import acceptance_table, gallery
 
         module = dict(acceptance=acceptance_table, gallery=gallery)[name]
         pathlib.Path(args.out).write_text(module.page(args.experiments, args.out), encoding="utf-8")
@@ -159,9 +159,9 @@ def main(arguments=None):
     _load(commands)
     _law(commands)
     _saturation(commands)
-    _compared(commands, "balancing", "balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
-    _compared(commands, "capacity", "capacity_report", "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
-    _compared(commands, "top-k", "top_k", "runs of a sweep that differ in k, at equal work: paired differences of the loss")
+    _compared(commands, "balancing", "sweeps.balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
+    _compared(commands, "capacity", "sweeps.capacity_report", "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
+    _compared(commands, "top-k", "sweeps.top_k", "runs of a sweep that differ in k, at equal work: paired differences of the loss")
     _known_answer(commands)
     _accounting(commands)
     _trace(commands)
