@@ -1,5 +1,6 @@
 """Time and memory of the routing analyses on a synthetic sample:
-    PYTHONPATH=analysis OPENBLAS_NUM_THREADS=1 python analysis/tests/bench_routing.py [--tokens 1000000] [--layers 4] [--choices 2] [--experts 64]
+    PYTHONPATH=analysis OPENBLAS_NUM_THREADS=1 python analysis/tests/bench_routing.py [--tokens 1000000] [--layers 4]
+        [--choices 2] [--experts 64]
 Prints the processor seconds of each group of quantities, those and the wall time of all, and the peak of the memory
 allocated beside the loaded sample."""
 import argparse
@@ -26,7 +27,8 @@ def sample(tokens, layers, choices, experts, vocabulary=4096, evaluations=2):
             expert[at[0], :, at[1], c] = (first + c * (1 + token % ((experts - 1) // max(choices, 1) or 1))) % experts
     follows, guess = np.roll(token, -1), np.broadcast_to(np.roll(token, -1), (evaluations, tokens))
     text = np.array([f"{w}".encode() for w in range(vocabulary)], "S16")
-    columns = dict(token=token, next=follows, position=(np.arange(tokens) % 256).astype("i4"), document=document, domain=(document % 4).astype("i4"))
+    columns = dict(token=token, next=follows, position=(np.arange(tokens) % 256).astype("i4"), document=document,
+                   domain=(document % 4).astype("i4"))
     return xr.Dataset({**{name: ("sample", values) for name, values in columns.items()}, "step": ("evaluation", np.arange(evaluations)),
                        "predicted": (("evaluation", "sample"), guess), "expert": (("evaluation", "sample", "layer", "choice"), expert),
                        "token_text": ("vocabulary", text), "experts": ("layer", np.full(layers, experts))},
@@ -60,7 +62,8 @@ def main():
         tracemalloc.is_tracing() or print(f"  {name:13s} {time.process_time() - start:6.2f} s")
     analyses._group = timed
     seconds, wall, peak, found = measured(**shape)
-    print(f"{shape}: {seconds:.2f} s of one core ({wall:.2f} s of wall time), peak {peak:.0f} MiB beside the sample, {len(found)} quantities")
+    print(f"{shape}: {seconds:.2f} s of one core ({wall:.2f} s of wall time), peak {peak:.0f} MiB beside the sample, "
+          f"{len(found)} quantities")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ def test_damaged_file_is_named(tmp_path):
         yardstick.open(tmp_path)
 
 
-@pytest.mark.parametrize("text,expected", [("\u2581the", "lower"), ("The", "upper"), ("12", "digits"), ("\u2581", "whitespace"), (",", "punctuation"), ("\u00e9", "other"), ("", "other")])
+@pytest.mark.parametrize("text,expected", [("\u2581the", "lower"), ("The", "upper"), ("12", "digits"),
+                                           ("\u2581", "whitespace"), (",", "punctuation"), ("\u00e9", "other"), ("", "other")])
 def test_token_classes(text, expected):
     assert special.token_class(text) == expected
 

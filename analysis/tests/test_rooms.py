@@ -42,11 +42,13 @@ def test_a_room_imports_only_those_before_it(room):
 def test_imports_are_seen_in_every_form(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
     (tmp_path / "law").mkdir()
-    (tmp_path / "law/a.py").write_text("import yardstick.pages.report\nfrom yardstick import sweeps\nfrom yardstick.drawing import figures\n"
+    (tmp_path / "law/a.py").write_text("import yardstick.pages.report\nfrom yardstick import sweeps\nfrom yardstick.drawing "
+                                       "import figures\n"
                                        "def f():\n    from .. import records\n    from ..routing.nulls import x\n    from . import laws\n")
     assert rooms_imported(tmp_path / "law/a.py") == {"pages", "sweeps", "drawing", "records", "routing", "law"}
 
 
 def test_the_docs_state_the_same_order():
     page = (PACKAGE.parents[1] / "docs/architecture.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `(\w+)` \|", page.split("## Rooms of `analysis/yardstick`, in the layer order")[1].split("\n## ")[0], re.MULTILINE) == ROOMS
+    section = page.split("## Rooms of `analysis/yardstick`, in the layer order")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == ROOMS

@@ -171,7 +171,8 @@ def test_drops(top_k):
         assert dict(zip(found["drop_by_class"]["label"].values.tolist(), values(found["drop_by_class"], i))) == pytest.approx(by_class)
         by_place = reference.drops(tokens, i, lambda t: next(n for n in found["drop_by_position"]["label"].values.tolist()
                                                              if int(n.split()[0]) <= position[t] <= int(n.split()[-1])))
-        assert dict(zip(found["drop_by_position"]["label"].values.tolist(), values(found["drop_by_position"], i))) == pytest.approx(by_place)
+        assert dict(zip(found["drop_by_position"]["label"].values.tolist(),
+                        values(found["drop_by_position"], i))) == pytest.approx(by_place)
         assert found["drop_by_class"]["chance"].values[i, 0] == pytest.approx((tokens["kept"].values[:, i] == 0).mean())
     assert balance.drops(tokens.assign(kept=1 + 0 * tokens["kept"]), evaluation) is None
 

@@ -84,7 +84,8 @@ def test_the_furthest_pairs_are_written(monkeypatch):
 def test_time_and_memory_of_a_quarter_million_tokens():
     """A generous bound; `bench_routing.py` has the figures of a million."""
     seconds, wall, peak, found = bench_routing.measured(tokens=250_000, layers=4, choices=2, experts=16)
-    print(f"\n250,000 tokens x 4 layers x 2: {seconds:.2f} s of one core ({wall:.2f} s of wall time), peak {peak:.0f} MiB beside the sample")
+    print(f"\n250,000 tokens x 4 layers x 2: {seconds:.2f} s of one core ({wall:.2f} s of wall time), "
+          f"peak {peak:.0f} MiB beside the sample")
     assert seconds < 60 and peak < 200 and len(found) > 20
 
 
@@ -153,7 +154,8 @@ GOOD, HIGH, LOW, WIDE, BAD = S(0.1, 0.05, 0.2), S(4, 3.5, 4.5), S(2, 1.8, 2.2), 
 
 
 @pytest.mark.parametrize("layers,expected", [
-    ([(HIGH, HIGH, GOOD)], "yes"), ([(HIGH, LOW, GOOD), (LOW, HIGH, GOOD)], "yes"), ([(HIGH, LOW, GOOD)], "no"), ([(HIGH, WIDE, GOOD)], "sign"),
+    ([(HIGH, HIGH, GOOD)], "yes"), ([(HIGH, LOW, GOOD), (LOW, HIGH, GOOD)], "yes"), ([(HIGH, LOW, GOOD)], "no"),
+    ([(HIGH, WIDE, GOOD)], "sign"),
     ([(HIGH, HIGH, BAD)], "no"), ([(HIGH, S(4, 0.9, 6), GOOD)], "sign"), ([(HIGH, HIGH, S(0.1, -0.1, 0.2))], "sign"),
     ([(HIGH, S(0.9, 0.1, 3.5), GOOD)], "wrong")])
 def test_status_of_a_seed(layers, expected):

@@ -22,11 +22,13 @@ def _report(commands):
 
 
 def _routing(commands):
-    parser = commands.add_parser("routing", help="what experts specialise in and how routing settles, each value beside its chance level and null")
+    parser = commands.add_parser("routing",
+                                 help="what experts specialise in and how routing settles, each value beside its chance level and null")
     parser.add_argument("run", help="the folder that `switchyard train --run` wrote")
     parser.add_argument("--out", help="where routing.csv and the figures go (default: RUN/routing)")
     parser.add_argument("--shuffles", type=int, default=10, help="shuffles of each drawn null, at least 2 (default: 10)")
-    parser.add_argument("--least", type=int, default=10, help="occurrences from which a token counts in vocabulary specialisation (default: 10)")
+    parser.add_argument("--least", type=int, default=10,
+                        help="occurrences from which a token counts in vocabulary specialisation (default: 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the shuffles (default: 0)")
 
     def act(args):
@@ -39,7 +41,8 @@ def _routing(commands):
 
 
 def _specialisation(commands):
-    parser = commands.add_parser("specialisation", help="what experts take above its base rate, by class of token and by domain: matrices, and one claim, from runs of several seeds")
+    parser = commands.add_parser("specialisation", help="what experts take above its base rate, by class of token and by domain: matrices, "
+                                                        "and one claim, from runs of several seeds")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed")
     parser.add_argument("--out", help="folder for table, figures and acceptance.json (default: print only)")
 
@@ -80,7 +83,8 @@ def _saturation(commands):
     parser = commands.add_parser("saturation", help="do the gains from more experts diminish, and do they stop: tables and sentences")
     parser.add_argument("results", help="results.h5 of `switchyard sweep`, or a csv with its columns")
     parser.add_argument("--out", help="folder for tables, figures and acceptance.json (default: print only)")
-    parser.add_argument("--published", metavar="FOLDER", help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
+    parser.add_argument("--published", metavar="FOLDER",
+                        help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
 
     def act(args):
         from .sweeps.saturation_report import make
@@ -137,7 +141,8 @@ def _trace(commands):
 def _page(commands, name, about):
     """A command that makes a page of the docs from all experiments."""
     parser = commands.add_parser(name, help=about)
-    parser.add_argument("experiments", nargs="?", default="experiments", metavar="EXPERIMENTS_FOLDER", help="folder of the experiments (default: experiments)")
+    parser.add_argument("experiments", nargs="?", default="experiments", metavar="EXPERIMENTS_FOLDER",
+                        help="folder of the experiments (default: experiments)")
     parser.add_argument("--out", default=f"docs/{name}.md", help=f"page to write (default: docs/{name}.md)")
 
     def act(args):
@@ -159,8 +164,10 @@ def main(arguments=None):
     _load(commands)
     _law(commands)
     _saturation(commands)
-    _compared(commands, "balancing", "sweeps.balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
-    _compared(commands, "capacity", "sweeps.capacity_report", "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
+    _compared(commands, "balancing", "sweeps.balancing_report",
+              "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
+    _compared(commands, "capacity", "sweeps.capacity_report",
+              "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
     _compared(commands, "top-k", "sweeps.top_k", "runs of a sweep that differ in k, at equal work: paired differences of the loss")
     _known_answer(commands)
     _accounting(commands)

@@ -63,7 +63,8 @@ def _segment_run(folder):
     except OSError:  # a killed segment; that its rows are missing is told by `open_run`
         return Run(str(folder))
     command = json.loads(attributes.get("provenance", "{}")).get("command")
-    return Run(str(folder), attributes.get("config_sha256", UNKNOWN)[:12], attributes.get("commit", UNKNOWN), shlex.join(command) if command else UNKNOWN)
+    return Run(str(folder), attributes.get("config_sha256", UNKNOWN)[:12], attributes.get("commit", UNKNOWN),
+               shlex.join(command) if command else UNKNOWN)
 
 
 def save(figure, folder, name, origin, kinds=KINDS):
@@ -94,7 +95,8 @@ def read_origin(path):
     except FileNotFoundError as error:
         raise SchemaError(f"{path}: no such file; give a figure, NAME.svg or NAME.png") from error
     except (OSError, xml.ParseError, ValueError, TypeError, KeyError) as error:
-        raise SchemaError(f"{path}: does not say where it comes from; give an SVG or PNG that yardstick wrote, and make older ones anew") from error
+        raise SchemaError(f"{path}: does not say where it comes from; give an SVG or PNG that yardstick wrote, "
+                          "and make older ones anew") from error
 
 
 def trace(path):

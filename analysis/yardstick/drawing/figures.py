@@ -210,7 +210,8 @@ def drops(run):
     layers = run.sizes["layer"]
     colours = PALETTE if layers <= len(PALETTE) else plt.get_cmap("viridis")(np.linspace(0, 1, layers))
     for i in range(layers):
-        axis.plot(run["step"], run["drop_share"].isel(layer=i) * 100, lw=0.9, color=colours[i], label=f"block {int(run['layer'].values[i])}")
+        axis.plot(run["step"], run["drop_share"].isel(layer=i) * 100, lw=0.9, color=colours[i],
+                  label=f"block {int(run['layer'].values[i])}")
     axis.set(xlabel="step", ylabel="choices dropped (%)", ylim=(0, None))
     axis.xaxis.set_major_locator(MaxNLocator(9, integer=True))
     axis.legend(ncols=1 + layers // 6, fontsize="small" if layers > 5 else None)

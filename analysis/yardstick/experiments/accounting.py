@@ -29,7 +29,8 @@ def counts(path):
     try:
         found = LINE.search(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SchemaError(f"{path}: cannot be read ({error}); make it with switchyard check {path.with_suffix('.yaml')} > {path}") from error
+        raise SchemaError(f"{path}: cannot be read ({error}); "
+                          f"make it with switchyard check {path.with_suffix('.yaml')} > {path}") from error
     if not found:
         raise SchemaError(f"{path}: has no line of parameters; make it with switchyard check {path.with_suffix('.yaml')} > {path}")
     whole = [text.replace(",", "") for text in found.groups()]
@@ -51,6 +52,7 @@ def make(folder, command=""):
     folder, made = pathlib.Path(folder), []
     for stem, model in MODELS.items():
         files = [] if model.absent else [f"{stem}.yaml", f"{stem}.txt"]
-        made.append(claims.entry("accounting", verdict(model, None if model.absent else counts(folder / f"{stem}.txt")), None, files, model.name))
+        made.append(claims.entry("accounting", verdict(model, None if model.absent else counts(folder / f"{stem}.txt")),
+                                 None, files, model.name))
     acceptance.write(folder / "acceptance.json", made, command, acceptance.commit())
     return acceptance.text(made)

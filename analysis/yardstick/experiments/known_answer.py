@@ -89,11 +89,13 @@ def _exact(table, tasks):
 def known_answer(found):
     """Verdict on "known answer T1"."""
     exact = {str(tasks): {router: _exact(found.trained[tasks][router], tasks) for router in EXACT} for tasks in TASKS}
-    learned = {f"{tasks} {name}": dict(largest_above_hash=float((t["trained"] - t["experts"].map(found.ideal[tasks].set_index("experts")["hash"])).max().round(DIGITS)),
+    drawn = {tasks: ideal.set_index("experts")["hash"] for tasks, ideal in found.ideal.items()}
+    learned = {f"{tasks} {name}": dict(largest_above_hash=float((t["trained"] - t["experts"].map(drawn[tasks])).max().round(DIGITS)),
                                        largest_above_ideal=float((t["trained"] - t["ideal"]).max().round(DIGITS)), answer=answer(t))
                for tasks, tables in found.trained.items() for name, t in tables.items() if name not in EXACT}
     every = [(int(tasks), one) for tasks, by_router in exact.items() for one in by_router.values()]
-    measured = dict(largest_excess=max(one["largest_excess"] for _, one in every), largest_gain_beyond=max(one["gain_beyond"] for _, one in every),
+    measured = dict(largest_excess=max(one["largest_excess"] for _, one in every),
+                    largest_gain_beyond=max(one["gain_beyond"] for _, one in every),
                     answers=[one["oracle"]["answer"] for one in exact.values()], exact=exact, learned=learned)
     if any(one["samples"] < SAMPLES for _, one in every):
         return claims.untested(f"a curve has fewer than {SAMPLES:,} samples", **measured)
@@ -142,11 +144,13 @@ def facts_collapse(facts):
     enough = [n for n, curves in by_exposures.items() if len(curves) >= CURVES]
     if not enough:
         return claims.untested(f"fewer than {CURVES} pairs of facts and hidden width at one number of exposures"), None
-    spreads = {str(n): _spread({k: (r.sort_values("rho")["rho"].values, r.sort_values("rho")["loss"].values) for k, r in by_exposures[n].items()}) for n in enough}
+    spreads = {str(n): _spread({k: (r.sort_values("rho")["rho"].values, r.sort_values("rho")["loss"].values)
+                                for k, r in by_exposures[n].items()}) for n in enough}
     exposures, curves = max(enough), by_exposures[max(enough)]
     answers = {key: facts_answer(rows) for key, rows in curves.items()}
     ratios = _ratios(answers)
-    measured = dict(exposures=int(exposures), spread=spreads, answers={f"{n} facts, hidden {h}": e for (n, h), e in answers.items()}, ratios=ratios)
+    measured = dict(exposures=int(exposures), spread=spreads, answers={f"{n} facts, hidden {h}": e for (n, h), e in answers.items()},
+                    ratios=ratios)
     if not ratios or not np.isfinite(list(ratios.values())).all():
         return claims.untested(f"no two curves that differ by a factor 2 both cross {LEARNED_AT} nat", **measured), None
     spread = spreads[str(exposures)]

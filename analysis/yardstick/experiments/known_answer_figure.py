@@ -12,7 +12,8 @@ def _bend(axis, tasks, ideal, trained):
     axis.plot(ideal["experts"], ideal["ideal"], color=PALETTE[0], label="ideal, exact")
     axis.plot(ideal["experts"], ideal["hash"], "--", color=PALETTE[1], label="hash, exact")
     for i, (router, table) in enumerate(trained.items()):
-        axis.plot(table["experts"], table["trained"], MARKS[i % len(MARKS)], color=PALETTE[i % len(PALETTE)], mfc="none", ms=6, label=f"{router}, trained")
+        axis.plot(table["experts"], table["trained"], MARKS[i % len(MARKS)], color=PALETTE[i % len(PALETTE)],
+                  mfc="none", ms=6, label=f"{router}, trained")
     axis.axvline(tasks, ls=":", color="0.3")
     experts_axis(axis)
     axis.set(ylabel="loss (nat per sample)", title=f"L = {tasks}")
@@ -21,7 +22,8 @@ def _bend(axis, tasks, ideal, trained):
 
 def _fewer(axis, fewer):
     for i, (samples, table) in enumerate(fewer.items()):
-        axis.plot(table["experts"], table["trained"], "-" + MARKS[i % len(MARKS)], color=PALETTE[i % len(PALETTE)], ms=5, label=f"{samples:,} samples")
+        axis.plot(table["experts"], table["trained"], "-" + MARKS[i % len(MARKS)], color=PALETTE[i % len(PALETTE)],
+                  ms=5, label=f"{samples:,} samples")
     if fewer:
         axis.plot(table["experts"], table["ideal"], ":", color="0.3", label="ideal, exact")
     experts_axis(axis)
@@ -46,7 +48,8 @@ def _facts(axis, facts):
         axis.text(0.5, 0.5, "T2 was not run", transform=axis.transAxes, ha="center", color="0.3")
         return
     for i, ((count, hidden, exposures), rows) in enumerate(facts.sort_values("rho").groupby(["facts", "hidden", "exposures"])):
-        axis.plot(rows["rho"], rows["loss"], "-" + MARKS[i % len(MARKS)], ms=5, lw=0.8, color=PALETTE[i % len(PALETTE)], label=f"{count} facts, h = {hidden}, {exposures} times")
+        axis.plot(rows["rho"], rows["loss"], "-" + MARKS[i % len(MARKS)], ms=5, lw=0.8, color=PALETTE[i % len(PALETTE)],
+                  label=f"{count} facts, h = {hidden}, {exposures} times")
     axis.set_xscale("log")
     axis.legend(fontsize="x-small")
 
@@ -64,6 +67,7 @@ def draw(found):
 
 def caption(found):
     samples = ", ".join(f"{int(np.max(t['oracle']['samples'])):,} for L = {tasks}" for tasks, t in found.trained.items())
-    return (f"Known answers. Above: exact loss of the ideal and of the drawn hash assignment (lines) and trained losses (marks), one seed, samples {samples}; the dotted "
-            f"line is the answer, E = L. Below: with fewer samples the best E is smaller though the answer is the same; exact balance turns the knee into a tail; "
-            f"loss of stored facts over ρ{'' if found.facts is not None else ' (not run)'}.")
+    return ("Known answers. Above: exact loss of the ideal and of the drawn hash assignment (lines) and trained losses (marks), one seed, "
+            f"samples {samples}; the dotted "
+            "line is the answer, E = L. Below: with fewer samples the best E is smaller though the answer is the same; exact balance "
+            f"turns the knee into a tail; loss of stored facts over ρ{'' if found.facts is not None else ' (not run)'}.")

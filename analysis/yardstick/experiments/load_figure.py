@@ -17,8 +17,10 @@ def caption(run, folder):
     tokens, k, experts = int(run["tokens"][-1]), int(run.attrs["top_k"]), sorted({int(e) for e in run["experts"].values})
     seed, n = option(run, "train.seed"), arms.active_parameters(folder)
     parts = [f"N = {n:,.0f} active parameters", f"D/N = {tokens / n:.3g}"] if n else []
-    parts += [f"D = {tokens:,} tokens", f"E = {', '.join(map(str, experts))}", f"k = {k}", f"{tokens * k / experts[-1]:,.0f} tokens an expert",
-              f"{int(run['step'][-1]):,} steps", *([f"seed {seed}"] if seed else []), f"run {run.attrs.get('config_sha256', 'unknown')[:12]}"]
+    parts += [f"D = {tokens:,} tokens", f"E = {', '.join(map(str, experts))}", f"k = {k}",
+              f"{tokens * k / experts[-1]:,.0f} tokens an expert",
+              f"{int(run['step'][-1]):,} steps", *([f"seed {seed}"] if seed else []),
+              f"run {run.attrs.get('config_sha256', 'unknown')[:12]}"]
     return ", ".join(parts)
 
 
@@ -30,15 +32,18 @@ def table_of(run):
         for i, experts in enumerate(run["experts"].values):
             piece = run.isel(row=part, layer=i)
             share = piece["assigned"].values[:, :int(experts)].mean(0)
-            rows.append(dict(block=int(run["layer"].values[i]), first_step=int(piece["step"][0]), last_step=int(piece["step"][-1]), max_vio=float(piece["max_vio"].mean()),
-                             max_vio_floor=float(piece["max_vio_floor"].mean()), largest=share.max() / share.mean(), smallest=share.min() / share.mean()))
+            rows.append(dict(block=int(run["layer"].values[i]), first_step=int(piece["step"][0]), last_step=int(piece["step"][-1]),
+                             max_vio=float(piece["max_vio"].mean()),
+                             max_vio_floor=float(piece["max_vio_floor"].mean()), largest=share.max() / share.mean(),
+                             smallest=share.min() / share.mean()))
     return pd.DataFrame(rows)
 
 
 def draw(run, text):
     """Of each layer the heat map of loads and MaxVio below it."""
     at, table, highest = load_shares(run)
-    figure, axes = plt.subplots(2 * len(table), 1, figsize=(8, 0.8 + 3.6 * len(table)), sharex=True, squeeze=False, height_ratios=[2, 1] * len(table))
+    figure, axes = plt.subplots(2 * len(table), 1, figsize=(8, 0.8 + 3.6 * len(table)), sharex=True,
+                                squeeze=False, height_ratios=[2, 1] * len(table))
     for i, share in enumerate(table):
         above, below = axes[2 * i, 0], axes[2 * i + 1, 0]
         mesh = draw_load(above, at, share, highest)

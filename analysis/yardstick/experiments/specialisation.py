@@ -22,8 +22,8 @@ TOP = 3.0  # log2 of the lift at the ends of the scale
 
 
 def matrices(evaluation):
-    """[(block, {kind: (labels, lift (E, n), base rates (n,), choices of each expert (E,))})]: kinds are class and, where known, domain; labels
-    that no token has are left out; lifts of experts without tokens are nan."""
+    """[(block, {kind: (labels, lift (E, n), base rates (n,), choices of each expert (E,))})]: kinds are class and,
+    where known, domain; labels that no token has are left out; lifts of experts without tokens are nan."""
     kinds = {"class": (special.class_labels(evaluation), special.CLASSES)}
     labels, names = special.domain_labels(evaluation)
     if labels is not None:
@@ -34,15 +34,18 @@ def matrices(evaluation):
         for kind, (labels, names) in kinds.items():
             counts, base = special.shares(evaluation, i, labels, len(names))
             seen = base > 0
-            by_kind[kind] = [n for n, s in zip(names, seen) if s], special.lift(counts, np.where(seen, base, 1))[:, seen], base[seen], counts.sum(1)
+            lift = special.lift(counts, np.where(seen, base, 1))[:, seen]
+            by_kind[kind] = [n for n, s in zip(names, seen) if s], lift, base[seen], counts.sum(1)
         found.append((int(block), by_kind))
     return found
 
 
 def table_of(seed, found):
     """A row for each layer, expert and label."""
-    return pd.DataFrame([dict(seed=seed, block=block, expert=e, kind=kind, label=label, lift=lift[e, n], share=lift[e, n] * base[n], base_rate=base[n], choices=int(choices[e]))
-                         for block, by_kind in found for kind, (labels, lift, base, choices) in by_kind.items() for e in range(len(lift)) for n, label in enumerate(labels)])
+    return pd.DataFrame([dict(seed=seed, block=block, expert=e, kind=kind, label=label, lift=lift[e, n],
+                              share=lift[e, n] * base[n], base_rate=base[n], choices=int(choices[e]))
+                         for block, by_kind in found for kind, (labels, lift, base, choices) in by_kind.items()
+                         for e in range(len(lift)) for n, label in enumerate(labels)])
 
 
 def order_of(lift):
@@ -55,11 +58,13 @@ def draw(found, text):
     """A row for each layer: log2 of the lift by class and by domain; the experts of a layer stand in one order in both."""
     kinds = list(found[0][1])
     heights = [1.0 + 0.28 * max(len(labels) for labels, *_ in by_kind.values()) for _, by_kind in found]
-    figure, axes = plt.subplots(len(found), len(kinds), figsize=(6.5 * len(kinds), 0.8 + sum(heights)), squeeze=False, height_ratios=heights)
+    figure, axes = plt.subplots(len(found), len(kinds), figsize=(6.5 * len(kinds), 0.8 + sum(heights)),
+                                squeeze=False, height_ratios=heights)
     for row, (block, by_kind) in zip(axes, found):
         order = order_of(by_kind["class"][1])
         for axis, (kind, (labels, lift, *_)) in zip(row, by_kind.items()):
-            image = axis.imshow(np.log2(np.maximum(lift[order], 2.0**-TOP)).T, cmap="PuOr_r", vmin=-TOP, vmax=TOP, aspect="auto", interpolation="nearest")
+            image = axis.imshow(np.log2(np.maximum(lift[order], 2.0**-TOP)).T, cmap="PuOr_r", vmin=-TOP,
+                                vmax=TOP, aspect="auto", interpolation="nearest")
             axis.set_facecolor("0.8")  # experts without tokens
             axis.grid(False)
             axis.set(yticks=range(len(labels)), yticklabels=labels, xticks=range(0, len(order), max(1, len(order) // 16)))
@@ -77,11 +82,13 @@ def sentences(entry):
     said = []
     for run in entry["measured"].get("runs", []):
         for block, found in run["blocks"].items():
-            lifts = [f"{name} {found[name]['lift']['value']:.2f} [{found[name]['lift']['low']:.2f}, {found[name]['lift']['high']:.2f}] by expert {found[name]['expert']}"
+            lifts = [f"{name} {found[name]['lift']['value']:.2f} [{found[name]['lift']['low']:.2f}, {found[name]['lift']['high']:.2f}] by "
+                     f"expert {found[name]['expert']}"
                      for name in found if isinstance(found[name], dict) and "lift" in found[name]]
             nmi = found["nmi_excess"]
             fails = f"; the rule fails in {', '.join(found['fails'])}" if found["fails"] else "; the rule holds"
-            said.append(f"Seed {run['seed']}, block {block}: highest lift of {', of '.join(lifts)}; NMI above its null {nmi['value']:.4f} [{nmi['low']:.4f}, {nmi['high']:.4f}]{fails}.")
+            said.append(f"Seed {run['seed']}, block {block}: highest lift of {', of '.join(lifts)}; NMI above its null {nmi['value']:.4f} "
+                        f"[{nmi['low']:.4f}, {nmi['high']:.4f}]{fails}.")
     why = entry["measured"].get("why")
     return [*said, f"{entry['claim']}: {entry['status']}" + (f" ({why})" if why else "")]
 
@@ -109,5 +116,6 @@ def make(folders, out=None, command=""):
         for folder, name, (run, _), f in zip(folders, names, records, found):
             text = caption(run, folder)
             figure_file.save(draw(f, text), out, name, figure_file.origin_of_run(command, folder)._replace(caption=text))
-        acceptance.write(out / "acceptance.json", [entry | dict(files=["specialisation.csv", *(f"{name}.svg" for name in names)])], command, acceptance.commit())
+        acceptance.write(out / "acceptance.json", [entry | dict(files=["specialisation.csv", *(f"{name}.svg" for name in names)])],
+                         command, acceptance.commit())
     return "\n".join(sentences(entry))

@@ -59,7 +59,8 @@ def read(path):
     """The rows that fits may use: R = 0.5, K = 1, a finite validation loss; with `tokens`, and `final` where a run ends."""
     path = pathlib.Path(path)
     if not path.is_file():
-        raise SchemaError(f"{path}: no such file; the published curves are data/curves.csv.gz of {SOURCE} (CC-BY 4.0): download it and give its path")
+        raise SchemaError(f"{path}: no such file; the published curves are data/curves.csv.gz of {SOURCE} (CC-BY 4.0): download it and "
+                          "give its path")
     try:
         frame = pd.read_csv(path)
     except (ValueError, OSError, EOFError) as error:
@@ -125,7 +126,8 @@ def gain_table(frame):
     rows = []
     for router, size, step in itertools.product(ROUTERS, SIZES, CHECKPOINTS):
         one = routed(frame, router, step, size).iloc[0]
-        rows += [dict(router=router, size=size, step=step, tokens_per_parameter=one["tokens"] / one["dense_parameter_count"], num_experts=e, gain=gain)
+        rows += [dict(router=router, size=size, step=step, tokens_per_parameter=one["tokens"] / one["dense_parameter_count"],
+                      num_experts=e, gain=gain)
                  for e, gain in zip(*gains(frame, router, size, step))]
     return pd.DataFrame(rows)
 
@@ -137,9 +139,11 @@ def nearest_gains(folder, ratio):
         table = pd.read_csv(path)
         away = np.abs(np.log(table["tokens_per_parameter"] / ratio))
         found = [rows[away[rows.index] == away[rows.index].min()] for _, rows in table.groupby("router", sort=False)]
-        return [(f"{r['router'].iloc[0]} {r['size'].iloc[0]}, D/N = {r['tokens_per_parameter'].iloc[0]:.2g}", r["num_experts"].values, r["gain"].values) for r in found]
+        return [(f"{r['router'].iloc[0]} {r['size'].iloc[0]}, D/N = {r['tokens_per_parameter'].iloc[0]:.2g}",
+                 r["num_experts"].values, r["gain"].values) for r in found]
     except (OSError, KeyError, ValueError) as error:
-        raise SchemaError(f"{path}: cannot be read as gains of the published curves ({error}); give the folder that `yardstick law CURVES --out` wrote") from error
+        raise SchemaError(f"{path}: cannot be read as gains of the published curves ({error}); give the folder that `yardstick law CURVES "
+                          "--out` wrote") from error
 
 
 def size_points(frame, router, dense=True):
@@ -185,7 +189,8 @@ def prediction_interval(law, ratio, level=0.95, draws=10000, seed=1):
     the residual factor."""
     rng = np.random.default_rng(seed)
     x, y, labels = np.log(law.points["ratio"].values), np.log(law.points["e_max"].values), law.points["size"].values
-    moments = np.array([[(labels == s).sum(), x[labels == s].sum(), y[labels == s].sum(), (x * x)[labels == s].sum(), (x * y)[labels == s].sum()] for s in SIZES])
+    moments = np.array([[(labels == s).sum(), x[labels == s].sum(), y[labels == s].sum(), (x * x)[labels == s].sum(),
+                         (x * y)[labels == s].sum()] for s in SIZES])
     n, sx, sy, sxx, sxy = (rng.multinomial(len(SIZES), np.full(len(SIZES), 1 / len(SIZES)), draws) @ moments).T
     power = (n * sxy - sx * sy) / (n * sxx - sx * sx)
     at = sy / n + power * (np.log(ratio) - sx / n) + rng.normal(0, np.log(law.factor), draws)

@@ -35,7 +35,8 @@ def refit_table(found):
         rows.append(dict(router=router, source="expected") | curves.EXPECTED[router])
         limits = {f"{n}_{side}": v for n in ROW for side, v in zip(("low", "high"), intervals[n])}
         rows.append(dict(router=router, source="this fit") | {n: fit.values[n] for n in ROW} |
-                    dict(points=len(fit.fitted), rms_log10=np.sqrt(fit.sse / len(fit.fitted)), within=not curves.deviations(fit, router)) | limits)
+                    dict(points=len(fit.fitted), rms_log10=np.sqrt(fit.sse / len(fit.fitted)),
+                         within=not curves.deviations(fit, router)) | limits)
     return pd.DataFrame(rows)
 
 
@@ -49,8 +50,10 @@ def size_table(frame, draws):
             compared = laws.compare(losses, experts, draws=draws)
             gains = saturation.gains_per_doubling(losses, experts)
             n = curves.routed(frame, router, size=size)["dense_parameter_count"].iloc[0]
-            rows.append(dict(router=router, size=size, tokens_per_parameter=curves.FINAL * curves.TOKENS_PER_STEP / n, e_max=compared.clark.values["e_max"],
-                             e_max_low=compared.e_max[0], e_max_high=compared.e_max[1], e_half=saturation.e_half(gains, experts[:-1])[0], last_gain=gains[-1],
+            rows.append(dict(router=router, size=size, tokens_per_parameter=curves.FINAL * curves.TOKENS_PER_STEP / n,
+                             e_max=compared.clark.values["e_max"],
+                             e_max_low=compared.e_max[0], e_max_high=compared.e_max[1], e_half=saturation.e_half(gains, experts[:-1])[0],
+                             last_gain=gains[-1],
                              rms_log10=np.sqrt(compared.clark.sse / len(experts)), power_less_clark_aicc=compared.gain,
                              offset_less_clark_aicc=compared.offset.aicc - compared.clark.aicc, finite_stated=compared.stated))
     return pd.DataFrame(rows)
@@ -72,13 +75,16 @@ def ratio_tables(frame):
             law = curves.ratio_law(points, least)
             if name == "used":
                 found[router] = law
-            rows.append(dict(router=router, variant=name, points=len(law.points), constant=law.constant, power=law.power, r_squared=law.r_squared,
-                             e_max_at_64=curves.predict(law.constant, law.power, 64), factor=law.factor, power_without_one_size_low=min(law.powers), power_without_one_size_high=max(law.powers),
+            rows.append(dict(router=router, variant=name, points=len(law.points), constant=law.constant,
+                             power=law.power, r_squared=law.r_squared,
+                             e_max_at_64=curves.predict(law.constant, law.power, 64), factor=law.factor,
+                             power_without_one_size_low=min(law.powers), power_without_one_size_high=max(law.powers),
                              exponent_tokens=law.free[0], exponent_parameters=law.free[1],
                              registered_constant=curves.REGISTERED[router][0], registered_power=curves.REGISTERED[router][1]))
         for ratio in curves.RATIOS:
             low, high = curves.prediction_interval(found[router], ratio)
-            predictions.append(dict(router=router, tokens_per_parameter=ratio, e_max=curves.predict(found[router].constant, found[router].power, ratio),
+            predictions.append(dict(router=router, tokens_per_parameter=ratio,
+                                    e_max=curves.predict(found[router].constant, found[router].power, ratio),
                                     low=low, high=high, registered=curves.predict(*curves.REGISTERED[router], ratio)))
     return found, pd.DataFrame(rows), pd.DataFrame(predictions)
 
@@ -99,12 +105,17 @@ def printed(tables):
     """What the command prints: the rows beside the published ones with the tolerance, then E_max against D/N."""
     refit, sizes, ratio, predictions = tables
     own = refit[refit["source"] == "this fit"]
-    lines = [curves.CITATION, "", "log10 L = a log10 N + b log10 Ê + c log10 N log10 Ê + d; N without embeddings, final checkpoint, R = 0.5, K = 1",
+    lines = [curves.CITATION, "",
+             "log10 L = a log10 N + b log10 Ê + c log10 N log10 Ê + d; N without embeddings, final checkpoint, R = 0.5, K = 1",
              _text(refit[["router", "source", *ROW, "points"]].astype({"points": "Int64"})), f"Tolerance ({RULE}): " +
-             ", ".join(f"{r.router} {'within' if r.within else 'OUTSIDE'}" for r in own.itertuples()), "", "E_max of each size, and E_half without a model",
-             _text(sizes[["router", "size", "tokens_per_parameter", "e_max", "e_max_low", "e_max_high", "e_half", "last_gain", "power_less_clark_aicc", "finite_stated"]]),
-             "", "E_max = C (D/N)^p over nine checkpoints of every size; variants of the selection", _text(ratio[["router", "variant", "points", "constant", "power",
-             "r_squared", "factor", "e_max_at_64", "registered_constant", "registered_power"]]), "", "E_max predicted at D/N tokens per parameter", _text(predictions)]
+             ", ".join(f"{r.router} {'within' if r.within else 'OUTSIDE'}" for r in own.itertuples()),
+             "", "E_max of each size, and E_half without a model",
+             _text(sizes[["router", "size", "tokens_per_parameter", "e_max", "e_max_low", "e_max_high",
+                          "e_half", "last_gain", "power_less_clark_aicc", "finite_stated"]]),
+             "", "E_max = C (D/N)^p over nine checkpoints of every size; variants of the selection",
+             _text(ratio[["router", "variant", "points", "constant", "power", "r_squared", "factor", "e_max_at_64",
+                          "registered_constant", "registered_power"]]),
+             "", "E_max predicted at D/N tokens per parameter", _text(predictions)]
     return "\n".join(lines)
 
 
@@ -125,7 +136,8 @@ def make(path, out=None, command="", draws=None):
         curves.gain_table(frame).to_csv(out / curves.GAINS, index=False, float_format="%.5g")
         records = {name: table.to_dict("records") for name, table in tables.items()}
         content = dict(source=curves.CITATION, sha256=origin.inputs[str(path)], command=command, commit=origin.commit) | records
-        (out / "table.json").write_text(json.dumps(acceptance.plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        (out / "table.json").write_text(json.dumps(acceptance.plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+                                        encoding="utf-8")
         draw(frame, found, scaling, out, origin)
         acceptance.write(out / "acceptance.json", entries(found), command, origin.commit)
     return printed(tables.values()), all(not curves.deviations(fit, router) for router, (fit, _) in found.items())

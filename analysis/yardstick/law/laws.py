@@ -52,7 +52,8 @@ def _grid():
     start = np.linspace(*LOG_E_START, NODES_START)
     share = np.linspace(0, 1, NODES_MAX)
     lowest = start[:, None] + LEAST_RATIO
-    return np.stack([np.broadcast_to(start[:, None], (NODES_START, NODES_MAX)), lowest + share * (np.log(MOST_EXPERTS) - lowest)], -1).reshape(-1, 2)
+    return np.stack([np.broadcast_to(start[:, None], (NODES_START, NODES_MAX)), lowest + share * (np.log(MOST_EXPERTS) - lowest)],
+                    -1).reshape(-1, 2)
 
 
 def _shape_columns(experts, slopes):
@@ -73,7 +74,8 @@ def clark_model(experts, active=None, finite=True):
     if not finite:
         low, high = (np.array([[v]]) for v in LOG_E_START)
         grid = np.linspace(*LOG_E_START, NODES_START)[:, None]
-        return projection.Model(slopes.T, columns, grid, lambda t: np.broadcast_to(low, t.shape), lambda t: np.broadcast_to(high, t.shape), np.array([0.1]))
+        return projection.Model(slopes.T, columns, grid, lambda t: np.broadcast_to(low, t.shape), lambda t: np.broadcast_to(high, t.shape),
+                                np.array([0.1]))
     top = np.log(MOST_EXPERTS)
     return projection.Model(slopes.T, columns, _grid(), lambda t: np.stack([np.full(len(t), LOG_E_START[0]), t[:, 0] + LEAST_RATIO], 1),
                             lambda t: np.broadcast_to([LOG_E_START[1], top], t.shape), np.array([0.1, 0.24]))
@@ -90,14 +92,16 @@ def offset_model(experts, weights):
     axes = np.linspace(*LOG_OFFSET, 41), np.linspace(*LOG_BETA, 45)
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
     low, high = np.array([LOG_OFFSET, LOG_BETA]).T
-    return projection.Model(weights[:, None], columns, grid, lambda t: np.broadcast_to(low, t.shape), lambda t: np.broadcast_to(high, t.shape),
+    return projection.Model(weights[:, None], columns, grid, lambda t: np.broadcast_to(low, t.shape),
+                            lambda t: np.broadcast_to(high, t.shape),
                             np.array([a[1] - a[0] for a in axes]))
 
 
 def _edges(model, theta, names):
     """Names of the shape parameters that stand on a bound."""
     low, high = model.lower(theta)[0], model.upper(theta)[0]
-    return [f"{name} {side}" for i, name in enumerate(names) for side, bound in (("lowest", low), ("highest", high)) if abs(theta[0, i] - bound[i]) < 1e-9]
+    return [f"{name} {side}" for i, name in enumerate(names) for side, bound in (("lowest", low), ("highest", high))
+            if abs(theta[0, i] - bound[i]) < 1e-9]
 
 
 def _finish(law, values, losses, fitted, edge):
@@ -126,7 +130,8 @@ def fit_clark(losses, experts, active=None, finite=True):
     values |= dict(zip(["e_start", "e_max"], np.exp(found.theta[0]).tolist()))
     values.setdefault("e_max", np.inf)
     fitted = projection.fitted(model, found.theta, found.coefficients)[0]
-    return _finish("Clark" if finite else "power", values, losses, fitted, _edges(model, found.theta, ["e_start", "e_max"][:found.theta.shape[1]]))
+    return _finish("Clark" if finite else "power", values, losses, fitted,
+                   _edges(model, found.theta, ["e_start", "e_max"][:found.theta.shape[1]]))
 
 
 def fit_offset(losses, experts):
@@ -134,7 +139,8 @@ def fit_offset(losses, experts):
     losses = np.asarray(losses, float)
     model = offset_model(experts, 1 / losses)
     found = projection.solve(model, np.ones(len(losses)))
-    values = dict(zip(["l_inf", "amplitude"], map(float, found.coefficients[0]))) | dict(e0=float(np.exp(found.theta[0, 0]) - 1), beta=float(np.exp(found.theta[0, 1])))
+    values = dict(zip(["l_inf", "amplitude"], map(float, found.coefficients[0])))
+    values |= dict(e0=float(np.exp(found.theta[0, 0]) - 1), beta=float(np.exp(found.theta[0, 1])))
     fitted = np.log10(np.maximum(projection.fitted(model, found.theta, found.coefficients)[0] * losses, 1e-300))
     return _finish("offset", values, losses, fitted, _edges(model, found.theta, ["e0", "beta"]))
 

@@ -161,4 +161,5 @@ def summarise(table, seed=1, draws=DRAWS, delta=DELTA):
                    _interval(e_share(mean, experts)[0], e_share(drawn, experts) if some else []),
                    _interval(slope(point, left)[0], slope(more, left) if some else []), flat_from(gains, left, delta),
                    predicted_range(table.tokens / table.n, table.router), comparison, speed_up(table.steps, table.curves, experts),
-                   losses.shape[0], losses.shape[2], table.n, table.tokens, table.parameters[-1], fit_band(drawn[:BAND_DRAWS], experts) if some and enough else None)
+                   losses.shape[0], losses.shape[2], table.n, table.tokens, table.parameters[-1],
+                   fit_band(drawn[:BAND_DRAWS], experts) if some and enough else None)

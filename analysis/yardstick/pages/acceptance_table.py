@@ -11,8 +11,10 @@ NEEDED = ["key", "label", "status", "measured", "interval", "files", "command", 
 FEW = 8  # numbers of a table that a cell still shows
 HEAD = """# Acceptance
 
-Made by `yardstick acceptance {folder} --out {out}`; do not edit. Rules were fixed before the runs. *Reproduced*: direction and magnitude as the
-rule says, the interval excluding the null. *Direction only*: the sign is right, magnitude or interval is not. *Not reproduced*: the interval excludes the
+Made by `yardstick acceptance {folder} --out {out}`; do not edit. Rules were fixed before the runs. *Reproduced*: direction and \
+magnitude as the
+rule says, the interval excluding the null. *Direction only*: the sign is right, magnitude or interval is not. *Not reproduced*: \
+the interval excludes the
 rule. *Not testable here*: as printed.
 """
 
@@ -24,7 +26,8 @@ def _entries(path):
         for e in found:
             missing = [n for n in NEEDED if n not in e]
             if missing or e["key"] not in CLAIMS or e["status"] not in acceptance.STATUSES:
-                raise ValueError(f"the entry '{e.get('claim')}' has " + (f"no {', '.join(missing)}" if missing else f"key '{e['key']}' and status '{e['status']}'"))
+                raise ValueError(f"the entry '{e.get('claim')}' has "
+                                 + (f"no {', '.join(missing)}" if missing else f"key '{e['key']}' and status '{e['status']}'"))
         return found
     except (ValueError, TypeError, AttributeError) as error:
         raise SchemaError(f"{path}: is not what yardstick writes ({error}); make it anew with the command of its experiment") from error
@@ -58,7 +61,8 @@ def _short(value):
 def _cell(entry):
     """What the table shows of an entry's numbers."""
     parts = entry["measured"].items() if isinstance(entry["measured"], dict) else [("", entry["measured"])]
-    shown = [text if name == "why" else f"{name} {text}".strip() for name, value in parts if value is not None and (text := _short(value)) is not None]
+    shown = [text if name == "why" else f"{name} {text}".strip() for name, value in parts if value is not None
+             and (text := _short(value)) is not None]
     limits = entry["interval"]
     if isinstance(limits, list) and None not in limits:
         shown.append(f"interval {_short(limits)}")
@@ -97,7 +101,8 @@ def _details(folder, entry, base):
              (", ".join(_link(folder, name, base) for name in entry["files"]) or "none"), "", "```"]
     for name in ("measured", "interval"):
         content = entry[name].items() if isinstance(entry[name], dict) else [(name, entry[name])]
-        lines += [f"{'interval of ' * (name == 'interval' and key != name)}{key}: {json.dumps(_rounded(value), ensure_ascii=False)}" for key, value in content if value is not None]
+        lines += [f"{'interval of ' * (name == 'interval' and key != name)}{key}: {json.dumps(_rounded(value), ensure_ascii=False)}"
+                  for key, value in content if value is not None]
     return "\n".join([*lines, f"command: {entry['command']}", f"commit: {entry['commit']}", "```"])
 
 
@@ -106,7 +111,8 @@ def page(folder, out):
     found, base = read(folder), pathlib.Path(out).parent
     counts = {status: sum(e["status"] == status for entries in found.values() for _, e in entries) for status in acceptance.STATUSES}
     lines = [HEAD.format(folder=folder, out=out), f"{sum(bool(e) for e in found.values())} of {len(CLAIMS)} claims have measurements: " +
-             ", ".join(f"{count} {status}" for status, count in counts.items()) + ".", "", "| claim | published | reproduced if | status | measured |", "|---|---|---|---|---|"]
+             ", ".join(f"{count} {status}" for status, count in counts.items()) + ".", "",
+             "| claim | published | reproduced if | status | measured |", "|---|---|---|---|---|"]
     lines += [_row(key, entries) for key, entries in found.items()]
     lines += ["", "## What was measured"]
     for key, entries in found.items():

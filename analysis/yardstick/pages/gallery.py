@@ -7,7 +7,8 @@ from ..drawing.figure_file import read_origin
 
 HEAD = """# Gallery
 
-Made by `yardstick gallery {folder} --out {out}`; do not edit. Every figure holds its command, the commit, its input files with their SHA-256 and the runs
+Made by `yardstick gallery {folder} --out {out}`; do not edit. Every figure holds its command, the commit, its input files with \
+their SHA-256 and the runs
 behind them: `yardstick trace FIGURE` prints them. Beside each SVG lies a PNG.
 """
 

@@ -65,11 +65,13 @@ SECTIONS = {
                   "least 10 times. Null: tokens shuffled, with the upward bias that rare tokens have; chance: 1/E."),
         _analysis("locality", "How often a token goes to the expert of the token before. Null: tokens shuffled within documents; chance: "
                   "1/E, and 1 \u2212 C(E\u2212k, k)/C(E, k) for any of the k experts."),
-        _analysis("class_entropy", "How many experts the tokens of a class are spread over: ln E is all of them evenly. Null: tokens shuffled "
+        _analysis("class_entropy", "How many experts the tokens of a class are spread over: ln E is all of them evenly. Null: tokens "
+                  "shuffled within documents."),
+        _analysis("information", "Normalised mutual information of a token's experts and its class. Null: tokens shuffled "
                   "within documents."),
-        _analysis("information", "Normalised mutual information of a token's experts and its class. Null: tokens shuffled within documents."),
-        _analysis("domain_control", "Root mean square distance, over experts and domains, between an expert's share of a domain's tokens and "
-                  "of all tokens; what token ids alone predict of it; and what is left. Null: the documents' domains shuffled; chance: 0."),
+        _analysis("domain_control", "Root mean square distance, over experts and domains, between an expert's share of a domain's tokens "
+                  "and of all tokens; what token ids alone predict of it; and what is left. Null: the documents' "
+                  "domains shuffled; chance: 0."),
     ],
     "Time and traffic": [
         Entry("phases", figures.phases, "Time by phase", "Where the time of a step goes, mean over steps.", variable="phase_seconds"),
@@ -102,7 +104,8 @@ def _facts(run):
     provenance = json.loads(run.attrs.get("provenance", "{}"))
     last, mean_of = run.isel(row=-1), min(20, run.sizes["row"])
     facts = [("steps", f"{int(last['step']):,}"), ("tokens", f"{int(last['tokens']):,}"),
-             ("training loss", f"{float(run['loss_cross_entropy'][-mean_of:].mean()):.4f} nat per token (mean of the last {mean_of} steps)")]
+             ("training loss", f"{float(run['loss_cross_entropy'][-mean_of:].mean()):.4f} nat per token "
+                               f"(mean of the last {mean_of} steps)")]
     if run.sizes.get("evaluation", 0):
         facts.append(("held-out loss", f"{float(run['evaluation_loss'][-1]):.4f} nat per token"))
         bits = float(run["evaluation_bits_per_byte"][-1])
@@ -112,7 +115,8 @@ def _facts(run):
     facts.append(("experts", _experts(run) if "experts" in run else "none: the model is dense"))
     facts += [("ranks", _per_segment(run, run["ranks"].values)), ("commit", run.attrs.get("commit", "?"))]
     if provenance.get("start_time"):
-        facts.append(("started" if len(set(run["segment"].values)) == 1 else "last started", provenance["start_time"].replace("T", " ").replace("Z", " UTC")))
+        facts.append(("started" if len(set(run["segment"].values)) == 1 else "last started",
+                      provenance["start_time"].replace("T", " ").replace("Z", " UTC")))
     return facts
 
 

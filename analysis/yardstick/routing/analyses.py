@@ -42,7 +42,8 @@ def _saturation(evaluation):
 
 def _coactivation(evaluation):
     pairs = agreement.coactivation(evaluation)
-    return None if pairs is None else dict(coactivation=pairs, coactivation_adjacent_ranks=agreement.coactivation(evaluation, adjacent=True))
+    return None if pairs is None else dict(coactivation=pairs,
+                                           coactivation_adjacent_ranks=agreement.coactivation(evaluation, adjacent=True))
 
 
 def _context(evaluation, shuffles, seed):

@@ -100,15 +100,18 @@ def _run(folder):
 
 def _described(folder, seed, layers):
     """What was found in a run, with the layers in which the rule's parts fail."""
-    blocks = {str(block): dict({name: dict(expert=expert, lift=lift._asdict()) for name, (expert, lift) in best.items()}, nmi_excess=nmi._asdict(),
-                               fails=[name for name, (_, lift) in best.items() if lift.value < LIFT or lift.low <= 1] + ["nmi"] * (nmi.low <= 0))
+    blocks = {str(block): dict({name: dict(expert=expert, lift=lift._asdict()) for name, (expert, lift) in best.items()},
+                               nmi_excess=nmi._asdict(),
+                               fails=[name for name, (_, lift) in best.items() if lift.value < LIFT or lift.low <= 1]
+                               + ["nmi"] * (nmi.low <= 0))
               for block, (best, nmi) in layers.items()}
     return dict(run=str(folder), seed=seed, status=_seed_status(list(layers.values())), blocks=blocks)
 
 
 def _worst(found):
     """Of the seeds the lowest of each part, each in its best layer: {part: Estimate}."""
-    parts = {f"{name} lift": [max((best[name][1] for best, _ in layers.values()), key=lambda e: e.value) for _, layers in found] for name in WANTED}
+    parts = {f"{name} lift": [max((best[name][1] for best, _ in layers.values()), key=lambda e: e.value) for _, layers in found]
+             for name in WANTED}
     parts["nmi excess"] = [max((nmi for _, nmi in layers.values()), key=lambda e: e.value) for _, layers in found]
     return {name: min(estimates, key=lambda e: e.value) for name, estimates in parts.items()}
 
@@ -130,4 +133,5 @@ def punctuation_and_number_experts(runs):
     described = [_described(folder, *f) for folder, f in zip(runs, found)]
     seeds, worst = len({seed for seed, _ in found}), _worst(found)
     measured = {name: estimate.value for name, estimate in worst.items()} | dict(seeds=seeds, runs=described)
-    return claims.entry(KEY, (_status([d["status"] for d in described], seeds), measured), {name: [e.low, e.high] for name, e in worst.items()}, files)
+    return claims.entry(KEY, (_status([d["status"] for d in described], seeds), measured),
+                        {name: [e.low, e.high] for name, e in worst.items()}, files)

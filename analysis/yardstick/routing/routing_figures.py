@@ -27,7 +27,8 @@ def _blocks(axis, dataset):
 def _marks(axis, at, dataset, number, label, scale=1):
     """Measured values and their nulls at places on the horizontal axis."""
     colour, mark = PALETTE[number], MARKS[number]
-    axis.errorbar(at, dataset["null_mean"].values * scale, 2 * dataset["null_sd"].values * scale, fmt=mark, mfc="white", color=colour, alpha=0.7, capsize=3)
+    axis.errorbar(at, dataset["null_mean"].values * scale, 2 * dataset["null_sd"].values * scale, fmt=mark,
+                  mfc="white", color=colour, alpha=0.7, capsize=3)
     axis.plot(at, dataset["value"].values * scale, mark, color=colour, label=label)
 
 
@@ -109,7 +110,8 @@ def _by_label(data, unit, chance, scale, turn):
         _marks(axis, np.arange(layer.sizes["label"]), layer, 0, "measured", scale)
         axis.axhline(float(layer["chance"].max()) * scale, ls="--", color=PALETTE[1], label=chance)
         axis.plot([], [], "o", mfc="white", color=PALETTE[0], label="null")
-        axis.set(ylabel=unit, ylim=(0, axis.get_ylim()[1] * 1.05), xticks=range(layer.sizes["label"]), xticklabels=[str(n) for n in layer["label"].values])
+        axis.set(ylabel=unit, ylim=(0, axis.get_ylim()[1] * 1.05), xticks=range(layer.sizes["label"]),
+                 xticklabels=[str(n) for n in layer["label"].values])
     axes[-1].tick_params(axis="x", rotation=turn)
     axes[0].legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1, frameon=False, fontsize="small")
     return figure

@@ -16,7 +16,8 @@ from ..law.saturation import DRAWS, Interval, bootstrap
 from . import results
 
 SEEDS = 3  # fewer never reproduce a claim
-SAME = ["arm", "num_experts", "k", "granularity", "d_model", "num_blocks", "dense_parameter_count"]  # what runs that are compared have in common
+# what runs that are compared have in common
+SAME = ["arm", "num_experts", "k", "granularity", "d_model", "num_blocks", "dense_parameter_count"]
 WITH = dict(arm=(), k=("num_experts", "granularity"))  # what may follow from the one thing that they differ in
 
 
@@ -76,7 +77,8 @@ def active_parameters(folder):
     if not path.is_file():
         return None
     frame, tasks = results.read(path), [task.resolve() for task in _folders(path)]
-    found = [float(n) for task, n in zip(frame["task"], frame["dense_parameter_count"]) if tasks[int(task)] == pathlib.Path(folder).resolve()]
+    found = [float(n) for task, n in zip(frame["task"], frame["dense_parameter_count"])
+             if tasks[int(task)] == pathlib.Path(folder).resolve()]
     return found[0] if found else None
 
 
@@ -85,8 +87,8 @@ def _refuse_other_differences(path, frame, by):
     for name in (n for n in SAME if n != by and n in frame):
         apart = frame.groupby(by)[name] if name in WITH[by] else frame.groupby(np.zeros(len(frame)))[name]
         if apart.nunique().max() > 1:
-            raise SchemaError(f"{path}: its runs differ in {name} ({', '.join(map(str, sorted(frame[name].unique())))}), but here they may differ in "
-                              f"{by} and seed only; make a sweep of each")
+            raise SchemaError(f"{path}: its runs differ in {name} ({', '.join(map(str, sorted(frame[name].unique())))}), but here they may "
+                              f"differ in {by} and seed only; make a sweep of each")
     if frame[by].nunique() < 2:
         raise SchemaError(f"{path}: has one value of {by} only: there is nothing to compare")
 
@@ -104,7 +106,8 @@ def read(folder, by="arm"):
     one = {column: last[0][column] if len({row[column] for row in last}) == 1 else None for column in ("num_experts", "k")}
     return Arms([str(n) for n in names], seeds, results.last_losses(runs, names, seeds, lacks),
                 {(str(n), s): tasks[int(runs[n, s]["task"].iloc[-1])] for n in names for s in seeds},
-                float(last[0]["dense_parameter_count"]), float(last[0]["tokens"]), np.array([row["total_parameter_count"] for row in last], float), **one, lacks=lacks)
+                float(last[0]["dense_parameter_count"]), float(last[0]["tokens"]),
+                np.array([row["total_parameter_count"] for row in last], float), **one, lacks=lacks)
 
 
 def routed(folder):

@@ -33,7 +33,8 @@ def held_out(run, folder):
     found = [evenness(load(layer)) for layer in layers]
     floor = np.mean([max_vio_floor(len(layer.chosen), layer.top_k, layer.experts) for layer in layers])
     vio = np.mean([f["max_vio"] for f in found])
-    return dict(max_vio_global=vio, floor_global=floor, excess_global=vio - floor, effective_experts=np.mean([f["effective_experts"] for f in found]),
+    return dict(max_vio_global=vio, floor_global=floor, excess_global=vio - floor,
+                effective_experts=np.mean([f["effective_experts"] for f in found]),
                 tokens_global=len(layers[0].chosen))
 
 
@@ -42,7 +43,8 @@ def training(run):
     found = dict(floor_batch=float(run["max_vio_floor"].mean()))
     for name, last in (("early", False), ("late", True)):
         part = arms_of.tenth(run, last)
-        found |= {f"max_vio_{name}": float(part["max_vio"].mean()), f"excess_{name}": float((part["max_vio"] - part["max_vio_floor"]).mean())}
+        found |= {f"max_vio_{name}": float(part["max_vio"].mean()),
+                  f"excess_{name}": float((part["max_vio"] - part["max_vio_floor"]).mean())}
     return found
 
 
@@ -67,7 +69,8 @@ def measure(arms):
         for s, seed in enumerate(arms.seeds):
             folder = arms.folders[name, seed]
             run = arms_of.routed(folder)
-            rows.append(dict(arm=name, seed=seed, alpha=float(option(run, "moe.aux_loss") or 0), u_steps=travel(run), **held_out(run, folder), **training(run),
+            rows.append(dict(arm=name, seed=seed, alpha=float(option(run, "moe.aux_loss") or 0), u_steps=travel(run),
+                             **held_out(run, folder), **training(run),
                              loss=losses[s, a], perplexity=np.exp(losses[s, a])))
             curves.setdefault(name, []).append(curve(run))
     return pd.DataFrame(rows), curves
@@ -149,7 +152,8 @@ def sigmoid_better(arms, found, table):
     return arms_of.verdict([(d.low > 0, d.high < 0, d.value > 0)], len(arms.seeds), dict(difference=d.value)), arms_of.limits(d)
 
 
-VERDICTS = {"loss-free-balances": better_balanced, "loss-free-costs-nothing": costs_nothing, "bias-rate": middle_rate_best, "softmax-sigmoid": sigmoid_better}
+VERDICTS = {"loss-free-balances": better_balanced, "loss-free-costs-nothing": costs_nothing, "bias-rate": middle_rate_best,
+            "softmax-sigmoid": sigmoid_better}
 
 
 def entries(arms, found, table, files):

@@ -30,19 +30,23 @@ def table_of(arms, table, found):
 def sentences(arms, table, found):
     """What the numbers say."""
     mean = table.mean(numeric_only=True)
-    said = [f"Excess is MaxVio less its sampling floor: {mean['floor_global']:.4f} for the {mean['tokens_global']:,.0f} held-out tokens, {mean['floor_batch']:.4f} for a training batch. "
+    said = [f"Excess is MaxVio less its sampling floor: {mean['floor_global']:.4f} for the {mean['tokens_global']:,.0f} held-out tokens, "
+            f"{mean['floor_batch']:.4f} for a training batch. "
             f"Its intervals draw {len(arms.seeds)} seeds only; those of losses draw seeds and {arms.losses.shape[2]} blocks of text."]
     for aux in (a for a in balancing.AUX if {a, balancing.MIDDLE} <= set(arms.names)):
-        d, free, other = found["loss"].difference(balancing.MIDDLE, aux), found["excess_global"].of(balancing.MIDDLE), found["excess_global"].of(aux)
+        d = found["loss"].difference(balancing.MIDDLE, aux)
+        free, other = (found["excess_global"].of(name) for name in (balancing.MIDDLE, aux))
         cost = "a gain" if d.high < 0 else f"not worse by {balancing.MARGIN} nat" if d.high < balancing.MARGIN else \
             f"worse by more than {balancing.MARGIN} nat" if d.low > balancing.MARGIN else "unresolved"
-        said.append(f"Loss-free (u·steps = 15) against {aux}: excess MaxVio over held-out text {free.value:.3f} against {other.value:.3f}; loss {interval_text(d)} nat higher: {cost} "
+        said.append(f"Loss-free (u·steps = 15) against {aux}: excess MaxVio over held-out text {free.value:.3f} against {other.value:.3f}; "
+                    f"loss {interval_text(d)} nat higher: {cost} "
                     f"(deviation over seeds {arms_of.seed_sd(arms, balancing.MIDDLE, aux):.4f}).")
     rates = [name for name in balancing.FREE if name in arms.names]
     for part, when in (("excess_early", "the first"), ("excess_late", "the last")):
         if len(rates) > 1:
             best = min(rates, key=lambda name: found[part].of(name).value)
-            said.append(f"In {when} tenth of the steps {best} has the least excess: " + ", ".join(f"{n} {found[part].of(n).value:.3f}" for n in rates) + ".")
+            said.append(f"In {when} tenth of the steps {best} has the least excess: "
+                        + ", ".join(f"{n} {found[part].of(n).value:.3f}" for n in rates) + ".")
     return said
 
 
@@ -108,5 +112,6 @@ def make(folder, out=None, command=""):
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
         write(out, {"balancing": rows, "balancing-runs": table}, dict(balancing=draw(arms, table, curves, found)), made, entries)
-    short = rows[["arm", *balancing.PARTS, "effective_experts", "loss", *[c for c in rows if c.startswith("loss_less") and not c.endswith("seed_sd")]]]
+    short = rows[["arm", *balancing.PARTS, "effective_experts", "loss",
+                  *[c for c in rows if c.startswith("loss_less") and not c.endswith("seed_sd")]]]
     return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}"), "", *said, "", *verdict_lines(entries), *arms.lacks])

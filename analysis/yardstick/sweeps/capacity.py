@@ -15,8 +15,9 @@ from ..records.run_folder import SchemaError, open_tokens, option
 from ..verdicts import claims
 from . import arms as arms_of
 
-SHARP, FLAT, WASTE, CURVE, EARLY = 0.25, 0.01, 0.55, 0.01, 0.40  # of the rules: drop(1.5)/drop(1), drop(1.5) − drop(2), waste(2.5), distance from
-                                                                 # the closed form in every arm and layer, share of the gain by 1.25
+# of the rules: drop(1.5)/drop(1), drop(1.5) − drop(2), waste(2.5), distance from the closed form in every arm and layer, share of
+# the gain by 1.25
+SHARP, FLAT, WASTE, CURVE, EARLY = 0.25, 0.01, 0.55, 0.01, 0.40
 
 
 def drop(cf, sigma):
@@ -91,7 +92,8 @@ def layers(folder):
         assigned, kept = (part[name].values[:, i, :experts].astype(float) for name in ("assigned", "kept"))
         m, counts = assigned.mean() / grains, sigma_of_counts(assigned, grains)
         sigma = counts if groups is None else sigma_of_groups(groups[0][:, i, :int(run.attrs["top_k"])], groups[1], experts)
-        row = dict(block=int(run["layer"].values[i]), m=m, factor=cf or np.inf, sigma=sigma, sigma_counts=counts, sigma_from="counts" if groups is None else "groups")
+        row = dict(block=int(run["layer"].values[i]), m=m, factor=cf or np.inf, sigma=sigma, sigma_counts=counts,
+                   sigma_from="counts" if groups is None else "groups")
         if cf:
             real, dropped = rows_of(cf, m) / m, 1 - kept.sum() / assigned.sum()
             theory = float(drop(real, sigma))
@@ -103,7 +105,8 @@ def layers(folder):
 
 def measure(arms):
     """A row for each arm, seed and layer."""
-    return pd.DataFrame([dict(arm=name, seed=seed, **row) for name in arms.names for seed in arms.seeds for row in layers(arms.folders[name, seed])])
+    return pd.DataFrame([dict(arm=name, seed=seed, **row) for name in arms.names for seed in arms.seeds
+                         for row in layers(arms.folders[name, seed])])
 
 
 def by_factor(arms, table):
@@ -150,15 +153,18 @@ def sharp_flat_waste(arms, factors, found, table):
     excluded = falls.high < 0 or sharp.low > 0 or flat.low > FLAT or rest.high < WASTE
     sigma = table[table["arm"].isin(factors.values()) & np.isfinite(table["factor"])]["sigma"]
     measured = dict(drop={f"{f:g}": drops.of(n).value for f, n in factors.items() if np.isfinite(f)}, waste_at_2_5=rest.value,
-                    sharp=drops.of(b).value / drops.of(a).value, flat=flat.value, furthest_from_theory=worst, furthest_at_sigma_of_counts=float(deviations(table, "theory_drop_counts").abs().max()),
+                    sharp=drops.of(b).value / drops.of(a).value, flat=flat.value, furthest_from_theory=worst,
+                    furthest_at_sigma_of_counts=float(deviations(table, "theory_drop_counts").abs().max()),
                     sigma=[float(sigma.min()), float(sigma.max())], null_model_limit=null_model_limit())
-    limits = {"drop(1) − drop(1.5)": arms_of.limits(falls), "drop(1.5) − drop(1)/4": arms_of.limits(sharp), "drop(1.5) − drop(2)": arms_of.limits(flat),
+    limits = {"drop(1) − drop(1.5)": arms_of.limits(falls), "drop(1.5) − drop(1)/4": arms_of.limits(sharp),
+              "drop(1.5) − drop(2)": arms_of.limits(flat),
               "waste(2.5)": arms_of.limits(rest)}
     return arms_of.verdict([(holds, excluded, falls.value > 0)], len(arms.seeds), measured), limits
 
 
 def quality(arms, factors, found, table):
-    """Verdict and intervals of "CF quality": the loss does not rise with the factor, and 40 % of the gain from 1 to 2 is reached by 1.25."""
+    """Verdict and intervals of "CF quality": the loss does not rise with the factor, and 40 % of the gain from 1 to 2 is
+    reached by 1.25."""
     why = _untestable(factors, 1.0, 1.25, 2.0)
     if why:
         return why
@@ -170,7 +176,8 @@ def quality(arms, factors, found, table):
     holds = monotone and gain.low > 0 and reached.value >= 0
     share = (loss.of(one).value - loss.of(early).value) / gain.value if gain.value > 0 else float("nan")
     measured = dict(gain_1_to_2=gain.value, share_by_1_25=share, monotone=monotone, steps={n: d.value for n, d in steps.items()})
-    limits = {"gain 1 to 2": arms_of.limits(gain), "gain 1 to 1.25 less 40 % of it": arms_of.limits(reached)} | {n: arms_of.limits(d) for n, d in steps.items()}
+    limits = {"gain 1 to 2": arms_of.limits(gain),
+              "gain 1 to 1.25 less 40 % of it": arms_of.limits(reached)} | {n: arms_of.limits(d) for n, d in steps.items()}
     excluded = not monotone or gain.high < 0 or reached.high < 0
     return arms_of.verdict([(holds, excluded, gain.value > 0)], len(arms.seeds), measured), limits
 

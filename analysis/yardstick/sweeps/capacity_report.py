@@ -32,26 +32,30 @@ def sentences(arms, factors, found, table):
     limited = table[np.isfinite(table["factor"])]
     sigma, off, limit = limited["sigma"], capacity.deviations(table), capacity.null_model_limit()
     arm, block = off.abs().idxmax()
-    kind = "of groups of sampled steps" if (limited["sigma_from"] == "groups").all() else "from the loads of whole batches, since not every run sampled steps in its last tenth"
-    said = [f"sigma {sigma.min():.3f} to {sigma.max():.3f} over arms, layers and seeds, measured {kind}; by 1/m + s² it is {limited['sigma_counts'].min():.3f} to "
-            f"{limited['sigma_counts'].max():.3f}.",
+    kind = "of groups of sampled steps" if (limited["sigma_from"] == "groups").all() else \
+        "from the loads of whole batches, since not every run sampled steps in its last tenth"
+    said = [f"sigma {sigma.min():.3f} to {sigma.max():.3f} over arms, layers and seeds, measured {kind}; by 1/m + s² it is "
+            f"{limited['sigma_counts'].min():.3f} to {limited['sigma_counts'].max():.3f}.",
             f"The measured drop is furthest from the closed form in {arm}, block {block}: {100 * off[arm, block]:+.2f} points; "
             f"at 1/m + s² it would be off by up to {100 * capacity.deviations(table, 'theory_drop_counts').abs().max():.2f}.",
             f"Sharp, flat, wasteful is what the null model itself says for sigma up to {limit:.3f}; " +
             ("all that was measured lies there." if sigma.max() <= limit else "not all that was measured lies there.")]
     pairs = [(a, b) for a, b in zip(factors, list(factors)[1:])]
     steps = [f"{a:g} to {b:g} {interval_text(found['loss'].difference(factors[b], factors[a]))}" for a, b in pairs]
-    return [*said, f"Held-out loss, which drops nothing, by capacity factor in training, nat: {'; '.join(steps).replace('inf', 'dropless')}."]
+    return [*said, "Held-out loss, which drops nothing, by capacity factor in training, nat: "
+                   f"{'; '.join(steps).replace('inf', 'dropless')}."]
 
 
 def _against_theory(axis, table, part):
-    """The null model's curves over the capacity factor, and each arm and layer (mean of seeds) with what the model says at its own sigma."""
+    """The null model's curves over the capacity factor, and each arm and layer (mean of seeds) with what the model says
+    at its own sigma."""
     x, theory = np.linspace(1, 2.6, 161), getattr(capacity, part)
     for sigma, shade in zip(SIGMAS, SHADES):
         dropped = capacity.drop(x, sigma)
         axis.plot(x, 100 * (dropped if part == "drop" else theory(x, dropped)), color=shade, lw=1, label=f"null model, σ = {sigma:g}")
     rows = table[np.isfinite(table["factor"])].groupby(["arm", "block"], sort=False)[["factor_of_rows", part, f"theory_{part}"]].mean()
-    axis.plot(rows["factor_of_rows"], 100 * rows[f"theory_{part}"], "s", mfc="none", ms=8, color="black", label="null model at the measured σ")
+    axis.plot(rows["factor_of_rows"], 100 * rows[f"theory_{part}"], "s", mfc="none", ms=8, color="black",
+              label="null model at the measured σ")
     axis.plot(rows["factor_of_rows"], 100 * rows[part], "o", ms=4, color=PALETTE[1], label="measured, each layer")
     axis.set(xlabel="capacity factor", ylabel="choices dropped (%)" if part == "drop" else "rows left empty (%)")
 
@@ -89,4 +93,5 @@ def make(folder, out=None, command=""):
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
         write(out, {"capacity": rows, "capacity-layers": table}, dict(capacity=draw(arms, factors, table, rows)), made, entries)
     short = rows[["factor", "sigma", "drop", "theory_drop", "waste", "theory_waste", "loss", "loss_less_widest", "loss_low", "loss_high"]]
-    return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "", *said, "", *verdict_lines(entries), *arms.lacks])
+    return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "",
+                      *said, "", *verdict_lines(entries), *arms.lacks])

@@ -48,7 +48,8 @@ def _memory(experts, parameters, peak):
     line = stats.linregress(experts, peak)
     half = float(stats.t.ppf(0.975, len(experts) - 2) * line.stderr)
     computed = STATE_BYTES * float(np.polyfit(experts, parameters, 1)[0])
-    return Memory(float(line.slope), float(line.slope - half), float(line.slope + half), float(line.intercept), float(line.rvalue**2), computed)
+    return Memory(float(line.slope), float(line.slope - half), float(line.slope + half), float(line.intercept),
+                  float(line.rvalue**2), computed)
 
 
 def _speed(experts, seconds):

@@ -18,7 +18,8 @@ BLOCK = "block_loss"
 FOLDER = "run_folder"  # made here from the index `task`
 SIGNS = dict(num_experts="E =", arm="arm", k="k =")  # how a message names what runs differ in
 OPTIONAL = dict(  # columns that a table may lack: which of a run's values counts, and what is missing without it
-    loss_train=(lambda values: values.iloc[-1], "the gap of training and held-out loss"), seconds_per_step=(pd.Series.min, "wall time"), peak_bytes=(pd.Series.max, "measured memory"))
+    loss_train=(lambda values: values.iloc[-1], "the gap of training and held-out loss"),
+    seconds_per_step=(pd.Series.min, "wall time"), peak_bytes=(pd.Series.max, "measured memory"))
 SUFFIXES = (".h5", ".hdf5")  # of HDF5; everything else is read as csv
 
 
@@ -50,7 +51,8 @@ def _from_hdf5(path):
         if "task" in rows and "tasks" in file.attrs:
             rows[FOLDER] = np.array(json.loads(file.attrs["tasks"]), object)[rows["task"]]
     blocks = rows.pop(BLOCK, None)
-    frame = pd.DataFrame({n: [t.rstrip(b"\0").decode("utf-8", "replace") for t in v] if v.dtype.kind == "S" else v for n, v in rows.items() if v.ndim == 1})
+    frame = pd.DataFrame({n: [t.rstrip(b"\0").decode("utf-8", "replace") for t in v] if v.dtype.kind == "S"
+                          else v for n, v in rows.items() if v.ndim == 1})
     if blocks is not None:
         frame = pd.concat([frame, pd.DataFrame(blocks, columns=[f"{BLOCK}_{i}" for i in range(blocks.shape[1])])], axis=1)
     return frame
@@ -79,7 +81,8 @@ def runs(path):
         return []
     with h5py.File(path, "r") as file:
         known = json.loads(file.attrs.get("runs", "[]"))
-        return [Run(**{field: run[field] for field in Run._fields if field in run}) for run in known] or [Run(task) for task in json.loads(file.attrs.get("tasks", "[]"))]
+        return [Run(**{field: run[field] for field in Run._fields if field in run})
+                for run in known] or [Run(task) for task in json.loads(file.attrs.get("tasks", "[]"))]
 
 
 def grouped_runs(rows, lacks, by="num_experts"):
@@ -89,7 +92,8 @@ def grouped_runs(rows, lacks, by="num_experts"):
     for key, run in rows.groupby([by, "seed"]):
         run = run.sort_values("step")
         if run["step"].duplicated().any():
-            raise SchemaError(f"{SIGNS[by]} {key[0]}, seed {key[1]}: two rows for step {run['step'][run['step'].duplicated()].iloc[0]}; keep one run of each in a table")
+            raise SchemaError(f"{SIGNS[by]} {key[0]}, seed {key[1]}: two rows for step {run['step'][run['step'].duplicated()].iloc[0]}; "
+                              "keep one run of each in a table")
         if run["step"].iloc[-1] < last * (1 - NEARLY):
             lacks.append(f"{SIGNS[by]} {key[0]}, seed {key[1]} is left out: it ended at step {run['step'].iloc[-1]} of {last}.")
         else:
@@ -104,7 +108,8 @@ def complete(runs, lacks, by="num_experts"):
         by_seed.setdefault(seed, set()).add(value)
     values = max(by_seed.values(), key=len)
     seeds = sorted(s for s, v in by_seed.items() if v >= values)
-    lacks += [f"Seed {s} is left out: it lacks {SIGNS[by]} {', '.join(map(str, sorted(values - v)))}." for s, v in sorted(by_seed.items()) if s not in seeds]
+    lacks += [f"Seed {s} is left out: it lacks {SIGNS[by]} {', '.join(map(str, sorted(values - v)))}."
+              for s, v in sorted(by_seed.items()) if s not in seeds]
     return sorted(values), seeds
 
 
@@ -151,8 +156,10 @@ def _table(key, rows):
     shared = sorted(set.intersection(*[set(run["step"]) for row in grid for run in row]))
     table = [[run.set_index("step").loc[shared, "loss_validation"] for run in row] for row in grid]
     one = grid[0][-1].iloc[-1]
-    return Table(_label(key), str(one["router_type"]), int(one["k"]), np.array(experts, float), seeds, losses, np.array(shared), np.mean(table, 0),
-                 float(one["dense_parameter_count"]), float(one["tokens"]), np.array([float(run["total_parameter_count"].iloc[-1]) for run in grid[0]]),
+    return Table(_label(key), str(one["router_type"]), int(one["k"]), np.array(experts, float), seeds,
+                 losses, np.array(shared), np.mean(table, 0),
+                 float(one["dense_parameter_count"]), float(one["tokens"]),
+                 np.array([float(run["total_parameter_count"].iloc[-1]) for run in grid[0]]),
                  _optional(grid, lacks), {run[FOLDER].iloc[0] for row in grid for run in row if FOLDER in run}, lacks)
 
 

@@ -22,7 +22,8 @@ def _losses(axis, table, s):
         x = 2 ** np.linspace(*np.log2(table.experts[[0, -1]]), 80)
         for fit, style, colour in ((s.comparison.clark, "-", PALETTE[1]), (s.comparison.power, "--", PALETTE[2])):
             v = fit.values
-            axis.plot(x, 10 ** (v["d"] + v["b"] * laws.log10_effective(x, v["e_start"], v["e_max"])), style, color=colour, label=f"{fit.law} law")
+            axis.plot(x, 10 ** (v["d"] + v["b"] * laws.log10_effective(x, v["e_start"], v["e_max"])),
+                      style, color=colour, label=f"{fit.law} law")
     if s.band is not None:
         axis.fill_between(*s.band, color=PALETTE[1], alpha=0.2, lw=0, label="Clark, 95 %")
     experts_axis(axis)
@@ -34,7 +35,8 @@ def _gains(axis, s, published):
     """(b) Gain per doubling with its interval, the level that counts as none, and the published curves."""
     value = np.array([g.value for g in s.gains])
     errors = np.abs(np.array([[g.low, g.high] for g in s.gains]).T - value)
-    axis.errorbar(s.left, value, None if np.isnan(errors).any() else errors, fmt="o", ms=5, capsize=3, color=PALETTE[0], zorder=3, label="measured")
+    axis.errorbar(s.left, value, None if np.isnan(errors).any() else errors, fmt="o", ms=5, capsize=3,
+                  color=PALETTE[0], zorder=3, label="measured")
     for i, (label, experts, gain) in enumerate(published):
         axis.plot(experts, gain, lw=0.8, color=PALETTE[2 + i], label=label)
     axis.axhline(saturation.DELTA, ls=":", color="0.3", label=f"no gain: {saturation.DELTA} nat")
@@ -79,8 +81,8 @@ def _memory(axis, cost):
 def setting(table, s):
     """N, D, D/N, tokens per expert and seeds, as every caption carries them."""
     each = s.tokens * table.k / s.experts[-1]
-    return (f"N = {s.n:,.0f}, D = {s.tokens:,.0f} tokens, D/N = {sentences.ratio(s)}, {each:,.0f} tokens an expert at E = {s.experts[-1]:.0f}, "
-            f"{s.seeds} seed{'s' * (s.seeds > 1)}")
+    return (f"N = {s.n:,.0f}, D = {s.tokens:,.0f} tokens, D/N = {sentences.ratio(s)}, {each:,.0f} tokens an expert at E = "
+            f"{s.experts[-1]:.0f}, {s.seeds} seed{'s' * (s.seeds > 1)}")
 
 
 def caption(table, s, published):
@@ -88,8 +90,10 @@ def caption(table, s, published):
     curves = f"thin lines: Clark et al. 2022 at the nearest D/N ({'; '.join(label for label, *_ in published)})" if published else \
         "the published curves are not drawn, since --published was not given"
     return (f"{setting(table, s)}. {table.label}. (a) Held-out loss: seeds, mean, laws fitted to it"
-            f"{', band: 95 % of the bootstrap' if s.band is not None else ''}. (b) Gain of each doubling with its {s.seeds}-seed 95 % interval; {curves}; band: E_half "
-            f"predicted at this D/N by the registered law. (c) Speed-up to the dense model's last loss, between evaluations linear and before the first one not counted; wall time from the smallest recorded "
+            f"{', band: 95 % of the bootstrap' if s.band is not None else ''}. (b) Gain of each doubling with its {s.seeds}-seed 95 % "
+            f"interval; {curves}; band: E_half "
+            "predicted at this D/N by the registered law. (c) Speed-up to the dense model's last loss, between evaluations linear and "
+            "before the first one not counted; wall time from the smallest recorded "
             f"seconds per step of each E. (d) Total parameters, measured peak of resident memory and its affine fit.")
 
 
@@ -123,5 +127,5 @@ def gap(table, s):
 
 
 def gap_caption(table, s):
-    return (f"{setting(table, s)}. {table.label}. Training loss (mean of the steps since the evaluation before) and held-out loss of every seed (dots) and their "
-            f"mean (line), and their gap. A gap that widens with E means too little data, not too much capacity.")
+    return (f"{setting(table, s)}. {table.label}. Training loss (mean of the steps since the evaluation before) and held-out loss of every "
+            f"seed (dots) and their mean (line), and their gap. A gap that widens with E means too little data, not too much capacity.")

@@ -12,23 +12,27 @@ from ..drawing import figure_file
 from ..law import curves, saturation
 from . import costs, results, saturation_figure, sentences
 
+# key of the claim: its verdict, the part of a summary that is its interval
 VERDICTS = {"more-experts-help": (sentences.helps, "gains"), "gains-diminish": (sentences.gains_diminish, "slope"),
-            "gains-stop": (sentences.saturates_at_256, "gains")}  # key of the claim: its verdict, the part of a summary that is its interval
+            "gains-stop": (sentences.saturates_at_256, "gains")}
 
 
 def table_of(table, s, cost):
     """A row for each E: its losses, the gain of the next doubling with its interval, speed-ups, seconds a step, parameters, bytes."""
     gains = [*s.gains, saturation.Interval(*[np.nan] * 3)]
     return pd.DataFrame(dict(num_experts=s.experts.astype(int), loss_validation=s.losses, loss_train=table.extra["loss_train"].mean(0),
-                             gain_per_doubling=[g.value for g in gains], low=[g.low for g in gains], high=[g.high for g in gains], step_speed_up=cost.steps,
+                             gain_per_doubling=[g.value for g in gains], low=[g.low for g in gains],
+                             high=[g.high for g in gains], step_speed_up=cost.steps,
                              wall_speed_up=cost.wall, seconds_per_step=cost.seconds, parameters=cost.parameters, peak_bytes=cost.peak))
 
 
 def points_of(s):
     """E_half, E_90 and E_max with intervals, beside what the registered law predicts at this D/N."""
-    rows = [dict(name="E_half", predicted_low=s.predicted[0], predicted_high=s.predicted[1]) | s.e_half._asdict(), dict(name="E_90") | s.e_90._asdict()]
+    rows = [dict(name="E_half", predicted_low=s.predicted[0], predicted_high=s.predicted[1]) | s.e_half._asdict(),
+            dict(name="E_90") | s.e_90._asdict()]
     if s.comparison is not None:
-        rows.append(dict(name="E_max", predicted_low=s.predicted[0], predicted_high=s.predicted[1], value=s.comparison.clark.values["e_max"],
+        rows.append(dict(name="E_max", predicted_low=s.predicted[0], predicted_high=s.predicted[1],
+                         value=s.comparison.clark.values["e_max"],
                          low=s.comparison.e_max[0], high=s.comparison.e_max[1]))
     return pd.DataFrame(rows, columns=["name", "value", "low", "high", "predicted_low", "predicted_high"])
 
@@ -36,7 +40,8 @@ def points_of(s):
 def numbers_of(s):
     """The single numbers of a curve, by name."""
     found = {name: getattr(s, name)._asdict() for name in ("e_half", "e_90", "slope")}
-    found |= dict(flat_from=s.flat_from, predicted=list(s.predicted), speed_up=s.speed_up, seeds=s.seeds, blocks=s.blocks, n=s.n, tokens=s.tokens,
+    found |= dict(flat_from=s.flat_from, predicted=list(s.predicted), speed_up=s.speed_up, seeds=s.seeds,
+                  blocks=s.blocks, n=s.n, tokens=s.tokens,
                   tokens_per_parameter=s.tokens / s.n, parameters=s.parameters)
     if s.comparison is not None:
         found["e_max"] = dict(value=s.comparison.clark.values["e_max"], low=s.comparison.e_max[0], high=s.comparison.e_max[1],
@@ -64,11 +69,13 @@ class Curve:
         self.table, self.name = table, name
         self.summary, self.cost = saturation.summarise(table, draws=draws or saturation.DRAWS), costs.measure(table)
         self.published = curves.nearest_gains(published, table.tokens / table.n) if published else []
-        self.said = [*sentences.sentences(self.summary), *sentences.gap_sentences(table.experts, table.losses.mean(2) - table.extra["loss_train"])]
+        self.said = [*sentences.sentences(self.summary),
+                     *sentences.gap_sentences(table.experts, table.losses.mean(2) - table.extra["loss_train"])]
         self.rows, self.points = table_of(table, self.summary, self.cost), points_of(self.summary)
 
     def text(self):
-        shown = self.rows.dropna(axis=1, how="all").to_string(index=False, float_format=lambda v: f"{v:.4f}" if abs(v) < 1000 else f"{v:.4g}", na_rep="")
+        shown = self.rows.dropna(axis=1, how="all").to_string(index=False,
+                                                              float_format=lambda v: f"{v:.4f}" if abs(v) < 1000 else f"{v:.4g}", na_rep="")
         points = self.points.to_string(index=False, float_format=lambda v: f"{v:.0f}", na_rep="")
         return "\n".join([self.table.label, shown, "", points, "", *self.said, *self.table.lacks])
 
@@ -85,10 +92,12 @@ class Curve:
         self.rows.to_csv(out / f"{self.name}.csv", index=False, float_format="%.6g")
         self.points.to_csv(out / f"{self.name}-points.csv", index=False, float_format="%.6g")
         figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published)
-        figure_file.save(figure, out, self.name, origin._replace(caption=saturation_figure.caption(self.table, self.summary, self.published)))
+        figure_file.save(figure, out, self.name,
+                         origin._replace(caption=saturation_figure.caption(self.table, self.summary, self.published)))
         if np.isfinite(self.table.extra["loss_train"]).all():
             figure = saturation_figure.gap(self.table, self.summary)
-            figure_file.save(figure, out, f"{self.name}-gap", origin._replace(caption=saturation_figure.gap_caption(self.table, self.summary)))
+            figure_file.save(figure, out, f"{self.name}-gap",
+                             origin._replace(caption=saturation_figure.gap_caption(self.table, self.summary)))
 
 
 def make(path, out=None, command="", published=None, draws=None):

@@ -56,12 +56,14 @@ def gain_sentence(s):
     top = max(range(len(s.gains)), key=lambda i: s.gains[i].value)
     first, last = s.gains[top], s.gains[-1]
     where = f"At N = {_count(s.n)}, D = {_count(s.tokens)} tokens (D/N = {ratio(s)})"
-    numbers = (f"{first.value:.4f} nat at E = {s.left[top]:.0f}, its greatest ({_range(first, 4)}), and {last.value:.4f} nat at E = {s.left[-1]:.0f}, the last "
-               f"doubling measured ({_range(last, 4)})")
+    numbers = (f"{first.value:.4f} nat at E = {s.left[top]:.0f}, its greatest ({_range(first, 4)}), and {last.value:.4f} nat at E = "
+               f"{s.left[-1]:.0f}, the last doubling measured ({_range(last, 4)})")
     if diminishing(s):
-        return f"{where} the gain per doubling diminishes: it was {numbers}; its slope against log2 E over E ≥ {SLOPE_FROM} is {s.slope.value:.4f} ({_range(s.slope, 4)})."
+        return (f"{where} the gain per doubling diminishes: it was {numbers}; its slope against log2 E over E ≥ {SLOPE_FROM} is "
+                f"{s.slope.value:.4f} ({_range(s.slope, 4)}).")
     if s.slope.low > 0:
-        return f"{where} the gain per doubling grows with E: it was {numbers}; its slope over E ≥ {SLOPE_FROM} is {s.slope.value:.4f} ({_range(s.slope, 4)})."
+        return (f"{where} the gain per doubling grows with E: it was {numbers}; its slope over E ≥ {SLOPE_FROM} is {s.slope.value:.4f} "
+                f"({_range(s.slope, 4)}).")
     return f"{where} the gain per doubling was {numbers}; diminishing is not resolved at this N and D."
 
 
@@ -69,14 +71,18 @@ def zero_sentence(s, delta=DELTA):
     """Whether the gain reached zero."""
     last = s.gains[-1]
     if not gained(s):
-        return "No doubling gains anything that its interval tells from zero: this does not show where gains end, since none were seen to begin."
+        return ("No doubling gains anything that its interval tells from zero: this does not show where gains end, since none were seen to "
+                "begin.")
     if s.flat_from is not None:
-        cause = " The last doubling even made the loss worse: check the gap of training and held-out loss, MaxVio and unused experts first." if last.high < 0 else ""
-        return (f"No measurable gain beyond E = {s.flat_from:.0f}: from there to E = {s.experts[-1]:.0f} the upper 95 % limit of every gain per doubling is "
+        cause = (" The last doubling even made the loss worse: check the gap of training and held-out loss, MaxVio and unused experts "
+                 "first." if last.high < 0 else "")
+        return (f"No measurable gain beyond E = {s.flat_from:.0f}: from there to E = {s.experts[-1]:.0f} the upper 95 % limit of every "
+                "gain per doubling is "
                 f"below {delta} nat, so at this N and D the loss saturates at E = {s.flat_from:.0f}, as far as measured.{cause}")
     if last.low > 0:
         return f"It did not reach zero: the last doubling still gains {last.value:.4f} nat ({_range(last, 4)})."
-    return f"Whether it reached zero is not resolved: the last doubling gains {last.value:.4f} nat ({_range(last, 4)}), which does not keep it below {delta} nat."
+    return (f"Whether it reached zero is not resolved: the last doubling gains {last.value:.4f} nat ({_range(last, 4)}), which does not "
+            f"keep it below {delta} nat.")
 
 
 def half_sentence(s):
@@ -85,7 +91,8 @@ def half_sentence(s):
         return "Without a gain there is no E_half and no E_90."
     half = (f"E_half = {_number(s.e_half.value)} ({_range(s.e_half, 0)})" if math.isfinite(s.e_half.value) else
             f"no gain fell to half of the greatest, so E_half lies beyond E = {s.left[-1]:.0f} ({_range(s.e_half, 0)})")
-    return f"{half[0].upper()}{half[1:]}; 90 % of the gain from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f} is reached at E_90 = {_number(s.e_90.value)} ({_range(s.e_90, 0)})."
+    return (f"{half[0].upper()}{half[1:]}; 90 % of the gain from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f} is reached at E_90 = "
+            f"{_number(s.e_90.value)} ({_range(s.e_90, 0)}).")
 
 
 def contains(s):
@@ -100,8 +107,10 @@ def literature_sentence(s):
     low, high = (f"{v:.0f}" for v in s.predicted)
     said = f"E_half ≈ {low}" + (f" to {high}" if low != high else "")
     met = {True: "which our interval does contain" if low == high else "which our interval does meet",
-           False: "which our interval does not contain" if low == high else "which our interval does not meet", None: "against which we have no interval"}[contains(s)]
-    regime = "The 256–512 figure of the literature was measured at 130 B tokens" + ("; we did not run that regime." if s.tokens < SOURCE_REGIME else ".")
+           False: "which our interval does not contain" if low == high else "which our interval does not meet",
+           None: "against which we have no interval"}[contains(s)]
+    regime = "The 256–512 figure of the literature was measured at 130 B tokens"
+    regime += ("; we did not run that regime." if s.tokens < SOURCE_REGIME else ".")
     return f"{regime} Scaling the published curves by tokens per parameter predicts {said}, {met}."
 
 
@@ -110,7 +119,8 @@ def law_sentence(s):
     c = s.comparison
     if c is None:
         return "Too few numbers of experts to fit Clark's law."
-    numbers = f"AICc of the power law less that of Clark's: {c.gain:.1f}; E_max {c.clark.values['e_max']:.0f}, 95 % interval {c.e_max[0]:.0f} to {c.e_max[1]:.0f}"
+    numbers = (f"AICc of the power law less that of Clark's: {c.gain:.1f}; E_max {c.clark.values['e_max']:.0f}, 95 % interval "
+               f"{c.e_max[0]:.0f} to {c.e_max[1]:.0f}")
     if c.stated:
         return f"Clark's law has a finite E_max = {c.clark.values['e_max']:.0f} here ({numbers})."
     return f"A finite E_max is not supported ({numbers}; the rule asks for more than 6 and an upper limit below {4 * s.experts[-1]:.0f})."
@@ -124,7 +134,8 @@ def caution_sentences(s):
     if math.isinf(s.e_half.value):
         found.append(f"The bend lies beyond E = {s.left[-1]:.0f} at this D/N, if there is one.")
     elif s.e_half.high < s.predicted[0] / FACTOR:
-        found.append("The bend comes earlier than half the prediction: check the gap of training and held-out loss, MaxVio and unused experts before claiming a law.")
+        found.append("The bend comes earlier than half the prediction: check the gap of training and held-out loss, MaxVio and unused "
+                     "experts before claiming a law.")
     return found
 
 
@@ -156,7 +167,8 @@ def helps(s):
         return "reproduced", measured
     if any(g.high < 0 for g in upto):
         return "not reproduced", measured
-    return ("direction only", measured) if all(g.value > 0 for g in upto) else untested("the signs of the gains are not resolved", **measured)
+    return ("direction only", measured) if all(g.value > 0
+                                               for g in upto) else untested("the signs of the gains are not resolved", **measured)
 
 
 def gains_diminish(s):
@@ -184,4 +196,5 @@ def saturates_at_256(s, delta=DELTA):
         return "reproduced", measured
     if any(g.low > delta for g in beyond):
         return "not reproduced", measured
-    return ("direction only", measured) if all(g.value < delta for g in beyond) else untested("the intervals are too wide for the rule", **measured)
+    return ("direction only", measured) if all(g.value < delta
+                                               for g in beyond) else untested("the intervals are too wide for the rule", **measured)

@@ -19,7 +19,8 @@ def table_of(arms, found):
     for i, k in enumerate(arms.names):
         gain = found.difference(arms.names[0], k)
         by_seed = {f"loss_seed_{s}": arms.losses[j, i].mean() for j, s in enumerate(arms.seeds)}
-        rows.append(dict(k=int(k), parameters=arms.parameters[i], loss=found.of(k).value, gain=gain.value, gain_low=gain.low, gain_high=gain.high,
+        rows.append(dict(k=int(k), parameters=arms.parameters[i], loss=found.of(k).value, gain=gain.value,
+                         gain_low=gain.low, gain_high=gain.high,
                          gain_seed_sd=arms_of.seed_sd(arms, arms.names[0], k), **by_seed))
     return pd.DataFrame(rows)
 
@@ -40,8 +41,8 @@ def sentences(arms, found):
     for (a, before), (b, after) in pairwise(zip(arms.names, arms.parameters)):
         gain = found.difference(a, b)
         word = "a gain" if gain.low > 0 else "a loss" if gain.high < 0 else "unresolved"
-        said.append(f"k = {b} over k = {a} at equal work, with {after / before:.2g} times the parameters: {interval_text(gain)} nat, {word} (deviation over seeds "
-                    f"{arms_of.seed_sd(arms, a, b):.4f}).")
+        said.append(f"k = {b} over k = {a} at equal work, with {after / before:.2g} times the parameters: {interval_text(gain)} nat, "
+                    f"{word} (deviation over seeds {arms_of.seed_sd(arms, a, b):.4f}).")
     return said
 
 
@@ -56,7 +57,8 @@ def draw(arms, rows):
     axis.plot([], [], "o", color=PALETTE[0], label="seeds")
     axis.plot([], [], "s", color=PALETTE[1], label="mean, 95 % interval")
     axis.axhline(0, lw=0.8, color="0.3")
-    axis.set(xlabel="choices a token, k (experts 1/k as wide)", ylabel=f"loss of k = {arms.names[0]} less that, nat", xticks=at, xticklabels=arms.names)
+    axis.set(xlabel="choices a token, k (experts 1/k as wide)", ylabel=f"loss of k = {arms.names[0]} less that, nat",
+             xticks=at, xticklabels=arms.names)
     axis.legend(fontsize="small", frameon=False)
     figure.supxlabel(caption(arms), fontsize="x-small")
     return figure
@@ -71,4 +73,5 @@ def make(folder, out=None, command=""):
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
         write(out, {"top-k": rows}, {"top-k": draw(arms, rows)}, made, entries)
-    return "\n".join([rows.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "", *said, "", *verdict_lines(entries), *arms.lacks])
+    return "\n".join([rows.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "",
+                      *said, "", *verdict_lines(entries), *arms.lacks])
