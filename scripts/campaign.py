@@ -109,7 +109,10 @@ def kill_trial(bench, trial, seconds, rng):
     rows = check_rows(folder)
     if (folder / "segments").exists():
         bench.verify(name)
-    resumed = run(bench.command(rng.choice([1, 2, 3]), "resume", folder, "train.max_time=0")) if (folder / "config.yaml").exists() else bench.train(2, name)
+    if (folder / "config.yaml").exists():
+        resumed = run(bench.command(rng.choice([1, 2, 3]), "resume", folder, "train.max_time=0"))
+    else:
+        resumed = bench.train(2, name)
     assert resumed.returncode == 0, resumed.stdout
     return moment, rows
 
@@ -168,7 +171,8 @@ def sweep(bench, trials):
         found = bench.digest(f"{name}/results.h5")
         assert found == expected, f"trial {trial}: the results differ\n{found}\n{expected}"
         which = "the queue" if victim == process.pid else f"process {family.index(victim)} of {len(family)}"
-        print(f"trial {trial}: killed {which}; {again.stdout.count('finished already')} of 12 tasks were finished already, the same results", flush=True)
+        print(f"trial {trial}: killed {which}; {again.stdout.count('finished already')} of 12 tasks were finished already, "
+              "the same results", flush=True)
     print(f"{trials} of {trials} trials: results.h5 is the same as that of an undisturbed sweep")
 
 

@@ -1,5 +1,6 @@
 """Time and memory of the routing analyses on a synthetic sample:
-    PYTHONPATH=analysis OPENBLAS_NUM_THREADS=1 python analysis/tests/bench_routing.py [--tokens 1000000] [--layers 4] [--choices 2] [--experts 64]
+    PYTHONPATH=analysis OPENBLAS_NUM_THREADS=1 python analysis/tests/bench_routing.py [--tokens 1000000] [--layers 4]
+        [--choices 2] [--experts 64]
 Prints the processor seconds of each group of quantities, those and the wall time of all, and the peak of the memory
 allocated beside the loaded sample."""
 import argparse
@@ -10,7 +11,7 @@ import tracemalloc
 import numpy as np
 import xarray as xr
 
-from yardstick import routing
+from yardstick.routing import analyses
 
 
 def sample(tokens, layers, choices, experts, vocabulary=4096, evaluations=2):
@@ -26,7 +27,8 @@ def sample(tokens, layers, choices, experts, vocabulary=4096, evaluations=2):
             expert[at[0], :, at[1], c] = (first + c * (1 + token % ((experts - 1) // max(choices, 1) or 1))) % experts
     follows, guess = np.roll(token, -1), np.broadcast_to(np.roll(token, -1), (evaluations, tokens))
     text = np.array([f"{w}".encode() for w in range(vocabulary)], "S16")
-    columns = dict(token=token, next=follows, position=(np.arange(tokens) % 256).astype("i4"), document=document, domain=(document % 4).astype("i4"))
+    columns = dict(token=token, next=follows, position=(np.arange(tokens) % 256).astype("i4"), document=document,
+                   domain=(document % 4).astype("i4"))
     return xr.Dataset({**{name: ("sample", values) for name, values in columns.items()}, "step": ("evaluation", np.arange(evaluations)),
                        "predicted": (("evaluation", "sample"), guess), "expert": (("evaluation", "sample", "layer", "choice"), expert),
                        "token_text": ("vocabulary", text), "experts": ("layer", np.full(layers, experts))},
@@ -38,10 +40,10 @@ def measured(**shape):
     NumPy allocate beside the sample, taken in a second pass, since counting costs time."""
     evaluation = sample(**shape)
     start, wall = time.process_time(), time.perf_counter()
-    found = routing.measure(evaluation)
+    found = analyses.measure(evaluation)
     seconds, wall = time.process_time() - start, time.perf_counter() - wall
     tracemalloc.start()
-    routing.measure(evaluation)
+    analyses.measure(evaluation)
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     return seconds, wall, peak, found
@@ -52,15 +54,16 @@ def main():
     for name, default in dict(tokens=1_000_000, layers=4, choices=2, experts=64).items():
         parser.add_argument(f"--{name}", type=int, default=default)
     shape = vars(parser.parse_args())
-    group = routing._group
+    group = analyses._group
 
     def timed(found, name, *rest, **more):
         start = time.process_time()
         group(found, name, *rest, **more)
         tracemalloc.is_tracing() or print(f"  {name:13s} {time.process_time() - start:6.2f} s")
-    routing._group = timed
+    analyses._group = timed
     seconds, wall, peak, found = measured(**shape)
-    print(f"{shape}: {seconds:.2f} s of one core ({wall:.2f} s of wall time), peak {peak:.0f} MiB beside the sample, {len(found)} quantities")
+    print(f"{shape}: {seconds:.2f} s of one core ({wall:.2f} s of wall time), peak {peak:.0f} MiB beside the sample, "
+          f"{len(found)} quantities")
 
 
 if __name__ == "__main__":

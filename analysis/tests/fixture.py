@@ -61,7 +61,8 @@ def write_run(folder, seed=0, **changes):
     path.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     with h5py.File(path / "run.h5", "w") as f:
-        _head(f, "switchyard-run", shape.version, config=shape.config, provenance=json.dumps({"start_time": "2026-01-01T00:00:00Z"}), segment=shape.segment, ranks=shape.ranks,
+        _head(f, "switchyard-run", shape.version, config=shape.config, provenance=json.dumps({"start_time": "2026-01-01T00:00:00Z"}),
+              segment=shape.segment, ranks=shape.ranks,
               step_tokens=1024 // shape.choices, top_k=shape.choices)
         sizes = dict(row=shape.rows, phase=len(shape.phases), rank_from=shape.ranks, rank_to=shape.ranks, evaluation=shape.evaluations)
         if shape.layers:

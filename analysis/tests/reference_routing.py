@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 TEXTS = ["the", "The", "7", "42", ",", ";", " ", "\u00e9", "and", "x", "Y", "."]
-CLASS = ["lower", "upper", "digits", "digits", "punctuation", "punctuation", "whitespace", "other", "lower", "lower", "upper", "punctuation"]
+CLASS = ["lower", "upper", "digits", "digits", "punctuation", "punctuation", "whitespace", "other",
+         "lower", "lower", "upper", "punctuation"]
 
 
 def log(experts=(7, 5), top_k=2, tokens=400, evaluations=3, unused=False, domains=("a", "b", "c"), words=range(12), seed=0, chosen=None):
@@ -20,13 +21,15 @@ def log(experts=(7, 5), top_k=2, tokens=400, evaluations=3, unused=False, domain
     if chosen is None:
         chosen = np.full((evaluations, tokens, len(experts), top_k), -1)
         for layer, count in enumerate(experts):
-            score = rng.gumbel(size=(evaluations, tokens, count)) + np.linspace(0, 1.5, count) + 2 * (token[:, None] % count == np.arange(count))
+            score = rng.gumbel(size=(evaluations, tokens, count)) + np.linspace(0, 1.5, count)
+            score += 2 * (token[:, None] % count == np.arange(count))
             score[..., count // 2] -= 1e9 * (unused and layer == 0)
             k = min(top_k, count)
             chosen[:, :, layer, :k] = (-score).argsort(-1)[..., :k]
     columns = dict(token=token, next=rng.choice(list(words), tokens), position=np.arange(tokens) % 50, document=document,
                    domain=document % len(domains))
-    return xr.Dataset({**{name: ("sample", values) for name, values in columns.items()}, "step": ("evaluation", 10 * np.arange(1, len(chosen) + 1)),
+    return xr.Dataset({**{name: ("sample", values) for name, values in columns.items()},
+                       "step": ("evaluation", 10 * np.arange(1, len(chosen) + 1)),
                        "predicted": (("evaluation", "sample"), rng.choice(list(words), (len(chosen), tokens))),
                        "expert": (("evaluation", "sample", "layer", "choice"), chosen.astype("i2")),
                        "token_text": ("vocabulary", np.array([t.encode() for t in TEXTS], "S16")), "experts": ("layer", list(experts))},
@@ -59,7 +62,8 @@ def locality(sample, layer):
     """Shares of neighbours with the same first expert, and with any in common, and how many neighbours there are."""
     rows, position, document = choices(sample, layer), sample["position"].values, sample["document"].values
     at = [i for i in range(len(rows) - 1) if position[i + 1] == position[i] + 1 and document[i] == document[i + 1]]
-    return (sum(rows[i][0] == rows[i + 1][0] for i in at) / len(at), sum(bool(set(rows[i]) & set(rows[i + 1])) for i in at) / len(at), len(at))
+    return (sum(rows[i][0] == rows[i + 1][0] for i in at) / len(at),
+            sum(bool(set(rows[i]) & set(rows[i + 1])) for i in at) / len(at), len(at))
 
 
 def _entropy(counts):

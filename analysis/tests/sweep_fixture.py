@@ -1,4 +1,5 @@
-"""A small sweep folder as `switchyard sweep` leaves it: results.h5 and a run folder for each arm and seed, with planted losses and loads."""
+"""A small sweep folder as `switchyard sweep` leaves it: results.h5 and a run folder for each arm and seed,
+with planted losses and loads."""
 import json
 
 import h5py
@@ -20,7 +21,8 @@ def config_of(**options):
 def write_results(folder, rows, losses):
     """results.h5 of rows (dicts of its columns) and losses (rows, blocks)."""
     with h5py.File(folder / "results.h5", "w") as f:
-        f.attrs.update(schema="switchyard-results", schema_version=1, commit="abc", tasks=json.dumps([f"tasks/{i}" for i in range(len(rows))]))
+        f.attrs.update(schema="switchyard-results", schema_version=1, commit="abc",
+                       tasks=json.dumps([f"tasks/{i}" for i in range(len(rows))]))
         for name in rows[0]:
             values = [row[name] for row in rows]
             f[name] = np.array(values, "S16") if isinstance(values[0], str) else values
@@ -36,7 +38,8 @@ def write_sweep(folder, arms, seeds=(1, 2, 3), plant=None, **columns):
     for seed in seeds:
         for name, (loss, config) in arms.items():
             blocks = loss + by_seed[seed] + by_block + 1e-4 * rng.normal(size=BLOCKS)
-            rows.append(dict(task=len(rows), arm=name, num_experts=4, k=1, granularity=1, seed=seed, router_type="sigmoid", step=40, tokens=40960,
+            rows.append(dict(task=len(rows), arm=name, num_experts=4, k=1, granularity=1, seed=seed,
+                             router_type="sigmoid", step=40, tokens=40960,
                              loss_validation=blocks.mean(), dense_parameter_count=1e4, total_parameter_count=1e5) | columns.get(name, {}))
             losses.append(blocks)
             if config is not None:

@@ -9,10 +9,11 @@ from fixture import write_run
 from sweep_fixture import config_of, write_results, write_sweep
 
 import yardstick
-from yardstick import acceptance, arms, balancing
+from yardstick.verdicts import acceptance
+from yardstick.sweeps import arms, balancing
 from yardstick.cli import main
-from yardstick.nulls import max_vio_floor
-from yardstick.records import SchemaError
+from yardstick.records.run_folder import SchemaError
+from yardstick.routing.nulls import max_vio_floor
 
 
 def compared(losses, names):
@@ -53,7 +54,8 @@ def test_one_seed_without_blocks_has_no_interval():
 
 
 @pytest.mark.parametrize("parts,seeds,status", [
-    ([(True, False, True)], 3, "reproduced"), ([(True, False, True)], 2, "direction only"), ([(True, False, True), (False, False, True)], 3, "direction only"),
+    ([(True, False, True)], 3, "reproduced"), ([(True, False, True)], 2, "direction only"),
+    ([(True, False, True), (False, False, True)], 3, "direction only"),
     ([(True, False, True), (False, True, True)], 3, "not reproduced"), ([(False, False, False)], 3, "not testable here")])
 def test_status_by_the_words_of_the_specification(parts, seeds, status):
     assert arms.status(parts, seeds) == status and ("why" in arms.verdict(parts, seeds, {})[1]) == (status == "not testable here")
@@ -65,18 +67,22 @@ NONE = config_of(train__steps=40)
 def test_a_sweep_is_read_by_arm_and_seed(tmp_path):
     found = arms.read(write_sweep(tmp_path, {"b": (4, None), "a": (5, None)}))
     assert found.names == ["b", "a"] and found.seeds == [1, 2, 3] and found.losses.shape == (3, 2, 16)
-    assert found.folders["a", 2] == tmp_path / "tasks/3" and found.losses.mean((0, 2))[1] - found.losses.mean((0, 2))[0] == pytest.approx(1, abs=1e-3)
+    assert found.folders["a", 2] == tmp_path / "tasks/3"
+    assert found.losses.mean((0, 2))[1] - found.losses.mean((0, 2))[0] == pytest.approx(1, abs=1e-3)
 
 
 def test_what_is_not_finished_is_left_out_and_named(tmp_path):
-    rows = [dict(task=i, arm=arm, num_experts=4, k=1, granularity=1, seed=seed, step=20 if (arm, seed) == ("b", 2) else 40, tokens=40960, loss_validation=4.0,
-                 dense_parameter_count=1e4, total_parameter_count=1e5) for i, (arm, seed) in enumerate([("a", 1), ("b", 1), ("a", 2), ("b", 2)])]
+    rows = [dict(task=i, arm=arm, num_experts=4, k=1, granularity=1, seed=seed, step=20 if (arm, seed) == ("b", 2) else 40,
+                 tokens=40960, loss_validation=4.0, dense_parameter_count=1e4, total_parameter_count=1e5)
+            for i, (arm, seed) in enumerate([("a", 1), ("b", 1), ("a", 2), ("b", 2)])]
     write_results(tmp_path, rows, np.full((4, 4), 4.0))
     found = arms.read(tmp_path)
-    assert found.seeds == [1] and found.lacks == ["arm b, seed 2 is left out: it ended at step 20 of 40.", "Seed 2 is left out: it lacks arm b."]
+    assert found.seeds == [1]
+    assert found.lacks == ["arm b, seed 2 is left out: it ended at step 20 of 40.", "Seed 2 is left out: it lacks arm b."]
 
 
-@pytest.mark.parametrize("sweep,complaint", [(dict(a=(4, None), b=(4, None)), "differ in num_experts"), (dict(a=(4, None)), "one value of arm only")])
+@pytest.mark.parametrize("sweep,complaint",
+                         [(dict(a=(4, None), b=(4, None)), "differ in num_experts"), (dict(a=(4, None)), "one value of arm only")])
 def test_what_cannot_be_compared_is_refused(tmp_path, sweep, complaint):
     with pytest.raises(SchemaError, match=complaint):
         arms.read(write_sweep(tmp_path, sweep, a=dict(num_experts=8)))
@@ -126,10 +132,13 @@ BETTER, COSTS, RATE, SIGMOID = balancing.VERDICTS.values()
 
 
 @pytest.mark.parametrize("verdict,changes,status", [
-    (BETTER, [], "reproduced"), (BETTER, [("excess_global", "free-mid", 0.2)], "not reproduced"), (BETTER, [("excess_global", "free-mid", 0.1001)], "direction only"),
+    (BETTER, [], "reproduced"), (BETTER, [("excess_global", "free-mid", 0.2)], "not reproduced"),
+    (BETTER, [("excess_global", "free-mid", 0.1001)], "direction only"),
     (BETTER, [("excess_global", "aux-batch", -0.1)], "not testable here"),
-    (COSTS, [], "reproduced"), (COSTS, [("loss", "free-mid", 0.01)], "not reproduced"), (COSTS, [("loss", "free-mid", 0.00201)], "not testable here"),
-    (RATE, [], "reproduced"), (RATE, [("excess_late", "free-low", 0.05)], "not reproduced"), (RATE, [("excess_early", "free-high", 0.5005)], "direction only"),
+    (COSTS, [], "reproduced"), (COSTS, [("loss", "free-mid", 0.01)], "not reproduced"),
+    (COSTS, [("loss", "free-mid", 0.00201)], "not testable here"),
+    (RATE, [], "reproduced"), (RATE, [("excess_late", "free-low", 0.05)], "not reproduced"),
+    (RATE, [("excess_early", "free-high", 0.5005)], "direction only"),
     (SIGMOID, [], "reproduced"), (SIGMOID, [("loss", "softmax-free", -0.003)], "not reproduced")])
 def test_verdicts(verdict, changes, status):
     (found, measured), _ = verdict(*planted(changes))
@@ -149,7 +158,8 @@ def test_noise_over_seeds_makes_the_cost_untestable():
     assert status == "not testable here" and "at most 0.002 nat, has 0.0040" in measured["why"]
 
 
-@pytest.mark.parametrize("verdict,column,arm,complaint", [(RATE, "u_steps", "free-mid", "u times steps 40, not 15"), (BETTER, "alpha", "aux-batch", "moe.aux_loss 40, not 0.001")])
+@pytest.mark.parametrize("verdict,column,arm,complaint", [(RATE, "u_steps", "free-mid", "u times steps 40, not 15"),
+                                                          (BETTER, "alpha", "aux-batch", "moe.aux_loss 40, not 0.001")])
 def test_other_settings_than_the_rules_are_named(verdict, column, arm, complaint):
     made, found, table = planted()
     table.loc[table["arm"] == arm, column] = 40.0
@@ -164,9 +174,11 @@ def test_absent_arms_are_named():
 
 
 RATES = {"free-low": 1.5, "free-mid": 15, "free-high": 150}
-SWEEP = {"none": (4.01, NONE), "aux-sequence": (4.006, config_of(train__steps=40, moe__aux_loss=0.001)), "aux-batch": (4.0, config_of(train__steps=40, moe__aux_loss=0.001)),
+SWEEP = {"none": (4.01, NONE), "aux-sequence": (4.006, config_of(train__steps=40, moe__aux_loss=0.001)),
+         "aux-batch": (4.0, config_of(train__steps=40, moe__aux_loss=0.001)),
          **{n: (4.0, config_of(train__steps=40, moe__bias_rule="sign", moe__bias_rate=u / 40)) for n, u in RATES.items()}}
-SKEW = {"none": 0.6, "aux-sequence": 0.4, "aux-batch": 0.3, "free-low": 0.2, "free-mid": 0.0, "free-high": 0.05}  # share of tokens moved to expert 0
+# share of tokens moved to expert 0
+SKEW = {"none": 0.6, "aux-sequence": 0.4, "aux-batch": 0.3, "free-low": 0.2, "free-mid": 0.0, "free-high": 0.05}
 BATCH = {"free-low": (2, 1), "free-mid": (0.5, 0.2), "free-high": (0.8, 0.9)}                                    # excess, early and late
 
 
@@ -185,11 +197,16 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     assert main(["balancing", str(sweep), "--out", str(out)]) == 0
     text, claims = capsys.readouterr().out, json.loads((out / "acceptance.json").read_text())
     assert [c["key"] for c in claims] == ["loss-free-balances", "loss-free-costs-nothing", "bias-rate", "softmax-sigmoid"]
-    assert [c["status"] for c in claims] == ["reproduced"] * 3 + ["not testable here"] and all(c["status"] in acceptance.STATUSES for c in claims)
-    assert claims[0]["command"] == f"yardstick balancing {sweep} --out {out}" and all((out / f).stat().st_size for c in claims for f in c["files"])
-    for part in ("aux-sequence: excess MaxVio", "a gain", "not worse by 0.002 nat", "free-mid has the least excess", "optimum of u: reproduced", "no finished arm softmax-free"):
+    assert [c["status"] for c in claims] == ["reproduced"] * 3 + ["not testable here"]
+    assert all(c["status"] in acceptance.STATUSES for c in claims)
+    assert claims[0]["command"] == f"yardstick balancing {sweep} --out {out}"
+    assert all((out / f).stat().st_size for c in claims for f in c["files"])
+    for part in ("aux-sequence: excess MaxVio", "a gain", "not worse by 0.002 nat", "free-mid has the least excess",
+                 "optimum of u: reproduced", "no finished arm softmax-free"):
         assert part in text
     table, runs = pd.read_csv(out / "balancing.csv").set_index("arm"), pd.read_csv(out / "balancing-runs.csv")
-    assert len(runs) == 18 and table.loc["free-mid", "excess_late"] == pytest.approx(0.2, abs=0.01) and table.loc["free-mid", "excess_early"] == pytest.approx(0.5, abs=0.01)
-    assert table.loc["none", "excess_global"] == pytest.approx(3 * 0.6, abs=0.1) and table.loc["none", "effective_experts"] < table.loc["free-mid", "effective_experts"]
+    assert len(runs) == 18 and table.loc["free-mid", "excess_late"] == pytest.approx(0.2, abs=0.01)
+    assert table.loc["free-mid", "excess_early"] == pytest.approx(0.5, abs=0.01)
+    assert table.loc["none", "excess_global"] == pytest.approx(3 * 0.6, abs=0.1)
+    assert table.loc["none", "effective_experts"] < table.loc["free-mid", "effective_experts"]
     assert main(["trace", str(out / "balancing.svg")]) == 0 and "18 runs of commit abc" in capsys.readouterr().out

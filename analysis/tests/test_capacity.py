@@ -8,7 +8,7 @@ import pytest
 from fixture import scale, variable
 from sweep_fixture import config_of, write_sweep
 
-from yardstick import arms, capacity
+from yardstick.sweeps import arms, capacity
 from yardstick.cli import main
 
 TABLE = {0.10: [3.99, 0.83, 0.02, 0, 0, 0, 0], 0.20: [7.98, 3.96, 1.01, 0.04, 0, 0, 0], 0.30: [11.97, 7.63, 3.40, 0.59, 0.06, 0, 0],
@@ -35,7 +35,8 @@ def test_the_regime_of_the_claim():
     limit = capacity.null_model_limit()
     assert 0.32 < limit < 0.35
     for sigma, within in ((limit, True), (limit + 0.001, False)):
-        assert (capacity.drop(1.5, sigma) - capacity.drop(2.0, sigma) <= 0.01) == within and capacity.drop(1.5, sigma) < 0.1 * capacity.drop(1.0, sigma)
+        assert (capacity.drop(1.5, sigma) - capacity.drop(2.0, sigma) <= 0.01) == within
+        assert capacity.drop(1.5, sigma) < 0.1 * capacity.drop(1.0, sigma)
 
 
 def test_rows_are_rounded_as_by_the_program():
@@ -74,7 +75,8 @@ LOSS = {"cf-1.0": 4.02, "cf-1.25": 4.01, "cf-1.5": 4.005, "cf-2.0": 4.0, "cf-2.5
 
 
 def arms_of(losses, **changes):
-    return {name: (losses[name], config_of(train__steps=40, train__batch=SEQUENCES, train__grains=GRAINS, moe__capacity_factor=cf)) for name, cf in (FACTORS | changes).items()}
+    return {name: (losses[name], config_of(train__steps=40, train__batch=SEQUENCES, train__grains=GRAINS, moe__capacity_factor=cf))
+            for name, cf in (FACTORS | changes).items()}
 
 
 def plant(run, arm, seed, sampled=(37, 38, 39, 40), tilt=0.0):
@@ -82,7 +84,8 @@ def plant(run, arm, seed, sampled=(37, 38, 39, 40), tilt=0.0):
     rng, cf = np.random.default_rng(seed), FACTORS[arm]
     popularity = np.full(EXPERTS, (1 - tilt) / EXPERTS) + tilt * (np.arange(EXPERTS) == 0)
     chosen = rng.choice(EXPERTS, (40, SEQUENCES * LENGTH, 2), p=popularity)
-    loads = np.array([[[np.bincount(part, minlength=EXPERTS) for part in np.split(step[:, layer], GRAINS)] for layer in range(2)] for step in chosen])
+    loads = np.array([[[np.bincount(part, minlength=EXPERTS) for part in np.split(step[:, layer], GRAINS)] for layer in range(2)]
+                      for step in chosen])
     limit = int(np.ceil(cf * SEQUENCES * LENGTH / GRAINS / EXPERTS)) if cf else 10**9
     with h5py.File(run / "segments/000/run.h5", "a") as f:
         f["assigned"][...], f["kept"][...] = loads.sum(2), np.minimum(loads, limit).sum(2)
@@ -103,10 +106,12 @@ def test_layers_of_a_run(tmp_path):
     """Drop and waste of every layer are those counted, sigma is that of the groups sampled in the last tenth."""
     sweep = write_sweep(tmp_path, arms_of(LOSS), seeds=(1,), plant=plant)
     rows = capacity.layers(arms.read(sweep).folders["cf-1.25", 1])
-    assert [r["block"] for r in rows] == [1, 3] and all(r["m"] == 32 and r["sigma_from"] == "groups" and r["factor_of_rows"] == 1.25 for r in rows)
+    assert [r["block"] for r in rows] == [1, 3]
+    assert all(r["m"] == 32 and r["sigma_from"] == "groups" and r["factor_of_rows"] == 1.25 for r in rows)
     with h5py.File(sweep / "tasks/1/segments/000/run.h5") as f:
         assigned, kept = f["assigned"][36:].sum((0, 2)), f["kept"][36:].sum((0, 2))
-    assert [r["drop"] for r in rows] == pytest.approx(1 - kept / assigned) and [r["waste"] for r in rows] == pytest.approx(1 - kept / (4 * GRAINS * EXPERTS * 40))
+    assert [r["drop"] for r in rows] == pytest.approx(1 - kept / assigned)
+    assert [r["waste"] for r in rows] == pytest.approx(1 - kept / (4 * GRAINS * EXPERTS * 40))
     assert all(r["sigma"] == pytest.approx(np.sqrt((1 - 1 / 4) / 32), rel=0.25) for r in rows)  # binomial counts
     assert "drop" not in capacity.layers(arms.read(sweep).folders["dropless", 1])[0]
 
@@ -130,7 +135,9 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     assert claims[1]["measured"]["share_by_1_25"] == pytest.approx(0.5, abs=0.01)
     assert "measured of groups" in text and "all that was measured lies there" in text and "2.5 to dropless" in text
     table = pd.read_csv(tmp_path / "out/capacity.csv")
-    assert table["factor"].tolist() == [1, 1.25, 1.5, 2, 2.5, np.inf] and (table["drop"].diff()[1:5] <= 0).all() and table["loss_less_widest"].iloc[0] == pytest.approx(0.02, abs=2e-4)
+    assert table["factor"].tolist() == [1, 1.25, 1.5, 2, 2.5, np.inf]
+    assert (table["drop"].diff()[1:5] <= 0).all()
+    assert table["loss_less_widest"].iloc[0] == pytest.approx(0.02, abs=2e-4)
     assert len(pd.read_csv(tmp_path / "out/capacity-layers.csv")) == 36
 
 
@@ -138,7 +145,8 @@ def verdicts(folder, seeds=(1, 2, 3), **planted):
     """Status and measured of both claims, without files."""
     found = arms.read(write_sweep(folder, arms_of(LOSS), seeds=seeds, plant=lambda *a: plant(*a, **planted)))
     table = capacity.measure(found)
-    return [(e["status"], e["measured"]) for e in capacity.entries(found, capacity.by_factor(found, table), capacity.samples(found, table), table, [])]
+    return [(e["status"], e["measured"]) for e in capacity.entries(found, capacity.by_factor(found, table),
+                                                                   capacity.samples(found, table), table, [])]
 
 
 def test_an_unbalanced_router_has_no_plateau(tmp_path):

@@ -4,8 +4,9 @@ import math
 import numpy as np
 import pytest
 
-from yardstick import costs, results, saturation
-from yardstick.saturation import Interval
+from yardstick.law import saturation
+from yardstick.law.saturation import Interval
+from yardstick.sweeps import costs, results
 
 EXPERTS = 2.0 ** np.arange(7)
 
@@ -14,8 +15,10 @@ def table(**runs):
     """A curve of 2 seeds with 3 evaluations; E experts reach the dense model's last loss at step 300/E^0.5 + 100."""
     steps = np.array([100, 200, 300])
     curves = np.array([[4.0, 3.0, 2.0], *[np.interp([100, 200, 300], [100, 100 + 200 / e**0.5, 301], [4, 2, 1]) for e in EXPERTS[1:]]])
-    known = dict(loss_train=np.ones((2, 7)), seconds_per_step=np.array([1 + EXPERTS / 640, 2 + EXPERTS / 640]), peak_bytes=np.tile(1e6 + 1600 * EXPERTS, (2, 1))) | runs
-    return results.Table("", "softmax", 1, EXPERTS, [1, 2], np.ones((2, 7, 1)), steps, curves, 1e3, 1e4, 500 + 100 * EXPERTS, known, set(), [])
+    known = dict(loss_train=np.ones((2, 7)), seconds_per_step=np.array([1 + EXPERTS / 640, 2 + EXPERTS / 640]),
+                 peak_bytes=np.tile(1e6 + 1600 * EXPERTS, (2, 1))) | runs
+    return results.Table("", "softmax", 1, EXPERTS, [1, 2], np.ones((2, 7, 1)), steps, curves, 1e3,
+                         1e4, 500 + 100 * EXPERTS, known, set(), [])
 
 
 def test_speed_ups_in_steps_and_in_time():
@@ -41,12 +44,14 @@ def bumpy(slope, noise):
 
 @pytest.mark.parametrize("peak,status", [
     (bumpy(1600, 0), "reproduced"), (bumpy(1640, 0), "reproduced"), (bumpy(1660, 0), "direction only"), (bumpy(1540, 0), "direction only"),
-    (bumpy(1600, 5000), "direction only"), (bumpy(-10, 0), "not reproduced"), (bumpy(1600, 1e6), "not reproduced"), (np.full((2, 7), np.nan), "not testable here")])
+    (bumpy(1600, 5000), "direction only"), (bumpy(-10, 0), "not reproduced"), (bumpy(1600, 1e6), "not reproduced"),
+    (np.full((2, 7), np.nan), "not testable here")])
 def test_verdicts_on_memory(peak, status):
     assert costs.memory_linear(costs.measure(table(peak_bytes=peak)))[0] == status
 
 
-@pytest.mark.parametrize("speed,status", [((0.9, 0.85, 0.95), "reproduced"), ((0.81, 0.79, 0.9), "direction only"), ((0.7, 0.6, 0.81), "direction only"),
+@pytest.mark.parametrize("speed,status", [((0.9, 0.85, 0.95), "reproduced"), ((0.81, 0.79, 0.9), "direction only"),
+                                          ((0.7, 0.6, 0.81), "direction only"),
                                           ((0.7, 0.6, 0.79), "not reproduced"), ((math.nan,) * 3, "not testable here")])
 def test_verdicts_on_speed(speed, status):
     assert costs.speed_holds(costs.measure(table())._replace(speed=Interval(*speed)))[0] == status

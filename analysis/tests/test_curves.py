@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from yardstick import curves, law_report, laws
+from yardstick.law import curves, law_report, laws
 from yardstick.cli import main
-from yardstick.records import SchemaError
+from yardstick.records.run_folder import SchemaError
 
 PATH = pathlib.Path(os.environ.get("SWITCHYARD_CURVES", "curves.csv.gz"))
-published = pytest.mark.skipif(not PATH.is_file(), reason=f"{PATH} is absent; set SWITCHYARD_CURVES to data/curves.csv.gz of {curves.SOURCE}")
+published = pytest.mark.skipif(not PATH.is_file(),
+                               reason=f"{PATH} is absent; set SWITCHYARD_CURVES to data/curves.csv.gz of {curves.SOURCE}")
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +60,19 @@ def test_gain_of_each_doubling(frame, router, size, expected):
 
 # E_max of an earlier fit, on nodes e^0.25 apart
 @published
-@pytest.mark.parametrize("router,size,step,node", [("S-BASE", "130M", 10000, 70), ("S-BASE", "130M", 249000, 245), ("S-BASE", "370M", 10000, 33),
-                                                   ("S-BASE", "1.3B", 249000, 116), ("RL-R", "15M", 249000, 854), ("RL-R", "370M", 100000, 116),
-                                                   ("HASH", "55M", 249000, 518), ("HASH", "1.3B", 249000, 191)])
+@pytest.mark.parametrize("router,size,step,node",
+                         [("S-BASE", "130M", 10000, 70), ("S-BASE", "130M", 249000, 245), ("S-BASE", "370M", 10000, 33),
+                          ("S-BASE", "1.3B", 249000, 116), ("RL-R", "15M", 249000, 854), ("RL-R", "370M", 100000, 116),
+                          ("HASH", "55M", 249000, 518), ("HASH", "1.3B", 249000, 191)])
 def test_e_max_of_a_size(ratios, router, size, step, node):
     points = ratios[router].points.set_index(["size", "step"])
     assert abs(np.log(points.loc[(size, step), "e_max"] / node)) < 0.25
 
 
 @published
-@pytest.mark.parametrize("router,r_squared,free,predicted", [("S-BASE", 0.83, (0.34, -0.36), (51, 76, 116, 205)), ("RL-R", 0.90, (0.33, -0.40), (70, 106, 167, 307)),
-                                                             ("HASH", 0.81, (0.28, -0.33), (103, 145, 212, 349))])
+@pytest.mark.parametrize("router,r_squared,free,predicted",
+                         [("S-BASE", 0.83, (0.34, -0.36), (51, 76, 116, 205)), ("RL-R", 0.90, (0.33, -0.40), (70, 106, 167, 307)),
+                          ("HASH", 0.81, (0.28, -0.33), (103, 145, 212, 349))])
 def test_e_max_follows_tokens_per_parameter(ratios, router, r_squared, free, predicted):
     law = ratios[router]
     assert law.power == pytest.approx(curves.REGISTERED[router][1], abs=0.01)
@@ -83,7 +86,8 @@ def test_e_max_follows_tokens_per_parameter(ratios, router, r_squared, free, pre
 @published
 def test_one_exponent_holds_for_one_router_only(ratios):
     """What the registered law hides: with few tokens per parameter E_max grows faster, except for RL-R."""
-    powers = {r: [curves.ratio_law(p).power for p in (law.points[law.points["ratio"] < 300], law.points[law.points["ratio"] >= 300])] for r, law in ratios.items()}
+    powers = {r: [curves.ratio_law(p).power for p in (law.points[law.points["ratio"] < 300], law.points[law.points["ratio"] >= 300])]
+              for r, law in ratios.items()}
     assert powers["S-BASE"] == pytest.approx([0.60, 0.15], abs=0.02) and powers["HASH"] == pytest.approx([0.52, 0.19], abs=0.02)
     assert powers["RL-R"] == pytest.approx([0.43, 0.42], abs=0.02)
 
@@ -98,7 +102,8 @@ def test_a_missing_file_says_where_it_is_published(tmp_path):
         curves.read(tmp_path / "curves.csv.gz")
 
 
-@pytest.mark.parametrize("text,complaint", [(b"a,b\n1,2\n", "no column hyper_id"), (b"\x1f\x8b broken", "cannot be read"), (b"", "cannot be read")])
+@pytest.mark.parametrize("text,complaint",
+                         [(b"a,b\n1,2\n", "no column hyper_id"), (b"\x1f\x8b broken", "cannot be read"), (b"", "cannot be read")])
 def test_another_file_says_so(tmp_path, text, complaint):
     path = tmp_path / "x.csv.gz"
     path.write_bytes(text if text[:1] == b"\x1f" else gzip.compress(text))
@@ -108,7 +113,8 @@ def test_another_file_says_so(tmp_path, text, complaint):
 
 def test_the_last_row_of_a_run_is_the_last_with_a_loss(tmp_path):
     head = "hyper_id,step,loss_validation,num_experts,k,router_type,seed,routing_frequency,dense_parameter_count,model_size_label\n"
-    rows = "0,10000,3,2,1,Hash,1,0.5,1e7,15M\n0,20000,2.5,2,1,Hash,1,0.5,1e7,15M\n0,30000,,2,1,Hash,1,0.5,1e7,15M\n1,20000,2,2,2,Hash,1,0.5,1e7,15M\n2,20000,2,4,1,Hash,1,1.0,1e7,15M\n"
+    rows = ("0,10000,3,2,1,Hash,1,0.5,1e7,15M\n0,20000,2.5,2,1,Hash,1,0.5,1e7,15M\n0,30000,,2,1,Hash,1,0.5,1e7,15M\n"
+            "1,20000,2,2,2,Hash,1,0.5,1e7,15M\n2,20000,2,4,1,Hash,1,1.0,1e7,15M\n")
     (tmp_path / "c.csv").write_text(head + rows)
     frame = curves.read(tmp_path / "c.csv")
     assert frame["final"].tolist() == [False, True] and curves.routed(frame, "HASH")["loss_validation"].tolist() == [2.5]
@@ -116,7 +122,7 @@ def test_the_last_row_of_a_run_is_the_last_with_a_loss(tmp_path):
 
 @published
 def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("yardstick.saturation.DRAWS", 200)
+    monkeypatch.setattr("yardstick.law.saturation.DRAWS", 200)
     monkeypatch.setattr(curves, "CHECKPOINTS", [10000, 30000, curves.FINAL])  # for time
     assert main(["law", str(PATH), "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out

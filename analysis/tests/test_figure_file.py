@@ -6,12 +6,13 @@ import matplotlib.pyplot as plt
 import pytest
 from fixture import write_run
 
-from yardstick import figure_file
+from yardstick.drawing import figure_file
 from yardstick.cli import main
-from yardstick.figure_file import Origin, Run
-from yardstick.records import SchemaError
+from yardstick.records.run_folder import SchemaError
+from yardstick.drawing.figure_file import Origin, Run
 
-ORIGIN = Origin("yardstick x 'a b'", "c0ffee", {"r.h5": "00ff"}, [Run("tasks/E1", "0123456789ab", "abc", "switchyard train <a> & \"ü\"")], "Loss, β < 1")
+ORIGIN = Origin("yardstick x 'a b'", "c0ffee", {"r.h5": "00ff"}, [Run("tasks/E1", "0123456789ab", "abc", "switchyard train <a> & \"ü\"")],
+                "Loss, β < 1")
 
 
 def drawn():
@@ -35,8 +36,9 @@ def test_one_kind_alone(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
-@pytest.mark.parametrize("name,content,complaint", [("none.svg", None, "no such file"), ("a.svg", b"<svg/>", "does not say"), ("b.svg", b"no xml", "does not say"),
-                                                    ("c.png", b"no image", "does not say")])
+@pytest.mark.parametrize("name,content,complaint",
+                         [("none.svg", None, "no such file"), ("a.svg", b"<svg/>", "does not say"), ("b.svg", b"no xml", "does not say"),
+                          ("c.png", b"no image", "does not say")])
 def test_other_files_say_so(tmp_path, capsys, name, content, complaint):
     if content is not None:
         (tmp_path / name).write_bytes(content)
@@ -73,5 +75,6 @@ def test_origin_of_a_run_is_that_of_its_segments(tmp_path):
     with h5py.File(run / "segments/001/run.h5", "a") as f:
         f.attrs.update(config_sha256="f" * 64, commit="def", provenance=json.dumps(dict(command=["switchyard", "resume", "a b"])))
     origin = figure_file.origin_of_run("yardstick report", run)
-    assert [(r.id, r.commit, r.command) for r in origin.runs] == [("unknown", "abc", "unknown"), ("f" * 12, "def", "switchyard resume 'a b'"), ("unknown",) * 3]
+    assert [(r.id, r.commit, r.command) for r in origin.runs] == [("unknown", "abc", "unknown"),
+                                                                  ("f" * 12, "def", "switchyard resume 'a b'"), ("unknown",) * 3]
     assert len(origin.inputs) == 5 and origin.inputs[str(run / "segments/001/run.h5")] == figure_file.sha256(run / "segments/001/run.h5")

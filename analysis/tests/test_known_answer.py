@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from yardstick import figure_file, known_answer
+from yardstick.drawing import figure_file
+from yardstick.experiments import known_answer
 from yardstick.cli import main
-from yardstick.records import SchemaError
+from yardstick.records.run_folder import SchemaError
 
 COMMITTED = pathlib.Path(__file__).resolve().parents[2] / "experiments/known-answer/results"
 
@@ -56,14 +57,16 @@ def curve(facts, hidden, shift=0.0):
     """Loss of facts at rho = facts/(E P_e), P_e = 100 hidden: 0 below rho = 0.25, then a line in log2 rho, so E* is as facts/hidden."""
     experts = 2 ** np.arange(1, 9)
     rho = facts / (experts * 100 * hidden)
-    return pd.DataFrame(dict(facts=facts, hidden=hidden, experts=experts, exposures=1000, rho=rho, loss=np.maximum(0, np.log2(rho / 0.25)) + shift, ideal=0.0))
+    return pd.DataFrame(dict(facts=facts, hidden=hidden, experts=experts, exposures=1000, rho=rho,
+                             loss=np.maximum(0, np.log2(rho / 0.25)) + shift, ideal=0.0))
 
 
 SAME = [curve(25600, 16), curve(51200, 16), curve(25600, 32)]
 
 
 @pytest.mark.parametrize("tables,status", [
-    (SAME, "reproduced"), ([*SAME[:2], curve(25600, 32, shift=0.04)], "reproduced"), ([*SAME[:2], curve(25600, 32, shift=0.06)], "direction only"),
+    (SAME, "reproduced"), ([*SAME[:2], curve(25600, 32, shift=0.04)], "reproduced"),
+    ([*SAME[:2], curve(25600, 32, shift=0.06)], "direction only"),
     ([SAME[0], SAME[1].assign(loss=SAME[0]["loss"]), SAME[2]], "not reproduced"), (SAME[:2], "not testable here"),
     ([t.assign(loss=t["loss"] + 1) for t in SAME], "not testable here")])
 def test_verdicts_on_facts(tables, status):
@@ -74,7 +77,8 @@ def test_verdicts_on_facts(tables, status):
 def test_ratios_and_spread_of_facts_by_hand():
     (_, measured), spread = known_answer.facts_collapse(pd.concat([*SAME[:2], curve(25600, 32, shift=0.03)], ignore_index=True))
     assert spread == pytest.approx([0, 0.03]) and measured["ratios"]["facts doubled from 25600 facts, hidden 16"] == pytest.approx(2)
-    assert measured["answers"]["51200 facts, hidden 16"] == pytest.approx(51200 / (1600 * 0.25 * 2**0.1))  # loss 0.1 lies at rho = 0.25 · 2^0.1
+    # loss 0.1 lies at rho = 0.25 · 2^0.1
+    assert measured["answers"]["51200 facts, hidden 16"] == pytest.approx(51200 / (1600 * 0.25 * 2**0.1))
 
 
 def test_learned_routers_and_facts_are_drawn_and_judged(results, capsys):
@@ -83,7 +87,8 @@ def test_learned_routers_and_facts_are_drawn_and_judged(results, capsys):
     out = results.parent / "out"
     assert main(["known-answer", str(results), "--out", str(out)]) == 0
     first, second = json.loads((out / "acceptance.json").read_text())
-    assert "learned" in capsys.readouterr().out and first["measured"]["learned"]["64 learned-aux"]["largest_above_hash"] == pytest.approx(0.0089, abs=1e-4)
+    assert "learned" in capsys.readouterr().out
+    assert first["measured"]["learned"]["64 learned-aux"]["largest_above_hash"] == pytest.approx(0.0089, abs=1e-4)
     assert second["status"] == "reproduced" and second["files"] == ["results/facts.csv", "known-answer.svg"]
     origin = figure_file.read_origin(out / "known-answer.png")
     assert len(origin.inputs) == 16 and "not run" not in origin.caption

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from yardstick import laws, projection
+from yardstick.law import laws, projection
 
 EXPERTS = 2.0 ** np.arange(10)
 
@@ -41,7 +41,8 @@ def test_the_fit_is_a_minimum_that_scipy_does_not_better():
     losses = clark(EXPERTS, 2.5, 120) * (1 + 0.002 * rng.normal(size=10))
     fit = laws.fit_clark(losses, EXPERTS)
     start = [fit.values["d"], fit.values["b"], np.log(fit.values["e_start"]), np.log(fit.values["e_max"])]
-    other = least_squares(lambda p: p[0] + p[1] * laws.log10_effective(EXPERTS, np.exp(p[2]), np.exp(p[3])) - np.log10(losses), start, xtol=1e-14, ftol=1e-14)
+    other = least_squares(lambda p: p[0] + p[1] * laws.log10_effective(EXPERTS, np.exp(p[2]), np.exp(p[3])) - np.log10(losses),
+                          start, xtol=1e-14, ftol=1e-14)
     assert fit.sse <= 2 * other.cost * (1 + 1e-4)
     assert fit.values["e_max"] == pytest.approx(np.exp(other.x[3]), rel=0.02)
 
@@ -113,7 +114,8 @@ def test_residual_draws_are_as_wide_as_the_residuals(gaussian):
     assert (draws - fit.fitted).std() == pytest.approx(fit.residual, rel=0.03)
 
 
-@pytest.mark.parametrize("gain,upper,stated", [(6.1, 2047, True), (5.9, 2047, False), (6.1, 2048, False), (6.1, np.inf, False), (60, np.nan, False)])
+@pytest.mark.parametrize("gain,upper,stated",
+                         [(6.1, 2047, True), (5.9, 2047, False), (6.1, 2048, False), (6.1, np.inf, False), (60, np.nan, False)])
 def test_when_a_finite_e_max_may_be_stated(gain, upper, stated):
     assert laws.may_state(gain, upper, 512) is stated
 

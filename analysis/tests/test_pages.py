@@ -5,9 +5,11 @@ import pathlib
 import matplotlib.pyplot as plt
 import pytest
 
-from yardstick import acceptance, acceptance_table, claims, figure_file, gallery
+from yardstick.verdicts import acceptance, claims
+from yardstick.drawing import figure_file
+from yardstick.pages import acceptance_table, gallery
 from yardstick.cli import main
-from yardstick.figure_file import Origin
+from yardstick.drawing.figure_file import Origin
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -15,7 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize("name,module", [("acceptance", acceptance_table), ("gallery", gallery)])
 def test_the_committed_page_is_what_the_command_makes(name, module, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert pathlib.Path(f"docs/{name}.md").read_text() == module.page("experiments", f"docs/{name}.md"), f"run `yardstick {name}` in the root of the repository"
+    made = module.page("experiments", f"docs/{name}.md")
+    assert pathlib.Path(f"docs/{name}.md").read_text() == made, f"run `yardstick {name}` in the root of the repository"
 
 
 def experiment(folder, name, entries):
@@ -36,8 +39,10 @@ def test_every_claim_has_a_row_in_its_order(tmp_path):
 
 
 def test_entries_fill_their_row(tmp_path):
-    verdicts = [("reproduced", dict(slope=-0.00512345, predicted=[32.0, 41.0], gains={"1": 0.02}, deep={"a": [1]})), claims.untested("too | short", last=1)]
-    experiment(tmp_path, "b", [claims.entry("gains-diminish", v, [-0.006, -0.004], ["curve.csv"], label) for v, label in zip(verdicts, ("k = 1", "k = 2"))])
+    verdicts = [("reproduced", dict(slope=-0.00512345, predicted=[32.0, 41.0], gains={"1": 0.02}, deep={"a": [1]})),
+                claims.untested("too | short", last=1)]
+    experiment(tmp_path, "b", [claims.entry("gains-diminish", v, [-0.006, -0.004], ["curve.csv"], label)
+                               for v, label in zip(verdicts, ("k = 1", "k = 2"))])
     experiment(tmp_path, "a", [claims.entry("gains-diminish", ("not reproduced", {}), None, [])])
     (tmp_path / "b/curve.csv").write_text("")
     page = acceptance_table.page(tmp_path, tmp_path / "docs/a.md")
@@ -48,7 +53,8 @@ def test_entries_fill_their_row(tmp_path):
     assert "1 of 26 claims have measurements: 1 reproduced, 0 direction only, 1 not reproduced, 1 not testable here." in page
 
 
-BROKEN = [("[{}]", "has no key"), ("{", "is not what"), (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x")]), "key 'x' and status 'x'"),
+BROKEN = [("[{}]", "has no key"), ("{", "is not what"),
+          (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x")]), "key 'x' and status 'x'"),
           (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x") | dict(status="reproduced")]), "key 'x'"),
           (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x") | dict(key="accounting")]), "status 'x'")]
 
@@ -74,8 +80,10 @@ def test_the_gallery_shows_every_figure_with_its_caption(tmp_path, capsys):
         figure_file.save(plt.figure(), tmp_path / where, "curve", Origin("yardstick x", "abc", {}, [], f"Caption of {where}."))
     assert main(["gallery", str(tmp_path), "--out", str(tmp_path / "g.md")]) == 0
     page = (tmp_path / "g.md").read_text()
-    assert "## [What is asked](one)" in page and page.count("![curve]") == 2 and "Caption of one." in page and "Caption of one/more." in page
+    assert "## [What is asked](one)" in page and page.count("![curve]") == 2
+    assert "Caption of one." in page and "Caption of one/more." in page
     figure = plt.figure()
     figure.savefig(tmp_path / "one/bare.svg")
     plt.close(figure)
-    assert main(["gallery", str(tmp_path), "--out", str(tmp_path / "g.md")]) == 2 and "does not say where it comes from" in capsys.readouterr().err
+    assert main(["gallery", str(tmp_path), "--out", str(tmp_path / "g.md")]) == 2
+    assert "does not say where it comes from" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import pytest
 from fixture import write_run
 
 import yardstick
-from yardstick import special
+from yardstick.records import special
 
 
 def test_later_segments_supersede_rows(tmp_path):
@@ -28,7 +28,7 @@ def test_rows_beyond_the_shortest_variable_are_left_out(tmp_path):
             del f[name]
             f[name] = data
             f[name].dims[0].attach_scale(f["row"])
-    assert yardstick.records._load(tmp_path / "segments/000/run.h5", "switchyard-run", {"row", "evaluation"})["step"].size == 30
+    assert yardstick.records.run_folder._load(tmp_path / "segments/000/run.h5", "switchyard-run", {"row", "evaluation"})["step"].size == 30
 
 
 def test_unknown_version_is_refused_by_name(tmp_path):
@@ -50,7 +50,8 @@ def test_damaged_file_is_named(tmp_path):
         yardstick.open(tmp_path)
 
 
-@pytest.mark.parametrize("text,expected", [("\u2581the", "lower"), ("The", "upper"), ("12", "digits"), ("\u2581", "whitespace"), (",", "punctuation"), ("\u00e9", "other"), ("", "other")])
+@pytest.mark.parametrize("text,expected", [("\u2581the", "lower"), ("The", "upper"), ("12", "digits"),
+                                           ("\u2581", "whitespace"), (",", "punctuation"), ("\u00e9", "other"), ("", "other")])
 def test_token_classes(text, expected):
     assert special.token_class(text) == expected
 

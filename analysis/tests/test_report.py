@@ -8,9 +8,9 @@ import warnings
 import pytest
 from fixture import write_run
 
-from yardstick import figures
+from yardstick.drawing import figures
 from yardstick.cli import main
-from yardstick.report import FIGURES, make_report
+from yardstick.pages.report import FIGURES, make_report
 
 driver_path, browser_path = shutil.which("chromedriver"), shutil.which("chromium")
 
@@ -29,7 +29,8 @@ def resumed(folder):
 
 
 def rare(folder):
-    return write_run(folder, layers=1, ranks=1, drops=False, evaluations=0, config="train:  # how\n  evaluate_every: 0  # never\nmoe:\n  capacity_factor: 0\n")
+    return write_run(folder, layers=1, ranks=1, drops=False, evaluations=0,
+                     config="train:  # how\n  evaluate_every: 0  # never\nmoe:\n  capacity_factor: 0\n")
 
 
 def roomy(folder):
@@ -141,12 +142,14 @@ def test_page_in_a_browser(page, browser, width, run):
     assert browser.get_log("browser") == []
     images = browser.execute_script("return [...document.images].map(i => [i.naturalWidth, i.getBoundingClientRect().width, i.alt])")
     assert len(images) == len(FIGURES) - (len(ABSENT[0][1]) if run is dense else 0)
-    shown_as = browser.execute_script("return [...document.querySelectorAll('figure')].map(f => [f.innerText.trim().length, f.getBoundingClientRect().width])")
+    shown_as = browser.execute_script("return [...document.querySelectorAll('figure')]"
+                                      ".map(f => [f.innerText.trim().length, f.getBoundingClientRect().width])")
     assert len(shown_as) == len(FIGURES) and all(text > 20 and shown > 250 for text, shown in shown_as)
     for natural, shown, alt in images:
         assert natural > 300 and shown > 250 and alt
         assert figures.plt.rcParams["font.size"] / 72 * figures.DPI * shown / natural >= 9, "letters of a figure that cannot be read"
-    too_wide = "return [...document.querySelectorAll('body, body > *')].filter(e => e.scrollWidth > innerWidth && getComputedStyle(e).overflowX == 'visible').map(e => e.outerHTML.slice(0, 80))"
+    too_wide = ("return [...document.querySelectorAll('body, body > *')].filter(e => e.scrollWidth > innerWidth && "
+                "getComputedStyle(e).overflowX == 'visible').map(e => e.outerHTML.slice(0, 80))")
     assert browser.execute_script(too_wide) == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert float(browser.execute_script("return parseFloat(getComputedStyle(document.body).fontSize)")) >= 15

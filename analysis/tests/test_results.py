@@ -7,21 +7,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from yardstick import acceptance, curves, figure_file, results, saturation, sentences
+from yardstick.verdicts import acceptance
+from yardstick.drawing import figure_file
+from yardstick.law import curves, saturation
+from yardstick.sweeps import results, sentences
 from yardstick.cli import main
-from yardstick.figure_file import Run
-from yardstick.records import SchemaError
+from yardstick.records.run_folder import SchemaError
+from yardstick.drawing.figure_file import Run
 
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    monkeypatch.setattr("yardstick.saturation.DRAWS", 100)
+    monkeypatch.setattr("yardstick.law.saturation.DRAWS", 100)
 
 
 def frame(seeds=(1, 2), experts=(1, 2, 4, 8, 16, 32, 64, 128), steps=(50, 100), **columns):
-    rows = [dict(num_experts=e, k=1, seed=s, step=t, tokens=t * 1000, loss_validation=4 * e**-0.05 + 20 / t + 0.001 * s + 1e-4 * ((e * 7 + s * 3) % 5),
+    rows = [dict(num_experts=e, k=1, seed=s, step=t, tokens=t * 1000,
+                 loss_validation=4 * e**-0.05 + 20 / t + 0.001 * s + 1e-4 * ((e * 7 + s * 3) % 5),
                  dense_parameter_count=5e4, total_parameter_count=1e5 * e, router_type="softmax", loss_train=3.9 * e**-0.06 + 0.001 * s,
-                 seconds_per_step=(1 + 0.001 * e) * (1 if (s, t) == (1, 50) else 2), peak_bytes=5e6 + 1.62e6 * e + 1000 * s - 1e6 * (t == 50)) for s in seeds for e in experts for t in steps]
+                 seconds_per_step=(1 + 0.001 * e) * (1 if (s, t) == (1, 50) else 2),
+                 peak_bytes=5e6 + 1.62e6 * e + 1000 * s - 1e6 * (t == 50)) for s in seeds for e in experts for t in steps]
     return pd.DataFrame(rows).assign(**columns)
 
 
@@ -40,7 +45,8 @@ def test_csv_and_hdf5_say_the_same(tmp_path):
     blocks = table["loss_validation"].values[:, None] + 0.5 + np.random.default_rng(1).normal(0, 0.1, 16)
     write_hdf5(tmp_path / "results.h5", table, blocks)
     (plain,), (rich,) = (results.tables(results.read(tmp_path / n)) for n in ("r.csv", "results.h5"))
-    assert plain.experts.tolist() == rich.experts.tolist() == [1, 2, 4, 8, 16, 32, 64, 128] and plain.losses.shape == (2, 8, 1) and rich.losses.shape == (2, 8, 16)
+    assert plain.experts.tolist() == rich.experts.tolist() == [1, 2, 4, 8, 16, 32, 64, 128]
+    assert plain.losses.shape == (2, 8, 1) and rich.losses.shape == (2, 8, 16)
     # blocks are part of the held-out text: they give the spread, the whole text the mean
     assert rich.losses.mean(2) == pytest.approx(plain.losses[:, :, 0])
     assert rich.router == "softmax" and rich.n == 5e4 and rich.tokens == 1e5 and rich.parameters[-1] == 128e5 and rich.lacks == []
@@ -49,7 +55,8 @@ def test_csv_and_hdf5_say_the_same(tmp_path):
 
 def test_another_programs_record_is_refused(tmp_path):
     write_hdf5(tmp_path / "results.h5", frame(), np.ones((len(frame()), 2)))
-    for attributes, complaint in ((dict(schema="switchyard-run", schema_version=1), "expected 'switchyard-results'"), (dict(schema="switchyard-results", schema_version=2), "version 2")):
+    for attributes, complaint in ((dict(schema="switchyard-run", schema_version=1), "expected 'switchyard-results'"),
+                                  (dict(schema="switchyard-results", schema_version=2), "version 2")):
         with h5py.File(tmp_path / "results.h5", "a") as f:
             f.attrs.update(attributes)
         with pytest.raises(SchemaError, match=complaint):
@@ -69,7 +76,8 @@ def test_unfinished_runs_are_left_out_and_named(tmp_path):
     table = table[~((table.seed == 2) & (table.num_experts == 8) & (table.step == 100)) & ~((table.seed == 3) & (table.num_experts > 4))]
     (made,) = write_csv(tmp_path, table)
     assert made.seeds == [1] and len(made.experts) == 8
-    assert made.lacks == ["E = 8, seed 2 is left out: it ended at step 50 of 100.", "Seed 2 is left out: it lacks E = 8.", "Seed 3 is left out: it lacks E = 8, 16, 32, 64, 128."]
+    assert made.lacks == ["E = 8, seed 2 is left out: it ended at step 50 of 100.", "Seed 2 is left out: it lacks E = 8.",
+                          "Seed 3 is left out: it lacks E = 8, 16, 32, 64, 128."]
 
 
 def test_the_dense_run_belongs_to_every_curve(tmp_path):
@@ -93,7 +101,8 @@ def test_wrong_files_say_so(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("num_experts,k\n1,1\n")
     (tmp_path / "b.h5").write_bytes(b"no HDF5")
     frame(experts=(1, 2)).to_csv(tmp_path / "c.csv", index=False)
-    for name, complaint in (("none.csv", "no such file"), ("a.csv", "no column seed"), ("b.h5", "cannot be read"), ("c.csv", "no curve over the number of experts")):
+    for name, complaint in (("none.csv", "no such file"), ("a.csv", "no column seed"), ("b.h5", "cannot be read"),
+                            ("c.csv", "no curve over the number of experts")):
         assert main(["saturation", str(tmp_path / name)]) == 2
         assert complaint in capsys.readouterr().err
 
@@ -108,11 +117,14 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     assert "largest E is 128" in claims[2]["measured"]["why"] and [c["key"] for c in claims][3:] == ["memory-linear", "speed-holds"]
     assert [c["status"] for c in claims][3:] == ["reproduced"] * 2 and claims[3]["measured"]["computed"] == pytest.approx(1.6e6)
     caption = figure_file.read_origin(tmp_path / "out/curve-00.svg").caption
-    assert "N = 50,000, D = 100,000 tokens, D/N = 2, 781 tokens an expert at E = 128, 3 seeds" in caption and "--published was not given" in caption
+    assert "N = 50,000, D = 100,000 tokens, D/N = 2, 781 tokens an expert at E = 128, 3 seeds" in caption
+    assert "--published was not given" in caption
     assert "gap that widens" in figure_file.read_origin(tmp_path / "out/curve-00-gap.png").caption
     points = pd.read_csv(tmp_path / "out/curve-00-points.csv").set_index("name")
-    assert points.loc["E_half", "predicted_low"] == pytest.approx(17.8 * 2**0.354, rel=1e-4) and list(points.index) == ["E_half", "E_90", "E_max"]
-    assert claims[0]["command"].startswith("yardstick saturation ") and claims[0]["commit"] and all((tmp_path / "out" / f).stat().st_size for f in claims[0]["files"])
+    assert points.loc["E_half", "predicted_low"] == pytest.approx(17.8 * 2**0.354, rel=1e-4)
+    assert list(points.index) == ["E_half", "E_90", "E_max"]
+    assert claims[0]["command"].startswith("yardstick saturation ") and claims[0]["commit"]
+    assert all((tmp_path / "out" / f).stat().st_size for f in claims[0]["files"])
     table = pd.read_csv(tmp_path / "out/curve-00.csv")
     assert table["num_experts"].tolist() == [2**i for i in range(8)] and (table["low"] <= table["gain_per_doubling"]).iloc[:-1].all()
     assert table["seconds_per_step"][0] == 1.001, "the smallest of evaluations and seeds"
@@ -127,16 +139,19 @@ def test_older_tables_lack_columns_and_say_so(tmp_path):
     assert [next(n for n in results.OPTIONAL if n in lack) for lack in made.lacks] == list(results.OPTIONAL)
     assert main(["saturation", str(tmp_path / "r.csv"), "--out", str(tmp_path / "out")]) == 0
     found = {c["key"]: c for c in json.loads((tmp_path / "out/acceptance.json").read_text())}
-    assert found["memory-linear"]["status"] == found["speed-holds"]["status"] == "not testable here" and "lack peak_bytes" in found["memory-linear"]["measured"]["why"]
+    assert found["memory-linear"]["status"] == found["speed-holds"]["status"] == "not testable here"
+    assert "lack peak_bytes" in found["memory-linear"]["measured"]["why"]
     assert (tmp_path / "out/curve-00.svg").exists() and not (tmp_path / "out/curve-00-gap.svg").exists()
 
 
 def test_published_gains_of_the_nearest_checkpoint(tmp_path):
-    rows = [dict(router=r, size=size, step=10, tokens_per_parameter=ratio, num_experts=e, gain=e * ratio) for r in ("HASH", "RL-R") for size, ratio in (("15M", 3.0), ("1.3B", 1.7))
+    rows = [dict(router=r, size=size, step=10, tokens_per_parameter=ratio, num_experts=e, gain=e * ratio)
+            for r in ("HASH", "RL-R") for size, ratio in (("15M", 3.0), ("1.3B", 1.7))
             for e in (1, 2)]
     pd.DataFrame(rows).to_csv(tmp_path / "gains.csv", index=False)
     found = curves.nearest_gains(tmp_path, 2.0)
-    assert [(label, e.tolist(), g.tolist()) for label, e, g in found] == [(f"{r} 1.3B, D/N = 1.7", [1, 2], [1.7, 3.4]) for r in ("HASH", "RL-R")]
+    read = [(label, e.tolist(), g.tolist()) for label, e, g in found]
+    assert read == [(f"{r} 1.3B, D/N = 1.7", [1, 2], [1.7, 3.4]) for r in ("HASH", "RL-R")]
     frame().to_csv(tmp_path / "r.csv", index=False)
     assert main(["saturation", str(tmp_path / "r.csv"), "--out", str(tmp_path), "--published", str(tmp_path)]) == 0
     origin = figure_file.read_origin(tmp_path / "curve-00.png")
@@ -156,13 +171,15 @@ def test_the_figure_knows_the_runs(tmp_path):
     write_hdf5(tmp_path / "results.h5", frame(), np.ones((len(frame()), 2)))
     assert results.runs(tmp_path / "results.h5") == results.runs("r.csv") == []
     run = dict(run="tasks/E1", id="0" * 12, commit="abc", command="switchyard train")
-    for attributes, expected in ((dict(tasks='["tasks/E1"]'), Run("tasks/E1")), (dict(runs=json.dumps([run | dict(processor="x")])), Run(**run))):
+    for attributes, expected in ((dict(tasks='["tasks/E1"]'), Run("tasks/E1")),
+                                 (dict(runs=json.dumps([run | dict(processor="x")])), Run(**run))):
         with h5py.File(tmp_path / "results.h5", "a") as f:
             f.attrs.update(attributes)
         assert results.runs(tmp_path / "results.h5") == [expected]
     assert main(["saturation", str(tmp_path / "results.h5"), "--out", str(tmp_path)]) == 0
     origin = figure_file.read_origin(tmp_path / "curve-00.svg")
-    assert origin.runs == [Run(**run)] and origin.command.startswith("yardstick saturation") and list(origin.inputs) == [str(tmp_path / "results.h5")]
+    assert origin.runs == [Run(**run)] and origin.command.startswith("yardstick saturation")
+    assert list(origin.inputs) == [str(tmp_path / "results.h5")]
 
 
 def test_a_figure_names_the_runs_of_its_own_curve(tmp_path):

@@ -5,7 +5,9 @@ import reference_routing as reference
 import xarray as xr
 from reference_routing import log
 
-from yardstick import SchemaError, affinity, agreement, balance, context, nulls, sample
+from yardstick import SchemaError
+from yardstick.records import sample
+from yardstick.routing import affinity, agreement, balance, context, nulls
 
 LOGS = dict(k1=dict(top_k=1), k2=dict(top_k=2), k3=dict(top_k=3), different=dict(experts=(9, 2), top_k=3), unused=dict(unused=True),
             one_domain=dict(domains=("a",)), class_absent=dict(words=[0, 1, 4, 5, 6, 9]), one_class=dict(words=[0, 8, 9], top_k=1),
@@ -169,7 +171,8 @@ def test_drops(top_k):
         assert dict(zip(found["drop_by_class"]["label"].values.tolist(), values(found["drop_by_class"], i))) == pytest.approx(by_class)
         by_place = reference.drops(tokens, i, lambda t: next(n for n in found["drop_by_position"]["label"].values.tolist()
                                                              if int(n.split()[0]) <= position[t] <= int(n.split()[-1])))
-        assert dict(zip(found["drop_by_position"]["label"].values.tolist(), values(found["drop_by_position"], i))) == pytest.approx(by_place)
+        assert dict(zip(found["drop_by_position"]["label"].values.tolist(),
+                        values(found["drop_by_position"], i))) == pytest.approx(by_place)
         assert found["drop_by_class"]["chance"].values[i, 0] == pytest.approx((tokens["kept"].values[:, i] == 0).mean())
     assert balance.drops(tokens.assign(kept=1 + 0 * tokens["kept"]), evaluation) is None
 

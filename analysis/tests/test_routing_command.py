@@ -10,7 +10,8 @@ from fixture import write_run
 from reference_routing import CLASS, log
 
 import yardstick
-from yardstick import context, routing, routing_claim, routing_figures, sample, special
+from yardstick.records import sample, special
+from yardstick.routing import analyses, context, routing_claim, routing_figures
 from yardstick.cli import main
 
 
@@ -18,8 +19,8 @@ def test_the_command_writes_a_table_and_figures(tmp_path, capsys):
     run = write_run(tmp_path, evaluations=3, choices=2, sampled=True)
     assert main(["routing", str(run)]) == 0
     out, table = capsys.readouterr().out, pd.read_csv(run / "routing/routing.csv")
-    assert list(table.columns) == routing.COLUMNS
-    found = routing.measure(*_open(run))
+    assert list(table.columns) == analyses.COLUMNS
+    found = analyses.measure(*_open(run))
     assert set(table["quantity"]) == set(found) and not found.absent
     for name in found:
         assert name in out
@@ -70,10 +71,10 @@ def test_one_shuffle_is_refused(tmp_path, capsys):
 
 
 def test_the_furthest_pairs_are_written(monkeypatch):
-    monkeypatch.setattr(routing, "PAIRS", 5)
-    found = routing.measure(log(top_k=3), shuffles=2)
+    monkeypatch.setattr(analyses, "PAIRS", 5)
+    found = analyses.measure(log(top_k=3), shuffles=2)
     pairs = found["coactivation"].to_dataframe().dropna()
-    written = routing.tidy(found).query("quantity == 'coactivation'")
+    written = analyses.tidy(found).query("quantity == 'coactivation'")
     assert written.groupby("layer").size().tolist() == [5, 5]
     for layer, rows in pairs.assign(far=(pairs["value"] - pairs["null_mean"]).abs()).groupby("layer"):
         kept = written.query(f"layer == {layer}")
@@ -83,7 +84,8 @@ def test_the_furthest_pairs_are_written(monkeypatch):
 def test_time_and_memory_of_a_quarter_million_tokens():
     """A generous bound; `bench_routing.py` has the figures of a million."""
     seconds, wall, peak, found = bench_routing.measured(tokens=250_000, layers=4, choices=2, experts=16)
-    print(f"\n250,000 tokens x 4 layers x 2: {seconds:.2f} s of one core ({wall:.2f} s of wall time), peak {peak:.0f} MiB beside the sample")
+    print(f"\n250,000 tokens x 4 layers x 2: {seconds:.2f} s of one core ({wall:.2f} s of wall time), "
+          f"peak {peak:.0f} MiB beside the sample")
     assert seconds < 60 and peak < 200 and len(found) > 20
 
 
@@ -152,7 +154,8 @@ GOOD, HIGH, LOW, WIDE, BAD = S(0.1, 0.05, 0.2), S(4, 3.5, 4.5), S(2, 1.8, 2.2), 
 
 
 @pytest.mark.parametrize("layers,expected", [
-    ([(HIGH, HIGH, GOOD)], "yes"), ([(HIGH, LOW, GOOD), (LOW, HIGH, GOOD)], "yes"), ([(HIGH, LOW, GOOD)], "no"), ([(HIGH, WIDE, GOOD)], "sign"),
+    ([(HIGH, HIGH, GOOD)], "yes"), ([(HIGH, LOW, GOOD), (LOW, HIGH, GOOD)], "yes"), ([(HIGH, LOW, GOOD)], "no"),
+    ([(HIGH, WIDE, GOOD)], "sign"),
     ([(HIGH, HIGH, BAD)], "no"), ([(HIGH, S(4, 0.9, 6), GOOD)], "sign"), ([(HIGH, HIGH, S(0.1, -0.1, 0.2))], "sign"),
     ([(HIGH, S(0.9, 0.1, 3.5), GOOD)], "wrong")])
 def test_status_of_a_seed(layers, expected):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from reference_routing import CLASS, TEXTS, log
 
-from yardstick import affinity, agreement, balance, context, nulls, sample
+from yardstick.records import sample
+from yardstick.routing import affinity, agreement, balance, context, nulls
 
 
 def routed(chosen, experts, **more):

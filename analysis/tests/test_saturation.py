@@ -4,8 +4,10 @@ import math
 import numpy as np
 import pytest
 
-from yardstick import acceptance, saturation, sentences
-from yardstick.saturation import Interval
+from yardstick.verdicts import acceptance
+from yardstick.law import saturation
+from yardstick.law.saturation import Interval
+from yardstick.sweeps import sentences
 
 EXPERTS = 2.0 ** np.arange(10)
 LEFT = EXPERTS[:-1]
@@ -112,7 +114,8 @@ def test_predictions_of_the_published_curves():
 def summary(**changes):
     """A diminishing curve of 3 seeds that has not stopped."""
     s = [Interval(g, g - 0.002, g + 0.002) for g in np.linspace(0.05, 0.01, 9)]
-    base = saturation.Summary(EXPERTS, 3 - np.cumsum(np.r_[0, np.linspace(0.05, 0.01, 9)]), LEFT, s, Interval(80, 60, 110), Interval(150, 130, 180),
+    base = saturation.Summary(EXPERTS, 3 - np.cumsum(np.r_[0, np.linspace(0.05, 0.01, 9)]), LEFT, s,
+                              Interval(80, 60, 110), Interval(150, 130, 180),
                               Interval(-0.005, -0.006, -0.004), None, (77.0, 108.0), None, 2.0, 3, 64, 786432, 5e7, 135e6)
     return base._replace(**changes)
 
@@ -127,8 +130,10 @@ LAST = [Interval(g, g - 0.002, g + 0.002) for g in np.linspace(0.05, 0.01, 9)][:
 
 def test_default_sentences():
     text = said(summary())
-    for part in ("At N = 786,432, D = 50.0 M tokens (D/N = 64) the gain per doubling diminishes", "0.0500 nat at E = 1", "0.0100 nat at E = 256",
-                 "It did not reach zero: the last doubling still gains 0.0100 nat (95 % interval 0.0080 to 0.0120)", "E_half = 80 (95 % interval 60 to 110)",
+    for part in ("At N = 786,432, D = 50.0 M tokens (D/N = 64) the gain per doubling diminishes", "0.0500 nat at E = 1",
+                 "0.0100 nat at E = 256",
+                 "It did not reach zero: the last doubling still gains 0.0100 nat (95 % interval 0.0080 to 0.0120)",
+                 "E_half = 80 (95 % interval 60 to 110)",
                  "measured at 130 B tokens; we did not run that regime", "predicts E_half ≈ 77 to 108, which our interval does meet",
                  "3-seed, ≤135.0 M-parameter result; it tests the mechanism, not the constant"):
         assert part in text
@@ -139,7 +144,8 @@ BRANCHES = [(dict(slope=Interval(-0.001, -0.003, 0.001)), "diminishing is not re
             (dict(gains=[*LAST, Interval(0.001, -0.006, 0.008)]), "Whether it reached zero is not resolved"),
             (dict(gains=[*LAST, Interval(0.001, -0.001, 0.0049)], flat_from=256.0), "the loss saturates at E = 256"),
             (dict(gains=[*LAST, Interval(-0.02, -0.03, -0.01)], flat_from=256.0), "even made the loss worse: check the gap"),
-            (dict(gains=[Interval(-0.01, -0.02, 0.001)] * 9, flat_from=1.0), "none were seen to begin. Without a gain there is no E_half"), (dict(tokens=400.0, n=800.0), "D/N = 0.5)"),
+            (dict(gains=[Interval(-0.01, -0.02, 0.001)] * 9, flat_from=1.0), "none were seen to begin. Without a gain there is no E_half"),
+            (dict(tokens=400.0, n=800.0), "D/N = 0.5)"),
             (dict(e_half=Interval(np.inf, 200, np.inf)), "E_half lies beyond E = 256 (95 % interval 200 to beyond the largest E)"),
             (dict(e_half=Interval(np.inf, 200, np.inf)), "The bend lies beyond E = 256 at this D/N"),
             (dict(e_half=Interval(20, 15, 30)), "which our interval does not meet"),
@@ -165,19 +171,25 @@ def test_e_max_is_stated_by_its_rule_only():
     assert "A finite E_max is not supported" in said(summary(comparison=no)) and "has a finite" not in said(summary(comparison=no))
 
 
-@pytest.mark.parametrize("slopes,part", [((0.01, 0.02), "widens with E in every seed"), ((-0.01, 0.05), "does not widen"), ((0.001, 0.002), "does not widen")])
+@pytest.mark.parametrize("slopes,part", [((0.01, 0.02), "widens with E in every seed"), ((-0.01, 0.05), "does not widen"),
+                                         ((0.001, 0.002), "does not widen")])
 def test_the_gap_is_said_to_widen_where_it_does_in_every_seed(slopes, part):
     (text,) = sentences.gap_sentences(EXPERTS, 0.1 + np.outer(slopes, np.log2(EXPERTS)))
     assert part in text and "from 0.1000 nat at E = 1" in text
     assert sentences.gap_sentences(EXPERTS, np.full((2, 10), np.nan)) == []
 
 
-VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up=1.4), "direction only"), (sentences.helps, dict(speed_up=float("nan")), "direction only"),
-            (sentences.helps, dict(experts=EXPERTS[1:]), "not testable here"), (sentences.helps, dict(gains=[Interval(-0.01, -0.02, -0.005)] * 9), "not reproduced"),
-            (sentences.gains_diminish, {}, "reproduced"), (sentences.gains_diminish, dict(e_half=Interval(300, 250, 400)), "direction only"),
+VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up=1.4), "direction only"),
+            (sentences.helps, dict(speed_up=float("nan")), "direction only"),
+            (sentences.helps, dict(experts=EXPERTS[1:]), "not testable here"),
+            (sentences.helps, dict(gains=[Interval(-0.01, -0.02, -0.005)] * 9), "not reproduced"),
+            (sentences.gains_diminish, {}, "reproduced"),
+            (sentences.gains_diminish, dict(e_half=Interval(300, 250, 400)), "direction only"),
             (sentences.gains_diminish, dict(slope=Interval(-0.001, -0.003, 0.001)), "direction only"),
-            (sentences.gains_diminish, dict(slope=Interval(0.002, 0.001, 0.003)), "not reproduced"), (sentences.gains_diminish, dict(slope=NAN), "not testable here"),
-            (sentences.saturates_at_256, {}, "not reproduced"), (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.001, 0, 0.004)]), "reproduced"),
+            (sentences.gains_diminish, dict(slope=Interval(0.002, 0.001, 0.003)), "not reproduced"),
+            (sentences.gains_diminish, dict(slope=NAN), "not testable here"),
+            (sentences.saturates_at_256, {}, "not reproduced"),
+            (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.001, 0, 0.004)]), "reproduced"),
             (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.001, 0, 0.006)]), "direction only"),
             (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.006, 0, 0.009)]), "not testable here"),
             (sentences.saturates_at_256, dict(gains=[Interval(-0.01, -0.02, 0.001)] * 9), "not testable here"),

@@ -138,5 +138,6 @@ def test_a_column_of_later_segments_is_nan_before(tmp_path):
 def test_options_of_the_configuration():
     text = "model:   # the transformer\n  z_loss: 1   # head\n\nmoe:       # experts\n  z_loss: 0.5   # router\n  bias_rule: none\n"
     run = type("Run", (), dict(attrs=dict(config=text)))
-    option = yardstick.records.option
-    assert [option(run, n) for n in ("model.z_loss", "moe.z_loss", "moe.bias_rule", "moe.absent", "data.z_loss")] == ["1", "0.5", "none", None, None]
+    option = yardstick.records.run_folder.option
+    assert [option(run, n) for n in ("model.z_loss", "moe.z_loss", "moe.bias_rule", "moe.absent",
+                                     "data.z_loss")] == ["1", "0.5", "none", None, None]

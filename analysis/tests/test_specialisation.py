@@ -9,9 +9,11 @@ from sweep_fixture import config_of, write_sweep
 from test_routing_command import specialised
 
 import yardstick
-from yardstick import arms, load_figure, special, specialisation
+from yardstick.records import special
+from yardstick.sweeps import arms
+from yardstick.experiments import load_figure, specialisation
 from yardstick.cli import main
-from yardstick.routing import open_records
+from yardstick.routing.analyses import open_records
 
 
 def test_lifts_against_plain_loops(tmp_path):
@@ -45,13 +47,16 @@ def test_planted_experts_are_written(tmp_path, capsys):
     runs, out = [str(specialised(tmp_path / str(seed), seed)) for seed in (1, 2, 3)], tmp_path / "out"
     assert main(["specialisation", *runs, "--out", str(out)]) == 0
     text, (claim,) = capsys.readouterr().out, json.loads((out / "acceptance.json").read_text())
-    assert claim["key"] == "punctuation-numbers" and claim["status"] == "reproduced" and claim["command"].startswith("yardstick specialisation") and claim["commit"]
-    assert "Seed 2, block 1:" in text and "digits 4" in text and "by expert 0" in text and "block 3" in text and "the rule fails in" in text and "numbers: reproduced" in text
+    assert claim["key"] == "punctuation-numbers" and claim["status"] == "reproduced"
+    assert claim["command"].startswith("yardstick specialisation") and claim["commit"]
+    assert "Seed 2, block 1:" in text and "digits 4" in text and "by expert 0" in text
+    assert "block 3" in text and "the rule fails in" in text and "numbers: reproduced" in text
     table = pd.read_csv(out / "specialisation.csv")
     digits = table.query("block == 1 and kind == 'class' and label == 'digits'")
     assert digits.groupby("seed")["lift"].idxmax().map(table["expert"]).tolist() == [0, 0, 0]
     assert digits.query("expert == 0")["share"].tolist() == [1, 1, 1] and digits.query("expert > 0")["lift"].max() == 0
-    assert claim["files"] == ["specialisation.csv", *(f"specialisation-seed{s}.svg" for s in (1, 2, 3))] and all((out / f).stat().st_size for f in claim["files"])
+    assert claim["files"] == ["specialisation.csv", *(f"specialisation-seed{s}.svg" for s in (1, 2, 3))]
+    assert all((out / f).stat().st_size for f in claim["files"])
 
 
 def test_runs_without_routing_are_refused(tmp_path, capsys):
@@ -59,7 +64,8 @@ def test_runs_without_routing_are_refused(tmp_path, capsys):
     for command in (["specialisation", str(run)], ["specialisation", str(tmp_path / "none")]):
         assert main(command) == 2
     assert "no held-out routing was recorded" in capsys.readouterr().err
-    assert main(["load", str(write_run(tmp_path / "dense", layers=0)), "--out", str(tmp_path / "out")]) == 2 and "dense" in capsys.readouterr().err
+    assert main(["load", str(write_run(tmp_path / "dense", layers=0)), "--out", str(tmp_path / "out")]) == 2
+    assert "dense" in capsys.readouterr().err
 
 
 def test_load_of_a_run_by_tenths(tmp_path, capsys):
@@ -69,14 +75,18 @@ def test_load_of_a_run_by_tenths(tmp_path, capsys):
     assert "seed 7" in text and "E = 4, k = 1" in text and "N =" not in text and len(table) == 20
     row = table.query("block == 3 and first_step == 5").iloc[0]
     loads = [sum(int(opened["assigned"].values[r, 1, e]) for r in range(4, 8)) for e in range(4)]
-    assert row["last_step"] == 8 and row["largest"] == pytest.approx(max(loads) / (sum(loads) / 4), rel=1e-5) and row["smallest"] == pytest.approx(min(loads) / (sum(loads) / 4), rel=1e-5)
-    assert row["max_vio"] == pytest.approx(opened["max_vio"].values[4:8, 1].mean(), rel=1e-5) and (out / "load.svg").stat().st_size and (out / "load.png").stat().st_size
+    assert row["last_step"] == 8
+    assert row["largest"] == pytest.approx(max(loads) / (sum(loads) / 4), rel=1e-5)
+    assert row["smallest"] == pytest.approx(min(loads) / (sum(loads) / 4), rel=1e-5)
+    assert row["max_vio"] == pytest.approx(opened["max_vio"].values[4:8, 1].mean(), rel=1e-5)
+    assert (out / "load.svg").stat().st_size and (out / "load.png").stat().st_size
 
 
 def test_a_run_of_a_sweep_knows_its_parameters(tmp_path):
     sweep = write_sweep(tmp_path, {"a": (4, config_of(train__seed=1)), "b": (4, None)}, seeds=(1,), b=dict(dense_parameter_count=5e4))
     run = sweep / "tasks/0"
-    assert arms.active_parameters(run) == 1e4 and arms.active_parameters(sweep / "tasks/1") == 5e4 and arms.active_parameters(tmp_path / "x/y") is None
+    assert arms.active_parameters(run) == 1e4 and arms.active_parameters(sweep / "tasks/1") == 5e4
+    assert arms.active_parameters(tmp_path / "x/y") is None
     assert load_figure.caption(yardstick.open(run), run).startswith("N = 10,000 active parameters, D/N = 2.05")
 
 

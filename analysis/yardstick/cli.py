@@ -6,7 +6,7 @@ import shlex
 import sys
 import warnings
 
-from .records import RecordWarning, SchemaError
+from .records.run_folder import RecordWarning, SchemaError
 
 
 def _report(commands):
@@ -15,22 +15,24 @@ def _report(commands):
     parser.add_argument("--out", help="where to write (default: RUN/report)")
 
     def act(args):
-        from .report import make_report
+        from .pages.report import make_report
 
         print(make_report(args.run, args.out, args.line))
     parser.set_defaults(act=act)
 
 
 def _routing(commands):
-    parser = commands.add_parser("routing", help="what experts specialise in and how routing settles, each value beside its chance level and null")
+    parser = commands.add_parser("routing",
+                                 help="what experts specialise in and how routing settles, each value beside its chance level and null")
     parser.add_argument("run", help="the folder that `switchyard train --run` wrote")
     parser.add_argument("--out", help="where routing.csv and the figures go (default: RUN/routing)")
     parser.add_argument("--shuffles", type=int, default=10, help="shuffles of each drawn null, at least 2 (default: 10)")
-    parser.add_argument("--least", type=int, default=10, help="occurrences from which a token counts in vocabulary specialisation (default: 10)")
+    parser.add_argument("--least", type=int, default=10,
+                        help="occurrences from which a token counts in vocabulary specialisation (default: 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the shuffles (default: 0)")
 
     def act(args):
-        from .routing import write_routing
+        from .routing.analyses import write_routing
 
         if args.shuffles < 2:
             parser.error("--shuffles: at least 2, for a mean and its deviation")
@@ -39,12 +41,13 @@ def _routing(commands):
 
 
 def _specialisation(commands):
-    parser = commands.add_parser("specialisation", help="what experts take above its base rate, by class of token and by domain: matrices, and one claim, from runs of several seeds")
+    parser = commands.add_parser("specialisation", help="what experts take above its base rate, by class of token and by domain: matrices, "
+                                                        "and one claim, from runs of several seeds")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed")
     parser.add_argument("--out", help="folder for table, figures and acceptance.json (default: print only)")
 
     def act(args):
-        from .specialisation import make
+        from .experiments.specialisation import make
 
         print(make(args.runs, args.out, args.line))
     parser.set_defaults(act=act)
@@ -56,7 +59,7 @@ def _load(commands):
     parser.add_argument("--out", required=True, help="folder for load.svg, load.png and load.csv")
 
     def act(args):
-        from .load_figure import make
+        from .experiments.load_figure import make
 
         print(make(args.run, args.out, args.line))
     parser.set_defaults(act=act)
@@ -68,7 +71,7 @@ def _law(commands):
     parser.add_argument("--out", help="folder for tables (csv, json), figure and acceptance.json (default: print only)")
 
     def act(args):
-        from .law_report import make
+        from .law.law_report import make
 
         text, within = make(args.curves, args.out, args.line)
         print(text)
@@ -80,10 +83,11 @@ def _saturation(commands):
     parser = commands.add_parser("saturation", help="do the gains from more experts diminish, and do they stop: tables and sentences")
     parser.add_argument("results", help="results.h5 of `switchyard sweep`, or a csv with its columns")
     parser.add_argument("--out", help="folder for tables, figures and acceptance.json (default: print only)")
-    parser.add_argument("--published", metavar="FOLDER", help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
+    parser.add_argument("--published", metavar="FOLDER",
+                        help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
 
     def act(args):
-        from .saturation_report import make
+        from .sweeps.saturation_report import make
 
         print(make(args.results, args.out, args.line, args.published))
     parser.set_defaults(act=act)
@@ -106,7 +110,7 @@ def _known_answer(commands):
     parser.add_argument("--out", help="folder for the figure and acceptance.json (default: print only)")
 
     def act(args):
-        from .known_answer import make
+        from .experiments.known_answer import make
 
         print(make(args.results, args.out, args.line))
     parser.set_defaults(act=act)
@@ -117,7 +121,7 @@ def _accounting(commands):
     parser.add_argument("folder", help="folder of MODEL.txt, what `switchyard check MODEL.yaml` printed; acceptance.json is written there")
 
     def act(args):
-        from .accounting import make
+        from .experiments.accounting import make
 
         print(make(args.folder, args.line))
     parser.set_defaults(act=act)
@@ -128,7 +132,7 @@ def _trace(commands):
     parser.add_argument("figures", nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
 
     def act(args):
-        from .figure_file import trace
+        from .drawing.figure_file import trace
 
         print("\n\n".join(map(trace, args.figures)))
     parser.set_defaults(act=act)
@@ -137,11 +141,12 @@ def _trace(commands):
 def _page(commands, name, about):
     """A command that makes a page of the docs from all experiments."""
     parser = commands.add_parser(name, help=about)
-    parser.add_argument("experiments", nargs="?", default="experiments", metavar="EXPERIMENTS_FOLDER", help="folder of the experiments (default: experiments)")
+    parser.add_argument("experiments", nargs="?", default="experiments", metavar="EXPERIMENTS_FOLDER",
+                        help="folder of the experiments (default: experiments)")
     parser.add_argument("--out", default=f"docs/{name}.md", help=f"page to write (default: docs/{name}.md)")
 
     def act(args):
-        from . import acceptance_table, gallery
+        from .pages import acceptance_table, gallery
 
         module = dict(acceptance=acceptance_table, gallery=gallery)[name]
         pathlib.Path(args.out).write_text(module.page(args.experiments, args.out), encoding="utf-8")
@@ -159,9 +164,11 @@ def main(arguments=None):
     _load(commands)
     _law(commands)
     _saturation(commands)
-    _compared(commands, "balancing", "balancing_report", "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
-    _compared(commands, "capacity", "capacity_report", "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
-    _compared(commands, "top-k", "top_k", "runs of a sweep that differ in k, at equal work: paired differences of the loss")
+    _compared(commands, "balancing", "sweeps.balancing_report",
+              "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
+    _compared(commands, "capacity", "sweeps.capacity_report",
+              "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
+    _compared(commands, "top-k", "sweeps.top_k", "runs of a sweep that differ in k, at equal work: paired differences of the loss")
     _known_answer(commands)
     _accounting(commands)
     _trace(commands)

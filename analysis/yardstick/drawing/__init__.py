@@ -1,0 +1,1 @@
+"""The figures of a run, and figure files that hold where they come from."""

@@ -1,0 +1,113 @@
+"""Files of figures: written so that the same numbers give the same bytes, with where they come from inside.
+
+SVG holds the origin as its Dublin Core description, PNG as the text "Description", both as JSON."""
+import hashlib
+import json
+import pathlib
+import shlex
+import xml.etree.ElementTree as xml
+from typing import NamedTuple
+
+import h5py
+import matplotlib.pyplot as plt
+from PIL import Image  # comes with matplotlib
+
+from ..records.run_folder import SchemaError
+from ..verdicts import acceptance
+from .figures import DPI
+
+KINDS = ("svg", "png")
+UNKNOWN = "unknown"
+
+
+class Run(NamedTuple):
+    """A training behind a figure: its folder (of a run that was resumed, of the segment), what tells its configuration from others,
+    the commit of the program, and the command line."""
+    run: str
+    id: str = UNKNOWN
+    commit: str = UNKNOWN
+    command: str = UNKNOWN
+
+
+class Origin(NamedTuple):
+    """Where a figure comes from: the command line and the commit of yardstick that made it, the files read (path -> SHA-256), the
+    runs behind them, and what the reader sees."""
+    command: str
+    commit: str
+    inputs: dict
+    runs: list
+    caption: str = ""
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def origin_of(command, paths, runs=()):
+    """Origin of what `command` makes of these files."""
+    return Origin(command or UNKNOWN, acceptance.commit(), {str(p): sha256(p) for p in paths}, list(runs))
+
+
+def origin_of_run(command, folder, files=("run.h5", "evaluation.h5")):
+    """Origin of what `command` makes of a run folder: these files of every segment, and each segment's own command and commit."""
+    segments = sorted(p for p in (pathlib.Path(folder) / "segments").glob("*") if p.is_dir())
+    paths = [p for segment in segments for name in files for p in sorted(segment.glob(name))]
+    return origin_of(command, paths, [_segment_run(s) for s in segments])
+
+
+def _segment_run(folder):
+    try:
+        with h5py.File(folder / "run.h5", "r") as file:
+            attributes = dict(file.attrs)
+    except OSError:  # a killed segment; that its rows are missing is told by `open_run`
+        return Run(str(folder))
+    command = json.loads(attributes.get("provenance", "{}")).get("command")
+    return Run(str(folder), attributes.get("config_sha256", UNKNOWN)[:12], attributes.get("commit", UNKNOWN),
+               shlex.join(command) if command else UNKNOWN)
+
+
+def save(figure, folder, name, origin, kinds=KINDS):
+    """Writes FOLDER/NAME.svg and NAME.png, or one of them, and closes the figure."""
+    text = json.dumps(origin._asdict() | dict(runs=[run._asdict() for run in origin.runs]))
+    fixed = {"svg": {"Date": None}, "png": {}}
+    with plt.rc_context({"svg.hashsalt": "switchyard", "svg.fonttype": "path"}):
+        for kind in kinds:
+            figure.savefig(pathlib.Path(folder) / f"{name}.{kind}", dpi=DPI, metadata={"Description": text} | fixed[kind])
+    plt.close(figure)
+
+
+def _description(path):
+    """The description inside a figure, or None."""
+    if path.suffix == ".svg":
+        found = xml.parse(path).find(".//{http://purl.org/dc/elements/1.1/}description")
+        return None if found is None else found.text
+    with Image.open(path) as image:
+        return image.text.get("Description") if image.format == "PNG" else None
+
+
+def read_origin(path):
+    """The Origin inside a figure that `save` wrote."""
+    path = pathlib.Path(path)
+    try:
+        content = json.loads(_description(path) or "null")
+        return Origin(**content | dict(runs=[Run(**run) for run in content["runs"]]))
+    except FileNotFoundError as error:
+        raise SchemaError(f"{path}: no such file; give a figure, NAME.svg or NAME.png") from error
+    except (OSError, xml.ParseError, ValueError, TypeError, KeyError) as error:
+        raise SchemaError(f"{path}: does not say where it comes from; give an SVG or PNG that yardstick wrote, "
+                          "and make older ones anew") from error
+
+
+def trace(path):
+    """Text of how a figure was made, of its inputs, and of the runs behind it by commit."""
+    origin = read_origin(path)
+    lines = [str(path), f"  made by  {origin.command}", f"  commit   {origin.commit}"]
+    lines += [f"  input    {name}  sha256 {digest}" for name, digest in origin.inputs.items()]
+    if not origin.runs:
+        lines.append("  runs     none are known to its inputs")
+    for commit in dict.fromkeys(run.commit for run in origin.runs):
+        runs = [run for run in origin.runs if run.commit == commit]
+        lines.append(f"  {len(runs)} run{'s' * (len(runs) > 1)} of commit {commit}")
+        lines += [f"    {run.id}  {run.run}: {run.command}" for run in runs]
+    return "\n".join(lines)

@@ -1,0 +1,121 @@
+"""`yardstick specialisation RUN RUN RUN`: what experts take above its base rate, by class of token and by domain, and the claim on experts
+for punctuation and for numbers, in runs that differ in their seed.
+
+Lift: the share of a class (or domain) among the tokens that an expert was given, by any choice at the last evaluation, over its share of
+all held-out tokens; 1 is no preference. Most of what domains show is their token ids (OpenMoE): `yardstick routing` has the control."""
+import pathlib
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from ..records import special
+from ..records.run_folder import SchemaError, option
+from ..verdicts import acceptance
+from ..drawing import figure_file
+from ..drawing.figures import _colourbar
+from ..routing.analyses import open_records
+from ..routing.routing_claim import punctuation_and_number_experts
+from .load_figure import caption
+
+TOP = 3.0  # log2 of the lift at the ends of the scale
+
+
+def matrices(evaluation):
+    """[(block, {kind: (labels, lift (E, n), base rates (n,), choices of each expert (E,))})]: kinds are class and,
+    where known, domain; labels that no token has are left out; lifts of experts without tokens are nan."""
+    kinds = {"class": (special.class_labels(evaluation), special.CLASSES)}
+    labels, names = special.domain_labels(evaluation)
+    if labels is not None:
+        kinds["domain"] = labels, names
+    found = []
+    for i, block in enumerate(evaluation["layer"].values):
+        by_kind = {}
+        for kind, (labels, names) in kinds.items():
+            counts, base = special.shares(evaluation, i, labels, len(names))
+            seen = base > 0
+            lift = special.lift(counts, np.where(seen, base, 1))[:, seen]
+            by_kind[kind] = [n for n, s in zip(names, seen) if s], lift, base[seen], counts.sum(1)
+        found.append((int(block), by_kind))
+    return found
+
+
+def table_of(seed, found):
+    """A row for each layer, expert and label."""
+    return pd.DataFrame([dict(seed=seed, block=block, expert=e, kind=kind, label=label, lift=lift[e, n],
+                              share=lift[e, n] * base[n], base_rate=base[n], choices=int(choices[e]))
+                         for block, by_kind in found for kind, (labels, lift, base, choices) in by_kind.items()
+                         for e in range(len(lift)) for n, label in enumerate(labels)])
+
+
+def order_of(lift):
+    """(E,) experts by the label that they take most above its base rate, then by how much; those without tokens last."""
+    known = np.nan_to_num(lift, nan=-1)
+    return np.lexsort((-known.max(1), np.where(known.max(1) < 0, lift.shape[1], known.argmax(1))))
+
+
+def draw(found, text):
+    """A row for each layer: log2 of the lift by class and by domain; the experts of a layer stand in one order in both."""
+    kinds = list(found[0][1])
+    heights = [1.0 + 0.28 * max(len(labels) for labels, *_ in by_kind.values()) for _, by_kind in found]
+    figure, axes = plt.subplots(len(found), len(kinds), figsize=(6.5 * len(kinds), 0.8 + sum(heights)),
+                                squeeze=False, height_ratios=heights)
+    for row, (block, by_kind) in zip(axes, found):
+        order = order_of(by_kind["class"][1])
+        for axis, (kind, (labels, lift, *_)) in zip(row, by_kind.items()):
+            image = axis.imshow(np.log2(np.maximum(lift[order], 2.0**-TOP)).T, cmap="PuOr_r", vmin=-TOP,
+                                vmax=TOP, aspect="auto", interpolation="nearest")
+            axis.set_facecolor("0.8")  # experts without tokens
+            axis.grid(False)
+            axis.set(yticks=range(len(labels)), yticklabels=labels, xticks=range(0, len(order), max(1, len(order) // 16)))
+            axis.set_xticklabels([str(order[at]) for at in axis.get_xticks()], fontsize="small")
+            axis.set_title(f"block {block}, by {kind}", loc="left", fontsize="medium")
+    for axis in axes[-1]:
+        axis.set_xlabel("expert, by the class that it prefers")
+    _colourbar(figure, image, axes.ravel(), "log$_2$(share / base rate)", "both")
+    figure.supxlabel(text, fontsize="x-small")
+    return figure
+
+
+def sentences(entry):
+    """What was found in every run and layer."""
+    said = []
+    for run in entry["measured"].get("runs", []):
+        for block, found in run["blocks"].items():
+            lifts = [f"{name} {found[name]['lift']['value']:.2f} [{found[name]['lift']['low']:.2f}, {found[name]['lift']['high']:.2f}] by "
+                     f"expert {found[name]['expert']}"
+                     for name in found if isinstance(found[name], dict) and "lift" in found[name]]
+            nmi = found["nmi_excess"]
+            fails = f"; the rule fails in {', '.join(found['fails'])}" if found["fails"] else "; the rule holds"
+            said.append(f"Seed {run['seed']}, block {block}: highest lift of {', of '.join(lifts)}; NMI above its null {nmi['value']:.4f} "
+                        f"[{nmi['low']:.4f}, {nmi['high']:.4f}]{fails}.")
+    why = entry["measured"].get("why")
+    return [*said, f"{entry['claim']}: {entry['status']}" + (f" ({why})" if why else "")]
+
+
+def _names(records):
+    """A name for the figure of each run: by its seed where these differ."""
+    seeds = [option(run, "train.seed") for run, _ in records]
+    differ = None not in seeds and len(set(seeds)) == len(seeds)
+    return [f"specialisation-seed{s}" if differ else f"specialisation-{i}" for i, s in enumerate(seeds)]
+
+
+def make(folders, out=None, command=""):
+    """Returns the text to print; with `out` writes OUT/specialisation.csv, a figure for each run and acceptance.json."""
+    records = [open_records(folder) for folder in folders]
+    without = [str(f) for f, (_, e) in zip(folders, records) if e is None or "expert" not in e]
+    if without:
+        raise SchemaError(f"{', '.join(without)}: no held-out routing was recorded; set train.evaluate_every")
+    names, entry = _names(records), punctuation_and_number_experts(folders)
+    if out is not None:
+        out = pathlib.Path(out)
+        out.mkdir(parents=True, exist_ok=True)
+        found = [matrices(evaluation) for _, evaluation in records]
+        tables = [table_of(option(run, "train.seed"), f) for (run, _), f in zip(records, found)]
+        pd.concat(tables).to_csv(out / "specialisation.csv", index=False, float_format="%.6g")
+        for folder, name, (run, _), f in zip(folders, names, records, found):
+            text = caption(run, folder)
+            figure_file.save(draw(f, text), out, name, figure_file.origin_of_run(command, folder)._replace(caption=text))
+        acceptance.write(out / "acceptance.json", [entry | dict(files=["specialisation.csv", *(f"{name}.svg" for name in names)])],
+                         command, acceptance.commit())
+    return "\n".join(sentences(entry))

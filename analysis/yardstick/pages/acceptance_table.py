@@ -1,0 +1,121 @@
+"""`yardstick acceptance`: the table of all claims as one page, filled from the acceptance.json of every experiment."""
+import json
+import os
+import pathlib
+
+from ..records.run_folder import SchemaError
+from ..verdicts import acceptance
+from ..verdicts.claims import CLAIMS
+
+NEEDED = ["key", "label", "status", "measured", "interval", "files", "command", "commit"]
+FEW = 8  # numbers of a table that a cell still shows
+HEAD = """# Acceptance
+
+Made by `yardstick acceptance {folder} --out {out}`; do not edit. Rules were fixed before the runs. *Reproduced*: direction and \
+magnitude as the
+rule says, the interval excluding the null. *Direction only*: the sign is right, magnitude or interval is not. *Not reproduced*: \
+the interval excludes the
+rule. *Not testable here*: as printed.
+"""
+
+
+def _entries(path):
+    """The entries of one acceptance.json."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for e in found:
+            missing = [n for n in NEEDED if n not in e]
+            if missing or e["key"] not in CLAIMS or e["status"] not in acceptance.STATUSES:
+                raise ValueError(f"the entry '{e.get('claim')}' has "
+                                 + (f"no {', '.join(missing)}" if missing else f"key '{e['key']}' and status '{e['status']}'"))
+        return found
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SchemaError(f"{path}: is not what yardstick writes ({error}); make it anew with the command of its experiment") from error
+
+
+def read(folder):
+    """Key of a claim -> [(folder of the experiment, entry)], in the order of folders and files."""
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise SchemaError(f"{folder}: no such folder; give the one that holds the experiments")
+    found = {key: [] for key in CLAIMS}
+    for path in sorted(folder.glob("*/acceptance.json")):
+        for e in _entries(path):
+            found[e["key"]].append((path.parent, e))
+    return found
+
+
+def _number(value):
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _short(value):
+    """A measured value in a cell: numbers and texts, short lists and tables of them; None where it takes more room."""
+    if isinstance(value, dict) and 0 < len(value) <= FEW and not any(isinstance(v, (list, dict)) for v in value.values()):
+        return f"({', '.join(f'{k}: {_number(v)}' for k, v in value.items())})"
+    if isinstance(value, list) and len(value) <= 3 and not any(isinstance(v, (list, dict)) for v in value):
+        return (" to " if len(value) == 2 else ", ").join(map(_number, value))
+    return None if isinstance(value, (list, dict)) else _number(value)
+
+
+def _cell(entry):
+    """What the table shows of an entry's numbers."""
+    parts = entry["measured"].items() if isinstance(entry["measured"], dict) else [("", entry["measured"])]
+    shown = [text if name == "why" else f"{name} {text}".strip() for name, value in parts if value is not None
+             and (text := _short(value)) is not None]
+    limits = entry["interval"]
+    if isinstance(limits, list) and None not in limits:
+        shown.append(f"interval {_short(limits)}")
+    return ", ".join(shown)
+
+
+def _escaped(text):
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _row(key, found):
+    claim = CLAIMS[key]
+    status = [f"**{e['status']}**" + f" ({e['label']})" * bool(e["label"]) for _, e in found] or ["**not testable here**"]
+    measured = [f"{_cell(e)} [→](#{key})" for _, e in found] or [claim.absent]
+    cells = [claim.claim, claim.published, claim.rule, "<br>".join(status), "<br>".join(measured)]
+    return f"| {' | '.join(map(_escaped, cells))} |"
+
+
+def _rounded(value):
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_rounded(v) for v in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def _link(folder, name, base):
+    path = folder / name
+    return f"[{name}]({os.path.relpath(path, base)})" if path.exists() else f"`{name}`"
+
+
+def _details(folder, entry, base):
+    """Everything of an entry: measured values, intervals, files, command, commit."""
+    experiment = f"[{folder.name}]({os.path.relpath(folder, base)})"
+    lines = [f"**{entry['status']}**" + f", {entry['label']}" * bool(entry["label"]) + f"; experiment {experiment}; files: " +
+             (", ".join(_link(folder, name, base) for name in entry["files"]) or "none"), "", "```"]
+    for name in ("measured", "interval"):
+        content = entry[name].items() if isinstance(entry[name], dict) else [(name, entry[name])]
+        lines += [f"{'interval of ' * (name == 'interval' and key != name)}{key}: {json.dumps(_rounded(value), ensure_ascii=False)}"
+                  for key, value in content if value is not None]
+    return "\n".join([*lines, f"command: {entry['command']}", f"commit: {entry['commit']}", "```"])
+
+
+def page(folder, out):
+    """The page as it stands in `out`, to which its links are relative."""
+    found, base = read(folder), pathlib.Path(out).parent
+    counts = {status: sum(e["status"] == status for entries in found.values() for _, e in entries) for status in acceptance.STATUSES}
+    lines = [HEAD.format(folder=folder, out=out), f"{sum(bool(e) for e in found.values())} of {len(CLAIMS)} claims have measurements: " +
+             ", ".join(f"{count} {status}" for status, count in counts.items()) + ".", "",
+             "| claim | published | reproduced if | status | measured |", "|---|---|---|---|---|"]
+    lines += [_row(key, entries) for key, entries in found.items()]
+    lines += ["", "## What was measured"]
+    for key, entries in found.items():
+        if entries:
+            lines += ["", f"### <a id=\"{key}\"></a>{CLAIMS[key].claim}"] + [f"\n{_details(path, e, base)}" for path, e in entries]
+    return "\n".join(lines) + "\n"

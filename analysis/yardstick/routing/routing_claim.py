@@ -1,0 +1,137 @@
+"""Are there experts for punctuation and for numbers, in runs that differ in their seed? The claim of `yardstick specialisation`."""
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from ..records import special
+from ..records.run_folder import option
+from ..records.sample import documents, layers_of, tally
+from ..verdicts import claims
+from .analyses import open_records
+from .context import mutual_information
+from .nulls import shuffled_within
+
+KEY = "punctuation-numbers"
+WANTED, LIFT, SEEDS = ("punctuation", "digits"), 3.0, 3
+BLOCKS, DRAWS, SHUFFLES = 64, 1000, 10  # contiguous blocks of the sample (science.md part 8), bootstrap draws, shuffles of the null
+
+
+class Estimate(NamedTuple):
+    """A value and its 95 % interval from a bootstrap over blocks of text."""
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value, drawn):
+        return cls(float(value), *(float(q) for q in np.quantile(drawn, [0.025, 0.975])))
+
+
+def _tables(layer, labels, document, rng):
+    """(1 + shuffles, blocks, classes, experts) choices of each block: as recorded, and shuffled within documents."""
+    count, size = len(labels), len(special.CLASSES)
+    block = np.arange(count) * BLOCKS // count
+    order = np.argsort(document, kind="stable")
+    tables = []
+    for draw in range(SHUFFLES + 1):
+        chosen = layer.chosen.copy()
+        if draw:
+            chosen[order] = layer.chosen[order][shuffled_within(document[order], rng)]
+        tables.append(tally(layer._replace(chosen=chosen), block * size + labels, BLOCKS * size).reshape(BLOCKS, size, -1))
+    return np.array(tables, float)
+
+
+def _lift(given):
+    """(..., classes, experts) share of a class among an expert's choices, over the class's share of all choices; 0 of experts
+    and classes without any."""
+    expected = given.sum(-2, keepdims=True) * given.sum(-1, keepdims=True) / given.sum((-2, -1), keepdims=True)
+    return given / np.maximum(expected, 1e-300)
+
+
+def _best(value, drawn):
+    """The expert of the highest lift whose interval lies above 1, or else simply of the highest: its number and Estimate."""
+    sure = np.where(np.quantile(drawn, 0.025, axis=0) > 1, value, 0)
+    expert = int(np.argmax(sure if sure.any() else value))
+    return expert, Estimate.of(value[expert], drawn[:, expert])
+
+
+def layer_estimates(layer, labels, document, rng):
+    """Of a layer: {class: (expert, Estimate of its lift)} for the wanted classes, and the Estimate of NMI minus null."""
+    tables = _tables(layer, labels, document, rng)
+    weights, wanted = rng.multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), DRAWS).astype(float), [special.CLASSES.index(n) for n in WANTED]
+    shared, shares = mutual_information(tables.sum(1))[1], np.empty((len(tables), DRAWS))
+    for i, table in enumerate(tables):
+        drawn = (weights @ table.reshape(BLOCKS, -1)).reshape(DRAWS, *table.shape[1:])
+        shares[i] = mutual_information(drawn)[1]
+        if i == 0:
+            lift, lifts = _lift(table.sum(0))[wanted], _lift(drawn)[:, wanted]
+    best = {name: _best(lift[c], lifts[:, c]) for c, name in enumerate(WANTED)}
+    return best, Estimate.of(shared[0] - shared[1:].mean(), shares[0] - shares[1:].mean(0))
+
+
+def _seed_status(layers):
+    """"yes" if the rule holds in a run, "no" if its intervals exclude it, "sign" if only the sign is right, "wrong" otherwise.
+    `layers` are the results of `layer_estimates`."""
+    best = {name: [(classes[name][1], nmi) for classes, nmi in layers] for name in WANTED}
+    if all(any(lift.value >= LIFT and lift.low > 1 and nmi.low > 0 for lift, nmi in found) for found in best.values()):
+        return "yes"
+    if any(all(lift.high < LIFT or nmi.high <= 0 for lift, nmi in found) for found in best.values()):
+        return "no"
+    right = all(any(lift.value > 1 and nmi.value > 0 for lift, nmi in found) for found in best.values())
+    return "sign" if right else "wrong"
+
+
+def _run(folder):
+    """(seed, {block: results of `layer_estimates`}) of a run, or why it cannot be tested."""
+    run, evaluation = open_records(folder)
+    if evaluation is None or "expert" not in evaluation:
+        return f"{folder}: has no held-out routing"
+    labels = special.class_labels(evaluation)
+    if len(labels) < BLOCKS:
+        return f"{folder}: its held-out sample has fewer than {BLOCKS} tokens"
+    for name in WANTED:  # a lift is 1 / the class's share at most
+        share = float((labels == special.CLASSES.index(name)).mean())
+        if not 0 < share <= 1 / LIFT:
+            return f"{folder}: {share:.0%} of its held-out tokens are {name}: no expert can show lift {LIFT:g}"
+    rng, document = np.random.default_rng(0), documents(evaluation)[0]
+    return option(run, "train.seed"), {layer.block: layer_estimates(layer, labels, document, rng) for layer in layers_of(evaluation)}
+
+
+def _described(folder, seed, layers):
+    """What was found in a run, with the layers in which the rule's parts fail."""
+    blocks = {str(block): dict({name: dict(expert=expert, lift=lift._asdict()) for name, (expert, lift) in best.items()},
+                               nmi_excess=nmi._asdict(),
+                               fails=[name for name, (_, lift) in best.items() if lift.value < LIFT or lift.low <= 1]
+                               + ["nmi"] * (nmi.low <= 0))
+              for block, (best, nmi) in layers.items()}
+    return dict(run=str(folder), seed=seed, status=_seed_status(list(layers.values())), blocks=blocks)
+
+
+def _worst(found):
+    """Of the seeds the lowest of each part, each in its best layer: {part: Estimate}."""
+    parts = {f"{name} lift": [max((best[name][1] for best, _ in layers.values()), key=lambda e: e.value) for _, layers in found]
+             for name in WANTED}
+    parts["nmi excess"] = [max((nmi for _, nmi in layers.values()), key=lambda e: e.value) for _, layers in found]
+    return {name: min(estimates, key=lambda e: e.value) for name, estimates in parts.items()}
+
+
+def _status(statuses, seeds):
+    if "no" in statuses or "wrong" in statuses:
+        return "not reproduced"
+    return "reproduced" if set(statuses) == {"yes"} and seeds >= SEEDS else "direction only"
+
+
+def punctuation_and_number_experts(runs):
+    """The entry of acceptance.json for a list of run folders, one a seed: measured has the lowest over the seeds, and every run and
+    block with where it fails; interval is that of the lowest. With fewer than 3 different seeds it is "direction only" at best."""
+    found = [_run(folder) for folder in runs]
+    files = [str(p) for folder in runs for p in sorted(pathlib.Path(folder).glob("segments/*/evaluation.h5"))]
+    why = [f for f in found if isinstance(f, str)] or ([] if found else ["no runs"])
+    if why:
+        return claims.entry(KEY, claims.untested("; ".join(why)), None, files)
+    described = [_described(folder, *f) for folder, f in zip(runs, found)]
+    seeds, worst = len({seed for seed, _ in found}), _worst(found)
+    measured = {name: estimate.value for name, estimate in worst.items()} | dict(seeds=seeds, runs=described)
+    return claims.entry(KEY, (_status([d["status"] for d in described], seeds), measured),
+                        {name: [e.low, e.high] for name, e in worst.items()}, files)

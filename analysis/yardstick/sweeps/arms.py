@@ -1,0 +1,159 @@
+"""Runs of one sweep that differ in one thing only, their arm or k, compared under common seeds and the same held-out text.
+
+S seeds, A arms, B blocks of held-out text, D draws. Losses are drawn in two levels, seeds and then blocks (science.md part 8), the same
+seeds and blocks for every arm, so what the arms share cancels in a difference. Quantities without blocks are drawn over seeds only:
+with three seeds such an interval is little more than their range, and too narrow."""
+import json
+import pathlib
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from ..records.run_folder import SchemaError, open_run
+from ..law import laws
+from ..law.saturation import DRAWS, Interval, bootstrap
+from . import results
+
+SEEDS = 3  # fewer never reproduce a claim
+# what runs that are compared have in common
+SAME = ["arm", "num_experts", "k", "granularity", "d_model", "num_blocks", "dense_parameter_count"]
+WITH = dict(arm=(), k=("num_experts", "granularity"))  # what may follow from the one thing that they differ in
+
+
+class Arms(NamedTuple):
+    """The finished runs of a sweep. names: the arms (or k) in the sweep's order; losses: (S, A, B) last held-out losses, nat per token;
+    folders: {(name, seed): run folder}; n, tokens: active parameters without embeddings and tokens trained on; parameters: (A,) all of
+    the model; num_experts, k: None where they differ; lacks: what was left out and why."""
+    names: list
+    seeds: list
+    losses: np.ndarray
+    folders: dict
+    n: float
+    tokens: float
+    parameters: np.ndarray
+    num_experts: int | None
+    k: int | None
+    lacks: list
+
+
+class Sample(NamedTuple):
+    """A quantity of every arm, mean over seeds: point (A,), and draws of it (D, A), nan where there is nothing to draw from."""
+    names: list
+    point: np.ndarray
+    drawn: np.ndarray
+
+    def sum_of(self, weights):
+        """Interval of the sum over {arm: weight}."""
+        row = np.array([weights.get(name, 0.0) for name in self.names])
+        return Interval(float(self.point @ row), *laws.interval(self.drawn @ row))
+
+    def of(self, name):
+        return self.sum_of({name: 1.0})
+
+    def difference(self, name, against):
+        return self.sum_of({name: 1.0, against: -1.0} if name != against else {})
+
+
+def sample(names, values, draws=DRAWS, seed=1):
+    """Sample of values (S, A, B), or (S, A) where nothing is known of blocks."""
+    values = values[:, :, None] if values.ndim == 2 else values
+    some = values.shape[0] > 1 or values.shape[2] > 1  # otherwise every draw would be the same
+    drawn = bootstrap(values, np.random.default_rng(seed), draws) if some else np.full((1, len(names)), np.nan)
+    return Sample(list(names), values.mean((0, 2)), drawn)
+
+
+def _folders(path):
+    """The run folder of each task of a results.h5."""
+    with h5py.File(path, "r") as file:
+        if "tasks" not in file.attrs or "task" not in file:
+            raise SchemaError(f"{path}: does not name its run folders; write it again with `switchyard sweep status`")
+        return [path.parent / name for name in json.loads(file.attrs["tasks"])]
+
+
+def active_parameters(folder):
+    """N of a run that belongs to a sweep, which its run.h5 does not hold; None elsewhere."""
+    path = pathlib.Path(folder).resolve().parent.parent / "results.h5"
+    if not path.is_file():
+        return None
+    frame, tasks = results.read(path), [task.resolve() for task in _folders(path)]
+    found = [float(n) for task, n in zip(frame["task"], frame["dense_parameter_count"])
+             if tasks[int(task)] == pathlib.Path(folder).resolve()]
+    return found[0] if found else None
+
+
+def _refuse_other_differences(path, frame, by):
+    """Runs that differ in more than `by`, the seed and what follows from `by` are not compared."""
+    for name in (n for n in SAME if n != by and n in frame):
+        apart = frame.groupby(by)[name] if name in WITH[by] else frame.groupby(np.zeros(len(frame)))[name]
+        if apart.nunique().max() > 1:
+            raise SchemaError(f"{path}: its runs differ in {name} ({', '.join(map(str, sorted(frame[name].unique())))}), but here they may "
+                              f"differ in {by} and seed only; make a sweep of each")
+    if frame[by].nunique() < 2:
+        raise SchemaError(f"{path}: has one value of {by} only: there is nothing to compare")
+
+
+def read(folder, by="arm"):
+    """Arms of a sweep folder whose runs differ in `by` (arm or k), in what follows from it, and in the seed."""
+    path = pathlib.Path(folder) / "results.h5"
+    frame, lacks = results.read(path), []
+    tasks = _folders(path)
+    _refuse_other_differences(path, frame, by)
+    runs = results.grouped_runs(frame, lacks, by)
+    values, seeds = results.complete(runs, lacks, by)
+    names = [name for name in frame[by].unique() if name in values]
+    last = [runs[name, seeds[0]].iloc[-1] for name in names]
+    one = {column: last[0][column] if len({row[column] for row in last}) == 1 else None for column in ("num_experts", "k")}
+    return Arms([str(n) for n in names], seeds, results.last_losses(runs, names, seeds, lacks),
+                {(str(n), s): tasks[int(runs[n, s]["task"].iloc[-1])] for n in names for s in seeds},
+                float(last[0]["dense_parameter_count"]), float(last[0]["tokens"]),
+                np.array([row["total_parameter_count"] for row in last], float), **one, lacks=lacks)
+
+
+def routed(folder):
+    """A run's record, which has to have routers."""
+    run = open_run(folder)
+    if "assigned" not in run:
+        raise SchemaError(f"{folder}: its model is dense or its loads were not recorded: there is no routing to compare")
+    return run
+
+
+def tenth(run, last):
+    """The first or the last tenth of a run's recorded steps, at least one."""
+    rows = max(1, run.sizes["row"] // 10)
+    return run.isel(row=slice(-rows, None) if last else slice(rows))
+
+
+def seed_sd(arms, name, against):
+    """Standard deviation over seeds of the difference of two arms' losses, nat; nan with one seed."""
+    losses = arms.losses.mean(2)
+    difference = losses[:, arms.names.index(name)] - losses[:, arms.names.index(against)]
+    return float(difference.std(ddof=1)) if len(difference) > 1 else float("nan")
+
+
+def status(parts, seeds):
+    """By the words of science.md part 11, of comparisons that must all hold, each (holds, excluded, right): the rule is met and the
+    interval excludes the null; the interval excludes the rule; the sign is right."""
+    holds, excluded, right = (list(column) for column in zip(*parts))
+    if any(excluded):
+        return "not reproduced"
+    if all(holds) and seeds >= SEEDS:
+        return "reproduced"
+    return "direction only" if all(h or r for h, r in zip(holds, right)) else "not testable here"
+
+
+def verdict(parts, seeds, measured):
+    """(status, measured): a wrong sign that its interval does not settle tests nothing, which is said."""
+    found = status(parts, seeds)
+    why = dict(why="unresolved: a sign is not the published one, and its interval holds both") if found == "not testable here" else {}
+    return found, dict(measured, seeds=seeds, **why)
+
+
+def limits(interval):
+    return [interval.low, interval.high]
+
+
+def lacking(arms, *names):
+    """Why a claim that needs these arms cannot be tested, or None."""
+    missing = [name for name in names if name not in arms.names]
+    return f"the sweep has no finished arm {', '.join(missing)}" if missing else None

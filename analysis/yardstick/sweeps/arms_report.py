@@ -1,0 +1,48 @@
+"""What the commands that compare the arms of a sweep share: caption, origin, tables, and how a folder of results is written."""
+import pathlib
+
+from ..verdicts import acceptance
+from ..drawing import figure_file
+from . import results
+
+
+def caption(arms):
+    """N, D, D/N, tokens an expert, seeds: what a figure of `arms.Arms` says below."""
+    parts = [f"N = {arms.n:,.0f} active parameters", f"D = {arms.tokens:,.0f} tokens", f"D/N = {arms.tokens / arms.n:.3g}"]
+    parts += [f"{sign} = {value}" for sign, value in (("E", arms.num_experts), ("k", arms.k)) if value is not None]
+    if arms.num_experts and arms.k:
+        parts.append(f"{arms.tokens * arms.k / arms.num_experts:,.0f} tokens an expert")
+    return ", ".join([*parts, f"seed{'s' * (len(arms.seeds) > 1)} {', '.join(map(str, arms.seeds))}"])
+
+
+def origin(command, folder, arms):
+    """Origin of what `command` makes of a sweep folder: results.h5 and the records of every run that is compared; of runs whose folders
+    are not here, what results.h5 says of them."""
+    path = pathlib.Path(folder) / "results.h5"
+    whole = figure_file.origin_of(command, [path])
+    parts = [figure_file.origin_of_run(command, run) for run in arms.folders.values()]
+    return whole._replace(inputs=whole.inputs | {k: v for part in parts for k, v in part.inputs.items()},
+                          runs=[run for part in parts for run in part.runs] or results.runs(path))
+
+
+def interval_text(interval, digits=4):
+    """0.0120 [0.0100, 0.0140], or the value alone where nothing could be drawn."""
+    if interval.low != interval.low:
+        return f"{interval.value:.{digits}f}"
+    return f"{interval.value:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def verdict_lines(entries):
+    """A line for each claim: its status, and why it is not testable."""
+    return [f"{e['claim']}: {e['status']}" + (f" ({e['measured']['why']})" if "why" in e["measured"] else "") for e in entries]
+
+
+def write(out, tables, figure, origin, entries):
+    """Writes OUT/NAME.csv of each table by name, the figure {name: matplotlib figure} and acceptance.json."""
+    folder = pathlib.Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+    for name, drawn in figure.items():
+        figure_file.save(drawn, folder, name, origin)
+    acceptance.write(folder / "acceptance.json", entries, origin.command, origin.commit)

@@ -1,0 +1,117 @@
+"""`yardstick balancing SWEEP`: the ways to balance loads, as a table, sentences, a figure and acceptance.json."""
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from ..drawing.figures import PALETTE
+from . import arms as arms_of, balancing
+from .arms_report import caption, interval_text, origin, verdict_lines, write
+
+STYLES = ["-", "--"]
+
+
+def table_of(arms, table, found):
+    """A row for each arm: evenness with intervals over seeds, loss, and its difference to each aux arm with intervals."""
+    rows = []
+    for name in arms.names:
+        mean = table[table["arm"] == name].mean(numeric_only=True)
+        row = dict(arm=name, u_steps=mean["u_steps"])
+        for part in balancing.PARTS:
+            row[part], row[f"{part}_low"], row[f"{part}_high"] = found[part].of(name)
+        row |= dict(effective_experts=mean["effective_experts"], loss=mean["loss"], perplexity=np.exp(mean["loss"]))
+        for aux in (a for a in balancing.AUX if a in arms.names):
+            label = f"loss_less_{aux.replace('-', '_')}"
+            row[label], row[f"{label}_low"], row[f"{label}_high"] = found["loss"].difference(name, aux)
+            row[f"{label}_seed_sd"] = arms_of.seed_sd(arms, name, aux)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def sentences(arms, table, found):
+    """What the numbers say."""
+    mean = table.mean(numeric_only=True)
+    said = [f"Excess is MaxVio less its sampling floor: {mean['floor_global']:.4f} for the {mean['tokens_global']:,.0f} held-out tokens, "
+            f"{mean['floor_batch']:.4f} for a training batch. "
+            f"Its intervals draw {len(arms.seeds)} seeds only; those of losses draw seeds and {arms.losses.shape[2]} blocks of text."]
+    for aux in (a for a in balancing.AUX if {a, balancing.MIDDLE} <= set(arms.names)):
+        d = found["loss"].difference(balancing.MIDDLE, aux)
+        free, other = (found["excess_global"].of(name) for name in (balancing.MIDDLE, aux))
+        cost = "a gain" if d.high < 0 else f"not worse by {balancing.MARGIN} nat" if d.high < balancing.MARGIN else \
+            f"worse by more than {balancing.MARGIN} nat" if d.low > balancing.MARGIN else "unresolved"
+        said.append(f"Loss-free (u·steps = 15) against {aux}: excess MaxVio over held-out text {free.value:.3f} against {other.value:.3f}; "
+                    f"loss {interval_text(d)} nat higher: {cost} "
+                    f"(deviation over seeds {arms_of.seed_sd(arms, balancing.MIDDLE, aux):.4f}).")
+    rates = [name for name in balancing.FREE if name in arms.names]
+    for part, when in (("excess_early", "the first"), ("excess_late", "the last")):
+        if len(rates) > 1:
+            best = min(rates, key=lambda name: found[part].of(name).value)
+            said.append(f"In {when} tenth of the steps {best} has the least excess: "
+                        + ", ".join(f"{n} {found[part].of(n).value:.3f}" for n in rates) + ".")
+    return said
+
+
+def _colour(names, name):
+    number = names.index(name)
+    return dict(color=PALETTE[number % len(PALETTE)], ls=STYLES[number // len(PALETTE) % len(STYLES)])
+
+
+def _over_time(axis, arms, curves):
+    """Excess MaxVio of a batch over the steps, mean of the seeds."""
+    for name in arms.names:
+        steps, excess = (np.mean([c[i] for c in curves[name]], 0) for i in (0, 1))
+        axis.plot(steps, excess, lw=1.2, label=name, **_colour(arms.names, name))
+    axis.axhline(0, lw=0.8, color="0.3")
+    axis.set(xlabel="step", ylabel="MaxVio of a batch, less floor")
+    axis.set_yscale("symlog", linthresh=0.1)
+
+
+def _dots(axis, arms, table):
+    """Excess MaxVio over held-out text: seeds as dots, their mean as a line."""
+    for i, name in enumerate(arms.names):
+        values = table.loc[table["arm"] == name, "excess_global"].values
+        axis.plot(values, np.full(len(values), i), "o", ms=5, color=PALETTE[0], alpha=0.7)
+        axis.plot([values.mean()] * 2, [i - 0.3, i + 0.3], color=PALETTE[1])
+    axis.axvline(0, lw=0.8, color="0.3")
+    axis.set_xscale("symlog", linthresh=0.1)
+    axis.set(xlabel="MaxVio of held-out text, less floor", xlim=(None if (table["excess_global"] < 0).any() else 0, None))
+
+
+def _losses(axis, arms, found, aux):
+    """Difference of the loss to an aux arm, with its interval and the margin."""
+    for i, name in enumerate(arms.names):
+        d = found["loss"].difference(name, aux)
+        error = None if np.isnan(d.low) else np.abs(np.array([[d.low], [d.high]]) - d.value)
+        axis.errorbar([d.value], [i], xerr=error, fmt="o", ms=5, capsize=3, color=PALETTE[0])
+    axis.axvline(0, lw=0.8, color="0.3")
+    axis.axvline(balancing.MARGIN, ls=":", color=PALETTE[1], label=f"margin of the loss, {balancing.MARGIN} nat")
+    axis.set(xlabel=f"loss less that of {aux}, nat")
+
+
+def draw(arms, table, curves, found):
+    """Three panels: MaxVio over the steps, over held-out text, and the loss."""
+    figure, axes = plt.subplots(1, 3, figsize=(15, 4.8))
+    _over_time(axes[0], arms, curves)
+    _dots(axes[1], arms, table)
+    aux = next((a for a in reversed(balancing.AUX) if a in arms.names), arms.names[0])
+    _losses(axes[2], arms, found, aux)
+    for axis in axes[1:]:
+        axis.set(yticks=range(len(arms.names)), yticklabels=arms.names if axis is axes[1] else [], ylim=(len(arms.names) - 0.5, -0.5))
+    figure.legend(loc="outside upper center", ncols=5, fontsize="small", frameon=False)
+    figure.supxlabel(caption(arms), fontsize="small")
+    return figure
+
+
+def make(folder, out=None, command=""):
+    """Returns the text to print; with `out` writes OUT/balancing.{csv,svg,png}, balancing-runs.csv and acceptance.json."""
+    arms = arms_of.read(folder)
+    table, curves = balancing.measure(arms)
+    found = balancing.samples(arms, table)
+    rows = table_of(arms, table, found)
+    entries = balancing.entries(arms, found, table, ["balancing.csv", "balancing-runs.csv", "balancing.svg"])
+    said = sentences(arms, table, found)
+    if out is not None:
+        made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
+        write(out, {"balancing": rows, "balancing-runs": table}, dict(balancing=draw(arms, table, curves, found)), made, entries)
+    short = rows[["arm", *balancing.PARTS, "effective_experts", "loss",
+                  *[c for c in rows if c.startswith("loss_less") and not c.endswith("seed_sd")]]]
+    return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}"), "", *said, "", *verdict_lines(entries), *arms.lacks])

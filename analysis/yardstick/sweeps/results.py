@@ -1,0 +1,176 @@
+"""Tidy tables of many runs: results.h5 of `switchyard sweep`, or a csv with the same columns, which are those of the public curves
+of Clark et al. 2022 and `tokens`. One row is one evaluation of one run."""
+import json
+import pathlib
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from ..records.run_folder import SchemaError, check_schema
+from ..drawing.figure_file import Run
+
+NEEDED = ["num_experts", "k", "seed", "step", "loss_validation", "dense_parameter_count", "total_parameter_count", "tokens"]
+GROUPS = ["arm", "router_type", "k", "granularity", "routing_frequency", "dense_parameter_count"]  # a curve over E has one value of each
+NEARLY = 0.01  # runs whose last step is this close to the group's count as finished
+BLOCK = "block_loss"
+FOLDER = "run_folder"  # made here from the index `task`
+SIGNS = dict(num_experts="E =", arm="arm", k="k =")  # how a message names what runs differ in
+OPTIONAL = dict(  # columns that a table may lack: which of a run's values counts, and what is missing without it
+    loss_train=(lambda values: values.iloc[-1], "the gap of training and held-out loss"),
+    seconds_per_step=(pd.Series.min, "wall time"), peak_bytes=(pd.Series.max, "measured memory"))
+SUFFIXES = (".h5", ".hdf5")  # of HDF5; everything else is read as csv
+
+
+class Table(NamedTuple):
+    """One curve over E. losses: (S, E_n, B) last held-out losses, nat per token; steps (T,) and curves (E_n, T): mean over seeds at
+    the evaluations that all runs have; n: active parameters without embeddings; parameters (E_n,): all of each model; extra: names of
+    OPTIONAL -> (S, E_n), nan where unknown; folders: of the runs, where the table knows them; lacks: what was left out and why."""
+    label: str
+    router: str
+    k: int
+    experts: np.ndarray
+    seeds: list
+    losses: np.ndarray
+    steps: np.ndarray
+    curves: np.ndarray
+    n: float
+    tokens: float
+    parameters: np.ndarray
+    extra: dict
+    folders: set
+    lacks: list
+
+
+def _from_hdf5(path):
+    with h5py.File(path, "r") as file:
+        if "schema" in file.attrs:  # a table that another program made needs none
+            check_schema(file, path, "switchyard-results")
+        rows = {n: d[()] for n, d in file.items() if isinstance(d, h5py.Dataset) and not d.is_scale}
+        if "task" in rows and "tasks" in file.attrs:
+            rows[FOLDER] = np.array(json.loads(file.attrs["tasks"]), object)[rows["task"]]
+    blocks = rows.pop(BLOCK, None)
+    frame = pd.DataFrame({n: [t.rstrip(b"\0").decode("utf-8", "replace") for t in v] if v.dtype.kind == "S"
+                          else v for n, v in rows.items() if v.ndim == 1})
+    if blocks is not None:
+        frame = pd.concat([frame, pd.DataFrame(blocks, columns=[f"{BLOCK}_{i}" for i in range(blocks.shape[1])])], axis=1)
+    return frame
+
+
+def read(path):
+    """The rows with a finite loss; losses of blocks of the held-out text, if any, in columns block_loss_0, block_loss_1, …"""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise SchemaError(f"{path}: no such file; give results.h5 of `switchyard sweep`, or a csv with its columns")
+    try:
+        frame = _from_hdf5(path) if path.suffix in SUFFIXES else pd.read_csv(path)
+    except (OSError, ValueError, EOFError, RuntimeError) as error:
+        raise SchemaError(f"{path}: cannot be read ({error}); give results.h5 of `switchyard sweep`, or a csv with its columns") from error
+    missing = [c for c in NEEDED if c not in frame]
+    if missing:
+        raise SchemaError(f"{path}: has no column {', '.join(missing)}")
+    for name in GROUPS:
+        frame[name] = frame[name].fillna("") if name in frame else ""
+    return frame[np.isfinite(frame["loss_validation"])]
+
+
+def runs(path):
+    """The `figure_file.Run`s behind the table, of which files of earlier programs know the folders only, and a csv nothing."""
+    if pathlib.Path(path).suffix not in SUFFIXES:
+        return []
+    with h5py.File(path, "r") as file:
+        known = json.loads(file.attrs.get("runs", "[]"))
+        return [Run(**{field: run[field] for field in Run._fields if field in run})
+                for run in known] or [Run(task) for task in json.loads(file.attrs.get("tasks", "[]"))]
+
+
+def grouped_runs(rows, lacks, by="num_experts"):
+    """(value of `by`, seed) -> rows of that run by step; runs that ended early are left out. Two runs of one value and seed: an error."""
+    last = rows["step"].max()
+    runs = {}
+    for key, run in rows.groupby([by, "seed"]):
+        run = run.sort_values("step")
+        if run["step"].duplicated().any():
+            raise SchemaError(f"{SIGNS[by]} {key[0]}, seed {key[1]}: two rows for step {run['step'][run['step'].duplicated()].iloc[0]}; "
+                              "keep one run of each in a table")
+        if run["step"].iloc[-1] < last * (1 - NEARLY):
+            lacks.append(f"{SIGNS[by]} {key[0]}, seed {key[1]} is left out: it ended at step {run['step'].iloc[-1]} of {last}.")
+        else:
+            runs[key] = run
+    return runs
+
+
+def complete(runs, lacks, by="num_experts"):
+    """Values of `by` of the seed that has most, and the seeds that have all of those."""
+    by_seed = {}
+    for value, seed in runs:
+        by_seed.setdefault(seed, set()).add(value)
+    values = max(by_seed.values(), key=len)
+    seeds = sorted(s for s, v in by_seed.items() if v >= values)
+    lacks += [f"Seed {s} is left out: it lacks {SIGNS[by]} {', '.join(map(str, sorted(values - v)))}."
+              for s, v in sorted(by_seed.items()) if s not in seeds]
+    return sorted(values), seeds
+
+
+def _block_losses(run):
+    """(B,) last losses of the blocks, moved so that their mean is the loss of the whole held-out text, of which the blocks may be a
+    part; without blocks the loss alone."""
+    last = run.iloc[-1]
+    names = [c for c in run if c.startswith(f"{BLOCK}_")]
+    blocks = last[names].values.astype(float)
+    if not names or np.isnan(blocks).any():
+        return np.array([last["loss_validation"]])
+    return blocks - blocks.mean() + last["loss_validation"]
+
+
+def last_losses(runs, values, seeds, lacks):
+    """(S, n, B) last losses of the blocks of held-out text, for n values; B is 1 where some runs have no blocks."""
+    parts = [[_block_losses(runs[v, s]) for v in values] for s in seeds]
+    if len({len(b) for row in parts for b in row}) > 1:
+        lacks.append("Losses of blocks are left out: some runs lack them.")
+        parts = [[b.mean(keepdims=True) for b in row] for row in parts]
+    return np.array(parts)
+
+
+def _optional(grid, lacks):
+    """OPTIONAL of the runs in a grid [S][E_n]: name -> (S, E_n)."""
+    found = {}
+    for name, (pick, missing) in OPTIONAL.items():
+        found[name] = np.array([[pick(run[name]) if name in run else np.nan for run in row] for row in grid], float)
+        if not np.isfinite(found[name]).all():
+            lacks.append(f"Without {name}, which not every run has, nothing is said of {missing}.")
+    return found
+
+
+def _label(key):
+    return ", ".join(f"{n} = {v:g}" if isinstance(v, (int, float, np.number)) else f"{n} = {v}" for n, v in zip(GROUPS, key) if v != "")
+
+
+def _table(key, rows):
+    lacks = []
+    runs = grouped_runs(rows, lacks)
+    experts, seeds = complete(runs, lacks)
+    losses = last_losses(runs, experts, seeds, lacks)
+    grid = [[runs[e, s] for e in experts] for s in seeds]
+    shared = sorted(set.intersection(*[set(run["step"]) for row in grid for run in row]))
+    table = [[run.set_index("step").loc[shared, "loss_validation"] for run in row] for row in grid]
+    one = grid[0][-1].iloc[-1]
+    return Table(_label(key), str(one["router_type"]), int(one["k"]), np.array(experts, float), seeds,
+                 losses, np.array(shared), np.mean(table, 0),
+                 float(one["dense_parameter_count"]), float(one["tokens"]),
+                 np.array([float(run["total_parameter_count"].iloc[-1]) for run in grid[0]]),
+                 _optional(grid, lacks), {run[FOLDER].iloc[0] for row in grid for run in row if FOLDER in run}, lacks)
+
+
+def tables(frame):
+    """A Table for each curve with at least three numbers of experts. A dense run (E = 1), which has no router and no choices,
+    belongs to every curve of its size and arm that has no E = 1 of its own."""
+    dense, made = frame[frame["num_experts"] == 1], []
+    for key, rows in frame[frame["num_experts"] > 1].groupby(GROUPS):
+        own = dense[(dense["arm"] == key[0]) & (dense["dense_parameter_count"] == key[-1])]
+        same = own[(own["router_type"] == key[1]) & (own["k"] == key[2])]
+        rows = pd.concat([same if len(same) else own[own["k"] == own["k"].min()], rows])
+        if rows["num_experts"].nunique() >= 3:
+            made.append(_table(key, rows))
+    return made

@@ -1,0 +1,119 @@
+"""`yardstick saturation RESULTS`: for every curve over E the tables, the sentences that its numbers allow, figures and
+acceptance.json."""
+import json
+import pathlib
+
+import numpy as np
+import pandas as pd
+
+from ..records.run_folder import SchemaError
+from ..verdicts import acceptance, claims
+from ..drawing import figure_file
+from ..law import curves, saturation
+from . import costs, results, saturation_figure, sentences
+
+# key of the claim: its verdict, the part of a summary that is its interval
+VERDICTS = {"more-experts-help": (sentences.helps, "gains"), "gains-diminish": (sentences.gains_diminish, "slope"),
+            "gains-stop": (sentences.saturates_at_256, "gains")}
+
+
+def table_of(table, s, cost):
+    """A row for each E: its losses, the gain of the next doubling with its interval, speed-ups, seconds a step, parameters, bytes."""
+    gains = [*s.gains, saturation.Interval(*[np.nan] * 3)]
+    return pd.DataFrame(dict(num_experts=s.experts.astype(int), loss_validation=s.losses, loss_train=table.extra["loss_train"].mean(0),
+                             gain_per_doubling=[g.value for g in gains], low=[g.low for g in gains],
+                             high=[g.high for g in gains], step_speed_up=cost.steps,
+                             wall_speed_up=cost.wall, seconds_per_step=cost.seconds, parameters=cost.parameters, peak_bytes=cost.peak))
+
+
+def points_of(s):
+    """E_half, E_90 and E_max with intervals, beside what the registered law predicts at this D/N."""
+    rows = [dict(name="E_half", predicted_low=s.predicted[0], predicted_high=s.predicted[1]) | s.e_half._asdict(),
+            dict(name="E_90") | s.e_90._asdict()]
+    if s.comparison is not None:
+        rows.append(dict(name="E_max", predicted_low=s.predicted[0], predicted_high=s.predicted[1],
+                         value=s.comparison.clark.values["e_max"],
+                         low=s.comparison.e_max[0], high=s.comparison.e_max[1]))
+    return pd.DataFrame(rows, columns=["name", "value", "low", "high", "predicted_low", "predicted_high"])
+
+
+def numbers_of(s):
+    """The single numbers of a curve, by name."""
+    found = {name: getattr(s, name)._asdict() for name in ("e_half", "e_90", "slope")}
+    found |= dict(flat_from=s.flat_from, predicted=list(s.predicted), speed_up=s.speed_up, seeds=s.seeds,
+                  blocks=s.blocks, n=s.n, tokens=s.tokens,
+                  tokens_per_parameter=s.tokens / s.n, parameters=s.parameters)
+    if s.comparison is not None:
+        found["e_max"] = dict(value=s.comparison.clark.values["e_max"], low=s.comparison.e_max[0], high=s.comparison.e_max[1],
+                              power_less_clark_aicc=s.comparison.gain, stated=s.comparison.stated)
+    return found
+
+
+def entries(label, s, cost, files):
+    """The claims of acceptance.json that one curve can decide."""
+    def limits(part):
+        if part == "slope":
+            return [s.slope.low, s.slope.high]
+        return {f"{e:.0f}": [g.low, g.high] for e, g in zip(s.left, s.gains)}
+
+    made = [claims.entry(key, verdict(s), limits(part), files, label) for key, (verdict, part) in VERDICTS.items()]
+    memory = cost.memory and [cost.memory.low, cost.memory.high]
+    return [*made, claims.entry("memory-linear", costs.memory_linear(cost), memory, files, label),
+            claims.entry("speed-holds", costs.speed_holds(cost), [cost.speed.low, cost.speed.high], files, label)]
+
+
+class Curve:
+    """A curve over E with all that is said of it. name: of its files."""
+
+    def __init__(self, table, name, published, draws):
+        self.table, self.name = table, name
+        self.summary, self.cost = saturation.summarise(table, draws=draws or saturation.DRAWS), costs.measure(table)
+        self.published = curves.nearest_gains(published, table.tokens / table.n) if published else []
+        self.said = [*sentences.sentences(self.summary),
+                     *sentences.gap_sentences(table.experts, table.losses.mean(2) - table.extra["loss_train"])]
+        self.rows, self.points = table_of(table, self.summary, self.cost), points_of(self.summary)
+
+    def text(self):
+        shown = self.rows.dropna(axis=1, how="all").to_string(index=False,
+                                                              float_format=lambda v: f"{v:.4f}" if abs(v) < 1000 else f"{v:.4g}", na_rep="")
+        points = self.points.to_string(index=False, float_format=lambda v: f"{v:.0f}", na_rep="")
+        return "\n".join([self.table.label, shown, "", points, "", *self.said, *self.table.lacks])
+
+    def record(self):
+        return dict(name=self.name, label=self.table.label, sentences=self.said, lacks=self.table.lacks) | numbers_of(self.summary)
+
+    def entries(self):
+        return entries(self.table.label, self.summary, self.cost, [f"{self.name}.csv", f"{self.name}.svg"])
+
+    def write(self, out, origin):
+        """Writes OUT/NAME.csv, NAME-points.csv, and the figures NAME and, where training losses are known, NAME-gap. Of the runs in
+        `origin` those of this curve stay, where the table knows which they are."""
+        origin = origin._replace(runs=[run for run in origin.runs if not self.table.folders or run.run in self.table.folders])
+        self.rows.to_csv(out / f"{self.name}.csv", index=False, float_format="%.6g")
+        self.points.to_csv(out / f"{self.name}-points.csv", index=False, float_format="%.6g")
+        figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published)
+        figure_file.save(figure, out, self.name,
+                         origin._replace(caption=saturation_figure.caption(self.table, self.summary, self.published)))
+        if np.isfinite(self.table.extra["loss_train"]).all():
+            figure = saturation_figure.gap(self.table, self.summary)
+            figure_file.save(figure, out, f"{self.name}-gap",
+                             origin._replace(caption=saturation_figure.gap_caption(self.table, self.summary)))
+
+
+def make(path, out=None, command="", published=None, draws=None):
+    """Returns the text to print; with `out` writes what `Curve.write` says of every curve, saturation.json and acceptance.json.
+    published: folder of `yardstick law --out`, for the published curves."""
+    tables = results.tables(results.read(path))
+    if not tables:
+        raise SchemaError(f"{path}: no curve over the number of experts: none of its settings has runs of three numbers of experts")
+    inputs = [path, *([pathlib.Path(published) / curves.GAINS] if published else [])]
+    made = [Curve(table, f"curve-{i:02d}", published, draws) for i, table in enumerate(tables)]
+    if out is not None:
+        folder, origin = pathlib.Path(out), figure_file.origin_of(command, inputs, results.runs(path))
+        folder.mkdir(parents=True, exist_ok=True)
+        for curve in made:
+            curve.write(folder, origin)
+        content = acceptance.plain(dict(command=command, commit=origin.commit, curves=[c.record() for c in made]))
+        (folder / "saturation.json").write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        acceptance.write(folder / "acceptance.json", [e for c in made for e in c.entries()], command, origin.commit)
+    return "\n\n".join(c.text() for c in made)

@@ -1,0 +1,200 @@
+"""What may be said of a curve over E, made from its numbers: the sentences of the saturation protocol, and the verdict on each claim
+by a rule that was fixed before the runs. The word "saturates" is printed only where the equivalence rule holds and something was
+gained before: a model that learned nothing gains nothing from experts either."""
+import math
+
+import numpy as np
+
+from ..verdicts.claims import untested
+from ..law.saturation import DELTA, SLOPE_FROM
+
+SOURCE_REGIME = 1e11  # tokens: the literature's figure was measured at 130 B
+SPEED_UP = 1.5        # step speed-up of E = 64 that counts as "more experts help"
+GAP_SLOPE = 0.005     # nat per doubling of E: a gap that widens less does not count, as a gain below DELTA does not
+FACTOR = 2.0          # E_half within this factor of the prediction counts as the predicted bend
+
+
+def _range(interval, digits):
+    """95 % limits in brackets, or why there are none."""
+    if math.isnan(interval[-2]):
+        return "no interval: one seed and no blocks"
+    low, high = (_number(v, digits) for v in interval[-2:])
+    return f"95 % interval {low} to {high}"
+
+
+def _number(value, digits=0):
+    """A number as text; infinite: beyond what was measured."""
+    if math.isinf(value):
+        return "beyond the largest E"
+    return f"{value:.{digits}f}"
+
+
+def _count(value):
+    """Short text of a count: 786,432; 50.0 M; 130.0 B."""
+    for size, unit in ((1e9, "B"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:,.0f}"
+
+
+def ratio(s):
+    return f"{s.tokens / s.n:.0f}" if s.tokens >= 10 * s.n else f"{s.tokens / s.n:.2g}"
+
+
+def diminishing(s):
+    """Whether the slope of the gain over E >= 8 is below 0 with its whole interval."""
+    return s.slope.high < 0
+
+
+def gained(s):
+    """Whether any doubling gains, by the lower limit of its interval where it has one."""
+    return any((g.value if math.isnan(g.low) else g.low) > 0 for g in s.gains)
+
+
+def gain_sentence(s):
+    """How the gain per doubling went, and whether that is a fall."""
+    top = max(range(len(s.gains)), key=lambda i: s.gains[i].value)
+    first, last = s.gains[top], s.gains[-1]
+    where = f"At N = {_count(s.n)}, D = {_count(s.tokens)} tokens (D/N = {ratio(s)})"
+    numbers = (f"{first.value:.4f} nat at E = {s.left[top]:.0f}, its greatest ({_range(first, 4)}), and {last.value:.4f} nat at E = "
+               f"{s.left[-1]:.0f}, the last doubling measured ({_range(last, 4)})")
+    if diminishing(s):
+        return (f"{where} the gain per doubling diminishes: it was {numbers}; its slope against log2 E over E ≥ {SLOPE_FROM} is "
+                f"{s.slope.value:.4f} ({_range(s.slope, 4)}).")
+    if s.slope.low > 0:
+        return (f"{where} the gain per doubling grows with E: it was {numbers}; its slope over E ≥ {SLOPE_FROM} is {s.slope.value:.4f} "
+                f"({_range(s.slope, 4)}).")
+    return f"{where} the gain per doubling was {numbers}; diminishing is not resolved at this N and D."
+
+
+def zero_sentence(s, delta=DELTA):
+    """Whether the gain reached zero."""
+    last = s.gains[-1]
+    if not gained(s):
+        return ("No doubling gains anything that its interval tells from zero: this does not show where gains end, since none were seen to "
+                "begin.")
+    if s.flat_from is not None:
+        cause = (" The last doubling even made the loss worse: check the gap of training and held-out loss, MaxVio and unused experts "
+                 "first." if last.high < 0 else "")
+        return (f"No measurable gain beyond E = {s.flat_from:.0f}: from there to E = {s.experts[-1]:.0f} the upper 95 % limit of every "
+                "gain per doubling is "
+                f"below {delta} nat, so at this N and D the loss saturates at E = {s.flat_from:.0f}, as far as measured.{cause}")
+    if last.low > 0:
+        return f"It did not reach zero: the last doubling still gains {last.value:.4f} nat ({_range(last, 4)})."
+    return (f"Whether it reached zero is not resolved: the last doubling gains {last.value:.4f} nat ({_range(last, 4)}), which does not "
+            f"keep it below {delta} nat.")
+
+
+def half_sentence(s):
+    """E_half and E_90."""
+    if not gained(s):
+        return "Without a gain there is no E_half and no E_90."
+    half = (f"E_half = {_number(s.e_half.value)} ({_range(s.e_half, 0)})" if math.isfinite(s.e_half.value) else
+            f"no gain fell to half of the greatest, so E_half lies beyond E = {s.left[-1]:.0f} ({_range(s.e_half, 0)})")
+    return (f"{half[0].upper()}{half[1:]}; 90 % of the gain from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f} is reached at E_90 = "
+            f"{_number(s.e_90.value)} ({_range(s.e_90, 0)}).")
+
+
+def contains(s):
+    """Whether the interval of E_half meets the predicted range; None without an interval or a gain."""
+    if math.isnan(s.e_half.low) or not gained(s):
+        return None
+    return s.e_half.low <= s.predicted[1] and s.predicted[0] <= s.e_half.high
+
+
+def literature_sentence(s):
+    """The literature's figure, and what it predicts here."""
+    low, high = (f"{v:.0f}" for v in s.predicted)
+    said = f"E_half ≈ {low}" + (f" to {high}" if low != high else "")
+    met = {True: "which our interval does contain" if low == high else "which our interval does meet",
+           False: "which our interval does not contain" if low == high else "which our interval does not meet",
+           None: "against which we have no interval"}[contains(s)]
+    regime = "The 256–512 figure of the literature was measured at 130 B tokens"
+    regime += ("; we did not run that regime." if s.tokens < SOURCE_REGIME else ".")
+    return f"{regime} Scaling the published curves by tokens per parameter predicts {said}, {met}."
+
+
+def law_sentence(s):
+    """Whether a finite E_max of Clark's law may be stated."""
+    c = s.comparison
+    if c is None:
+        return "Too few numbers of experts to fit Clark's law."
+    numbers = (f"AICc of the power law less that of Clark's: {c.gain:.1f}; E_max {c.clark.values['e_max']:.0f}, 95 % interval "
+               f"{c.e_max[0]:.0f} to {c.e_max[1]:.0f}")
+    if c.stated:
+        return f"Clark's law has a finite E_max = {c.clark.values['e_max']:.0f} here ({numbers})."
+    return f"A finite E_max is not supported ({numbers}; the rule asks for more than 6 and an upper limit below {4 * s.experts[-1]:.0f})."
+
+
+def caution_sentences(s):
+    """What else may be behind the numbers."""
+    found = []
+    if not gained(s):
+        return found
+    if math.isinf(s.e_half.value):
+        found.append(f"The bend lies beyond E = {s.left[-1]:.0f} at this D/N, if there is one.")
+    elif s.e_half.high < s.predicted[0] / FACTOR:
+        found.append("The bend comes earlier than half the prediction: check the gap of training and held-out loss, MaxVio and unused "
+                     "experts before claiming a law.")
+    return found
+
+
+def gap_sentences(experts, gaps):
+    """How held-out less training loss, (S, E_n), goes with E; nothing where it is unknown."""
+    if not np.isfinite(gaps).all():
+        return []
+    x = np.log2(experts) - np.log2(experts).mean()
+    slopes, mean = gaps @ x / (x @ x), gaps.mean(0)
+    numbers = f"Held-out less training loss goes from {mean[0]:.4f} nat at E = {experts[0]:.0f} to {mean[-1]:.4f} at E = {experts[-1]:.0f}"
+    if (slopes > 0).all() and slopes.mean() > GAP_SLOPE:
+        return [f"{numbers} and widens with E in every seed: a bend here may be one of too little data, not of capacity."]
+    return [f"{numbers}: it does not widen by more than {GAP_SLOPE} nat per doubling in every seed."]
+
+
+def sentences(s):
+    """All that may be said of a `saturation.Summary`, in order."""
+    scale = f"This is a {s.seeds}-seed, ≤{_count(s.parameters)}-parameter result; it tests the mechanism, not the constant."
+    return [gain_sentence(s), zero_sentence(s), half_sentence(s), literature_sentence(s), law_sentence(s), *caution_sentences(s), scale]
+
+
+def helps(s):
+    """Claim "more experts help": status and what was measured."""
+    upto = [g for g, e in zip(s.gains, s.left) if e < 64]
+    measured = dict(gains={f"{e:.0f}": g.value for g, e in zip(s.gains, s.left)}, speed_up=s.speed_up)
+    if s.experts[0] != 1 or 64 not in s.experts:
+        return untested(f"the curve runs from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f} and needs both 1 and 64", **measured)
+    if all(g.low > 0 for g in upto) and s.speed_up >= SPEED_UP:
+        return "reproduced", measured
+    if any(g.high < 0 for g in upto):
+        return "not reproduced", measured
+    return ("direction only", measured) if all(g.value > 0
+                                               for g in upto) else untested("the signs of the gains are not resolved", **measured)
+
+
+def gains_diminish(s):
+    """Claim "gains diminish"."""
+    measured = dict(slope=s.slope.value, e_half=s.e_half.value, predicted=list(s.predicted), tokens_per_parameter=s.tokens / s.n)
+    if math.isnan(s.slope.low):
+        return untested("the slope has no interval: one seed without blocks, or too few numbers of experts", **measured)
+    near = s.predicted[0] / FACTOR <= s.e_half.value <= s.predicted[1] * FACTOR
+    if diminishing(s) and near:
+        return "reproduced", measured
+    if s.slope.low > 0:
+        return "not reproduced", measured
+    return ("direction only", measured) if s.slope.value < 0 else untested("diminishing is not resolved at this N and D", **measured)
+
+
+def saturates_at_256(s, delta=DELTA):
+    """Claim "gains stop at 256 or 512": the equivalence rule from 256 on."""
+    beyond = [g for g, e in zip(s.gains, s.left) if e >= 256]
+    measured = dict(last_gain=s.gains[-1].value, last_doubling_from=s.left[-1], flat_from=s.flat_from)
+    if not beyond:
+        return untested(f"the largest E is {s.experts[-1]:.0f}: no doubling from 256 on was measured", **measured)
+    if math.isnan(beyond[0].low) or not gained(s):
+        return untested("no interval, or nothing gains at any E", **measured)
+    if all(g.high < delta for g in beyond):
+        return "reproduced", measured
+    if any(g.low > delta for g in beyond):
+        return "not reproduced", measured
+    return ("direction only", measured) if all(g.value < delta
+                                               for g in beyond) else untested("the intervals are too wide for the rule", **measured)

@@ -1,0 +1,1 @@
+"""Every claim with its rule, and acceptance.json, which says what became of it."""

@@ -1,0 +1,53 @@
+"""acceptance.json: what became of each claim, by rules fixed before the runs. Commands write it, nobody by hand."""
+import json
+import math
+import pathlib
+import subprocess
+
+STATUSES = ["reproduced", "direction only", "not reproduced", "not testable here"]
+PACKAGE = pathlib.Path(__file__).resolve().parents[1]  # the whole of yardstick
+
+
+def _git(*arguments):
+    return subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, check=False)
+
+
+def commit():
+    """Commit of this code, with "-dirty" where tracked files of this package differ from it; "unknown" outside a repository."""
+    try:
+        head, changed = _git("rev-parse", "HEAD"), _git("diff", "--quiet", "HEAD", "--", ".")
+    except OSError:
+        return "unknown"
+    return head.stdout.strip() + "-dirty" * (changed.returncode == 1) if head.returncode == 0 else "unknown"
+
+
+def plain(value):
+    """A value as JSON can hold it: numbers that are not finite as text."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def entry(claim, published, rule, verdict, interval, files):
+    """One claim; verdict: (status, measured)."""
+    status, measured = verdict
+    if status not in STATUSES:
+        raise ValueError(f"'{status}' is none of {', '.join(STATUSES)}")
+    return plain(dict(claim=claim, published=published, rule=rule, status=status, measured=measured, interval=interval, files=files))
+
+
+def text(entries):
+    """Entries as JSON."""
+    return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def write(path, entries, command, made_by):
+    """Writes the entries with the command and the commit that made them."""
+    made = [e | dict(command=command, commit=made_by) for e in entries]
+    pathlib.Path(path).write_text(text(made) + "\n", encoding="utf-8")
