@@ -35,9 +35,10 @@ sweep() {
   [ $code -eq 0 ] || fail "the sweep ended with exit code $code" "the lines above, and $program sweep status $folder, say why"
 }
 
-# experiment COMMAND "$@": the sweep of this folder, then yardstick COMMAND over it; at laptop scale what that writes is committed
+# experiment COMMAND "$@": the sweep of this folder, then yardstick COMMAND over it, which writes into the folder that `results` then
+# names; at laptop scale that is committed
 experiment() {
-  local command=$1 results megabytes=8 file=laptop short=() input
+  local command=$1 megabytes=8 file=laptop short=() input
   shift
   options "$@"
   results=experiments/$name

@@ -2,3 +2,4 @@
 # This experiment, from the corpus to the figures: run.sh [--scale laptop|full|ci] [--out FOLDER]; see ../lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 experiment balancing "$@"
+.venv/bin/yardstick load "$out"/tasks/*-seed1-free-low --out "$results" # the loads of one run, step by step
