@@ -4,6 +4,7 @@ SVG holds the origin as its Dublin Core description, PNG as the text "Descriptio
 import hashlib
 import json
 import pathlib
+import textwrap
 import shlex
 import xml.etree.ElementTree as xml
 from typing import NamedTuple
@@ -65,6 +66,11 @@ def _segment_run(folder):
     command = json.loads(attributes.get("provenance", "{}")).get("command")
     return Run(str(folder), attributes.get("config_sha256", UNKNOWN)[:12], attributes.get("commit", UNKNOWN),
                shlex.join(command) if command else UNKNOWN)
+
+
+def note(figure, text):
+    """Small text below the figure, in as many lines as its width asks for."""
+    figure.supxlabel(textwrap.fill(text, int(14 * figure.get_figwidth())), fontsize="x-small")
 
 
 def save(figure, folder, name, origin, kinds=KINDS):

@@ -53,7 +53,7 @@ def draw(run, text):
         figure.colorbar(mesh, ax=above, label="load / even load", extend="max")
     axes[1, 0].legend(fontsize="small", ncols=2, frameon=False, loc="upper right")
     axes[-1, 0].set_xlabel("step")
-    figure.supxlabel(text, fontsize="x-small")
+    figure_file.note(figure, text)
     return figure
 
 

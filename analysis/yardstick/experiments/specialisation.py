@@ -73,7 +73,7 @@ def draw(found, text):
     for axis in axes[-1]:
         axis.set_xlabel("expert, by the class that it prefers")
     _colourbar(figure, image, axes.ravel(), "log$_2$(share / base rate)", "both")
-    figure.supxlabel(text, fontsize="x-small")
+    figure_file.note(figure, text)
     return figure
 
 

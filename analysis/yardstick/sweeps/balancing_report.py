@@ -97,7 +97,7 @@ def draw(arms, table, curves, found):
     for axis in axes[1:]:
         axis.set(yticks=range(len(arms.names)), yticklabels=arms.names if axis is axes[1] else [], ylim=(len(arms.names) - 0.5, -0.5))
     figure.legend(loc="outside upper center", ncols=5, fontsize="small", frameon=False)
-    figure.supxlabel(caption(arms), fontsize="small")
+    figure_file.note(figure, caption(arms))
     return figure
 
 

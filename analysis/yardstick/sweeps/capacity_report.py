@@ -77,7 +77,7 @@ def draw(arms, factors, table, rows):
     _against_theory(axes[1], table, "waste")
     axes[0].legend(fontsize="small", frameon=False)
     _quality(axes[2], factors, rows)
-    figure.supxlabel(caption(arms), fontsize="small")
+    figure_file.note(figure, caption(arms))
     return figure
 
 

@@ -60,7 +60,7 @@ def draw(arms, rows):
     axis.set(xlabel="choices a token, k (experts 1/k as wide)", ylabel=f"loss of k = {arms.names[0]} less that, nat",
              xticks=at, xticklabels=arms.names)
     axis.legend(fontsize="small", frameon=False)
-    figure.supxlabel(caption(arms), fontsize="x-small")
+    figure_file.note(figure, caption(arms))
     return figure
 
 
