@@ -4,8 +4,8 @@ SVG holds the origin as its Dublin Core description, PNG as the text "Descriptio
 import hashlib
 import json
 import pathlib
-import textwrap
 import shlex
+import textwrap
 import xml.etree.ElementTree as xml
 from typing import NamedTuple
 

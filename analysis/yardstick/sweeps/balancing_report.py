@@ -3,6 +3,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from ..drawing import figure_file
 from ..drawing.figures import PALETTE
 from . import arms as arms_of, balancing
 from .arms_report import caption, interval_text, origin, verdict_lines, write

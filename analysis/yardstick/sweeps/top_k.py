@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..verdicts import claims
+from ..drawing import figure_file
 from ..drawing.figures import PALETTE
 from . import arms as arms_of
 from .arms_report import caption, interval_text, origin, verdict_lines, write
