@@ -21,17 +21,22 @@ options() {
   [ -x "$program" ] || fail "$program is not there" "build it (scripts/test.sh, or scripts/test.sh cuda), or set SWITCHYARD"
 }
 
-# sweep FILE OUT [key=value ...]: JOBS tasks at a time (default: one a core, on a GPU one), until none stops before its end
+# sweep FILE OUT [key=value ...]: JOBS tasks at a time (default: one a core, on a GPU one), until none stops before its end. A signal
+# stops the tasks after a checkpoint, and then this script with exit code 75. The program refuses a folder of another sweep.
 sweep() {
-  local file=$1 folder=$2 code=75 at_once=$jobs
+  local file=$1 folder=$2 code=75 at_once=$jobs stopped="" running
   [ "$scale" = full ] && at_once=1
   shift 2
-  if [ -f "$folder/sweep.json" ]; then set -- "$folder"; else set -- "$file" --out "$folder" "$@"; fi
-  while [ $code -eq 75 ]; do
+  trap 'stopped=yes; kill -TERM "$running" 2>/dev/null' INT TERM USR1 USR2
+  while [ $code -eq 75 ] && [ -z "$stopped" ]; do
     code=0
-    "$program" sweep run "$@" --jobs "${JOBS:-$at_once}" || code=$?
-    set -- "$folder"
+    "$program" sweep run "$file" --out "$folder" "$@" --jobs "${JOBS:-$at_once}" &
+    running=$!
+    wait "$running" || code=$?
+    while kill -0 "$running" 2>/dev/null; do wait "$running" || code=$?; done # a trap ends a wait early
   done
+  trap - INT TERM USR1 USR2
+  [ -z "$stopped" ] || { echo "stopped: run this again to go on" >&2; exit 75; }
   [ $code -eq 0 ] || fail "the sweep ended with exit code $code" "the lines above, and $program sweep status $folder, say why"
 }
 
@@ -57,7 +62,7 @@ experiment() {
   sweep "experiments/$name/$file.yaml" "$out" "data.path=$corpus" "${short[@]}"
   step "yardstick $command"
   input=("$out")
-  [ "$command" = saturation ] && input=("$out/results.h5")
+  [ "$command" = saturation ] && input=("$out/results.h5" --published experiments/law-from-published-curves)
   [ "$command" = specialisation ] && input=("$out"/tasks/*/)
   .venv/bin/yardstick "$command" "${input[@]}" --out "$results"
 }

@@ -1,4 +1,5 @@
 // `switchyard data build` and `switchyard data check`: text to corpora, and whether a corpus is sound.
+#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -102,6 +103,7 @@ Exit facts_command(const LaboratoryOptions& options) {
   check(options.model.empty() || options.model == "mlp", Exit::usage,
         o.folder + " has facts: only --model mlp learns them, not " + options.model);
   const laboratory::FactsOptions facts{o.folder, o.model.hidden, options.exposures, o.model.rate};
+  check(o.samples == 0, Exit::usage, o.folder + " has facts: --exposures says how often each is seen, not --samples");
   std::printf("facts,hidden,experts,exposures,rho,loss,ideal\n");
   for (const int experts : options.experts) {
     const laboratory::FactsOutcome out = laboratory::run_facts(facts, experts);
@@ -112,7 +114,16 @@ Exit facts_command(const LaboratoryOptions& options) {
   return Exit::ok;
 }
 
+void check_rates(const laboratory::ExperimentOptions& o) {
+  for (const auto& [name, value] :
+       {std::pair("--rate", o.model.rate), std::pair("--aux", o.learned.aux),
+        std::pair("--bias-rate", o.learned.bias_rate), std::pair("--router-rate", o.learned.rate)})
+    check(std::isfinite(value) && value >= 0.0, Exit::usage,
+          std::string(name) + " is " + std::to_string(value) + "; must be a number from 0");
+}
+
 Exit laboratory_command(const LaboratoryOptions& options) {
+  check_rates(options.experiment);
   return laboratory::holds_facts(options.experiment.folder) ? facts_command(options) : tree_command(options);
 }
 

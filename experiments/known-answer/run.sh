@@ -21,7 +21,10 @@ generate() { [ -d "$out/$1" ] || "$program" data generate "${@:2}" --out "$out/$
 # generate_tree TASKS: bend; 256 tasks hold four times the facts of 64 and have twice the samples
 generate_tree() { generate "bend-$1" --shape bend --tasks "$1" --samples $(($1 < 256 ? samples : 2 * samples)); }
 # measure RESULT FOLDER OPTIONS...
-measure() { "$program" data laboratory "$out/$2" "${@:3}" > "$results/$1.csv"; }
+measure() {
+  "$program" data laboratory "$out/$2" "${@:3}" > "$out/$1.csv.tmp"
+  mv "$out/$1.csv.tmp" "$results/$1.csv"
+}
 # doublings FROM TO: 2,4,8
 doublings() { local list=$1 e=$1; while ((e < $2)); do e=$((2 * e)); list=$list,$e; done; echo "$list"; }
 
@@ -77,7 +80,7 @@ facts_of() {
 }
 
 generate_tree "$main"
-(trees && networks) & # the other core
+(trees; networks) & # the other core; with && a failure inside would be lost
 other=$!
 trap 'kill "$other" 2>/dev/null || true' EXIT
 capacity

@@ -70,11 +70,13 @@ Outcome run_experiment(const ExperimentOptions& o, int experts) {
   const TreeTasks t = generator_of(o.folder);
   const data::Corpus corpus = data::Corpus::open(o.folder);
   const std::int64_t there = corpus.tokens(data::Split::train) / 3, samples = o.samples ? o.samples : there;
-  check(samples <= there, Exit::usage,
-        o.folder + " has " + std::to_string(there) + " samples, not " + std::to_string(samples) + "; generate more");
+  check(samples >= 1 && samples <= there, Exit::usage,
+        o.folder + " has " + std::to_string(there) + " samples, not " + std::to_string(samples) +
+            "; give a number from 1 to that, or generate more");
+  const double ideal = assignment_loss(t, ideal_assignment(t, experts));  // refuses such experts before the training
   Layer layer(t, o, experts);
   train(layer, corpus, samples);
-  return {samples, assignment_loss(t, ideal_assignment(t, experts)), assignment_loss(t, layer.assignment()),
+  return {samples, ideal, assignment_loss(t, layer.assignment()),
           expected_loss(t, layer.assignment(), layer.experts())};
 }
 

@@ -28,6 +28,8 @@ void check_vocabulary(const std::string& of, std::int64_t tokens, const std::str
                of + " make " + std::to_string(tokens) + " tokens; a shard holds 50256: lower " + remedy);
 }
 
+bool good_tasks(int tasks) { return tasks >= 2 && tasks <= 4096 && std::has_single_bit(static_cast<unsigned>(tasks)); }
+
 void validate(const GenerateOptions& o) {
   check_option(o.values >= 2, "--values must be at least 2");
   check_option(!fs::exists(o.out), o.out + " exists already; remove it or choose another folder");
@@ -35,7 +37,7 @@ void validate(const GenerateOptions& o) {
     check_option(o.facts >= 1, "--facts must be at least 1");
     return check_vocabulary("facts and answers", std::int64_t{o.facts} + o.values, "--facts or --values");
   }
-  check_option(o.tasks >= 2 && o.tasks <= 4096 && std::has_single_bit(static_cast<unsigned>(o.tasks)),
+  check_option(good_tasks(o.tasks),
                "--tasks is " + std::to_string(o.tasks) + "; must be a power of two from 2 to 4096");
   check_option(o.keys >= 1, "--keys must be at least 1");
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max() / 3;
@@ -136,11 +138,13 @@ auto read_generator(const std::string& folder, const Make& make) {
 
 void generate(const GenerateOptions& o) {
   validate(o);
-  const std::string aside = o.out + ".tmp";
+  std::string out = o.out;
+  while (out.size() > 1 && out.back() == '/') out.pop_back();
+  const std::string aside = out + ".tmp";
   fs::remove_all(aside);
   fs::create_directories(aside);
   o.shape == "facts" ? write_facts(o, aside) : write_tree(o, aside);
-  fs::rename(aside, o.out);
+  fs::rename(aside, out);
 }
 
 bool holds_facts(const std::string& folder) {
@@ -149,8 +153,11 @@ bool holds_facts(const std::string& folder) {
 
 TreeTasks generator_of(const std::string& folder) {
   check(!holds_facts(folder), Exit::usage, folder + " has facts, not the tasks of a tree");
-  return read_generator(folder, [](const Json& json) {
+  return read_generator(folder, [&](const Json& json) {
     const int tasks = json.at("tasks");
+    check(
+        good_tasks(tasks), Exit::corrupt,
+        folder + "/generator.json: tasks is " + std::to_string(tasks) + ", no power of two; generate the folder anew");
     return make_tasks(json.at("shape"), std::countr_zero(static_cast<unsigned>(tasks)), json.at("keys"),
                       json.at("values"), json.at("seed"));
   });

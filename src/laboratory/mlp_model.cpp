@@ -3,8 +3,8 @@
 namespace switchyard::laboratory {
 
 MlpModel::MlpModel(int experts, MlpShape shape, double rate, std::uint64_t seed)
-    : in_(shape.in), rate_(rate), keys_(static_cast<std::size_t>(in_ * in_), 0.0f) {
-  for (int key = 0; key < in_; ++key) keys_[static_cast<std::size_t>(key * in_ + key)] = 1.0f;
+    : in_(shape.in), rate_(rate), keys_(static_cast<std::size_t>(in_) * static_cast<std::size_t>(in_), 0.0f) {
+  for (std::size_t key = 0; key < keys_.size(); key += static_cast<std::size_t>(in_) + 1) keys_[key] = 1.0f;
   for (int e = 0; e < experts; ++e) experts_.emplace_back(shape, seed, e);
 }
 

@@ -14,7 +14,7 @@ class MlpModel final : public Experts {
   double loss(int expert, int key, int answer) const override;
 
  private:
-  const float* one_hot(int key) const { return &keys_[static_cast<std::size_t>(key * in_)]; }
+  const float* one_hot(int key) const { return &keys_[static_cast<std::size_t>(key) * static_cast<std::size_t>(in_)]; }
   int in_;
   double rate_;
   std::vector<float> keys_;  ///< identity (in × in)

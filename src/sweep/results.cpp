@@ -147,6 +147,7 @@ nlohmann::ordered_json origin_of(const std::string& folder, const std::string& n
       origin["commit"] = text("commit");
       origin["command"] = join(provenance.at("command").get<std::vector<std::string>>(), " ");
       origin["processor"] = provenance.at("processor");
+      origin["backend"] = provenance.at("backend");
       break;
     }
   return origin;

@@ -30,7 +30,7 @@ constexpr KeyHelp keys[] = {
      "experts are cut into that many, and as many times more chosen; [1] by default"},
     {"seeds", "list of integers", "each sets train.seed and data.seed; [1] by default"},
     {"arms", "name: list of section.key=value",
-     "what is compared at each point, put over all else; at most 16 letters a name"},
+     "what is compared at each point, put over set; at most 16 letters a name"},
     {"ranks", "integer", "MPI ranks of every task; 1 by default"},
 };
 
@@ -150,6 +150,14 @@ void put_over(std::vector<std::string>& values, const std::vector<std::string>& 
   }
 }
 
+/// The first key among the values that the axes of a sweep set; empty where there is none.
+std::string taken_key(const std::vector<std::string>& values) {
+  for (const char* key : {"moe.experts", "moe.top_k", "moe.hidden", "train.seed", "data.seed"})
+    for (const std::string& one : values)
+      if (one.starts_with(std::string(key) + "=")) return key;
+  return "";
+}
+
 /// Fills in name and overrides; returns what is wrong, "" where nothing is.
 std::string complete(Task& task, const Config& base, const std::vector<std::string>& arm) {
   task.name = name_of(task);
@@ -160,6 +168,8 @@ std::string complete(Task& task, const Config& base, const std::vector<std::stri
            " of the configuration is not divisible by " + std::to_string(chosen) +
            " choices, so no width gives equal work";
   put_over(task.overrides, arm);
+  if (const std::string key = taken_key(task.overrides); !key.empty())
+    return task.name + ": " + key + " follows from experts, top_k, granularity and seeds; leave it out of set and arms";
   const auto put = [&task](const std::string& key, auto value) {
     task.overrides.push_back(key + "=" + std::to_string(value));
   };

@@ -96,7 +96,8 @@ TEST_F(SweepFile, AllComplaintsAtOnceWithTheirPlaces) {
             std::string::npos);
   EXPECT_NE(refusal("experts: [4]\narms: {bad: [moe.aux_los=1]}\n").find("did you mean moe.aux_loss?"),
             std::string::npos);
-  EXPECT_NE(refusal("experts: [4]\nset: [moe.experts=2]\n").find("given twice"), std::string::npos);
+  EXPECT_NE(refusal("experts: [4]\nset: [moe.experts=2]\n").find("moe.experts follows from"), std::string::npos);
+  EXPECT_NE(refusal("experts: [4]\narms: {a: [moe.hidden=8]}\n").find("moe.hidden follows from"), std::string::npos);
   EXPECT_NE(refusal("experts: [4]\narms: {has blank: }\n").find("without blanks"), std::string::npos);
 }
 
