@@ -18,7 +18,8 @@ from yardstick.routing.nulls import max_vio_floor
 
 def compared(losses, names):
     """Arms of losses (S, A, B) without run folders."""
-    return arms.Arms(list(names), list(range(losses.shape[0])), losses, {}, 1e4, 4e4, np.full(len(losses[0]), 1e5), [4] * len(losses[0]), 1, [])
+    count = losses.shape[1]
+    return arms.Arms(list(names), list(range(losses.shape[0])), losses, {}, 1e4, 4e4, np.full(count, 1e5), [4] * count, 1, [])
 
 
 def noisy(effects, own=1e-4, seeds=3, blocks=64):

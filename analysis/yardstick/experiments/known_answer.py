@@ -57,13 +57,14 @@ def _refuse_other_curves(folder, tasks, ideal, trained):
         counts = table.dropna(subset=columns)["experts"].value_counts()
         wrong = [e for e in needed if counts.get(e, 0) != 1]
         if wrong:
-            raise SchemaError(f"{folder / f'bend-{tasks}-{name}.csv'}: lacks a row of its own for E = {', '.join(map(str, wrong))}; the rule "
-                              f"needs 1, 2, 4, ..., {needed[-1]}")
+            raise SchemaError(f"{folder / f'bend-{tasks}-{name}.csv'}: lacks a row of its own for E = {', '.join(map(str, wrong))}; "
+                              f"the rule needs 1, 2, 4, ..., {needed[-1]}")
     for router, table in trained.items():
         apart = (table["assignment"] - table["experts"].map(ideal.set_index("experts")[KNOWN[router]])).abs()
         if not (apart <= SAME_LOSS).all():
-            raise SchemaError(f"{folder / f'bend-{tasks}-{router}.csv'}: at E = {table['experts'][~(apart <= SAME_LOSS)].iloc[0]} its assignment does not cost what "
-                              f"bend-{tasks}-ideal.csv says in column {KNOWN[router]}; both must be of one drawing of the maps")
+            raise SchemaError(f"{folder / f'bend-{tasks}-{router}.csv'}: at E = {table['experts'][~(apart <= SAME_LOSS)].iloc[0]} its "
+                              f"assignment does not cost what bend-{tasks}-ideal.csv says in column {KNOWN[router]}; both must be of "
+                              "one drawing of the maps")
 
 
 def read(folder):
