@@ -18,7 +18,8 @@ from yardstick.routing.nulls import max_vio_floor
 
 def compared(losses, names):
     """Arms of losses (S, A, B) without run folders."""
-    return arms.Arms(list(names), list(range(losses.shape[0])), losses, {}, 1e4, 4e4, np.full(len(losses[0]), 1e5), 4, 1, [])
+    count = losses.shape[1]
+    return arms.Arms(list(names), list(range(losses.shape[0])), losses, {}, 1e4, 4e4, np.full(count, 1e5), [4] * count, 1, [])
 
 
 def noisy(effects, own=1e-4, seeds=3, blocks=64):
@@ -167,6 +168,19 @@ def test_other_settings_than_the_rules_are_named(verdict, column, arm, complaint
     assert status == "not testable here" and complaint in measured["why"]
 
 
+@pytest.mark.parametrize("mid,softmax,broken", [(0.0019, 0.0015, []), (0.0, 0.003, ["softmax-free"]), (0.5, 0.0, ["free-mid"]),
+                                                (0.5, 0.6, ["free-mid", "softmax-free"])])
+def test_arms_that_have_broken_down_say_nothing_of_softmax(mid, softmax, broken):
+    """Of a router that is worse than without balancing nobody asks which is better; the arm `none` is at 0 here."""
+    made, found, table = planted([("loss", "free-mid", mid), ("loss", "softmax-free", softmax)])
+    names = [n.replace("free-low", "none") for n in made.names]
+    losses = np.where((np.array(names) == "none")[None, :, None], made.losses - 0.002, made.losses)
+    (status, measured), limits = SIGMOID(made._replace(names=names), dict(found, loss=arms.sample(names, losses)), table)
+    assert (status == "not testable here") == bool(broken) and limits[0] < limits[1]
+    assert [name for name in ("free-mid", "softmax-free") if f"{name} by" in measured.get("why", "")] == broken
+    assert measured["difference"] == pytest.approx(softmax - mid, abs=1e-4)
+
+
 def test_absent_arms_are_named():
     made, found, table = planted()
     found = balancing.entries(made._replace(names=[n.replace("free-mid", "other") for n in made.names]), found, table, [])
@@ -200,6 +214,7 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     assert [c["status"] for c in claims] == ["reproduced"] * 3 + ["not testable here"]
     assert all(c["status"] in acceptance.STATUSES for c in claims)
     assert claims[0]["command"] == f"yardstick balancing {sweep} --out {out}"
+    assert all(c["runs_commits"] == ["abc"] for c in claims) and claims[0]["commit"] != "abc"
     assert all((out / f).stat().st_size for c in claims for f in c["files"])
     for part in ("aux-sequence: excess MaxVio", "a gain", "not worse by 0.002 nat", "free-mid has the least excess",
                  "optimum of u: reproduced", "no finished arm softmax-free"):

@@ -162,7 +162,7 @@ def test_verdicts_on_quality(changes, status, monotone):
     rng, losses = np.random.default_rng(1), LOSS | changes
     over_seeds = np.array([np.roll([-1, 0, 1], i) * (1 - i // 3 * 2) for i in range(6)]).T  # of mean 0 in every arm
     values = np.array(list(losses.values()))[None, :, None] + 0.3 * rng.normal(size=(3, 1, 16)) + 1e-5 * over_seeds[:, :, None]
-    found = arms.Arms(list(losses), [1, 2, 3], values, {}, 1e4, 4e4, np.full(6, 1e5), 4, 1, [])
+    found = arms.Arms(list(losses), [1, 2, 3], values, {}, 1e4, 4e4, np.full(6, 1e5), [4] * 6, 1, [])
     factors = {cf or np.inf: name for name, cf in FACTORS.items()}
     (given, measured), limits = capacity.quality(found, factors, dict(loss=arms.sample(found.names, values)), None)
     assert given == status and measured["monotone"] == monotone

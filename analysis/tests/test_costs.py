@@ -50,6 +50,14 @@ def test_verdicts_on_memory(peak, status):
     assert costs.memory_linear(costs.measure(table(peak_bytes=peak)))[0] == status
 
 
+@pytest.mark.parametrize("backends,status", [({"OpenMP", "Serial"}, "reproduced"), ({"unknown"}, "reproduced"),
+                                             ({"OpenMP", "Cuda"}, "not testable here")])
+def test_memory_of_a_gpu_is_not_that_of_the_host(backends, status):
+    found, measured = costs.memory_linear(costs.measure(table()), backends)
+    assert found == status and measured["slope"] == pytest.approx(1600)
+    assert measured.get("why") == ("peak_bytes is host memory, the runs were made on a GPU" if "Cuda" in backends else None)
+
+
 @pytest.mark.parametrize("speed,status", [((0.9, 0.85, 0.95), "reproduced"), ((0.81, 0.79, 0.9), "direction only"),
                                           ((0.7, 0.6, 0.81), "direction only"),
                                           ((0.7, 0.6, 0.79), "not reproduced"), ((math.nan,) * 3, "not testable here")])

@@ -47,6 +47,13 @@ def test_other_files_say_so(tmp_path, capsys, name, content, complaint):
     assert main(["trace", str(tmp_path / name)]) == 2 and complaint in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("inputs", [["r.h5"], "r.h5", None])
+def test_inputs_that_are_no_table_say_so(tmp_path, capsys, inputs):
+    figure_file.save(drawn(), tmp_path, "a", ORIGIN._replace(inputs=inputs))
+    for name in ("a.svg", "a.png"):
+        assert main(["trace", str(tmp_path / name)]) == 2 and "does not say" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", figure_file.KINDS)
 def test_a_figure_without_origin_says_so(tmp_path, kind):
     figure = drawn()

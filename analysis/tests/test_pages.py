@@ -53,6 +53,17 @@ def test_entries_fill_their_row(tmp_path):
     assert "1 of 26 claims have measurements: 1 reproduced, 0 direction only, 1 not reproduced, 1 not testable here." in page
 
 
+def test_an_entry_says_what_ran_and_what_judged(tmp_path):
+    entries = [claims.entry("bias-rate", ("reproduced", {}), None, [])]
+    runs = [figure_file.Run(f"tasks/{i}", commit=commit) for i, commit in enumerate(["late", "early", "late"])]
+    experiment(tmp_path, "a", acceptance.of_runs(entries, runs))
+    experiment(tmp_path, "b", entries)
+    experiment(tmp_path, "c", acceptance.of_runs(entries, []))
+    page = acceptance_table.page(tmp_path, tmp_path / "a.md")
+    assert page.count("\nruns at early, late, evaluated at abc\n") == 1 and page.count("\ncommit: abc\n") == 2
+    assert "excludes 0 about one time in four" in page.replace("\n", " ")
+
+
 BROKEN = [("[{}]", "has no key"), ("{", "is not what"),
           (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x")]), "key 'x' and status 'x'"),
           (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x") | dict(status="reproduced")]), "key 'x'"),
@@ -71,6 +82,14 @@ def test_entries_of_other_hands_are_refused(tmp_path, capsys, text, complaint):
 def test_a_folder_that_is_none_says_so(tmp_path, capsys):
     for command in ("acceptance", "gallery"):
         assert main([command, str(tmp_path / "none"), "--out", str(tmp_path / "a.md")]) == 2 and "no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["acceptance", "gallery"])
+def test_a_page_makes_its_folder_or_says_why_not(tmp_path, capsys, command):
+    assert main([command, str(tmp_path), "--out", str(tmp_path / "new/deep/x.md")]) == 0 and (tmp_path / "new/deep/x.md").stat().st_size
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file/x.md", tmp_path / "new"):
+        assert main([command, str(tmp_path), "--out", str(out)]) == 2 and "cannot be written" in capsys.readouterr().err
 
 
 def test_the_gallery_shows_every_figure_with_its_caption(tmp_path, capsys):

@@ -182,14 +182,21 @@ def test_the_figure_knows_the_runs(tmp_path):
     assert list(origin.inputs) == [str(tmp_path / "results.h5")]
 
 
-def test_a_figure_names_the_runs_of_its_own_curve(tmp_path):
+RUNS = dict(A=Run("tasks/A", commit="of A", backend="OpenMP"), B=Run("tasks/B", commit="of B", backend="Cuda"))
+
+
+def test_figures_and_entries_name_the_runs_of_their_own_curve(tmp_path):
     table = pd.concat([frame(arm="a"), frame(arm="b")])
     write_hdf5(tmp_path / "results.h5", table.drop(columns="arm"), np.ones((len(table), 2)))
     with h5py.File(tmp_path / "results.h5", "a") as f:
         f["arm"], f["task"] = table["arm"].values.astype("S1"), np.repeat([2, 0], len(frame()))
-        f.attrs.update(tasks='["tasks/B", "tasks/waiting", "tasks/A"]', runs=json.dumps([Run(f"tasks/{n}")._asdict() for n in "BA"]))
+        f.attrs.update(tasks='["tasks/B", "tasks/waiting", "tasks/A"]', runs=json.dumps([RUNS[n]._asdict() for n in "BA"]))
     assert main(["saturation", str(tmp_path / "results.h5"), "--out", str(tmp_path)]) == 0
-    assert [figure_file.read_origin(tmp_path / f"curve-0{i}.svg").runs for i in (0, 1)] == [[Run("tasks/A")], [Run("tasks/B")]]
+    assert [figure_file.read_origin(tmp_path / f"curve-0{i}.svg").runs for i in (0, 1)] == [[RUNS["A"]], [RUNS["B"]]]
+    made = json.loads((tmp_path / "acceptance.json").read_text())
+    assert [e["runs_commits"] for e in made] == [["of A"]] * 5 + [["of B"]] * 5
+    memory = [e for e in made if e["key"] == "memory-linear"]
+    assert [e["status"] for e in memory] == ["reproduced", "not testable here"], "the runs of B alone were made on a GPU"
 
 
 def test_one_seed_without_blocks_has_no_interval(tmp_path):

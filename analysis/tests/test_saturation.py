@@ -139,14 +139,20 @@ def test_default_sentences():
         assert part in text
 
 
+CENSORED = dict(e_half=Interval(np.inf, 90, np.inf), predicted=(100.0, 128.5))  # twice 128.5 lies beyond the last gain, at E = 256
+SMALL = dict(gains=[Interval(g, g - 0.0001, g + 0.0001) for g in [0.0049] * 4 + [0.001] * 5], flat_from=1.0)
 BRANCHES = [(dict(slope=Interval(-0.001, -0.003, 0.001)), "diminishing is not resolved at this N and D"),
             (dict(slope=Interval(0.002, 0.001, 0.003)), "the gain per doubling grows with E"),
             (dict(gains=[*LAST, Interval(0.001, -0.006, 0.008)]), "Whether it reached zero is not resolved"),
             (dict(gains=[*LAST, Interval(0.001, -0.001, 0.0049)], flat_from=256.0), "the loss saturates at E = 256"),
             (dict(gains=[*LAST, Interval(-0.02, -0.03, -0.01)], flat_from=256.0), "even made the loss worse: check the gap"),
-            (dict(gains=[Interval(-0.01, -0.02, 0.001)] * 9, flat_from=1.0), "none were seen to begin. Without a gain there is no E_half"),
+            (dict(gains=[Interval(-0.01, -0.02, 0.001)] * 9, flat_from=1.0),
+             "none were seen to begin. Without such a gain there is no E_half"),
             (dict(tokens=400.0, n=800.0), "D/N = 0.5)"),
-            (dict(e_half=Interval(np.inf, 200, np.inf)), "E_half lies beyond E = 256 (95 % interval 200 to beyond the largest E)"),
+            (dict(e_half=Interval(np.inf, 200, np.inf)), "E_half lies beyond E = 256 (95 % interval 200 to beyond the last gain measured)"),
+            (dict(e_half=Interval(np.inf, 200, np.inf)), "77 to 108, which our interval does not meet"),
+            (CENSORED, "open towards larger E, cannot decide"),
+            (SMALL, "none were seen to begin. Without such a gain"),
             (dict(e_half=Interval(np.inf, 200, np.inf)), "The bend lies beyond E = 256 at this D/N"),
             (dict(e_half=Interval(20, 15, 30)), "which our interval does not meet"),
             (dict(e_half=Interval(20, 15, 30)), "The bend comes earlier than half the prediction"),
@@ -160,7 +166,7 @@ def test_branches_of_the_sentences(changes, part):
     text = said(summary(**changes))
     assert part in text
     s = summary(**changes)
-    assert ("saturate" in text) == (s.flat_from is not None and s.gains[0].low > 0), "saturation is only named where the rule holds"
+    assert ("saturate" in text) == (s.flat_from is not None and s.gains[0].value > 0.005), "saturation is only named where the rule holds"
 
 
 def test_e_max_is_stated_by_its_rule_only():
@@ -188,6 +194,11 @@ VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up
             (sentences.gains_diminish, dict(slope=Interval(-0.001, -0.003, 0.001)), "direction only"),
             (sentences.gains_diminish, dict(slope=Interval(0.002, 0.001, 0.003)), "not reproduced"),
             (sentences.gains_diminish, dict(slope=NAN), "not testable here"),
+            (sentences.gains_diminish, CENSORED, "not testable here"),
+            (sentences.gains_diminish, CENSORED | dict(slope=Interval(0.002, 0.001, 0.003)), "not reproduced"),
+            (sentences.gains_diminish, CENSORED | dict(e_half=Interval(250, 90, np.inf)), "reproduced"),
+            (sentences.gains_diminish, CENSORED | dict(predicted=(100.0, 127.5)), "direction only"),
+            (sentences.saturates_at_256, SMALL, "not testable here"),
             (sentences.saturates_at_256, {}, "not reproduced"),
             (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.001, 0, 0.004)]), "reproduced"),
             (sentences.saturates_at_256, dict(gains=[*LAST, Interval(0.001, 0, 0.006)]), "direction only"),
@@ -199,6 +210,13 @@ VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up
 @pytest.mark.parametrize("verdict,changes,status", VERDICTS)
 def test_verdicts(verdict, changes, status):
     assert verdict(summary(**changes))[0] == status and status in acceptance.STATUSES
+
+
+def test_what_lies_beyond_the_last_gain_is_censored():
+    why = sentences.gains_diminish(summary(**CENSORED))[1]["why"]
+    assert why == "censored: the curve ends at E = 512, E_half lies beyond E = 256"
+    assert sentences.contains(summary(**CENSORED)) is None
+    assert sentences.contains(summary(**CENSORED | dict(predicted=(100.0, 127.5)))) is True
 
 
 def test_an_acceptance_entry_has_one_of_four_statuses():

@@ -48,7 +48,7 @@ def test_planted_experts_are_written(tmp_path, capsys):
     assert main(["specialisation", *runs, "--out", str(out)]) == 0
     text, (claim,) = capsys.readouterr().out, json.loads((out / "acceptance.json").read_text())
     assert claim["key"] == "punctuation-numbers" and claim["status"] == "reproduced"
-    assert claim["command"].startswith("yardstick specialisation") and claim["commit"]
+    assert claim["command"].startswith("yardstick specialisation") and claim["commit"] and claim["runs_commits"] == ["abc"]
     assert "Seed 2, block 1:" in text and "digits 4" in text and "by expert 0" in text
     assert "block 3" in text and "the rule fails in" in text and "numbers: reproduced" in text
     table = pd.read_csv(out / "specialisation.csv")

@@ -1,6 +1,7 @@
 """`yardstick top-k`: planted differences, every verdict, the command."""
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +21,7 @@ def sweep_of(folder, losses, **columns):
 def found_in(losses):
     """Arms of k = 1 and 2 and the sample of their losses, of losses (S, 2) by seed and k."""
     values = np.array(losses)[:, :, None] + 0.3 * np.random.default_rng(1).normal(size=(1, 1, 16))
-    made = arms.Arms(["1", "2"], list(range(len(values))), values, {}, 1e4, 4e4, np.array([1e5, 5e4]), 4, None, [])
+    made = arms.Arms(["1", "2"], list(range(len(values))), values, {}, 1e4, 4e4, np.array([1e5, 5e4]), [4, 4], None, [])
     return made, arms.sample(made.names, values)
 
 
@@ -50,7 +51,25 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
 
 def test_a_sweep_over_granularity_has_its_own_experts(tmp_path, capsys):
     sweep = sweep_of(tmp_path, {"1": 4.0, "2": 3.99}, **{"2": dict(num_experts=8, granularity=2)})
-    assert main(["top-k", str(sweep)]) == 0 and "top-2 over top-1: reproduced" in capsys.readouterr().out
+    assert main(["top-k", str(sweep)]) == 0
+    text = capsys.readouterr().out
+    assert "top-2 over top-1: not testable here (the numbers of experts differ: this compares granularity)" in text
+    assert "k = 2 over k = 1 at equal work, with 0.5 times the parameters: 0.01" in text
+
+
+def test_other_experts_of_k_4_do_not_matter_to_top_2():
+    found, _ = found_in([[4.004, 4], [4.005, 4], [4.003, 4]])
+    losses = np.concatenate([found.losses, found.losses[:, :1]], 1)
+    wider = found._replace(names=["1", "2", "4"], experts=[4, 4, 16], losses=losses)
+    assert wider.num_experts is None and top_k.two_over_one(wider, arms.sample(wider.names, losses))[0][0] == "reproduced"
+
+
+@pytest.mark.parametrize("seeds,label", [(3, "mean, 95 % interval over 3 seeds"), (1, "mean, 95 % interval over 1 seed")])
+def test_the_figure_says_over_how_many_seeds(seeds, label):
+    found, sample = found_in([[4.004, 4]] * seeds)
+    figure = top_k.draw(found, top_k.table_of(found, sample))
+    assert label in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    plt.close(figure)
 
 
 def test_unequal_work_is_refused(tmp_path, capsys):

@@ -149,7 +149,12 @@ def _page(commands, name, about):
         from .pages import acceptance_table, gallery
 
         module = dict(acceptance=acceptance_table, gallery=gallery)[name]
-        pathlib.Path(args.out).write_text(module.page(args.experiments, args.out), encoding="utf-8")
+        text, out = module.page(args.experiments, args.out), pathlib.Path(args.out)
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise SchemaError(f"{out}: cannot be written ({error}); give --out a file in a folder") from error
         print(args.out)
     parser.set_defaults(act=act)
 

@@ -23,11 +23,12 @@ UNKNOWN = "unknown"
 
 class Run(NamedTuple):
     """A training behind a figure: its folder (of a run that was resumed, of the segment), what tells its configuration from others,
-    the commit of the program, and the command line."""
+    the commit of the program, the command line, and what it computed with (OpenMP, Serial or Cuda)."""
     run: str
     id: str = UNKNOWN
     commit: str = UNKNOWN
     command: str = UNKNOWN
+    backend: str = UNKNOWN
 
 
 class Origin(NamedTuple):
@@ -97,7 +98,10 @@ def read_origin(path):
     path = pathlib.Path(path)
     try:
         content = json.loads(_description(path) or "null")
-        return Origin(**content | dict(runs=[Run(**run) for run in content["runs"]]))
+        origin = Origin(**content | dict(runs=[Run(**run) for run in content["runs"]]))
+        if not isinstance(origin.inputs, dict):
+            raise TypeError("inputs are no table")
+        return origin
     except FileNotFoundError as error:
         raise SchemaError(f"{path}: no such file; give a figure, NAME.svg or NAME.png") from error
     except (OSError, xml.ParseError, ValueError, TypeError, KeyError) as error:

@@ -65,9 +65,10 @@ def draw(found):
     return figure
 
 
-def caption(found):
+def caption(found, note):
+    """note: what is said of facts where they were run."""
     samples = ", ".join(f"{int(np.max(t['oracle']['samples'])):,} for L = {tasks}" for tasks, t in found.trained.items())
     return ("Known answers. Above: exact loss of the ideal and of the drawn hash assignment (lines) and trained losses (marks), one seed, "
             f"samples {samples}; the dotted "
             "line is the answer, E = L. Below: with fewer samples the best E is smaller though the answer is the same; exact balance "
-            f"turns the knee into a tail; loss of stored facts over ρ{'' if found.facts is not None else ' (not run)'}.")
+            f"turns the knee into a tail; loss of stored facts over ρ ({note if found.facts is not None else 'not run'}).")

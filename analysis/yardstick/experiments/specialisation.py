@@ -113,9 +113,11 @@ def make(folders, out=None, command=""):
         found = [matrices(evaluation) for _, evaluation in records]
         tables = [table_of(option(run, "train.seed"), f) for (run, _), f in zip(records, found)]
         pd.concat(tables).to_csv(out / "specialisation.csv", index=False, float_format="%.6g")
-        for folder, name, (run, _), f in zip(folders, names, records, found):
+        origins = [figure_file.origin_of_run(command, folder) for folder in folders]
+        for folder, name, (run, _), f, origin in zip(folders, names, records, found, origins):
             text = caption(run, folder)
-            figure_file.save(draw(f, text), out, name, figure_file.origin_of_run(command, folder)._replace(caption=text))
-        acceptance.write(out / "acceptance.json", [entry | dict(files=["specialisation.csv", *(f"{name}.svg" for name in names)])],
-                         command, acceptance.commit())
+            figure_file.save(draw(f, text), out, name, origin._replace(caption=text))
+        made = entry | dict(files=["specialisation.csv", *(f"{name}.svg" for name in names)])
+        acceptance.write(out / "acceptance.json", acceptance.of_runs([made], [run for origin in origins for run in origin.runs]),
+                         command, origins[0].commit)
     return "\n".join(sentences(entry))

@@ -24,7 +24,7 @@ WITH = dict(arm=(), k=("num_experts", "granularity"))  # what may follow from th
 class Arms(NamedTuple):
     """The finished runs of a sweep. names: the arms (or k) in the sweep's order; losses: (S, A, B) last held-out losses, nat per token;
     folders: {(name, seed): run folder}; n, tokens: active parameters without embeddings and tokens trained on; parameters: (A,) all of
-    the model; num_experts, k: None where they differ; lacks: what was left out and why."""
+    the model; experts: (A,) their numbers; k: None where it differs; lacks: what was left out and why."""
     names: list
     seeds: list
     losses: np.ndarray
@@ -32,9 +32,14 @@ class Arms(NamedTuple):
     n: float
     tokens: float
     parameters: np.ndarray
-    num_experts: int | None
+    experts: list
     k: int | None
     lacks: list
+
+    @property
+    def num_experts(self):
+        """The number of experts, None where it differs."""
+        return self.experts[0] if len(set(self.experts)) == 1 else None
 
 
 class Sample(NamedTuple):
@@ -103,11 +108,12 @@ def read(folder, by="arm"):
     values, seeds = results.complete(runs, lacks, by)
     names = [name for name in frame[by].unique() if name in values]
     last = [runs[name, seeds[0]].iloc[-1] for name in names]
-    one = {column: last[0][column] if len({row[column] for row in last}) == 1 else None for column in ("num_experts", "k")}
+    choices = {row["k"] for row in last}
     return Arms([str(n) for n in names], seeds, results.last_losses(runs, names, seeds, lacks),
                 {(str(n), s): tasks[int(runs[n, s]["task"].iloc[-1])] for n in names for s in seeds},
                 float(last[0]["dense_parameter_count"]), float(last[0]["tokens"]),
-                np.array([row["total_parameter_count"] for row in last], float), **one, lacks=lacks)
+                np.array([row["total_parameter_count"] for row in last], float),
+                [int(row["num_experts"]) for row in last], choices.pop() if len(choices) == 1 else None, lacks)
 
 
 def routed(folder):

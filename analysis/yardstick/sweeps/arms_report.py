@@ -45,4 +45,4 @@ def write(out, tables, figure, origin, entries):
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
     for name, drawn in figure.items():
         figure_file.save(drawn, folder, name, origin)
-    acceptance.write(folder / "acceptance.json", entries, origin.command, origin.commit)
+    acceptance.write(folder / "acceptance.json", acceptance.of_runs(entries, origin.runs), origin.command, origin.commit)

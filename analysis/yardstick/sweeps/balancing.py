@@ -149,7 +149,14 @@ def sigmoid_better(arms, found, table):
     if why:
         return claims.untested(why), None
     d = found["loss"].difference("softmax-free", MIDDLE)
-    return arms_of.verdict([(d.low > 0, d.high < 0, d.value > 0)], len(arms.seeds), dict(difference=d.value)), arms_of.limits(d)
+    measured, above = dict(difference=d.value), {}
+    if "none" in arms.names:
+        measured["less_none"] = above = {name: found["loss"].difference(name, "none").value for name in (MIDDLE, "softmax-free")}
+    broken = [f"{name} by {nat:.4f} nat" for name, nat in above.items() if nat > MARGIN]
+    if broken:
+        why = f"an arm has broken down: its loss is above that of none, {', '.join(broken)}"
+        return claims.untested(why, **measured), arms_of.limits(d)
+    return arms_of.verdict([(d.low > 0, d.high < 0, d.value > 0)], len(arms.seeds), measured), arms_of.limits(d)
 
 
 VERDICTS = {"loss-free-balances": better_balanced, "loss-free-costs-nothing": costs_nothing, "bias-rate": middle_rate_best,

@@ -69,9 +69,11 @@ def measure(table):
                  _memory(table.experts, table.parameters, peak), _speed(table.experts, table.extra["seconds_per_step"]))
 
 
-def memory_linear(costs):
-    """Verdict on "memory linear"."""
+def memory_linear(costs, backends=()):
+    """Verdict on "memory linear"; backends: what the runs computed with."""
     memory = costs.memory
+    if "Cuda" in backends:
+        return untested("peak_bytes is host memory, the runs were made on a GPU", **memory._asdict() if memory else {})
     if memory is None:
         return untested("the results lack peak_bytes")
     measured = memory._asdict() | dict(slope_by_computed=memory.slope / memory.computed)

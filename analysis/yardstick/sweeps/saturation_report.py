@@ -49,8 +49,8 @@ def numbers_of(s):
     return found
 
 
-def entries(label, s, cost, files):
-    """The claims of acceptance.json that one curve can decide."""
+def entries(label, s, cost, files, runs=()):
+    """The claims of acceptance.json that one curve can decide, made by these runs."""
     def limits(part):
         if part == "slope":
             return [s.slope.low, s.slope.high]
@@ -58,15 +58,19 @@ def entries(label, s, cost, files):
 
     made = [claims.entry(key, verdict(s), limits(part), files, label) for key, (verdict, part) in VERDICTS.items()]
     memory = cost.memory and [cost.memory.low, cost.memory.high]
-    return [*made, claims.entry("memory-linear", costs.memory_linear(cost), memory, files, label),
-            claims.entry("speed-holds", costs.speed_holds(cost), [cost.speed.low, cost.speed.high], files, label)]
+    linear = costs.memory_linear(cost, {run.backend for run in runs})
+    made += [claims.entry("memory-linear", linear, memory, files, label),
+             claims.entry("speed-holds", costs.speed_holds(cost), [cost.speed.low, cost.speed.high], files, label)]
+    return acceptance.of_runs(made, runs)
 
 
 class Curve:
-    """A curve over E with all that is said of it. name: of its files."""
+    """A curve over E with all that is said of it. name: of its files; runs: of these, those that are the curve's stay, where the table
+    knows which they are."""
 
-    def __init__(self, table, name, published, draws):
+    def __init__(self, table, name, published, draws, runs):
         self.table, self.name = table, name
+        self.runs = [run for run in runs if not table.folders or run.run in table.folders]
         self.summary, self.cost = saturation.summarise(table, draws=draws or saturation.DRAWS), costs.measure(table)
         self.published = curves.nearest_gains(published, table.tokens / table.n) if published else []
         self.said = [*sentences.sentences(self.summary),
@@ -83,12 +87,11 @@ class Curve:
         return dict(name=self.name, label=self.table.label, sentences=self.said, lacks=self.table.lacks) | numbers_of(self.summary)
 
     def entries(self):
-        return entries(self.table.label, self.summary, self.cost, [f"{self.name}.csv", f"{self.name}.svg"])
+        return entries(self.table.label, self.summary, self.cost, [f"{self.name}.csv", f"{self.name}.svg"], self.runs)
 
     def write(self, out, origin):
-        """Writes OUT/NAME.csv, NAME-points.csv, and the figures NAME and, where training losses are known, NAME-gap. Of the runs in
-        `origin` those of this curve stay, where the table knows which they are."""
-        origin = origin._replace(runs=[run for run in origin.runs if not self.table.folders or run.run in self.table.folders])
+        """Writes OUT/NAME.csv, NAME-points.csv, and the figures NAME and, where training losses are known, NAME-gap."""
+        origin = origin._replace(runs=self.runs)
         self.rows.to_csv(out / f"{self.name}.csv", index=False, float_format="%.6g")
         self.points.to_csv(out / f"{self.name}-points.csv", index=False, float_format="%.6g")
         figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published)
@@ -107,9 +110,10 @@ def make(path, out=None, command="", published=None, draws=None):
     if not tables:
         raise SchemaError(f"{path}: no curve over the number of experts: none of its settings has runs of three numbers of experts")
     inputs = [path, *([pathlib.Path(published) / curves.GAINS] if published else [])]
-    made = [Curve(table, f"curve-{i:02d}", published, draws) for i, table in enumerate(tables)]
+    runs = results.runs(path)
+    made = [Curve(table, f"curve-{i:02d}", published, draws, runs) for i, table in enumerate(tables)]
     if out is not None:
-        folder, origin = pathlib.Path(out), figure_file.origin_of(command, inputs, results.runs(path))
+        folder, origin = pathlib.Path(out), figure_file.origin_of(command, inputs)
         folder.mkdir(parents=True, exist_ok=True)
         for curve in made:
             curve.write(folder, origin)

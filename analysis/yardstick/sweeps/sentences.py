@@ -25,7 +25,7 @@ def _range(interval, digits):
 def _number(value, digits=0):
     """A number as text; infinite: beyond what was measured."""
     if math.isinf(value):
-        return "beyond the largest E"
+        return "beyond the last gain measured"
     return f"{value:.{digits}f}"
 
 
@@ -46,9 +46,16 @@ def diminishing(s):
     return s.slope.high < 0
 
 
-def gained(s):
-    """Whether any doubling gains, by the lower limit of its interval where it has one."""
-    return any((g.value if math.isnan(g.low) else g.low) > 0 for g in s.gains)
+def gained(s, delta=DELTA):
+    """Whether any doubling gains delta or more, with an interval above 0 where it has one."""
+    return any(g.value >= delta and not g.low <= 0 for g in s.gains)
+
+
+def censored(s):
+    """Why E_half cannot be judged, or None: it lies beyond the last gain measured, and so does a part of what the rule accepts."""
+    if math.isfinite(s.e_half.value) or s.predicted[1] * FACTOR <= s.left[-1]:
+        return None
+    return f"censored: the curve ends at E = {s.experts[-1]:.0f}, E_half lies beyond E = {s.left[-1]:.0f}"
 
 
 def gain_sentence(s):
@@ -70,9 +77,9 @@ def gain_sentence(s):
 def zero_sentence(s, delta=DELTA):
     """Whether the gain reached zero."""
     last = s.gains[-1]
-    if not gained(s):
-        return ("No doubling gains anything that its interval tells from zero: this does not show where gains end, since none were seen to "
-                "begin.")
+    if not gained(s, delta):
+        return (f"No doubling gains {delta} nat or more with an interval above zero: this does not show where gains end, since none were "
+                "seen to begin.")
     if s.flat_from is not None:
         cause = (" The last doubling even made the loss worse: check the gap of training and held-out loss, MaxVio and unused experts "
                  "first." if last.high < 0 else "")
@@ -88,7 +95,7 @@ def zero_sentence(s, delta=DELTA):
 def half_sentence(s):
     """E_half and E_90."""
     if not gained(s):
-        return "Without a gain there is no E_half and no E_90."
+        return "Without such a gain there is no E_half and no E_90."
     half = (f"E_half = {_number(s.e_half.value)} ({_range(s.e_half, 0)})" if math.isfinite(s.e_half.value) else
             f"no gain fell to half of the greatest, so E_half lies beyond E = {s.left[-1]:.0f} ({_range(s.e_half, 0)})")
     return (f"{half[0].upper()}{half[1:]}; 90 % of the gain from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f} is reached at E_90 = "
@@ -96,8 +103,8 @@ def half_sentence(s):
 
 
 def contains(s):
-    """Whether the interval of E_half meets the predicted range; None without an interval or a gain."""
-    if math.isnan(s.e_half.low) or not gained(s):
+    """Whether the interval of E_half meets the predicted range; None without an interval or a gain, or where E_half is censored."""
+    if math.isnan(s.e_half.low) or not gained(s) or censored(s):
         return None
     return s.e_half.low <= s.predicted[1] and s.predicted[0] <= s.e_half.high
 
@@ -108,7 +115,8 @@ def literature_sentence(s):
     said = f"E_half ≈ {low}" + (f" to {high}" if low != high else "")
     met = {True: "which our interval does contain" if low == high else "which our interval does meet",
            False: "which our interval does not contain" if low == high else "which our interval does not meet",
-           None: "against which we have no interval"}[contains(s)]
+           None: "which our interval, open towards larger E, cannot decide" if gained(s) and censored(s) else
+           "against which we have no interval"}[contains(s)]
     regime = "The 256–512 figure of the literature was measured at 130 B tokens"
     regime += ("; we did not run that regime." if s.tokens < SOURCE_REGIME else ".")
     return f"{regime} Scaling the published curves by tokens per parameter predicts {said}, {met}."
@@ -176,11 +184,13 @@ def gains_diminish(s):
     measured = dict(slope=s.slope.value, e_half=s.e_half.value, predicted=list(s.predicted), tokens_per_parameter=s.tokens / s.n)
     if math.isnan(s.slope.low):
         return untested("the slope has no interval: one seed without blocks, or too few numbers of experts", **measured)
+    if s.slope.low > 0:  # whatever E_half is
+        return "not reproduced", measured
+    if censored(s):
+        return untested(censored(s), **measured)
     near = s.predicted[0] / FACTOR <= s.e_half.value <= s.predicted[1] * FACTOR
     if diminishing(s) and near:
         return "reproduced", measured
-    if s.slope.low > 0:
-        return "not reproduced", measured
     return ("direction only", measured) if s.slope.value < 0 else untested("diminishing is not resolved at this N and D", **measured)
 
 
@@ -190,8 +200,8 @@ def saturates_at_256(s, delta=DELTA):
     measured = dict(last_gain=s.gains[-1].value, last_doubling_from=s.left[-1], flat_from=s.flat_from)
     if not beyond:
         return untested(f"the largest E is {s.experts[-1]:.0f}: no doubling from 256 on was measured", **measured)
-    if math.isnan(beyond[0].low) or not gained(s):
-        return untested("no interval, or nothing gains at any E", **measured)
+    if math.isnan(beyond[0].low) or not gained(s, delta):
+        return untested(f"no interval, or no doubling gains {delta} nat or more with an interval above 0", **measured)
     if all(g.high < delta for g in beyond):
         return "reproduced", measured
     if any(g.low > delta for g in beyond):

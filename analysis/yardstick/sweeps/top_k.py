@@ -33,6 +33,8 @@ def two_over_one(arms, found):
         return claims.untested(f"the sweep has no finished runs of k = {', '.join(missing)}"), None
     gain = found.difference("1", "2")
     measured = dict(gain=gain.value, seed_sd=arms_of.seed_sd(arms, "1", "2"))
+    if len({arms.experts[arms.names.index(k)] for k in "12"}) > 1:
+        return claims.untested("the numbers of experts differ: this compares granularity", **measured), arms_of.limits(gain)
     return arms_of.verdict([(gain.low > 0, gain.high < 0, gain.value > 0)], len(arms.seeds), measured), arms_of.limits(gain)
 
 
@@ -50,13 +52,13 @@ def sentences(arms, found):
 def draw(arms, rows):
     """Gain over the smallest k: seeds as dots, the mean with its interval."""
     figure, axis = plt.subplots(figsize=(7, 4.3))
-    at = np.arange(len(rows))
+    at, count = np.arange(len(rows)), len(arms.seeds)
     by_seed = np.array([arms.losses[:, 0].mean(1) - arms.losses[:, i].mean(1) for i in at])
     axis.plot(at, by_seed, "o", ms=4, color=PALETTE[0], alpha=0.6)
     error = np.abs(rows[["gain_low", "gain_high"]].values.T - rows["gain"].values)
     axis.errorbar(at + 0.1, rows["gain"], None if np.isnan(error).any() else error, fmt="s", ms=5, capsize=3, color=PALETTE[1])
     axis.plot([], [], "o", color=PALETTE[0], label="seeds")
-    axis.plot([], [], "s", color=PALETTE[1], label="mean, 95 % interval")
+    axis.plot([], [], "s", color=PALETTE[1], label=f"mean, 95 % interval over {count} seed{'s' * (count > 1)}")
     axis.axhline(0, lw=0.8, color="0.3")
     axis.set(xlabel="choices a token, k (experts 1/k as wide)", ylabel=f"loss of k = {arms.names[0]} less that, nat",
              xticks=at, xticklabels=arms.names)

@@ -42,12 +42,17 @@ def entry(claim, published, rule, verdict, interval, files):
     return plain(dict(claim=claim, published=published, rule=rule, status=status, measured=measured, interval=interval, files=files))
 
 
+def of_runs(entries, runs):
+    """The entries with the commits of the runs (`drawing.figure_file.Run`s) that they were judged by."""
+    return [e | dict(runs_commits=sorted({run.commit for run in runs})) for e in entries]
+
+
 def text(entries):
     """Entries as JSON."""
     return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def write(path, entries, command, made_by):
-    """Writes the entries with the command and the commit that made them."""
+    """Writes the entries with the command and the commit of yardstick that made them."""
     made = [e | dict(command=command, commit=made_by) for e in entries]
     pathlib.Path(path).write_text(text(made) + "\n", encoding="utf-8")
