@@ -1,4 +1,5 @@
-// `switchyard data build` and `switchyard data check`: text to corpora, and whether a corpus is sound.
+// `switchyard data`: text to corpora, whether a corpus is sound, and generated tokens with the laboratory that learns
+// them.
 #include <cmath>
 #include <cstdio>
 #include <memory>

@@ -9,15 +9,25 @@ import warnings
 from .records.run_folder import RecordWarning, SchemaError
 
 
-def _report(commands):
-    parser = commands.add_parser("report", help="one HTML page and its figures from a run folder")
-    parser.add_argument("run", help="the folder that `switchyard train --run` wrote")
-    parser.add_argument("--out", help="where to write (default: RUN/report)")
+RUN = ("run", dict(help="the folder that `switchyard train --run` wrote"))
+RUNS = ("runs", dict(nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed"))
+SWEEP = ("sweep", dict(help="the folder of `switchyard sweep`, with results.h5 and tasks"))
+RESULTS = ("results", dict(help="the folder of csv files that experiments/known-answer/run.sh wrote"))
+FOLDER = dict(help="folder for tables, figures and acceptance.json (default: print only)")
+
+
+def _made(commands, name, maker, given, out):
+    """A command that prints what MODULE.FUNCTION(given, out, command line) returns; maker: (its help, "MODULE.FUNCTION"), given: name and
+    options of its argument, out: options of --out."""
+    about, place = maker
+    parser = commands.add_parser(name, help=about)
+    parser.add_argument(given[0], **given[1])
+    parser.add_argument("--out", **out)
 
     def act(args):
-        from .pages.report import make_report
-
-        print(make_report(args.run, args.out, args.line))
+        module, function = place.rsplit(".", 1)
+        make = getattr(importlib.import_module(f".{module}", __package__), function)
+        print(make(getattr(args, given[0]), args.out, args.line))
     parser.set_defaults(act=act)
 
 
@@ -37,31 +47,6 @@ def _routing(commands):
         if args.shuffles < 2:
             parser.error("--shuffles: at least 2, for a mean and its deviation")
         print(write_routing(args.run, args.out, args.line, shuffles=args.shuffles, least=args.least, seed=args.seed))
-    parser.set_defaults(act=act)
-
-
-def _specialisation(commands):
-    parser = commands.add_parser("specialisation", help="what experts take above its base rate, by class of token and by domain: matrices, "
-                                                        "and one claim, from runs of several seeds")
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed")
-    parser.add_argument("--out", help="folder for table, figures and acceptance.json (default: print only)")
-
-    def act(args):
-        from .experiments.specialisation import make
-
-        print(make(args.runs, args.out, args.line))
-    parser.set_defaults(act=act)
-
-
-def _load(commands):
-    parser = commands.add_parser("load", help="the share of every expert over the steps, and MaxVio above its floor: a figure")
-    parser.add_argument("run", help="the folder that `switchyard train --run` wrote")
-    parser.add_argument("--out", required=True, help="folder for load.svg, load.png and load.csv")
-
-    def act(args):
-        from .experiments.load_figure import make
-
-        print(make(args.run, args.out, args.line))
     parser.set_defaults(act=act)
 
 
@@ -90,29 +75,6 @@ def _saturation(commands):
         from .sweeps.saturation_report import make
 
         print(make(args.results, args.out, args.line, args.published))
-    parser.set_defaults(act=act)
-
-
-def _compared(commands, name, module, text):
-    """A command that compares the runs of a sweep folder: `module`.make(folder, out, command line) gives the text to print."""
-    parser = commands.add_parser(name, help=text)
-    parser.add_argument("sweep", help="the folder of `switchyard sweep`, with results.h5 and tasks")
-    parser.add_argument("--out", help="folder for tables, figure and acceptance.json (default: print only)")
-
-    def act(args):
-        print(importlib.import_module(f".{module}", __package__).make(args.sweep, args.out, args.line))
-    parser.set_defaults(act=act)
-
-
-def _known_answer(commands):
-    parser = commands.add_parser("known-answer", help="does the laboratory find what its generators hide: two claims and a figure")
-    parser.add_argument("results", help="the folder of csv files that experiments/known-answer/run.sh wrote")
-    parser.add_argument("--out", help="folder for the figure and acceptance.json (default: print only)")
-
-    def act(args):
-        from .experiments.known_answer import make
-
-        print(make(args.results, args.out, args.line))
     parser.set_defaults(act=act)
 
 
@@ -159,22 +121,31 @@ def _page(commands, name, about):
     parser.set_defaults(act=act)
 
 
+def _made_commands(commands):
+    _made(commands, "report", ("one HTML page and its figures from a run folder", "pages.report.make_report"), RUN,
+          dict(help="where to write (default: RUN/report)"))
+    _made(commands, "specialisation", ("what experts take above its base rate, by class of token and by domain: matrices, and one claim, "
+                                       "from runs of several seeds", "experiments.specialisation.make"), RUNS, FOLDER)
+    _made(commands, "load", ("the share of every expert over the steps, and MaxVio above its floor: a figure",
+                             "experiments.load_figure.make"), RUN, dict(required=True, help="folder for load.svg, load.png and load.csv"))
+    _made(commands, "balancing", ("the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts",
+                                  "sweeps.balancing_report.make"), SWEEP, FOLDER)
+    _made(commands, "capacity", ("the arms of a sweep by capacity factor: drops and padding beside the null model, loss",
+                                 "sweeps.capacity_report.make"), SWEEP, FOLDER)
+    _made(commands, "top-k", ("runs of a sweep that differ in k, at equal work: paired differences of the loss", "sweeps.top_k.make"),
+          SWEEP, FOLDER)
+    _made(commands, "known-answer", ("does the laboratory find what its generators hide: two claims and a figure",
+                                     "experiments.known_answer.make"), RESULTS, FOLDER)
+
+
 def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="yardstick", description="Reads the records of Switchyard runs.")
     commands = parser.add_subparsers(dest="command", required=True)
-    _report(commands)
+    _made_commands(commands)
     _routing(commands)
-    _specialisation(commands)
-    _load(commands)
     _law(commands)
     _saturation(commands)
-    _compared(commands, "balancing", "sweeps.balancing_report",
-              "the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts")
-    _compared(commands, "capacity", "sweeps.capacity_report",
-              "the arms of a sweep by capacity factor: drops and padding beside the null model, loss")
-    _compared(commands, "top-k", "sweeps.top_k", "runs of a sweep that differ in k, at equal work: paired differences of the loss")
-    _known_answer(commands)
     _accounting(commands)
     _trace(commands)
     _page(commands, "acceptance", "every claim with its rule and what became of it, as one page from all experiments")

@@ -20,6 +20,8 @@ using record::FileKind;
 using record::RecordReader;
 using record::Span;
 
+using Segments = std::vector<record::Segment>;
+
 constexpr int blocks = 64;  // of held-out text, for the bootstrap over blocks
 
 /// Columns of the table, by the names of the schema.
@@ -96,9 +98,7 @@ std::vector<double> block_losses(const std::vector<Span>& spans) {
   return all;
 }
 
-void add_run(Columns& to, const Task& task, std::int32_t index, const std::string& run) {
-  const Config config = load(run + "/config.yaml").config;  // resolved: with the vocabulary of the corpus
-  const std::vector<record::Segment> segments = record::open_segments(run);
+void add_run(Columns& to, const Task& task, std::int32_t index, const Config& config, const Segments& segments) {
   std::vector<const RecordReader*> rows, evaluations;
   for (const auto& segment : segments) {
     if (segment.run) rows.push_back(segment.run.get());
@@ -135,8 +135,7 @@ void add_run(Columns& to, const Task& task, std::int32_t index, const std::strin
 }
 
 /// Where the rows of a task come from, for `yardstick trace`.
-nlohmann::ordered_json origin_of(const std::string& folder, const std::string& name) {
-  const auto segments = record::open_segments(folder + "/" + name);
+nlohmann::ordered_json origin_of(const std::string& name, const Segments& segments) {
   nlohmann::ordered_json origin{{"run", name}};
   for (const auto& segment : segments)
     if (segment.run) {  // the first one that is left: later ones went on from it
@@ -172,8 +171,11 @@ std::int64_t write_results(const std::string& folder, const Sweep& sweep) {
     const std::string name = "tasks/" + task.name;
     tasks.push_back(name);
     if (!is_finished(folder, sweep, task)) continue;
-    add_run(columns, task, static_cast<std::int32_t>(i), run_folder(folder, task));
-    runs.push_back(origin_of(folder, name));
+    const std::string run = run_folder(folder, task);
+    const Config config = load(run + "/config.yaml").config;  // resolved: with the vocabulary of the corpus
+    const Segments segments = record::open_segments(run);
+    add_run(columns, task, static_cast<std::int32_t>(i), config, segments);
+    runs.push_back(origin_of(name, segments));
   }
   if (columns.rows == 0) return 0;
   record::RecordFile file(FileKind::results, folder + "/results.h5", {{"row", columns.rows}, {"block", blocks}});

@@ -141,20 +141,22 @@ std::string name_of(const Task& t) {
   return name.str();
 }
 
+/// The key of section.key=value.
+std::string key_of(const std::string& value) { return value.substr(0, value.find('=')); }
+
 /// Adds section.key=value; a later value of a key takes the place of an earlier one.
 void put_over(std::vector<std::string>& values, const std::vector<std::string>& more) {
   for (const std::string& one : more) {
-    const std::string key = one.substr(0, one.find('=') + 1);
-    std::erase_if(values, [&](const std::string& o) { return o.starts_with(key); });
+    std::erase_if(values, [&](const std::string& o) { return key_of(o) == key_of(one); });
     values.push_back(one);
   }
 }
 
 /// The first key among the values that the axes of a sweep set; empty where there is none.
 std::string taken_key(const std::vector<std::string>& values) {
-  for (const char* key : {"moe.experts", "moe.top_k", "moe.hidden", "train.seed", "data.seed"})
-    for (const std::string& one : values)
-      if (one.starts_with(std::string(key) + "=")) return key;
+  static const std::set<std::string> taken{"moe.experts", "moe.top_k", "moe.hidden", "train.seed", "data.seed"};
+  for (const std::string& one : values)
+    if (taken.contains(key_of(one))) return key_of(one);
   return "";
 }
 

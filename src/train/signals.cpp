@@ -2,18 +2,19 @@
 
 #include <array>
 #include <csignal>
-#include <initializer_list>
+#include <span>
 
 namespace switchyard::train {
 namespace {
 
 volatile std::sig_atomic_t last_signal = 0;  // the one thing a handler may write
 constexpr std::array<int, 4> watched{SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+constexpr std::span<const int> warnings{watched.data(), 2};  // the first two
 std::array<struct sigaction, watched.size()> earlier;
 
 void remember(int number) { last_signal = number; }
 
-sigset_t set_of(std::initializer_list<int> numbers) {
+sigset_t set_of(std::span<const int> numbers) {
   sigset_t set;
   sigemptyset(&set);
   for (const int number : numbers) sigaddset(&set, number);
@@ -23,8 +24,8 @@ sigset_t set_of(std::initializer_list<int> numbers) {
 }  // namespace
 
 void hold_warnings() {
-  const sigset_t warnings = set_of({SIGUSR1, SIGUSR2});
-  pthread_sigmask(SIG_BLOCK, &warnings, nullptr);
+  const sigset_t held = set_of(warnings);
+  pthread_sigmask(SIG_BLOCK, &held, nullptr);
 }
 
 StopSignals::StopSignals() {
@@ -33,7 +34,7 @@ StopSignals::StopSignals() {
   action.sa_handler = remember;
   action.sa_flags = SA_RESTART;
   for (std::size_t i = 0; i < watched.size(); ++i) sigaction(watched[i], &action, &earlier[i]);
-  const sigset_t all = set_of({SIGUSR1, SIGUSR2, SIGTERM, SIGINT});
+  const sigset_t all = set_of(watched);
   pthread_sigmask(SIG_UNBLOCK, &all, nullptr);
 }
 
