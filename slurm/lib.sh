@@ -44,22 +44,22 @@ check_devices() {
 }
 
 # run WORDS...: the program under the launcher; its exit code is left in `code`. The signal before the time limit reaches
-# this shell (--signal=B:USR1) and is handed on: srun and mpirun give it to every rank. At TERM, which Slurm gives to the
-# steps itself, somebody wants the job to end.
+# this shell (--signal=B:USR1) and goes on as USR2, which srun and every mpirun give to all ranks; USR1 is lost in Ubuntu
+# 24.04's (Open MPI 4.1.6). At TERM, which Slurm gives to the steps itself, somebody wants the job to end.
 run() {
   warned='' ending='' code=0
   local got=1 child
   say "job $(job_id) start ${SLURM_RESTART_COUNT:-0} on ${SLURM_JOB_NODELIST:-this host}: ${launch[*]} $program $*"
   "${launch[@]}" "$program" "$@" &
   child=$!
-  trap 'got=1 warned=1; say "USR1: handing it on"; kill -USR1 $child 2>/dev/null' USR1
-  trap 'got=1 ending=1; say "TERM: the job ends"; [ "$launcher" = srun ] || kill -USR1 $child 2>/dev/null' TERM
+  trap 'got=1 warned=1; say "USR1: handing it on"; kill -USR2 $child 2>/dev/null' USR1
+  trap 'got=1 ending=1; say "TERM: the job ends"; [ "$launcher" = srun ] || kill -USR2 $child 2>/dev/null' TERM
   while [ -n "$got" ]; do  # a signal ends `wait`, not the child; bash keeps the code of a child that has ended
     got=''
     wait "$child" && code=0 || code=$?
   done
-  # USR1 before the program listens to it ends it like any program; the last checkpoint is as it was.
-  if [ -n "$warned" ] && [ "$code" -eq $((128 + $(kill -l USR1))) ]; then code=75; fi
+  # USR2 before the program listens to it ends it like any program; the last checkpoint is as it was.
+  if [ -n "$warned" ] && [ "$code" -eq $((128 + $(kill -l USR2))) ]; then code=75; fi
 }
 
 # Another start may hold the run folder for a while: after a node failure its processes may still be ending.

@@ -68,10 +68,10 @@ TEST_F(Program, AnEditedConfigurationIsNotResumed) {
   EXPECT_FALSE(fs::exists(folder_ / "r/segments/001"));
 }
 
-// mpirun hands SIGUSR1 on; a batch system may also signal single ranks.
+// mpirun hands SIGUSR2 on (SIGUSR1 is lost in Ubuntu 24.04's); a batch system may also signal single ranks.
 TEST_F(Program, ASignalStopsAllRanksAfterACheckpoint) {
   make_tiny();
-  for (const auto& [send, ranks] : {std::pair("kill -USR1 $job", 2), std::pair("kill -TERM $(cut -d' ' -f2 r/lock)", 2),
+  for (const auto& [send, ranks] : {std::pair("kill -USR2 $job", 2), std::pair("kill -TERM $(cut -d' ' -f2 r/lock)", 2),
                                     std::pair("kill -INT $job", 0)}) {
     fs::remove_all(folder_ / "r");
     // No step, or no stop, within a minute: kill and tell, instead of waiting for ever.
