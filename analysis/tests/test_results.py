@@ -56,7 +56,7 @@ def test_csv_and_hdf5_say_the_same(tmp_path):
 def test_another_programs_record_is_refused(tmp_path):
     write_hdf5(tmp_path / "results.h5", frame(), np.ones((len(frame()), 2)))
     for attributes, complaint in ((dict(schema="switchyard-run", schema_version=1), "expected 'switchyard-results'"),
-                                  (dict(schema="switchyard-results", schema_version=2), "version 2")):
+                                  (dict(schema="switchyard-results", schema_version=3), "version 3")):
         with h5py.File(tmp_path / "results.h5", "a") as f:
             f.attrs.update(attributes)
         with pytest.raises(SchemaError, match=complaint):

@@ -41,7 +41,8 @@ std::vector<ManifestEntry> parse_manifest(const std::string& text, const std::st
   std::vector<ManifestEntry> entries;
   try {
     const auto json = nlohmann::json::parse(text);
-    check(json.at("schema_version") == schema_version, Exit::usage,
+    const int version = json.at("schema_version");
+    check(oldest_schema_version <= version && version <= schema_version, Exit::usage,
           path + " has a schema version that this program does not know; use the version that wrote it");
     for (const auto& e : json.at("files")) entries.push_back({e.at("name"), e.at("bytes"), e.at("sha256")});
   } catch (const nlohmann::json::exception& error) {

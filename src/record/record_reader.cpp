@@ -10,9 +10,10 @@ FileKind kind_of(const h5::File& file) {
         file.path() + " is no record file (it has no attribute schema)");
   const std::string schema = h5::text_attribute(file.id(), "schema", file.path());
   const std::int64_t version = h5::int_attribute(file.id(), "schema_version", file.path());
-  check(version == schema_version, Exit::usage,
+  check(oldest_schema_version <= version && version <= schema_version, Exit::usage,
         file.path() + " has schema version " + std::to_string(version) + " (this program knows " +
-            std::to_string(schema_version) + "); use the version that wrote it");
+            std::to_string(oldest_schema_version) + " to " + std::to_string(schema_version) +
+            "); use the version that wrote it");
   for (const FileKind kind : {FileKind::run, FileKind::evaluation, FileKind::tokens, FileKind::results})
     if (schema == schema_name(kind)) return kind;
   throw Error(Exit::usage, file.path() + " has the schema " + schema + " (this program does not know it)");

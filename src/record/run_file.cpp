@@ -36,6 +36,7 @@ RecordFile::Sizes sizes_of(const Config& config, int ranks) {
   const auto layers = recorded_layers(config);
   return {{"row", config.record.flush_every},
           {"evaluation", 1},
+          {"evaluation_block", EvaluationRow::blocks},
           {"layer", static_cast<std::int64_t>(layers.size())},
           {"expert", largest_layer(layers)},
           {"phase", Timers::phases},
@@ -97,6 +98,7 @@ void RunFile::append(const EvaluationRow& row) {
   columns.add("evaluation_step", row.step);
   columns.add("evaluation_loss", row.loss);
   columns.add("evaluation_bits_per_byte", row.bits_per_byte);
+  for (const double loss : row.block_loss) columns.add("evaluation_block_loss", loss);
   state_->file.append("evaluation", 1, columns.columns());
 }
 

@@ -29,9 +29,11 @@ struct StepRow {
 };
 
 struct EvaluationRow {
+  static constexpr std::int64_t blocks = 64;  ///< parts of the held-out text, for a bootstrap over them
   std::int64_t step = 0;
-  double loss = 0.0;           ///< cross-entropy, nat per token
-  double bits_per_byte = 0.0;  ///< NaN where the corpus does not know its bytes
+  double loss = 0.0;                                                  ///< cross-entropy, nat per token
+  double bits_per_byte = 0.0;                                         ///< NaN where the corpus does not know its bytes
+  std::vector<double> block_loss = std::vector<double>(blocks, 0.0);  ///< (blocks) nat per token; NaN without tokens
 };
 
 class RunFile {

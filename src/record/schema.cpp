@@ -21,10 +21,11 @@ constexpr const char* file_texts[] = {
     "`task`."};
 
 const char* preamble =
-    "# Record schema, version 1\n\n"
+    "# Record schema, version 2\n\n"
     "Printed by `switchyard schema` from the table in `src/record/schema_table.cpp`; files are created from that table "
     "and "
-    "`switchyard verify` checks against it.\n\n"
+    "`switchyard verify` checks against it. Version 1, still read, lacks what is marked (since 2) and the dimension "
+    "`evaluation_block`.\n\n"
     "All files are plain HDF5 (1.10 or later reads them), little-endian, chunked, with Fletcher-32 sums; integers and "
     "samples are "
     "shuffled and deflated. A chunk is written once, then flushed, and only then the length of its growing dimension "
@@ -114,7 +115,7 @@ std::string schema_markdown() {
       out << "| " << v.name << " | ";
       for (std::size_t i = 0; i < v.dims.size(); ++i) out << (i ? ", " : "") << v.dims[i];
       out << " | " << h5::name_of(v.type) << " | " << scope_name(v.scope) << " | " << v.units << " | " << v.long_name
-          << " |\n";
+          << (v.since > 1 ? " (since " + std::to_string(v.since) + ")" : "") << " |\n";
     }
   }
   out << non_finite_text;

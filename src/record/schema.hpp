@@ -1,4 +1,4 @@
-// The record schema, version 1, declared once: files are created from this table, `verify` checks against it, and the
+// The record schema, declared once: files are created from this table, `verify` checks against it, and the
 // documentation is printed from it. A variable's dimensions are names; which of them grow stands beside.
 #pragma once
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace switchyard::record {
 
-constexpr int schema_version = 1;
+constexpr int schema_version = 2, oldest_schema_version = 1;  ///< written; still read
 
 enum class FileKind { run, evaluation, tokens, results };
 
@@ -31,6 +31,7 @@ struct Variable {
   Scope scope;
   const char* units;  ///< "1" where there is none
   const char* long_name;
+  int since = 1;  ///< first schema version that has it
 };
 
 const std::vector<Dimension>& dimensions();

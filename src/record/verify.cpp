@@ -38,6 +38,7 @@ void check_variable(const RecordReader& file, const Variable& v, Problems& probl
   bool left_out = false;
   for (const auto& dim : v.dims) left_out |= !file.has(dim);
   if (!file.has(v.name)) {
+    left_out |= file.attribute("schema_version") < v.since;
     if (!left_out) problems.push_back(where + " is missing");
     return;
   }

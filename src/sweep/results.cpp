@@ -10,6 +10,7 @@
 #include "config/values.hpp"
 #include "config/yaml.hpp"
 #include "record/record_file.hpp"
+#include "record/run_file.hpp"
 #include "record/segments.hpp"
 #include "sweep/state.hpp"
 
@@ -22,7 +23,7 @@ using record::Span;
 
 using Segments = std::vector<record::Segment>;
 
-constexpr int blocks = 64;  // of held-out text, for the bootstrap over blocks
+constexpr std::int64_t blocks = record::EvaluationRow::blocks;
 
 /// Columns of the table, by the names of the schema.
 struct Columns {
@@ -82,28 +83,10 @@ double median_of_steps(const std::vector<double>& rows, std::int64_t from, std::
   return part[static_cast<std::size_t>((to - from) / 2)];
 }
 
-/// Mean loss of each block of the recorded held-out tokens at the evaluations that hold.
-std::vector<double> block_losses(const std::vector<Span>& spans) {
-  std::vector<double> all;
-  for (const Span& span : spans)
-    for (std::int64_t row = span.first; row < span.first + span.count; ++row) {
-      const auto loss = span.file->read<float>("loss", row, 1);
-      for (std::size_t b = 0; b < blocks; ++b) {
-        const std::size_t first = loss.size() * b / blocks, last = loss.size() * (b + 1) / blocks;
-        const double sum = std::accumulate(loss.begin() + static_cast<std::ptrdiff_t>(first),
-                                           loss.begin() + static_cast<std::ptrdiff_t>(last), 0.0);
-        all.push_back(last > first ? sum / double(last - first) : std::nan(""));
-      }
-    }
-  return all;
-}
-
 void add_run(Columns& to, const Task& task, std::int32_t index, const Config& config, const Segments& segments) {
-  std::vector<const RecordReader*> rows, evaluations;
-  for (const auto& segment : segments) {
+  std::vector<const RecordReader*> rows;
+  for (const auto& segment : segments)
     if (segment.run) rows.push_back(segment.run.get());
-    if (segment.evaluation) evaluations.push_back(segment.evaluation.get());
-  }
   const std::vector<Span> steps = record::latest_rows(rows, "step");
   std::map<std::string, std::vector<double>> means;
   for (const char* name : {"loss_cross_entropy", "max_vio", "max_vio_floor", "drop_share"})
@@ -115,6 +98,10 @@ void add_run(Columns& to, const Task& task, std::int32_t index, const Config& co
     const auto at = span.file->read<std::int64_t>("evaluation_step", span.first, span.count);
     const auto loss = span.file->read<double>("evaluation_loss", span.first, span.count);
     const auto bits = span.file->read<double>("evaluation_bits_per_byte", span.first, span.count);
+    const auto parts = span.file->has("evaluation_block_loss")
+                           ? span.file->read<double>("evaluation_block_loss", span.first, span.count)
+                           : std::vector<double>(static_cast<std::size_t>(span.count * blocks), std::nan(""));
+    to.f64["block_loss"].insert(to.f64["block_loss"].end(), parts.begin(), parts.end());
     for (std::size_t i = 0; i < at.size(); ++i) {
       add_task(to, task, index, config);
       to.i64["step"].push_back(at[i]);
@@ -130,8 +117,6 @@ void add_run(Columns& to, const Task& task, std::int32_t index, const Config& co
       ++to.rows;
     }
   }
-  const std::vector<double> parts = block_losses(record::latest_rows(evaluations, "step"));
-  to.f64["block_loss"].insert(to.f64["block_loss"].end(), parts.begin(), parts.end());
 }
 
 /// Where the rows of a task come from, for `yardstick trace`.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "comm/collectives.hpp"
 #include "tensor/region.hpp"
@@ -24,11 +25,23 @@ void append(std::vector<T>& to, const std::vector<T>& from, std::int64_t most) {
   to.insert(to.end(), from.begin(), from.begin() + room);
 }
 
+/// Means of the losses (T) in equal contiguous parts, summed in token order on every rank.
+std::vector<double> block_means(const std::vector<float>& losses) {
+  constexpr std::size_t blocks = record::EvaluationRow::blocks;
+  std::vector<double> means;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const auto first = losses.begin() + static_cast<std::ptrdiff_t>(losses.size() * b / blocks),
+               last = losses.begin() + static_cast<std::ptrdiff_t>(losses.size() * (b + 1) / blocks);
+    means.push_back(first == last ? std::numeric_limits<double>::quiet_NaN()
+                                  : std::accumulate(first, last, 0.0) / static_cast<double>(last - first));
+  }
+  return means;
+}
+
 /// Adds the routing of one held-out batch, up to the number of tokens that is recorded.
 void add_routing(Machine& m, std::int64_t samples, record::EvaluationRouting& routing) {
   const auto& world = m.groups.world;
   append(routing.predicted, gather(world, m.model->predictions()), samples);
-  append(routing.loss, gather(world, m.model->token_losses()), samples);
   const auto layers = m.model->moe_layers();
   routing.layers.resize(layers.size());
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -61,11 +74,16 @@ Evaluation evaluate(Machine& m, const data::Corpus& corpus, const data::Batches&
   const std::int64_t samples = std::min<std::int64_t>(tokens, record::EvaluationTokens::most);
   Evaluation evaluation;
   evaluation.row.step = evaluation.routing.step = step;
+  std::vector<float> losses;  // of all held-out tokens, in their order
   for (std::int64_t i = 0; i < count; ++i) {
     m.model->forward(batches.validation(i), moe::Pass::evaluate);
     evaluation.row.loss += m.model->reduce().cross_entropy / static_cast<double>(count);
+    append(losses, gather(m.groups.world, m.model->token_losses()), tokens);
     if (i * m.config.step_tokens() < samples) add_routing(m, samples, evaluation.routing);
   }
+  evaluation.row.block_loss = block_means(losses);
+  losses.resize(static_cast<std::size_t>(samples));
+  evaluation.routing.loss = std::move(losses);
   const std::int64_t bytes = target_bytes(corpus, batches, m.config);
   evaluation.row.bits_per_byte =
       bytes > 0 ? evaluation.row.loss * static_cast<double>(tokens) / std::log(2.0) / static_cast<double>(bytes)

@@ -84,7 +84,7 @@ TEST(RunFile, EveryVariableOfTheSchemaIsThere) {
     EXPECT_EQ(h5::extent_of(dataset, v.name).size(), v.dims.size());
   }
   EXPECT_EQ(h5::text_attribute(file.id(), "schema", "run"), "switchyard-run");
-  EXPECT_EQ(h5::int_attribute(file.id(), "schema_version", "run"), 1);
+  EXPECT_EQ(h5::int_attribute(file.id(), "schema_version", "run"), schema_version);
   EXPECT_EQ(h5::text_attribute(file.id(), "config", "run"), "model: {}\n");
 }
 

@@ -135,6 +135,31 @@ TEST(Verify, DamageIsNamed) {
   expect_problem([](const std::string& run) { fs::resize_file(run + "/segments/000/run.h5", 3000); }, "run.h5");
 }
 
+/// Makes of a run.h5 one of an earlier version: without the datasets, which the version names as its own.
+void make_older(const std::string& path, std::int32_t version, const std::vector<const char*>& lost) {
+  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  for (const char* name : lost) ASSERT_GE(H5Ldelete(file, name, H5P_DEFAULT), 0) << name;
+  const hid_t attribute = H5Aopen(file, "schema_version", H5P_DEFAULT);
+  ASSERT_GE(H5Awrite(attribute, H5T_NATIVE_INT32, &version), 0);
+  H5Aclose(attribute), H5Fclose(file);
+}
+
+TEST(Verify, AnEarlierVersionLacksWhatCameLater) {
+  const std::vector<const char*> later{"peak_bytes", "evaluation_block_loss", "evaluation_block"};
+  for (const auto& [version, words] :
+       {std::pair(1, ""), std::pair(2, "peak_bytes is missing"), std::pair(3, "version 3")}) {
+    const Folder run;
+    write_whole(run.path());
+    make_older(run / "segments/000/run.h5", version, later);
+    const std::string problems = joined(verify_path(run.path()));
+    EXPECT_EQ(problems.empty(), version == 1) << problems;
+    EXPECT_NE(problems.find(words), std::string::npos) << problems;
+    if (version == 1) {
+      EXPECT_NE(digest(run.path()).find("run/evaluation_loss "), std::string::npos);
+    }
+  }
+}
+
 TEST(Verify, MissingRowsAreNamed) {
   const Folder run;
   RunFolder folder(run.path());

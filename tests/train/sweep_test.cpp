@@ -1,4 +1,7 @@
 // Sweeps through the command line: what was interrupted goes on, what failed is told, and the results are the same.
+#include <numeric>
+
+#include "record/record_reader.hpp"
 #include "support/program.hpp"
 
 namespace switchyard {
@@ -26,6 +29,12 @@ TEST_F(Sweep, RunsSkipsAndIsTheSameOnOtherRanks) {
   EXPECT_EQ(count(first.out, "6 tasks: 6 finished"), 1);
   EXPECT_EQ(count(first.out, "one/results.h5: 18 rows"), 1);
   EXPECT_EQ(run("verify one/results.h5").code, 0);
+  const record::RecordReader table((folder_ / "one/results.h5").string());
+  const auto parts = table.read<double>("block_loss", 0, 18), loss = table.read<double>("loss_validation", 0, 18);
+  const std::size_t blocks = parts.size() / loss.size();
+  for (std::size_t row = 0; row < loss.size(); ++row)  // 128 held-out tokens in parts of two
+    EXPECT_NEAR(std::accumulate(&parts[row * blocks], &parts[row * blocks] + blocks, 0.0) / double(blocks), loss[row],
+                1e-6 * loss[row]);
   EXPECT_EQ(count(run("sweep run one").out, "finished already"), 6);
   EXPECT_EQ(count(run("sweep run one --task 3", 2).out, "task 3 E1-k1-g1-seed2: finished already"), 1);
   write("sweep.yaml", read(folder_ / "sweep.yaml") + "ranks: 2\n");

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSIONS = range(1, 3)  # 2 adds variables to 1
 # schema and growing dimensions of the files of which a segment has one
 FILES = {"run.h5": ("switchyard-run", {"row", "evaluation"}), "evaluation.h5": ("switchyard-evaluation", {"evaluation"})}
 
@@ -38,8 +38,8 @@ def check_schema(file, path, schema):
     if found != schema:
         raise SchemaError(f"{path}: schema '{found}', expected '{schema}'")
     version = int(file.attrs["schema_version"])
-    if version != SCHEMA_VERSION:
-        raise SchemaError(f"{path}: schema version {version}, but this yardstick reads version {SCHEMA_VERSION}; "
+    if version not in SCHEMA_VERSIONS:
+        raise SchemaError(f"{path}: schema version {version}, but this yardstick reads versions {SCHEMA_VERSIONS[0]} to {SCHEMA_VERSIONS[-1]}; "
                           f"install the yardstick that came with that run's program ({file.attrs.get('commit', 'unknown')})")
 
 

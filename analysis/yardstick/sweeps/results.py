@@ -114,8 +114,8 @@ def complete(runs, lacks, by="num_experts"):
 
 
 def _block_losses(run):
-    """(B,) last losses of the blocks, moved so that their mean is the loss of the whole held-out text, of which the blocks may be a
-    part; without blocks the loss alone."""
+    """(B,) last losses of the blocks, moved so that their mean is the loss of the whole held-out text: in schema version 1 the blocks
+    are of its first 65,536 tokens, and their spread is that of a shorter text; without blocks the loss alone."""
     last = run.iloc[-1]
     names = [c for c in run if c.startswith(f"{BLOCK}_")]
     blocks = last[names].values.astype(float)
