@@ -1,17 +1,24 @@
 // Contract C1 in one program a world size: every router, balancer and awkward shape of the table below is trained for
-// three steps on every expert-parallel degree and both exchanges, and must give the digests that
-// one rank wrote.
-//   layouts_test FILE    on 1 rank writes FILE (one line a case), on more compares with it
+// three steps on every expert-parallel degree and both exchanges, and must give the digests of memory that one rank
+// wrote; then as a whole run in files, on the largest degree, whose `verify --digest` must be that of one rank.
+// One rank writes the file that SWITCHYARD_DIGESTS names (a line a case), more compare with it.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 
+#include "comm/agree.hpp"
 #include "comm/collectives.hpp"
+#include "data/build.hpp"
+#include "record/digest.hpp"
+#include "support/folder.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
+#include "train/trainer.hpp"
 
 namespace switchyard {
 namespace {
@@ -124,42 +131,93 @@ std::string digest(const Config& config) {
   return text;
 }
 
-std::map<std::string, std::string> read_digests(const std::string& file) {
-  std::map<std::string, std::string> digests;
-  std::ifstream in(file);
-  for (std::string name, value; in >> name >> value;) digests[name] = value;
-  return digests;
-}
+/// The digests that one rank wrote, or the file to write them into.
+class Digests {
+ public:
+  explicit Digests(const std::string& ending) {
+    const char* name = std::getenv("SWITCHYARD_DIGESTS");
+    const std::string file = (name ? name : "layout-digests.txt") + ending;
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    if (ranks == 1 && !std::getenv("SWITCHYARD_COMPARE")) {
+      out_.open(file);
+      return;
+    }
+    std::ifstream in(file);
+    for (std::string key, value; in >> key >> value;) expected_[key] = value;
+    EXPECT_EQ(expected_.size(), make_cases().size()) << "run on one rank first, to write " << file;
+  }
+  /// Writes, or compares, what a case gave in a layout.
+  void take(const std::string& name, const Config& config, const std::string& found) {
+    if (out_.is_open())
+      out_ << name << ' ' << found << '\n';
+    else
+      EXPECT_EQ(found, expected_[name]) << name << " with EP " << config.layout.expert_parallel << " on " << ranks
+                                        << " ranks, exchange "
+                                        << EnumNames<ExchangeKind>::names[static_cast<int>(config.layout.exchange)];
+  }
 
-std::string digest_file() {
-  const char* file = std::getenv("SWITCHYARD_DIGESTS");
-  return file ? file : "layout-digests.txt";
-}
+  int ranks = 1;
+
+ private:
+  std::map<std::string, std::string> expected_;
+  std::ofstream out_;
+};
 
 TEST(Layouts, EveryCaseGivesTheBitsOfOneRank) {
-  int ranks = 1, rank = 0;
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  const bool reference = ranks == 1 && !std::getenv("SWITCHYARD_COMPARE");
-  const auto expected = reference ? std::map<std::string, std::string>{} : read_digests(digest_file());
-  const auto cases = make_cases();
-  if (!reference) {
-    ASSERT_EQ(expected.size(), cases.size()) << "run on one rank first, to write " << digest_file();
-  }
-  std::ofstream out;
-  if (reference) out.open(digest_file());
-  for (auto [name, config] : cases)
-    for (int ep = 1; ep <= ranks; ++ep)
+  Digests digests("");
+  for (auto [name, config] : make_cases())
+    for (int ep = 1; ep <= digests.ranks; ++ep)
       for (const auto exchange : {ExchangeKind::pairwise, ExchangeKind::alltoallv}) {
-        if (ranks % ep || (ep == 1 && exchange == ExchangeKind::alltoallv)) continue;  // nothing is exchanged in EP 1
+        if (digests.ranks % ep || (ep == 1 && exchange == ExchangeKind::alltoallv)) continue;  // EP 1 exchanges nothing
         config.layout.expert_parallel = ep, config.layout.exchange = exchange;
-        const std::string found = digest(config);
-        if (reference)
-          out << name << ' ' << found << '\n';
-        else
-          EXPECT_EQ(found, expected.at(name)) << name << " with EP " << ep << " on " << ranks << " ranks, exchange "
-                                              << EnumNames<ExchangeKind>::names[static_cast<int>(exchange)];
+        digests.take(name, config, digest(config));
       }
+}
+
+/// A corpus of bytes, made by rank 0.
+void make_corpus(const std::string& folder) {
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "line " + std::to_string(i * 7919 % 200) + " of a small text.\n";
+  std::ofstream(folder + "/a.txt") << text, std::ofstream(folder + "/b.txt") << text + "The end.\n";
+  data::BuildOptions options;
+  options.inputs = {folder + "/a.txt", folder + "/b.txt"}, options.out = folder + "/corpus";
+  options.validation_share = 0.5;
+  data::build_corpus(options);
+}
+
+/// Trains with evaluations, samples and a checkpoint; the digest of the run's files on rank 0, else of nothing.
+std::string digest_of_run(Config config, const comm::Communicator& world, const std::string& folder) {
+  config.data.path = folder + "/corpus", config.model.vocabulary = 0;
+  config.train.evaluate_every = 2, config.train.evaluate_tokens = config.step_tokens();
+  config.record.flush_every = 2, config.record.sample_every = 2;
+  train::TrainRequest request;
+  request.config = config, request.run = folder + "/run";
+  EXPECT_EQ(train::run_training(request), Exit::ok);
+  std::string total;
+  comm::on_root(world, [&] {
+    const std::string text = record::digest(request.run);
+    total = text.substr(text.rfind("total ") + 6, 16);
+    EXPECT_NE(text.find("run/evaluation_block_loss "), std::string::npos);
+    EXPECT_NE(text.find("tokens/token "), std::string::npos);
+    EXPECT_NE(text.find("checkpoint/state "), std::string::npos);
+    std::filesystem::remove_all(request.run);
+  });
+  return total;
+}
+
+TEST(Layouts, EveryFileOfARunIsThatOfOneRank) {
+  const comm::Communicator world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  std::optional<test::Folder> mine;
+  std::string folder;
+  comm::on_root(world, [&] { make_corpus(folder = mine.emplace().path()); });
+  folder = comm::broadcast(world, folder, 0);
+  Digests digests(".files");
+  for (auto [name, config] : make_cases()) {
+    config.layout.expert_parallel = digests.ranks;
+    config.layout.exchange = config.moe.experts % 2 ? ExchangeKind::alltoallv : ExchangeKind::pairwise;
+    const std::string found = digest_of_run(config, world, folder);
+    if (world.rank() == 0) digests.take(name, config, found);
+  }
 }
 
 }  // namespace

@@ -39,7 +39,8 @@ def check_schema(file, path, schema):
         raise SchemaError(f"{path}: schema '{found}', expected '{schema}'")
     version = int(file.attrs["schema_version"])
     if version not in SCHEMA_VERSIONS:
-        raise SchemaError(f"{path}: schema version {version}, but this yardstick reads versions {SCHEMA_VERSIONS[0]} to {SCHEMA_VERSIONS[-1]}; "
+        known = f"{SCHEMA_VERSIONS[0]} to {SCHEMA_VERSIONS[-1]}"
+        raise SchemaError(f"{path}: schema version {version}, but this yardstick reads versions {known}; "
                           f"install the yardstick that came with that run's program ({file.attrs.get('commit', 'unknown')})")
 
 
