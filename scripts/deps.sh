@@ -86,7 +86,7 @@ python_environment() {
   quiet build/log/pip-yardstick.log .venv/bin/pip install -q --disable-pip-version-check --no-deps -e ./analysis
 }
 
-# Kokkos, CUTLASS headers, and the headers and static libraries that a bare machine with CUDA, Open MPI, HDF5 and yaml-cpp lacks,
+# Kokkos, CUTLASS headers, and the headers and libraries that a bare machine with CUDA, Open MPI, HDF5 and yaml-cpp lacks,
 # which cmake/Dependencies.cmake finds under third_party/system.
 bundle() {
   kokkos_source
@@ -95,7 +95,11 @@ bundle() {
   rm -rf .bundle
   mkdir -p "$work/debs" "$work/third_party"
   cp -r third_party/kokkos "$work/third_party/kokkos"
-  (cd "$work/debs" && apt-get download libssl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libgtest-dev >/dev/null)
+  # Shared libraries too: what CMake reads of fmt and spdlog names them, and their packages have other names in each release.
+  local shared
+  mapfile -t shared < <(apt-cache depends libfmt-dev libspdlog-dev libssl-dev | sed -nE 's/^ *Depends: (lib(fmt|spdlog|ssl)[0-9].*)/\1/p')
+  [ ${#shared[@]} -eq 3 ] || fail "shared libraries of fmt, spdlog and OpenSSL: ${shared[*]}" "look at apt-cache depends libfmt-dev"
+  (cd "$work/debs" && apt-get download libcli11-dev libfmt-dev libspdlog-dev libssl-dev nlohmann-json3-dev libgtest-dev "${shared[@]}" >/dev/null)
   for p in "$work"/debs/*.deb; do dpkg -x "$p" "$work/third_party/system"; done
   rm -rf "$work/debs" "$work/third_party/system/usr/share/doc"
   quiet build/log/cutlass.log python3 -m pip download -q --no-deps -d "$work" nvidia-cutlass==4.2.0.0
