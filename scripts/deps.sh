@@ -3,7 +3,9 @@
 #   scripts/deps.sh [openmp|serial|cuda ...]   packages (as root or through sudo; else lists them) and Kokkos for each backend
 #   scripts/deps.sh --python                   the virtual environment .venv with yardstick and its pinned packages
 #   scripts/deps.sh --slurm                    Slurm and munge for tests/slurm, which are skipped without them
-#   scripts/deps.sh --bundle                   .bundle/switchyard-deps.tar.gz: for building on a machine without a network
+#   scripts/deps.sh --bundle                   .bundle/switchyard-deps.tar.gz: for building on a machine without a network that has
+#                                              the same distribution and release as this one; without SentencePiece
+# SWITCHYARD_OFFLINE=1 leaves out system packages and the Python environment: nothing is fetched where the bundle is unpacked.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 packages=(g++ cmake ninja-build pkg-config git openmpi-bin libopenmpi-dev libhdf5-dev libyaml-cpp-dev libcli11-dev
@@ -75,12 +77,17 @@ build_kokkos() {
 
 python_environment() {
   step "Python environment"
+  if [ -n "${SWITCHYARD_OFFLINE:-}" ]; then
+    echo "left out: SWITCHYARD_OFFLINE is set"
+    return
+  fi
   [ -x .venv/bin/python ] || quiet build/log/venv.log python3 -m venv .venv
   quiet build/log/pip.log .venv/bin/pip install -q --disable-pip-version-check -r analysis/requirements.txt
   quiet build/log/pip-yardstick.log .venv/bin/pip install -q --disable-pip-version-check --no-deps -e ./analysis
 }
 
-# Kokkos, CUTLASS headers, and the headers and static libraries that a bare machine with CUDA, Open MPI, HDF5 and yaml-cpp lacks.
+# Kokkos, CUTLASS headers, and the headers and libraries that a bare machine with CUDA, Open MPI, HDF5 and yaml-cpp lacks,
+# which cmake/Dependencies.cmake finds under third_party/system.
 bundle() {
   kokkos_source
   step "bundle"
@@ -88,7 +95,11 @@ bundle() {
   rm -rf .bundle
   mkdir -p "$work/debs" "$work/third_party"
   cp -r third_party/kokkos "$work/third_party/kokkos"
-  (cd "$work/debs" && apt-get download libssl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libgtest-dev >/dev/null)
+  # Shared libraries too: what CMake reads of fmt and spdlog names them, and their packages have other names in each release.
+  local shared
+  mapfile -t shared < <(apt-cache depends libfmt-dev libspdlog-dev libssl-dev | sed -nE 's/^ *Depends: (lib(fmt|spdlog|ssl)[0-9].*)/\1/p')
+  [ ${#shared[@]} -eq 3 ] || fail "shared libraries of fmt, spdlog and OpenSSL: ${shared[*]}" "look at apt-cache depends libfmt-dev"
+  (cd "$work/debs" && apt-get download libcli11-dev libfmt-dev libspdlog-dev libssl-dev nlohmann-json3-dev libgtest-dev "${shared[@]}" >/dev/null)
   for p in "$work"/debs/*.deb; do dpkg -x "$p" "$work/third_party/system"; done
   rm -rf "$work/debs" "$work/third_party/system/usr/share/doc"
   quiet build/log/cutlass.log python3 -m pip download -q --no-deps -d "$work" nvidia-cutlass==4.2.0.0

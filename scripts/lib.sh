@@ -1,9 +1,10 @@
 # Shared by the scripts of this folder: named steps that say what failed, and the environment that Open MPI needs here.
-set -euo pipefail
+set -eEuo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 step_name="start"
 step_start=$SECONDS
+named=98 # exit code of a subshell that has said what failed
 
 # step NAME: the work that follows; its name is what a failure is reported under.
 step() {
@@ -17,9 +18,17 @@ fail() {
   trap - ERR
   printf '\n%s: step "%s" failed: %s\n' "$(basename "$0")" "$step_name" "$1" >&2
   [ $# -gt 1 ] && printf '  %s\n' "$2" >&2
+  [ "$BASH_SUBSHELL" -eq 0 ] || exit "$named"
   exit 1
 }
-trap 'fail "command ended with $? at line $LINENO"' ERR
+
+# on_error CODE LINE: a subshell leaves it to its parent to name a failure, which is quiet about one that is named already.
+on_error() {
+  [ "$BASH_SUBSHELL" -eq 0 ] || exit "$1"
+  [ "$1" -ne "$named" ] || exit 1
+  fail "command ended with $1 at line $2"
+}
+trap 'on_error $? $LINENO' ERR
 
 # quiet LOG COMMAND...: output goes to a file, whose end is shown if the command fails.
 quiet() {

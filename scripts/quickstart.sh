@@ -8,6 +8,7 @@ case ${1:-} in
   *) fail "unknown option '$1'" "scripts/quickstart.sh [--short]" ;;
 esac
 
+step "dependencies"
 scripts/deps.sh openmp --python
 step "build"
 quiet build/log/quickstart-configure.log cmake --preset openmp

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Builds and passes all tests: scripts/test.sh [openmp|serial|sanitize|cuda] [memory]   (default openmp)
+# Builds and passes all tests: scripts/test.sh [openmp|serial|sanitize|cuda] [memory]   (default openmp, with yardstick's tests)
 # With `memory` only the tests of that label, and no more targets than they need: the share of the sanitizers in CI.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 preset=${1:-openmp}
 backend=$preset
 [ "$preset" = sanitize ] && backend=serial
 
+step "dependencies ($preset)"
 scripts/deps.sh "$backend" --python
 step "configure ($preset)"
 quiet "build/log/$preset-configure.log" cmake --preset "$preset"
@@ -20,4 +21,12 @@ if [ "$preset" = openmp ] && [ -z "$label" ]; then
 fi
 step "tests ($preset)"
 ctest --preset "$preset" -j "$jobs" ${label:+-L "$label"}
+if [ "$preset" = openmp ] && [ -z "$label" ]; then
+  step "yardstick tests"
+  if [ -x .venv/bin/python ]; then
+    .venv/bin/python -m pytest -q analysis/tests
+  else
+    echo "SKIPPED: no Python environment"
+  fi
+fi
 echo "all tests of '$preset' passed in $((SECONDS))s"

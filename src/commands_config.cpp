@@ -18,8 +18,8 @@ struct CheckOptions {
   int ranks = 1;
 };
 
-/// Opens the corpus as the run would: takes its vocabulary, finds too few tokens. Where the corpus is not there yet, a
-/// remark if the rest does not depend on it.
+/// Opens the corpus as the run would: takes its vocabulary, finds too few tokens and remarks other held-out tokens than
+/// asked for. Where the corpus is not there yet, a remark if the rest does not depend on it.
 std::string look_at_corpus(LoadResult& loaded, int ranks) {
   Config& config = loaded.config;
   if (config.model.vocabulary > 0 && !std::filesystem::exists(config.data.path))
@@ -32,8 +32,8 @@ std::string look_at_corpus(LoadResult& loaded, int ranks) {
   Layout layout;
   layout.ranks = layout.expert_parallel = ranks;
   layout.grains = config.train.grains;
-  const data::Batches batches(corpus, config, layout);
-  return "";
+  const std::string note = data::Batches(corpus, config, layout).evaluation_note();
+  return note.empty() ? "" : "note: " + note + "\n";
 }
 
 Exit check_config(const CheckOptions& options) {

@@ -132,6 +132,25 @@ void sync_path(const std::string& path) {
   if (::fsync(file.get()) != 0 && errno != EINVAL && errno != ENOTSUP) throw_system_error(errno, "write", path);
 }
 
+NewFolder::NewFolder(const std::string& name) : name_(name) {
+  while (name_.size() > 1 && name_.back() == '/') name_.pop_back();
+  const std::string aside = name_ + ".tmp";
+  std::error_code error;
+  std::filesystem::remove_all(aside, error);
+  if (!error || error.value() == ENOTDIR) std::filesystem::create_directories(aside, error);
+  if (error) throw_system_error(error.value(), "make the folder", aside);
+  aside_ = aside;
+}
+
+NewFolder::~NewFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(aside_, ignored);
+}
+
+void NewFolder::finish() {
+  if (std::rename(aside_.c_str(), name_.c_str()) != 0) throw_system_error(errno, "rename to", name_);
+}
+
 void replace_folder(const std::string& from, const std::string& to) {
   const bool standing = std::filesystem::exists(to);
   if (standing && ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {

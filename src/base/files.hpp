@@ -38,6 +38,20 @@ void write_text(const std::string& path, const std::string& text);
 void sync_path(const std::string& path);
 /// fsync of the folder that `path` stands in, so that its name outlives the machine.
 void sync_folder_of(const std::string& path);
+/// A folder that is filled beside its name, as NAME.tmp: it takes the name when it is whole, and goes with what is in
+/// it where that fails.
+class NewFolder {
+ public:
+  /// Throws what throw_system_error throws; an older NAME.tmp is removed.
+  explicit NewFolder(const std::string& name);
+  NewFolder(const NewFolder&) = delete;
+  ~NewFolder();
+  const std::string& aside() const { return aside_; }
+  void finish();
+
+ private:
+  std::string name_, aside_;
+};
 /// Moves `from` to `to` and fsyncs the folder above; a folder that stands at `to` is exchanged and removed.
 void replace_folder(const std::string& from, const std::string& to);
 

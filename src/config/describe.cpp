@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <set>
 
 #include "config/estimate.hpp"
+#include "config/options.hpp"
 #include "config/values.hpp"
 
 namespace switchyard {
@@ -77,6 +79,33 @@ std::string bytes_lines(const RankBytes& b, int rank, int ranks) {
   return text;
 }
 
+/// Whether a moe.* option changes nothing in a model whose largest layer has `most` experts. One expert gets every
+/// token, with the weight 1 unless scores are sigmoids.
+bool does_nothing(const Config& c, const std::string& key, int most) {
+  static const std::set<std::string> dense_blocks{"moe.experts", "moe.experts_per_block", "moe.every",
+                                                  "moe.first_dense"},
+      balancing{"moe.aux_loss",  "moe.aux_scope", "moe.importance_loss", "moe.importance_form",
+                "moe.bias_rule", "moe.bias_rate", "moe.bias_until",      "moe.group_score"};
+  if (!key.starts_with("moe.") || most > 1) return false;
+  if (most == 0) return !dense_blocks.contains(key);
+  if (key == "moe.router" || key == "moe.normalise") return c.moe.router != Router::sigmoid;
+  if (key == "moe.capacity_factor" || key == "moe.drop_order")
+    return c.moe.capacity_factor == 0.0 || c.moe.capacity_factor >= 1.0;
+  return balancing.contains(key);
+}
+
+/// Options that have another value than by default and do nothing.
+std::vector<std::string> idle_options(const Config& c, int most) {
+  const Config usual;
+  std::vector<std::string> defaults, idle;
+  visit_values(usual, [&](const std::string&, const auto& value) { defaults.push_back(format_value(value)); });
+  std::size_t i = 0;
+  visit_values(c, [&](const std::string& key, const auto& value) {
+    if (format_value(value) != defaults[i++] && does_nothing(c, key, most)) idle.push_back(key);
+  });
+  return idle;
+}
+
 }  // namespace
 
 std::string describe(const Config& c, int ranks) {
@@ -109,6 +138,11 @@ std::vector<Violation> advice(const Config& c, int ranks) {
       fewest = fewest ? std::min(fewest, experts) : experts;
       most = std::max(most, experts);
     }
+  if (const auto idle = idle_options(c, most); !idle.empty())
+    notes.push_back({c.moe.experts_per_block.empty() ? "moe.experts" : "moe.experts_per_block",
+                     std::string(most == 0 ? "no block has experts, so these change nothing: "
+                                           : "layers have one expert, so these change no weight: ") +
+                         join(idle)});
   const bool learned = most > 1 && c.moe.router != Router::hash;
   if (learned && c.moe.top_k == 1 && c.moe.normalise == Normalise::after)
     notes.push_back({"moe.normalise",

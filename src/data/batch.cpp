@@ -36,6 +36,14 @@ Batches::Batches(const Corpus& corpus, const Config& config, const Layout& layou
   evaluation_batches_ = std::min(wanted, held_out);
 }
 
+std::string Batches::evaluation_note() const {
+  const std::int64_t batch = config_.step_tokens(), read = evaluation_batches_ * batch;
+  if (config_.train.evaluate_every <= 0 || read == config_.train.evaluate_tokens) return "";
+  return "train.evaluate_tokens: an evaluation reads " + std::to_string(read) + " tokens, not " +
+         std::to_string(config_.train.evaluate_tokens) + " (whole batches of " + std::to_string(batch) + " of the " +
+         std::to_string(corpus_.tokens(Split::validation)) + " held-out tokens)";
+}
+
 Batch Batches::fill(Split split, std::int64_t step, const std::vector<std::int64_t>& sequence) const {
   const std::int64_t context = config_.model.context;
   const Range grains = layout_.my_grains();

@@ -1,6 +1,7 @@
 // Which tokens a rank works on at a step: a pure function of (seed, step, sequence index).
 #pragma once
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "config/config.hpp"
@@ -30,6 +31,8 @@ class Batches {
   /// Held-out batch i, i < evaluation_batches(); the same tokens every time.
   Batch validation(std::int64_t i) const;
   std::int64_t evaluation_batches() const { return evaluation_batches_; }
+  /// Where evaluations read other than train.evaluate_tokens tokens: how many and why. Else empty.
+  std::string evaluation_note() const;
 
  private:
   Batch fill(Split split, std::int64_t step, const std::vector<std::int64_t>& sequence) const;

@@ -168,23 +168,21 @@ void write_tokens(const BuildOptions& options, const Tokenizer& tokenizer, const
 
 }  // namespace
 
-BuildReport build_corpus(const BuildOptions& given) {
-  BuildOptions options = given;
-  while (options.out.size() > 1 && options.out.back() == '/') options.out.pop_back();
-  check(!fs::exists(options.out), Exit::usage, options.out + " exists already; remove it or choose another folder");
+BuildReport build_corpus(const BuildOptions& options) {
+  std::error_code unreachable;  // NewFolder says it
+  check(!fs::exists(options.out, unreachable), Exit::usage,
+        options.out + " exists already; remove it or choose another folder");
   const Survey found = survey(options);
-  const std::string aside = options.out + ".tmp";
-  fs::remove_all(aside);
-  fs::create_directories(aside);
+  files::NewFolder folder(options.out);
   Manifest manifest;
   manifest.domains = found.domains;
-  const auto tokenizer = make_tokenizer(options, found.bytes, aside, manifest);
+  const auto tokenizer = make_tokenizer(options, found.bytes, folder.aside(), manifest);
   manifest.vocabulary = tokenizer->vocabulary();
   manifest.end_token = tokenizer->end_token();
   manifest.token_bits = manifest.vocabulary <= 65536 ? 16 : 32;
-  write_tokens(options, *tokenizer, aside, found.documents, manifest);
-  files::write_text(aside + "/manifest.json", to_json(manifest));
-  fs::rename(aside, options.out);
+  write_tokens(options, *tokenizer, folder.aside(), found.documents, manifest);
+  files::write_text(folder.aside() + "/manifest.json", to_json(manifest));
+  folder.finish();
   return {found.documents, found.bytes, manifest.of(Split::train).tokens, manifest.of(Split::validation).tokens,
           manifest.vocabulary};
 }

@@ -67,6 +67,9 @@ Shard Shard::open_llmc(const std::string& path) {
   const std::int64_t wanted = llmc_header + std::int64_t{head[2]} * 2;
   check(head[2] >= 0 && file.bytes() == wanted, Exit::corrupt,
         path + ": byte 8 promises " + std::to_string(head[2]) + " tokens: " + size_text(file.bytes(), wanted));
+  check(head[2] >= 2, Exit::usage,
+        path + ": byte 8 promises " + std::to_string(head[2]) + (head[2] == 1 ? " token" : " tokens") +
+            ", but two are needed: a token and the one that follows it");
   return Shard(std::move(file), path, 16, llmc_header, head[2]);
 }
 

@@ -32,7 +32,8 @@ bool good_tasks(int tasks) { return tasks >= 2 && tasks <= 4096 && std::has_sing
 
 void validate(const GenerateOptions& o) {
   check_option(o.values >= 2, "--values must be at least 2");
-  check_option(!fs::exists(o.out), o.out + " exists already; remove it or choose another folder");
+  std::error_code unreachable;  // NewFolder says it
+  check_option(!fs::exists(o.out, unreachable), o.out + " exists already; remove it or choose another folder");
   if (o.shape == "facts") {
     check_option(o.facts >= 1, "--facts must be at least 1");
     return check_vocabulary("facts and answers", std::int64_t{o.facts} + o.values, "--facts or --values");
@@ -138,13 +139,9 @@ auto read_generator(const std::string& folder, const Make& make) {
 
 void generate(const GenerateOptions& o) {
   validate(o);
-  std::string out = o.out;
-  while (out.size() > 1 && out.back() == '/') out.pop_back();
-  const std::string aside = out + ".tmp";
-  fs::remove_all(aside);
-  fs::create_directories(aside);
-  o.shape == "facts" ? write_facts(o, aside) : write_tree(o, aside);
-  fs::rename(aside, out);
+  files::NewFolder folder(o.out);
+  o.shape == "facts" ? write_facts(o, folder.aside()) : write_tree(o, folder.aside());
+  folder.finish();
 }
 
 bool holds_facts(const std::string& folder) {

@@ -15,6 +15,12 @@ double max_vio(const std::vector<std::int64_t>& assigned) {
          1.0;
 }
 
+double drop_share(const std::vector<std::int64_t>& assigned, const std::vector<std::int64_t>& kept) {
+  const std::int64_t all = std::accumulate(assigned.begin(), assigned.end(), std::int64_t{0});
+  const std::int64_t left = std::accumulate(kept.begin(), kept.end(), std::int64_t{0});
+  return all > 0 ? static_cast<double>(all - left) / static_cast<double>(all) : 0.0;
+}
+
 /// The expected maximum of n draws over E, by E independent Poisson(n/E) counts, E[max] = Σ_{x≥0} (1 − F(x)^E): their
 /// sum fluctuates, but the expected maximum is so nearly linear in n that its average over the fluctuation is that at
 /// n. Different experts for one token narrow all deviations by √((E−k)/(E−1)).

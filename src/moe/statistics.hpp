@@ -32,6 +32,9 @@ struct RoutingSample {
 /// (max_i c_i − mean) / mean of pre-drop counts.
 double max_vio(const std::vector<std::int64_t>& assigned);
 
+/// Dropped choices by all; 0 where nothing is assigned.
+double drop_share(const std::vector<std::int64_t>& assigned, const std::vector<std::int64_t>& kept);
+
 /// What max_vio would be on average if each of `tokens` chose k of E experts uniformly at random: the sampling floor,
 /// within 3 % of simulation.
 double max_vio_floor(std::int64_t tokens, int top_k, int experts);

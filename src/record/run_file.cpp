@@ -147,8 +147,6 @@ void RunFile::State::add_layer(const moe::LayerStatistics& layer, std::size_t l)
          "statistics of every expert");
   expect(layer.bias.empty() || layer.bias.size() == e, "a bias of every expert or none");
   expect(layer.margin.empty() || layer.margin.size() == margin_bins, "every bin of the margin or none");
-  std::int64_t assigned = 0, kept = 0;
-  for (std::size_t i = 0; i < e; ++i) assigned += layer.assigned[i], kept += layer.kept[i];
   waiting.add_padded("assigned", layer.assigned, experts);
   waiting.add_padded("kept", layer.kept, experts);
   waiting.add_padded("prob_mass", layer.prob_mass, experts);
@@ -157,7 +155,7 @@ void RunFile::State::add_layer(const moe::LayerStatistics& layer, std::size_t l)
   waiting.add("entropy", layer.entropy);
   waiting.add("max_vio", moe::max_vio(layer.assigned));
   waiting.add("max_vio_floor", floors[l]);
-  waiting.add("drop_share", assigned > 0 ? static_cast<double>(assigned - kept) / static_cast<double>(assigned) : 0.0);
+  waiting.add("drop_share", moe::drop_share(layer.assigned, layer.kept));
 }
 
 }  // namespace switchyard::record

@@ -120,6 +120,31 @@ void check_checkpoint(const std::string& folder, Problems& problems) {
   });
 }
 
+/// Step of the newest checkpoint; 0 where there is none.
+std::int64_t checkpoint_step(const std::string& run) {
+  const std::string newest = latest_checkpoint(run);
+  return newest.empty()
+             ? 0
+             : nlohmann::json::parse(files::read_text(newest + "/state.json")).at("step").get<std::int64_t>();
+}
+
+/// Steps of the first and last row of a segment; 0 where it has none.
+std::pair<std::int64_t, std::int64_t> rows_of(const Segment& segment) {
+  const std::int64_t rows = segment.run ? segment.run->length("row") : 0;
+  if (rows == 0) return {0, 0};
+  const auto steps = segment.run->read<std::int64_t>("step", 0, rows);
+  return {steps.front(), steps.back()};
+}
+
+/// Whether all ranks are known to have written a segment's last step: the next rows, or where there are none the newest
+/// checkpoint, take up where it ends.
+bool has_ended(const std::vector<Segment>& segments, std::size_t i, std::int64_t checkpoint) {
+  const std::int64_t last = rows_of(segments[i]).second;
+  for (std::size_t next = i + 1; next < segments.size(); ++next)
+    if (const std::int64_t first = rows_of(segments[next]).first; first > 0) return first == last + 1;
+  return checkpoint == last;
+}
+
 /// No step may be missing up to the newest row and the newest checkpoint.
 void check_coverage(const std::string& run, const std::vector<Segment>& segments, Problems& problems) {
   std::vector<const RecordReader*> files;
@@ -133,9 +158,7 @@ void check_coverage(const std::string& run, const std::vector<Segment>& segments
                            " are missing");
       next = step + 1;
     }
-  const std::string newest = latest_checkpoint(run);
-  if (newest.empty()) return;
-  const std::int64_t step = nlohmann::json::parse(files::read_text(newest + "/state.json")).at("step");
+  const std::int64_t step = checkpoint_step(run);
   if (step >= next)
     problems.push_back(run + ": rows of steps " + std::to_string(next) + " to " + std::to_string(step) +
                        " are missing (the newest checkpoint is at the last of them)");
@@ -149,9 +172,10 @@ void check_run(const std::string& run, Problems& problems) {
   if (!problems.empty()) return;
   attempt(problems, [&] {
     const std::vector<Segment> segments = open_segments(run);
-    for (const Segment& segment : segments) {
-      append(problems, check_samples(segment));
-      append(problems, check_evaluations(segment));
+    const std::int64_t checkpoint = checkpoint_step(run);
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+      append(problems, check_samples(segments[i], has_ended(segments, i, checkpoint)));
+      append(problems, check_evaluations(segments[i]));
     }
     check_coverage(run, segments, problems);
   });

@@ -1,9 +1,13 @@
 #include "record/verify_laws.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <tuple>
+
+#include "config/yaml.hpp"
+#include "moe/statistics.hpp"
 
 namespace switchyard::record {
 namespace {
@@ -63,10 +67,56 @@ std::int64_t check_counts(const std::string& where, const Shape& shape, const Co
   return std::accumulate(kept.begin(), kept.end(), std::int64_t{0});
 }
 
+/// The first `count` values of a layer in one row of all layers.
+template <class T>
+std::vector<T> layer_part(const std::vector<T>& row, std::int64_t layer, std::int64_t layers, std::int64_t count) {
+  const auto first = row.begin() + layer * static_cast<std::int64_t>(row.size()) / layers;
+  return {first, first + count};
+}
+
+/// What is recorded of the routing beside the counts: recomputed from them where it follows, within its range
+/// elsewhere. Sums of floats may leave their range by rounding.
+void check_routing(const RecordReader& file, const Shape& shape, std::int64_t row, std::vector<std::string>& problems) {
+  constexpr double rounding = 0.01;
+  const auto assigned = file.read<std::int64_t>("assigned", row, 1), kept = file.read<std::int64_t>("kept", row, 1),
+             margin = file.read<std::int64_t>("margin", row, 1);
+  const auto mass = file.read<double>("prob_mass", row, 1), entropy = file.read<double>("entropy", row, 1),
+             max_vio = file.read<double>("max_vio", row, 1), drop_share = file.read<double>("drop_share", row, 1);
+  const auto step_tokens = static_cast<double>(shape.step_tokens);
+  for (std::int64_t l = 0; l < shape.layers; ++l) {
+    const std::string where = file.path() + ": row " + std::to_string(row) + ": layer " + std::to_string(l) + ": ";
+    const auto require = [&](bool good, const std::string& message) {
+      if (!good) problems.push_back(where + message);
+    };
+    const auto at = static_cast<std::size_t>(l);
+    const std::int64_t experts = shape.layer_experts[at];
+    const Counts chosen = layer_part(assigned, l, shape.layers, experts);
+    require(max_vio[at] == moe::max_vio(chosen), "max_vio is not that of assigned");
+    require(drop_share[at] == moe::drop_share(chosen, layer_part(kept, l, shape.layers, experts)),
+            "drop_share is not that of assigned and kept");
+    const Counts bins = layer_part(margin, l, shape.layers, file.length("margin_bin"));
+    require(std::accumulate(bins.begin(), bins.end(), std::int64_t{0}) == shape.step_tokens &&
+                std::all_of(bins.begin(), bins.end(), [](std::int64_t n) { return n >= 0; }),
+            "margin does not have every token of the step once");
+    require(entropy[at] >= -rounding && entropy[at] <= std::log(static_cast<double>(experts)) + rounding,
+            "entropy is not within 0 and the logarithm of the experts");
+    const auto masses = layer_part(mass, l, shape.layers, experts);
+    require(std::all_of(masses.begin(), masses.end(),
+                        [&](double m) { return m >= 0.0 && m <= step_tokens * (1.0 + rounding); }),
+            "prob_mass is not within 0 and the tokens of the step");
+  }
+}
+
 struct SampleCounts {
   std::int64_t tokens = 0;
   Counts assigned, kept;  ///< (layers, experts)
 };
+
+/// record.sample_every of a segment; an option of another version of the program does not matter here.
+std::int64_t sample_interval(const RecordReader& run) {
+  const std::string text = h5::text_attribute(run.file().id(), "config", run.path());
+  return load_text(run.path(), text).config.record.sample_every;
+}
 
 /// Adds the choices of one block of sampled tokens.
 void count_block(const TokenBlock& block, const Shape& shape, SampleCounts& counts) {
@@ -74,7 +124,6 @@ void count_block(const TokenBlock& block, const Shape& shape, SampleCounts& coun
   counts.tokens += block.rows.count;
   counts.assigned.resize(static_cast<std::size_t>(shape.layers * shape.experts));
   counts.kept.resize(counts.assigned.size());
-  if (shape.layers == 0) return;
   const auto expert = file.read<std::int16_t>("expert", block.rows.first, block.rows.count);
   const auto kept = file.read<std::uint8_t>("kept", block.rows.first, block.rows.count);
   const std::size_t choices = static_cast<std::size_t>(file.length("choice")),
@@ -102,6 +151,7 @@ std::vector<std::string> check_run_rows(const RecordReader& file) {
     const std::int64_t sent = std::accumulate(traffic.begin(), traffic.end(), std::int64_t{0});
     if (sent != kept)
       problems.push_back(where + "traffic sums to " + std::to_string(sent) + ", kept to " + std::to_string(kept));
+    check_routing(file, shape, r, problems);
   }
   return problems;
 }
@@ -169,29 +219,31 @@ std::vector<std::string> check_evaluations(const Segment& segment) {
   return problems;
 }
 
-std::vector<std::string> check_samples(const Segment& segment) {
+std::vector<std::string> check_samples(const Segment& segment, bool ended) {
   std::vector<std::string> problems;
-  if (!segment.run || segment.tokens.empty()) return problems;
+  if (!segment.run) return problems;
   const RecordReader& run = *segment.run;
   const Shape shape(run);
+  if (shape.layers == 0) return problems;  // of a dense model nothing is sampled
+  const std::int64_t every = sample_interval(run);
   std::map<std::int64_t, SampleCounts> samples;
   for (const auto& file : segment.tokens)
     for (const TokenBlock& block : token_blocks(*file)) count_block(block, shape, samples[block.step]);
   const auto steps = run.read<std::int64_t>("step", 0, run.length("row"));
   for (std::size_t r = 0; r < steps.size(); ++r) {
-    const auto sample = samples.find(steps[r]);
-    if (sample == samples.end()) continue;
+    const bool due = every > 0 && steps[r] % every == 0;
+    if (!due && !samples.contains(steps[r])) continue;
+    const SampleCounts& sample = samples[steps[r]];
     const std::string where = run.path() + ": step " + std::to_string(steps[r]) + ": ";
     // A killed job may miss files of its last step only: nobody goes on before all ranks have written.
-    if (sample->second.tokens != shape.step_tokens) {
-      if (r + 1 < steps.size())
-        problems.push_back(where + std::to_string(sample->second.tokens) + " tokens are sampled, not all " +
+    if (sample.tokens != shape.step_tokens) {
+      if (ended || r + 1 < steps.size())
+        problems.push_back(where + std::to_string(sample.tokens) + " tokens are sampled, not all " +
                            std::to_string(shape.step_tokens));
       continue;
     }
-    if (shape.layers == 0) continue;
-    if (sample->second.assigned != run.read<std::int64_t>("assigned", static_cast<std::int64_t>(r), 1) ||
-        sample->second.kept != run.read<std::int64_t>("kept", static_cast<std::int64_t>(r), 1))
+    if (sample.assigned != run.read<std::int64_t>("assigned", static_cast<std::int64_t>(r), 1) ||
+        sample.kept != run.read<std::int64_t>("kept", static_cast<std::int64_t>(r), 1))
       problems.push_back(where + "sampled tokens have other counts than assigned and kept");
   }
   return problems;

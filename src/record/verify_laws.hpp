@@ -11,8 +11,9 @@ namespace switchyard::record {
 std::vector<std::string> check_run_rows(const RecordReader& file);
 std::vector<std::string> check_token_rows(const RecordReader& file);
 std::vector<std::string> check_evaluation_rows(const RecordReader& file);
-/// A segment's sampled tokens against its rows: complete, and with the same counts.
-std::vector<std::string> check_samples(const Segment& segment);
+/// A segment's sampled tokens against its rows: there where its options ask for them, complete, and with the same
+/// counts. Only one that `ended`, not one that was killed, must have all of its last step.
+std::vector<std::string> check_samples(const Segment& segment, bool ended);
 /// A segment's evaluation.h5 against run.h5: the same evaluations, experts of the layers only.
 std::vector<std::string> check_evaluations(const Segment& segment);
 

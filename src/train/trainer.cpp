@@ -70,6 +70,7 @@ class Trainer {
   Config config_;
   std::optional<record::RunFolder> folder_;  // rank 0
   std::string config_text_, provenance_;
+  std::vector<std::string> notes_;    // the request's, and of the corpus
   std::vector<std::string> loading_;  // what happened before there was a log
   data::Corpus corpus_;
   Machine machine_;
@@ -84,6 +85,7 @@ Trainer::Trainer(const TrainRequest& request)
     : request_(request),
       world_(comm::Communicator::duplicate(MPI_COMM_WORLD)),
       config_(request.config),
+      notes_(request.notes),
       corpus_(open_corpus(world_, config_)),
       machine_(config_, comm::Communicator::duplicate(MPI_COMM_WORLD)) {
   record::require_one_kind(record::all_machines(world_));
@@ -102,7 +104,8 @@ Trainer::Trainer(const TrainRequest& request)
   });
   restore();  // before anything of the run is touched
   config_text_ = dump(config_, request.origins);
-  provenance_ = record::provenance_json(world_, {request.command_line, request.notes, config_.layout.threads});
+  if (const std::string note = batches_->evaluation_note(); !note.empty()) notes_.push_back(note);
+  provenance_ = record::provenance_json(world_, {request.command_line, notes_, config_.layout.threads});
   comm::on_root(world_, [&] { folder_->write("config.yaml", config_text_); });
   if (state_.step < config_.train.steps) start_segment();
 }
@@ -127,7 +130,7 @@ void Trainer::start_segment() {
 void Trainer::write_head() {
   Progress& log = recorder_->log();
   for (const std::string& line : record::provenance_lines(provenance_)) log.line(line);
-  for (const std::string& note : request_.notes) log.warn(note);
+  for (const std::string& note : notes_) log.warn(note);
   if (folder_ && !folder_->warning().empty()) log.warn(folder_->warning());
   for (const std::string& event : loading_) log.line(event);
 }

@@ -120,7 +120,36 @@ TEST(Advice, NamesWhatIsSeldomMeant) {
   EXPECT_EQ(keys(c, 16), (std::vector<std::string>{"train.grains", "layout.expert_parallel"}));
   c.moe.experts = 1;
   c.moe.bias_rule = BiasRule::none;
+  c.moe.normalise = Normalise::after;
   EXPECT_EQ(keys(c, 1), std::vector<std::string>{});
+}
+
+/// The options that the note on options without an effect names; "" where there is none.
+std::string idle(const Config& c) {
+  for (const Violation& v : advice(c, 1))
+    if (v.message.find(", so these change no") != std::string::npos) return v.key + ": " + v.message;
+  return "";
+}
+
+TEST(Advice, NamesOptionsThatDoNothingWithoutExperts) {
+  Config c = base();
+  c.moe = {};
+  c.moe.bias_rule = BiasRule::sign, c.moe.aux_loss = 0.1, c.moe.capacity_factor = 1.5, c.moe.top_k = 7;
+  c.moe.router = Router::hash, c.moe.groups = 3;
+  EXPECT_EQ(idle(c), "");
+  c.moe.experts = 0;
+  EXPECT_EQ(idle(c),
+            "moe.experts: no block has experts, so these change nothing: moe.top_k, moe.router, moe.groups, "
+            "moe.aux_loss, moe.bias_rule, moe.capacity_factor");
+  c.moe = {};
+  c.moe.experts_per_block = {0, 0, 0, 0};
+  EXPECT_EQ(idle(c), "");
+  const std::string one = "moe.experts_per_block: layers have one expert, so these change no weight: ";
+  c.moe.experts_per_block = {0, 1, 0, 1};
+  c.moe.bias_rule = BiasRule::sign, c.moe.aux_loss = 0.1, c.moe.capacity_factor = 1.5, c.moe.scale = 2.0;
+  EXPECT_EQ(idle(c), one + "moe.aux_loss, moe.bias_rule, moe.capacity_factor");
+  c.moe.capacity_factor = 0.5;
+  EXPECT_EQ(idle(c), one + "moe.aux_loss, moe.bias_rule");
 }
 
 }  // namespace

@@ -135,6 +135,24 @@ TEST(Batches, HeldOutTokensAreWholeBatchesInOrder) {
   for (int s = 0; s < 12; ++s) EXPECT_EQ(one.validation(0).position[s], s * 16);
 }
 
+TEST(Batches, OtherHeldOutTokensThanAskedForAreSaid) {
+  const TestFolder folder;
+  const Corpus corpus = Corpus::open(small_corpus(folder, 40));
+  Config c = small_config();
+  const auto note = [&] { return Batches(corpus, c, layout_of(1, 0, c)).evaluation_note(); };
+  const auto said = [&](std::int64_t read) {
+    return note().find("reads " + std::to_string(read) + " tokens, not " + std::to_string(c.train.evaluate_tokens)) !=
+           std::string::npos;
+  };
+  EXPECT_TRUE(said(384)) << note();  // whole batches of 192
+  c.train.evaluate_tokens = 1 << 20;
+  EXPECT_TRUE(said((corpus.tokens(Split::validation) - 1) / 192 * 192)) << note();
+  c.train.evaluate_tokens = 384;
+  EXPECT_EQ(note(), "");
+  c.train.evaluate_tokens = 400, c.train.evaluate_every = 0;
+  EXPECT_EQ(note(), "");
+}
+
 TEST(Batches, TooFewTokensNameTheCorpusAndTheNeed) {
   const TestFolder folder;
   const std::string path = small_corpus(folder, 40);

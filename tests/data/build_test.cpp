@@ -113,6 +113,31 @@ TEST(Build, RefusesWhatCannotBecomeACorpus) {
   EXPECT_EQ(read_file(standing + "/manifest.json"), manifest);
 }
 
+TEST(Build, AFolderThatCannotBeMadeIsNamed) {
+  const TestFolder folder;
+  small_corpus(folder, 5);
+  write_file(folder / "file", "text");
+  BuildOptions options;
+  options.inputs = {folder / "text"};
+  options.out = folder / "file/corpus";
+  const std::string error = error_of([&] { build_corpus(options); });
+  EXPECT_EQ(error.rfind("2: cannot make the folder " + folder / "file/corpus", 0), 0u) << error;
+}
+
+TEST(Build, AFailedTokenizerLeavesNothing) {
+  const TestFolder folder;
+  small_corpus(folder, 5);
+  for (const char* tokenizer : {"neither", "bpe"}) {
+    BuildOptions options;
+    options.inputs = {folder / "text"};
+    options.out = folder / "other";
+    options.tokenizer = tokenizer;
+    options.vocabulary = 1 << 20;  // more pieces than there is text
+    EXPECT_NE(error_of([&] { build_corpus(options); }), "") << tokenizer;
+    EXPECT_FALSE(std::filesystem::exists(folder / "other.tmp")) << tokenizer;
+  }
+}
+
 TEST(Build, TakesAFolderWithASlash) {
   const TestFolder folder;
   write_file(folder / "in/a.txt", "a");

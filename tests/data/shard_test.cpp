@@ -169,6 +169,11 @@ TEST(LlmC, BadShardsAreNamedWithTheirOffset) {
   EXPECT_EQ(open().rfind("4: " + path + ": byte 8", 0), 0u) << open();
   write_llmc(path, tokens, -1);
   EXPECT_EQ(open().rfind("4: " + path + ": byte 8", 0), 0u) << open();
+  for (const int few : {0, 1}) {
+    write_llmc(path, std::vector<std::uint16_t>(few, 7), few);
+    EXPECT_EQ(open().rfind("2: " + path + ": byte 8 promises " + std::to_string(few), 0), 0u) << open();
+    EXPECT_EQ(error_of([&] { check_corpus(path); }), open());
+  }
   write_llmc(path, tokens, 100);
   patch_file(path, 4, number(2));
   EXPECT_EQ(open().rfind("2: " + path + ": byte 4: version 2", 0), 0u) << open();

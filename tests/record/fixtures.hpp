@@ -24,6 +24,7 @@ inline Config small_config() {
   config.train.batch = 4;
   config.train.grains = 4;
   config.record.flush_every = 3;
+  config.record.sample_every = 2;
   config.record.margin_bins = 4;
   return config;
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "config/yaml.hpp"
 #include "fixtures.hpp"
 #include "model_fixture.hpp"
 #include "record/evaluation_file.hpp"
@@ -70,10 +71,10 @@ inline record::EvaluationRouting evaluation_of(const Config& config, std::int64_
   return routing;
 }
 
-/// Steps [first, last] as one segment of `ranks` ranks; every second step is sampled, every third evaluated.
+/// Steps [first, last] as one segment of `ranks` ranks; sampled as its options say, every third evaluated.
 inline void write_segment(record::RunFolder& folder, const Config& config, int first, int last, int ranks) {
   const std::string segment = folder.start_segment();
-  record::RunFile rows(segment + "/run.h5", config, ranks, "yaml", "{}");
+  record::RunFile rows(segment + "/run.h5", config, ranks, dump(config, {}), "{}");
   record::EvaluationFile evaluation(segment + "/evaluation.h5", config, held_out(config));
   std::vector<std::unique_ptr<record::TokenFile>> tokens;
   const auto part = [&](int r) { return split_evenly(config.train.batch, ranks, r); };
@@ -83,7 +84,7 @@ inline void write_segment(record::RunFolder& folder, const Config& config, int f
   for (int step = first; step <= last; ++step) {
     const record::StepRow row = row_of(config, step, ranks);
     rows.append(row);
-    for (int r = 0; step % 2 == 0 && r < ranks; ++r)
+    for (int r = 0; step % config.record.sample_every == 0 && r < ranks; ++r)
       tokens[r]->append(step, batch_of(config, step, part(r)), routing_of(config, row, part(r)));
     if (step % 3 == 0) {
       rows.append(record::EvaluationRow{step, 1.5 / step, 2.0});

@@ -115,6 +115,12 @@ TEST(Verify, BrokenLawsAreNamed) {
   expect_problem(change("run.h5", "tokens", 3, 5), "tokens are not");
   expect_problem(change("run.h5", "step", 11, 14), "does not follow");
   expect_problem(change("run.h5", "loss", 2, 7), "loss is not the sum");
+  expect_problem(change("run.h5", "max_vio", 5, 1), "max_vio is not");
+  expect_problem(change("run.h5", "drop_share", 5, 1), "drop_share is not");
+  expect_problem(change("run.h5", "margin", 1, 7), "margin does not have");
+  expect_problem(change("run.h5", "entropy", 3, 2), "entropy is not");
+  expect_problem(change("run.h5", "entropy", 3, -1), "entropy is not");
+  expect_problem(change("run.h5", "prob_mass", 0, -1), "prob_mass is not");
   expect_problem(change("tokens.r0000.h5", "expert", 0, 2), "other counts");
   expect_problem(change("tokens.r0000.h5", "position", 3, 0), "is not after");
 }
@@ -174,6 +180,39 @@ TEST(Verify, AnIncompleteSampleIsNamed) {
   write_resumed(run.path());
   fs::remove(run / "segments/000/tokens.r0001.h5");
   EXPECT_NE(joined(verify_path(run.path())).find("tokens are sampled, not all"), std::string::npos);
+}
+
+TEST(Verify, AMissingSampleIsNamed) {
+  expect_problem([](const std::string& run) { fs::remove(run + "/segments/000/tokens.r0000.h5"); },
+                 "step 12: 0 tokens are sampled, not all 32");
+}
+
+/// Ten steps on two ranks, of the last of which one rank's sample is lost.
+void write_cut(const std::string& path) {
+  RunFolder folder(path);
+  const Config config = fixtures::small_config();
+  fixtures::write_segment(folder, config, 1, 10, 2);
+  const std::string file = path + "/segments/000/tokens.r0001.h5";
+  fs::remove(file);
+  TokenFile samples(file, config, config.step_tokens() / 2);
+  for (int step = 2; step < 10; step += 2)
+    samples.append(step, fixtures::batch_of(config, step, {2, 4}),
+                   fixtures::routing_of(config, fixtures::row_of(config, step, 2), {2, 4}));
+  samples.close();
+}
+
+TEST(Verify, OnlyAKilledRunMayMissItsLastSample) {
+  const Folder killed, ended, resumed, redone;
+  for (const Folder* run : {&killed, &ended, &resumed, &redone}) write_cut(run->path());
+  EXPECT_EQ(joined(verify_path(killed.path())), "");
+  const std::string missing = "step 10: 16 tokens are sampled, not all 32";
+  fixtures::write_checkpoint(ended.path(), fixtures::small_config(), 10);
+  EXPECT_NE(joined(verify_path(ended.path())).find(missing), std::string::npos);
+  RunFolder after(resumed.path()), again(redone.path());
+  fixtures::write_segment(after, fixtures::small_config(), 11, 12, 1);
+  EXPECT_NE(joined(verify_path(resumed.path())).find(missing), std::string::npos);
+  fixtures::write_segment(again, fixtures::small_config(), 7, 12, 1);
+  EXPECT_EQ(joined(verify_path(redone.path())), "");
 }
 
 }  // namespace

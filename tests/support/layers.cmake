@@ -1,4 +1,5 @@
-# Every #include of a folder of src must point to the same layer's folder or a lower one:
+# Every #include of a folder of src must point to the same layer's folder or a lower one, and to no header of src itself, which
+# stands above them all:
 # base <- config, tensor <- comm <- data, moe <- laboratory, model <- record <- sweep, train <- main.   cmake -DROOT=... -P layers.cmake
 cmake_policy(SET CMP0057 NEW)
 set(allowed_base base)
@@ -12,14 +13,17 @@ set(allowed_model base config tensor comm data moe model)
 set(allowed_record base config tensor comm data moe model record)
 set(allowed_sweep base config tensor comm data moe model record sweep)
 set(allowed_train base config tensor comm data moe model record train)
+set(folders base config tensor comm data moe laboratory model record sweep train)
 set(bad 0)
-foreach(folder base config tensor comm data moe laboratory model record sweep train)
+foreach(folder IN LISTS folders)
   file(GLOB_RECURSE files RELATIVE ${ROOT}/src ${ROOT}/src/${folder}/*.hpp ${ROOT}/src/${folder}/*.cpp)
   foreach(file IN LISTS files)
-    file(STRINGS ${ROOT}/src/${file} includes REGEX "^#include \"[a-z_]+/")
+    file(STRINGS ${ROOT}/src/${file} includes REGEX "^ *# *include *[\"<]")
     foreach(line IN LISTS includes)
-      string(REGEX REPLACE "^#include \"([a-z_]+)/.*" "\\1" target "${line}")
-      if(NOT target IN_LIST allowed_${folder})
+      string(REGEX REPLACE "^[^\"<]*[\"<]([^\">]+).*" "\\1" path "${line}")
+      string(REGEX REPLACE "/.*" "" target "${path}")
+      if((target IN_LIST folders AND NOT target IN_LIST allowed_${folder}) OR target STREQUAL ".." OR
+         (target STREQUAL path AND EXISTS ${ROOT}/src/${path}))
         message(SEND_ERROR "src/${file}: ${line} points up: ${folder} may include ${allowed_${folder}}")
         set(bad 1)
       endif()
