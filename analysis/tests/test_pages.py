@@ -49,6 +49,10 @@ def test_entries_fill_their_row(tmp_path):
     row = row_of(page, "gains-diminish")
     assert "**not reproduced**<br>**reproduced** (k = 1)<br>**not testable here** (k = 2)" in row and "too \\| short" in row
     assert "slope -0.005123, predicted 32 to 41, gains (1: 0.02), interval -0.006 to -0.004" in row and "deep" not in row
+    parts = {"slope": [-0.006, -0.004], "unknown": [None, None], "deep": {"a": [1, 2]}}
+    experiment(tmp_path, "c", [claims.entry("gains-diminish", ("reproduced", {}), parts, [])])
+    row = row_of(acceptance_table.page(tmp_path, tmp_path / "docs/a.md"), "gains-diminish")
+    assert "interval of slope -0.006 to -0.004 [" in row and "unknown" not in row and "deep" not in row, "those that fit a cell are shown"
     assert 'deep: {"a": [1]}' in page and "[curve.csv](../b/curve.csv)" in page and page.count("command: yardstick x") == 3
     assert "1 of 26 claims have measurements: 1 reproduced, 0 direction only, 1 not reproduced, 1 not testable here." in page
 

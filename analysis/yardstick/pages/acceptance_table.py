@@ -64,9 +64,10 @@ def _cell(entry):
     parts = entry["measured"].items() if isinstance(entry["measured"], dict) else [("", entry["measured"])]
     shown = [text if name == "why" else f"{name} {text}".strip() for name, value in parts if value is not None
              and (text := _short(value)) is not None]
-    limits = entry["interval"]
-    if isinstance(limits, list) and None not in limits:
-        shown.append(f"interval {_short(limits)}")
+    limits = entry["interval"] if isinstance(entry["interval"], dict) else {"": entry["interval"]}
+    pairs = {f"of {name} " * bool(name): pair for name, pair in limits.items() if isinstance(pair, list) and None not in pair}
+    if len(pairs) <= FEW:
+        shown += [f"interval {name}{_short(pair)}" for name, pair in pairs.items()]
     return ", ".join(shown)
 
 
