@@ -45,7 +45,8 @@ def bumpy(slope, noise):
 @pytest.mark.parametrize("peak,status", [
     (bumpy(1600, 0), "reproduced"), (bumpy(1640, 0), "reproduced"), (bumpy(1660, 0), "not reproduced"), (bumpy(1540, 0), "not reproduced"),
     (bumpy(1600, 5000), "direction only"), (bumpy(-10, 0), "not reproduced"), (bumpy(1600, 1e6), "direction only"),
-    (bumpy(1600, -1e6), "not testable here"), (bumpy(1600, 0) + 30 * EXPERTS * (EXPERTS - 60), "not reproduced"), (np.full((2, 7), np.nan), "not testable here")])
+    (bumpy(1600, -1e6), "not testable here"), (bumpy(1600, 0) + 30 * EXPERTS * (EXPERTS - 60), "not reproduced"),
+    (np.full((2, 7), np.nan), "not testable here")])
 def test_verdicts_on_memory(peak, status):
     assert costs.memory_linear(costs.measure(table(peak_bytes=peak)))[0] == status
 

@@ -135,7 +135,8 @@ def test_deviation_over_seeds_at_both_ends():
     assert np.isnan(saturation.seed_deviations(losses[:1])).all()
 
 
-@pytest.mark.parametrize("sd,part", [((0.005, 0.01), "within the 0.2 %"), ((0.005, 0.02), "above the 0.2 %"), ((0.02, 0.005), "above the 0.2 %")])
+@pytest.mark.parametrize("sd,part", [((0.005, 0.01), "within the 0.2 %"), ((0.005, 0.02), "above the 0.2 %"),
+                                     ((0.02, 0.005), "above the 0.2 %")])
 def test_whether_there_are_seeds_enough(sd, part):
     """0.2 % of 3 nat, times the root of 3 seeds, is 0.0104 nat."""
     s = summary(seed_sd=sd, losses=np.full(10, 3.0))
@@ -196,7 +197,8 @@ BRANCHES = [(dict(slope=Interval(-0.001, -0.003, 0.001)), "diminishing is not re
             (dict(e_half=Interval(np.inf, 200, np.inf)), "The bend lies beyond E = 256 at this D/N"),
             (dict(e_half=Interval(20, 15, 30)), "which our interval does not meet"),
             (dict(e_half=Interval(20, 15, 30)), "The bend comes earlier than half the prediction"),
-            (dict(e_half=Interval(80, 60, 110), predicted=(145.0, 145.0)), "E_max ≈ 145 (registered for E_half, in Clark's form 103), which our interval does not contain"),
+            (dict(e_half=Interval(80, 60, 110), predicted=(145.0, 145.0)),
+             "E_max ≈ 145 (registered for E_half, in Clark's form 103), which our interval does not contain"),
             (dict(e_half=NAN), "against which we have no interval"), (dict(tokens=1.3e11), "measured at 130 B tokens. Scaling"),
             (dict(gains=[NAN] * 9, slope=NAN), "no interval: one seed and no blocks"), (dict(), "Too few numbers of experts to fit")]
 
@@ -222,7 +224,7 @@ def test_e_max_is_stated_by_its_rule_only():
 
 @pytest.mark.parametrize("points", [7, 8, 10])
 def test_the_residual_that_aicc_asks_for(points):
-    """At one N Clark's law has 4 parameters and the noise, the power law one less: at the ratio found the gain is the evidence asked for."""
+    """At one N Clark's law has 4 parameters and the noise, the power law one less: at the ratio the gain is the evidence asked for."""
     experts = 2.0 ** np.arange(points)
     clark, power = (laws.fit_clark(3 * experts**-0.05, experts, finite=finite) for finite in (True, False))
     free = [sum(np.isfinite(v) for v in fit.values.values()) + 1 for fit in (clark, power)]

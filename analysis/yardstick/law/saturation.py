@@ -26,9 +26,9 @@ class Interval(NamedTuple):
 
 class Summary(NamedTuple):
     """What a curve over E says. gains: an Interval for each E of `left`, per doubling; flat_from: see `flat_from`; predicted: lowest
-    and highest E_max that the published curves give at D/N, registered for E_half; comparison: `laws.Comparison` or None; speed_up: steps of the dense
-    model to its last loss by the steps of E = 64 to the same, or nan; parameters: of the largest model; seed_sd: `seed_deviations`; band:
-    `fit_band` or None."""
+    and highest E_max that the published curves give at D/N, registered for E_half; comparison: `laws.Comparison` or None; speed_up:
+    steps of the dense model to its last loss by the steps of E = 64 to the same, or nan; parameters: of the largest model; seed_sd:
+    `seed_deviations`; band: `fit_band` or None."""
     experts: np.ndarray
     losses: np.ndarray
     left: np.ndarray

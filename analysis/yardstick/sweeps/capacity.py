@@ -121,8 +121,8 @@ def by_factor(arms, table):
 
 
 def samples(arms, table):
-    """{quantity: Sample}: the loss in two levels, drop and waste (means over layers) over seeds; off: measured less the null model's drop by
-    (arm, block), over seeds."""
+    """{quantity: Sample}: the loss in two levels, drop and waste (means over layers) over seeds; off: measured less the null
+    model's drop by (arm, block), over seeds."""
     found = dict(loss=arms_of.sample(arms.names, arms.losses))
     for part in ("drop", "waste"):
         values = table.pivot_table(index="seed", columns="arm", values=part, dropna=False).reindex(index=arms.seeds, columns=arms.names)

@@ -92,8 +92,8 @@ def caption(table, s, published):
     return (f"{setting(table, s)}. {table.label}. (a) Held-out loss: seeds, mean, laws fitted to it"
             f"{', band: 95 % of the bootstrap' if s.band is not None else ''}. (b) Gain of each doubling with its {s.seeds}-seed 95 % "
             f"interval; {curves}; band: E_max "
-            "predicted at this D/N by the registered law, with which E_half is compared. (c) Speed-up to the dense model's last loss, between evaluations linear and "
-            "before the first one not counted; wall time from the smallest recorded "
+            "predicted at this D/N by the registered law, with which E_half is compared. (c) Speed-up to the dense model's last "
+            "loss, between evaluations linear and before the first one not counted; wall time from the smallest recorded "
             f"seconds per step of each E. (d) Total parameters, measured peak of resident memory and its affine fit.")
 
 

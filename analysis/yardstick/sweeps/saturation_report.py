@@ -13,8 +13,8 @@ from ..law import curves, saturation
 from . import costs, results, saturation_figure, sentences
 
 # key of the claim: its verdict, the parts of a summary whose intervals decide it
-VERDICTS = {"more-experts-help": (sentences.helps, ["gains", "speed_up"]), "gains-diminish": (sentences.gains_diminish, ["slope", "e_half"]),
-            "gains-stop": (sentences.saturates_at_256, ["gains"])}
+VERDICTS = {"more-experts-help": (sentences.helps, ["gains", "speed_up"]),
+            "gains-diminish": (sentences.gains_diminish, ["slope", "e_half"]), "gains-stop": (sentences.saturates_at_256, ["gains"])}
 
 
 def histories(frame, table):

@@ -15,7 +15,7 @@ SPEED_UP = 1.5        # step speed-up of E = 64 that counts as "more experts hel
 GAP_SLOPE = 0.005     # nat per doubling of E: a gap that widens less does not count, as a gain below DELTA does not
 FACTOR = 2.0          # E_half within this factor of the prediction counts as the predicted bend
 NOISE = 0.002         # of the loss: a standard error over seeds above it asks for more seeds before more numbers of experts
-HARDLY = 10           # times the squared residual that no curve measured here came near to
+HARDLY = 10           # times the squared residual: what the published curves, cut at E = 128, reach at most
 
 
 def _range(interval, digits):
@@ -140,8 +140,8 @@ def law_sentence(s):
             f"{laws.FARTHEST * s.experts[-1]:.0f}).")
     ratio = laws.needed_ratio(len(s.experts))
     if ratio > HARDLY:
-        said += (f" With so few points this says little: by the correction of AICc alone the power law would have to leave {ratio:.0f} times "
-                 "the squared residual of Clark's law.")
+        said += (f" With so few points this says little: by the correction of AICc alone the power law would have to leave "
+                 f"{ratio:.0f} times the squared residual of Clark's law.")
     return said
 
 

@@ -28,4 +28,5 @@ def status(parts, seeds=SEEDS):
 def verdict(parts, measured, seeds=None, why=UNRESOLVED):
     """(status, measured with the seeds, if the claim is judged over seeds, and with why it is not testable, if it is not)."""
     found = status(parts, SEEDS if seeds is None else seeds)
-    return found, dict(measured, **(dict(seeds=seeds) if seeds is not None else {}), **(dict(why=why) if found == "not testable here" else {}))
+    said = ({} if seeds is None else dict(seeds=seeds)) | (dict(why=why) if found == "not testable here" else {})
+    return found, measured | said
