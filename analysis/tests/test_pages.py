@@ -42,9 +42,9 @@ def test_a_rule_that_was_changed_later_is_named(tmp_path, monkeypatch):
     def head():
         return " ".join(acceptance_table.page(tmp_path, tmp_path / "a.md").split("| claim")[0].split())
     assert "neither arm above `none` by 0.002 nat (added after the runs of 2026-11-23)" in claims.CLAIMS["softmax-sigmoid"].rule
-    assert "fixed before the runs, but for a condition in: softmax or sigmoid. *Reproduced*" in head()
+    assert "fixed before the runs, but for what a row dates later (softmax or sigmoid). *Reproduced*" in head()
     monkeypatch.setitem(claims.CLAIMS, "fp8", claims.Claim("8 bits", "", "a rule (added after the runs of 2027-01-01)", ""))
-    assert "softmax or sigmoid, 8 bits." in head()
+    assert "(softmax or sigmoid, 8 bits)." in head()
 
 
 def test_entries_fill_their_row(tmp_path):

@@ -60,8 +60,8 @@ def setting(frame, scaling):
     points = next(iter(scaling.values())).points
     early = (points["ratio"] * points["n"]).min()
     return (f"First three panels: N = {n.min() / 1e6:.0f} M to {n.max() / 1e9:.1f} B active parameters, D = {tokens / 1e9:.0f} B tokens, "
-            f"D/N = {tokens / n.max():.0f} to {tokens / n.min():,.0f}, k = 1, {tokens / most / 1e9:.2f} B tokens an expert at E = {most:.0f}, "
-            "one seed (dense 130M: mean of three). Last panel: E_max of every size at checkpoints of "
+            f"D/N = {tokens / n.max():.0f} to {tokens / n.min():,.0f}, k = 1, {tokens / most / 1e9:.2f} B tokens an expert "
+            f"at E = {most:.0f}, one seed (dense 130M: mean of three). Last panel: E_max of every size at checkpoints of "
             f"D = {early / 1e9:.0f} to {tokens / 1e9:.0f} B tokens, D/N = {points['ratio'].min():.1f} to {points['ratio'].max():,.0f}.")
 
 

@@ -11,8 +11,8 @@ NEEDED = ["key", "label", "status", "measured", "interval", "files", "command", 
 FEW = 8  # numbers of a table that a cell still shows
 HEAD = """# Acceptance
 
-Made by `yardstick acceptance {folder} --out {out}`; do not edit. Rules were fixed before the runs, but for a condition in: \
-{later}. *Reproduced*: direction and magnitude as the
+Made by `yardstick acceptance {folder} --out {out}`; do not edit. Rules were fixed before the runs, but for what a row \
+dates later ({later}). *Reproduced*: direction and magnitude as the
 rule says, the interval excluding the null. *Direction only*: the sign is right, magnitude or interval is not. *Not reproduced*: \
 the interval excludes the
 rule. *Not testable here*: as printed. An interval over three seeds is narrow: with no true difference it excludes 0 about one time in \
@@ -115,7 +115,8 @@ def page(folder, out):
     found, base = read(folder), pathlib.Path(out).parent
     counts = {status: sum(e["status"] == status for entries in found.values() for _, e in entries) for status in acceptance.STATUSES}
     later = ", ".join(claim.claim for claim in CLAIMS.values() if LATER in claim.rule)
-    lines = [HEAD.format(folder=folder, out=out, later=later), f"{sum(bool(e) for e in found.values())} of {len(CLAIMS)} claims have measurements: " +
+    lines = [HEAD.format(folder=folder, out=out, later=later),
+             f"{sum(bool(e) for e in found.values())} of {len(CLAIMS)} claims have measurements: " +
              ", ".join(f"{count} {status}" for status, count in counts.items()) + ".", "",
              "| claim | published | reproduced if | status | measured |", "|---|---|---|---|---|"]
     lines += [_row(key, entries) for key, entries in found.items()]
