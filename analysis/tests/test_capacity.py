@@ -154,6 +154,22 @@ def test_an_unbalanced_router_has_no_plateau(tmp_path):
     assert status == "not reproduced" and measured["sharp"] > 0.25 and measured["sigma"][0] > measured["null_model_limit"]
 
 
+@pytest.mark.parametrize("off,status", [((0.005, 0.005, 0.005), "reproduced"), ((0.011, 0.012, 0.013), "not reproduced"),
+                                        ((-0.011, -0.012, -0.013), "not reproduced"), ((0.005, 0.012, 0.016), "direction only")])
+def test_the_distance_from_the_closed_form_has_an_interval(tmp_path, off, status):
+    """One layer of one arm is off by so much in each seed; the others hold the rule."""
+    found = arms.read(write_sweep(tmp_path, arms_of(LOSS), plant=plant))
+    table = capacity.measure(found)
+    table["theory_drop"] = table["drop"]
+    for seed, nat in zip((1, 2, 3), off):
+        at = (table["arm"] == "cf-1.25") & (table["block"] == 3) & (table["seed"] == seed)
+        table.loc[at, "theory_drop"] = table.loc[at, "drop"] - nat
+    (given, measured), limits = capacity.sharp_flat_waste(found, capacity.by_factor(found, table), capacity.samples(found, table), table)
+    assert given == status and measured["furthest_from_theory"] == pytest.approx(abs(np.mean(off)))
+    assert limits["drop less closed form"]["cf-1.25, block 3"] == pytest.approx(sorted(off)[::2])
+    assert limits["drop less closed form"]["cf-1.0, block 1"] == [0, 0]
+
+
 @pytest.mark.parametrize("changes,status,monotone", [
     ({}, "reproduced", True), ({"cf-1.5": 4.03}, "not reproduced", False), ({"cf-1.25": 4.018}, "not reproduced", True),
     ({"cf-1.25": 4.012001}, "direction only", True), (dict.fromkeys(LOSS, 4.02) | {"cf-2.0": 4.020001}, "not testable here", True)])

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from yardstick.drawing import figure_file
 from yardstick.law import curves, law_report, laws
 from yardstick.cli import main
 from yardstick.records.run_folder import SchemaError
@@ -133,6 +134,10 @@ def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     assert claim["status"] == "reproduced" and claim["measured"]["HASH"]["e_max"] == pytest.approx(458, rel=0.01)
     assert json.loads((tmp_path / "out/table.json").read_text())["table"][2]["points"] == 53
     assert all((tmp_path / "out" / f).stat().st_size > 10000 for f in ("law.svg", "law.png"))
+    caption = figure_file.read_origin(tmp_path / "out/law.svg").caption
+    for part in ("N = 17 M to 1.3 B active parameters, D = 129 B tokens, D/N = 99 to 7,834", "0.25 B tokens an expert at E = 512",
+                 "one seed", "checkpoints of D = 5 to 129 B tokens, D/N = 11.9 to 7,834"):
+        assert part in caption
 
 
 @published

@@ -38,6 +38,15 @@ def test_every_claim_has_a_row_in_its_order(tmp_path):
     assert all(c.absent and c.absent in row for c, row in zip(claims.CLAIMS.values(), rows))
 
 
+def test_a_rule_that_was_changed_later_is_named(tmp_path, monkeypatch):
+    def head():
+        return " ".join(acceptance_table.page(tmp_path, tmp_path / "a.md").split("| claim")[0].split())
+    assert "neither arm above `none` by 0.002 nat (added after the runs of 2026-11-23)" in claims.CLAIMS["softmax-sigmoid"].rule
+    assert "fixed before the runs, but for what a row dates later (softmax or sigmoid). *Reproduced*" in head()
+    monkeypatch.setitem(claims.CLAIMS, "fp8", claims.Claim("8 bits", "", "a rule (added after the runs of 2027-01-01)", ""))
+    assert "(softmax or sigmoid, 8 bits)." in head()
+
+
 def test_entries_fill_their_row(tmp_path):
     verdicts = [("reproduced", dict(slope=-0.00512345, predicted=[32.0, 41.0], gains={"1": 0.02}, deep={"a": [1]})),
                 claims.untested("too | short", last=1)]
@@ -49,6 +58,10 @@ def test_entries_fill_their_row(tmp_path):
     row = row_of(page, "gains-diminish")
     assert "**not reproduced**<br>**reproduced** (k = 1)<br>**not testable here** (k = 2)" in row and "too \\| short" in row
     assert "slope -0.005123, predicted 32 to 41, gains (1: 0.02), interval -0.006 to -0.004" in row and "deep" not in row
+    parts = {"slope": [-0.006, -0.004], "unknown": [None, None], "deep": {"a": [1, 2]}}
+    experiment(tmp_path, "c", [claims.entry("gains-diminish", ("reproduced", {}), parts, [])])
+    row = row_of(acceptance_table.page(tmp_path, tmp_path / "docs/a.md"), "gains-diminish")
+    assert "interval of slope -0.006 to -0.004 [" in row and "unknown" not in row and "deep" not in row, "those that fit a cell are shown"
     assert 'deep: {"a": [1]}' in page and "[curve.csv](../b/curve.csv)" in page and page.count("command: yardstick x") == 3
     assert "1 of 26 claims have measurements: 1 reproduced, 0 direction only, 1 not reproduced, 1 not testable here." in page
 

@@ -1,11 +1,12 @@
 """Diminishing and saturation: known answers, the bootstrap, and every branch of the sentences."""
 import math
+import types
 
 import numpy as np
 import pytest
 
 from yardstick.verdicts import acceptance
-from yardstick.law import saturation
+from yardstick.law import laws, saturation
 from yardstick.law.saturation import Interval
 from yardstick.sweeps import sentences
 
@@ -106,6 +107,44 @@ def test_speed_up():
     assert math.isnan(saturation.speed_up(steps, losses[::-1], [1, 64])) and math.isnan(saturation.speed_up(steps, losses, [2, 64]))
 
 
+def curve_of(history):
+    """A curve over E = 1 and 64 as far as the speed-up needs it, of losses (S, 2, T, B)."""
+    return types.SimpleNamespace(steps=np.array([100, 200, 300, 400]), experts=np.array([1.0, 64]), curves=history.mean((0, 3)))
+
+
+def test_limits_of_the_speed_up_against_a_plain_loop():
+    rng = np.random.default_rng(4)
+    means = np.array([[4, 3.5, 3.2, 3.0], [4, 3.2, 2.7, 2.3]])
+    history = means[None, :, :, None] + 0.2 * rng.normal(size=(3, 1, 1, 1)) + 0.1 * rng.normal(size=(3, 2, 4, 16))
+    found, loop = saturation.speed_up_interval(curve_of(history), history, rng, 4000), []
+    for _ in range(4000):
+        seeds, blocks = rng.integers(0, 3, 3), rng.integers(0, 16, 16)
+        loop.append(saturation.speed_up(curve_of(history).steps, history[seeds][..., blocks].mean((0, 3)), [1, 64]))
+    assert found.low < found.value < found.high
+    assert found[1:] == pytest.approx(np.quantile(loop, [0.025, 0.975]), rel=0.02)
+    never = history + np.array([0, 2.0])[None, :, None, None] * (np.arange(3) == 0)[:, None, None, None]  # one seed never gets there
+    assert saturation.speed_up_interval(curve_of(never), never, rng, 4000).low == 0, "a draw that does not reach the loss counts as 0"
+    for none in (saturation.speed_up_interval(curve_of(history), None, rng),
+                 saturation.speed_up_interval(curve_of(history), history[:1, ..., :1], rng)):
+        assert np.isnan(none.low) and none.value == found.value
+
+
+def test_deviation_over_seeds_at_both_ends():
+    losses = np.zeros((3, 10, 4)) + np.array([-0.01, 0, 0.01])[:, None, None] * np.linspace(1, 2, 10)[:, None]
+    assert saturation.seed_deviations(losses) == pytest.approx((0.01, 0.02))
+    assert np.isnan(saturation.seed_deviations(losses[:1])).all()
+
+
+@pytest.mark.parametrize("sd,part", [((0.005, 0.01), "within the 0.2 %"), ((0.005, 0.02), "above the 0.2 %"),
+                                     ((0.02, 0.005), "above the 0.2 %")])
+def test_whether_there_are_seeds_enough(sd, part):
+    """0.2 % of 3 nat, times the root of 3 seeds, is 0.0104 nat."""
+    s = summary(seed_sd=sd, losses=np.full(10, 3.0))
+    assert part in said(s) and f"(deviation over seeds {sd[1]:.4f} nat)" in said(s)
+    assert sentences.seed_noise(s)["512"] == pytest.approx(sd[1] / 3**0.5 / 3)
+    assert "standard error over" not in said(summary())
+
+
 def test_predictions_of_the_published_curves():
     assert saturation.predicted_range(60) == pytest.approx((76, 106), rel=0.01)
     assert saturation.predicted_range(60, "hash") == pytest.approx((145, 145), rel=0.01)
@@ -116,7 +155,8 @@ def summary(**changes):
     s = [Interval(g, g - 0.002, g + 0.002) for g in np.linspace(0.05, 0.01, 9)]
     base = saturation.Summary(EXPERTS, 3 - np.cumsum(np.r_[0, np.linspace(0.05, 0.01, 9)]), LEFT, s,
                               Interval(80, 60, 110), Interval(150, 130, 180),
-                              Interval(-0.005, -0.006, -0.004), None, (77.0, 108.0), None, 2.0, 3, 64, 786432, 5e7, 135e6)
+                              Interval(-0.005, -0.006, -0.004), None, (77.0, 108.0), None, Interval(2.0, 1.8, 2.2), 3, 64,
+                              786432, 5e7, 135e6)
     return base._replace(**changes)
 
 
@@ -134,7 +174,8 @@ def test_default_sentences():
                  "0.0100 nat at E = 256",
                  "It did not reach zero: the last doubling still gains 0.0100 nat (95 % interval 0.0080 to 0.0120)",
                  "E_half = 80 (95 % interval 60 to 110)",
-                 "measured at 130 B tokens; we did not run that regime", "predicts E_half ≈ 77 to 108, which our interval does meet",
+                 "measured at 130 B tokens; we did not run that regime",
+                 "predicts E_max ≈ 77 to 108 (registered for E_half, in Clark's form 54 to 76), which our interval does meet",
                  "3-seed, ≤135.0 M-parameter result; it tests the mechanism, not the constant"):
         assert part in text
 
@@ -150,13 +191,14 @@ BRANCHES = [(dict(slope=Interval(-0.001, -0.003, 0.001)), "diminishing is not re
              "none were seen to begin. Without such a gain there is no E_half"),
             (dict(tokens=400.0, n=800.0), "D/N = 0.5)"),
             (dict(e_half=Interval(np.inf, 200, np.inf)), "E_half lies beyond E = 256 (95 % interval 200 to beyond the last gain measured)"),
-            (dict(e_half=Interval(np.inf, 200, np.inf)), "77 to 108, which our interval does not meet"),
+            (dict(e_half=Interval(np.inf, 200, np.inf)), "54 to 76), which our interval does not meet"),
             (CENSORED, "open towards larger E, cannot decide"),
             (SMALL, "none were seen to begin. Without such a gain"),
             (dict(e_half=Interval(np.inf, 200, np.inf)), "The bend lies beyond E = 256 at this D/N"),
             (dict(e_half=Interval(20, 15, 30)), "which our interval does not meet"),
             (dict(e_half=Interval(20, 15, 30)), "The bend comes earlier than half the prediction"),
-            (dict(e_half=Interval(80, 60, 110), predicted=(145.0, 145.0)), "E_half ≈ 145, which our interval does not contain"),
+            (dict(e_half=Interval(80, 60, 110), predicted=(145.0, 145.0)),
+             "E_max ≈ 145 (registered for E_half, in Clark's form 103), which our interval does not contain"),
             (dict(e_half=NAN), "against which we have no interval"), (dict(tokens=1.3e11), "measured at 130 B tokens. Scaling"),
             (dict(gains=[NAN] * 9, slope=NAN), "no interval: one seed and no blocks"), (dict(), "Too few numbers of experts to fit")]
 
@@ -175,6 +217,20 @@ def test_e_max_is_stated_by_its_rule_only():
     yes, no = (type("Comparison", (), compared | dict(stated=s)) for s in (True, False))
     assert "has a finite E_max = 90" in said(summary(comparison=yes))
     assert "A finite E_max is not supported" in said(summary(comparison=no)) and "has a finite" not in said(summary(comparison=no))
+    assert "(10 numbers of experts; AICc" in said(summary(comparison=no)) and "With so few points" not in said(summary(comparison=no))
+    few = said(summary(comparison=no, experts=EXPERTS[:8]))
+    assert "(8 numbers of experts; AICc" in few and "the power law would have to leave 22 times the squared residual" in few
+
+
+@pytest.mark.parametrize("points", [7, 8, 10])
+def test_the_residual_that_aicc_asks_for(points):
+    """At one N Clark's law has 4 parameters and the noise, the power law one less: at the ratio the gain is the evidence asked for."""
+    experts = 2.0 ** np.arange(points)
+    clark, power = (laws.fit_clark(3 * experts**-0.05, experts, finite=finite) for finite in (True, False))
+    free = [sum(np.isfinite(v) for v in fit.values.values()) + 1 for fit in (clark, power)]
+    assert free == [5, 4]
+    gain = laws.aicc(laws.needed_ratio(points), points, 4) - laws.aicc(1, points, 5)
+    assert gain == pytest.approx(laws.EVIDENCE)
 
 
 @pytest.mark.parametrize("slopes,part", [((0.01, 0.02), "widens with E in every seed"), ((-0.01, 0.05), "does not widen"),
@@ -185,12 +241,23 @@ def test_the_gap_is_said_to_widen_where_it_does_in_every_seed(slopes, part):
     assert sentences.gap_sentences(EXPERTS, np.full((2, 10), np.nan)) == []
 
 
-VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up=1.4), "direction only"),
-            (sentences.helps, dict(speed_up=float("nan")), "direction only"),
+VERDICTS = [(sentences.helps, {}, "reproduced"), (sentences.helps, dict(speed_up=Interval(2.0, 1.4, 2.2)), "direction only"),
+            (sentences.helps, dict(speed_up=Interval(1.4, 1.2, 1.6)), "direction only"),
+            (sentences.helps, dict(speed_up=Interval(1.4, 1.2, 1.49)), "not reproduced"),
+            (sentences.helps, dict(speed_up=Interval(0.9, 0.7, 1.6)), "not testable here"),
+            (sentences.helps, dict(speed_up=Interval(2.0, math.nan, math.nan)), "direction only"),
+            (sentences.helps, dict(speed_up=NAN._replace(value=math.nan)), "direction only"),
+            (sentences.helps, dict(gains=[Interval(0.01, -0.01, 0.02)] * 9), "direction only"),
+            (sentences.helps, dict(gains=[Interval(-0.01, -0.02, 0.01)] * 9), "not testable here"),
             (sentences.helps, dict(experts=EXPERTS[1:]), "not testable here"),
             (sentences.helps, dict(gains=[Interval(-0.01, -0.02, -0.005)] * 9), "not reproduced"),
             (sentences.gains_diminish, {}, "reproduced"),
-            (sentences.gains_diminish, dict(e_half=Interval(300, 250, 400)), "direction only"),
+            (sentences.gains_diminish, dict(e_half=Interval(300, 250, 400)), "not reproduced"),
+            (sentences.gains_diminish, dict(e_half=Interval(20, 10, 30)), "not reproduced"),
+            (sentences.gains_diminish, dict(e_half=Interval(300, 200, 400)), "direction only"),
+            (sentences.gains_diminish, dict(e_half=Interval(300, 250, 400), slope=Interval(-0.001, -0.003, 0.001)), "not reproduced"),
+            (sentences.gains_diminish, dict(slope=Interval(0.001, -0.001, 0.003)), "not testable here"),
+            (sentences.gains_diminish, SMALL, "not testable here"),
             (sentences.gains_diminish, dict(slope=Interval(-0.001, -0.003, 0.001)), "direction only"),
             (sentences.gains_diminish, dict(slope=Interval(0.002, 0.001, 0.003)), "not reproduced"),
             (sentences.gains_diminish, dict(slope=NAN), "not testable here"),

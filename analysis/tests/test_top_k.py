@@ -8,6 +8,7 @@ import pytest
 from sweep_fixture import config_of, write_sweep
 
 from yardstick.sweeps import arms, top_k
+from yardstick.sweeps.arms_report import caption
 from yardstick.cli import main
 
 NONE = config_of(train__steps=40)
@@ -70,6 +71,14 @@ def test_the_figure_says_over_how_many_seeds(seeds, label):
     figure = top_k.draw(found, top_k.table_of(found, sample))
     assert label in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     plt.close(figure)
+
+
+def test_the_caption_gives_tokens_an_expert_by_k():
+    found, _ = found_in([[4.004, 4]] * 3)
+    start = "N = 10,000 active parameters, D = 40,000 tokens, D/N = 4"
+    assert caption(found) == f"{start}, E = 4, k = 1 / 2, 10,000 / 20,000 tokens an expert, seeds 0, 1, 2"
+    assert caption(found._replace(experts=[4, 8])) == f"{start}, E = 4 / 8, k = 1 / 2, 10,000 tokens an expert, seeds 0, 1, 2"
+    assert caption(found._replace(names=["a", "b"], k=2)) == f"{start}, E = 4, k = 2, 20,000 tokens an expert, seeds 0, 1, 2"
 
 
 def test_unequal_work_is_refused(tmp_path, capsys):

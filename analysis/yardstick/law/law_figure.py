@@ -53,6 +53,18 @@ def _ratios(axis, scaling):
     axis.legend(fontsize="small", loc="upper left")
 
 
+def setting(frame, scaling):
+    """N, D, D/N, tokens an expert and seeds of the lines: of the sizes over E at the end of training, and of all checkpoints."""
+    ends = frame[frame["final"] & frame["router_type"].isin(curves.ROUTERS.values())]
+    n, tokens, most = ends["dense_parameter_count"], curves.FINAL * curves.TOKENS_PER_STEP, ends["num_experts"].max()
+    points = next(iter(scaling.values())).points
+    early = (points["ratio"] * points["n"]).min()
+    return (f"First three panels: N = {n.min() / 1e6:.0f} M to {n.max() / 1e9:.1f} B active parameters, D = {tokens / 1e9:.0f} B tokens, "
+            f"D/N = {tokens / n.max():.0f} to {tokens / n.min():,.0f}, k = 1, {tokens / most / 1e9:.2f} B tokens an expert "
+            f"at E = {most:.0f}, one seed (dense 130M: mean of three). Last panel: E_max of every size at checkpoints of "
+            f"D = {early / 1e9:.0f} to {tokens / 1e9:.0f} B tokens, D/N = {points['ratio'].min():.1f} to {points['ratio'].max():,.0f}.")
+
+
 def draw(frame, found, scaling, out, origin):
     """Writes law.svg and law.png."""
     figure, axes = plt.subplots(2, 2, figsize=(11, 8.8))
@@ -65,5 +77,4 @@ def draw(frame, found, scaling, out, origin):
     _ratios(axes[1, 1], scaling)
     caption = "Published curves of Clark et al. 2022 (CC-BY 4.0): line, each size fitted alone; dashes, the joint law"
     figure.suptitle(caption, fontsize="medium")
-    figure_file.save(figure, out, "law",
-                     origin._replace(caption=f"{caption}. Last panel: E_max of every size and checkpoint against tokens per parameter."))
+    figure_file.save(figure, out, "law", origin._replace(caption=f"{caption}. {setting(frame, scaling)}"))

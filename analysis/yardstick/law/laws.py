@@ -175,6 +175,12 @@ class Comparison(NamedTuple):
     stated: bool
 
 
+def needed_ratio(points):
+    """How many times the squared residual of Clark's law that of the power law has to be, at one N, for EVIDENCE in AICc."""
+    more = aicc(1, points, 5) - aicc(1, points, 4)  # d, b, E_start, the noise; and E_max
+    return float(np.exp((EVIDENCE + more) / points))
+
+
 def may_state(gain, upper, largest):
     """A finite E_max may be stated only if Clark's law beats the power law by EVIDENCE in AICc and the upper limit of E_max is
     below FARTHEST times the largest E measured."""

@@ -26,8 +26,9 @@ class Interval(NamedTuple):
 
 class Summary(NamedTuple):
     """What a curve over E says. gains: an Interval for each E of `left`, per doubling; flat_from: see `flat_from`; predicted: lowest
-    and highest E_half that the published curves give at D/N; comparison: `laws.Comparison` or None; speed_up: steps of the dense
-    model to its last loss by the steps of E = 64 to the same, or nan; parameters: of the largest model; band: `fit_band` or None."""
+    and highest E_max that the published curves give at D/N, registered for E_half; comparison: `laws.Comparison` or None; speed_up:
+    steps of the dense model to its last loss by the steps of E = 64 to the same, or nan; parameters: of the largest model; seed_sd:
+    `seed_deviations`; band: `fit_band` or None."""
     experts: np.ndarray
     losses: np.ndarray
     left: np.ndarray
@@ -38,12 +39,13 @@ class Summary(NamedTuple):
     flat_from: float | None
     predicted: tuple
     comparison: object
-    speed_up: float
+    speed_up: Interval
     seeds: int
     blocks: int
     n: float
     tokens: float
     parameters: float
+    seed_sd: tuple = (np.nan, np.nan)
     band: tuple | None = None
 
 
@@ -135,6 +137,25 @@ def speed_up(steps, losses, experts, at=64):
     return float(speed_ups(steps, losses, experts)[list(experts).index(at)]) if at in experts else float("nan")
 
 
+def speed_up_interval(table, history, rng, draws=DRAWS, at=64):
+    """`speed_up` with its limits from the same bootstrap of the losses at every evaluation, history (S, E_n, T, B); without
+    history, or where nothing can be drawn, no limits. A draw in which the loss is not reached counts as 0."""
+    value = speed_up(table.steps, table.curves, table.experts, at)
+    if np.isnan(value) or history is None or history.shape[0] * history.shape[3] == 1:
+        return Interval(value, np.nan, np.nan)
+    seeds, _, times, blocks = history.shape
+    pair = history[:, [0, list(table.experts).index(at)]].reshape(seeds, 2 * times, blocks)
+    dense, many = np.split(bootstrap(pair, rng, draws), 2, axis=1)
+    reached = _crossing(np.asarray(table.steps, float), many, dense[:, -1])
+    return _interval(value, table.steps[-1] / reached)
+
+
+def seed_deviations(losses):
+    """Standard deviation over seeds of the losses (S, E_n, B) of the smallest and of the largest E, nat; nan with one seed."""
+    ends = losses.mean(2)[:, [0, -1]]
+    return tuple(map(float, ends.std(0, ddof=1))) if len(ends) > 1 else (float("nan"),) * 2
+
+
 def fit_band(drawn, experts):
     """(x, low, high), each (80,): 95 % band of Clark's law fitted to the draws (D, E_n) of a bootstrap, over E = x."""
     x = 2 ** np.linspace(*np.log2(experts[[0, -1]]), 80)
@@ -147,8 +168,8 @@ def _interval(value, draws):
     return Interval(float(value), *laws.interval(draws))
 
 
-def summarise(table, seed=1, draws=DRAWS, delta=DELTA):
-    """Summary of a `results.Table`."""
+def summarise(table, history=None, seed=1, draws=DRAWS, delta=DELTA):
+    """Summary of a `results.Table`; history: of the interval of the speed-up."""
     losses, experts = table.losses, table.experts
     left, mean = experts[:-1], losses.mean((0, 2))
     some = losses.shape[0] > 1 or losses.shape[2] > 1  # otherwise every draw would be the same
@@ -160,6 +181,7 @@ def summarise(table, seed=1, draws=DRAWS, delta=DELTA):
     return Summary(experts, mean, left, gains, _interval(e_half(point, left)[0], e_half(more, left) if some else []),
                    _interval(e_share(mean, experts)[0], e_share(drawn, experts) if some else []),
                    _interval(slope(point, left)[0], slope(more, left) if some else []), flat_from(gains, left, delta),
-                   predicted_range(table.tokens / table.n, table.router), comparison, speed_up(table.steps, table.curves, experts),
-                   losses.shape[0], losses.shape[2], table.n, table.tokens, table.parameters[-1],
+                   predicted_range(table.tokens / table.n, table.router), comparison,
+                   speed_up_interval(table, history, np.random.default_rng(seed), draws),
+                   losses.shape[0], losses.shape[2], table.n, table.tokens, table.parameters[-1], seed_deviations(losses),
                    fit_band(drawn[:BAND_DRAWS], experts) if some and enough else None)

@@ -5,14 +5,14 @@ import pathlib
 
 from ..records.run_folder import SchemaError
 from ..verdicts import acceptance
-from ..verdicts.claims import CLAIMS
+from ..verdicts.claims import CLAIMS, LATER
 
 NEEDED = ["key", "label", "status", "measured", "interval", "files", "command", "commit"]
 FEW = 8  # numbers of a table that a cell still shows
 HEAD = """# Acceptance
 
-Made by `yardstick acceptance {folder} --out {out}`; do not edit. Rules were fixed before the runs. *Reproduced*: direction and \
-magnitude as the
+Made by `yardstick acceptance {folder} --out {out}`; do not edit. Rules were fixed before the runs, but for what a row \
+dates later ({later}). *Reproduced*: direction and magnitude as the
 rule says, the interval excluding the null. *Direction only*: the sign is right, magnitude or interval is not. *Not reproduced*: \
 the interval excludes the
 rule. *Not testable here*: as printed. An interval over three seeds is narrow: with no true difference it excludes 0 about one time in \
@@ -64,9 +64,10 @@ def _cell(entry):
     parts = entry["measured"].items() if isinstance(entry["measured"], dict) else [("", entry["measured"])]
     shown = [text if name == "why" else f"{name} {text}".strip() for name, value in parts if value is not None
              and (text := _short(value)) is not None]
-    limits = entry["interval"]
-    if isinstance(limits, list) and None not in limits:
-        shown.append(f"interval {_short(limits)}")
+    limits = entry["interval"] if isinstance(entry["interval"], dict) else {"": entry["interval"]}
+    pairs = {f"of {name} " * bool(name): pair for name, pair in limits.items() if isinstance(pair, list) and None not in pair}
+    if len(pairs) <= FEW:
+        shown += [f"interval {name}{_short(pair)}" for name, pair in pairs.items()]
     return ", ".join(shown)
 
 
@@ -113,7 +114,9 @@ def page(folder, out):
     """The page as it stands in `out`, to which its links are relative."""
     found, base = read(folder), pathlib.Path(out).parent
     counts = {status: sum(e["status"] == status for entries in found.values() for _, e in entries) for status in acceptance.STATUSES}
-    lines = [HEAD.format(folder=folder, out=out), f"{sum(bool(e) for e in found.values())} of {len(CLAIMS)} claims have measurements: " +
+    later = ", ".join(claim.claim for claim in CLAIMS.values() if LATER in claim.rule)
+    lines = [HEAD.format(folder=folder, out=out, later=later),
+             f"{sum(bool(e) for e in found.values())} of {len(CLAIMS)} claims have measurements: " +
              ", ".join(f"{count} {status}" for status, count in counts.items()) + ".", "",
              "| claim | published | reproduced if | status | measured |", "|---|---|---|---|---|"]
     lines += [_row(key, entries) for key, entries in found.items()]

@@ -7,13 +7,15 @@ import numpy as np
 from ..records import special
 from ..records.run_folder import option
 from ..records.sample import documents, layers_of, tally
-from ..verdicts import claims
+from ..verdicts import claims, rule
 from .analyses import open_records
 from .context import mutual_information
 from .nulls import shuffled_within
 
 KEY = "punctuation-numbers"
-WANTED, LIFT, SEEDS = ("punctuation", "digits"), 3.0, 3
+WANTED, LIFT = ("punctuation", "digits"), 3.0
+PARTS = dict(yes=rule.Part(True, False, True), no=rule.Part(False, True, False), sign=rule.Part(False, False, True),
+             wrong=rule.Part(False, False, False))  # what the status of a seed says
 BLOCKS, DRAWS, SHUFFLES = 64, 1000, 10  # contiguous blocks of the sample (science.md part 8), bootstrap draws, shuffles of the null
 
 
@@ -116,12 +118,6 @@ def _worst(found):
     return {name: min(estimates, key=lambda e: e.value) for name, estimates in parts.items()}
 
 
-def _status(statuses, seeds):
-    if "no" in statuses or "wrong" in statuses:
-        return "not reproduced"
-    return "reproduced" if set(statuses) == {"yes"} and seeds >= SEEDS else "direction only"
-
-
 def punctuation_and_number_experts(runs):
     """The entry of acceptance.json for a list of run folders, one a seed: measured has the lowest over the seeds, and every run and
     block with where it fails; interval is that of the lowest. With fewer than 3 different seeds it is "direction only" at best."""
@@ -133,5 +129,5 @@ def punctuation_and_number_experts(runs):
     described = [_described(folder, *f) for folder, f in zip(runs, found)]
     seeds, worst = len({seed for seed, _ in found}), _worst(found)
     measured = {name: estimate.value for name, estimate in worst.items()} | dict(seeds=seeds, runs=described)
-    return claims.entry(KEY, (_status([d["status"] for d in described], seeds), measured),
+    return claims.entry(KEY, rule.verdict([PARTS[d["status"]] for d in described], measured, seeds),
                         {name: [e.low, e.high] for name, e in worst.items()}, files)

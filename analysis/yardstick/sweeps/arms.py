@@ -15,7 +15,6 @@ from ..law import laws
 from ..law.saturation import DRAWS, Interval, bootstrap
 from . import results
 
-SEEDS = 3  # fewer never reproduce a claim
 # what runs that are compared have in common
 SAME = ["arm", "num_experts", "k", "granularity", "d_model", "num_blocks", "dense_parameter_count"]
 WITH = dict(arm=(), k=("num_experts", "granularity"))  # what may follow from the one thing that they differ in
@@ -135,24 +134,6 @@ def seed_sd(arms, name, against):
     losses = arms.losses.mean(2)
     difference = losses[:, arms.names.index(name)] - losses[:, arms.names.index(against)]
     return float(difference.std(ddof=1)) if len(difference) > 1 else float("nan")
-
-
-def status(parts, seeds):
-    """By the words of science.md part 11, of comparisons that must all hold, each (holds, excluded, right): the rule is met and the
-    interval excludes the null; the interval excludes the rule; the sign is right."""
-    holds, excluded, right = (list(column) for column in zip(*parts))
-    if any(excluded):
-        return "not reproduced"
-    if all(holds) and seeds >= SEEDS:
-        return "reproduced"
-    return "direction only" if all(h or r for h, r in zip(holds, right)) else "not testable here"
-
-
-def verdict(parts, seeds, measured):
-    """(status, measured): a wrong sign that its interval does not settle tests nothing, which is said."""
-    found = status(parts, seeds)
-    why = dict(why="unresolved: a sign is not the published one, and its interval holds both") if found == "not testable here" else {}
-    return found, dict(measured, seeds=seeds, **why)
 
 
 def limits(interval):

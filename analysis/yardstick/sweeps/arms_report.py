@@ -9,9 +9,10 @@ from . import results
 def caption(arms):
     """N, D, D/N, tokens an expert, seeds: what a figure of `arms.Arms` says below."""
     parts = [f"N = {arms.n:,.0f} active parameters", f"D = {arms.tokens:,.0f} tokens", f"D/N = {arms.tokens / arms.n:.3g}"]
-    parts += [f"{sign} = {value}" for sign, value in (("E", arms.num_experts), ("k", arms.k)) if value is not None]
-    if arms.num_experts and arms.k:
-        parts.append(f"{arms.tokens * arms.k / arms.num_experts:,.0f} tokens an expert")
+    choices = [arms.k or int(name) for name in arms.names]  # of arms that differ in k the name is k
+    each = [f"{arms.tokens * k / experts:,.0f}" for k, experts in zip(choices, arms.experts)]
+    listed = [" / ".join(dict.fromkeys(map(str, values))) for values in (arms.experts, choices, each)]
+    parts += [f"E = {listed[0]}", f"k = {listed[1]}", f"{listed[2]} tokens an expert"]
     return ", ".join([*parts, f"seed{'s' * (len(arms.seeds) > 1)} {', '.join(map(str, arms.seeds))}"])
 
 

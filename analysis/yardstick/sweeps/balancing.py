@@ -10,6 +10,7 @@ from ..records import special
 from ..records.run_folder import SchemaError, open_evaluation, option
 from ..records.sample import layers_of, load
 from ..verdicts import claims
+from ..verdicts.rule import Part, verdict
 from ..routing.balance import evenness
 from ..routing.nulls import max_vio_floor
 from . import arms as arms_of
@@ -101,9 +102,9 @@ def better_balanced(arms, found, table):
     for aux in AUX:
         less, fifth = excess.difference(MIDDLE, aux), excess.sum_of({MIDDLE: 1.0, aux: -SHARE})
         measured[aux] = dict(excess=excess.of(aux).value, ratio=excess.of(MIDDLE).value / excess.of(aux).value, difference=less.value)
-        limits[f"difference to {aux}"] = arms_of.limits(less)
-        parts.append((fifth.value <= 0 and less.high < 0, fifth.low > 0, less.value < 0))
-    return arms_of.verdict(parts, len(arms.seeds), dict(excess=excess.of(MIDDLE).value, **measured)), limits
+        limits |= {f"difference to {aux}": arms_of.limits(less), f"excess − {aux}'s/{1 / SHARE:g}": arms_of.limits(fifth)}
+        parts.append(Part(fifth.value <= 0 and less.high < 0, fifth.low > 0, less.value < 0))
+    return verdict(parts, dict(excess=excess.of(MIDDLE).value, **measured), len(arms.seeds)), limits
 
 
 def costs_nothing(arms, found, table):
@@ -116,9 +117,9 @@ def costs_nothing(arms, found, table):
         d, sd = found["loss"].difference(MIDDLE, aux), arms_of.seed_sd(arms, MIDDLE, aux)
         measured[aux] = dict(difference=d.value, seed_sd=sd, non_inferior=d.high < MARGIN, gain=d.high < 0)
         limits[f"difference to {aux}"] = arms_of.limits(d)
-        parts.append((d.high < MARGIN and sd <= SEED_SD, d.low > MARGIN, d.value < MARGIN))
+        parts.append(Part(d.high < MARGIN and sd <= SEED_SD, d.low > MARGIN, d.value < MARGIN))
         noise.append(sd)
-    status, measured = arms_of.verdict(parts, len(arms.seeds), measured)
+    status, measured = verdict(parts, measured, len(arms.seeds))
     if status != "not reproduced" and not max(noise) <= SEED_SD:
         status, measured["why"] = "not testable here", f"needs a deviation over seeds of at most {SEED_SD} nat, has {max(noise):.4f}"
     return (status, measured), limits
@@ -139,8 +140,8 @@ def middle_rate_best(arms, found, table):
         for other in (name for name in FREE if name != MIDDLE):
             d = found[part].difference(MIDDLE, other)
             limits[f"{part}, {MIDDLE} less {other}"] = arms_of.limits(d)
-            parts.append((d.high < 0, d.low > 0, d.value < 0))
-    return arms_of.verdict(parts, len(arms.seeds), measured), limits
+            parts.append(Part(d.high < 0, d.low > 0, d.value < 0))
+    return verdict(parts, measured, len(arms.seeds)), limits
 
 
 def sigmoid_better(arms, found, table):
@@ -156,7 +157,7 @@ def sigmoid_better(arms, found, table):
     if broken:
         why = f"an arm has broken down: its loss is above that of none, {', '.join(broken)}"
         return claims.untested(why, **measured), arms_of.limits(d)
-    return arms_of.verdict([(d.low > 0, d.high < 0, d.value > 0)], len(arms.seeds), measured), arms_of.limits(d)
+    return verdict([Part(d.low > 0, d.high < 0, d.value > 0)], measured, len(arms.seeds)), arms_of.limits(d)
 
 
 VERDICTS = {"loss-free-balances": better_balanced, "loss-free-costs-nothing": costs_nothing, "bias-rate": middle_rate_best,
@@ -165,4 +166,4 @@ VERDICTS = {"loss-free-balances": better_balanced, "loss-free-costs-nothing": co
 
 def entries(arms, found, table, files):
     """The entries of acceptance.json."""
-    return [claims.entry(key, *verdict(arms, found, table), files) for key, verdict in VERDICTS.items()]
+    return [claims.entry(key, *judge(arms, found, table), files) for key, judge in VERDICTS.items()]

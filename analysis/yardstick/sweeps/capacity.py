@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from ..records.run_folder import SchemaError, open_tokens, option
 from ..verdicts import claims
+from ..verdicts.rule import Part, verdict
 from . import arms as arms_of
 
 # of the rules: drop(1.5)/drop(1), drop(1.5) − drop(2), waste(2.5), distance from the closed form in every arm and layer, share of
@@ -120,12 +121,14 @@ def by_factor(arms, table):
 
 
 def samples(arms, table):
-    """{quantity: Sample}: the loss in two levels, drop and waste (means over layers) over seeds."""
+    """{quantity: Sample}: the loss in two levels, drop and waste (means over layers) over seeds; off: measured less the null
+    model's drop by (arm, block), over seeds."""
     found = dict(loss=arms_of.sample(arms.names, arms.losses))
     for part in ("drop", "waste"):
         values = table.pivot_table(index="seed", columns="arm", values=part, dropna=False).reindex(index=arms.seeds, columns=arms.names)
         found[part] = arms_of.sample(arms.names, values.fillna(0).values)
-    return found
+    off = table.assign(off=table["drop"] - table["theory_drop"]).pivot(index="seed", columns=["arm", "block"], values="off").dropna(axis=1)
+    return found | dict(off=arms_of.sample(off.columns, off.loc[arms.seeds].values))
 
 
 def deviations(table, theory="theory_drop"):
@@ -147,10 +150,11 @@ def sharp_flat_waste(arms, factors, found, table):
     a, b, c, d = (factors[f] for f in (1.0, 1.5, 2.0, 2.5))
     drops, rest = found["drop"], found["waste"].of(d)
     falls, sharp, flat = drops.difference(a, b), drops.sum_of({b: 1.0, a: -SHARP}), drops.difference(b, c)
-    off = deviations(table)
-    worst = float(off.abs().max())
+    off = {cell: found["off"].of(cell) for cell in found["off"].names}
+    worst = max(abs(d.value) for d in off.values())
     holds = falls.low > 0 and sharp.value <= 0 and flat.value <= FLAT and rest.value >= WASTE and worst <= CURVE
-    excluded = falls.high < 0 or sharp.low > 0 or flat.low > FLAT or rest.high < WASTE
+    excluded = falls.high < 0 or sharp.low > 0 or flat.low > FLAT or rest.high < WASTE or \
+        any(d.low > CURVE or d.high < -CURVE for d in off.values())
     sigma = table[table["arm"].isin(factors.values()) & np.isfinite(table["factor"])]["sigma"]
     measured = dict(drop={f"{f:g}": drops.of(n).value for f, n in factors.items() if np.isfinite(f)}, waste_at_2_5=rest.value,
                     sharp=drops.of(b).value / drops.of(a).value, flat=flat.value, furthest_from_theory=worst,
@@ -158,8 +162,9 @@ def sharp_flat_waste(arms, factors, found, table):
                     sigma=[float(sigma.min()), float(sigma.max())], null_model_limit=null_model_limit())
     limits = {"drop(1) − drop(1.5)": arms_of.limits(falls), "drop(1.5) − drop(1)/4": arms_of.limits(sharp),
               "drop(1.5) − drop(2)": arms_of.limits(flat),
-              "waste(2.5)": arms_of.limits(rest)}
-    return arms_of.verdict([(holds, excluded, falls.value > 0)], len(arms.seeds), measured), limits
+              "waste(2.5)": arms_of.limits(rest),
+              "drop less closed form": {f"{arm}, block {block}": arms_of.limits(d) for (arm, block), d in off.items()}}
+    return verdict([Part(holds, excluded, falls.value > 0)], measured, len(arms.seeds)), limits
 
 
 def quality(arms, factors, found, table):
@@ -179,7 +184,7 @@ def quality(arms, factors, found, table):
     limits = {"gain 1 to 2": arms_of.limits(gain),
               "gain 1 to 1.25 less 40 % of it": arms_of.limits(reached)} | {n: arms_of.limits(d) for n, d in steps.items()}
     excluded = not monotone or gain.high < 0 or reached.high < 0
-    return arms_of.verdict([(holds, excluded, gain.value > 0)], len(arms.seeds), measured), limits
+    return verdict([Part(holds, excluded, gain.value > 0)], measured, len(arms.seeds)), limits
 
 
 VERDICTS = {"capacity-curve": sharp_flat_waste, "capacity-quality": quality}
@@ -187,4 +192,4 @@ VERDICTS = {"capacity-curve": sharp_flat_waste, "capacity-quality": quality}
 
 def entries(arms, factors, found, table, files):
     """The entries of acceptance.json."""
-    return [claims.entry(key, *verdict(arms, factors, found, table), files) for key, verdict in VERDICTS.items()]
+    return [claims.entry(key, *judge(arms, factors, found, table), files) for key, judge in VERDICTS.items()]

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from ..verdicts.claims import untested
+from ..verdicts.rule import Part, verdict
 from ..law import saturation
 
 STATE_BYTES = 16     # a parameter: weight, gradient and two moments of AdamW in fp32
@@ -19,13 +20,15 @@ FAST, AT = 0.8, 64   # tokens/s at E = AT by those of E = 1 that count as "does 
 
 class Memory(NamedTuple):
     """Peak bytes = offset + slope E: slope with its 95 % limits, bytes an expert index; computed: STATE_BYTES times the parameters an
-    expert index adds, from the slope of all parameters against E."""
+    expert index adds, from the slope of all parameters against E; bent: whether R² is not enough and an added E² has an interval without 0,
+    so that it is a curve and not noise that keeps the points off the line."""
     slope: float
     low: float
     high: float
     offset: float
     r_squared: float
     computed: float
+    bent: bool
 
 
 class Costs(NamedTuple):
@@ -42,6 +45,13 @@ class Costs(NamedTuple):
     speed: saturation.Interval
 
 
+def _bent(experts, peak):
+    if len(experts) < 4:
+        return False
+    coefficients, covariance = np.polyfit(experts, peak, 2, cov=True)
+    return bool(abs(coefficients[0]) > stats.t.ppf(0.975, len(experts) - 3) * np.sqrt(covariance[0, 0]))
+
+
 def _memory(experts, parameters, peak):
     if not np.isfinite(peak).all():
         return None
@@ -49,7 +59,8 @@ def _memory(experts, parameters, peak):
     half = float(stats.t.ppf(0.975, len(experts) - 2) * line.stderr)
     computed = STATE_BYTES * float(np.polyfit(experts, parameters, 1)[0])
     return Memory(float(line.slope), float(line.slope - half), float(line.slope + half), float(line.intercept),
-                  float(line.rvalue**2), computed)
+                  float(line.rvalue**2), computed,
+                  bool(line.rvalue**2 <= AFFINE and _bent(experts, peak)))
 
 
 def _speed(experts, seconds):
@@ -77,10 +88,9 @@ def memory_linear(costs, backends=()):
     if memory is None:
         return untested("the results lack peak_bytes")
     measured = memory._asdict() | dict(slope_by_computed=memory.slope / memory.computed)
-    if memory.low <= 0:
-        return "not reproduced", measured
-    within = abs(memory.slope / memory.computed - 1) <= SLOPE_WITHIN
-    return ("reproduced" if memory.r_squared > AFFINE and within else "direction only"), measured
+    low, high = (memory.computed * (1 + side * SLOPE_WITHIN) for side in (-1, 1))
+    holds = memory.r_squared > AFFINE and low <= memory.slope <= high
+    return verdict([Part(holds, memory.high < low or memory.low > high or memory.bent, memory.slope > 0)], measured)
 
 
 def speed_holds(costs):
@@ -90,6 +100,4 @@ def speed_holds(costs):
         return untested("the results lack seconds_per_step")
     if np.isnan(costs.speed.value):
         return untested(f"the curve needs both E = 1 and E = {AT}, each with seconds_per_step", **measured)
-    if costs.speed.value >= FAST and costs.speed.low >= FAST:
-        return "reproduced", measured
-    return ("not reproduced" if costs.speed.high < FAST else "direction only"), measured
+    return verdict([Part(costs.speed.value >= FAST and costs.speed.low >= FAST, costs.speed.high < FAST, True)], measured)

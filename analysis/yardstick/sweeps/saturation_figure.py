@@ -40,7 +40,7 @@ def _gains(axis, s, published):
     for i, (label, experts, gain) in enumerate(published):
         axis.plot(experts, gain, lw=0.8, color=PALETTE[2 + i], label=label)
     axis.axhline(saturation.DELTA, ls=":", color="0.3", label=f"no gain: {saturation.DELTA} nat")
-    axis.axvspan(s.predicted[0] * 0.99, s.predicted[1] * 1.01, color=PALETTE[4], alpha=0.25, lw=0, label="predicted $E_{half}$")
+    axis.axvspan(s.predicted[0] * 0.99, s.predicted[1] * 1.01, color=PALETTE[4], alpha=0.25, lw=0, label="predicted $E_{max}$")
     if np.isfinite(s.e_half.value):
         axis.axvline(s.e_half.value, color=PALETTE[1], label="$E_{half}$")
     experts_axis(axis, "experts E, before the doubling")
@@ -91,9 +91,9 @@ def caption(table, s, published):
         "the published curves are not drawn, since --published was not given"
     return (f"{setting(table, s)}. {table.label}. (a) Held-out loss: seeds, mean, laws fitted to it"
             f"{', band: 95 % of the bootstrap' if s.band is not None else ''}. (b) Gain of each doubling with its {s.seeds}-seed 95 % "
-            f"interval; {curves}; band: E_half "
-            "predicted at this D/N by the registered law. (c) Speed-up to the dense model's last loss, between evaluations linear and "
-            "before the first one not counted; wall time from the smallest recorded "
+            f"interval; {curves}; band: E_max "
+            "predicted at this D/N by the registered law, with which E_half is compared. (c) Speed-up to the dense model's last "
+            "loss, between evaluations linear and before the first one not counted; wall time from the smallest recorded "
             f"seconds per step of each E. (d) Total parameters, measured peak of resident memory and its affine fit.")
 
 

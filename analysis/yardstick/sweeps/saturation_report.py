@@ -12,9 +12,20 @@ from ..drawing import figure_file
 from ..law import curves, saturation
 from . import costs, results, saturation_figure, sentences
 
-# key of the claim: its verdict, the part of a summary that is its interval
-VERDICTS = {"more-experts-help": (sentences.helps, "gains"), "gains-diminish": (sentences.gains_diminish, "slope"),
-            "gains-stop": (sentences.saturates_at_256, "gains")}
+# key of the claim: its verdict, the parts of a summary whose intervals decide it
+VERDICTS = {"more-experts-help": (sentences.helps, ["gains", "speed_up"]),
+            "gains-diminish": (sentences.gains_diminish, ["slope", "e_half"]), "gains-stop": (sentences.saturates_at_256, ["gains"])}
+
+
+def histories(frame, table):
+    """(S, E_n, T, B) held-out losses of a curve's runs at the evaluations that all of them have; B is 1 where one lacks blocks."""
+    rows = frame[frame["seed"].isin(table.seeds) & frame["num_experts"].isin(table.experts)]
+    parts = []
+    for step in table.steps:  # the table as it would be if the runs had ended there
+        parts += [cut.losses for cut in results.tables(rows[rows["step"] <= step]) if cut.label == table.label]
+    if len({part.shape[2] for part in parts}) > 1:
+        parts = [part.mean(2, keepdims=True) for part in parts]
+    return np.stack(parts, 2)
 
 
 def table_of(table, s, cost):
@@ -39,9 +50,9 @@ def points_of(s):
 
 def numbers_of(s):
     """The single numbers of a curve, by name."""
-    found = {name: getattr(s, name)._asdict() for name in ("e_half", "e_90", "slope")}
-    found |= dict(flat_from=s.flat_from, predicted=list(s.predicted), speed_up=s.speed_up, seeds=s.seeds,
-                  blocks=s.blocks, n=s.n, tokens=s.tokens,
+    found = {name: getattr(s, name)._asdict() for name in ("e_half", "e_90", "slope", "speed_up")}
+    found |= dict(flat_from=s.flat_from, predicted=list(s.predicted), seeds=s.seeds, seed_sd=list(s.seed_sd),
+                  seed_error_by_loss=sentences.seed_noise(s), blocks=s.blocks, n=s.n, tokens=s.tokens,
                   tokens_per_parameter=s.tokens / s.n, parameters=s.parameters)
     if s.comparison is not None:
         found["e_max"] = dict(value=s.comparison.clark.values["e_max"], low=s.comparison.e_max[0], high=s.comparison.e_max[1],
@@ -52,11 +63,12 @@ def numbers_of(s):
 def entries(label, s, cost, files, runs=()):
     """The claims of acceptance.json that one curve can decide, made by these runs."""
     def limits(part):
-        if part == "slope":
-            return [s.slope.low, s.slope.high]
-        return {f"{e:.0f}": [g.low, g.high] for e, g in zip(s.left, s.gains)}
+        if part == "gains":
+            return {f"{e:.0f}": [g.low, g.high] for e, g in zip(s.left, s.gains)}
+        return {part: list(getattr(s, part)[1:])}
 
-    made = [claims.entry(key, verdict(s), limits(part), files, label) for key, (verdict, part) in VERDICTS.items()]
+    made = [claims.entry(key, judge(s), dict(kv for part in parts for kv in limits(part).items()), files, label)
+            for key, (judge, parts) in VERDICTS.items()]
     memory = cost.memory and [cost.memory.low, cost.memory.high]
     linear = costs.memory_linear(cost, {run.backend for run in runs})
     made += [claims.entry("memory-linear", linear, memory, files, label),
@@ -65,13 +77,13 @@ def entries(label, s, cost, files, runs=()):
 
 
 class Curve:
-    """A curve over E with all that is said of it. name: of its files; runs: of these, those that are the curve's stay, where the table
-    knows which they are."""
+    """A curve over E with all that is said of it. name: of its files; history: `histories`; runs: of these, those that are the curve's
+    stay, where the table knows which they are."""
 
-    def __init__(self, table, name, published, draws, runs):
+    def __init__(self, table, name, history, published, draws, runs):
         self.table, self.name = table, name
         self.runs = [run for run in runs if not table.folders or run.run in table.folders]
-        self.summary, self.cost = saturation.summarise(table, draws=draws or saturation.DRAWS), costs.measure(table)
+        self.summary, self.cost = saturation.summarise(table, history, draws=draws or saturation.DRAWS), costs.measure(table)
         self.published = curves.nearest_gains(published, table.tokens / table.n) if published else []
         self.said = [*sentences.sentences(self.summary),
                      *sentences.gap_sentences(table.experts, table.losses.mean(2) - table.extra["loss_train"])]
@@ -106,12 +118,13 @@ class Curve:
 def make(path, out=None, command="", published=None, draws=None):
     """Returns the text to print; with `out` writes what `Curve.write` says of every curve, saturation.json and acceptance.json.
     published: folder of `yardstick law --out`, for the published curves."""
-    tables = results.tables(results.read(path))
+    frame = results.read(path)
+    tables = results.tables(frame)
     if not tables:
         raise SchemaError(f"{path}: no curve over the number of experts: none of its settings has runs of three numbers of experts")
     inputs = [path, *([pathlib.Path(published) / curves.GAINS] if published else [])]
     runs = results.runs(path)
-    made = [Curve(table, f"curve-{i:02d}", published, draws, runs) for i, table in enumerate(tables)]
+    made = [Curve(table, f"curve-{i:02d}", histories(frame, table), published, draws, runs) for i, table in enumerate(tables)]
     if out is not None:
         folder, origin = pathlib.Path(out), figure_file.origin_of(command, inputs)
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,16 @@ import math
 import numpy as np
 
 from ..verdicts.claims import untested
+from ..verdicts.rule import Part, verdict
+from ..law import laws
 from ..law.saturation import DELTA, SLOPE_FROM
 
 SOURCE_REGIME = 1e11  # tokens: the literature's figure was measured at 130 B
 SPEED_UP = 1.5        # step speed-up of E = 64 that counts as "more experts help"
 GAP_SLOPE = 0.005     # nat per doubling of E: a gap that widens less does not count, as a gain below DELTA does not
 FACTOR = 2.0          # E_half within this factor of the prediction counts as the predicted bend
+NOISE = 0.002         # of the loss: a standard error over seeds above it asks for more seeds before more numbers of experts
+HARDLY = 10           # times the squared residual: what the published curves, cut at E = 128, reach at most
 
 
 def _range(interval, digits):
@@ -112,7 +116,8 @@ def contains(s):
 def literature_sentence(s):
     """The literature's figure, and what it predicts here."""
     low, high = (f"{v:.0f}" for v in s.predicted)
-    said = f"E_half ≈ {low}" + (f" to {high}" if low != high else "")
+    half = " to ".join(dict.fromkeys(f"{v / math.sqrt(2):.0f}" for v in s.predicted))  # where the gain of Clark's form is half of its limit
+    said = f"E_max ≈ {low}" + (f" to {high}" if low != high else "") + f" (registered for E_half, in Clark's form {half})"
     met = {True: "which our interval does contain" if low == high else "which our interval does meet",
            False: "which our interval does not contain" if low == high else "which our interval does not meet",
            None: "which our interval, open towards larger E, cannot decide" if gained(s) and censored(s) else
@@ -127,11 +132,35 @@ def law_sentence(s):
     c = s.comparison
     if c is None:
         return "Too few numbers of experts to fit Clark's law."
-    numbers = (f"AICc of the power law less that of Clark's: {c.gain:.1f}; E_max {c.clark.values['e_max']:.0f}, 95 % interval "
-               f"{c.e_max[0]:.0f} to {c.e_max[1]:.0f}")
+    numbers = (f"{len(s.experts)} numbers of experts; AICc of the power law less that of Clark's: {c.gain:.1f}; E_max "
+               f"{c.clark.values['e_max']:.0f}, 95 % interval {c.e_max[0]:.0f} to {c.e_max[1]:.0f}")
     if c.stated:
         return f"Clark's law has a finite E_max = {c.clark.values['e_max']:.0f} here ({numbers})."
-    return f"A finite E_max is not supported ({numbers}; the rule asks for more than 6 and an upper limit below {4 * s.experts[-1]:.0f})."
+    said = (f"A finite E_max is not supported ({numbers}; the rule asks for more than {laws.EVIDENCE:.0f} and an upper limit below "
+            f"{laws.FARTHEST * s.experts[-1]:.0f}).")
+    ratio = laws.needed_ratio(len(s.experts))
+    if ratio > HARDLY:
+        said += (f" With so few points this says little: by the correction of AICc alone the power law would have to leave "
+                 f"{ratio:.0f} times the squared residual of Clark's law.")
+    return said
+
+
+def seed_noise(s):
+    """{E: standard error over seeds by the loss}, at the smallest and the largest E."""
+    return {f"{s.experts[i]:.0f}": sd / math.sqrt(s.seeds) / float(s.losses[i]) for i, sd in zip((0, -1), s.seed_sd)}
+
+
+def noise_sentences(s):
+    """Whether there are seeds enough; nothing with one seed, of which nobody knows."""
+    noise = seed_noise(s)
+    if math.isnan(s.seed_sd[0]):
+        return []
+    found = " and ".join(f"{100 * share:.2f} % at E = {e} (deviation over seeds {sd:.4f} nat)" for (e, share), sd in
+                         zip(noise.items(), s.seed_sd))
+    enough = "within" if max(noise.values()) <= NOISE else "above"
+    return [f"The loss has a standard error over {s.seeds} seeds of {found}: {enough} the {100 * NOISE:g} % "
+            + ("that the protocol allows." if enough == "within" else "of the protocol, which asks for more seeds before more numbers of "
+               "experts.")]
 
 
 def caution_sentences(s):
@@ -162,21 +191,19 @@ def gap_sentences(experts, gaps):
 def sentences(s):
     """All that may be said of a `saturation.Summary`, in order."""
     scale = f"This is a {s.seeds}-seed, ≤{_count(s.parameters)}-parameter result; it tests the mechanism, not the constant."
-    return [gain_sentence(s), zero_sentence(s), half_sentence(s), literature_sentence(s), law_sentence(s), *caution_sentences(s), scale]
+    return [gain_sentence(s), zero_sentence(s), half_sentence(s), literature_sentence(s), law_sentence(s), *caution_sentences(s),
+            *noise_sentences(s), scale]
 
 
 def helps(s):
     """Claim "more experts help": status and what was measured."""
     upto = [g for g, e in zip(s.gains, s.left) if e < 64]
-    measured = dict(gains={f"{e:.0f}": g.value for g, e in zip(s.gains, s.left)}, speed_up=s.speed_up)
+    speed, measured = s.speed_up, dict(gains={f"{e:.0f}": g.value for g, e in zip(s.gains, s.left)}, speed_up=s.speed_up.value)
     if s.experts[0] != 1 or 64 not in s.experts:
         return untested(f"the curve runs from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f} and needs both 1 and 64", **measured)
-    if all(g.low > 0 for g in upto) and s.speed_up >= SPEED_UP:
-        return "reproduced", measured
-    if any(g.high < 0 for g in upto):
-        return "not reproduced", measured
-    return ("direction only", measured) if all(g.value > 0
-                                               for g in upto) else untested("the signs of the gains are not resolved", **measured)
+    parts = [Part(g.low > 0, g.high < 0, g.value > 0) for g in upto]
+    parts.append(Part(speed.low >= SPEED_UP, speed.high < SPEED_UP, not speed.value < 1))
+    return verdict(parts, measured, why="the signs of the gains are not resolved")
 
 
 def gains_diminish(s):
@@ -184,14 +211,14 @@ def gains_diminish(s):
     measured = dict(slope=s.slope.value, e_half=s.e_half.value, predicted=list(s.predicted), tokens_per_parameter=s.tokens / s.n)
     if math.isnan(s.slope.low):
         return untested("the slope has no interval: one seed without blocks, or too few numbers of experts", **measured)
-    if s.slope.low > 0:  # whatever E_half is
+    falls = Part(diminishing(s), s.slope.low > 0, s.slope.value < 0)
+    if falls.excluded:  # whatever E_half is
         return "not reproduced", measured
-    if censored(s):
-        return untested(censored(s), **measured)
-    near = s.predicted[0] / FACTOR <= s.e_half.value <= s.predicted[1] * FACTOR
-    if diminishing(s) and near:
-        return "reproduced", measured
-    return ("direction only", measured) if s.slope.value < 0 else untested("diminishing is not resolved at this N and D", **measured)
+    if censored(s) or not gained(s):
+        return untested(censored(s) or half_sentence(s), **measured)
+    low, high = s.predicted[0] / FACTOR, s.predicted[1] * FACTOR
+    half = Part(low <= s.e_half.value <= high, s.e_half.high < low or s.e_half.low > high, True)  # a number of experts has no sign
+    return verdict([falls, half], measured, why="diminishing is not resolved at this N and D")
 
 
 def saturates_at_256(s, delta=DELTA):
@@ -202,9 +229,5 @@ def saturates_at_256(s, delta=DELTA):
         return untested(f"the largest E is {s.experts[-1]:.0f}: no doubling from 256 on was measured", **measured)
     if math.isnan(beyond[0].low) or not gained(s, delta):
         return untested(f"no interval, or no doubling gains {delta} nat or more with an interval above 0", **measured)
-    if all(g.high < delta for g in beyond):
-        return "reproduced", measured
-    if any(g.low > delta for g in beyond):
-        return "not reproduced", measured
-    return ("direction only", measured) if all(g.value < delta
-                                               for g in beyond) else untested("the intervals are too wide for the rule", **measured)
+    return verdict([Part(g.high < delta, g.low > delta, g.value < delta) for g in beyond], measured,
+                   why="the intervals are too wide for the rule")

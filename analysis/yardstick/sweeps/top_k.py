@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..verdicts import claims
+from ..verdicts.rule import Part, verdict
 from ..drawing import figure_file
 from ..drawing.figures import PALETTE
 from . import arms as arms_of
@@ -35,7 +36,7 @@ def two_over_one(arms, found):
     measured = dict(gain=gain.value, seed_sd=arms_of.seed_sd(arms, "1", "2"))
     if len({arms.experts[arms.names.index(k)] for k in "12"}) > 1:
         return claims.untested("the numbers of experts differ: this compares granularity", **measured), arms_of.limits(gain)
-    return arms_of.verdict([(gain.low > 0, gain.high < 0, gain.value > 0)], len(arms.seeds), measured), arms_of.limits(gain)
+    return verdict([Part(gain.low > 0, gain.high < 0, gain.value > 0)], measured, len(arms.seeds)), arms_of.limits(gain)
 
 
 def sentences(arms, found):

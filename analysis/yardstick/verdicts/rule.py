@@ -1,0 +1,32 @@
+"""What a verdict is called, one rule for every claim (science.md part 11): reproduced, the rule is met and the interval excludes the
+null; not reproduced, the interval excludes the rule; direction only, the sign is right but magnitude or interval is not. A wrong sign
+that no interval settles says nothing either way: not testable here."""
+from typing import NamedTuple
+
+SEEDS = 3  # fewer never reproduce a claim that is judged over seeds
+UNRESOLVED = "unresolved: a sign is not the published one, and its interval holds both"
+
+
+class Part(NamedTuple):
+    """A comparison that a claim rests on. holds: met, its interval excluding the null; excluded: its whole interval breaks the rule;
+    right: its sign is the claim's."""
+    holds: bool
+    excluded: bool
+    right: bool
+
+
+def status(parts, seeds=SEEDS):
+    """Of parts that must all hold, judged over so many seeds."""
+    holds, excluded, right = (list(column) for column in zip(*parts))
+    if any(excluded):
+        return "not reproduced"
+    if all(holds) and seeds >= SEEDS:
+        return "reproduced"
+    return "direction only" if all(h or r for h, r in zip(holds, right)) else "not testable here"
+
+
+def verdict(parts, measured, seeds=None, why=UNRESOLVED):
+    """(status, measured with the seeds, if the claim is judged over seeds, and with why it is not testable, if it is not)."""
+    found = status(parts, SEEDS if seeds is None else seeds)
+    said = ({} if seeds is None else dict(seeds=seeds)) | (dict(why=why) if found == "not testable here" else {})
+    return found, measured | said
