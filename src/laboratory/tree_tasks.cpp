@@ -113,7 +113,7 @@ Assignment ideal_assignment(const TreeTasks& t, int experts) {
 double max_vio(const TreeTasks& t, const Assignment& assignment, int experts) {
   std::vector<double> load(static_cast<std::size_t>(experts), 0.0);
   for (std::size_t z = 0; z < assignment.size(); ++z) load[static_cast<std::size_t>(assignment[z])] += t.task_share[z];
-  return experts * *std::max_element(load.begin(), load.end()) - 1.0;
+  return std::max(0.0, experts * *std::max_element(load.begin(), load.end()) - 1.0);  // one expert: no -0
 }
 
 double floor_loss(const TreeTasks& t) { return entropy(t.level_share); }
