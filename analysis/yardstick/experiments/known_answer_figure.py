@@ -57,7 +57,8 @@ def _tax_of_routers(axis, tax):
         axis.plot([], [], mark, color="0.3", mfc="none", label=names.get(name, name))
     axis.set_xscale("symlog", linthresh=1)
     axis.set(xlabel="MaxVio of the assignment", ylabel="excess (nat per sample)", title="the same, of routers that learn")
-    axis.legend(fontsize="x-small")
+    axis.set_ylim(top=1.5 * axis.get_ylim()[1])  # room for the legend
+    axis.legend(fontsize="x-small", ncols=3, loc="upper center")
 
 
 def _facts(axis, facts):
