@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "commands.hpp"
 #include "config/values.hpp"
@@ -10,6 +11,7 @@
 #include "data/check.hpp"
 #include "laboratory/experiment.hpp"
 #include "laboratory/generate.hpp"
+#include "record/provenance.hpp"
 
 namespace switchyard {
 namespace {
@@ -50,7 +52,15 @@ void add_build(CLI::App& group, Command& command) {
   sub->callback([&command, build] { command.run = [build] { return build_command(*build); }; });
 }
 
-Exit generate_command(const laboratory::GenerateOptions& options) {
+/// First line of a table, a comment: what made it.
+std::string made_by(const std::vector<std::string>& command_line, std::uint64_t seed) {
+  const nlohmann::ordered_json json = {
+      {"command", join(command_line, " ")}, {"commit", record::program_commit()}, {"seed", seed}};
+  return "# " + json.dump() + "\n";
+}
+
+Exit generate_command(laboratory::GenerateOptions options, const std::vector<std::string>& command_line) {
+  options.made_by = made_by(command_line, options.seed);
   laboratory::generate(options);
   if (options.shape == "facts")
     std::printf("%s: %d facts of %d answers\n", options.out.c_str(), options.facts, options.values);
@@ -73,7 +83,9 @@ void add_generate(CLI::App& group, Command& command) {
   sub->add_option("--facts", generate->facts, "facts, each with a random key and answer")->capture_default_str();
   sub->add_option("--seed", generate->seed, "of all that is drawn")->capture_default_str();
   sub->add_option("--out", generate->out, "folder to make; must not exist")->required();
-  sub->callback([&command, generate] { command.run = [generate] { return generate_command(*generate); }; });
+  sub->callback([&command, generate] {
+    command.run = [generate, line = command.command_line] { return generate_command(*generate, line); };
+  });
 }
 
 struct LaboratoryOptions {
@@ -87,11 +99,11 @@ Exit tree_command(const LaboratoryOptions& options) {
   laboratory::ExperimentOptions experiment = options.experiment;
   if (!options.router.empty()) experiment.router = options.router;
   if (!options.model.empty()) experiment.model.model = options.model;
-  std::printf("experts,router,samples,ideal,assignment,trained\n");
+  std::printf("experts,router,samples,ideal,assignment,trained,max_vio\n");
   for (const int experts : options.experts) {
     const laboratory::Outcome o = laboratory::run_experiment(experiment, experts);
-    std::printf("%d,%s,%lld,%.6f,%.6f,%.6f\n", experts, experiment.router.c_str(), static_cast<long long>(o.samples),
-                o.ideal, o.assignment, o.trained);
+    std::printf("%d,%s,%lld,%.6f,%.6f,%.6f,%.6f\n", experts, experiment.router.c_str(),
+                static_cast<long long>(o.samples), o.ideal, o.assignment, o.trained, o.max_vio);
     std::fflush(stdout);
   }
   return Exit::ok;
@@ -123,9 +135,13 @@ void check_rates(const laboratory::ExperimentOptions& o) {
           std::string(name) + " is " + std::to_string(value) + "; must be a number from 0");
 }
 
-Exit laboratory_command(const LaboratoryOptions& options) {
+Exit laboratory_command(const LaboratoryOptions& options, const std::vector<std::string>& command_line) {
   check_rates(options.experiment);
-  return laboratory::holds_facts(options.experiment.folder) ? facts_command(options) : tree_command(options);
+  const std::string& folder = options.experiment.folder;
+  const bool facts = laboratory::holds_facts(folder);
+  const std::uint64_t seed = facts ? laboratory::facts_of(folder).seed : laboratory::generator_of(folder).seed;
+  std::fputs(made_by(command_line, seed).c_str(), stdout);
+  return facts ? facts_command(options) : tree_command(options);
 }
 
 void add_router(CLI::App& sub, laboratory::RouterOptions& learned) {
@@ -155,7 +171,8 @@ void add_laboratory(CLI::App& group, Command& command) {
   sub->add_option("--exposures", lab->exposures, "of each fact")->capture_default_str()->check(CLI::Range(1, 1 << 24));
   sub->add_option("--rate", o.model.rate, "learning rate; 0 takes what suits the experts")->capture_default_str();
   add_router(*sub, o.learned);
-  sub->callback([&command, lab] { command.run = [lab] { return laboratory_command(*lab); }; });
+  sub->callback(
+      [&command, lab] { command.run = [lab, line = command.command_line] { return laboratory_command(*lab, line); }; });
 }
 
 }  // namespace

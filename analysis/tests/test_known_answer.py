@@ -22,7 +22,7 @@ def results(tmp_path):
 
 
 def changed(results, name, change):
-    table = pd.read_csv(results / name)
+    table = pd.read_csv(results / name, comment="#")
     change(table)
     table.to_csv(results / name, index=False)
     return known_answer.known_answer(known_answer.read(results))
@@ -40,6 +40,7 @@ def fewer_samples(table):
 
 @pytest.mark.parametrize("name,change,status", [
     ("bend-64-hash.csv", at("trained", 8, 0), "reproduced"), ("bend-64-hash.csv", at("trained", 8, 0.02), "direction only"),
+    ("knee-64-oracle.csv", at("trained", 4, 0.02), "direction only"), ("clark-256-hash.csv", at("trained", 256, 0.1), "not reproduced"),
     ("bend-16-oracle.csv", at("trained", 4, 0.02), "direction only"), ("bend-16-oracle.csv", at("trained", 4, -0.03), "direction only"),
     ("bend-64-oracle.csv", at("trained", 128, -0.0031), "not reproduced"),
     ("bend-256-oracle.csv", at("trained", 256, 0.1), "not reproduced"), ("bend-16-hash.csv", fewer_samples, "not testable here")])
@@ -50,8 +51,10 @@ def test_verdicts_on_the_known_answer(results, name, change, status):
 def test_what_is_measured_is_that_of_the_page():
     status, measured = known_answer.known_answer(known_answer.read(COMMITTED))
     assert status == "reproduced"
-    assert [round(measured["exact"][n]["oracle"]["largest_difference"], 4) for n in ("16", "64", "256")] == [0.003, 0.0089, 0.0165]
-    assert [measured["exact"][n]["hash"]["answer"] for n in ("16", "64", "256")] == [16, 64, 256]
+    exact = {curve: measured["exact"][curve] for curve in ("bend 16", "bend 64", "bend 256")}
+    assert [round(one["oracle"]["largest_difference"], 4) for one in exact.values()] == [0.003, 0.0089, 0.0165]
+    assert [one["hash"]["answer"] for one in exact.values()] == [16, 64, 256]
+    assert measured["answers"]["knee 64"] == 64 and measured["answers"]["clark 256"] == 256
 
 
 def without(experts):
@@ -106,22 +109,64 @@ def test_ratios_and_spread_of_facts_by_hand():
 
 
 def test_learned_routers_and_facts_are_drawn_and_judged(results, capsys):
-    pd.read_csv(results / "bend-64-hash.csv").assign(router="learned").to_csv(results / "bend-64-learned-aux.csv", index=False)
-    pd.concat(SAME).to_csv(results / "facts.csv", index=False)
+    hashed = pd.read_csv(results / "bend-64-hash.csv", comment="#")
+    hashed.assign(router="learned").to_csv(results / "bend-64-learned-aux.csv", index=False)
+    for path in results.glob("facts-*.csv"):
+        path.unlink()
+    for i, table in enumerate(SAME):
+        table.to_csv(results / f"facts-{i}.csv", index=False)
     out = results.parent / "out"
     assert main(["known-answer", str(results), "--out", str(out)]) == 0
     first, second = json.loads((out / "acceptance.json").read_text())
     assert "learned" in capsys.readouterr().out
-    assert first["measured"]["learned"]["64 learned-aux"]["largest_above_hash"] == pytest.approx(0.0089, abs=1e-4)
-    assert second["status"] == "reproduced" and second["files"] == ["results/facts.csv", "known-answer.svg"]
+    assert first["measured"]["learned"]["bend 64 learned-aux"]["largest_above_hash"] == pytest.approx(0.0089, abs=1e-4)
+    assert second["status"] == "reproduced" and second["files"] == [*(f"results/facts-{i}.csv" for i in range(3)), "known-answer.svg"]
     origin = figure_file.read_origin(out / "known-answer.png")
-    assert {"facts.csv", "bend-64-learned-aux.csv"} <= {pathlib.Path(path).name for path in origin.inputs}
+    assert {"facts-0.csv", "bend-64-learned-aux.csv"} <= {pathlib.Path(path).name for path in origin.inputs}
     assert "not run" not in origin.caption and "settings were chosen so that both widths agree" in origin.caption
+
+
+def test_tables_say_what_made_them(results, tmp_path):
+    path = results / "bend-16-oracle.csv"
+    table = path.read_text().split("\n", 1)[1]
+    path.write_text('# {"command":"switchyard data laboratory there --experts 1","commit":"0123abc","seed":7}\n' + table)
+    (results / "bend-16-hash.csv").write_text((results / "bend-16-hash.csv").read_text().split("\n", 1)[1])  # of an older program
+    assert main(["known-answer", str(results), "--out", str(tmp_path / "out")]) == 0
+    traced = figure_file.trace(tmp_path / "out/known-answer.svg")
+    assert "1 run of commit 0123abc\n    seed 7  " in traced and "switchyard data laboratory there --experts 1" in traced
+    assert "1 run of commit unknown" in traced
+    assert "0123abc" in json.loads((tmp_path / "out/acceptance.json").read_text())[0]["runs_commits"]
+    path.write_text("# {broken\n" + table)
+    with pytest.raises(SchemaError, match="bend-16-oracle.csv: cannot be read"):
+        known_answer.read(results)
+
+
+def samples_table(excess, loss=0.0):
+    """Of 64 tasks, 16 keys, 7 levels at E = 16, 32, 64: trained losses `loss` above the excess."""
+    return pd.DataFrame(dict(experts=[16, 32, 64], assignment=loss, trained=np.array(excess) + loss))
+
+
+def test_kappa_and_break_evens_by_hand():
+    held = np.array([1792, 3584, 7168])
+    fewer = {10_000: samples_table([1, 2, 1.5]), 100_000: samples_table([1, 0, 1.5]), 2_000_000: samples_table(5 * held / 2e6)}
+    found = known_answer.fewer_samples(fewer)
+    assert found["kappa"] == 5 and found["each"] == {"16": 5, "32": 5, "64": 5}
+    assert found["break_even"] == {"16 to 32": round(5 * 1792 / (np.log(2) * 2 / 7)), "32 to 64": round(5 * 3584 / (np.log(2) / 7))}
+    # from 1 worse to 1 better: in the middle of the logarithms; 32 to 64 pays with few samples, then never again
+    assert found["observed"] == {"16 to 32": round(np.sqrt(1e9)), "32 to 64": None}
+    assert known_answer.fewer_samples({10_000: fewer[10_000]}) is None
+
+
+def test_the_tax_of_balance_is_exact():
+    tax = known_answer.balance_tax(known_answer.read(COMMITTED))
+    assert [tax["balanced"][e] for e in ("4", "16", "64")] == [[2.0842, 0], [1.072, 0], [0.4265, 0]]  # science.md 7.3
+    share = 1 / sum(1 / r for r in range(1, 65))  # of the heaviest task, which has an expert of its own
+    assert tax["oracle"]["64"] == [0, pytest.approx(64 * share - 1, abs=1e-3)]
 
 
 def test_without_facts_the_row_says_so():
     (_, row) = known_answer.entries(known_answer.read(COMMITTED)._replace(facts=None))
-    assert row["status"] == "not testable here" and "no facts.csv" in row["measured"]["why"]
+    assert row["status"] == "not testable here" and "no facts-*.csv" in row["measured"]["why"]
 
 
 def test_other_folders_say_so(results, capsys):

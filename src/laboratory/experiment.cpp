@@ -76,8 +76,8 @@ Outcome run_experiment(const ExperimentOptions& o, int experts) {
   const double ideal = assignment_loss(t, ideal_assignment(t, experts));  // refuses such experts before the training
   Layer layer(t, o, experts);
   train(layer, corpus, samples);
-  return {samples, ideal, assignment_loss(t, layer.assignment()),
-          expected_loss(t, layer.assignment(), layer.experts())};
+  return {samples, ideal, assignment_loss(t, layer.assignment()), expected_loss(t, layer.assignment(), layer.experts()),
+          max_vio(t, layer.assignment(), experts)};
 }
 
 }  // namespace switchyard::laboratory

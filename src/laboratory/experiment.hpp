@@ -26,6 +26,7 @@ struct ExperimentOptions {
 struct Outcome {
   std::int64_t samples;
   double ideal, assignment, trained;
+  double max_vio;  ///< of the assignment, exact over tasks
 };
 
 /// Throws Error{usage} for a router, balance or model that is not known or a folder with fewer samples.

@@ -45,9 +45,9 @@ void validate(const GenerateOptions& o) {
   check_option(o.samples >= 1 && o.samples <= most,
                "--samples is " + std::to_string(o.samples) + "; must be from 1 to " + std::to_string(most) +
                    ": the head of a shard counts its tokens, three a sample, in an int32");
-  make_tasks(o.shape, 1, 1, 2, o.seed);  // refuses a shape that is not known, before a folder is made
-  const std::int64_t levels = std::bit_width(static_cast<unsigned>(o.tasks));
-  check_vocabulary("tasks, keys and answers", std::int64_t{o.tasks} + o.keys + levels * o.values, "--values");
+  const int depth = std::countr_zero(static_cast<unsigned>(o.tasks));
+  const TreeTasks t = make_tasks(o.shape, depth, 1, 1, o.seed);  // refuses a shape that is not known
+  check_vocabulary("tasks, keys and answers", o.tasks + o.keys + std::int64_t{t.answers()} * o.values, "--values");
 }
 
 /// Samples [first, first + count) in the llm.c format; tokens_of(i) gives those of sample i.
@@ -67,11 +67,12 @@ void write_shard(const std::string& path, std::int64_t first, std::int64_t count
   if (!file) files::throw_system_error(errno, "write", path);
 }
 
-std::string ideal_table(const TreeTasks& t) {
+std::string ideal_table(const TreeTasks& t, const std::string& made_by) {
   constexpr int draws = 32;
   std::ostringstream out;
-  out << "experts,floor,ideal,hash,hash_mean,hash_sd,even,balanced\n" << std::setprecision(10);
-  for (int e = 1; e <= 4 * t.tasks(); e *= 2) {
+  out << made_by << "experts,floor,ideal,hash,hash_mean,hash_sd,even,balanced\n" << std::setprecision(10);
+  const int most = (t.shape == "zipf" ? 16 : 4) * t.tasks();  // the tax of hard balance ends late
+  for (int e = 1; e <= most; e *= 2) {
     double own = 0.0, sum = 0.0, squares = 0.0;
     for (int i = 0; i < draws; ++i) {
       const double loss = assignment_loss(t, hash_assignment(t, e, t.seed + static_cast<std::uint64_t>(i)));
@@ -104,7 +105,7 @@ void write_tree(const GenerateOptions& o, const std::string& folder) {
   };
   write_shard(folder + "/t1_train_000000.bin", 0, o.samples, tokens);
   write_shard(folder + "/t1_val_000000.bin", o.samples, std::max<std::int64_t>(1, o.samples / 100), tokens);
-  write_text(folder, "ideal.csv", ideal_table(t));
+  write_text(folder, "ideal.csv", ideal_table(t, o.made_by));
   Json json = description(o, "t1");
   json.update({{"tasks", o.tasks}, {"keys", o.keys}, {"values", o.values}, {"samples", o.samples}, {"seed", o.seed}});
   write_text(folder, "generator.json", json.dump(1) + "\n");

@@ -16,7 +16,8 @@ struct GenerateOptions {
   std::int64_t samples = 3000000;  ///< T1: for training; a hundredth more is held out
   int facts = 4096;                ///< T2: N
   std::uint64_t seed = 1;
-  std::string out;  ///< folder to make; must not exist
+  std::string made_by = {};  ///< first line of ideal.csv, a comment; may be empty
+  std::string out;           ///< folder to make; must not exist
 };
 
 /// Makes the folder, with llm.c shards of u16:

@@ -42,9 +42,15 @@ std::vector<int> by_share(const TreeTasks& tasks) {
 
 }  // namespace
 
+int TreeTasks::first_level() const {
+  const auto giving = [](double share) { return share > 0.0; };
+  return static_cast<int>(std::find_if(level_share.begin(), level_share.end(), giving) - level_share.begin());
+}
+
 int TreeTasks::answer(int task, int key, int level) const {
   const auto node = static_cast<std::uint32_t>((1 << level) + (task >> (depth - level)));  // heap order
-  return level * values + below(block(seed, Draw::map, node, static_cast<std::uint32_t>(key)).v[0], values);
+  return (level - first_level()) * values +
+         below(block(seed, Draw::map, node, static_cast<std::uint32_t>(key)).v[0], values);
 }
 
 TreeTasks make_tasks(const std::string& shape, int depth, int keys, int values, std::uint64_t seed) {
@@ -102,6 +108,12 @@ Assignment even_assignment(const TreeTasks& t, int experts) {
 
 Assignment ideal_assignment(const TreeTasks& t, int experts) {
   return t.shape == "zipf" ? even_assignment(t, experts) : tree_assignment(t, experts);
+}
+
+double max_vio(const TreeTasks& t, const Assignment& assignment, int experts) {
+  std::vector<double> load(static_cast<std::size_t>(experts), 0.0);
+  for (std::size_t z = 0; z < assignment.size(); ++z) load[static_cast<std::size_t>(assignment[z])] += t.task_share[z];
+  return std::max(0.0, experts * *std::max_element(load.begin(), load.end()) - 1.0);  // one expert: no -0
 }
 
 double floor_loss(const TreeTasks& t) { return entropy(t.level_share); }

@@ -21,8 +21,10 @@ struct TreeTasks {
   std::uint64_t seed = 1;           ///< of maps and samples
 
   int tasks() const { return 1 << depth; }
-  int answers() const { return (depth + 1) * values; }
-  /// Answer of `level` for a key of a task, in [0, answers()): alphabets of different levels are disjoint.
+  /// The first level that gives answers; those above it have no alphabet.
+  int first_level() const;
+  int answers() const { return (depth + 1 - first_level()) * values; }
+  /// Answer of a `level` from first_level() on, in [0, answers()): alphabets of different levels are disjoint.
   int answer(int task, int key, int level) const;
 };
 
@@ -53,6 +55,9 @@ Assignment even_assignment(const TreeTasks& tasks, int experts);
 
 /// The best of these for the shape: subtrees, and even loads for zipf.
 Assignment ideal_assignment(const TreeTasks& tasks, int experts);
+
+/// MaxVio of an assignment: (largest load − mean load) / mean load, loads being shares of the samples; exact.
+double max_vio(const TreeTasks& tasks, const Assignment& assignment, int experts);
 
 /// nat a sample: the choice of the level, which nothing can predict.
 double floor_loss(const TreeTasks& tasks);

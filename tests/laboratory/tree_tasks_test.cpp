@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 #include "laboratory/experiment.hpp"
 #include "laboratory/generate.hpp"
 #include "support/folder.hpp"
@@ -24,7 +25,7 @@ double loss_by_definition(const TreeTasks& t, const Assignment& a) {
   for (int z = 0; z < t.tasks(); ++z)
     for (int x = 0; x < t.keys; ++x)
       for (int l = 0; l <= t.depth; ++l)
-        joint[{a[z], x}][t.answer(z, x, l)] += t.task_share[z] * t.level_share[l] / t.keys;
+        if (t.level_share[l] > 0.0) joint[{a[z], x}][t.answer(z, x, l)] += t.task_share[z] * t.level_share[l] / t.keys;
   double loss = 0.0;
   for (const auto& [place, answers] : joint) {
     double all = 0.0;
@@ -92,7 +93,7 @@ TEST(TreeTasks, SamplesFollowTheShares) {
   std::vector<double> task(8, 0.0), level(4, 0.0), key(4, 0.0);
   for (int i = 0; i < n; ++i) {
     const Sample s = draw(t, i);
-    const int l = s.answer / t.values;
+    const int l = t.first_level() + s.answer / t.values;
     EXPECT_EQ(s.answer, t.answer(s.task, s.key, l));
     task[s.task] += 1, level[l] += 1, key[s.key] += 1;
   }
@@ -103,6 +104,24 @@ TEST(TreeTasks, SamplesFollowTheShares) {
   expect_shares(task, t.task_share);
   expect_shares(level, t.level_share);
   expect_shares(key, std::vector<double>(4, 0.25));
+}
+
+TEST(TreeTasks, LevelsAboveTheFirstTakeNoAnswers) {
+  for (const auto& [shape, levels] : {std::pair{"bend", 5}, std::pair{"clark", 3}, std::pair{"knee", 1}}) {
+    const TreeTasks t = make_tasks(shape, 4, 3, 10, 1);
+    EXPECT_EQ(t.answers(), 10 * levels) << shape;
+    for (int i = 0; i < 1000; ++i) {
+      const int answer = draw(t, i).answer;
+      EXPECT_TRUE(answer >= 0 && answer < t.answers()) << shape << " " << answer;
+    }
+  }
+}
+
+TEST(TreeTasks, MaxVioIsThatOfTheShares) {
+  const TreeTasks even = make_tasks("bend", 2, 1, 4, 1), zipf = make_tasks("zipf", 2, 1, 4, 1);
+  EXPECT_DOUBLE_EQ(max_vio(even, {0, 0, 1, 1}, 2), 0.0);
+  EXPECT_DOUBLE_EQ(max_vio(even, {0, 0, 0, 1}, 4), 2.0);
+  EXPECT_NEAR(max_vio(zipf, {0, 1, 1, 1}, 2), 2 * 13.0 / 25.0 - 1, 1e-12);  // shares 12, 6, 4, 3 of 25
 }
 
 TEST(TreeTasks, HashAssignmentsAreEvenAndDrawn) {
@@ -120,9 +139,11 @@ TEST(TreeTasks, HashAssignmentsAreEvenAndDrawn) {
 // learned yet is about 4 nat times facts over samples (science.md, 7.2).
 TEST(Laboratory, TablesReachTheLossOfTheirAssignment) {
   const test::Folder folder;
-  GenerateOptions options{.tasks = 16, .keys = 8, .values = 32, .samples = 200000, .seed = 4, .out = folder / "t1"};
+  GenerateOptions options{
+      .tasks = 16, .keys = 8, .values = 32, .samples = 200000, .seed = 4, .made_by = "# made\n", .out = folder / "t1"};
   generate(options);
   EXPECT_THROW(generate(options), Error);
+  EXPECT_TRUE(files::read_text(folder / "t1/ideal.csv").starts_with("# made\nexperts,floor,"));
   for (const char* router : {"oracle", "hash"}) {
     std::map<int, Outcome> at;
     for (const int experts : {1, 4, 16, 32}) {

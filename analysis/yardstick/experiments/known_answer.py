@@ -3,88 +3,22 @@ wrote: T1, hierarchical maps of which the loss of every assignment is known exac
 
 All losses are exact over tasks, keys and levels, nat a sample, so there are no intervals; spreads stand in their place."""
 import pathlib
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from ..records.run_folder import SchemaError
-from ..verdicts import acceptance, claims
 from ..drawing import figure_file
+from ..verdicts import acceptance, claims
 from . import known_answer_figure
+from .known_answer_results import KNOWN, read
+from .known_answer_samples import balance_tax, fewer_samples
 
-TASKS = [16, 64, 256]                   # L, the known answers
-KNOWN = dict(oracle="ideal", hash="hash")  # routers whose loss is known, and the column of the exact tables that holds it
 WITHIN, NO_GAIN, SAMPLES = 0.02, 0.003, 3_000_000  # nat: trained less assignment, L(L) less L(2L); least samples
 COLLAPSE, CURVES = 0.05, 3              # nat between curves over rho, and how many of them at least
 LEARNED_AT = 0.1                        # nat: E* of facts is the smallest E whose loss is below it
 RATIO, RATIO_WITHIN = 2.0, 0.25         # of E* when the hidden width or the facts double
 DIGITS = 6                              # of the losses in the tables
-SAME_LOSS = 1e-5                        # nat: within it two losses of DIGITS are the same
 COLLAPSE_NOTE = ("settings were chosen so that both widths agree; E* is interpolated on E that doubles, so the ratio says little beyond "
                  "the collapse")
-LABORATORY = ["experts", "router", "samples", "ideal", "assignment", "trained"]
-IDEAL = ["experts", "floor", "ideal", "hash", "even", "balanced"]
-FACTS = ["facts", "hidden", "experts", "exposures", "rho", "loss", "ideal"]
-
-
-class Results(NamedTuple):
-    """The tables of a folder. ideal, trained: by L, the exact curves and {router or name of a learned one: table}; fewer: by number of
-    samples; zipf: the balance tax; facts: T2, or None; files: what was read."""
-    ideal: dict
-    trained: dict
-    fewer: dict
-    zipf: pd.DataFrame
-    facts: pd.DataFrame | None
-    files: list
-
-
-def _table(path, columns):
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise SchemaError(f"{path}: cannot be read ({error}); make it with experiments/known-answer/run.sh") from error
-    missing = [c for c in columns if c not in table]
-    if missing:
-        raise SchemaError(f"{path}: has no column {', '.join(missing)}; make it with experiments/known-answer/run.sh")
-    return table.sort_values(columns[0], kind="stable", ignore_index=True)
-
-
-def _refuse_other_curves(folder, tasks, ideal, trained):
-    """A curve of a router of known loss has E = 1, 2, 4, ..., 2L once each, and its assignment costs what the exact table says."""
-    needed = [2**i for i in range(tasks.bit_length() + 1)]
-    for name, table, columns in (("ideal", ideal, ["ideal", "hash"]), *((r, t, ["assignment", "trained"]) for r, t in trained.items())):
-        counts = table.dropna(subset=columns)["experts"].value_counts()
-        wrong = [e for e in needed if counts.get(e, 0) != 1]
-        if wrong:
-            raise SchemaError(f"{folder / f'bend-{tasks}-{name}.csv'}: lacks a row of its own for E = {', '.join(map(str, wrong))}; "
-                              f"the rule needs 1, 2, 4, ..., {needed[-1]}")
-    for router, table in trained.items():
-        apart = (table["assignment"] - table["experts"].map(ideal.set_index("experts")[KNOWN[router]])).abs()
-        if not (apart <= SAME_LOSS).all():
-            raise SchemaError(f"{folder / f'bend-{tasks}-{router}.csv'}: at E = {table['experts'][~(apart <= SAME_LOSS)].iloc[0]} its "
-                              f"assignment does not cost what bend-{tasks}-ideal.csv says in column {KNOWN[router]}; both must be of "
-                              "one drawing of the maps")
-
-
-def read(folder):
-    """Results of a folder; learned routers and facts where they are."""
-    folder, files = pathlib.Path(folder), []
-
-    def table(name, columns=LABORATORY):
-        files.append(folder / name)
-        return _table(folder / name, columns)
-
-    ideal = {tasks: table(f"bend-{tasks}-ideal.csv", IDEAL) for tasks in TASKS}
-    trained = {tasks: {router: table(f"bend-{tasks}-{router}.csv") for router in KNOWN} for tasks in TASKS}
-    for tasks in TASKS:
-        _refuse_other_curves(folder, tasks, ideal[tasks], trained[tasks])
-        trained[tasks] |= {p.stem.split("-", 2)[2]: table(p.name) for p in sorted(folder.glob(f"bend-{tasks}-learned*.csv"))}
-    counts = sorted(int(p.stem.rsplit("-", 1)[1]) for p in folder.glob("fewer-tokens-*.csv"))
-    fewer = {count: table(f"fewer-tokens-{count}.csv") for count in counts}
-    zipf = table("zipf-64-ideal.csv", IDEAL)
-    facts = table("facts.csv", FACTS) if (folder / "facts.csv").exists() else None
-    return Results(ideal, trained, fewer, zipf, facts, files)
 
 
 def answer(table):
@@ -102,17 +36,23 @@ def _exact(table, tasks):
                 gain_beyond=round(float(loss[tasks] - loss[2 * tasks]), DIGITS), answer=answer(table))
 
 
+def _learned(table, hash_loss):
+    """Where a router that learns is between ideal and hash; the rule does not ask it."""
+    return dict(largest_above_hash=float((table["trained"] - table["experts"].map(hash_loss)).max().round(DIGITS)),
+                largest_above_ideal=float((table["trained"] - table["ideal"]).max().round(DIGITS)), answer=answer(table))
+
+
 def known_answer(found):
-    """Verdict on "known answer T1"."""
-    exact = {str(tasks): {router: _exact(found.trained[tasks][router], tasks) for router in KNOWN} for tasks in TASKS}
-    drawn = {tasks: ideal.set_index("experts")["hash"] for tasks, ideal in found.ideal.items()}
-    learned = {f"{tasks} {name}": dict(largest_above_hash=float((t["trained"] - t["experts"].map(drawn[tasks])).max().round(DIGITS)),
-                                       largest_above_ideal=float((t["trained"] - t["ideal"]).max().round(DIGITS)), answer=answer(t))
-               for tasks, tables in found.trained.items() for name, t in tables.items() if name not in KNOWN}
-    every = [(int(tasks), one) for tasks, by_router in exact.items() for one in by_router.values()]
+    """Verdict on "known answer T1": of every shape and L."""
+    exact = {f"{shape} {tasks}": {router: _exact(tables[router], tasks) for router in KNOWN}
+             for (shape, tasks), tables in found.trained.items()}
+    learned = {f"{shape} {tasks} {name}": _learned(table, found.ideal[shape, tasks].set_index("experts")["hash"])
+               for (shape, tasks), tables in found.trained.items() for name, table in tables.items() if name not in KNOWN}
+    every = [(int(curve.split()[1]), one) for curve, by_router in exact.items() for one in by_router.values()]
     measured = dict(largest_difference=max(one["largest_difference"] for _, one in every),
                     largest_gain_beyond=max(one["gain_beyond"] for _, one in every),
-                    answers=[one["oracle"]["answer"] for one in exact.values()], exact=exact, learned=learned)
+                    answers={curve: one["oracle"]["answer"] for curve, one in exact.items()}, exact=exact, learned=learned,
+                    fewer_samples=fewer_samples(found.fewer), balance_tax=balance_tax(found))
     if any(one["samples"] < SAMPLES for _, one in every):
         return claims.untested(f"a curve has fewer than {SAMPLES:,} samples", **measured)
     if any(one["answer"] != tasks for tasks, one in every):
@@ -155,7 +95,7 @@ def _ratios(answers):
 def facts_collapse(facts):
     """(verdict on "T2 collapse", its spread), judged at the largest number of exposures that enough curves have."""
     if facts is None:
-        return claims.untested("T2 was not run: there is no facts.csv"), None
+        return claims.untested("T2 was not run: there is no facts-*.csv"), None
     by_exposures = {n: dict(list(rows.groupby(["facts", "hidden"]))) for n, rows in facts.groupby("exposures")}
     enough = [n for n, curves in by_exposures.items() if len(curves) >= CURVES]
     if not enough:
@@ -187,11 +127,11 @@ def entries(found):
 def make(folder, out=None, command=""):
     """Returns the text to print; with `out` writes OUT/known-answer.{svg,png} and acceptance.json."""
     found = read(folder)
-    made = entries(found)
+    made = acceptance.of_runs(entries(found), found.runs)
     if out is not None:
-        out, origin = pathlib.Path(out), figure_file.origin_of(command, found.files)
+        out, origin = pathlib.Path(out), figure_file.origin_of(command, found.files, found.runs)
         out.mkdir(parents=True, exist_ok=True)
         caption = known_answer_figure.caption(found, COLLAPSE_NOTE)
-        figure_file.save(known_answer_figure.draw(found), out, "known-answer", origin._replace(caption=caption))
+        figure_file.save(known_answer_figure.draw(found, balance_tax(found)), out, "known-answer", origin._replace(caption=caption))
         acceptance.write(out / "acceptance.json", made, command, origin.commit)
     return acceptance.text(made)
