@@ -9,9 +9,9 @@ if(SWITCHYARD_CUDA)
     list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
   endif()
 endif()
-set(bundled ${CMAKE_CURRENT_SOURCE_DIR}/third_party/system/usr)  # what scripts/deps.sh --bundle carries; before the system's own
+set(bundled ${CMAKE_CURRENT_SOURCE_DIR}/third_party/system/usr)  # what scripts/deps.sh --bundle carries, for what the system lacks
 if(EXISTS ${bundled})
-  list(APPEND CMAKE_PREFIX_PATH ${bundled})
+  list(APPEND CMAKE_SYSTEM_PREFIX_PATH ${bundled})
 endif()
 find_package(MPI REQUIRED COMPONENTS CXX)
 target_compile_definitions(MPI::MPI_CXX INTERFACE OMPI_SKIP_MPICXX)
