@@ -41,9 +41,10 @@ sweep() {
 }
 
 # experiment COMMAND "$@": the sweep of this folder, then yardstick COMMAND over it, which writes into the folder that `results` then
-# names; at laptop scale that is committed
+# names; at laptop scale that is committed. beside: other sweeps of the folder, at laptop scale and ci, that yardstick takes as --NAME;
+# their tasks run one at a time
 experiment() {
-  local command=$1 megabytes=8 file=laptop short=() input
+  local command=$1 megabytes=8 file=laptop short=() input other
   shift
   options "$@"
   results=experiments/$name
@@ -60,10 +61,16 @@ experiment() {
   SWITCHYARD=$program scripts/corpus.sh "$corpus" $megabytes
   step "sweep"
   sweep "experiments/$name/$file.yaml" "$out" "data.path=$corpus" "${short[@]}"
-  step "yardstick $command"
   input=("$out")
   [ "$command" = saturation ] && input=("$out/results.h5" --published experiments/law-from-published-curves)
   [ "$command" = specialisation ] && input=("$out"/tasks/*/)
+  [ "$scale" = full ] && beside=()
+  [ "$scale" = ci ] && short+=(train.steps=10)
+  for other in "${beside[@]}"; do
+    JOBS=1 sweep "experiments/$name/$other.yaml" "$out-$other" "data.path=$corpus" "${short[@]}"
+    input+=("--$other" "$out-$other/results.h5")
+  done
+  step "yardstick $command"
   .venv/bin/yardstick "$command" "${input[@]}" --out "$results"
 }
 script=$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)/run.sh

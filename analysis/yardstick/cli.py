@@ -70,11 +70,14 @@ def _saturation(commands):
     parser.add_argument("--out", help="folder for tables, figures and acceptance.json (default: print only)")
     parser.add_argument("--published", metavar="FOLDER",
                         help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
+    parser.add_argument("--times", metavar="RESULTS", help="of a sweep of the same E with --jobs 1: durations are taken from it")
+    parser.add_argument("--cooled", metavar="RESULTS", help="of runs with fewer steps: their last losses beside the dense model's")
 
     def act(args):
+        from .sweeps.companions import Beside
         from .sweeps.saturation_report import make
 
-        print(make(args.results, args.out, args.line, args.published))
+        print(make(args.results, args.out, args.line, Beside(args.published, args.times, args.cooled)))
     parser.set_defaults(act=act)
 
 

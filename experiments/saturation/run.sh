@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # This experiment, from the corpus to the figures: run.sh [--scale laptop|full|ci] [--out FOLDER]; see ../lib.sh
 whole_corpus=yes # 4 million different tokens
+beside=(times cooled)
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 experiment saturation "$@"

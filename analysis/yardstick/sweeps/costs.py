@@ -72,12 +72,13 @@ def _speed(experts, seconds):
     return saturation.Interval(float(seconds[:, 0].min() / seconds[:, at].min()), float(by_seed.min()), float(by_seed.max()))
 
 
-def measure(table):
-    """Costs of a `results.Table`."""
-    seconds, peak = table.extra["seconds_per_step"].min(0), table.extra["peak_bytes"].mean(0)
+def measure(table, durations=None):
+    """Costs of a `results.Table`; durations: seconds a step (S', E_n) that count instead of the table's own."""
+    each, peak = table.extra["seconds_per_step"] if durations is None else durations, table.extra["peak_bytes"].mean(0)
+    seconds = each.min(0)
     steps = saturation.speed_ups(table.steps, table.curves, table.experts)
     return Costs(table.experts, steps, steps * seconds[0] / seconds, seconds, table.parameters, peak,
-                 _memory(table.experts, table.parameters, peak), _speed(table.experts, table.extra["seconds_per_step"]))
+                 _memory(table.experts, table.parameters, peak), _speed(table.experts, each))
 
 
 def memory_linear(costs, backends=()):

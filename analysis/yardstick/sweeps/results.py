@@ -147,6 +147,12 @@ def _label(key):
     return ", ".join(f"{n} = {v:g}" if isinstance(v, (int, float, np.number)) else f"{n} = {v}" for n, v in zip(GROUPS, key) if v != "")
 
 
+def of_curve(frame, label):
+    """The rows with routers whose setting a curve of this label has."""
+    parts = [rows for key, rows in frame[frame["num_experts"] > 1].groupby(GROUPS) if _label(key) == label]
+    return pd.concat(parts) if parts else frame.iloc[:0]
+
+
 def _table(key, rows):
     lacks = []
     runs = grouped_runs(rows, lacks)

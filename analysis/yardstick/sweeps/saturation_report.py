@@ -10,7 +10,7 @@ from ..records.run_folder import SchemaError
 from ..verdicts import acceptance, claims
 from ..drawing import figure_file
 from ..law import curves, saturation
-from . import costs, results, saturation_figure, sentences
+from . import companions, costs, results, saturation_figure, sentences
 
 # key of the claim: its verdict, the parts of a summary whose intervals decide it
 VERDICTS = {"more-experts-help": (sentences.helps, ["gains", "speed_up"]),
@@ -26,6 +26,13 @@ def histories(frame, table):
     if len({part.shape[2] for part in parts}) > 1:
         parts = [part.mean(2, keepdims=True) for part in parts]
     return np.stack(parts, 2)
+
+
+def evaluations(frame, table):
+    """Every evaluation of a curve's runs, a row each."""
+    own = frame[results.FOLDER].isin(table.folders) if table.folders else frame["num_experts"].isin(table.experts)
+    columns = ["num_experts", "seed", "step", "tokens", "loss_validation", *[name for name in results.OPTIONAL if name in frame]]
+    return frame[own & frame["seed"].isin(table.seeds)][columns].sort_values(columns[:3])
 
 
 def table_of(table, s, cost):
@@ -60,8 +67,8 @@ def numbers_of(s):
     return found
 
 
-def entries(label, s, cost, files, runs=()):
-    """The claims of acceptance.json that one curve can decide, made by these runs."""
+def entries(label, s, cost, files, runs=(), others=()):
+    """The claims of acceptance.json that one curve can decide, made by these runs; others: those of the sweeps beside it."""
     def limits(part):
         if part == "gains":
             return {f"{e:.0f}": [g.low, g.high] for e, g in zip(s.left, s.gains)}
@@ -73,20 +80,24 @@ def entries(label, s, cost, files, runs=()):
     linear = costs.memory_linear(cost, {run.backend for run in runs})
     made += [claims.entry("memory-linear", linear, memory, files, label),
              claims.entry("speed-holds", costs.speed_holds(cost), [cost.speed.low, cost.speed.high], files, label)]
-    return acceptance.of_runs(made, runs)
+    return acceptance.of_runs(made, [*runs, *others])
 
 
 class Curve:
-    """A curve over E with all that is said of it. name: of its files; history: `histories`; runs: of these, those that are the curve's
-    stay, where the table knows which they are."""
+    """A curve over E with all that is said of it. name: of its files; frame: `results.read`; beside: `companions.Beside`; runs: of
+    these, those that are the curve's stay, where the table knows which they are."""
 
-    def __init__(self, table, name, history, published, draws, runs):
-        self.table, self.name = table, name
+    def __init__(self, table, name, frame, beside, runs):
+        self.table, self.name, self.beside, self.evaluations = table, name, beside, evaluations(frame, table)
         self.runs = [run for run in runs if not table.folders or run.run in table.folders]
-        self.summary, self.cost = saturation.summarise(table, history, draws=draws or saturation.DRAWS), costs.measure(table)
-        self.published = curves.nearest_gains(published, table.tokens / table.n) if published else []
+        self.others = [run for sweep in beside.sweeps() for run in results.runs(sweep)]
+        self.summary = saturation.summarise(table, histories(frame, table), draws=saturation.DRAWS)
+        self.cost = costs.measure(table, companions.durations(beside.times, table) if beside.times else None)
+        self.published = curves.nearest_gains(beside.published, table.tokens / table.n) if beside.published else []
+        self.shorter = companions.shorter(beside.cooled, table) if beside.cooled else []
         self.said = [*sentences.sentences(self.summary),
-                     *sentences.gap_sentences(table.experts, table.losses.mean(2) - table.extra["loss_train"])]
+                     *sentences.gap_sentences(table.experts, table.losses.mean(2) - table.extra["loss_train"]),
+                     *[companions.sentence(run, self.summary.losses[0]) for run in self.shorter]]
         self.rows, self.points = table_of(table, self.summary, self.cost), points_of(self.summary)
 
     def text(self):
@@ -96,35 +107,36 @@ class Curve:
         return "\n".join([self.table.label, shown, "", points, "", *self.said, *self.table.lacks])
 
     def record(self):
-        return dict(name=self.name, label=self.table.label, sentences=self.said, lacks=self.table.lacks) | numbers_of(self.summary)
+        return dict(name=self.name, label=self.table.label, sentences=self.said, lacks=self.table.lacks,
+                    shorter=[run._asdict() | dict(below=run.below._asdict()) for run in self.shorter]) | numbers_of(self.summary)
 
     def entries(self):
-        return entries(self.table.label, self.summary, self.cost, [f"{self.name}.csv", f"{self.name}.svg"], self.runs)
+        return entries(self.table.label, self.summary, self.cost, [f"{self.name}.csv", f"{self.name}.svg"], self.runs, self.others)
 
     def write(self, out, origin):
-        """Writes OUT/NAME.csv, NAME-points.csv, and the figures NAME and, where training losses are known, NAME-gap."""
-        origin = origin._replace(runs=self.runs)
+        """Writes OUT/NAME.csv, NAME-points.csv, NAME-runs.csv, and the figures NAME and, where training losses are known, NAME-gap."""
+        origin = origin._replace(runs=self.runs + self.others)
         self.rows.to_csv(out / f"{self.name}.csv", index=False, float_format="%.6g")
         self.points.to_csv(out / f"{self.name}-points.csv", index=False, float_format="%.6g")
+        self.evaluations.to_csv(out / f"{self.name}-runs.csv", index=False, float_format="%.6g")
         figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published)
         figure_file.save(figure, out, self.name,
-                         origin._replace(caption=saturation_figure.caption(self.table, self.summary, self.published)))
+                         origin._replace(caption=saturation_figure.caption(self.table, self.summary, self.published, self.beside.times)))
         if np.isfinite(self.table.extra["loss_train"]).all():
             figure = saturation_figure.gap(self.table, self.summary)
             figure_file.save(figure, out, f"{self.name}-gap",
                              origin._replace(caption=saturation_figure.gap_caption(self.table, self.summary)))
 
 
-def make(path, out=None, command="", published=None, draws=None):
-    """Returns the text to print; with `out` writes what `Curve.write` says of every curve, saturation.json and acceptance.json.
-    published: folder of `yardstick law --out`, for the published curves."""
+def make(path, out=None, command="", beside=companions.Beside()):
+    """Returns the text to print; with `out` writes what `Curve.write` says of every curve, saturation.json and acceptance.json."""
     frame = results.read(path)
     tables = results.tables(frame)
     if not tables:
         raise SchemaError(f"{path}: no curve over the number of experts: none of its settings has runs of three numbers of experts")
-    inputs = [path, *([pathlib.Path(published) / curves.GAINS] if published else [])]
+    inputs = [path, *([pathlib.Path(beside.published) / curves.GAINS] if beside.published else []), *beside.sweeps()]
     runs = results.runs(path)
-    made = [Curve(table, f"curve-{i:02d}", histories(frame, table), published, draws, runs) for i, table in enumerate(tables)]
+    made = [Curve(table, f"curve-{i:02d}", frame, beside, runs) for i, table in enumerate(tables)]
     if out is not None:
         folder, origin = pathlib.Path(out), figure_file.origin_of(command, inputs)
         folder.mkdir(parents=True, exist_ok=True)
