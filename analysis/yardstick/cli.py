@@ -1,6 +1,7 @@
 """The command `yardstick`."""
 import argparse
 import importlib
+import os
 import pathlib
 import shlex
 import sys
@@ -163,6 +164,9 @@ def main(arguments=None):
     except SchemaError as error:
         print(f"yardstick: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, head for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from ..drawing.figures import PALETTE, experts_axis
 from ..law import laws, saturation
 from . import costs, sentences
 
+LEGEND = 0.3  # of the height of the gains, kept free above them
+
 
 def _absent(axis, text):
     axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", fontsize="small", color="0.3")
@@ -44,7 +46,8 @@ def _gains(axis, s, published):
     if np.isfinite(s.e_half.value):
         axis.axvline(s.e_half.value, color=PALETTE[1], label="$E_{half}$")
     experts_axis(axis, "experts E, before the doubling")
-    axis.set(ylabel="gain per doubling Δ (nat per token)", title="(b) gain of each doubling")
+    low, high = axis.get_ylim()
+    axis.set(ylabel="gain per doubling Δ (nat per token)", title="(b) gain of each doubling", ylim=(low, high + LEGEND * (high - low)))
     axis.legend(fontsize="x-small", ncols=2)
 
 

@@ -31,7 +31,7 @@ def histories(frame, table):
 def evaluations(frame, table):
     """Every evaluation of a curve's runs, a row each."""
     own = frame[results.FOLDER].isin(table.folders) if table.folders else frame["num_experts"].isin(table.experts)
-    columns = ["num_experts", "seed", "step", "tokens", "loss_validation", *[name for name in results.OPTIONAL if name in frame]]
+    columns = ["num_experts", "seed", "step", "tokens", "loss_validation", *[name for name in (*results.OPTIONAL, "max_vio") if name in frame]]
     return frame[own & frame["seed"].isin(table.seeds)][columns].sort_values(columns[:3])
 
 
