@@ -18,7 +18,7 @@ def table(**runs):
     known = dict(loss_train=np.ones((2, 7)), seconds_per_step=np.array([1 + EXPERTS / 640, 2 + EXPERTS / 640]),
                  peak_bytes=np.tile(1e6 + 1600 * EXPERTS, (2, 1))) | runs
     return results.Table("", "softmax", 1, EXPERTS, [1, 2], np.ones((2, 7, 1)), steps, curves, 1e3,
-                         1e4, 500 + 100 * EXPERTS, known, set(), [])
+                         1e4, 500 + 100 * EXPERTS, known, [])
 
 
 def test_speed_ups_in_steps_and_in_time():

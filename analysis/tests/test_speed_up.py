@@ -29,9 +29,8 @@ def sweep(folder, skip=()):
 @pytest.mark.parametrize("skip,seeds", [((), SEEDS), ([(4, 2)], (1, 3))])
 def test_histories_are_those_of_the_runs_that_count(tmp_path, skip, seeds):
     path, losses = sweep(tmp_path, skip)
-    frame = results.read(path)
-    (table,) = results.tables(frame)
-    found = saturation_report.histories(frame, table)
+    (table,) = results.tables(results.read(path))
+    found = saturation_report.histories(table)
     assert found == pytest.approx(np.array([[[losses[e, s, t] for t in STEPS] for e in EXPERTS] for s in seeds]))
     assert found.mean((0, 3)) == pytest.approx(table.curves) and found[:, :, -1] == pytest.approx(table.losses)
 
@@ -54,5 +53,5 @@ def test_without_blocks_somewhere_the_means_are_drawn(tmp_path):
     path, losses = sweep(tmp_path)
     frame = results.read(path)
     frame.loc[frame["step"] == 50, [f"block_loss_{i}" for i in range(BLOCKS)]] = np.nan
-    found = saturation_report.histories(frame, results.tables(frame)[0])
+    found = saturation_report.histories(results.tables(frame)[0])
     assert found.shape == (3, 3, 3, 1) and found[0, 0, 0, 0] == pytest.approx(losses[1, 1, 50].mean())

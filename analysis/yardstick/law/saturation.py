@@ -28,7 +28,7 @@ class Summary(NamedTuple):
     """What a curve over E says. gains: an Interval for each E of `left`, per doubling; flat_from: see `flat_from`; predicted: lowest
     and highest E_max that the published curves give at D/N, registered for E_half; comparison: `laws.Comparison` or None; speed_up:
     steps of the dense model to its last loss by the steps of E = 64 to the same, or nan; parameters: of the largest model; seed_sd:
-    `seed_deviations`; band: `fit_band` or None."""
+    `seed_deviations`; band: `fit_band` or None; whole: loss of the smallest E less that of the largest."""
     experts: np.ndarray
     losses: np.ndarray
     left: np.ndarray
@@ -47,6 +47,7 @@ class Summary(NamedTuple):
     parameters: float
     seed_sd: tuple = (np.nan, np.nan)
     band: tuple | None = None
+    whole: Interval = Interval(*[np.nan] * 3)
 
 
 def bootstrap(losses, rng, draws=DRAWS):
@@ -184,4 +185,5 @@ def summarise(table, history=None, seed=1, draws=DRAWS, delta=DELTA):
                    predicted_range(table.tokens / table.n, table.router), comparison,
                    speed_up_interval(table, history, np.random.default_rng(seed), draws),
                    losses.shape[0], losses.shape[2], table.n, table.tokens, table.parameters[-1], seed_deviations(losses),
-                   fit_band(drawn[:BAND_DRAWS], experts) if some and enough else None)
+                   fit_band(drawn[:BAND_DRAWS], experts) if some and enough else None,
+                   _interval(mean[0] - mean[-1], drawn[:, 0] - drawn[:, -1]))

@@ -178,7 +178,7 @@ def quality(arms, factors, found, table):
     one, early, two = (factors[f] for f in (1.0, 1.25, 2.0))
     gain, reached = loss.difference(one, two), loss.sum_of({one: 1 - EARLY, early: -1.0, two: EARLY})
     monotone = not any(d.low > 0 for d in steps.values())
-    holds = monotone and gain.low > 0 and reached.value >= 0
+    holds = monotone and gain.low > 0 and reached.low >= 0
     share = (loss.of(one).value - loss.of(early).value) / gain.value if gain.value > 0 else float("nan")
     measured = dict(gain_1_to_2=gain.value, share_by_1_25=share, monotone=monotone, steps={n: d.value for n, d in steps.items()})
     limits = {"gain 1 to 2": arms_of.limits(gain),

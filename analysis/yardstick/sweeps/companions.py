@@ -1,9 +1,11 @@
-"""What other sweeps add to a curve over E: durations of tasks that ran one at a time, and runs of fewer steps whose learning rate falls
-at their own end. Within one run a speed-up in steps sets losses before the fall of the rate against the dense model's loss after it."""
+"""What other sweeps add to a curve over E: durations of tasks that ran one at a time, and runs of fewer tokens whose learning rate falls
+at their own end. Within one run a speed-up sets losses before the fall of the rate against the dense model's loss after it."""
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from ..drawing.figure_file import Run
 from ..law import saturation
 from ..records.run_folder import SchemaError
 from . import results
@@ -22,9 +24,18 @@ class Beside(NamedTuple):
         return [path for path in (self.times, self.cooled) if path is not None]
 
 
+class Other(NamedTuple):
+    """What one of those sweeps gives. found: seconds (S', E_n), or a list of `Shorter`, or None without the sweep; rows: every
+    evaluation behind it; runs and lacks: of it."""
+    found: object = None
+    rows: pd.DataFrame | None = None
+    runs: list[Run] = []
+    lacks: list[str] = []
+
+
 class Shorter(NamedTuple):
-    """Runs of E = experts that ended after `steps`, by which the dense model's `fewer` times as many were made: their mean loss, and by
-    how much it is below the dense model's, nat per token, paired over `seeds` seeds and blocks of held-out text."""
+    """Runs of E = experts that ended after `steps`, with a `fewer`th of the dense model's tokens: their mean loss, and by how much it is
+    below the dense model's, nat per token, paired over `seeds` seeds and blocks of held-out text."""
     experts: float
     steps: int
     fewer: float
@@ -34,42 +45,56 @@ class Shorter(NamedTuple):
 
 
 def durations(path, table):
-    """(S', E_n) seconds a step for the numbers of experts of `table` (a `results.Table`), from the sweep in `path`."""
-    for found in results.tables(results.read(path)):
+    """Seconds a step for the numbers of experts of `table` (a `results.Table`) from the sweep in `path`: those before the last
+    evaluation of each run, since routers that have just begun make larger products."""
+    frame = results.read(path)
+    for found in results.tables(frame[frame["step"] == frame["step"].max()]):
         at = {e: i for i, e in enumerate(found.experts)}
         if found.label == table.label and all(e in at for e in table.experts):
-            return found.extra[DURATION][:, [at[e] for e in table.experts]]
+            return Other(found.extra[DURATION][:, [at[e] for e in table.experts]], found.frame, results.runs(path, found.frame),
+                         [f"{path}: {lack}" for lack in found.lacks if DURATION in lack or lack.startswith("Seed")])
     raise SchemaError(f"{path}: has no {DURATION} of all of E = {', '.join(f'{e:.0f}' for e in table.experts)} with {table.label}; "
                       "make it by a sweep of the same numbers of experts, and --jobs 1")
 
 
-def shorter(path, table, draws=None):
-    """A `Shorter` for each number of experts in `path` whose setting is that of `table`, which needs the dense model."""
+def shorter(path, table):
+    """A `Shorter` for each number of experts in `path` whose setting is that of `table`, which needs the dense model. That held-out
+    text and steps' tokens are the same is the caller's to see to: of these, results know the tokens of a step only."""
     frame = results.of_curve(results.read(path), table.label)
     if table.experts[0] != 1 or frame.empty:
         raise SchemaError(f"{path}: has no runs with {table.label} to set beside a dense model (E = 1); give the results of such a sweep")
-    found, runs = [], results.grouped_runs(frame, [])
+    lacks, made = [], []
+    runs = results.grouped_runs(frame, lacks)
     for experts in sorted({e for e, _ in runs}):
         seeds = [s for s in table.seeds if (experts, s) in runs]
         if not seeds:
             raise SchemaError(f"{path}: E = {experts} has none of the seeds {', '.join(map(str, table.seeds))}")
         dense = table.losses[[table.seeds.index(s) for s in seeds], 0]
-        mine = results.last_losses(runs, [experts], seeds, [])[:, 0]
-        found.append(_compare(experts, int(runs[experts, seeds[0]]["step"].iloc[-1]), (dense, mine), table, draws or saturation.DRAWS))
-    return found
+        mine = results.last_losses(runs, [experts], seeds, lacks)[:, 0]
+        made.append(_compare(experts, runs[experts, seeds[0]].iloc[-1], (dense, mine), table))
+    rows = pd.concat(runs.values())
+    return Other(made, rows, results.runs(path, rows), [f"{path}: {lack}" for lack in lacks])
 
 
-def _compare(experts, steps, losses, table, draws):
+def _compare(experts, last, losses, table):
+    if abs(last["tokens"] / last["step"] / (table.tokens / table.steps[-1]) - 1) > 1e-9:
+        raise SchemaError(f"E = {experts} trained on {last['tokens'] / last['step']:,.0f} tokens a step, the curve on "
+                          f"{table.tokens / table.steps[-1]:,.0f}; give runs that differ in their number of steps only")
     if losses[0].shape != losses[1].shape:
         losses = [each.mean(1, keepdims=True) for each in losses]
     pair = np.stack(losses, 1)  # (S, 2, B)
     below = float(pair[:, 0].mean() - pair[:, 1].mean())
     limits = (float("nan"),) * 2
     if pair.shape[0] * pair.shape[2] > 1:
-        drawn = saturation.bootstrap(pair, np.random.default_rng(1), draws)
+        drawn = saturation.bootstrap(pair, np.random.default_rng(1), saturation.DRAWS)
         limits = np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975])
-    return Shorter(float(experts), steps, float(table.steps[-1] / steps), len(pair), float(pair[:, 1].mean()),
+    return Shorter(float(experts), int(last["step"]), float(table.tokens / last["tokens"]), len(pair), float(pair[:, 1].mean()),
                    saturation.Interval(below, *map(float, limits)))
+
+
+def plain(run):
+    """A `Shorter` as json holds it."""
+    return run._asdict() | dict(below=run.below._asdict())
 
 
 def sentence(run, dense):

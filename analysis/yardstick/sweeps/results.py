@@ -26,7 +26,7 @@ SUFFIXES = (".h5", ".hdf5")  # of HDF5; everything else is read as csv
 class Table(NamedTuple):
     """One curve over E. losses: (S, E_n, B) last held-out losses, nat per token; steps (T,) and curves (E_n, T): mean over seeds at
     the evaluations that all runs have; n: active parameters without embeddings; parameters (E_n,): all of each model; extra: names of
-    OPTIONAL -> (S, E_n), nan where unknown; folders: of the runs, where the table knows them; lacks: what was left out and why."""
+    OPTIONAL -> (S, E_n), nan where unknown; lacks: what was left out and why; frame: every evaluation of its runs."""
     label: str
     router: str
     k: int
@@ -39,8 +39,8 @@ class Table(NamedTuple):
     tokens: float
     parameters: np.ndarray
     extra: dict
-    folders: set
     lacks: list
+    frame: pd.DataFrame | None = None
 
 
 def _from_hdf5(path):
@@ -75,8 +75,11 @@ def read(path):
     return frame[np.isfinite(frame["loss_validation"])]
 
 
-def runs(path):
-    """The `figure_file.Run`s behind the table, of which files of earlier programs know the folders only, and a csv nothing."""
+def runs(path, frame=None):
+    """The `figure_file.Run`s behind the table, of which files of earlier programs know the folders only, and a csv nothing; with a frame
+    of some of its rows, those behind these rows, where the table knows which they are."""
+    if frame is not None:
+        return [run for run in runs(path) if FOLDER not in frame or run.run in set(frame[FOLDER])]
     if pathlib.Path(path).suffix not in SUFFIXES:
         return []
     with h5py.File(path, "r") as file:
@@ -166,7 +169,7 @@ def _table(key, rows):
                  losses, np.array(shared), np.mean(table, 0),
                  float(one["dense_parameter_count"]), float(one["tokens"]),
                  np.array([float(run["total_parameter_count"].iloc[-1]) for run in grid[0]]),
-                 _optional(grid, lacks), {run[FOLDER].iloc[0] for row in grid for run in row if FOLDER in run}, lacks)
+                 _optional(grid, lacks), lacks, pd.concat([run for row in grid for run in row]))
 
 
 def tables(frame):

@@ -88,16 +88,16 @@ def setting(table, s):
             f"{s.experts[-1]:.0f}, {s.seeds} seed{'s' * (s.seeds > 1)}")
 
 
-def caption(table, s, published, times=None):
-    """The caption of the four panels; times: where durations are from, if not from the runs themselves."""
+def caption(table, s, published, timed=False):
+    """The caption of the four panels; timed: durations are from a sweep made for them."""
     curves = f"thin lines: Clark et al. 2022 at the nearest D/N ({'; '.join(label for label, *_ in published)})" if published else \
         "the published curves are not drawn, since --published was not given"
     return (f"{setting(table, s)}. {table.label}. (a) Held-out loss: seeds, mean, laws fitted to it"
             f"{', band: 95 % of the bootstrap' if s.band is not None else ''}. (b) Gain of each doubling with its {s.seeds}-seed 95 % "
             f"interval; {curves}; band: E_max "
             "predicted at this D/N by the registered law, with which E_half is compared. (c) Speed-up to the dense model's last "
-            "loss, between evaluations linear and before the first one not counted; wall time from the smallest recorded seconds per step "
-            f"of each E{', in a sweep made for it, one task at a time' if times else ''}. (d) Total parameters, measured peak of resident "
+            "loss, between evaluations linear and before the first one not counted; wall time from the smallest seconds per step of each E "
+            f"that {'the sweep given by --times' if timed else 'the runs'} recorded. (d) Total parameters, measured peak of resident "
             "memory and its affine fit.")
 
 

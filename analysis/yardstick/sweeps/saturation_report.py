@@ -15,33 +15,34 @@ from . import companions, costs, results, saturation_figure, sentences
 # key of the claim: its verdict, the parts of a summary whose intervals decide it
 VERDICTS = {"more-experts-help": (sentences.helps, ["gains", "speed_up"]),
             "gains-diminish": (sentences.gains_diminish, ["slope", "e_half"]), "gains-stop": (sentences.saturates_at_256, ["gains"])}
+EXTRA = ["bits_per_byte", "max_vio", "max_vio_floor"]  # columns that tables hold beside those of OPTIONAL, where known
 
 
-def histories(frame, table):
+def histories(table):
     """(S, E_n, T, B) held-out losses of a curve's runs at the evaluations that all of them have; B is 1 where one lacks blocks."""
-    rows = frame[frame["seed"].isin(table.seeds) & frame["num_experts"].isin(table.experts)]
     parts = []
     for step in table.steps:  # the table as it would be if the runs had ended there
-        parts += [cut.losses for cut in results.tables(rows[rows["step"] <= step]) if cut.label == table.label]
+        parts += [cut.losses for cut in results.tables(table.frame[table.frame["step"] <= step])]
     if len({part.shape[2] for part in parts}) > 1:
         parts = [part.mean(2, keepdims=True) for part in parts]
     return np.stack(parts, 2)
 
 
-def evaluations(frame, table):
-    """Every evaluation of a curve's runs, a row each."""
-    own = frame[results.FOLDER].isin(table.folders) if table.folders else frame["num_experts"].isin(table.experts)
-    columns = ["num_experts", "seed", "step", "tokens", "loss_validation", *[name for name in (*results.OPTIONAL, "max_vio") if name in frame]]
-    return frame[own & frame["seed"].isin(table.seeds)][columns].sort_values(columns[:3])
+def evaluations(rows):
+    """What is written of every evaluation, a row each."""
+    columns = ["num_experts", "seed", "step", "tokens", "loss_validation", *[name for name in (*results.OPTIONAL, *EXTRA) if name in rows]]
+    return rows[columns].sort_values(columns[:3])
 
 
 def table_of(table, s, cost):
     """A row for each E: its losses, the gain of the next doubling with its interval, speed-ups, seconds a step, parameters, bytes."""
     gains = [*s.gains, saturation.Interval(*[np.nan] * 3)]
+    last = table.frame.sort_values("step").groupby(["num_experts", "seed"]).last().groupby("num_experts").mean(numeric_only=True)
     return pd.DataFrame(dict(num_experts=s.experts.astype(int), loss_validation=s.losses, loss_train=table.extra["loss_train"].mean(0),
                              gain_per_doubling=[g.value for g in gains], low=[g.low for g in gains],
                              high=[g.high for g in gains], step_speed_up=cost.steps,
-                             wall_speed_up=cost.wall, seconds_per_step=cost.seconds, parameters=cost.parameters, peak_bytes=cost.peak))
+                             wall_speed_up=cost.wall, seconds_per_step=cost.seconds, parameters=cost.parameters, peak_bytes=cost.peak)
+                        | {name: last[name].values for name in EXTRA if name in last})
 
 
 def points_of(s):
@@ -67,8 +68,10 @@ def numbers_of(s):
     return found
 
 
-def entries(label, s, cost, files, runs=(), others=()):
-    """The claims of acceptance.json that one curve can decide, made by these runs; others: those of the sweeps beside it."""
+def entries(curve):
+    """The claims of acceptance.json that one curve can decide, each with the runs that decide it."""
+    s, cost, label, files = curve.summary, curve.cost, curve.table.label, [f"{curve.name}.csv", f"{curve.name}.svg"]
+
     def limits(part):
         if part == "gains":
             return {f"{e:.0f}": [g.low, g.high] for e, g in zip(s.left, s.gains)}
@@ -76,56 +79,56 @@ def entries(label, s, cost, files, runs=(), others=()):
 
     made = [claims.entry(key, judge(s), dict(kv for part in parts for kv in limits(part).items()), files, label)
             for key, (judge, parts) in VERDICTS.items()]
+    made[0]["measured"]["shorter"] = [companions.plain(run) for run in curve.cooled.found or []]
     memory = cost.memory and [cost.memory.low, cost.memory.high]
-    linear = costs.memory_linear(cost, {run.backend for run in runs})
-    made += [claims.entry("memory-linear", linear, memory, files, label),
-             claims.entry("speed-holds", costs.speed_holds(cost), [cost.speed.low, cost.speed.high], files, label)]
-    return acceptance.of_runs(made, [*runs, *others])
+    linear = costs.memory_linear(cost, {run.backend for run in curve.runs})
+    made.append(claims.entry("memory-linear", linear, memory, files, label))
+    speed = claims.entry("speed-holds", costs.speed_holds(cost), [cost.speed.low, cost.speed.high], files, label)
+    return [*acceptance.of_runs(made[:1], curve.runs + curve.cooled.runs), *acceptance.of_runs(made[1:], curve.runs),
+            *acceptance.of_runs([speed], curve.times.runs or curve.runs)]
 
 
 class Curve:
-    """A curve over E with all that is said of it. name: of its files; frame: `results.read`; beside: `companions.Beside`; runs: of
-    these, those that are the curve's stay, where the table knows which they are."""
+    """A curve over E with all that is said of it. path: of the results; name: of its files; beside: `companions.Beside`."""
 
-    def __init__(self, table, name, frame, beside, runs):
-        self.table, self.name, self.beside, self.evaluations = table, name, beside, evaluations(frame, table)
-        self.runs = [run for run in runs if not table.folders or run.run in table.folders]
-        self.others = [run for sweep in beside.sweeps() for run in results.runs(sweep)]
-        self.summary = saturation.summarise(table, histories(frame, table), draws=saturation.DRAWS)
-        self.cost = costs.measure(table, companions.durations(beside.times, table) if beside.times else None)
+    def __init__(self, table, path, name, beside):
+        self.table, self.name, self.runs = table, name, results.runs(path, table.frame)
+        self.times = companions.durations(beside.times, table) if beside.times else companions.Other()
+        self.cooled = companions.shorter(beside.cooled, table) if beside.cooled else companions.Other()
+        self.summary = saturation.summarise(table, histories(table), draws=saturation.DRAWS)
+        self.cost = costs.measure(table, self.times.found)
         self.published = curves.nearest_gains(beside.published, table.tokens / table.n) if beside.published else []
-        self.shorter = companions.shorter(beside.cooled, table) if beside.cooled else []
+        self.lacks = [*table.lacks, *self.times.lacks, *self.cooled.lacks]
         self.said = [*sentences.sentences(self.summary),
                      *sentences.gap_sentences(table.experts, table.losses.mean(2) - table.extra["loss_train"]),
-                     *[companions.sentence(run, self.summary.losses[0]) for run in self.shorter]]
+                     *[companions.sentence(run, self.summary.losses[0]) for run in self.cooled.found or []]]
         self.rows, self.points = table_of(table, self.summary, self.cost), points_of(self.summary)
 
     def text(self):
         shown = self.rows.dropna(axis=1, how="all").to_string(index=False,
                                                               float_format=lambda v: f"{v:.4f}" if abs(v) < 1000 else f"{v:.4g}", na_rep="")
         points = self.points.to_string(index=False, float_format=lambda v: f"{v:.0f}", na_rep="")
-        return "\n".join([self.table.label, shown, "", points, "", *self.said, *self.table.lacks])
+        return "\n".join([self.table.label, shown, "", points, "", *self.said, *self.lacks])
 
     def record(self):
-        return dict(name=self.name, label=self.table.label, sentences=self.said, lacks=self.table.lacks,
-                    shorter=[run._asdict() | dict(below=run.below._asdict()) for run in self.shorter]) | numbers_of(self.summary)
-
-    def entries(self):
-        return entries(self.table.label, self.summary, self.cost, [f"{self.name}.csv", f"{self.name}.svg"], self.runs, self.others)
+        return dict(name=self.name, label=self.table.label, sentences=self.said, lacks=self.lacks,
+                    shorter=[companions.plain(run) for run in self.cooled.found or []]) | numbers_of(self.summary)
 
     def write(self, out, origin):
-        """Writes OUT/NAME.csv, NAME-points.csv, NAME-runs.csv, and the figures NAME and, where training losses are known, NAME-gap."""
-        origin = origin._replace(runs=self.runs + self.others)
+        """Writes OUT/NAME.csv, NAME-points.csv, every evaluation in NAME-runs.csv, -times.csv and -cooled.csv, and the figures NAME and,
+        where training losses are known, NAME-gap."""
         self.rows.to_csv(out / f"{self.name}.csv", index=False, float_format="%.6g")
         self.points.to_csv(out / f"{self.name}-points.csv", index=False, float_format="%.6g")
-        self.evaluations.to_csv(out / f"{self.name}-runs.csv", index=False, float_format="%.6g")
+        for kind, rows in (("runs", self.table.frame), ("times", self.times.rows), ("cooled", self.cooled.rows)):
+            if rows is not None:
+                evaluations(rows).to_csv(out / f"{self.name}-{kind}.csv", index=False, float_format="%.6g")
         figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published)
-        figure_file.save(figure, out, self.name,
-                         origin._replace(caption=saturation_figure.caption(self.table, self.summary, self.published, self.beside.times)))
+        caption = saturation_figure.caption(self.table, self.summary, self.published, self.times.found is not None)
+        figure_file.save(figure, out, self.name, origin._replace(runs=self.runs + self.times.runs, caption=caption))
         if np.isfinite(self.table.extra["loss_train"]).all():
             figure = saturation_figure.gap(self.table, self.summary)
             figure_file.save(figure, out, f"{self.name}-gap",
-                             origin._replace(caption=saturation_figure.gap_caption(self.table, self.summary)))
+                             origin._replace(runs=self.runs, caption=saturation_figure.gap_caption(self.table, self.summary)))
 
 
 def make(path, out=None, command="", beside=companions.Beside()):
@@ -135,8 +138,7 @@ def make(path, out=None, command="", beside=companions.Beside()):
     if not tables:
         raise SchemaError(f"{path}: no curve over the number of experts: none of its settings has runs of three numbers of experts")
     inputs = [path, *([pathlib.Path(beside.published) / curves.GAINS] if beside.published else []), *beside.sweeps()]
-    runs = results.runs(path)
-    made = [Curve(table, f"curve-{i:02d}", frame, beside, runs) for i, table in enumerate(tables)]
+    made = [Curve(table, path, f"curve-{i:02d}", beside) for i, table in enumerate(tables)]
     if out is not None:
         folder, origin = pathlib.Path(out), figure_file.origin_of(command, inputs)
         folder.mkdir(parents=True, exist_ok=True)
@@ -144,5 +146,5 @@ def make(path, out=None, command="", beside=companions.Beside()):
             curve.write(folder, origin)
         content = acceptance.plain(dict(command=command, commit=origin.commit, curves=[c.record() for c in made]))
         (folder / "saturation.json").write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        acceptance.write(folder / "acceptance.json", [e for c in made for e in c.entries()], command, origin.commit)
+        acceptance.write(folder / "acceptance.json", [e for c in made for e in entries(c)], command, origin.commit)
     return "\n\n".join(c.text() for c in made)

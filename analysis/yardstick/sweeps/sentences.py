@@ -102,8 +102,8 @@ def half_sentence(s):
         return "Without such a gain there is no E_half and no E_90."
     half = (f"E_half = {_number(s.e_half.value)} ({_range(s.e_half, 0)})" if math.isfinite(s.e_half.value) else
             f"no gain fell to half of the greatest, so E_half lies beyond E = {s.left[-1]:.0f} ({_range(s.e_half, 0)})")
-    return (f"{half[0].upper()}{half[1:]}; 90 % of the gain from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f} is reached at E_90 = "
-            f"{_number(s.e_90.value)} ({_range(s.e_90, 0)}).")
+    return (f"{half[0].upper()}{half[1:]}; 90 % of the gain from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f}, {s.whole.value:.4f} nat "
+            f"({_range(s.whole, 4)}), is reached at E_90 = {_number(s.e_90.value)} ({_range(s.e_90, 0)}).")
 
 
 def contains(s):
