@@ -52,6 +52,7 @@ experiment() {
     full) megabytes=80 file=full results=$out/yardstick program=${SWITCHYARD:-build/cuda/switchyard} ;;
     ci)
       megabytes=2 results=$out/yardstick
+      [ ! -f "experiments/$name/ci.yaml" ] || file=ci
       short=(train.steps=20 train.batch=8 train.warmup=5 train.evaluate_every=10 train.evaluate_tokens=4096) ;;
   esac
   [ -n "${whole_corpus:-}" ] && [ "$scale" != ci ] && megabytes=80

@@ -10,6 +10,7 @@ esac
 
 step "dependencies"
 scripts/deps.sh openmp --python
+[ -x .venv/bin/yardstick ] || fail "the Python environment .venv is missing, which the report needs" "run this once without SWITCHYARD_OFFLINE"
 step "build"
 quiet build/log/quickstart-configure.log cmake --preset openmp
 quiet build/log/quickstart-build.log cmake --build --preset openmp -j "$jobs" --target switchyard
@@ -19,6 +20,9 @@ step "corpus ($megabytes MB of text)"
 SWITCHYARD=$program scripts/corpus.sh "corpus/quickstart-$megabytes" "$megabytes"
 
 step "training on 2 ranks"
+if [ -f "$run/lock" ] && read -r host pid <"$run/lock" && [ "$host" = "$(hostname)" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = switchyard ]; then
+  fail "process $pid is training $run" "wait for it, or end it; switchyard resume $run goes on with it"
+fi
 rm -rf "$run"
 mpirun --oversubscribe -n 2 "$program" train experiments/quickstart/quickstart.yaml --run "$run" \
   "data.path=corpus/quickstart-$megabytes" "${steps[@]}"

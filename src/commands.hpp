@@ -13,6 +13,17 @@ namespace switchyard {
 /// Which ranks do the work of a command when several were started.
 enum class Ranks { all, root };
 
+/// A number from `low` to `high`; CLI::Range lets NaN pass.
+inline CLI::Validator number_in(double low, double high) {
+  const std::string range = CLI::Range(low, high).get_description();
+  const auto complaint = [=](const std::string& text) {
+    double value = 0.0;
+    const bool inside = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
+    return inside ? std::string() : text + " is no " + range;
+  };
+  return CLI::Validator(complaint, range);
+}
+
 /// What the command line asks for.
 struct Command {
   Ranks ranks = Ranks::root;

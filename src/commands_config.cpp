@@ -18,8 +18,9 @@ struct CheckOptions {
   int ranks = 1;
 };
 
-/// Opens the corpus as the run would: takes its vocabulary, finds too few tokens and remarks other held-out tokens than
-/// asked for. Where the corpus is not there yet, a remark if the rest does not depend on it.
+/// Opens the corpus as the run would: takes its vocabulary, says what of it is mapped (the system may drop it again),
+/// finds too few tokens and remarks other held-out tokens than asked for. Where the corpus is not there yet, a remark
+/// if the rest does not depend on it.
 std::string look_at_corpus(LoadResult& loaded, int ranks) {
   Config& config = loaded.config;
   if (config.model.vocabulary > 0 && !std::filesystem::exists(config.data.path))
@@ -33,7 +34,11 @@ std::string look_at_corpus(LoadResult& loaded, int ranks) {
   layout.ranks = layout.expert_parallel = ranks;
   layout.grains = config.train.grains;
   const std::string note = data::Batches(corpus, config, layout).evaluation_note();
-  return note.empty() ? "" : "note: " + note + "\n";
+  const double bytes = double(corpus.tokens(data::Split::train)) * (corpus.vocabulary() > 1 << 16 ? 4 : 2);
+  char files[128];
+  std::snprintf(files, sizeof files, "mapped files            %.1f MiB of shards beside that, one copy a host\n",
+                bytes / (1 << 20));
+  return files + (note.empty() ? "" : "note: " + note + "\n");
 }
 
 Exit check_config(const CheckOptions& options) {

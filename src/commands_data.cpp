@@ -44,7 +44,7 @@ void add_build(CLI::App& group, Command& command) {
       ->check(CLI::Range(257, 1 << 24));
   sub->add_option("--validation-share", build->validation_share, "share of the documents held out")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(number_in(0.0, 1.0));
   sub->add_option("--seed", build->seed, "of the draw of held-out documents")->capture_default_str();
   sub->add_option("--tokenizer-bytes", build->tokenizer_bytes, "text that a tokenizer is trained on")
       ->capture_default_str()

@@ -108,7 +108,7 @@ void add_generate(CLI::App& app, Command& command) {
   sub->add_option("--tokens", generate->tokens, "tokens to add")->capture_default_str()->check(CLI::Range(1, 1 << 20));
   sub->add_option("--temperature", generate->temperature, "0 always takes the most probable token")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(number_in(0.0, 100.0));
   sub->add_option("--seed", generate->seed, "of the draws")->capture_default_str();
   sub->callback([&command, generate] {
     command.ranks = Ranks::all;

@@ -53,9 +53,11 @@ Exit start_run(const LoadResult& loaded, const std::string& run, const std::vect
 Exit continue_run(const std::string& run, const std::vector<std::string>& overrides,
                   const std::vector<std::string>& command_line) {
   const std::string file = config_of_run(run);
-  LoadResult loaded = load_on_all(file, overrides);
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  const LoadResult before = load_text(file, shared_text(world, file));  // of the layout before: valid there only
+  const std::string text = shared_text(world, file);
+  LoadResult loaded = load_text(file, text, overrides);
+  add_violations(loaded, world.size());
+  const LoadResult before = load_text(file, text);  // of the layout before: valid there only
   for (const Violation& v : resume_changes(invariant_options(before.config), loaded.config))
     loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
   comm::agree(world, [&] { throw_errors(loaded); });

@@ -23,6 +23,8 @@ const char* kind_text(Kind kind) { return kind == Kind::list ? "a list" : kind =
 /// "unknown key (did you mean …?)".
 std::string unknown_key(const std::string& key) {
   const std::string meant = suggest_key(key);
+  if (const auto dot = key.find('.'); meant == key && dot != std::string::npos)
+    return "in a file this is written " + key.substr(0, dot) + ": {" + key.substr(dot + 1) + ": …}";
   return "unknown key" +
          (meant.empty() ? "; `switchyard show --reference` lists all" : " (did you mean " + meant + "?)");
 }

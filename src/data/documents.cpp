@@ -54,7 +54,10 @@ void visit_line(const std::string& line, TextDocument document, const Visit& vis
   if (!json.contains("text") || !json["text"].is_string())
     return complaints.add(document.file, document.offset, "no string 'text'");
   document.text = json["text"].get<std::string>();
-  if (json.contains("domain") && json["domain"].is_string()) document.domain = json["domain"].get<std::string>();
+  if (json.contains("domain")) {
+    if (!json["domain"].is_string()) return complaints.add(document.file, document.offset, "'domain' is not a string");
+    document.domain = json["domain"].get<std::string>();
+  }
   visit_text(document, visit, complaints);
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "comm/agree.hpp"
 #include "comm/collectives.hpp"
 #include "tensor/region.hpp"
 
@@ -76,7 +77,9 @@ Evaluation evaluate(Machine& m, const data::Corpus& corpus, const data::Batches&
   evaluation.row.step = evaluation.routing.step = step;
   std::vector<float> losses;  // of all held-out tokens, in their order
   for (std::int64_t i = 0; i < count; ++i) {
-    m.model->forward(batches.validation(i), moe::Pass::evaluate);
+    data::Batch batch;
+    comm::agree(m.groups.world, [&] { batch = batches.validation(i); });
+    m.model->forward(batch, moe::Pass::evaluate);
     evaluation.row.loss += m.model->reduce().cross_entropy / static_cast<double>(count);
     append(losses, gather(m.groups.world, m.model->token_losses()), tokens);
     if (i * m.config.step_tokens() < samples) add_routing(m, samples, evaluation.routing);

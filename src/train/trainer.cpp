@@ -150,7 +150,7 @@ bool Trainer::load_newest() {
       return true;
     } catch (const AgreedError& e) {
       if (e.code() != Exit::corrupt || i + 1 == count) throw;
-      loading_.push_back(std::string(e.what()) + "; trying the checkpoint before it");
+      notes_.push_back(std::string(e.what()) + "; trying the checkpoint before it");
     }
   }
   return false;
@@ -196,7 +196,7 @@ void Trainer::one_step(std::int64_t step) {
   data::Batch batch;
   {
     Region region(machine_.timers, Phase::data);
-    batch = batches_->train(step - 1);
+    comm::agree(world_, [&] { batch = batches_->train(step - 1); });  // a damaged shard ends all ranks, rows kept
   }
   const StepResult result = train_step(machine_, batch, step);
   state_.step = step;

@@ -18,6 +18,8 @@ TEST_F(Program, WrongCallsExitWithTwoAndSayWhy) {
         std::pair("verify missing --digest", "missing is no run folder"), std::pair("data build", "inputs is required"),
         std::pair("data build a.txt", "--out is required"),
         std::pair("data build missing.txt --out c", "missing.txt: byte 0: no such file or folder"),
+        std::pair("generate r --prompt x --temperature nan", "--temperature: nan is no FLOAT in [0 - 100]"),
+        std::pair("data build a.txt --out c --validation-share nan", "--validation-share: nan is no FLOAT in [0 - 1]"),
         std::pair("data check missing", "missing: no such file or folder; give a corpus folder or a shard")}) {
     const Output o = run(arguments);
     EXPECT_EQ(o.code, 2) << arguments;

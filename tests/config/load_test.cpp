@@ -74,7 +74,7 @@ TEST(Load, MisspelledSectionIsStillLookedInto) {
 }
 
 TEST(Load, DottedKeyInTheFileIsPointedAtItsSection) {
-  EXPECT_EQ(error_of("moe.experts: 3"), "c.yaml:1:1: moe.experts: unknown key (did you mean moe.experts?)");
+  EXPECT_EQ(error_of("moe.experts: 3"), "c.yaml:1:1: moe.experts: in a file this is written moe: {experts: …}");
 }
 
 TEST(Load, DuplicateKeys) {

@@ -89,13 +89,15 @@ TEST(Build, NamesEveryBadInputWithItsOffset) {
   write_file(folder / "in/empty.txt", "");
   write_file(folder / "in/cut.txt", "euro \xe2\x82");
   write_file(folder / "in/json.jsonl",
-             "{\"text\": \"fine\"}\n{\"text\": 3}\n{broken\n{\"other\": 1}\n{\"text\": \"\"}\n");
+             "{\"text\": \"fine\"}\n{\"text\": 3}\n{broken\n{\"other\": 1}\n{\"text\": \"\"}\n"
+             "{\"text\": \"fine\", \"domain\": 4}\n");
   write_file(folder / "in/raw.jsonl", "{\"text\": \"fine\"}\n{\"text\": \"\xc0\x80\"}\n");
   const std::string error = build_error(folder, {folder / "in", folder / "missing"});
   EXPECT_EQ(error.rfind("2: ", 0), 0u) << error;
-  for (const std::string part : {"in/bad.txt: byte 4: ", "in/empty.txt: byte 0: ", "in/cut.txt: byte 5: ",
-                                 "in/json.jsonl: byte 17: ", "in/json.jsonl: byte 29: ", "in/json.jsonl: byte 37: ",
-                                 "in/json.jsonl: byte 50: ", "in/raw.jsonl: byte 27: ", "missing"})
+  for (const std::string part :
+       {"in/bad.txt: byte 4: ", "in/empty.txt: byte 0: ", "in/cut.txt: byte 5: ", "in/json.jsonl: byte 17: ",
+        "in/json.jsonl: byte 29: ", "in/json.jsonl: byte 37: ", "in/json.jsonl: byte 50: ",
+        "in/json.jsonl: byte 63: 'domain'", "in/raw.jsonl: byte 27: ", "missing"})
     EXPECT_NE(error.find(part), std::string::npos) << part << "\n" << error;
 }
 

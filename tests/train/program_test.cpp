@@ -17,8 +17,9 @@ TEST_F(Program, TrainsStopsAndResumes) {
   o = run("train tiny.yaml --run r", 2);
   EXPECT_EQ(o.code, 2);
   EXPECT_EQ(count(o.err, "holds a run already"), 1) << o.err;
-  o = run("resume r train.steps=6 moe.top_k=1 train.batch=8");
+  o = run("resume r train.steps=6 moe.top_k=1 train.batch=8 moe.n=2 layout.expert_parallel=3");
   EXPECT_EQ(o.code, 2);
+  for (const char* also : {"moe.n: unknown key", "layout.expert_parallel: "}) EXPECT_EQ(count(o.err, also), 1) << o.err;
   EXPECT_NE(o.err.find("command line: moe.top_k: is 2 in the run and cannot become 1"), std::string::npos) << o.err;
   EXPECT_NE(o.err.find("command line: train.batch: is 4 in the run and cannot become 8"), std::string::npos) << o.err;
   EXPECT_EQ(run("resume r train.steps=6 layout.threads=2").code, 0);
@@ -124,6 +125,23 @@ TEST_F(Program, AFullDiskEndsTheRunWithTheLastCheckpointIntact) {
   }
 }
 
+TEST_F(Program, ADamagedShardEndsAllRanksWithTheLastCheckpointIntact) {
+  make_tiny();
+  const std::string shard = read(folder_ / "corpus/train-00000.bin");
+  for (const int ranks : {0, 2}) {
+    fs::remove_all(folder_ / "r");
+    ASSERT_EQ(run("train tiny.yaml --run r train.steps=2 train.schedule=constant", ranks).code, 0);
+    write("corpus/train-00000.bin", std::string(shard.size(), '\xff'));
+    const Output o = run("resume r train.steps=6", ranks);
+    EXPECT_EQ(o.code, 4) << o.err;
+    EXPECT_EQ(count(o.err, "train-00000.bin"), 1) << o.err;
+    EXPECT_EQ(count(read(folder_ / "r/segments/001/log.txt"), "error: "), 1);
+    write("corpus/train-00000.bin", shard);
+    EXPECT_EQ(run("verify r").code, 0);
+    EXPECT_EQ(run("resume r train.steps=6", 3).code, 0);
+  }
+}
+
 TEST_F(Program, WhatIsNotFiniteStopsTheRunWithARecord) {
   make_tiny();
   const Output o = run("train tiny.yaml --run n train.learning_rate=1e30 train.clip=0", 2);
@@ -143,7 +161,8 @@ TEST_F(Program, PeakMemoryIsWhatCheckSays) {
   make_tiny();
   write("xs.yaml",
         "model: {vocabulary: 4096}\nmoe: {every: 2, router: hash}\n"
-        "train: {steps: 2, warmup: 1, evaluate_every: 0, checkpoint_every: 0}\nrecord: {sample_every: 0}\n");
+        "train: {steps: 2, warmup: 1, evaluate_every: 1, evaluate_tokens: 4096, checkpoint_every: 1}\n"
+        "record: {flush_every: 1, sample_every: 1}\n");
   for (const auto& [ranks, experts] : {std::pair(1, 8), std::pair(2, 8), std::pair(2, 128)}) {
     const std::string change = " moe.experts=" + std::to_string(experts);
     const Output o =

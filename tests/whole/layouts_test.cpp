@@ -15,6 +15,7 @@
 #include "comm/collectives.hpp"
 #include "data/build.hpp"
 #include "record/digest.hpp"
+#include "record/verify.hpp"
 #include "support/folder.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
@@ -200,6 +201,7 @@ std::string digest_of_run(Config config, const comm::Communicator& world, const 
     EXPECT_NE(text.find("run/evaluation_block_loss "), std::string::npos);
     EXPECT_NE(text.find("tokens/token "), std::string::npos);
     EXPECT_NE(text.find("checkpoint/state "), std::string::npos);
+    EXPECT_EQ(record::verify_path(request.run), std::vector<std::string>{});
     std::filesystem::remove_all(request.run);
   });
   return total;
