@@ -45,6 +45,8 @@ if(SWITCHYARD_SENTENCEPIECE)
     set(SENTENCEPIECE_LIBRARIES "")
   endif()
 endif()
+find_path(DNNL_INCLUDE dnnl.hpp)  # oneDNN is only measured beside: its own CMake files would make OpenCL a requirement
+find_library(DNNL_LIBRARY dnnl)
 if(SWITCHYARD_TESTS)
   find_package(GTest REQUIRED)
 endif()
