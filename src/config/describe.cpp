@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <functional>
 #include <set>
 
 #include "config/estimate.hpp"
@@ -94,16 +95,30 @@ bool does_nothing(const Config& c, const std::string& key, int most) {
   return balancing.contains(key);
 }
 
-/// Options that have another value than by default and do nothing.
-std::vector<std::string> idle_options(const Config& c, int most) {
+/// Options that have another value than by default and do nothing, as `idle` says by key.
+std::vector<std::string> idle_options(const Config& c, const std::function<bool(const std::string&)>& idle) {
   const Config usual;
-  std::vector<std::string> defaults, idle;
+  std::vector<std::string> defaults, found;
   visit_values(usual, [&](const std::string&, const auto& value) { defaults.push_back(format_value(value)); });
   std::size_t i = 0;
   visit_values(c, [&](const std::string& key, const auto& value) {
-    if (format_value(value) != defaults[i++] && does_nothing(c, key, most)) idle.push_back(key);
+    if (format_value(value) != defaults[i++] && idle(key)) found.push_back(key);
   });
-  return idle;
+  return found;
+}
+
+/// Notes on options that another option makes idle.
+std::vector<Violation> overruled(const Config& c) {
+  static const std::set<std::string> by_list{"moe.experts", "moe.every", "moe.first_dense"};
+  std::vector<Violation> notes;
+  if (!c.moe.experts_per_block.empty())
+    if (const auto idle = idle_options(c, [](const std::string& key) { return by_list.contains(key); }); !idle.empty())
+      notes.push_back(
+          {"moe.experts_per_block", "says which blocks have experts, so these change nothing: " + join(idle)});
+  if (c.train.schedule != Schedule::wsd)
+    if (!idle_options(c, [](const std::string& key) { return key == "train.decay_share"; }).empty())
+      notes.push_back({"train.decay_share", "changes nothing, since train.schedule is not wsd"});
+  return notes;
 }
 
 }  // namespace
@@ -131,14 +146,15 @@ std::string describe(const Config& c, int ranks) {
 }
 
 std::vector<Violation> advice(const Config& c, int ranks) {
-  std::vector<Violation> notes;
+  std::vector<Violation> notes = overruled(c);
   int fewest = 0, most = 0;
   for (int b = 0; b < c.model.blocks; ++b)
     if (const int experts = c.block_experts(b); experts > 0) {
       fewest = fewest ? std::min(fewest, experts) : experts;
       most = std::max(most, experts);
     }
-  if (const auto idle = idle_options(c, most); !idle.empty())
+  if (const auto idle = idle_options(c, [&](const std::string& key) { return does_nothing(c, key, most); });
+      !idle.empty())
     notes.push_back({c.moe.experts_per_block.empty() ? "moe.experts" : "moe.experts_per_block",
                      std::string(most == 0 ? "no block has experts, so these change nothing: "
                                            : "layers have one expert, so these change no weight: ") +

@@ -131,6 +131,19 @@ std::string idle(const Config& c) {
   return "";
 }
 
+TEST(Advice, NamesOptionsThatAnotherOverrules) {
+  Config c = base();
+  c.moe.normalise = Normalise::before, c.moe.bias_rule = BiasRule::sign;
+  c.train.decay_share = 0.3;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{"train.decay_share"});
+  c.train.schedule = Schedule::wsd;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{});
+  c.moe.experts_per_block.assign(c.model.blocks, 4);
+  c.moe.experts = 7, c.moe.every = 2;
+  EXPECT_EQ(idle(c),
+            "moe.experts_per_block: says which blocks have experts, so these change nothing: moe.experts, moe.every");
+}
+
 TEST(Advice, NamesOptionsThatDoNothingWithoutExperts) {
   Config c = base();
   c.moe = {};

@@ -131,4 +131,17 @@ TEST_F(SweepFile, AFolderKeepsOneSweep) {
   EXPECT_THROW(kept_sweep(kept), Error);
 }
 
+// Tests run in the folder `tests`. Reading a sweep file validates the configuration of every task.
+TEST(Experiments, EverySweepFileIsGood) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator("../experiments")) {
+    std::string text;
+    std::getline(std::ifstream(entry.path()), text, '\0');
+    if (entry.path().extension() != ".yaml" || text.find("configuration: ") == std::string::npos) continue;
+    ++files;
+    EXPECT_FALSE(read_sweep(entry.path(), {}).tasks.empty()) << entry.path();
+  }
+  EXPECT_GE(files, 13);
+}
+
 }  // namespace
