@@ -34,11 +34,9 @@ std::string look_at_corpus(LoadResult& loaded, int ranks) {
   layout.ranks = layout.expert_parallel = ranks;
   layout.grains = config.train.grains;
   const std::string note = data::Batches(corpus, config, layout).evaluation_note();
-  const double bytes = double(corpus.tokens(data::Split::train)) * (corpus.vocabulary() > 1 << 16 ? 4 : 2);
-  char files[128];
-  std::snprintf(files, sizeof files, "mapped files            %.1f MiB of shards beside that, one copy a host\n",
-                bytes / (1 << 20));
-  return files + (note.empty() ? "" : "note: " + note + "\n");
+  const std::int64_t mapped = corpus.tokens(data::Split::train) * (corpus.vocabulary() > 1 << 16 ? 4 : 2);
+  return describe_line("mapped files", mebibytes(mapped) + " of shards beside that, one copy a host") +
+         (note.empty() ? "" : "note: " + note + "\n");
 }
 
 Exit check_config(const CheckOptions& options) {

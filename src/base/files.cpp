@@ -132,6 +132,12 @@ void sync_path(const std::string& path) {
   if (::fsync(file.get()) != 0 && errno != EINVAL && errno != ENOTSUP) throw_system_error(errno, "write", path);
 }
 
+void refuse_standing(const std::string& path) {
+  std::error_code unreachable;
+  check(!std::filesystem::exists(path, unreachable), Exit::usage,
+        path + " exists already; remove it or choose another folder");
+}
+
 NewFolder::NewFolder(const std::string& name) : name_(name) {
   while (name_.size() > 1 && name_.back() == '/') name_.pop_back();
   const std::string aside = name_ + ".tmp";

@@ -38,6 +38,8 @@ void write_text(const std::string& path, const std::string& text);
 void sync_path(const std::string& path);
 /// fsync of the folder that `path` stands in, so that its name outlives the machine.
 void sync_folder_of(const std::string& path);
+/// Throws Error{usage} where something stands at `path`; a path that cannot be looked at is left to who writes there.
+void refuse_standing(const std::string& path);
 /// A folder that is filled beside its name, as NAME.tmp: it takes the name when it is whole, and goes with what is in
 /// it where that fails.
 class NewFolder {

@@ -34,21 +34,9 @@ std::string whole(std::int64_t value) {
   return text;
 }
 
-std::string mebibytes(std::int64_t bytes) {
-  std::array<char, 32> text;
-  std::snprintf(text.data(), text.size(), "%.1f MiB", double(bytes) / (1 << 20));
-  return text.data();
-}
-
 /// "3" or "2 to 3".
 std::string range(std::int64_t least, std::int64_t most) {
   return least == most ? std::to_string(least) : std::to_string(least) + " to " + std::to_string(most);
-}
-
-std::string line(const std::string& name, const std::string& value) {
-  std::string text = name;
-  text.resize(std::max<std::size_t>(text.size() + 1, 24), ' ');
-  return text + value + "\n";
 }
 
 std::string experts_line(const Config& c, const Layout& layout) {
@@ -57,26 +45,27 @@ std::string experts_line(const Config& c, const Layout& layout) {
     most_experts = std::max<std::int64_t>(most_experts, c.block_experts(b));
     layers += c.block_experts(b) > 0;
   }
-  if (layers == 0) return line("experts", "none, all blocks are dense");
+  if (layers == 0) return describe_line("experts", "none, all blocks are dense");
   std::int64_t least = most_experts, most = 0;
   for (int place = 0; place < layout.expert_parallel; ++place) {
     const std::int64_t held = layout.experts_of(place, static_cast<int>(most_experts)).size();
     least = std::min(least, held), most = std::max(most, held);
   }
-  return line("experts", std::to_string(most_experts) + " in " + std::to_string(layers) + " of " +
-                             std::to_string(c.model.blocks) + " blocks, " + range(least, most) + " a rank (" +
-                             std::to_string(layout.groups()) + " expert group(s) of " +
-                             std::to_string(layout.expert_parallel) + " rank(s))");
+  return describe_line("experts", std::to_string(most_experts) + " in " + std::to_string(layers) + " of " +
+                                      std::to_string(c.model.blocks) + " blocks, " + range(least, most) + " a rank (" +
+                                      std::to_string(layout.groups()) + " expert group(s) of " +
+                                      std::to_string(layout.expert_parallel) + " rank(s))");
 }
 
 std::string bytes_lines(const RankBytes& b, int rank, int ranks) {
-  std::string text = line("bytes per rank", mebibytes(b.total()) + " at even loads" +
-                                                (ranks > 1 ? ", the most, on rank " + std::to_string(rank) : ""));
+  std::string text =
+      describe_line("bytes per rank", mebibytes(b.total()) + " at even loads" +
+                                          (ranks > 1 ? ", the most, on rank " + std::to_string(rank) : ""));
   for (const auto& [name, bytes] : {std::pair("  parameters", b.parameters), std::pair("  moments", b.moments),
                                     std::pair("  gradients", b.gradients), std::pair("  activations", b.activations),
                                     std::pair("  expert rows", b.experts), std::pair("  exchange", b.exchange),
                                     std::pair("  head", b.head), std::pair("  fixed base, measured", b.base)})
-    text += line(name, mebibytes(bytes));
+    text += describe_line(name, mebibytes(bytes));
   return text;
 }
 
@@ -115,13 +104,24 @@ std::vector<Violation> overruled(const Config& c) {
     if (const auto idle = idle_options(c, [](const std::string& key) { return by_list.contains(key); }); !idle.empty())
       notes.push_back(
           {"moe.experts_per_block", "says which blocks have experts, so these change nothing: " + join(idle)});
-  if (c.train.schedule != Schedule::wsd)
-    if (!idle_options(c, [](const std::string& key) { return key == "train.decay_share"; }).empty())
-      notes.push_back({"train.decay_share", "changes nothing, since train.schedule is not wsd"});
+  if (c.train.schedule != Schedule::wsd && c.train.decay_share != Config().train.decay_share)
+    notes.push_back({"train.decay_share", "changes nothing, since train.schedule is not wsd"});
   return notes;
 }
 
 }  // namespace
+
+std::string mebibytes(std::int64_t bytes) {
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%.1f MiB", double(bytes) / (1 << 20));
+  return text.data();
+}
+
+std::string describe_line(const std::string& name, const std::string& value) {
+  std::string text = name;
+  text.resize(std::max<std::size_t>(text.size() + 1, 24), ' ');
+  return text + value + "\n";
+}
 
 std::string describe(const Config& c, int ranks) {
   const ModelSize size = model_size(c);
@@ -135,13 +135,14 @@ std::string describe(const Config& c, int ranks) {
     most = std::max(most, layout.grains_of(r).size());
   }
   const double tokens = double(c.train.steps) * double(c.step_tokens());
-  return line("parameters", whole(size.total()) + " in all, " + whole(size.active) + " active for a token") +
-         line("tokens", count(tokens) + " in " + std::to_string(c.train.steps) + " steps of " +
-                            std::to_string(c.step_tokens()) + " (" + std::to_string(c.train.batch) + " sequences of " +
-                            std::to_string(c.model.context) + ")") +
-         line("work", count(flop_per_token(c)) + "FLOP a token, " + count(flop_per_token(c) * tokens) + "FLOP in all") +
-         line("grains", std::to_string(c.train.grains) + " of " + std::to_string(c.grain_sequences()) +
-                            " sequence(s), " + range(least, most) + " a rank") +
+  return describe_line("parameters", whole(size.total()) + " in all, " + whole(size.active) + " active for a token") +
+         describe_line("tokens", count(tokens) + " in " + std::to_string(c.train.steps) + " steps of " +
+                                     std::to_string(c.step_tokens()) + " (" + std::to_string(c.train.batch) +
+                                     " sequences of " + std::to_string(c.model.context) + ")") +
+         describe_line(
+             "work", count(flop_per_token(c)) + "FLOP a token, " + count(flop_per_token(c) * tokens) + "FLOP in all") +
+         describe_line("grains", std::to_string(c.train.grains) + " of " + std::to_string(c.grain_sequences()) +
+                                     " sequence(s), " + range(least, most) + " a rank") +
          experts_line(c, layout) + bytes_lines(*largest, static_cast<int>(largest - bytes.begin()), ranks);
 }
 

@@ -59,6 +59,10 @@ Layout layout_of(const Config& config, int ranks);
 /// What `switchyard check` prints: whole lines for people. `ranks` must fit the configuration.
 std::string describe(const Config& config, int ranks);
 
+/// One of its lines, and how it writes bytes: "12.3 MiB".
+std::string describe_line(const std::string& name, const std::string& value);
+std::string mebibytes(std::int64_t bytes);
+
 /// What is allowed but seldom meant: one sentence each, with what to do.
 std::vector<Violation> advice(const Config& config, int ranks);
 

@@ -169,9 +169,7 @@ void write_tokens(const BuildOptions& options, const Tokenizer& tokenizer, const
 }  // namespace
 
 BuildReport build_corpus(const BuildOptions& options) {
-  std::error_code unreachable;  // NewFolder says it
-  check(!fs::exists(options.out, unreachable), Exit::usage,
-        options.out + " exists already; remove it or choose another folder");
+  files::refuse_standing(options.out);
   const Survey found = survey(options);
   files::NewFolder folder(options.out);
   Manifest manifest;

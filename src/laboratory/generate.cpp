@@ -32,8 +32,7 @@ bool good_tasks(int tasks) { return tasks >= 2 && tasks <= 4096 && std::has_sing
 
 void validate(const GenerateOptions& o) {
   check_option(o.values >= 2, "--values must be at least 2");
-  std::error_code unreachable;  // NewFolder says it
-  check_option(!fs::exists(o.out, unreachable), o.out + " exists already; remove it or choose another folder");
+  files::refuse_standing(o.out);
   if (o.shape == "facts") {
     check_option(o.facts >= 1, "--facts must be at least 1");
     return check_vocabulary("facts and answers", std::int64_t{o.facts} + o.values, "--facts or --values");

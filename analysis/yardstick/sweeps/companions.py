@@ -51,7 +51,8 @@ def durations(path, table):
     for found in results.tables(frame[frame["step"] == frame["step"].max()]):
         at = {e: i for i, e in enumerate(found.experts)}
         if found.label == table.label and all(e in at for e in table.experts):
-            return Other(found.extra[DURATION][:, [at[e] for e in table.experts]], found.frame, results.runs(path, found.frame),
+            return Other(found.extra[DURATION][:, [at[e] for e in table.experts]], found.frame,
+                         results.behind(found.frame, results.runs(path)),
                          [f"{path}: {lack}" for lack in found.lacks if DURATION in lack or lack.startswith("Seed")])
     raise SchemaError(f"{path}: has no {DURATION} of all of E = {', '.join(f'{e:.0f}' for e in table.experts)} with {table.label}; "
                       "make it by a sweep of the same numbers of experts, and --jobs 1")
@@ -73,7 +74,7 @@ def shorter(path, table):
         mine = results.last_losses(runs, [experts], seeds, lacks)[:, 0]
         made.append(_compare(experts, runs[experts, seeds[0]].iloc[-1], (dense, mine), table))
     rows = pd.concat(runs.values())
-    return Other(made, rows, results.runs(path, rows), [f"{path}: {lack}" for lack in lacks])
+    return Other(made, rows, results.behind(rows, results.runs(path)), [f"{path}: {lack}" for lack in lacks])
 
 
 def _compare(experts, last, losses, table):

@@ -75,17 +75,20 @@ def read(path):
     return frame[np.isfinite(frame["loss_validation"])]
 
 
-def runs(path, frame=None):
-    """The `figure_file.Run`s behind the table, of which files of earlier programs know the folders only, and a csv nothing; with a frame
-    of some of its rows, those behind these rows, where the table knows which they are."""
-    if frame is not None:
-        return [run for run in runs(path) if FOLDER not in frame or run.run in set(frame[FOLDER])]
+def runs(path):
+    """The `figure_file.Run`s behind the table, of which files of earlier programs know the folders only, and a csv nothing."""
     if pathlib.Path(path).suffix not in SUFFIXES:
         return []
     with h5py.File(path, "r") as file:
         known = json.loads(file.attrs.get("runs", "[]"))
         return [Run(**{field: run[field] for field in Run._fields if field in run})
                 for run in known] or [Run(task) for task in json.loads(file.attrs.get("tasks", "[]"))]
+
+
+def behind(rows, known):
+    """Those of the known `figure_file.Run`s that are behind rows of their table; all, where it does not know which those are."""
+    folders = set(rows[FOLDER]) if FOLDER in rows else None
+    return [run for run in known if folders is None or run.run in folders]
 
 
 def grouped_runs(rows, lacks, by="num_experts"):

@@ -12,8 +12,9 @@ from ..drawing import figure_file
 from ..law import curves, saturation
 from . import companions, costs, results, saturation_figure, sentences
 
+HELPS = "more-experts-help"
 # key of the claim: its verdict, the parts of a summary whose intervals decide it
-VERDICTS = {"more-experts-help": (sentences.helps, ["gains", "speed_up"]),
+VERDICTS = {HELPS: (sentences.helps, ["gains", "speed_up"]),
             "gains-diminish": (sentences.gains_diminish, ["slope", "e_half"]), "gains-stop": (sentences.saturates_at_256, ["gains"])}
 EXTRA = ["bits_per_byte", "max_vio", "max_vio_floor"]  # columns that tables hold beside those of OPTIONAL, where known
 
@@ -70,34 +71,35 @@ def numbers_of(s):
 
 def entries(curve):
     """The claims of acceptance.json that one curve can decide, each with the runs that decide it."""
-    s, cost, label, files = curve.summary, curve.cost, curve.table.label, [f"{curve.name}.csv", f"{curve.name}.svg"]
+    s, cost, files = curve.summary, curve.cost, [f"{curve.name}.csv", f"{curve.name}.svg"]
 
     def limits(part):
         if part == "gains":
             return {f"{e:.0f}": [g.low, g.high] for e, g in zip(s.left, s.gains)}
         return {part: list(getattr(s, part)[1:])}
 
-    made = [claims.entry(key, judge(s), dict(kv for part in parts for kv in limits(part).items()), files, label)
-            for key, (judge, parts) in VERDICTS.items()]
-    made[0]["measured"]["shorter"] = [companions.plain(run) for run in curve.cooled.found or []]
+    def made(key, judged, interval, runs=curve.runs):
+        return acceptance.of_runs([claims.entry(key, judged, interval, files, curve.table.label)], runs)[0]
+
+    found = {key: made(key, judge(s), dict(kv for part in parts for kv in limits(part).items()),
+                       curve.runs + (curve.cooled.runs if key == HELPS else [])) for key, (judge, parts) in VERDICTS.items()}
+    found[HELPS]["measured"]["shorter"] = curve.shorter
     memory = cost.memory and [cost.memory.low, cost.memory.high]
-    linear = costs.memory_linear(cost, {run.backend for run in curve.runs})
-    made.append(claims.entry("memory-linear", linear, memory, files, label))
-    speed = claims.entry("speed-holds", costs.speed_holds(cost), [cost.speed.low, cost.speed.high], files, label)
-    return [*acceptance.of_runs(made[:1], curve.runs + curve.cooled.runs), *acceptance.of_runs(made[1:], curve.runs),
-            *acceptance.of_runs([speed], curve.times.runs or curve.runs)]
+    return [*found.values(), made("memory-linear", costs.memory_linear(cost, {run.backend for run in curve.runs}), memory),
+            made("speed-holds", costs.speed_holds(cost), [cost.speed.low, cost.speed.high], curve.times.runs or curve.runs)]
 
 
 class Curve:
-    """A curve over E with all that is said of it. path: of the results; name: of its files; beside: `companions.Beside`."""
+    """A curve over E with all that is said of it. runs: of the results; name: of its files; beside: `companions.Beside`."""
 
-    def __init__(self, table, path, name, beside):
-        self.table, self.name, self.runs = table, name, results.runs(path, table.frame)
+    def __init__(self, table, runs, name, beside):
+        self.table, self.name, self.runs = table, name, results.behind(table.frame, runs)
         self.times = companions.durations(beside.times, table) if beside.times else companions.Other()
         self.cooled = companions.shorter(beside.cooled, table) if beside.cooled else companions.Other()
         self.summary = saturation.summarise(table, histories(table), draws=saturation.DRAWS)
         self.cost = costs.measure(table, self.times.found)
         self.published = curves.nearest_gains(beside.published, table.tokens / table.n) if beside.published else []
+        self.shorter = [companions.plain(run) for run in self.cooled.found or []]
         self.lacks = [*table.lacks, *self.times.lacks, *self.cooled.lacks]
         self.said = [*sentences.sentences(self.summary),
                      *sentences.gap_sentences(table.experts, table.losses.mean(2) - table.extra["loss_train"]),
@@ -112,7 +114,7 @@ class Curve:
 
     def record(self):
         return dict(name=self.name, label=self.table.label, sentences=self.said, lacks=self.lacks,
-                    shorter=[companions.plain(run) for run in self.cooled.found or []]) | numbers_of(self.summary)
+                    shorter=self.shorter) | numbers_of(self.summary)
 
     def write(self, out, origin):
         """Writes OUT/NAME.csv, NAME-points.csv, every evaluation in NAME-runs.csv, -times.csv and -cooled.csv, and the figures NAME and,
@@ -133,12 +135,12 @@ class Curve:
 
 def make(path, out=None, command="", beside=companions.Beside()):
     """Returns the text to print; with `out` writes what `Curve.write` says of every curve, saturation.json and acceptance.json."""
-    frame = results.read(path)
-    tables = results.tables(frame)
+    tables = results.tables(results.read(path))
     if not tables:
         raise SchemaError(f"{path}: no curve over the number of experts: none of its settings has runs of three numbers of experts")
     inputs = [path, *([pathlib.Path(beside.published) / curves.GAINS] if beside.published else []), *beside.sweeps()]
-    made = [Curve(table, path, f"curve-{i:02d}", beside) for i, table in enumerate(tables)]
+    runs = results.runs(path)
+    made = [Curve(table, runs, f"curve-{i:02d}", beside) for i, table in enumerate(tables)]
     if out is not None:
         folder, origin = pathlib.Path(out), figure_file.origin_of(command, inputs)
         folder.mkdir(parents=True, exist_ok=True)
