@@ -10,12 +10,13 @@ namespace switchyard {
 enum class Exit : int {
   ok = 0,
   internal = 1,        ///< a defect of the program
-  usage = 2,           ///< bad configuration, command line or input file
+  usage = 2,           ///< bad configuration, command line or input; a file that may not be read or written
   non_finite = 3,      ///< loss or gradient is not finite
-  corrupt = 4,         ///< a checkpoint, record or shard does not match its checksum
-  no_space = 5,        ///< the disk is full
-  busy = 6,            ///< another job holds the run folder
+  corrupt = 4,         ///< a checkpoint, record or corpus is damaged
+  storage = 5,         ///< the disk is full or fails, or standard output cannot be written
+  busy = 6,            ///< another job holds the folder
   layout_variant = 7,  ///< a product fails the probe of `determinism: layout`
+  memory = 8,          ///< the host or the device has no memory left
   again = 75,          ///< stopped early after a checkpoint: run me again
 };
 

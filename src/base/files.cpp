@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,7 @@ class Descriptor {
       : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
     if (fd_ < 0) throw_system_error(errno, action, path);
   }
+  explicit Descriptor(int fd) : fd_(fd) {}
   Descriptor(const Descriptor&) = delete;
   ~Descriptor() {
     if (fd_ >= 0) ::close(fd_);
@@ -46,25 +48,68 @@ void write_all(int fd, const std::string& text, const std::string& path) {
   }
 }
 
-/// Reads a whole file in pieces of at most 1 MiB; Error{corrupt} where it cannot be read.
+/// What is missing where it should stand is damage; a file that may not be read is for the user to mend.
+[[noreturn]] void throw_read_error(int error, const std::string& action, const std::string& path) {
+  if (error != ENOENT && error != ENOTDIR && error != ELOOP) throw_system_error(error, action, path);
+  throw Error(Exit::corrupt, "cannot " + action + " " + path + " (" + std::strerror(error) + ")");
+}
+
+/// Reads a whole file in pieces of at most 1 MiB; throws what read_text throws.
 template <class Take>
 void for_each_piece(const std::string& path, const Take& take) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-  check(file != nullptr, Exit::corrupt, "cannot open " + path + " (" + std::strerror(errno) + ")");
+  const int fd = open_regular(path);
+  const Descriptor file(fd);
   std::vector<char> buffer(1 << 20);
-  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), file.get())) > 0;) take(buffer.data(), n);
-  check(!std::ferror(file.get()), Exit::corrupt, "cannot read " + path + " (" + std::strerror(errno) + ")");
+  for (;;) {
+    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_read_error(errno, "read", path);
+    if (n == 0) return;
+    take(buffer.data(), static_cast<std::size_t>(n));
+  }
+}
+
+/// "3f9c02d1a87be645": a name that no other process has.
+std::string random_name() {
+  std::random_device device;
+  char text[20];
+  std::snprintf(text, sizeof text, "%08x%08x", static_cast<unsigned>(device()), static_cast<unsigned>(device()));
+  return text;
 }
 
 }  // namespace
 
-bool means_no_space(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+bool means_full(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+
+bool means_lost_storage(int error) {
+  return means_full(error) || error == EIO || error == EPIPE || error == ESTALE;
+}
 
 void throw_system_error(int error, const std::string& action, const std::string& path) {
-  const bool full = means_no_space(error);
-  throw Error(full ? Exit::no_space : Exit::usage,
+  throw Error(means_lost_storage(error) ? Exit::storage : error == ENOMEM ? Exit::memory : Exit::usage,
               "cannot " + action + (path.empty() ? "" : " " + path) + " (" + std::strerror(error) + ")" +
-                  (full ? "; free some space and resume from the last checkpoint" : ""));
+                  (means_full(error) ? "; free some space and try again" : ""));
+}
+
+int open_regular(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO must not block
+  if (fd < 0) throw_read_error(errno, "open", path);
+  struct stat status {};
+  const bool regular = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  if (regular) return fd;
+  ::close(fd);
+  throw Error(Exit::usage, "cannot read " + path + " (it is not a regular file)");
+}
+
+std::string aside_name(const std::string& path) {
+  const std::filesystem::path whole(path);
+  const std::string name = std::string(".").append(whole.filename().string()).append(".").append(random_name());
+  return (whole.parent_path() / (name + ".tmp")).string();
+}
+
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
+         name.find('\0') == std::string::npos;
 }
 
 struct Sha256::State {
@@ -114,11 +159,16 @@ std::string read_text(const std::string& path) {
 }
 
 void write_text(const std::string& path, const std::string& text) {
-  const std::string aside = path + ".tmp";
-  Descriptor file(aside, O_WRONLY | O_CREAT | O_TRUNC, "create");
-  write_all(file.get(), text, aside);
-  if (::fsync(file.get()) != 0 || file.close() != 0) throw_system_error(errno, "write", aside);
-  if (std::rename(aside.c_str(), path.c_str()) != 0) throw_system_error(errno, "rename to", path);
+  const std::string aside = aside_name(path);
+  Descriptor file(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, "create");
+  try {
+    write_all(file.get(), text, aside);
+    if (::fsync(file.get()) != 0 || file.close() != 0) throw_system_error(errno, "write", aside);
+    if (std::rename(aside.c_str(), path.c_str()) != 0) throw_system_error(errno, "rename to", path);
+  } catch (const Error&) {
+    ::unlink(aside.c_str());
+    throw;
+  }
   sync_folder_of(path);
 }
 
@@ -140,21 +190,29 @@ void refuse_standing(const std::string& path) {
 
 NewFolder::NewFolder(const std::string& name) : name_(name) {
   while (name_.size() > 1 && name_.back() == '/') name_.pop_back();
-  const std::string aside = name_ + ".tmp";
+  const std::string aside = aside_name(name_), above = std::filesystem::path(name_).parent_path().string();
   std::error_code error;
-  std::filesystem::remove_all(aside, error);
-  if (!error || error.value() == ENOTDIR) std::filesystem::create_directories(aside, error);
-  if (error) throw_system_error(error.value(), "make the folder", aside);
+  if (!above.empty()) std::filesystem::create_directories(above, error);
+  if (error) throw_system_error(error.value(), "make the folder", above);
+  lock_ = FileLock::passing(name_ + ".lock", name_);
+  refuse_standing(name_);
+  if (::mkdir(aside.c_str(), 0777) != 0) throw_system_error(errno, "make the folder", aside);
   aside_ = aside;
 }
 
 NewFolder::~NewFolder() {
   std::error_code ignored;
-  std::filesystem::remove_all(aside_, ignored);
+  if (!aside_.empty()) std::filesystem::remove_all(aside_, ignored);
 }
 
 void NewFolder::finish() {
-  if (std::rename(aside_.c_str(), name_.c_str()) != 0) throw_system_error(errno, "rename to", name_);
+  if (::renameat2(AT_FDCWD, aside_.c_str(), AT_FDCWD, name_.c_str(), RENAME_NOREPLACE) != 0) {
+    if (errno != EINVAL && errno != ENOSYS) throw_system_error(errno, "rename to", name_);
+    refuse_standing(name_);  // a file system without RENAME_NOREPLACE: the lock keeps others of this program away
+    if (std::rename(aside_.c_str(), name_.c_str()) != 0) throw_system_error(errno, "rename to", name_);
+  }
+  aside_.clear();
+  sync_folder_of(name_);
 }
 
 void replace_folder(const std::string& from, const std::string& to) {

@@ -1,16 +1,28 @@
 // Files outside HDF5: whole texts, checksums, and what it takes to make them durable. Errors name the file; a full disk
-// (or quota, or file size limit) is Error{no_space}.
+// (or quota, or file size limit) and a disk that fails are Error{storage}. Everything is made under a name that nobody
+// else has, never through a link.
 #pragma once
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "base/lock.hpp"
+
 namespace switchyard::files {
 
 /// Throws the Error for the operating system's `error` (an errno value) that `action` on `path` met.
 [[noreturn]] void throw_system_error(int error, const std::string& action, const std::string& path);
-/// Whether an errno value means that nothing more can be written: ENOSPC, EDQUOT, EFBIG.
-bool means_no_space(int error);
+/// Whether an errno value means that there is no more room: ENOSPC, EDQUOT, EFBIG.
+bool means_full(int error);
+/// Whether it means Exit::storage: no more room, a disk that fails, a closed pipe.
+bool means_lost_storage(int error);
+/// Opens a file for reading; Error{usage} for what is no regular file (a FIFO or device would block or never end),
+/// else throws as read_text does. The caller closes.
+int open_regular(const std::string& path);
+/// ".NAME.3f9c02d1a87be645.tmp" in the folder of `path`: a name to make something under before it takes its own.
+std::string aside_name(const std::string& path);
+/// Whether `name`, read from a file, can only mean something directly inside a folder: no '/', not "." or "..".
+bool is_plain_name(const std::string& name);
 
 /// Running SHA-256.
 class Sha256 {
@@ -28,9 +40,10 @@ class Sha256 {
 };
 
 std::string sha256_of_text(const std::string& text);
-/// Reads the whole file; throws Error{corrupt} where it cannot be read.
+/// Of the whole file; throws what read_text throws.
 std::string sha256_of_file(const std::string& path);
-/// Throws Error{corrupt} where it cannot be read.
+/// The whole file. Throws Error{corrupt} where it is missing, Error{storage} where the disk fails, Error{usage} where it
+/// may not be read or is no regular file.
 std::string read_text(const std::string& path);
 /// Writes aside, fsyncs and renames: readers see the old text or the new one.
 void write_text(const std::string& path, const std::string& text);
@@ -40,11 +53,12 @@ void sync_path(const std::string& path);
 void sync_folder_of(const std::string& path);
 /// Throws Error{usage} where something stands at `path`; a path that cannot be looked at is left to who writes there.
 void refuse_standing(const std::string& path);
-/// A folder that is filled beside its name, as NAME.tmp: it takes the name when it is whole, and goes with what is in
-/// it where that fails.
+/// A folder that is filled beside its name, under aside_name(): it takes the name when it is whole, and goes with what
+/// is in it where that fails. NAME.lock keeps others from making the same one meanwhile.
 class NewFolder {
  public:
-  /// Throws what throw_system_error throws; an older NAME.tmp is removed.
+  /// Throws Error{busy} where another job makes it now, Error{usage} where it stands already, and what
+  /// throw_system_error throws.
   explicit NewFolder(const std::string& name);
   NewFolder(const NewFolder&) = delete;
   ~NewFolder();
@@ -52,6 +66,7 @@ class NewFolder {
   void finish();
 
  private:
+  FileLock lock_;
   std::string name_, aside_;
 };
 /// Moves `from` to `to` and fsyncs the folder above; a folder that stands at `to` is exchanged and removed.

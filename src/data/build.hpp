@@ -26,7 +26,7 @@ struct BuildReport {
 };
 
 /// Writes the corpus aside and renames it to `out`. The same inputs and options give the same bytes. Throws
-/// Error{usage} for bad input (all of it, with file and offset) and for an `out` that exists, Error{no_space}.
+/// Error{usage} for bad input (all of it, with file and offset) and for an `out` that exists, Error{storage}.
 BuildReport build_corpus(const BuildOptions& options);
 
 }  // namespace switchyard::data

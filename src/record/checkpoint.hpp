@@ -29,7 +29,7 @@ struct TrainState {
 };
 
 /// Writes RUN/checkpoints/step-00000123 (values, both moments, state, manifest with sizes and sha256), fsyncs, renames,
-/// and removes all but the newest train.keep. Collective over world. Throws Error{no_space} with the previous ones
+/// and removes all but the newest train.keep. Collective over world. Throws Error{storage} with the previous ones
 /// intact.
 void save_checkpoint(const std::string& run, const Config& config, const comm::Groups& groups,
                      const ParameterSet& parameters, const TrainState& state);

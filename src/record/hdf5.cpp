@@ -99,7 +99,7 @@ void fail(const std::string& what, std::source_location at) {
   int error = 0;
   for (const auto& line : text)
     if (error == 0) error = quoted_errno(line);
-  if (files::means_no_space(error)) {
+  if (files::means_lost_storage(error)) {
     out_of_space = true;
     files::throw_system_error(error, what, "");
   }

@@ -13,7 +13,7 @@ namespace switchyard::record::h5 {
 /// "1.10.8". Prepares the library as every function here does: nothing else may call it before.
 std::string library_version();
 
-/// Throws an Error with HDF5's own text: Error{no_space} where the disk is full, else Error{corrupt}. After a full disk
+/// Throws an Error with HDF5's own text: Error{storage} where the disk is full, else Error{corrupt}. After a full disk
 /// no identifier is closed any more, since HDF5 crashes on what it could not write.
 [[noreturn]] void fail(const std::string& what, std::source_location at);
 

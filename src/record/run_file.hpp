@@ -38,7 +38,7 @@ struct EvaluationRow {
 
 class RunFile {
  public:
-  /// Creates the file; throws Error{no_space} where the disk is full. `provenance` is JSON text, `config_text` YAML.
+  /// Creates the file; throws Error{storage} where the disk is full. `provenance` is JSON text, `config_text` YAML.
   /// The segment's number is the name of the folder that `path` stands in.
   RunFile(const std::string& path, const Config& config, int ranks, const std::string& config_text,
           const std::string& provenance);

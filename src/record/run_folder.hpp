@@ -2,6 +2,8 @@
 #pragma once
 #include <string>
 
+#include "base/lock.hpp"
+
 namespace switchyard::record {
 
 class RunFolder {
@@ -10,11 +12,10 @@ class RunFolder {
   /// Throws Error{busy} naming host and process of a job that holds it.
   explicit RunFolder(const std::string& path);
   RunFolder(const RunFolder&) = delete;
-  ~RunFolder();
 
   const std::string& path() const { return path_; }
   /// Not empty where the file system cannot lock: two jobs would not notice each other.
-  const std::string& warning() const { return warning_; }
+  const std::string& warning() const { return lock_.warning(); }
   /// Creates segments/NNN, the first free number, and returns its path.
   std::string start_segment();
   /// Writes a file of the folder ("config.yaml") whole or not at all.
@@ -28,10 +29,8 @@ class RunFolder {
   static std::string segment_path(const std::string& path, int segment);
 
  private:
-  void take_lock();
   std::string path_;
-  std::string warning_;
-  int lock_ = -1;
+  FileLock lock_;
 };
 
 }  // namespace switchyard::record

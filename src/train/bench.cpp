@@ -82,7 +82,7 @@ Exit bench_step(const Config& config, int warmup, int repetitions, const std::st
     std::printf("%s\n", report.dump().c_str());
     if (file.is_open()) file << report.dump() << std::endl;
   }
-  comm::on_root(world, [&] { check(file.good(), Exit::no_space, json_out + ": the result could not be written"); });
+  comm::on_root(world, [&] { check(file.good(), Exit::storage, json_out + ": the result could not be written"); });
   return Exit::ok;
 }
 

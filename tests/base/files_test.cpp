@@ -2,10 +2,14 @@
 #include "base/files.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "base/check.hpp"
 #include "support/folder.hpp"
@@ -19,6 +23,14 @@ class FilesTest : public ::testing::Test {
  protected:
   std::string path(const std::string& name) const { return base_ / name; }
   void put(const std::string& name, const std::string& text) const { std::ofstream(path(name)) << text; }
+
+  /// What stands in the folder, sorted.
+  std::vector<std::string> names() const {
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator(path(""))) found.push_back(entry.path().filename());
+    std::sort(found.begin(), found.end());
+    return found;
+  }
 
   /// Folder `name` with one file.
   void put_folder(const std::string& name, const std::string& file) const {
@@ -62,15 +74,55 @@ TEST_F(FilesTest, TextsComeBackAndReplaceTheOldOnes) {
   files::write_text(path("text"), "a longer text than the next one");
   files::write_text(path("text"), odd);
   EXPECT_EQ(files::read_text(path("text")), odd);
-  EXPECT_FALSE(fs::exists(path("text.tmp")));
+  EXPECT_EQ(names(), std::vector<std::string>{"text"});
 }
 
 TEST_F(FilesTest, AFailedWriteLeavesTheOldText) {
   files::write_text(path("text"), "old");
-  fs::create_directory(path("text.tmp"));  // stands where the new text would be written
-  const std::string message = message_of(Exit::usage, [&] { files::write_text(path("text"), "new"); });
-  EXPECT_NE(message.find(path("text")), std::string::npos) << message;
+  fs::create_directory(path("folder"));  // stands where the new text would go
+  const std::string message = message_of(Exit::usage, [&] { files::write_text(path("folder"), "new"); });
+  EXPECT_NE(message.find(path("folder")), std::string::npos) << message;
   EXPECT_EQ(files::read_text(path("text")), "old");
+  EXPECT_EQ(names(), (std::vector<std::string>{"folder", "text"}));
+}
+
+TEST_F(FilesTest, NothingOfTheUsersIsTakenForOurs) {
+  put("outside", "mine");
+  for (const char* name : {"text.tmp", "text.lock.tmp"}) fs::create_symlink(path("outside"), path(name));
+  put_folder("made.tmp", "mine");
+  files::write_text(path("text"), "new");
+  files::NewFolder folder(path("made"));
+  folder.finish();
+  EXPECT_EQ(files::read_text(path("outside")), "mine");
+  EXPECT_TRUE(fs::exists(path("made.tmp/mine")));
+}
+
+TEST_F(FilesTest, TwoDoNotMakeOneFolder) {
+  {
+    files::NewFolder first(path("made"));
+    const std::string message = message_of(Exit::busy, [&] { files::NewFolder(path("made")); });
+    EXPECT_NE(message.find("in use"), std::string::npos) << message;
+    first.finish();
+    message_of(Exit::busy, [&] { files::NewFolder(path("made")); });
+  }
+  message_of(Exit::usage, [&] { files::NewFolder(path("made")); });
+  EXPECT_EQ(names(), std::vector<std::string>{"made"});
+}
+
+TEST_F(FilesTest, AFailedFolderLeavesNothing) {
+  { const files::NewFolder folder(path("made")); }
+  EXPECT_EQ(names(), std::vector<std::string>{});
+}
+
+TEST_F(FilesTest, OnlyRegularFilesAreRead) {
+  ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
+  for (const std::string& odd : {path("fifo"), std::string("/dev/zero"), path("")})
+    EXPECT_NE(message_of(Exit::usage, [&] { files::read_text(odd); }).find(odd), std::string::npos);
+}
+
+TEST_F(FilesTest, PlainNamesStayInTheirFolder) {
+  for (const char* good : {"train-000.bin", "..hidden", "a b"}) EXPECT_TRUE(files::is_plain_name(good)) << good;
+  for (const char* bad : {"", ".", "..", "../x", "a/b", "/dev/zero"}) EXPECT_FALSE(files::is_plain_name(bad)) << bad;
 }
 
 TEST_F(FilesTest, WhatCannotBeReadIsNamed) {
@@ -81,11 +133,12 @@ TEST_F(FilesTest, WhatCannotBeReadIsNamed) {
 
 TEST_F(FilesTest, FullDisksHaveACodeOfTheirOwn) {
   for (const int full : {ENOSPC, EDQUOT, EFBIG}) {
-    EXPECT_TRUE(files::means_no_space(full));
-    const std::string message = message_of(Exit::no_space, [&] { files::throw_system_error(full, "write", "f"); });
+    EXPECT_TRUE(files::means_full(full));
+    const std::string message = message_of(Exit::storage, [&] { files::throw_system_error(full, "write", "f"); });
     EXPECT_NE(message.find("cannot write f"), std::string::npos) << message;
   }
-  EXPECT_FALSE(files::means_no_space(EACCES));
+  message_of(Exit::storage, [] { files::throw_system_error(EIO, "read", "f"); });
+  EXPECT_FALSE(files::means_lost_storage(EACCES));
   message_of(Exit::usage, [] { files::throw_system_error(EACCES, "write", "f"); });
 }
 

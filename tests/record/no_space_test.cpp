@@ -1,4 +1,4 @@
-// A full disk is Error{no_space}, the checkpoints before it stay whole, and the program still ends in order.
+// A full disk is Error{storage}, the checkpoints before it stay whole, and the program still ends in order.
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -44,7 +44,7 @@ int code_of(const std::function<void()>& work) {
   return 0;
 }
 
-constexpr int no_space = static_cast<int>(Exit::no_space);
+constexpr int no_space = static_cast<int>(Exit::storage);
 
 /// A file system of 3 MB; without the right to mount one, a limit on the size of a file.
 class SmallDisk {

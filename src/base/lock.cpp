@@ -1,0 +1,125 @@
+#include "base/lock.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.hpp"
+#include "base/files.hpp"
+
+namespace switchyard {
+namespace {
+
+std::string this_process() {
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  return std::string(host) + " " + std::to_string(getpid());
+}
+
+/// A lock of the whole file for writing.
+struct flock whole_file() {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+/// Locks the whole file for writing; 0 or errno. A lock of the open file where the kernel has them, since a lock of the
+/// process is lost as soon as anything in it closes the file, and since its own second attempt would succeed.
+int try_lock(int file) {
+  struct flock lock = whole_file();
+#ifdef F_OFD_SETLK
+  if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;
+  if (errno != EINVAL) return errno;
+#endif
+  return fcntl(file, F_SETLK, &lock) == 0 ? 0 : errno;
+}
+
+/// Whether someone else has locked the file.
+bool is_locked(int file) {
+  struct flock lock = whole_file();
+#ifdef F_OFD_GETLK
+  if (fcntl(file, F_OFD_GETLK, &lock) == 0) return lock.l_type != F_UNLCK;
+#endif
+  return fcntl(file, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+std::string content(int file) {
+  char text[300] = {};
+  const ssize_t n = pread(file, text, sizeof text - 1, 0);
+  std::string line(text, n > 0 ? static_cast<std::size_t>(n) : 0);
+  while (!line.empty() && line.back() == '\n') line.pop_back();
+  return line;
+}
+
+std::string by_whom(const std::string& holder) {
+  const std::size_t space = holder.rfind(' ');
+  if (space == std::string::npos) return "by another job";
+  return "by process " + holder.substr(space + 1) + " on host " + holder.substr(0, space);
+}
+
+/// Whether `file` still names the open file `fd`: a lock that was removed between open and lock guards nothing.
+bool is_still(const std::string& file, int fd) {
+  struct stat named {}, opened {};
+  return ::lstat(file.c_str(), &named) == 0 && ::fstat(fd, &opened) == 0 && named.st_ino == opened.st_ino &&
+         named.st_dev == opened.st_dev;
+}
+
+}  // namespace
+
+FileLock::FileLock(const std::string& file, const std::string& subject) : file_(file) {
+  do {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    if (fd_ < 0) files::throw_system_error(errno, "open", file);
+    const int error = try_lock(fd_);
+    if (error == EACCES || error == EAGAIN) {
+      const std::string holder = content(fd_);
+      ::close(std::exchange(fd_, -1));
+      throw Error(Exit::busy,
+                  subject + " is in use (" + by_whom(holder) + "); wait for it, end it, or choose another folder");
+    }
+    if (error != 0)
+      warning_ =
+          "cannot lock " + file + " (" + std::strerror(error) + "): a second job in this folder would go unnoticed";
+  } while (!is_still(file, fd_));
+  const std::string text = this_process() + "\n";
+  if (ftruncate(fd_, 0) != 0 || pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+    const int error = errno;
+    ::close(std::exchange(fd_, -1));
+    files::throw_system_error(error, "write", file);
+  }
+}
+
+FileLock& FileLock::operator=(FileLock&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(passing_, other.passing_);
+  std::swap(warning_, other.warning_);
+  std::swap(file_, other.file_);
+  return *this;
+}
+
+FileLock::~FileLock() {
+  if (fd_ < 0) return;
+  if (passing_) ::unlink(file_.c_str());
+  ::close(fd_);
+}
+
+FileLock FileLock::passing(const std::string& file, const std::string& subject) {
+  FileLock lock(file, subject);
+  lock.passing_ = true;
+  return lock;
+}
+
+std::string FileLock::holder(const std::string& file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return "";
+  const std::string who = is_locked(fd) ? content(fd) : "";
+  ::close(fd);
+  return who;
+}
+
+}  // namespace switchyard
