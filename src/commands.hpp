@@ -30,6 +30,7 @@ struct Command {
   std::function<Exit()>
       run;  ///< null until a command has been chosen; with Ranks::all MPI is initialised, Kokkos is not
   std::vector<std::string> command_line;
+  bool stops_in_order = false;  ///< signals wait until it listens to them (base/signals.hpp)
 };
 
 void add_run_commands(CLI::App& app, Command& command);     ///< train, resume, generate, bench

@@ -56,7 +56,7 @@ void add_build(CLI::App& group, Command& command) {
 std::string made_by(const std::vector<std::string>& command_line, std::uint64_t seed) {
   const nlohmann::ordered_json json = {
       {"command", join(command_line, " ")}, {"commit", record::program_commit()}, {"seed", seed}};
-  return "# " + json.dump() + "\n";
+  return "# " + json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 Exit generate_command(laboratory::GenerateOptions options, const std::vector<std::string>& command_line) {

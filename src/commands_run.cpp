@@ -87,7 +87,7 @@ void add_train_and_resume(CLI::App& app, Command& command) {
   sub->add_option("overrides", train->overrides, "section.key=value, in place of the file's value");
   sub->add_option("--run", train->run, "folder of the run; by default runs/<name of the configuration>");
   sub->callback([&command, train] {
-    command.ranks = Ranks::all;
+    command.ranks = Ranks::all, command.stops_in_order = true;
     command.run = [train, line = command.command_line] { return train_command(*train, line); };
   });
   auto resume = std::make_shared<ResumeOptions>();
@@ -95,7 +95,7 @@ void add_train_and_resume(CLI::App& app, Command& command) {
   sub->add_option("run", resume->run, "folder of the run")->required();
   sub->add_option("overrides", resume->overrides, "train.steps, train.max_time, layout.* and record.* may change");
   sub->callback([&command, resume] {
-    command.ranks = Ranks::all;
+    command.ranks = Ranks::all, command.stops_in_order = true;
     command.run = [resume, line = command.command_line] { return continue_run(resume->run, resume->overrides, line); };
   });
 }

@@ -4,8 +4,12 @@
 #include <memory>
 #include <sstream>
 
+#include "base/failure.hpp"
+#include "base/lock.hpp"
+#include "base/output.hpp"
 #include "comm/agree.hpp"
 #include "commands.hpp"
+#include "session.hpp"
 #include "start.hpp"
 #include "sweep/queue.hpp"
 #include "sweep/results.hpp"
@@ -41,10 +45,14 @@ std::string folder_of(const SweepOptions& options) {
   return out;
 }
 
-void print_state(const std::string& folder, const sweep::Sweep& sweep) {
+/// The table, then what is in results.h5 and what is not; the code of the first task that had to be left out.
+Exit print_state(const std::string& folder, const sweep::Sweep& sweep) {
   std::fputs(sweep::table(folder, sweep).c_str(), stdout);
-  const std::int64_t rows = sweep::write_results(folder, sweep);
-  if (rows > 0) std::printf("%s/results.h5: %lld rows\n", folder.c_str(), static_cast<long long>(rows));
+  output::flush();  // whatever becomes of the results
+  const sweep::Results results = sweep::write_results(folder, sweep);
+  if (results.rows > 0) std::printf("%s/results.h5: %lld rows\n", folder.c_str(), static_cast<long long>(results.rows));
+  for (const Error& e : results.left_out) std::fprintf(stderr, "switchyard: %s\n", e.what());
+  return results.left_out.empty() ? Exit::ok : results.left_out.front().code();
 }
 
 std::vector<std::string> launch_words(const std::string& launch, int ranks) {
@@ -58,10 +66,12 @@ std::vector<std::string> launch_words(const std::string& launch, int ranks) {
 Exit queue_command(const SweepOptions& options) {
   const std::string folder = folder_of(options);
   const sweep::Sweep sweep = sweep::kept_sweep(folder);
+  const FileLock lock(folder + "/lock", folder);  // of the queue; single tasks have the locks of their runs
+  if (!lock.warning().empty()) std::fprintf(stderr, "switchyard: note: %s\n", lock.warning().c_str());
   const Exit code = sweep::run_queue(sweep, {folder, fs::read_symlink("/proc/self/exe").string(),
                                              launch_words(options.launch, sweep.ranks), options.jobs});
-  print_state(folder, sweep);
-  return code;
+  const Exit results = run_alone([&] { return print_state(folder, sweep); });
+  return code == Exit::ok ? results : code;
 }
 
 /// Trains, continues or finds finished one task. Collective.
@@ -92,10 +102,9 @@ Exit task_command(const SweepOptions& options, const std::vector<std::string>& c
   }
   try {
     return begun ? continue_run(run, {}, command_line) : start_run(loaded, run, command_line);
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {
     const bool agreed = dynamic_cast<const AgreedError*>(&e) != nullptr;
-    if ((world.rank() == 0 || !agreed) && e.code() != Exit::busy)
-      sweep::note_failure(options.path, task, e.code(), e.what());
+    if (world.rank() == 0 || !agreed) sweep::note_failure(options.path, task, as_error(e));
     throw;
   }
 }
@@ -115,10 +124,7 @@ Exit submit_command(const SweepOptions& options) {
   return Exit::ok;
 }
 
-Exit status_command(const SweepOptions& options) {
-  print_state(options.path, sweep::kept_sweep(options.path));
-  return Exit::ok;
-}
+Exit status_command(const SweepOptions& options) { return print_state(options.path, sweep::kept_sweep(options.path)); }
 
 void add_source(CLI::App* sub, const std::shared_ptr<SweepOptions>& sweep) {
   sub->add_option("sweep", sweep->path, "sweep file, or the folder of a sweep")->required();
@@ -135,7 +141,7 @@ void add_run(CLI::App* group, Command& command) {
   sub->add_option("--jobs", sweep->jobs, "tasks at a time")->capture_default_str()->check(CLI::Range(1, 1 << 10));
   sub->add_option("--launch", sweep->launch, "starts the ranks of a task that has several")->capture_default_str();
   sub->callback([&command, sweep] {
-    command.ranks = sweep->task >= 0 ? Ranks::all : Ranks::root;
+    command.ranks = sweep->task >= 0 ? Ranks::all : Ranks::root, command.stops_in_order = true;
     command.run = [sweep, line = command.command_line] {
       return sweep->task >= 0 ? task_command(*sweep, line) : queue_command(*sweep);
     };

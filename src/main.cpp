@@ -2,9 +2,10 @@
 // rank.
 #include <cstdio>
 
+#include "base/output.hpp"
+#include "base/signals.hpp"
 #include "commands.hpp"
 #include "session.hpp"
-#include "train/signals.hpp"
 
 namespace switchyard {
 namespace {
@@ -20,8 +21,8 @@ Exit run(int argc, char** argv) {
   const bool prints = !parsed.command.run || !parsed.text.empty();
   const auto work = [&] { return prints ? print(parsed) : parsed.command.run(); };
   const bool all = !prints && parsed.command.ranks == Ranks::all;
-  if (!all && !launched_in_parallel()) return run_alone(work);
-  if (all) train::hold_warnings();
+  if (!prints && parsed.command.stops_in_order) hold_stop_signals();
+  if (!all && !launched_in_parallel()) return work();
   const Session session(argc, argv);
   return all ? run_on_all_ranks(session, work) : run_on_root(session, work);
 }
@@ -29,4 +30,7 @@ Exit run(int argc, char** argv) {
 }  // namespace
 }  // namespace switchyard
 
-int main(int argc, char** argv) { return static_cast<int>(switchyard::run(argc, argv)); }
+int main(int argc, char** argv) {
+  switchyard::output::prepare();
+  return static_cast<int>(switchyard::run_alone([&] { return switchyard::run(argc, argv); }));
+}

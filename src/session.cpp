@@ -12,6 +12,8 @@
 #include <sstream>
 #include <string>
 
+#include "base/failure.hpp"
+#include "base/output.hpp"
 #include "comm/collectives.hpp"
 
 namespace switchyard {
@@ -20,6 +22,21 @@ namespace {
 /// What users got wrong starts with its own place (file:line:column), the rest with the program's name.
 void print_error(const Error& e) {
   std::fprintf(stderr, "%s%s\n", e.code() == Exit::usage ? "" : "switchyard: ", e.what());
+}
+
+/// What was printed must have arrived: where it did not, that is said, and ok becomes storage.
+Exit with_output(Exit code) {
+  const std::string loss = output::take_loss();
+  if (loss.empty()) return code;
+  std::fprintf(stderr, "switchyard: %s\n", loss.c_str());
+  return code == Exit::ok ? Exit::storage : code;
+}
+
+/// The code that rank 0 has, on every rank.
+Exit of_rank_0(const Session& session, const std::function<Exit()>& work) {
+  int code = session.rank() == 0 ? static_cast<int>(work()) : 0;
+  comm::check_mpi(MPI_Bcast(&code, 1, MPI_INT, 0, MPI_COMM_WORLD));
+  return static_cast<Exit>(code);
 }
 
 /// "switchyard: rank 2 of 4 on node7: ".
@@ -112,34 +129,32 @@ KokkosSession::KokkosSession(int threads) {
 KokkosSession::~KokkosSession() { Kokkos::finalize(); }
 
 Exit run_on_all_ranks(const Session& session, const std::function<Exit()>& command) {
+  Exit code = Exit::ok;
   try {
-    return command();
+    code = command();
   } catch (const AgreedError& e) {
     if (session.rank() == 0) print_error(e);
-    return e.code();
-  } catch (const Error& e) {
-    return end_all(session, e);
+    code = e.code();
   } catch (const std::exception& e) {
-    return end_all(session, Error(Exit::internal, e.what()));
+    code = end_all(session, as_error(e));
   }
+  return of_rank_0(session, [&] { return with_output(code); });
 }
 
 Exit run_on_root(const Session& session, const std::function<Exit()>& command) {
-  int code = session.rank() == 0 ? static_cast<int>(run_alone(command)) : 0;
-  comm::check_mpi(MPI_Bcast(&code, 1, MPI_INT, 0, MPI_COMM_WORLD));
-  return static_cast<Exit>(code);
+  return of_rank_0(session, [&] { return run_alone(command); });
 }
 
 Exit run_alone(const std::function<Exit()>& command) {
+  Exit code = Exit::ok;
   try {
-    return command();
-  } catch (const Error& e) {
-    print_error(e);
-    return e.code();
+    code = command();
   } catch (const std::exception& e) {
-    print_error(Error(Exit::internal, e.what()));
-    return Exit::internal;
+    const Error error = as_error(e);
+    print_error(error);
+    code = error.code();
   }
+  return with_output(code);
 }
 
 }  // namespace switchyard

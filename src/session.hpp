@@ -41,6 +41,9 @@ class KokkosSession {
   std::vector<std::string> notes_;
 };
 
+// What a command printed must have arrived on standard output: each of these turns Exit::ok into Exit::storage, with a
+// sentence on standard error, where it did not, and keeps any other code.
+
 /// Runs a command that all ranks run together, inside `session`. An AgreedError is printed by rank 0 and gives every
 /// rank its code; any other exception is printed with its rank and ends all ranks through MPI_Abort.
 Exit run_on_all_ranks(const Session& session, const std::function<Exit()>& command);

@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "base/check.hpp"
+#include "base/failure.hpp"
 #include "comm/collectives.hpp"
 
 namespace switchyard::comm {
@@ -13,15 +14,11 @@ inline void agree(const Communicator& world, const std::function<void()>& work) 
   std::int64_t failed = 0;  // ranks − rank, so that the largest is the lowest failing rank
   std::string message;
   std::int64_t code = 0;
-  const auto fail = [&](Exit with, const char* what) {
-    failed = world.size() - world.rank(), message = what, code = static_cast<std::int64_t>(with);
-  };
   try {
     work();
-  } catch (const Error& e) {
-    fail(e.code(), e.what());
   } catch (const std::exception& e) {
-    fail(Exit::internal, e.what());
+    const Error error = as_error(e);
+    failed = world.size() - world.rank(), message = error.what(), code = static_cast<std::int64_t>(error.code());
   }
   std::int64_t worst = failed;
   all_reduce_max(world, &worst, 1);

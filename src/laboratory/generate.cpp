@@ -8,11 +8,11 @@
 #include <fstream>
 #include <iomanip>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "base/json.hpp"
 #include "data/shard.hpp"
 
 namespace switchyard::laboratory {
@@ -128,11 +128,7 @@ auto read_generator(const std::string& folder, const Make& make) {
   const std::string file = folder + "/generator.json";
   check(fs::exists(file), Exit::usage,
         folder + ": no generated tokens there (it has no generator.json); make them with switchyard data generate");
-  try {
-    return make(Json::parse(files::read_text(file)));
-  } catch (const Json::exception& e) {
-    throw Error(Exit::corrupt, file + " cannot be read (" + e.what() + "); generate the folder anew");
-  }
+  return parse_json<Json>(files::read_text(file), file, "; generate the folder anew", make);
 }
 
 }  // namespace

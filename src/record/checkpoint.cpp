@@ -138,6 +138,21 @@ std::string latest_checkpoint(const std::string& run) {
   return folders.empty() ? "" : folders.front();
 }
 
+std::int64_t checkpoint_step(const std::string& run, std::string* damage) {
+  for (const std::string& folder : list_checkpoints(run)) try {
+      const std::string manifest = folder + "/manifest.json", state = folder + "/state.json";
+      for (const ManifestEntry& entry : parse_manifest(files::read_text(manifest), manifest))
+        if (entry.name == "state.json") {
+          check_file(folder, entry);
+          return parse_state(files::read_text(state), state).step;
+        }
+      throw Error(Exit::corrupt, manifest + " is damaged (it does not list state.json); use an older checkpoint");
+    } catch (const Error& e) {
+      if (damage && damage->empty()) *damage = e.what();
+    }
+  return 0;
+}
+
 TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters) {
   const comm::Communicator& world = groups.world;
   const std::string manifest_path = folder + "/manifest.json", state_path = folder + "/state.json";

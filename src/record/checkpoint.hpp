@@ -37,6 +37,9 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
 std::vector<std::string> list_checkpoints(const std::string& run);
 /// Newest complete checkpoint's folder; empty where there is none.
 std::string latest_checkpoint(const std::string& run);
+/// Step of the newest checkpoint whose state.json is whole, which is where `resume` goes on from unless tensors are
+/// damaged too; 0 where there is none. `damage` takes what is wrong with the newest one, unless it is null.
+std::int64_t checkpoint_step(const std::string& run, std::string* damage = nullptr);
 /// Fills the slabs. Collective over world; every rank throws the same. Throws Error{corrupt} naming the file that does
 /// not match its manifest, Error{usage} where the checkpoint is of another model.
 TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters);

@@ -2,10 +2,10 @@
 
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "base/json.hpp"
 #include "record/checkpoint.hpp"
 #include "record/manifest.hpp"
 #include "record/segments.hpp"
@@ -85,9 +85,11 @@ void add_checkpoint(Lines& lines, const std::string& folder) {
     }
     lines["checkpoint/" + name] = sum.hex();
   }
-  const auto state = nlohmann::json::parse(files::read_text(folder + "/state.json"));
-  lines["checkpoint/state"] =
-      files::sha256_of_text(state.at("step").dump() + " " + state.at("tokens").dump() + " " + state.at("bias").dump());
+  const std::string state = folder + "/state.json";
+  lines["checkpoint/state"] = files::sha256_of_text(
+      parse_json(files::read_text(state), state, "; remove this checkpoint", [](const nlohmann::json& json) {
+        return json.at("step").dump() + " " + json.at("tokens").dump() + " " + json.at("bias").dump();
+      }));
 }
 
 }  // namespace

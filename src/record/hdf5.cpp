@@ -41,6 +41,12 @@ int quoted_errno(const std::string& text) {
   return at == std::string::npos ? 0 : std::atoi(text.c_str() + at + 8);
 }
 
+/// Whether an errno value tells of rights, memory or limits of the process rather than of the file.
+bool means_no_access(int error) {
+  const auto errors = {EACCES, EPERM, EROFS, ENOMEM, EMFILE, ENFILE};
+  return std::find(errors.begin(), errors.end(), error) != errors.end();
+}
+
 Id property_list(hid_t kind) { return {check_hdf5(H5Pcreate(kind), "make an HDF5 property list"), H5Pclose}; }
 
 Id access_list(H5F_libver_t earliest = H5F_LIBVER_EARLIEST) {
@@ -99,10 +105,8 @@ void fail(const std::string& what, std::source_location at) {
   int error = 0;
   for (const auto& line : text)
     if (error == 0) error = quoted_errno(line);
-  if (files::means_lost_storage(error)) {
-    out_of_space = true;
-    files::throw_system_error(error, what, "");
-  }
+  out_of_space |= files::means_lost_storage(error);
+  if (files::means_lost_storage(error) || means_no_access(error)) files::throw_system_error(error, what, "");
   std::string why = text.empty() ? "no reason given" : text.front();
   if (text.size() > 1) why += ": " + text.back();
   if (why.find("lock file") != std::string::npos) why += "; on this file system set HDF5_USE_FILE_LOCKING=FALSE";

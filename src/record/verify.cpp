@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/check.hpp"
@@ -118,14 +117,6 @@ void check_checkpoint(const std::string& folder, Problems& problems) {
       if (!listed.count(entry.path().filename().string()))
         problems.push_back(entry.path().string() + " is not in the manifest");
   });
-}
-
-/// Step of the newest checkpoint; 0 where there is none.
-std::int64_t checkpoint_step(const std::string& run) {
-  const std::string newest = latest_checkpoint(run);
-  return newest.empty()
-             ? 0
-             : nlohmann::json::parse(files::read_text(newest + "/state.json")).at("step").get<std::int64_t>();
 }
 
 /// Steps of the first and last row of a segment; 0 where it has none.

@@ -11,9 +11,12 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <map>
-#include <optional>
 
+#include "base/files.hpp"
+#include "base/output.hpp"
+#include "base/signals.hpp"
 #include "config/values.hpp"
 #include "sweep/state.hpp"
 
@@ -24,34 +27,41 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Signals that the queue waits for; blocked while it lives, so that none is lost between two waits.
+/// Signals that the queue waits for; blocked to the end of the process, so that none is lost between two waits and none
+/// kills a queue that already stops.
 class Signals {
  public:
-  Signals() {
-    sigemptyset(&set_);
-    for (const int s : {SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) sigaddset(&set_, s);
-    sigprocmask(SIG_BLOCK, &set_, &before_);
+  Signals() : stops_(stop_signal_set()), all_(stops_) {
+    sigaddset(&all_, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &all_, nullptr);
   }
-  Signals(const Signals&) = delete;
-  ~Signals() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
-  int wait() const { return sigwaitinfo(&set_, nullptr); }
-  const sigset_t& before() const { return before_; }
+  int wait() const { return sigwaitinfo(&all_, nullptr); }
+  /// A signal that asks to stop and waits already; −1 for none.
+  int pending_stop() const {
+    const timespec now{};
+    return sigtimedwait(&stops_, nullptr, &now);
+  }
 
  private:
-  sigset_t set_{}, before_{};
+  sigset_t stops_{}, all_{};
 };
 
-/// A process in a group of its own, so that a terminal's interrupt reaches the queue alone. Returns 0 or errno.
-int spawn(const std::vector<std::string>& command, const sigset_t& mask, posix_spawn_file_actions_t* files,
-          pid_t& pid) {
+/// A process in a group of its own, so that a terminal's interrupt reaches the queue alone, with all signals as a shell
+/// would give them. Returns 0 or errno.
+int spawn(const std::vector<std::string>& command, posix_spawn_file_actions_t* files, pid_t& pid) {
   std::vector<char*> arguments;
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
+  sigset_t mask, ignored_here;
+  sigemptyset(&mask);
+  sigemptyset(&ignored_here);
+  for (const int signal : {SIGPIPE, SIGXFSZ}) sigaddset(&ignored_here, signal);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setsigmask(&attributes, &mask);
+  posix_spawnattr_setsigdefault(&attributes, &ignored_here);
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
   const int error = posix_spawnp(&pid, arguments[0], files, &attributes, arguments.data(), environ);
   posix_spawnattr_destroy(&attributes);
   return error;
@@ -70,13 +80,16 @@ class Runner {
     std::size_t task;
     Clock::time_point start;
   };
+  pid_t launch(std::size_t index) const;
   void start(std::size_t index);
   void reap();
+  void ended(std::size_t index, int code, long seconds);
   void stop(int signal);
   void say(std::size_t index, const std::string& text) const {
     std::printf("task %zu %s: %s\n", index, sweep_.tasks[index].name.c_str(), text.c_str());
-    std::fflush(stdout);
+    output::flush();
   }
+  std::string log_of(std::size_t index) const { return run_folder(queue_.folder, sweep_.tasks[index]) + ".log"; }
 
   const Sweep& sweep_;
   const Queue& queue_;
@@ -86,8 +99,11 @@ class Runner {
   int first_failure_ = 0, stopped_ = 0;
 };
 
-void Runner::start(std::size_t index) {
-  const std::string log = run_folder(queue_.folder, sweep_.tasks[index]) + ".log";
+/// Starts a task's process; throws where that fails.
+pid_t Runner::launch(std::size_t index) const {
+  const std::string log = log_of(index);
+  const int file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  if (file < 0) files::throw_system_error(errno, "open", log);
   std::vector<std::string> command = queue_.launch;
   for (const std::string& word : {queue_.program, std::string("sweep"), std::string("run"), queue_.folder,
                                   std::string("--task"), std::to_string(index)})
@@ -95,15 +111,23 @@ void Runner::start(std::size_t index) {
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666);
-  posix_spawn_file_actions_adddup2(&files, 1, 2);
+  posix_spawn_file_actions_adddup2(&files, file, 1);
+  posix_spawn_file_actions_adddup2(&files, file, 2);
   pid_t pid = 0;
-  const int error = spawn(command, signals_.before(), &files, pid);
+  const int error = spawn(command, &files, pid);
   posix_spawn_file_actions_destroy(&files);
+  ::close(file);
   check(error == 0, Exit::usage,
         command[0] + " cannot be started (" + std::strerror(error) + "); see --launch of switchyard sweep run");
-  running_[pid] = {index, Clock::now()};
+  return pid;
+}
+
+void Runner::start(std::size_t index) try {
+  running_[launch(index)] = {index, Clock::now()};
   say(index, "started");
+} catch (const Error& e) {
+  if (!first_failure_) first_failure_ = static_cast<int>(e.code());
+  say(index, std::string("failed: ") + e.what());
 }
 
 /// Takes note of every task that has ended.
@@ -114,34 +138,36 @@ void Runner::reap() {
     if (found == running_.end()) continue;
     const auto [index, start] = found->second;
     running_.erase(found);
-    const Task& task = sweep_.tasks[index];
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    const std::string took = " after " + std::to_string(static_cast<long>(seconds)) + " s";
-    const int code = exit_code(status);
-    if (code == 0) {
-      say(index, "finished" + took);
-    } else if (code == static_cast<int>(Exit::again)) {
-      ++stopped_;
-      say(index, "stopped early" + took + "; run the sweep again to continue");
-    } else {
-      if (!first_failure_) first_failure_ = code;
-      const std::string reason = look_at(queue_.folder, sweep_, task).reason;
-      say(index, "failed" + took + ": " + (reason.empty() ? "exit code " + std::to_string(code) : reason) + "; see " +
-                     run_folder(queue_.folder, task) + ".log");
-    }
+    ended(index, exit_code(status), static_cast<long>(seconds));
   }
+}
+
+void Runner::ended(std::size_t index, int code, long seconds) {
+  const std::string took = " after " + std::to_string(seconds) + " s";
+  if (code == 0) return say(index, "finished" + took);
+  // The signal of stop() may come before a process listens to it: it ends as it began.
+  if (code == static_cast<int>(Exit::again) || (stopping_ && code == 128 + SIGUSR2)) {
+    ++stopped_;
+    return say(index, "stopped early" + took + "; run the sweep again to continue");
+  }
+  if (!first_failure_) first_failure_ = code;
+  const TaskState now = look_at(queue_.folder, sweep_, sweep_.tasks[index]);
+  const std::string reason = now.reason.empty() ? "exit code " + std::to_string(code) : now.reason;
+  say(index, (now.state == State::finished ? "finished" : "failed") + took + ": " + reason + "; see " + log_of(index));
 }
 
 /// mpirun hands USR2 on and gives its ranks time; TERM it turns into a kill, and USR1 Ubuntu 24.04's (4.1.6) loses.
 void Runner::stop(int signal) {
   std::printf("%s: stopping %zu running tasks after a checkpoint\n", strsignal(signal), running_.size());
-  std::fflush(stdout);
+  output::flush();
   stopping_ = true;
   for (const auto& [pid, task] : running_) kill(pid, SIGUSR2);
 }
 
 Exit Runner::run() {
   for (std::size_t next = 0; next < sweep_.tasks.size() || !running_.empty();) {
+    if (const int signal = signals_.pending_stop(); signal > 0) stop(signal);
     const bool room = static_cast<int>(running_.size()) < queue_.jobs;
     if (room && !stopping_ && next < sweep_.tasks.size()) {
       const Task& task = sweep_.tasks[next];
@@ -173,10 +199,8 @@ std::string output_of(const std::vector<std::string>& command, const std::string
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   posix_spawn_file_actions_adddup2(&files, pipe_ends[1], 1);
-  sigset_t mask;
-  sigprocmask(SIG_SETMASK, nullptr, &mask);
   pid_t pid = 0;
-  const int error = spawn(command, mask, &files, pid);
+  const int error = spawn(command, &files, pid);
   posix_spawn_file_actions_destroy(&files);
   close(pipe_ends[1]);
   std::string output;

@@ -1,11 +1,17 @@
 #include "sweep/results.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <map>
 #include <numeric>
+#include <tuple>
 
+#include "base/failure.hpp"
+#include "base/files.hpp"
+#include "base/json.hpp"
 #include "config/estimate.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
@@ -56,6 +62,22 @@ void add_task(Columns& to, const Task& task, std::int32_t index, const Config& c
   add_text(to.text16["router_type"], format_value(c.moe.router));
 }
 
+void check_whole(bool whole, const RecordReader& file) {
+  check(whole, Exit::corrupt, file.path() + " is damaged (its rows do not fit each other); see switchyard verify");
+}
+
+/// Number of the steps that the rows hold, which must be all from the first.
+std::int64_t count_steps(const std::vector<Span>& spans) {
+  std::int64_t done = 0;
+  for (const Span& span : spans)
+    for (const std::int64_t step : span.file->read<std::int64_t>("step", span.first, span.count)) {
+      check(step == done + 1, Exit::corrupt,
+            span.file->path() + ": the row of step " + std::to_string(done + 1) + " is missing; see switchyard verify");
+      ++done;
+    }
+  return done;
+}
+
 /// A variable of the rows that hold, a row's values averaged; nothing where a segment lacks it.
 template <class T = double>
 std::vector<double> row_means(const std::vector<Span>& spans, const char* name) {
@@ -64,6 +86,7 @@ std::vector<double> row_means(const std::vector<Span>& spans, const char* name) 
     if (!span.file->has(name)) return {};
     const auto values = span.file->read<T>(name, span.first, span.count);
     const std::size_t width = values.size() / static_cast<std::size_t>(span.count);
+    check_whole(width > 0 && values.size() % width == 0, *span.file);
     for (auto row = values.begin(); row != values.end(); row += static_cast<std::ptrdiff_t>(width))
       means.push_back(std::accumulate(row, row + static_cast<std::ptrdiff_t>(width), 0.0) / double(width));
   }
@@ -88,6 +111,7 @@ void add_run(Columns& to, const Task& task, std::int32_t index, const Config& co
   for (const auto& segment : segments)
     if (segment.run) rows.push_back(segment.run.get());
   const std::vector<Span> steps = record::latest_rows(rows, "step");
+  const std::int64_t done = count_steps(steps);
   std::map<std::string, std::vector<double>> means;
   for (const char* name : {"loss_cross_entropy", "max_vio", "max_vio_floor", "drop_share"})
     means[name] = row_means(steps, name);
@@ -101,8 +125,12 @@ void add_run(Columns& to, const Task& task, std::int32_t index, const Config& co
     const auto parts = span.file->has("evaluation_block_loss")
                            ? span.file->read<double>("evaluation_block_loss", span.first, span.count)
                            : std::vector<double>(static_cast<std::size_t>(span.count * blocks), std::nan(""));
+    const auto count = static_cast<std::size_t>(span.count);
+    check_whole(at.size() == count && loss.size() == count && bits.size() == count && parts.size() == count * blocks,
+                *span.file);
     to.f64["block_loss"].insert(to.f64["block_loss"].end(), parts.begin(), parts.end());
     for (std::size_t i = 0; i < at.size(); ++i) {
+      check_whole(before < at[i] && at[i] <= done, *span.file);
       add_task(to, task, index, config);
       to.i64["step"].push_back(at[i]);
       to.i64["tokens"].push_back(at[i] * config.step_tokens());
@@ -126,12 +154,14 @@ nlohmann::ordered_json origin_of(const std::string& name, const Segments& segmen
     if (segment.run) {  // the first one that is left: later ones went on from it
       const record::h5::File& file = segment.run->file();
       const auto text = [&](const char* key) { return record::h5::text_attribute(file.id(), key, file.path()); };
-      const auto provenance = nlohmann::json::parse(text("provenance"));
+      const auto provenance = parse_json(text("provenance"), file.path(), "", [](const nlohmann::json& json) {
+        return std::tuple(json.at("command").get<std::vector<std::string>>(), json.at("processor"), json.at("backend"));
+      });
       origin["id"] = text("config_sha256").substr(0, 12);
       origin["commit"] = text("commit");
-      origin["command"] = join(provenance.at("command").get<std::vector<std::string>>(), " ");
-      origin["processor"] = provenance.at("processor");
-      origin["backend"] = provenance.at("backend");
+      origin["command"] = join(std::get<0>(provenance), " ");
+      origin["processor"] = std::get<1>(provenance);
+      origin["backend"] = std::get<2>(provenance);
       break;
     }
   return origin;
@@ -146,30 +176,62 @@ std::vector<record::Column> columns_of(const Columns& columns) {
   return all;
 }
 
+/// Puts the rows of one after those of the other.
+void append(Columns& to, const Columns& more) {
+  const auto add = [](auto& into, const auto& from) {
+    for (const auto& [name, values] : from) into[name].insert(into[name].end(), values.begin(), values.end());
+  };
+  add(to.i32, more.i32), add(to.i64, more.i64), add(to.f64, more.f64), add(to.text16, more.text16);
+  to.rows += more.rows;
+}
+
+/// Aside and renamed, so that nobody reads a part and two that write at once do not mix.
+void write_table(const std::string& path, const Columns& columns, const std::string& tasks, const std::string& runs) {
+  const std::string aside = files::aside_name(path);
+  try {
+    record::RecordFile file(FileKind::results, aside, {{"row", columns.rows}, {"block", blocks}});
+    file.attribute("tasks", tasks);
+    file.attribute("runs", runs);
+    file.append("row", columns.rows, columns_of(columns));
+    file.publish();
+    file.close();
+    if (std::rename(aside.c_str(), path.c_str()) != 0) files::throw_system_error(errno, "rename to", path);
+  } catch (const Error&) {
+    for (const std::string& left : {aside, aside + ".part"}) std::remove(left.c_str());
+    throw;
+  }
+  files::sync_folder_of(path);
+}
+
 }  // namespace
 
-std::int64_t write_results(const std::string& folder, const Sweep& sweep) {
+Results write_results(const std::string& folder, const Sweep& sweep) {
+  Results results;
   Columns columns;
   nlohmann::ordered_json tasks = nlohmann::ordered_json::array(), runs = tasks;
   for (std::size_t i = 0; i < sweep.tasks.size(); ++i) {
     const Task& task = sweep.tasks[i];
-    const std::string name = "tasks/" + task.name;
+    const std::string name = "tasks/" + task.name, run = run_folder(folder, task);
     tasks.push_back(name);
     if (!is_finished(folder, sweep, task)) continue;
-    const std::string run = run_folder(folder, task);
-    const Config config = load(run + "/config.yaml").config;  // resolved: with the vocabulary of the corpus
-    const Segments segments = record::open_segments(run);
-    add_run(columns, task, static_cast<std::int32_t>(i), config, segments);
-    runs.push_back(origin_of(name, segments));
+    try {
+      const LoadResult loaded = load(run + "/config.yaml");  // resolved: with the vocabulary of the corpus
+      throw_errors(loaded);
+      const Segments segments = record::open_segments(run);
+      Columns mine;
+      add_run(mine, task, static_cast<std::int32_t>(i), loaded.config, segments);
+      auto origin = origin_of(name, segments);
+      append(columns, mine);
+      runs.push_back(std::move(origin));
+    } catch (const std::exception& e) {
+      const Error error = as_error(e);
+      if (error.code() == Exit::memory) throw;
+      results.left_out.emplace_back(error.code(), "results.h5 leaves out " + name + ": " + error.what());
+    }
   }
-  if (columns.rows == 0) return 0;
-  record::RecordFile file(FileKind::results, folder + "/results.h5", {{"row", columns.rows}, {"block", blocks}});
-  file.attribute("tasks", tasks.dump());
-  file.attribute("runs", runs.dump());
-  file.append("row", columns.rows, columns_of(columns));
-  file.publish();
-  file.close();
-  return columns.rows;
+  results.rows = columns.rows;
+  if (columns.rows > 0) write_table(folder + "/results.h5", columns, tasks.dump(), runs.dump());
+  return results;
 }
 
 }  // namespace switchyard::sweep

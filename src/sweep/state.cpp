@@ -3,9 +3,9 @@
 #include <array>
 #include <filesystem>
 #include <iomanip>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/failure.hpp"
 #include "base/files.hpp"
 #include "record/checkpoint.hpp"
 #include "record/run_folder.hpp"
@@ -16,12 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string failure_file(const std::string& folder, const Task& task) { return run_folder(folder, task) + ".failed"; }
-
-std::int64_t newest_step(const std::string& run) {
-  const std::string newest = record::latest_checkpoint(run);
-  if (newest.empty()) return 0;
-  return nlohmann::json::parse(files::read_text(newest + "/state.json")).at("step");
-}
 
 /// In one line, as the table shows it.
 std::string one_line(std::string text) {
@@ -34,34 +28,46 @@ std::string one_line(std::string text) {
 }  // namespace
 
 const char* state_name(State state) {
-  constexpr std::array names{"waiting", "running", "stopped", "failed", "finished"};
+  constexpr std::array names{"waiting", "running", "stopped", "damaged", "failed", "finished"};
   return names[static_cast<std::size_t>(state)];
 }
 
-bool is_finished(const std::string& folder, const Sweep& sweep, const Task& task) {
-  return newest_step(run_folder(folder, task)) >= config_of(sweep, task).train.steps;
+bool is_finished(const std::string& folder, const Sweep& sweep, const Task& task) try {
+  return record::checkpoint_step(run_folder(folder, task)) >= config_of(sweep, task).train.steps;
+} catch (const std::exception& e) {
+  if (as_error(e).code() == Exit::memory) throw;
+  return false;
 }
 
-TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& task) {
+TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& task) try {
   const std::string run = run_folder(folder, task), failure = failure_file(folder, task);
   TaskState state;
   state.steps = config_of(sweep, task).train.steps;
-  state.step = newest_step(run);
+  state.step = record::checkpoint_step(run, &state.reason);
   const std::string holder = record::RunFolder::holder(run);
   if (!holder.empty())
     state.state = State::running, state.reason = holder;
   else if (state.step >= state.steps)
     state.state = State::finished;
   else if (fs::exists(failure))
-    state.state = State::failed, state.reason = one_line(files::read_text(failure));
+    state.state = State::failed, state.reason = files::read_text(failure);
+  else if (!state.reason.empty())
+    state.state = State::damaged;
   else if (fs::exists(run))
     state.state = State::stopped;
+  state.reason = one_line(state.reason);
   return state;
+} catch (const std::exception& e) {
+  return {State::damaged, 0, 0, one_line(as_error(e).what())};
 }
 
-void note_failure(const std::string& folder, const Task& task, Exit code, const std::string& message) {
-  files::write_text(failure_file(folder, task),
-                    "exit code " + std::to_string(static_cast<int>(code)) + ": " + message + "\n");
+void note_failure(const std::string& folder, const Task& task, const Error& error) {
+  if (error.code() == Exit::busy) return;
+  try {
+    files::write_text(failure_file(folder, task),
+                      "exit code " + std::to_string(static_cast<int>(error.code())) + ": " + error.what() + "\n");
+  } catch (const Error&) {
+  }
 }
 
 void forget_failure(const std::string& folder, const Task& task) {
@@ -71,7 +77,7 @@ void forget_failure(const std::string& folder, const Task& task) {
 
 std::string table(const std::string& folder, const Sweep& sweep) {
   std::ostringstream out;
-  std::array<int, 5> count{};
+  std::array<int, 6> count{};
   std::size_t width = 4;
   for (const Task& task : sweep.tasks) width = std::max(width, task.name.size());
   const int w = static_cast<int>(width);

@@ -2,10 +2,11 @@
 #include "sweep/sweep.hpp"
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "base/json.hpp"
+#include "base/lock.hpp"
 #include "config/yaml.hpp"
 
 namespace switchyard::sweep {
@@ -19,7 +20,7 @@ constexpr int version = 1;
 
 std::string file_of(const std::string& folder) { return folder + "/sweep.json"; }
 
-std::string text_of(const Sweep& sweep) {
+std::string text_of(const Sweep& sweep) try {
   Json json{{"schema", schema},     {"schema_version", version},
             {"name", sweep.name},   {"configuration", sweep.configuration},
             {"ranks", sweep.ranks}, {"tasks", Json::array()}};
@@ -32,22 +33,32 @@ std::string text_of(const Sweep& sweep) {
                              {"seed", t.seed},
                              {"overrides", t.overrides}});
   return json.dump(1) + "\n";
+} catch (const Json::exception& e) {
+  throw Error(Exit::usage, sweep.name + ": a sweep must be of UTF-8 (" + e.what() + "); rename what is not");
+}
+
+/// A task's name becomes a folder's; its numbers count experts.
+Task task_of(const Json& t, const std::string& file) {
+  Task task{t.at("name"),        t.at("arm"),  t.at("experts"),  t.at("top_k"),
+            t.at("granularity"), t.at("seed"), t.at("overrides")};
+  check(files::is_plain_name(task.name) && task.experts >= 1 && task.top_k >= 1 && task.granularity >= 1, Exit::corrupt,
+        file + " is damaged (it has a task that no sweep has); make the sweep's folder anew");
+  return task;
 }
 
 }  // namespace
 
-Sweep parse_sweep(const std::string& text, const std::string& name) try {
-  const Json json = Json::parse(text);
-  check(json.at("schema") == schema && json.at("schema_version") == version, Exit::usage,
-        name + " is of another kind or version (this program knows " + schema + " " + std::to_string(version) +
-            "); use the program that made it");
-  Sweep sweep{json.at("name"), json.at("configuration"), json.at("ranks")};
-  for (const Json& t : json.at("tasks"))
-    sweep.tasks.push_back({t.at("name"), t.at("arm"), t.at("experts"), t.at("top_k"), t.at("granularity"), t.at("seed"),
-                           t.at("overrides")});
-  return sweep;
-} catch (const Json::exception& e) {
-  throw Error(Exit::corrupt, name + " cannot be read (" + e.what() + "); make the sweep's folder anew");
+Sweep parse_sweep(const std::string& text, const std::string& name) {
+  return parse_json<Json>(text, name, "; make the sweep's folder anew", [&](const Json& json) {
+    check(json.at("schema") == schema && json.at("schema_version") == version, Exit::usage,
+          name + " is of another kind or version (this program knows " + schema + " " + std::to_string(version) +
+              "); use the program that made it");
+    Sweep sweep{json.at("name"), json.at("configuration"), json.at("ranks")};
+    for (const Json& t : json.at("tasks")) sweep.tasks.push_back(task_of(t, name));
+    check(!sweep.tasks.empty() && sweep.ranks >= 1, Exit::corrupt,
+          name + " is damaged (it has no tasks or no ranks); make the sweep's folder anew");
+    return sweep;
+  });
 }
 
 Config config_of(const Sweep& sweep, const Task& task) {
@@ -58,16 +69,19 @@ Config config_of(const Sweep& sweep, const Task& task) {
 }
 
 void keep_sweep(const std::string& folder, const Sweep& sweep) {
-  const std::string text = text_of(sweep);
-  if (fs::exists(file_of(folder))) {
-    check(files::read_text(file_of(folder)) == text, Exit::usage,
+  const std::string text = text_of(sweep), file = file_of(folder);
+  const auto stands = [&] {
+    if (!fs::exists(file)) return false;
+    check(files::read_text(file) == text, Exit::usage,
           folder + " holds another sweep (its tasks or their configuration differ); give another folder");
-    return;
-  }
+    return true;
+  };
+  if (stands()) return;
   std::error_code error;
   fs::create_directories(folder + "/tasks", error);
   if (error) files::throw_system_error(error.value(), "create", folder + "/tasks");
-  files::write_text(file_of(folder), text);
+  const FileLock lock = FileLock::passing(file + ".lock", folder);  // two that make it at once
+  if (!stands()) files::write_text(file, text);
 }
 
 Sweep kept_sweep(const std::string& folder) {

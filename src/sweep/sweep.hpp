@@ -39,7 +39,8 @@ std::vector<std::size_t> halving_order(std::size_t count);
 /// The valid configuration of a task.
 Config config_of(const Sweep& sweep, const Task& task);
 
-/// FOLDER/sweep.json. Makes the folder, or finds the same sweep there; throws Error{usage} where it holds another one.
+/// FOLDER/sweep.json. Makes the folder, or finds the same sweep there; throws Error{usage} where it holds another one,
+/// Error{busy} where another job makes it now.
 void keep_sweep(const std::string& folder, const Sweep& sweep);
 /// Reads it back; throws Error{usage} where there is none.
 Sweep kept_sweep(const std::string& folder);

@@ -1,11 +1,13 @@
 #include "train/bench.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/files.hpp"
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
 #include "tensor/blas.hpp"
@@ -78,11 +80,13 @@ Exit bench_step(const Config& config, int warmup, int repetitions, const std::st
   report["share_of_product_rate"] = flop_per_token(config) * tokens / median / rate;
   for (int p = 0; p < Timers::phases; ++p)
     report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / repetitions * 1e3;
-  if (world.rank() == 0) {
+  comm::on_root(world, [&] {
     std::printf("%s\n", report.dump().c_str());
-    if (file.is_open()) file << report.dump() << std::endl;
-  }
-  comm::on_root(world, [&] { check(file.good(), Exit::storage, json_out + ": the result could not be written"); });
+    if (!file.is_open()) return;
+    file << report.dump() << '\n';
+    file.close();
+    if (!file) files::throw_system_error(errno, "write the result to", json_out);
+  });
   return Exit::ok;
 }
 

@@ -1,28 +1,51 @@
 #include "train/progress.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <mutex>
 #include <system_error>
+
+#include "base/files.hpp"
+#include "base/output.hpp"
 
 namespace switchyard::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::shared_ptr<spdlog::logger> make_logger(const std::string& file) {
-  std::vector<spdlog::sink_ptr> sinks{std::make_shared<spdlog::sinks::stdout_sink_mt>(),
-                                      std::make_shared<spdlog::sinks::basic_file_sink_mt>(file)};
+/// Standard output, whose loss is the end's to tell: the run goes on without it.
+class OutputSink : public spdlog::sinks::base_sink<std::mutex> {
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t text;
+    formatter_->format(message, text);
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  }
+  void flush_() override { output::flush(); }
+};
+
+spdlog::sink_ptr make_file_sink(const std::string& file) try {
+  errno = 0;
+  return std::make_shared<spdlog::sinks::basic_file_sink_mt>(file);
+} catch (const spdlog::spdlog_ex&) {
+  files::throw_system_error(errno, "create", file);
+}
+
+std::shared_ptr<spdlog::logger> make_logger(const std::string& file, const std::vector<spdlog::sink_ptr>& sinks) {
   auto log = std::make_shared<spdlog::logger>("switchyard", sinks.begin(), sinks.end());
   log->set_pattern("%Y-%m-%dT%H:%M:%S %l %v");
   log->flush_on(spdlog::level::info);
+  log->set_error_handler([file](const std::string& what) {
+    output::lose(file + " lacks lines (" + what + "); the rest of the run is whole");
+  });
   return log;
 }
 
@@ -48,7 +71,11 @@ std::string duration(double seconds) {
 
 Progress::Progress(const std::string& file, const Config& config, bool root)
     : config_(config), root_(root), terminal_(root && person_watches()), start_(Clock::now()), last_line_(start_) {
-  if (root_) log_ = make_logger(file);
+  if (!root_) return;
+  const spdlog::sink_ptr into_file = make_file_sink(file);
+  log_ = make_logger(file, {std::make_shared<OutputSink>(), into_file});
+  file_log_ = make_logger(file, {into_file});
+  output::also_in(file);
 }
 
 Progress::~Progress() = default;
@@ -57,10 +84,18 @@ void Progress::line(const std::string& text) {
   if (!root_) return;
   if (terminal_) std::fputs("\r\x1b[K", stdout);
   log_->info(text);
+  watch_output();
 }
 
 void Progress::warn(const std::string& text) {
-  if (root_) log_->warn(text);
+  if (!root_) return;
+  log_->warn(text);
+  watch_output();
+}
+
+void Progress::watch_output() {
+  if (output::flush() || std::exchange(output_lost_, true)) return;
+  file_log_->warn("standard output was lost: the run goes on, its lines are here only");
 }
 
 bool Progress::due(std::int64_t step) {
@@ -84,19 +119,18 @@ void Progress::step(const StepLine& row) {
   const double speed = static_cast<double>(config_.step_tokens()) / row.wall_seconds;
   const std::string left = duration(seconds_left(row.step));
   if (terminal_) {
-    fmt::print("\r\x1b[Kstep {}/{}  loss {:.4f}  {:.0f} tokens/s  MaxVio {:.2f}  {} left", row.step,
-               config_.train.steps, row.loss, speed, row.max_vio, left);
-    if (row.step == config_.train.steps) std::fputc('\n', stdout);
-    std::fflush(stdout);
+    std::fputs(fmt::format("\r\x1b[Kstep {}/{}  loss {:.4f}  {:.0f} tokens/s  MaxVio {:.2f}  {} left{}", row.step,
+                           config_.train.steps, row.loss, speed, row.max_vio, left,
+                           row.step == config_.train.steps ? "\n" : "")
+                   .c_str(),
+               stdout);
+    watch_output();
   }
   if (!due(row.step)) return;
   const std::string text =
       fmt::format("step={} loss={:.5f} lr={:.3e} grad_norm={:.4f} tokens_per_s={:.0f} max_vio={:.3f} left={}", row.step,
                   row.loss, row.learning_rate, row.gradient_norm, speed, row.max_vio, left);
-  if (terminal_)
-    log_->sinks()[1]->log(spdlog::details::log_msg("switchyard", spdlog::level::info, text)), log_->flush();
-  else
-    log_->info(text);
+  terminal_ ? file_log_->info(text) : line(text);
 }
 
 void Progress::evaluation(std::int64_t step, double loss, double bits_per_byte) {

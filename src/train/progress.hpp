@@ -39,10 +39,11 @@ class Progress {
  private:
   bool due(std::int64_t step);
   double seconds_left(std::int64_t step) const;
-  std::shared_ptr<spdlog::logger> log_;
+  void watch_output();                              ///< says once in the file that standard output is lost
+  std::shared_ptr<spdlog::logger> log_, file_log_;  // the second of lines that are not for standard output
   Config config_;
   bool root_;
-  bool terminal_;
+  bool terminal_, output_lost_ = false;
   std::chrono::steady_clock::time_point start_, last_line_;
   std::int64_t first_step_ = -1;
 };

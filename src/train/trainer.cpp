@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/signals.hpp"
 #include "comm/agree.hpp"
 #include "record/checkpoint.hpp"
 #include "record/provenance.hpp"
