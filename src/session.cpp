@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <sstream>
 #include <string>
 
@@ -18,6 +19,9 @@
 
 namespace switchyard {
 namespace {
+
+// Less than MPI takes to start: it follows null pointers where memory ends, so that is found before it.
+constexpr std::size_t spare_bytes = std::size_t{64} << 20;
 
 /// What users got wrong starts with its own place (file:line:column), the rest with the program's name.
 void print_error(const Error& e) {
@@ -109,6 +113,7 @@ bool launched_in_parallel() {
 Session::Session(int& argc, char**& argv) {
   // Without a launcher Open MPI would start a daemon, for which it wants ssh; one process alone needs none.
   if (!launched_in_parallel()) setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+  ::operator delete(::operator new(spare_bytes));
   int provided = 0;
   comm::check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided));
   comm::check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_));

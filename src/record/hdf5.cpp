@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <new>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
@@ -15,6 +16,8 @@ namespace switchyard::record::h5 {
 namespace {
 
 constexpr hsize_t page_bytes = 4096;  // the smallest page of any system
+// More than opening a file takes: the library follows null pointers where memory ends, so that is found before it.
+constexpr std::size_t spare_bytes = std::size_t{8} << 20;
 
 bool out_of_space = false;  // from then on identifiers are left to the end of the process
 
@@ -50,6 +53,7 @@ bool means_no_access(int error) {
 Id property_list(hid_t kind) { return {check_hdf5(H5Pcreate(kind), "make an HDF5 property list"), H5Pclose}; }
 
 Id access_list(H5F_libver_t earliest = H5F_LIBVER_EARLIEST) {
+  ::operator delete(::operator new(spare_bytes));
   Id list = property_list(H5P_FILE_ACCESS);
   check_hdf5(H5Pset_libver_bounds(list.get(), earliest, H5F_LIBVER_V110), "choose the HDF5 format");
 #if H5_VERSION_GE(1, 10, 7)

@@ -23,11 +23,12 @@ constexpr Index block_rows = 64;
 constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
 
 void good(cudaError_t code, const char* call) {
-  check(code == cudaSuccess, Exit::internal, std::string(call) + " failed (" + cudaGetErrorString(code) + ")");
+  check(code == cudaSuccess, code == cudaErrorMemoryAllocation ? Exit::memory : Exit::internal,
+        std::string(call) + " failed (" + cudaGetErrorString(code) + ")");
 }
 
 void good(cublasStatus_t code, const char* call) {
-  check(code == CUBLAS_STATUS_SUCCESS, Exit::internal,
+  check(code == CUBLAS_STATUS_SUCCESS, code == CUBLAS_STATUS_ALLOC_FAILED ? Exit::memory : Exit::internal,
         std::string(call) + " failed (" + cublasGetStatusString(code) + ")");
 }
 
