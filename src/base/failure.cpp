@@ -31,7 +31,7 @@ Error as_error(const std::exception& exception) {
   const std::string text = exception.what();
   if (const auto* error = dynamic_cast<const Error*>(&exception)) return *error;
   if (const auto* of_files = dynamic_cast<const std::filesystem::filesystem_error*>(&exception))
-    return of_system(of_files->code().value(), "work on", of_files->path1().string());
+    return of_system(of_files->code().value(), "access", of_files->path1().string());
   if (const auto* of_calls = dynamic_cast<const std::system_error*>(&exception))
     return of_system(of_calls->code().value(), "go on: " + text, "");
   // std::length_error: more than a process can address.

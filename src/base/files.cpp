@@ -172,6 +172,13 @@ void write_text(const std::string& path, const std::string& text) {
   sync_folder_of(path);
 }
 
+std::filesystem::directory_iterator entries_of(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::directory_iterator entries(folder, error);
+  if (error && error.value() != ENOENT && error.value() != ENOTDIR) throw_system_error(error.value(), "list", folder);
+  return entries;
+}
+
 void sync_folder_of(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   sync_path(folder.empty() ? "." : folder);

@@ -3,6 +3,7 @@
 // else has, never through a link.
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -47,6 +48,8 @@ std::string sha256_of_file(const std::string& path);
 std::string read_text(const std::string& path);
 /// Writes aside, fsyncs and renames: readers see the old text or the new one.
 void write_text(const std::string& path, const std::string& text);
+/// The entries of a folder; none where it is missing. Throws what throw_system_error throws where it cannot be read.
+std::filesystem::directory_iterator entries_of(const std::string& folder);
 /// fsync of a file or folder. File systems that cannot sync folders are tolerated.
 void sync_path(const std::string& path);
 /// fsync of the folder that `path` stands in, so that its name outlives the machine.

@@ -122,8 +122,7 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
 
 std::vector<std::string> list_checkpoints(const std::string& run) {
   std::vector<std::pair<std::int64_t, std::string>> found;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(run + "/checkpoints", error)) {
+  for (const auto& entry : files::entries_of(run + "/checkpoints")) {
     const std::int64_t step = step_of(entry.path().filename().string());
     if (step >= 0 && fs::exists(entry.path() / "manifest.json")) found.emplace_back(step, entry.path().string());
   }

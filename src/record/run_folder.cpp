@@ -29,8 +29,7 @@ std::string RunFolder::segment_path(const std::string& path, int segment) {
 
 int RunFolder::count_segments(const std::string& path) {
   int next = 0;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(path + "/segments", error)) {
+  for (const auto& entry : files::entries_of(path + "/segments")) {
     const std::string name = entry.path().filename().string();
     if (std::all_of(name.begin(), name.end(), [](unsigned char c) { return c >= '0' && c <= '9'; }))
       next = std::max(next, std::stoi(name) + 1);

@@ -1,20 +1,17 @@
 #include "record/segments.hpp"
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <tuple>
 
+#include "base/files.hpp"
 #include "record/run_folder.hpp"
 
 namespace switchyard::record {
 
-namespace fs = std::filesystem;
-
 std::vector<std::string> record_files(const std::string& segment) {
   std::vector<std::string> files;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(segment, error))
+  for (const auto& entry : files::entries_of(segment))
     if (entry.path().extension() == ".h5") files.push_back(entry.path().string());
   std::sort(files.begin(), files.end());
   return files;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/check.hpp"
+#include "base/failure.hpp"
 #include "base/files.hpp"
 #include "record/checkpoint.hpp"
 #include "record/manifest.hpp"
@@ -19,13 +20,16 @@ using Problems = std::vector<std::string>;
 
 void append(Problems& all, const Problems& more) { all.insert(all.end(), more.begin(), more.end()); }
 
-/// Turns an error into a problem; true where there was none.
+/// Turns an error into a problem; true where there was none. What the system refuses (rights, a disk that fails, memory)
+/// says nothing of the files and ends the check.
 template <class Work>
 bool attempt(Problems& problems, Work work) {
   try {
     work();
     return true;
-  } catch (const std::exception& error) {
+  } catch (const std::exception& e) {
+    const Error error = as_error(e);
+    if (error.code() != Exit::corrupt) throw error;
     problems.push_back(error.what());
     return false;
   }
