@@ -9,6 +9,7 @@
 #include "record/checkpoint.hpp"
 #include "record/manifest.hpp"
 #include "record/segments.hpp"
+#include "record/tensor_storage.hpp"
 
 namespace switchyard::record {
 namespace {
@@ -80,7 +81,7 @@ void add_checkpoint(Lines& lines, const std::string& folder) {
     files::Sha256 sum;
     for (const auto& [first, path] : files) {
       const h5::File file = h5::File::open(path);
-      const auto rows = static_cast<std::int64_t>(h5::extent_of(file.open_dataset(name), path)[0]);
+      const auto rows = static_cast<std::int64_t>(check_tensor(file, name).extent[0]);
       for_each_piece(file, name, 0, rows, [&sum](const char* bytes, std::size_t size) { sum.add(bytes, size); });
     }
     lines["checkpoint/" + name] = sum.hex();

@@ -7,10 +7,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <new>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "record/hdf5_probe.hpp"
 
 namespace switchyard::record::h5 {
 namespace {
@@ -44,10 +46,10 @@ int quoted_errno(const std::string& text) {
   return at == std::string::npos ? 0 : std::atoi(text.c_str() + at + 8);
 }
 
-/// Whether an errno value tells of rights, memory or limits of the process rather than of the file.
-bool means_no_access(int error) {
-  const auto errors = {EACCES, EPERM, EROFS, ENOMEM, EMFILE, ENFILE};
-  return std::find(errors.begin(), errors.end(), error) != errors.end();
+/// Whether an errno value tells of the system and not of what the file holds.
+bool is_of_the_system(int error) {
+  constexpr std::array errors{EACCES, EPERM, EROFS, ENOENT, ENOMEM, EMFILE, ENFILE};
+  return files::means_lost_storage(error) || std::find(errors.begin(), errors.end(), error) != errors.end();
 }
 
 Id property_list(hid_t kind) { return {check_hdf5(H5Pcreate(kind), "make an HDF5 property list"), H5Pclose}; }
@@ -81,16 +83,12 @@ hid_t text16_type() {
   return type;
 }
 
-/// The file space with rows [first, first + count) selected, and a memory space of that shape.
-std::pair<Id, Id> select_rows(const Id& dataset, hsize_t first, hsize_t count, const std::string& what) {
-  Extent start = extent_of(dataset, what), size = start;
-  std::fill(start.begin(), start.end(), 0);
-  start[0] = first;
-  size[0] = count;
-  Id file{check_hdf5(H5Dget_space(dataset.get()), what), H5Sclose};
-  check_hdf5(H5Sselect_hyperslab(file.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr), what);
-  Id memory{check_hdf5(H5Screate_simple(static_cast<int>(size.size()), size.data(), nullptr), what), H5Sclose};
-  return {std::move(file), std::move(memory)};
+/// "a", "a/b", "a/b/c" of "a/b/c", as long as visit(part) is true; whether it always was.
+template <class Visit>
+bool for_each_prefix(const std::string& name, Visit visit) {
+  for (std::size_t end = name.find('/'); end != std::string::npos; end = name.find('/', end + 1))
+    if (!visit(name.substr(0, end))) return false;
+  return visit(name);
 }
 
 }  // namespace
@@ -102,30 +100,28 @@ std::string library_version() {
   return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(release);
 }
 
-void fail(const std::string& what, std::source_location at) {
+void fail(const std::string& what) {
   std::vector<std::string> text;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect, &text);
   H5Eclear2(H5E_DEFAULT);
   int error = 0;
   for (const auto& line : text)
     if (error == 0) error = quoted_errno(line);
-  out_of_space |= files::means_lost_storage(error);
-  if (files::means_lost_storage(error) || means_no_access(error)) files::throw_system_error(error, what, "");
+  out_of_space = out_of_space || files::means_lost_storage(error);
+  if (is_of_the_system(error)) files::throw_system_error(error, what, "");
   std::string why = text.empty() ? "no reason given" : text.front();
-  if (text.size() > 1) why += ": " + text.back();
   if (why.find("lock file") != std::string::npos) why += "; on this file system set HDF5_USE_FILE_LOCKING=FALSE";
-  throw Error(Exit::corrupt,
-              "cannot " + what + " (HDF5: " + why + ") at " + at.file_name() + ":" + std::to_string(at.line()));
+  throw Error(Exit::corrupt, "cannot " + what + " (HDF5: " + why + ")");
 }
 
 Id::~Id() {
   if (valid() && !out_of_space) close_(id_);
 }
 
-void Id::close(const std::string& what, std::source_location at) {
+void Id::close(const std::string& what) {
   if (!valid()) return;
   const hid_t id = std::exchange(id_, H5I_INVALID_HID);
-  if (!out_of_space) check_hdf5(close_(id), what, at);
+  if (!out_of_space) check_hdf5(close_(id), what);
 }
 
 std::size_t size_of(Type type) { return type_table[static_cast<int>(type)].size; }
@@ -153,14 +149,15 @@ std::int64_t elements(const Extent& extent) {
 // An index of chunks must lose none of them when the job is killed between two writes, or in one, between two pages:
 // - B-trees, the index before 1.10, split: a node is cut before its parent knows the new one. The arrays of 1.10 grow.
 // - Paged, no block of the file's structure crosses a page, and the kernel copies a page whole.
-// - Created with the earliest bound, the file has a superblock without the mark "open for writing", with which plain
-//   readers refuse what a killed job leaves; only its datasets, made after it is opened again, have the newer index.
+// - Created with the bound 1.8, the file has a superblock without the mark "open for writing", with which plain readers
+//   refuse what a killed job leaves; only its datasets, made after it is opened again, have the newer index.
+// From 1.8 on all structure has sums, so that damage is found and not followed; the bounds before have none.
 // The array's largest blocks outgrow a page after some 8180 chunks of a file: segments end before (record::is_full).
 File File::create(const std::string& path) {
   prepare();
   const std::string what = "create " + path;
   {
-    const Id layout = property_list(H5P_FILE_CREATE), access = access_list();
+    const Id layout = property_list(H5P_FILE_CREATE), access = access_list(H5F_LIBVER_V18);
     check_hdf5(H5Pset_file_space_strategy(layout.get(), H5F_FSPACE_STRATEGY_PAGE, false, 1), what);
     check_hdf5(H5Pset_file_space_page_size(layout.get(), page_bytes), what);
     Id empty{check_hdf5(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, layout.get(), access.get()), what), H5Fclose};
@@ -171,6 +168,12 @@ File File::create(const std::string& path) {
 }
 
 File File::open(const std::string& path) {
+  ::close(files::open_regular(path));
+  probe(path);
+  return open_unprobed(path);
+}
+
+File File::open_unprobed(const std::string& path) {
   prepare();
   const Id access = access_list();
   return {path, Id(check_hdf5(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), "open " + path), H5Fclose)};
@@ -203,13 +206,19 @@ Id File::make_dataset(const std::string& name, Type type, const Storage& storage
 }
 
 Id File::open_dataset(const std::string& name) const {
-  return {check_hdf5(H5Dopen2(id(), name.c_str(), H5P_DEFAULT), "open dataset " + name + " of " + path_), H5Dclose};
+  const std::string what = "open dataset " + name + " of " + path_;
+  for_each_prefix(name, [&](const std::string& part) {
+    H5L_info_t link;
+    check_hdf5(H5Lget_info(id(), part.c_str(), &link, H5P_DEFAULT), what);
+    check(link.type == H5L_TYPE_HARD, Exit::corrupt,
+          path_ + " is damaged (" + part + " is a link to another place); no such file is ours");
+    return true;
+  });
+  return {check_hdf5(H5Dopen2(id(), name.c_str(), H5P_DEFAULT), what), H5Dclose};
 }
 
 bool File::has(const std::string& name) const {
-  for (std::size_t end = name.find('/'); end != std::string::npos; end = name.find('/', end + 1))
-    if (H5Lexists(id(), name.substr(0, end).c_str(), H5P_DEFAULT) <= 0) return false;
-  return H5Lexists(id(), name.c_str(), H5P_DEFAULT) > 0;
+  return for_each_prefix(name, [&](const std::string& part) { return H5Lexists(id(), part.c_str(), H5P_DEFAULT) > 0; });
 }
 
 std::vector<std::string> File::datasets() const {
@@ -218,7 +227,7 @@ std::vector<std::string> File::datasets() const {
     if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(into)->push_back(name);
     return 0;
   };
-  check_hdf5(H5Ovisit(id(), H5_INDEX_NAME, H5_ITER_INC, visit, &names), "list " + path_);
+  check_hdf5(H5Ovisit2(id(), H5_INDEX_NAME, H5_ITER_INC, visit, &names, H5O_INFO_BASIC), "list " + path_);
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -228,51 +237,17 @@ void File::rename(const std::string& path) {
   path_ = path;
 }
 
+std::int64_t File::bytes() const {
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(path_, error);
+  if (error) files::throw_system_error(error.value(), "read the size of", path_);
+  return static_cast<std::int64_t>(bytes);
+}
+
 void File::flush() { check_hdf5(H5Fflush(id(), H5F_SCOPE_LOCAL), "write " + path_); }
 
 void File::sync() { files::sync_path(path_); }
 
 void File::close() { id_.close("close " + path_); }
-
-Extent extent_of(const Id& dataset, const std::string& where) {
-  const Id space{check_hdf5(H5Dget_space(dataset.get()), "read the shape of " + where), H5Sclose};
-  Extent extent(check_hdf5(H5Sget_simple_extent_ndims(space.get()), "read the shape of " + where));
-  if (!extent.empty())
-    check_hdf5(H5Sget_simple_extent_dims(space.get(), extent.data(), nullptr), "read the shape of " + where);
-  return extent;
-}
-
-Extent chunk_of(const Id& dataset, const std::string& where) {
-  const Id list{check_hdf5(H5Dget_create_plist(dataset.get()), "read the chunks of " + where), H5Pclose};
-  Extent chunk(extent_of(dataset, where).size());
-  check_hdf5(H5Pget_chunk(list.get(), static_cast<int>(chunk.size()), chunk.data()), "read the chunks of " + where);
-  return chunk;
-}
-
-Type type_of(const Id& dataset, const std::string& where) {
-  const Id type{check_hdf5(H5Dget_type(dataset.get()), "read the type of " + where), H5Tclose};
-  for (int t = 0; t < static_cast<int>(type_table.size()); ++t)
-    if (H5Tequal(type.get(), file_type(static_cast<Type>(t))) > 0) return static_cast<Type>(t);
-  throw Error(Exit::corrupt, where + " has a type that no schema version knows");
-}
-
-void write_rows(const Id& dataset, Type type, hsize_t first, hsize_t count, const void* data,
-                const std::string& where) {
-  const std::string what = "write " + where;
-  Extent extent = extent_of(dataset, where);
-  if (first + count > extent[0]) {
-    extent[0] = first + count;
-    check_hdf5(H5Dset_extent(dataset.get(), extent.data()), what);
-  }
-  const auto [file, memory] = select_rows(dataset, first, count, what);
-  check_hdf5(H5Dwrite(dataset.get(), memory_type(type), memory.get(), file.get(), H5P_DEFAULT, data), what);
-}
-
-void read_rows(const Id& dataset, Type type, hsize_t first, hsize_t count, void* data, const std::string& where) {
-  if (count == 0) return;
-  const std::string what = "read " + where;
-  const auto [file, memory] = select_rows(dataset, first, count, what);
-  check_hdf5(H5Dread(dataset.get(), memory_type(type), memory.get(), file.get(), H5P_DEFAULT, data), what);
-}
 
 }  // namespace switchyard::record::h5

@@ -3,24 +3,26 @@
 #include <hdf5.h>
 
 #include <cstdint>
-#include <source_location>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "base/checked.hpp"
 
 namespace switchyard::record::h5 {
 
 /// "1.10.8". Prepares the library as every function here does: nothing else may call it before.
 std::string library_version();
 
-/// Throws an Error with HDF5's own text: Error{storage} where the disk is full, else Error{corrupt}. After a full disk
-/// no identifier is closed any more, since HDF5 crashes on what it could not write.
-[[noreturn]] void fail(const std::string& what, std::source_location at);
+/// Throws an Error with HDF5's innermost reason: what files::throw_system_error throws where the system refused (a full
+/// disk, no permission), else Error{corrupt}. After a full disk no identifier is closed any more, since HDF5 crashes on
+/// what it could not write.
+[[noreturn]] void fail(const std::string& what);
 
 /// `result` unless it is negative. `what` tells what was tried: "write run.h5:loss".
 template <class T>
-T check_hdf5(T result, const std::string& what, std::source_location at = std::source_location::current()) {
-  if (result < 0) fail(what, at);
+T check_hdf5(T result, const std::string& what) {
+  if (result < 0) fail(what);
   return result;
 }
 
@@ -39,7 +41,7 @@ class Id {
   hid_t get() const { return id_; }
   bool valid() const { return id_ >= 0; }
   /// Closes and reports a failure; what a file could not write shows up here.
-  void close(const std::string& what, std::source_location at = std::source_location::current());
+  void close(const std::string& what);
 
  private:
   hid_t id_ = H5I_INVALID_HID;
@@ -50,7 +52,6 @@ class Id {
 enum class Type { i16, i32, i64, u8, f32, f64, text16 };
 std::size_t size_of(Type type);
 const char* name_of(Type type);
-std::vector<std::string> type_names();
 /// In the file (little-endian) and in memory.
 hid_t file_type(Type type);
 hid_t memory_type(Type type);
@@ -71,12 +72,17 @@ class File {
   /// A file that loses no flushed chunk however the job ends, and that plain readers since HDF5 1.10 open; no HDF5 file
   /// lock, since the run folder has its own.
   static File create(const std::string& path);
+  /// A file that may hold anything: read by another process before (probe). Throws Error{corrupt} where that fails,
+  /// Error{usage} for what is no regular file or may not be read.
   static File open(const std::string& path);
+  static File open_unprobed(const std::string& path);
   const std::string& path() const { return path_; }
+  std::int64_t bytes() const;  ///< on disk
   bool is_open() const { return id_.valid(); }
 
   Id make_group(const std::string& name);
   Id make_dataset(const std::string& name, Type type, const Storage& storage);
+  /// Throws Error{corrupt} where it is, or stands behind, a link to another place or file.
   Id open_dataset(const std::string& name) const;
   bool has(const std::string& name) const;
   /// Names of the datasets below the root, "group/dataset", sorted.
@@ -105,8 +111,20 @@ std::string text_attribute(hid_t object, const std::string& name, const std::str
 std::int64_t int_attribute(hid_t object, const std::string& name, const std::string& where);
 
 Extent extent_of(const Id& dataset, const std::string& where);
-Extent chunk_of(const Id& dataset, const std::string& where);
 Type type_of(const Id& dataset, const std::string& where);
+/// What a dataset claims to be, with at least one dimension, as many of its chunks, and our filters only.
+struct Shape {
+  Type type;
+  Extent extent, chunk;
+};
+/// Throws Error{corrupt} for any other.
+Shape inspect(const Id& dataset, const std::string& where);
+Checked bytes_of_row(const Shape& shape);
+/// Throws Error{corrupt} where `rows` rows, or one chunk, are more bytes than a file of its size can hold, so that no
+/// number in a damaged file allocates memory.
+void check_claim(const File& file, const Shape& shape, std::int64_t rows, const std::string& where);
+/// Opens a dataset again with room for one of its chunks, where the usual room is smaller.
+void keep_a_chunk(const File& file, const std::string& name, const Shape& shape, Id& dataset);
 
 /// Rows [first, first + count) of the first dimension, all of the others. Writing grows a growing dataset first.
 void write_rows(const Id& dataset, Type type, hsize_t first, hsize_t count, const void* data, const std::string& where);

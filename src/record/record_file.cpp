@@ -45,7 +45,7 @@ void RecordFile::make_dimension(const Dimension& d) {
 void RecordFile::make_variable(const Variable& v) {
   h5::Storage storage;
   storage.growing = !growing_dimension(v).empty();
-  storage.deflate = deflated(v);
+  storage.deflate = true;
   for (const auto& dim : v.dims) {
     const auto size = static_cast<hsize_t>(sizes_.at(dim));
     if (size == 0) return;

@@ -88,8 +88,6 @@ std::string growing_dimension(const Variable& variable) {
   return "";
 }
 
-bool deflated(const Variable& v) { return v.file != run || v.type == i32 || v.type == i64; }
-
 const char* schema_name(FileKind file) {
   constexpr const char* names[] = {"switchyard-run", "switchyard-evaluation", "switchyard-tokens",
                                    "switchyard-results"};

@@ -9,7 +9,7 @@
 
 namespace switchyard::record {
 
-constexpr int schema_version = 2, oldest_schema_version = 1;  ///< written; still read
+constexpr int schema_version = 3, oldest_schema_version = 1;  ///< written; still read
 
 enum class FileKind { run, evaluation, tokens, results };
 
@@ -40,8 +40,6 @@ std::vector<Dimension> dimensions_of(FileKind file);
 std::vector<Variable> variables_of(FileKind file);
 /// The growing dimension along which a variable is appended; empty for one that is written once.
 std::string growing_dimension(const Variable& variable);
-/// Integers and samples are deflated.
-bool deflated(const Variable& variable);
 
 /// "switchyard-run", "switchyard-evaluation" and so on: root attribute `schema`.
 const char* schema_name(FileKind file);

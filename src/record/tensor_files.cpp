@@ -39,15 +39,15 @@ void read_part(const h5::File& file, const ParameterSet& parameters, const Param
     const std::string name = p.name + "/" + tensor_kinds[kind], where = file.path() + ":" + name;
     check(file.has(name), Exit::usage,
           where + " is missing (the model has this parameter); resume with the configuration that wrote it");
-    const h5::Id dataset = file.open_dataset(name);
-    h5::Extent extent = h5::extent_of(dataset, where), wanted = to_extent(p.shape);
-    if (experts && !extent.empty()) wanted[0] = extent[0];
+    const h5::Extent extent = check_tensor(file, name).extent;
+    h5::Extent wanted = to_extent(p.shape);
+    if (experts) wanted[0] = extent[0];
     check(extent == wanted && rows.last <= static_cast<std::int64_t>(extent[0]), Exit::usage,
           where + " has another shape than the model's parameter; resume with the configuration that wrote it");
     const Vector<float> part = part_of(parameters, p, kind, unit, experts ? rows.size() : 1);
     const HostPart host = Kokkos::create_mirror_view(Kokkos::HostSpace(), part);
-    h5::read_rows(dataset, h5::Type::f32, static_cast<hsize_t>(rows.first), static_cast<hsize_t>(rows.size()),
-                  host.data(), where);
+    h5::read_rows(file.open_dataset(name), h5::Type::f32, static_cast<hsize_t>(rows.first),
+                  static_cast<hsize_t>(rows.size()), host.data(), where);
     Kokkos::deep_copy(part, host);
   }
 }

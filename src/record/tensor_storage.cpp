@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.hpp"
 #include "base/files.hpp"
 #include "record/schema.hpp"
 
@@ -32,6 +33,14 @@ h5::Storage storage_of(h5::Extent extent, bool experts) {
     chunk[cut] = (extent[cut] + pieces - 1) / pieces;
   }
   return {std::move(extent), std::move(chunk), false, false};
+}
+
+h5::Shape check_tensor(const h5::File& file, const std::string& name) {
+  const std::string where = file.path() + ":" + name;
+  h5::Shape shape = h5::inspect(file.open_dataset(name), where);
+  check(shape.type == h5::Type::f32, Exit::corrupt, where + " is damaged (it has another type than float32)");
+  h5::check_claim(file, shape, static_cast<std::int64_t>(shape.extent[0]), where);
+  return shape;
 }
 
 void start_file(h5::File& file, const char* content) {

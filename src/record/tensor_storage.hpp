@@ -23,6 +23,10 @@ h5::Extent to_extent(const std::vector<std::int64_t>& shape);
 /// Chunks of about a million elements, cut along the first dimension of a unit; one expert or less each.
 h5::Storage storage_of(h5::Extent extent, bool experts);
 
+/// A dataset of a checkpoint: of its rows of floats there are as many as the file can hold. Throws Error{corrupt}
+/// otherwise.
+h5::Shape check_tensor(const h5::File& file, const std::string& name);
+
 void start_file(h5::File& file, const char* content);
 /// Flushes, closes, fsyncs and measures.
 ManifestEntry finish_file(h5::File& file, const std::string& folder, const std::string& name);

@@ -7,10 +7,9 @@
 
 namespace switchyard::record {
 
-/// Problems of one file's rows.
-std::vector<std::string> check_run_rows(const RecordReader& file);
-std::vector<std::string> check_token_rows(const RecordReader& file);
-std::vector<std::string> check_evaluation_rows(const RecordReader& file);
+/// Problems of one file's rows. All that counts of every growing variable is read once, so that the sums of its chunks
+/// are checked; throws Error{corrupt} where one is wrong.
+std::vector<std::string> check_rows(const RecordReader& file);
 /// A segment's sampled tokens against its rows: there where its options ask for them, complete, and with the same
 /// counts. Only one that `ended`, not one that was killed, must have all of its last step.
 std::vector<std::string> check_samples(const Segment& segment, bool ended);

@@ -94,9 +94,9 @@ void Crash::read_truth() {
   const RecordReader reader(file());
   for (const Variable& v : variables_of(reader.kind())) {
     if (!reader.has(v.name)) continue;
-    Truth truth{v.name, v.dims.front(), reader.row_bytes(v.name), {}};
+    Truth truth{v.name, v.dims.front(), reader.open(v.name).row_bytes(), {}};
     truth.data.resize(static_cast<std::size_t>(truth.row_bytes * reader.length(truth.dimension)));
-    reader.read_bytes(v.name, 0, reader.length(truth.dimension), truth.data.data());
+    reader.open(v.name).read(0, reader.length(truth.dimension), truth.data.data());
     truth_.push_back(std::move(truth));
   }
 }
@@ -110,7 +110,7 @@ std::string Crash::wrong() const try {
     const auto found = lengths_.find(truth.dimension);
     const std::int64_t rows = found == lengths_.end() ? reader.length(truth.dimension) : found->second;
     std::vector<char> data(static_cast<std::size_t>(truth.row_bytes * rows));
-    reader.read_bytes(truth.variable, 0, rows, data.data());
+    reader.open(truth.variable).read(0, rows, data.data());
     if (!std::equal(data.begin(), data.end(), truth.data.begin())) return truth.variable + " has other values";
   }
   return "";

@@ -10,6 +10,7 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "record/digest.hpp"
+#include "record/schema.hpp"
 #include "run_fixture.hpp"
 
 namespace {
@@ -158,8 +159,8 @@ void make_older(const std::string& path, std::int32_t version, const std::vector
 
 TEST(Verify, AnEarlierVersionLacksWhatCameLater) {
   const std::vector<const char*> later{"peak_bytes", "evaluation_block_loss", "evaluation_block"};
-  for (const auto& [version, words] :
-       {std::pair(1, ""), std::pair(2, "peak_bytes is missing"), std::pair(3, "version 3")}) {
+  for (const auto& [version, words] : {std::pair(1, ""), std::pair(int{schema_version}, "peak_bytes is missing"),
+                                       std::pair(schema_version + 1, "schema version")}) {
     const Folder run;
     write_whole(run.path());
     make_older(run / "segments/000/run.h5", version, later);

@@ -1,0 +1,117 @@
+// The laws between the files of a segment.
+#include <algorithm>
+#include <map>
+
+#include "config/yaml.hpp"
+#include "record/routing_shape.hpp"
+#include "record/verify_laws.hpp"
+
+namespace switchyard::record {
+namespace {
+
+using Problems = std::vector<std::string>;
+
+struct SampleCounts {
+  std::int64_t tokens = 0;
+  std::vector<std::int64_t> assigned, kept;  ///< (layers, experts)
+};
+
+/// record.sample_every of a segment; an option of another version of the program does not matter here.
+std::int64_t sample_interval(const RecordReader& run) {
+  const std::string text = h5::text_attribute(run.file().id(), "config", run.path());
+  return load_text(run.path(), text).config.record.sample_every;
+}
+
+/// Adds the choices of one block of sampled tokens.
+void count_block(const TokenBlock& block, const RoutingShape& shape, SampleCounts& counts) {
+  const RecordReader& file = *block.rows.file;
+  counts.tokens += block.rows.count;
+  const auto expert = file.read<std::int16_t>("expert", block.rows.first, block.rows.count);
+  const auto kept = file.read<std::uint8_t>("kept", block.rows.first, block.rows.count);
+  const std::size_t choices = static_cast<std::size_t>(file.length("choice")),
+                    layers = static_cast<std::size_t>(shape.layers);
+  for (std::size_t i = 0; i < expert.size(); ++i) {
+    const std::size_t l = i / choices % layers;
+    if (expert[i] < 0 || expert[i] >= shape.layer_experts[l]) continue;
+    const std::size_t at = l * static_cast<std::size_t>(shape.experts) + static_cast<std::size_t>(expert[i]);
+    ++counts.assigned[at];
+    counts.kept[at] += kept[i];
+  }
+}
+
+SampleCounts count(const std::vector<TokenBlock>& blocks, const RoutingShape& shape) {
+  const auto n = static_cast<std::size_t>(shape.layers * shape.experts);
+  SampleCounts counts{0, std::vector<std::int64_t>(n), std::vector<std::int64_t>(n)};
+  for (const TokenBlock& block : blocks) count_block(block, shape, counts);
+  return counts;
+}
+
+}  // namespace
+
+Problems check_samples(const Segment& segment, bool ended) {
+  Problems problems;
+  if (!segment.run) return problems;
+  const RecordReader& run = *segment.run;
+  const RoutingShape shape(run);
+  for (const auto& file : segment.tokens) shape.check_same(*file);
+  if (shape.layers == 0) return problems;  // of a dense model nothing is sampled
+  const std::int64_t every = sample_interval(run);
+  std::map<std::int64_t, std::vector<TokenBlock>> samples;
+  for (const auto& file : segment.tokens)
+    for (const TokenBlock& block : token_blocks(*file)) samples[block.step].push_back(block);
+  const auto steps = run.read<std::int64_t>("step", 0, run.length("row"));
+  const OpenDataset assigned = run.open("assigned"), kept = run.open("kept");
+  std::vector<std::int64_t> row(static_cast<std::size_t>(shape.layers * shape.experts));
+  const auto differs = [&](const OpenDataset& recorded, std::size_t r, const std::vector<std::int64_t>& counted) {
+    recorded.read(static_cast<std::int64_t>(r), 1, row.data());
+    return row != counted;
+  };
+  for (std::size_t r = 0; r < steps.size(); ++r) {
+    const bool due = every > 0 && steps[r] % every == 0;
+    if (!due && !samples.contains(steps[r])) continue;
+    const SampleCounts sample = count(samples[steps[r]], shape);
+    const std::string where = run.path() + ": step " + std::to_string(steps[r]) + ": ";
+    // A killed job may miss files of its last step only: nobody goes on before all ranks have written.
+    if (sample.tokens != shape.step_tokens) {
+      if (ended || r + 1 < steps.size())
+        problems.push_back(where + std::to_string(sample.tokens) + " tokens are sampled, not all " +
+                           std::to_string(shape.step_tokens));
+      continue;
+    }
+    if (differs(assigned, r, sample.assigned) || differs(kept, r, sample.kept))
+      problems.push_back(where + "sampled tokens have other counts than assigned and kept");
+  }
+  return problems;
+}
+
+Problems check_evaluations(const Segment& segment) {
+  if (!segment.run) return {};
+  const RoutingShape shape(*segment.run);
+  const auto expected = segment.run->read<std::int64_t>("evaluation_step", 0, segment.run->length("evaluation"));
+  std::vector<std::int64_t> found;
+  if (segment.evaluation)
+    found = segment.evaluation->read<std::int64_t>("step", 0, segment.evaluation->length("evaluation"));
+  const std::string where = segment.run->path() + ": ";
+  // The row in run.h5 is written first, and a killed job may miss the last of the others.
+  Problems problems;
+  if (found.size() > expected.size() || found.size() + 1 < expected.size() ||
+      !std::equal(found.begin(), found.end(), expected.begin()))
+    problems.push_back(where + std::to_string(expected.size()) + " evaluations, but evaluation.h5 has " +
+                       std::to_string(found.size()) + ", or of other steps");
+  if (!problems.empty() || found.empty()) return problems;
+  shape.check_same(*segment.evaluation);
+  if (shape.layers == 0) return problems;
+  const auto choices = static_cast<std::size_t>(segment.evaluation->length("choice"));
+  for (std::size_t row = 0; row < found.size(); ++row) {
+    const auto expert = segment.evaluation->read<std::int16_t>("expert", static_cast<std::int64_t>(row), 1);
+    for (std::size_t i = 0; i < expert.size(); ++i)
+      if (expert[i] >= shape.layer_experts[i / choices % static_cast<std::size_t>(shape.layers)]) {
+        problems.push_back(where + "evaluation of step " + std::to_string(found[row]) + " names expert " +
+                           std::to_string(expert[i]) + ", which its layer does not have");
+        break;
+      }
+  }
+  return problems;
+}
+
+}  // namespace switchyard::record
