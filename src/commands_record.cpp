@@ -16,13 +16,17 @@ struct VerifyOptions {
   bool digest = false;
 };
 
+void print_note(const std::string& note) { std::fprintf(stderr, "switchyard: note: %s\n", note.c_str()); }
+
 Exit verify_command(const VerifyOptions& options) {
   if (options.digest) {
+    if (const std::string job = record::in_use(options.path); !job.empty()) print_note(job);
     std::fputs(record::digest(options.path).c_str(), stdout);
     return Exit::ok;
   }
-  const std::vector<std::string> problems = record::verify_path(options.path);
-  if (!problems.empty()) throw Error(Exit::corrupt, join(problems, "\n"));
+  const record::Findings found = record::verify_path(options.path);
+  for (const std::string& note : found.notes) print_note(note);
+  if (!found.problems.empty()) throw Error(Exit::corrupt, join(found.problems, "\n"));
   std::printf("%s: sound\n", options.path.c_str());
   return Exit::ok;
 }

@@ -67,16 +67,16 @@ struct GenerateOptions {
 
 Exit generate_command(const GenerateOptions& options) {
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  const std::string file = config_of_run(options.run);
-  const LoadResult loaded = load_text(file, shared_text(world, file));  // valid for the layout that it was trained on
+  const auto [file, text] = config_of_run(options.run);
+  const LoadResult loaded = load_text(file, text);  // valid for the layout that it was trained on
   comm::agree(world, [&] {
     throw_errors(loaded);
     check(world.size() == 1, Exit::usage, "generate works on one rank; start it without mpirun");
   });
   const KokkosSession kokkos(loaded.config.layout.threads);
-  const std::string text =
+  const std::string made =
       train::generate(options.run, options.prompt, options.tokens, options.temperature, options.seed);
-  if (world.rank() == 0) std::printf("%s\n", text.c_str());
+  if (world.rank() == 0) std::printf("%s\n", made.c_str());
   return Exit::ok;
 }
 

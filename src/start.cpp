@@ -4,6 +4,7 @@
 
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
+#include "record/kept_config.hpp"
 #include "train/trainer.hpp"
 
 namespace switchyard {
@@ -34,14 +35,17 @@ std::vector<std::string> notes_of(const Config& config, const KokkosSession& kok
   return notes;
 }
 
-std::string config_of_run(const std::string& run) {
-  const std::string file = run + "/config.yaml";
-  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
-    check(std::filesystem::exists(file), Exit::usage,
+RunConfig config_of_run(const std::string& run) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  RunConfig config{run + "/config.yaml", {}};
+  comm::on_root(world, [&] {
+    check(std::filesystem::exists(config.file), Exit::usage,
           run + ": no run there (" + (std::filesystem::exists(run) ? "it has no config.yaml" : "no such folder") +
               "); give the folder of a run that switchyard train has started");
+    config.text = record::read_config(run);
   });
-  return file;
+  config.text = comm::broadcast(world, config.text, 0);
+  return config;
 }
 
 Exit start_run(const LoadResult& loaded, const std::string& run, const std::vector<std::string>& command_line) {
@@ -52,9 +56,8 @@ Exit start_run(const LoadResult& loaded, const std::string& run, const std::vect
 
 Exit continue_run(const std::string& run, const std::vector<std::string>& overrides,
                   const std::vector<std::string>& command_line) {
-  const std::string file = config_of_run(run);
+  const auto [file, text] = config_of_run(run);
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  const std::string text = shared_text(world, file);
   LoadResult loaded = load_text(file, text, overrides);
   add_violations(loaded, world.size());
   const LoadResult before = load_text(file, text);  // of the layout before: valid there only

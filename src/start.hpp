@@ -20,8 +20,12 @@ LoadResult load_text_on_all(const std::string& name, const std::string& text,
                             const std::vector<std::string>& overrides);
 /// What is allowed but seldom meant, in the configuration and on this machine. The same on every rank.
 std::vector<std::string> notes_of(const Config& config, const KokkosSession& kokkos);
-/// The configuration file that a run keeps in its folder; an AgreedError where there is none.
-std::string config_of_run(const std::string& run);
+/// The configuration that a run keeps in its folder.
+struct RunConfig {
+  std::string file, text;
+};
+/// On every rank; an AgreedError where there is none, or where it has lost its end.
+RunConfig config_of_run(const std::string& run);
 
 /// Trains from scratch in the folder `run`. Errors and exit codes of train::run_training.
 Exit start_run(const LoadResult& loaded, const std::string& run, const std::vector<std::string>& command_line);

@@ -55,15 +55,10 @@ std::string content(int file) {
   return line;
 }
 
-std::string by_whom(const std::string& holder) {
-  const std::size_t space = holder.rfind(' ');
-  if (space == std::string::npos) return "by another job";
-  return "by process " + holder.substr(space + 1) + " on host " + holder.substr(0, space);
-}
-
 /// Whether `file` still names the open file `fd`: a lock that was removed between open and lock guards nothing.
 bool is_still(const std::string& file, int fd) {
-  struct stat named {}, opened {};
+  struct stat named {
+  }, opened{};
   return ::lstat(file.c_str(), &named) == 0 && ::fstat(fd, &opened) == 0 && named.st_ino == opened.st_ino &&
          named.st_dev == opened.st_dev;
 }
@@ -80,7 +75,7 @@ FileLock::FileLock(const std::string& file, const std::string& subject) : file_(
       const std::string holder = content(fd_);
       ::close(std::exchange(fd_, -1));
       throw Error(Exit::busy,
-                  subject + " is in use (" + by_whom(holder) + "); wait for it, end it, or choose another folder");
+                  subject + " is in use (by " + who(holder) + "); wait for it, end it, or choose another folder");
     }
     if (error != 0)
       warning_ =
@@ -112,6 +107,12 @@ FileLock FileLock::passing(const std::string& file, const std::string& subject) 
   FileLock lock(file, subject);
   lock.passing_ = true;
   return lock;
+}
+
+std::string FileLock::who(const std::string& holder) {
+  const std::size_t space = holder.rfind(' ');
+  if (space == std::string::npos) return "another job";
+  return "process " + holder.substr(space + 1) + " on host " + holder.substr(0, space);
 }
 
 std::string FileLock::holder(const std::string& file) {

@@ -21,6 +21,8 @@ class FileLock {
 
   /// "HOST PROCESS" of the job that holds the lock now; empty where none does.
   static std::string holder(const std::string& file);
+  /// "process 123 on host node7" of what holder() gave; "another job" where that is unknown.
+  static std::string who(const std::string& holder);
 
  private:
   int fd_ = -1;

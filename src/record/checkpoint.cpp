@@ -1,11 +1,12 @@
 #include "record/checkpoint.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/files.hpp"
+#include "base/json.hpp"
 #include "comm/agree.hpp"
 #include "config/yaml.hpp"
 #include "record/schema.hpp"
@@ -24,9 +25,20 @@ std::string step_name(std::int64_t step) {
 
 /// Step of a folder name; −1 for any other name.
 std::int64_t step_of(const std::string& name) {
-  if (name.rfind("step-", 0) != 0 || name.size() < 6) return -1;
-  if (!std::all_of(name.begin() + 5, name.end(), [](unsigned char c) { return c >= '0' && c <= '9'; })) return -1;
-  return std::stoll(name.substr(5));
+  std::int64_t step = -1;
+  if (!name.starts_with("step-")) return -1;
+  std::from_chars(name.data() + 5, name.data() + name.size(), step);
+  return step >= 0 && step_name(step) == name ? step : -1;
+}
+
+/// Steps and folders of all checkpoints, complete or not, newest first.
+std::vector<std::pair<std::int64_t, std::string>> checkpoint_folders(const std::string& run) {
+  std::vector<std::pair<std::int64_t, std::string>> found;
+  for (const auto& entry : files::entries_of(run + "/checkpoints"))
+    if (const std::int64_t step = step_of(entry.path().filename().string()); step >= 0)
+      found.emplace_back(step, entry.path().string());
+  std::sort(found.rbegin(), found.rend());
+  return found;
 }
 
 /// An empty folder to write into; what a killed job left is removed.
@@ -54,12 +66,15 @@ std::string state_text(const Config& config, const TrainState& state) {
 }
 
 TrainState parse_state(const std::string& text, const std::string& path) {
-  try {
-    const auto json = nlohmann::json::parse(text);
-    return {json.at("step"), json.at("tokens"), json.at("bias"), json.at("corpus_sha256"), json.at("options")};
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(Exit::corrupt, path + " is damaged (" + error.what() + "); use an older checkpoint");
-  }
+  const std::string advice = "; use an older checkpoint";
+  TrainState state = parse_json(text, path, advice, [](const nlohmann::json& json) {
+    return TrainState{json.at("step"), json.at("tokens"), json.at("bias"), json.at("corpus_sha256"),
+                      json.at("options")};
+  });
+  const std::string folder = fs::path(path).parent_path().filename().string();
+  check(step_name(state.step) == folder && state.tokens >= 0, Exit::corrupt,
+        path + " is damaged (it is not of the step in its folder's name)" + advice);
+  return state;
 }
 
 /// Removes all but the newest `keep` up to this step. Later ones stand after a fall-back to an older checkpoint; they
@@ -68,9 +83,9 @@ void prune(const std::string& run, std::int64_t step, int keep) {
   int kept = 0;
   for (const std::string& folder : list_checkpoints(run)) {
     if (step_of(fs::path(folder).filename().string()) > step || ++kept <= std::max(keep, 1)) continue;
-    // The manifest goes first: a half-removed checkpoint must not look complete.
+    // The manifest goes first: a half-removed checkpoint must not look complete. Of a link nothing but itself goes.
     std::error_code ignored;
-    fs::remove(folder + "/manifest.json", ignored);
+    if (!fs::is_symlink(folder, ignored)) fs::remove(folder + "/manifest.json", ignored);
     fs::remove_all(folder, ignored);
   }
 }
@@ -121,15 +136,15 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
 }
 
 std::vector<std::string> list_checkpoints(const std::string& run) {
-  std::vector<std::pair<std::int64_t, std::string>> found;
-  for (const auto& entry : files::entries_of(run + "/checkpoints")) {
-    const std::int64_t step = step_of(entry.path().filename().string());
-    if (step >= 0 && fs::exists(entry.path() / "manifest.json")) found.emplace_back(step, entry.path().string());
-  }
-  std::sort(found.rbegin(), found.rend());
   std::vector<std::string> folders;
-  for (auto& [step, folder] : found) folders.push_back(std::move(folder));
+  for (const auto& [step, folder] : checkpoint_folders(run))
+    if (fs::exists(folder + "/manifest.json")) folders.push_back(folder);
   return folders;
+}
+
+std::string newest_folder(const std::string& run) {
+  const auto folders = checkpoint_folders(run);
+  return folders.empty() ? "" : folders.front().second;
 }
 
 std::string latest_checkpoint(const std::string& run) {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "base/json.hpp"
 #include "record/schema.hpp"
 
 namespace switchyard::record {
@@ -38,20 +38,18 @@ std::string manifest_text(std::vector<ManifestEntry> entries) {
 }
 
 std::vector<ManifestEntry> parse_manifest(const std::string& text, const std::string& path) {
-  std::vector<ManifestEntry> entries;
-  try {
-    const auto json = nlohmann::json::parse(text);
+  return parse_json(text, path, "; use an older checkpoint", [&](const nlohmann::json& json) {
+    std::vector<ManifestEntry> entries;
     const int version = json.at("schema_version");
     check(oldest_schema_version <= version && version <= schema_version, Exit::usage,
           path + " has a schema version that this program does not know; use the version that wrote it");
-    for (const auto& e : json.at("files")) entries.push_back({e.at("name"), e.at("bytes"), e.at("sha256")});
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(Exit::corrupt, path + " is damaged (" + error.what() + "); use an older checkpoint");
-  }
-  for (const auto& e : entries)
-    check(!e.name.empty() && e.name.find('/') == std::string::npos, Exit::corrupt,
-          path + " names a file outside its folder");
-  return entries;
+    for (const auto& e : json.at("files")) {
+      entries.push_back({e.at("name"), e.at("bytes"), e.at("sha256")});
+      check(files::is_plain_name(entries.back().name), Exit::corrupt,
+            path + " is damaged (it names a file outside its folder)");
+    }
+    return entries;
+  });
 }
 
 }  // namespace switchyard::record

@@ -1,7 +1,8 @@
 #include "record/record_reader.hpp"
 
+#include <utility>
+
 #include "base/check.hpp"
-#include "record/structure.hpp"
 
 namespace switchyard::record {
 namespace {
@@ -35,8 +36,12 @@ void OpenDataset::read(std::int64_t first, std::int64_t count, void* data) const
   h5::read_rows(dataset_, shape_.type, static_cast<hsize_t>(first), static_cast<hsize_t>(count), data, where_);
 }
 
-RecordReader::RecordReader(const std::string& path)
-    : file_(h5::File::open(path)), kind_(kind_of(file_)), lengths_(check_structure(file_, kind_, version_of(file_))) {}
+RecordReader::RecordReader(const std::string& path) : RecordReader(h5::File::open(path), {}) {}
+
+RecordReader::RecordReader(h5::File file, const Limits& limits)
+    : file_(std::move(file)),
+      kind_(kind_of(file_)),
+      lengths_(check_structure(file_, kind_, version_of(file_), limits)) {}
 
 std::int64_t RecordReader::length(const std::string& dimension) const {
   const auto found = lengths_.find(dimension);

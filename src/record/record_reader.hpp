@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "record/schema.hpp"
+#include "record/structure.hpp"
 
 namespace switchyard::record {
 
@@ -33,6 +33,8 @@ class RecordReader {
   /// Throws Error{corrupt} where it cannot be opened or its structure is not the schema's, Error{usage} where its
   /// schema is not known.
   explicit RecordReader(const std::string& path);
+  /// Of an open file; beyond the limits nothing counts, and nothing is read.
+  RecordReader(h5::File file, const Limits& limits);
   FileKind kind() const { return kind_; }
   const std::string& path() const { return file_.path(); }
   const h5::File& file() const { return file_; }

@@ -53,7 +53,7 @@ std::int64_t segment_of(const std::string& path) {
 }  // namespace
 
 RunFile::RunFile(const std::string& path, const Config& config, int ranks, const std::string& config_text,
-                 const std::string& provenance)
+                 const std::string& provenance, std::int64_t begins_after)
     : state_(new State{RecordFile(FileKind::run, path, sizes_of(config, ranks)),
                        recorded_layers(config),
                        {},
@@ -71,6 +71,7 @@ RunFile::RunFile(const std::string& path, const Config& config, int ranks, const
   s.file.attribute("config_sha256", files::sha256_of_text(config_text));
   s.file.attribute("provenance", provenance);
   s.file.attribute("segment", segment_of(path));
+  s.file.attribute("begins_after", begins_after);
   s.file.attribute("ranks", ranks);
   s.file.attribute("step_tokens", s.step_tokens);
   s.file.attribute("top_k", s.top_k);

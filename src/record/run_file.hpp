@@ -39,9 +39,10 @@ struct EvaluationRow {
 class RunFile {
  public:
   /// Creates the file; throws Error{storage} where the disk is full. `provenance` is JSON text, `config_text` YAML.
-  /// The segment's number is the name of the folder that `path` stands in.
+  /// The segment's number is the name of the folder that `path` stands in. Its first row will be of step
+  /// begins_after + 1: what earlier segments hold beyond `begins_after` is superseded.
   RunFile(const std::string& path, const Config& config, int ranks, const std::string& config_text,
-          const std::string& provenance);
+          const std::string& provenance, std::int64_t begins_after);
   ~RunFile();
   /// Buffers; writes and flushes a chunk at every step that record.flush_every divides, so that the rows up to a
   /// checkpoint are in the file. A file whose first step is within a chunk ends with that chunk: see Trainer.

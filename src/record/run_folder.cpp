@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
@@ -14,6 +16,10 @@ namespace fs = std::filesystem;
 
 RunFolder::RunFolder(const std::string& path) : path_(path) {
   std::error_code error;
+  for (const char* part : {"/segments", "/checkpoints"})
+    check(!fs::is_symlink(path + part, error), Exit::usage,
+          path + part + " is a link (a run writes inside its own folder only); put the folder there, or link all of " +
+              path);
   fs::create_directories(path + "/segments", error);
   if (error) files::throw_system_error(error.value(), "create", path + "/segments");
   lock_ = FileLock(path + "/lock", path);
@@ -27,18 +33,24 @@ std::string RunFolder::segment_path(const std::string& path, int segment) {
   return path + "/segments/" + name;
 }
 
-int RunFolder::count_segments(const std::string& path) {
-  int next = 0;
+std::vector<int> RunFolder::segments(const std::string& path) {
+  std::vector<int> numbers;
   for (const auto& entry : files::entries_of(path + "/segments")) {
     const std::string name = entry.path().filename().string();
-    if (std::all_of(name.begin(), name.end(), [](unsigned char c) { return c >= '0' && c <= '9'; }))
-      next = std::max(next, std::stoi(name) + 1);
+    int number = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (error == std::errc() && end == name.data() + name.size() && segment_path(path, number) == entry.path())
+      numbers.push_back(number);
   }
-  return next;
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
 }
 
 std::string RunFolder::start_segment() {
-  const std::string folder = segment_path(path_, count_segments(path_));
+  const std::vector<int> numbers = segments(path_);
+  check(numbers.empty() || numbers.back() < std::numeric_limits<int>::max(), Exit::usage,
+        path_ + "/segments has a folder of the last number that there is; remove it, no run made it");
+  const std::string folder = segment_path(path_, numbers.empty() ? 0 : numbers.back() + 1);
   std::error_code error;
   if (!fs::create_directory(folder, error)) files::throw_system_error(error ? error.value() : EEXIST, "create", folder);
   files::sync_path(path_ + "/segments");

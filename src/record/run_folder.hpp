@@ -1,6 +1,7 @@
 // The folder of a run: one job at a time, one segment a start. Used by rank 0 only.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "base/lock.hpp"
 
@@ -23,8 +24,8 @@ class RunFolder {
 
   /// "HOST PROCESS" of the job that works on the folder now; empty where none does.
   static std::string holder(const std::string& path);
-  /// Number of segments so far; the next one's number.
-  static int count_segments(const std::string& path);
+  /// Numbers of the segments so far, ascending. Folders with other names than start_segment gives are none.
+  static std::vector<int> segments(const std::string& path);
   /// "RUN/segments/003"
   static std::string segment_path(const std::string& path, int segment);
 

@@ -1,10 +1,17 @@
 #include "record/segments.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <map>
+#include <optional>
 #include <tuple>
 
+#include "base/checked.hpp"
 #include "base/files.hpp"
+#include "config/yaml.hpp"
 #include "record/run_folder.hpp"
 
 namespace switchyard::record {
@@ -17,35 +24,128 @@ std::vector<std::string> record_files(const std::string& segment) {
   return files;
 }
 
-std::vector<Segment> open_segments(const std::string& run) {
-  std::vector<Segment> segments;
-  for (int number = 0; number < RunFolder::count_segments(run); ++number) {
+namespace {
+
+/// What run.h5 says of its segment; intervals of 0 where nothing is due.
+struct Course {
+  std::int64_t begins_after = 0, evaluate_every = 0, sample_every = 0;
+};
+
+/// Multiples of `every` in (first, last].
+std::int64_t multiples(std::int64_t every, std::int64_t first, std::int64_t last) {
+  return every > 0 && last > first ? last / every - first / every : 0;
+}
+
+/// Of records of earlier programs the first row tells it.
+std::int64_t begin_of(const h5::File& run) {
+  if (h5::has_attribute(run.id(), "begins_after")) return h5::int_attribute(run.id(), "begins_after", run.path());
+  const OpenDataset steps(run, "step");
+  std::int64_t first = 1;
+  if (steps.type() == h5::Type::i64 && steps.row_bytes() == 8 && steps.rows() > 0) steps.read(0, 1, &first);
+  return first - 1;
+}
+
+Course course_of(const h5::File& run) {
+  const Config config = load_text(run.path(), h5::text_attribute(run.id(), "config", run.path())).config;
+  return {begin_of(run), config.train.evaluate_every, config.record.sample_every};
+}
+
+/// What counts of a file of a segment that is superseded beyond `last`.
+Limits limits_of(const h5::File& file, const Course& course, std::int64_t last) {
+  const std::string kind = h5::text_attribute(file.id(), "schema", file.path());
+  const std::int64_t evaluations = multiples(course.evaluate_every, course.begins_after, last);
+  if (kind == schema_name(FileKind::run))
+    return {{"row", std::max<std::int64_t>(0, last - course.begins_after)}, {"evaluation", evaluations}};
+  if (kind == schema_name(FileKind::evaluation)) return {{"evaluation", evaluations}};
+  if (kind != schema_name(FileKind::tokens)) return {};
+  const std::int64_t tokens = OpenDataset(file, "step").chunk_rows();  // a chunk is a sample
+  return {{"sample", (Checked(multiples(course.sample_every, course.begins_after, last)) * tokens).value()}};
+}
+
+/// Opens the files of segments, the last one first, since it says what is left of those before it.
+class Opener {
+ public:
+  Opener(const OnUnreadable& unreadable, std::int64_t last) : unreadable_(unreadable), last_(last) {}
+
+  Segment open(const std::string& run, int number) {
     Segment segment;
     segment.number = number;
-    for (const std::string& path : record_files(RunFolder::segment_path(run, number))) {
-      auto file = std::make_unique<RecordReader>(path);
-      if (file->kind() == FileKind::run)
-        segment.run = std::move(file);
-      else if (file->kind() == FileKind::evaluation)
-        segment.evaluation = std::move(file);
-      else
-        segment.tokens.push_back(std::move(file));
-    }
-    segments.push_back(std::move(segment));
+    std::optional<Course> course;
+    std::vector<std::string> paths = record_files(RunFolder::segment_path(run, number));
+    std::stable_partition(paths.begin(), paths.end(),
+                          [](const std::string& path) { return path.ends_with("/run.h5"); });
+    for (const std::string& path : paths) attempt(path, [&] { add(segment, path, course); });
+    if (course) last_ = std::min(last_, course->begins_after);
+    return segment;
   }
+
+ private:
+  void add(Segment& segment, const std::string& path, std::optional<Course>& course) {
+    h5::File file = h5::File::open(path);
+    check(h5::has_attribute(file.id(), "schema"), Exit::corrupt, path + " is damaged (it has no attribute schema)");
+    if (path.ends_with("/run.h5")) course = course_of(file);
+    const Limits limits = course && last_ != every_step ? limits_of(file, *course, last_) : Limits();
+    auto reader = std::make_unique<RecordReader>(std::move(file), limits);
+    if (reader->kind() == FileKind::run)
+      segment.run = std::move(reader);
+    else if (reader->kind() == FileKind::evaluation)
+      segment.evaluation = std::move(reader);
+    else
+      segment.tokens.push_back(std::move(reader));
+  }
+
+  template <class Work>
+  void attempt(const std::string& path, Work work) {
+    try {
+      work();
+    } catch (const Error& e) {
+      if (!unreadable_ || e.code() != Exit::corrupt) throw;
+      unreadable_(path, e);
+    }
+  }
+
+  const OnUnreadable& unreadable_;
+  std::int64_t last_;
+};
+
+/// The last recorded step of a segment, superseded or not.
+std::int64_t last_step_of(const RecordReader& run) {
+  const h5::Extent rows = h5::extent_of(run.file().open_dataset("row"), run.path());
+  return (Checked(begin_of(run.file())) + static_cast<std::int64_t>(rows.at(0))).value();
+}
+
+}  // namespace
+
+std::vector<Segment> open_segments(const std::string& run, const OnUnreadable& unreadable, std::int64_t last_step) {
+  const std::vector<int> numbers = RunFolder::segments(run);
+  std::vector<Segment> segments;
+  Opener opener(unreadable, last_step);
+  for (std::size_t i = numbers.size(); i-- > 0;) segments.push_back(opener.open(run, numbers[i]));
+  std::reverse(segments.begin(), segments.end());
   return segments;
 }
 
-LastRows last_rows(const std::string& run) {
+LastRows last_rows(const std::string& run, std::int64_t after) {
   LastRows last;
-  for (const Segment& segment : open_segments(run)) {
+  const auto unreadable = [&](const std::string& path, const Error& e) {
+    last.unreadable.emplace_back(path, e.what());
+  };
+  for (const Segment& segment : open_segments(run, unreadable, after)) {
     if (!segment.run) continue;
-    const std::int64_t rows = segment.run->length("row");
-    if (rows == 0) continue;
+    const std::int64_t step = last_step_of(*segment.run);
+    if (step == begin_of(segment.run->file())) continue;
     last.config = h5::text_attribute(segment.run->file().id(), "config", segment.run->path());
-    last.step = std::max(last.step, segment.run->read<std::int64_t>("step", rows - 1, 1).front());
+    last.step = std::max(last.step, step);
   }
   return last;
+}
+
+std::string set_aside(const std::string& path) {
+  for (int n = 1;; ++n) {
+    const std::string name = path + (n > 1 ? ".damaged-" + std::to_string(n) : ".damaged");
+    if (::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, name.c_str(), RENAME_NOREPLACE) == 0) return name;
+    if (errno != EEXIST) files::throw_system_error(errno, "set aside", path);
+  }
 }
 
 bool is_full(const Config& config, std::int64_t first, std::int64_t step) {

@@ -1,5 +1,7 @@
 #include "record/structure.hpp"
 
+#include <algorithm>
+
 #include "base/check.hpp"
 
 namespace switchyard::record {
@@ -11,6 +13,7 @@ using Lengths = std::map<std::string, std::int64_t>;
 void check_attributes(const h5::File& file, FileKind kind) {
   std::vector<const char*> integers, texts{"program_version", "commit"};
   if (kind == FileKind::run) integers = {"segment", "ranks", "step_tokens", "top_k"};
+  if (kind == FileKind::run && h5::has_attribute(file.id(), "begins_after")) integers.push_back("begins_after");
   if (kind == FileKind::run) texts.insert(texts.end(), {"config", "config_sha256", "provenance"});
   if (kind == FileKind::evaluation) texts.push_back("domains");
   if (kind == FileKind::results) texts.push_back("tasks");
@@ -65,10 +68,11 @@ void check_variable(const h5::File& file, const Variable& v, std::int64_t versio
 
 }  // namespace
 
-Lengths check_structure(const h5::File& file, FileKind kind, std::int64_t version) {
+Lengths check_structure(const h5::File& file, FileKind kind, std::int64_t version, const Limits& limits) {
   check_attributes(file, kind);
   Lengths lengths;
   for (const Dimension& d : dimensions_of(kind)) lengths[d.name] = length_of(file, d.name);
+  for (const auto& [dimension, most] : limits) lengths.at(dimension) = std::min(lengths.at(dimension), most);
   for (const Variable& v : variables_of(kind)) check_variable(file, v, version, lengths);
   return lengths;
 }

@@ -1,5 +1,6 @@
 // Whether the structure of a record file is the schema's, before anything of it is read.
 #pragma once
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -7,9 +8,13 @@
 
 namespace switchyard::record {
 
-/// Length of every dimension of the file; 0 where it is left out. Throws Error{corrupt} where a dimension is none, or a
-/// dataset or attribute of the table is missing, of another type, shape or storage, a link, or claims more than the
-/// file can hold. Variables since a later schema version may be missing.
-std::map<std::string, std::int64_t> check_structure(const h5::File& file, FileKind kind, std::int64_t version);
+/// Rows of a growing dimension that count at most, where fewer may count than are there.
+using Limits = std::map<std::string, std::int64_t>;
+
+/// Length of every dimension of the file, at most its limit; 0 where it is left out. Throws Error{corrupt} where a
+/// dimension is none, or a dataset or attribute of the table is missing, of another type, shape or storage, a link, or
+/// claims more than the file can hold. Variables since a later schema version may be missing.
+std::map<std::string, std::int64_t> check_structure(const h5::File& file, FileKind kind, std::int64_t version,
+                                                    const Limits& limits);
 
 }  // namespace switchyard::record

@@ -1,13 +1,16 @@
 #include "record/verify.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "base/check.hpp"
 #include "base/failure.hpp"
 #include "base/files.hpp"
 #include "record/checkpoint.hpp"
+#include "record/kept_config.hpp"
 #include "record/manifest.hpp"
 #include "record/run_folder.hpp"
 #include "record/tensor_storage.hpp"
@@ -21,8 +24,8 @@ using Problems = std::vector<std::string>;
 
 void append(Problems& all, const Problems& more) { all.insert(all.end(), more.begin(), more.end()); }
 
-/// Turns an error into a problem; true where there was none. What the system refuses (rights, a disk that fails, memory)
-/// says nothing of the files and ends the check.
+/// Turns an error into a problem; true where there was none. What the system refuses (rights, a disk that fails,
+/// memory) says nothing of the files and ends the check.
 template <class Work>
 bool attempt(Problems& problems, Work work) {
   try {
@@ -45,19 +48,24 @@ void read_fixed(const RecordReader& file, Problems& problems) {
       });
 }
 
-void check_record_file(const std::string& path, Problems& problems) {
-  Problems mine;
-  attempt(mine, [&] {
-    const RecordReader file(path);
+/// run.h5 keeps the sum of the configuration beside it.
+void check_config_sum(const RecordReader& run, Problems& problems) {
+  const auto text = [&](const char* name) { return h5::text_attribute(run.file().id(), name, run.path()); };
+  if (files::sha256_of_text(text("config")) != text("config_sha256"))
+    problems.push_back(run.path() + " is damaged (config_sha256 is not the sum of its configuration)");
+}
+
+void check_record_file(const RecordReader& file, Problems& problems) {
+  attempt(problems, [&] {
     std::set<std::string> known;
     for (const auto& d : dimensions_of(file.kind())) known.insert(d.name);
     for (const auto& v : variables_of(file.kind())) known.insert(v.name);
     for (const auto& name : file.file().datasets())
-      if (!known.count(name)) mine.push_back(path + ":" + name + " is not in the schema");
-    read_fixed(file, mine);
-    append(mine, check_rows(file));
+      if (!known.count(name)) problems.push_back(file.path() + ":" + name + " is not in the schema");
+    if (file.kind() == FileKind::run) check_config_sum(file, problems);
+    read_fixed(file, problems);
+    append(problems, check_rows(file));
   });
-  append(problems, mine);
 }
 
 void check_tensor_file(const std::string& path, Problems& problems) {
@@ -104,7 +112,8 @@ bool has_ended(const std::vector<Segment>& segments, std::size_t i, std::int64_t
 }
 
 /// No step may be missing up to the newest row and the newest checkpoint.
-void check_coverage(const std::string& run, const std::vector<Segment>& segments, Problems& problems) {
+void check_coverage(const std::string& run, const std::vector<Segment>& segments, std::int64_t checkpoint,
+                    Problems& problems) {
   std::vector<const RecordReader*> files;
   for (const auto& segment : segments)
     if (segment.run) files.push_back(segment.run.get());
@@ -116,27 +125,58 @@ void check_coverage(const std::string& run, const std::vector<Segment>& segments
                            " are missing");
       next = step + 1;
     }
-  const std::int64_t step = checkpoint_step(run);
-  if (step >= next)
-    problems.push_back(run + ": rows of steps " + std::to_string(next) + " to " + std::to_string(step) +
+  if (checkpoint >= next)
+    problems.push_back(run + ": rows of steps " + std::to_string(next) + " to " + std::to_string(checkpoint) +
                        " are missing (the newest checkpoint is at the last of them)");
 }
 
-void check_run(const std::string& run, Problems& problems) {
-  for (int segment = 0; segment < RunFolder::count_segments(run); ++segment)
-    for (const std::string& path : record_files(RunFolder::segment_path(run, segment)))
-      check_record_file(path, problems);
-  for (const std::string& folder : list_checkpoints(run)) check_checkpoint(folder, problems);
-  if (!problems.empty()) return;
+/// A checkpoint is whole once its manifest stands. An older one without may be half removed, the newest may not.
+void check_newest_manifest(const std::string& run, Problems& problems) {
+  const std::string newest = newest_folder(run);
+  if (!newest.empty() && newest != latest_checkpoint(run))
+    problems.push_back(newest + "/manifest.json is missing; remove that checkpoint, and the one before it is used");
+}
+
+/// Of what segments hold, and hold of each other.
+void check_segments(const std::string& run, std::int64_t checkpoint, Problems& problems) {
+  const auto segments =
+      open_segments(run, [&](const std::string&, const Error& e) { problems.emplace_back(e.what()); });
+  for (const Segment& segment : segments) {
+    for (const auto* file : {&segment.run, &segment.evaluation})
+      if (*file) check_record_file(**file, problems);
+    for (const auto& file : segment.tokens) check_record_file(*file, problems);
+  }
+  if (!problems.empty()) return;  // laws need sound data
   attempt(problems, [&] {
-    const std::vector<Segment> segments = open_segments(run);
-    const std::int64_t checkpoint = checkpoint_step(run);
     for (std::size_t i = 0; i < segments.size(); ++i) {
       append(problems, check_samples(segments[i], has_ended(segments, i, checkpoint)));
       append(problems, check_evaluations(segments[i]));
     }
-    check_coverage(run, segments, problems);
+    check_coverage(run, segments, checkpoint, problems);
   });
+}
+
+Problems check_run(const std::string& run) {
+  Problems problems;
+  if (fs::exists(run + "/config.yaml")) attempt(problems, [&] { read_config(run); });
+  const std::int64_t checkpoint = checkpoint_step(run);  // first: rows are written before it
+  attempt(problems, [&] { check_segments(run, checkpoint, problems); });
+  check_newest_manifest(run, problems);
+  for (const std::string& folder : list_checkpoints(run)) check_checkpoint(folder, problems);
+  return problems;
+}
+
+/// Of a run that is being written, what is wrong may be what is being written: it is read again, and only what stays
+/// wrong in the same words is damage.
+Problems check_running(const std::string& run) {
+  constexpr int tries = 8;
+  Problems problems = check_run(run);
+  for (int i = 1; i < tries && !problems.empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100 * i));
+    const Problems again = check_run(run);
+    std::erase_if(problems, [&](const std::string& p) { return std::ranges::find(again, p) == again.end(); });
+  }
+  return problems;
 }
 
 bool is_tensor_file(const std::string& path) {
@@ -147,20 +187,31 @@ bool is_tensor_file(const std::string& path) {
 
 }  // namespace
 
-std::vector<std::string> verify_path(const std::string& path) {
-  Problems problems;
+std::string in_use(const std::string& run) {
+  const std::string holder = RunFolder::holder(run);
+  if (holder.empty()) return "";
+  return run + " is in use by " + FileLock::who(holder) + ": what is complete is read";
+}
+
+Findings verify_path(const std::string& path) {
+  Findings found;
+  Problems& problems = found.problems;
   if (fs::is_directory(path + "/segments")) {
-    check_run(path, problems);
+    if (const std::string job = in_use(path); !job.empty()) found.notes.push_back(job);
+    problems = found.notes.empty() ? check_run(path) : check_running(path);
   } else if (fs::exists(path + "/manifest.json")) {
     check_checkpoint(path, problems);
   } else if (fs::is_regular_file(path)) {
     bool tensors = false;
-    if (!attempt(problems, [&] { tensors = is_tensor_file(path); })) return problems;
-    tensors ? check_tensor_file(path, problems) : check_record_file(path, problems);
+    if (!attempt(problems, [&] { tensors = is_tensor_file(path); })) return found;
+    if (tensors)
+      check_tensor_file(path, problems);
+    else
+      attempt(problems, [&] { check_record_file(RecordReader(path), problems); });
   } else {
     throw Error(Exit::usage, path + " is neither a run folder, nor a checkpoint, nor a file");
   }
-  return problems;
+  return found;
 }
 
 }  // namespace switchyard::record

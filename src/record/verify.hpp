@@ -5,15 +5,21 @@
 
 namespace switchyard::record {
 
-/// Problems found in a run folder (all segments and complete checkpoints), in one checkpoint, or in one HDF5 file; none
-/// if it is sound. Everything is read, so that damaged chunks are found. Throws Error{usage} where `path` is none of
-/// these.
+/// What was found in a run folder (all segments and complete checkpoints), in one checkpoint, or in one HDF5 file.
+struct Findings {
+  std::vector<std::string> problems;  ///< none if it is sound
+  std::vector<std::string> notes;     ///< no damage, but worth a sentence: a job that works on the run now
+};
+/// Of a run that a job works on what is complete is checked: rows that are acknowledged, checkpoints that stand.
+/// Everything is read, so that damaged chunks are found. Throws Error{usage} where `path` is none of these.
 ///   Every file: schema and version, each variable's type, dimensions and attributes, checksums.
 ///   run.h5: steps ascend; tokens follow; the loss is the sum of its parts; for each row and layer the sum of assigned
 ///   is step_tokens * top_k, 0 <= kept <= assigned, nothing beyond a layer's experts; the sum of traffic is the sum of
 ///   kept. tokens: ordered; experts within the layer; together all tokens of their step, with the counts that run.h5
 ///   has. Checkpoints: sizes and sha256 of the manifest; run folders: no step missing up to the newest row and
 ///   checkpoint.
-std::vector<std::string> verify_path(const std::string& path);
+/// "RUN is in use by …: what is complete is read" where a job works on the run folder now; else "".
+std::string in_use(const std::string& run);
+Findings verify_path(const std::string& path);
 
 }  // namespace switchyard::record

@@ -25,21 +25,21 @@ std::int64_t largest_resident_bytes() {
 
 }  // namespace
 
-Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const RecordTexts& texts)
+Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const SegmentStart& start)
     : machine_(machine),
       root_(machine.groups.world.rank() == 0),
-      folder_(texts.folder),
-      progress_(texts.folder + "/log.txt", machine.config, root_) {
+      folder_(start.folder),
+      progress_(start.folder + "/log.txt", machine.config, root_) {
   const Config& config = machine.config;
   const auto tokens = machine.groups.layout.my_grains().size() * config.grain_sequences() * config.model.context;
   if (config.record.sample_every > 0 && tokens > 0 && !machine.model->moe_layers().empty())
     tokens_ = std::make_unique<record::TokenFile>(
-        texts.folder + "/" + record::TokenFile::name(machine.groups.world.rank()), config, tokens);
+        start.folder + "/" + record::TokenFile::name(machine.groups.world.rank()), config, tokens);
   if (!root_) return;
-  rows_ = std::make_unique<record::RunFile>(texts.folder + "/run.h5", config, machine.groups.world.size(), texts.config,
-                                            texts.provenance);
+  rows_ = std::make_unique<record::RunFile>(start.folder + "/run.h5", config, machine.groups.world.size(), start.config,
+                                            start.provenance, start.begins_after);
   if (config.train.evaluate_every > 0)
-    evaluations_ = std::make_unique<record::EvaluationFile>(texts.folder + "/evaluation.h5", config,
+    evaluations_ = std::make_unique<record::EvaluationFile>(start.folder + "/evaluation.h5", config,
                                                             evaluation_tokens(corpus, batches, config));
 }
 

@@ -14,18 +14,19 @@
 
 namespace switchyard::train {
 
-/// Texts that go into the records of a segment.
-struct RecordTexts {
-  std::string folder;      ///< of the segment
-  std::string config;      ///< YAML
-  std::string provenance;  ///< JSON
+/// What the records of a segment say of it.
+struct SegmentStart {
+  std::string folder;             ///< of the segment
+  std::string config;             ///< YAML
+  std::string provenance;         ///< JSON
+  std::int64_t begins_after = 0;  ///< steps done before it
 };
 
 /// Files of one segment. Rank 0 holds run.h5, evaluation.h5, log.txt and non_finite.json; every rank with tokens its
 /// own token file.
 class Recorder {
  public:
-  Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const RecordTexts& texts);
+  Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const SegmentStart& start);
   /// One training step; `wall_seconds` of this rank. Reduces timings and traffic: collective.
   void step(std::int64_t step, const StepResult& result, const data::Batch& batch, double wall_seconds);
   void evaluation(const Evaluation& evaluation);

@@ -8,6 +8,7 @@
 #include "base/signals.hpp"
 #include "comm/agree.hpp"
 #include "record/checkpoint.hpp"
+#include "record/kept_config.hpp"
 #include "record/provenance.hpp"
 #include "record/run_folder.hpp"
 #include "record/segments.hpp"
@@ -15,6 +16,7 @@
 #include "train/evaluate.hpp"
 #include "train/probe.hpp"
 #include "train/recorder.hpp"
+#include "train/restore.hpp"
 #include "train/signals.hpp"
 
 namespace switchyard::train {
@@ -43,10 +45,6 @@ class Trainer {
   Exit run();
 
  private:
-  void restore();
-  bool load_newest();
-  void check_continuation(const std::string& options) const;
-  void check_rows() const;
   void start_segment();
   void write_head();
   void one_step(std::int64_t step);
@@ -97,14 +95,22 @@ Trainer::Trainer(const TrainRequest& request)
   comm::on_root(world_, [&] {
     folder_.emplace(request.run);
     const bool empty =
-        record::RunFolder::count_segments(request.run) == 0 && !std::filesystem::exists(request.run + "/config.yaml");
+        record::RunFolder::segments(request.run).empty() && !std::filesystem::exists(request.run + "/config.yaml");
     check(request.resume || empty, Exit::usage,
           request.run +
               " holds a run already (it has segments or a config.yaml); continue it with switchyard resume, "
               "or choose another --run");
   });
-  restore();  // before anything of the run is touched
-  config_text_ = dump(config_, request.origins);
+  if (request.resume) {  // before anything of the run is touched
+    Restored restored = restore(request.run, config_, corpus_, machine_);
+    state_ = std::move(restored.state), saved_step_ = restored.saved_step;
+    loading_ = {restored.event};
+    notes_.insert(notes_.end(), restored.notes.begin(), restored.notes.end());
+  } else {
+    state_.corpus_sha256 = corpus_.manifest_sha256();
+    loading_ = {"starting from step 0"};
+  }
+  config_text_ = dump(config_, request.origins) + record::config_end;
   if (const std::string note = batches_->evaluation_note(); !note.empty()) notes_.push_back(note);
   provenance_ = record::provenance_json(world_, {request.command_line, notes_, config_.layout.threads});
   comm::on_root(world_, [&] { folder_->write("config.yaml", config_text_); });
@@ -121,7 +127,7 @@ void Trainer::start_segment() {
   comm::on_root(world_, [&] { segment = folder_->start_segment(); });
   segment = comm::broadcast(world_, segment, 0);
   comm::agree(world_, [&] {
-    recorder_.emplace(machine_, corpus_, *batches_, RecordTexts{segment, config_text_, provenance_});
+    recorder_.emplace(machine_, corpus_, *batches_, SegmentStart{segment, config_text_, provenance_, state_.step});
   });
   segment_start_ = state_.step;
   write_head();
@@ -134,62 +140,6 @@ void Trainer::write_head() {
   for (const std::string& note : notes_) log.warn(note);
   if (folder_ && !folder_->warning().empty()) log.warn(folder_->warning());
   for (const std::string& event : loading_) log.line(event);
-}
-
-/// Loads the newest checkpoint that is sound; a damaged one is said, and the one before it is tried.
-bool Trainer::load_newest() {
-  std::vector<std::string> folders;
-  comm::on_root(world_, [&] { folders = record::list_checkpoints(request_.run); });
-  std::int64_t count = static_cast<std::int64_t>(folders.size());
-  comm::broadcast(world_, &count, sizeof count, 0);
-  folders.resize(count);
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::string folder = comm::broadcast(world_, folders[i], 0);
-    try {
-      comm::agree(world_, [&] { state_ = record::load_checkpoint(folder, machine_.groups, machine_.parameters); });
-      loading_.push_back("resumed from " + folder + " at step " + std::to_string(state_.step));
-      return true;
-    } catch (const AgreedError& e) {
-      if (e.code() != Exit::corrupt || i + 1 == count) throw;
-      notes_.push_back(std::string(e.what()) + "; trying the checkpoint before it");
-    }
-  }
-  return false;
-}
-
-/// The run must continue as what it was, also where config.yaml was edited. `options` as by invariant_options.
-void Trainer::check_continuation(const std::string& options) const {
-  const auto changes = resume_changes(options, config_);
-  if (!changes.empty())
-    throw Error(Exit::usage, request_.run + "/config.yaml: " + changes.front().key + ": " + changes.front().message);
-}
-
-/// The rows that stand there must be those of this run, and within it. On rank 0.
-void Trainer::check_rows() const {
-  const record::LastRows last = record::last_rows(request_.run);
-  check(last.step <= config_.train.steps, Exit::usage,
-        request_.run + ": train.steps is " + std::to_string(config_.train.steps) + ", but rows up to step " +
-            std::to_string(last.step) + " are recorded; give at least that many");
-  if (!last.config.empty()) check_continuation(invariant_options(load_text(request_.run, last.config).config));
-}
-
-/// Continues from a checkpoint; a run that was stopped before its first one starts over.
-void Trainer::restore() {
-  if (request_.resume) comm::on_root(world_, [&] { check_rows(); });
-  if (!request_.resume || !load_newest()) {
-    loading_.emplace_back(request_.resume ? "no checkpoint yet: starting from step 0" : "starting from step 0");
-    state_.corpus_sha256 = corpus_.manifest_sha256();
-    return;
-  }
-  comm::agree(world_, [&] {
-    check(state_.corpus_sha256 == corpus_.manifest_sha256(), Exit::usage,
-          config_.data.path + " is not the corpus that " + request_.run +
-              " was trained on (its manifest has another sha256); put that corpus back");
-    check_continuation(state_.options);
-  });
-  const auto layers = machine_.model->moe_layers();
-  for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state_.bias.at(i));
-  saved_step_ = state_.step;
 }
 
 void Trainer::one_step(std::int64_t step) {
@@ -255,6 +205,8 @@ void Trainer::close_after_error() {
 
 Exit Trainer::run() {
   if (!recorder_) {
+    for (const std::string& note : notes_)
+      if (folder_) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
     if (folder_)
       std::printf("%s has its %lld steps already\n", request_.run.c_str(), static_cast<long long>(state_.step));
     return Exit::ok;

@@ -186,7 +186,7 @@ TEST_F(Crash, NoStateOfAnEvaluationFileLosesARow) {
 TEST_F(Crash, NoStateOfARunFileLosesARow) {
   const Config config = fixtures::small_config();
   const int chunk = config.record.flush_every;
-  RunFile rows(file(), config, 2, "yaml", "{}");
+  RunFile rows(file(), config, 2, "yaml", "{}", 0);
   acknowledge("row", 0, true);
   std::int64_t evaluations = 0;
   for (int step = 1; step <= 70 * chunk + 1; ++step) {

@@ -23,6 +23,7 @@ inline Config small_config() {
   config.moe.top_k = 2;
   config.train.batch = 4;
   config.train.grains = 4;
+  config.train.evaluate_every = 3;
   config.record.flush_every = 3;
   config.record.sample_every = 2;
   config.record.margin_bins = 4;

@@ -21,7 +21,7 @@ using namespace switchyard::record;
   const Config config = fixtures::small_config();
   RunFolder folder(path);
   const std::string segment = folder.start_segment();
-  RunFile rows(segment + "/run.h5", config, 1, "yaml", "{}");
+  RunFile rows(segment + "/run.h5", config, 1, "yaml", "{}", 0);
   TokenFile tokens(segment + "/tokens.r0000.h5", config, config.step_tokens());
   const Range all{0, config.train.batch};
   for (std::int64_t step = 1;; ++step) {
@@ -69,7 +69,7 @@ TEST(Kill, EveryAcknowledgedRowIsReadable) {
       ASSERT_EQ(steps[r], static_cast<std::int64_t>(r) + 1);
       ASSERT_EQ(losses[r], fixtures::row_of(fixtures::small_config(), steps[r], 1).loss.total());
     }
-    for (const auto& problem : verify_path(run.path())) ADD_FAILURE() << problem;
+    for (const auto& problem : verify_path(run.path()).problems) ADD_FAILURE() << problem;
     total += acknowledged;
   }
   std::printf("%lld rows acknowledged in 20 trials\n", static_cast<long long>(total));

@@ -76,7 +76,7 @@ Config large_rows() {
 
 int fill_with_rows(const std::string& path) {
   return code_of([&] {
-    RunFile rows(path, large_rows(), 1, "yaml", "{}");
+    RunFile rows(path, large_rows(), 1, "yaml", "{}", 0);
     for (std::int64_t step = 1; step < 400; ++step) {
       StepRow row = fixtures::row_of(large_rows(), step, 1);
       std::uint64_t noise = static_cast<std::uint64_t>(step);  // so that deflate cannot help
@@ -121,7 +121,7 @@ int fill_with_checkpoints(const std::string& run, const std::string& ballast) {
 /// A run's checkpoint after the failed one: the old one alone, whole, and nothing left beside it.
 void expect_first_intact(const std::string& run) {
   EXPECT_EQ(latest_checkpoint(run), run + "/checkpoints/step-00000001");
-  EXPECT_EQ(verify_path(run + "/checkpoints/step-00000001"), std::vector<std::string>{});
+  EXPECT_EQ(verify_path(run + "/checkpoints/step-00000001").problems, std::vector<std::string>{});
   EXPECT_FALSE(std::filesystem::exists(run + "/checkpoints/.step-00000002.tmp"));
 }
 

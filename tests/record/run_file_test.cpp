@@ -28,7 +28,7 @@ std::vector<T> read(const h5::File& file, const std::string& name) {
 
 std::string write_run(const Folder& folder, const Config& config, int steps, int ranks = 2) {
   const std::string path = folder / "run.h5";
-  RunFile file(path, config, ranks, "model: {}\n", "{}");
+  RunFile file(path, config, ranks, "model: {}\n", "{}", 0);
   for (int step = 1; step <= steps; ++step) {
     file.append(fixtures::row_of(config, step, ranks));
     if (step % 4 == 0) file.append(EvaluationRow{step, 2.0, std::nan("")});
@@ -92,7 +92,7 @@ TEST(RunFile, RowsAppearOnlyInWholeChunksUntilTheEnd) {
   const Folder folder;
   const Config config = fixtures::small_config();  // three rows a chunk
   const std::string path = folder / "run.h5";
-  RunFile file(path, config, 1, "", "{}");
+  RunFile file(path, config, 1, "", "{}", 0);
   for (int step = 1; step <= 5; ++step) {
     file.append(fixtures::row_of(config, step, 1));
     std::filesystem::copy_file(path, folder / "seen.h5", std::filesystem::copy_options::overwrite_existing);
@@ -115,7 +115,7 @@ TEST(RunFile, DenseModelHasNoLayerVariables) {
 TEST(RunFile, WrongShapesAreRefused) {
   const Folder folder;
   const Config config = fixtures::small_config();
-  RunFile file(folder / "run.h5", config, 1, "", "{}");
+  RunFile file(folder / "run.h5", config, 1, "", "{}", 0);
   auto row = fixtures::row_of(config, 1, 1);
   row.layers.pop_back();
   EXPECT_THROW(file.append(row), Error);

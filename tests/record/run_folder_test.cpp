@@ -70,10 +70,10 @@ TEST(RunFolder, TheLockEndsWithAKilledProcess) {
 TEST(RunFolder, EveryStartHasASegmentOfItsOwn) {
   const Folder base;
   RunFolder folder(base / "run");
-  EXPECT_EQ(RunFolder::count_segments(folder.path()), 0);
+  EXPECT_EQ(RunFolder::segments(folder.path()), std::vector<int>{});
   EXPECT_EQ(folder.start_segment(), base / "run/segments/000");
   EXPECT_EQ(folder.start_segment(), base / "run/segments/001");
-  EXPECT_EQ(RunFolder::count_segments(folder.path()), 2);
+  EXPECT_EQ(RunFolder::segments(folder.path()), (std::vector<int>{0, 1}));
 }
 
 TEST(RunFolder, WritesTextsWhole) {

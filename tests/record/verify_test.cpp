@@ -45,7 +45,7 @@ std::string joined(const std::vector<std::string>& problems) {
 }
 
 /// The problems of a run, or why it cannot be checked.
-std::string answer(const std::string& run) try { return joined(verify_path(run)); } catch (const Error& e) {
+std::string answer(const std::string& run) try { return joined(verify_path(run).problems); } catch (const Error& e) {
   EXPECT_EQ(e.code(), Exit::usage);
   return e.what();
 }
@@ -54,11 +54,11 @@ TEST(Verify, SoundRunsHaveNoProblems) {
   const Folder whole, resumed;
   write_whole(whole.path());
   write_resumed(resumed.path());
-  EXPECT_EQ(joined(verify_path(whole.path())), "");
-  EXPECT_EQ(joined(verify_path(resumed.path())), "");
-  EXPECT_EQ(joined(verify_path(whole / "segments/000/run.h5")), "");
-  EXPECT_EQ(joined(verify_path(whole / "checkpoints/step-00000012")), "");
-  EXPECT_EQ(joined(verify_path(whole / "checkpoints/step-00000012/dense.h5")), "");
+  EXPECT_EQ(joined(verify_path(whole.path()).problems), "");
+  EXPECT_EQ(joined(verify_path(resumed.path()).problems), "");
+  EXPECT_EQ(joined(verify_path(whole / "segments/000/run.h5").problems), "");
+  EXPECT_EQ(joined(verify_path(whole / "checkpoints/step-00000012").problems), "");
+  EXPECT_EQ(joined(verify_path(whole / "checkpoints/step-00000012/dense.h5").problems), "");
   EXPECT_THROW(verify_path(whole / "nothing"), Error);
 }
 
@@ -107,7 +107,7 @@ void expect_problem(const std::function<void(const std::string&)>& damage, const
   const Folder run;
   write_whole(run.path());
   damage(run.path());
-  const std::string problems = joined(verify_path(run.path()));
+  const std::string problems = joined(verify_path(run.path()).problems);
   EXPECT_NE(problems.find(words), std::string::npos) << "wanted: " << words << "\ngot: " << problems;
 }
 
@@ -179,14 +179,14 @@ TEST(Verify, MissingRowsAreNamed) {
   const Config config = fixtures::small_config();
   fixtures::write_segment(folder, config, 1, 4, 1);
   fixtures::write_segment(folder, config, 7, 9, 1);
-  EXPECT_NE(joined(verify_path(run.path())).find("rows of steps 5 to 6 are missing"), std::string::npos);
+  EXPECT_NE(joined(verify_path(run.path()).problems).find("rows of steps 5 to 6 are missing"), std::string::npos);
 }
 
 TEST(Verify, AnIncompleteSampleIsNamed) {
   const Folder run;
   write_resumed(run.path());
   fs::remove(run / "segments/000/tokens.r0001.h5");
-  EXPECT_NE(joined(verify_path(run.path())).find("tokens are sampled, not all"), std::string::npos);
+  EXPECT_NE(joined(verify_path(run.path()).problems).find("tokens are sampled, not all"), std::string::npos);
 }
 
 TEST(Verify, AMissingSampleIsNamed) {
@@ -211,15 +211,15 @@ void write_cut(const std::string& path) {
 TEST(Verify, OnlyAKilledRunMayMissItsLastSample) {
   const Folder killed, ended, resumed, redone;
   for (const Folder* run : {&killed, &ended, &resumed, &redone}) write_cut(run->path());
-  EXPECT_EQ(joined(verify_path(killed.path())), "");
+  EXPECT_EQ(joined(verify_path(killed.path()).problems), "");
   const std::string missing = "step 10: 16 tokens are sampled, not all 32";
   fixtures::write_checkpoint(ended.path(), fixtures::small_config(), 10);
-  EXPECT_NE(joined(verify_path(ended.path())).find(missing), std::string::npos);
+  EXPECT_NE(joined(verify_path(ended.path()).problems).find(missing), std::string::npos);
   RunFolder after(resumed.path()), again(redone.path());
   fixtures::write_segment(after, fixtures::small_config(), 11, 12, 1);
-  EXPECT_NE(joined(verify_path(resumed.path())).find(missing), std::string::npos);
+  EXPECT_NE(joined(verify_path(resumed.path()).problems).find(missing), std::string::npos);
   fixtures::write_segment(again, fixtures::small_config(), 7, 12, 1);
-  EXPECT_EQ(joined(verify_path(redone.path())), "");
+  EXPECT_EQ(joined(verify_path(redone.path()).problems), "");
 }
 
 }  // namespace

@@ -201,7 +201,7 @@ std::string digest_of_run(Config config, const comm::Communicator& world, const 
     EXPECT_NE(text.find("run/evaluation_block_loss "), std::string::npos);
     EXPECT_NE(text.find("tokens/token "), std::string::npos);
     EXPECT_NE(text.find("checkpoint/state "), std::string::npos);
-    EXPECT_EQ(record::verify_path(request.run), std::vector<std::string>{});
+    EXPECT_EQ(record::verify_path(request.run).problems, std::vector<std::string>{});
     std::filesystem::remove_all(request.run);
   });
   return total;

@@ -1,0 +1,58 @@
+#include "record/kept_config.hpp"
+
+#include <filesystem>
+
+#include "base/check.hpp"
+#include "base/files.hpp"
+#include "record/hdf5.hpp"
+#include "record/run_folder.hpp"
+
+namespace switchyard::record {
+namespace {
+
+/// Whether the last line that is not empty is config_end; editors may leave the line's end out, or write another.
+bool has_end(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
+  const std::string line(config_end, std::string(config_end).size() - 1);
+  return text.ends_with(line) && (text.size() == line.size() || text[text.size() - line.size() - 1] == '\n');
+}
+
+/// The text of the newest run.h5 that can be read, and where it is; both empty where there is none.
+struct Kept {
+  std::string text, file;
+};
+
+Kept newest_kept(const std::string& run) {
+  const auto numbers = RunFolder::segments(run);
+  for (std::size_t i = numbers.size(); i-- > 0;) try {
+      const std::string path = RunFolder::segment_path(run, numbers[i]) + "/run.h5";
+      if (!std::filesystem::exists(path)) continue;
+      const h5::File file = h5::File::open(path);
+      return {h5::text_attribute(file.id(), "config", path), path};
+    } catch (const Error& e) {
+      if (e.code() != Exit::corrupt) throw;
+    }
+  return {};
+}
+
+}  // namespace
+
+void require_whole_config(const std::string& run, const std::string& text) {
+  if (has_end(text)) return;
+  const Kept kept = newest_kept(run);
+  if (!kept.file.empty() && !has_end(kept.text)) return;
+  const std::string end(config_end, std::string(config_end).size() - 1);
+  throw Error(
+      Exit::corrupt,
+      run + "/config.yaml has lost its end (its last line is not \"" + end + "\"); " +
+          (kept.file.empty() ? "no segment keeps a copy of it: start a new run"
+                             : "put its text back, which is kept whole as the attribute config of " + kept.file));
+}
+
+std::string read_config(const std::string& run) {
+  const std::string text = files::read_text(run + "/config.yaml");
+  require_whole_config(run, text);
+  return text;
+}
+
+}  // namespace switchyard::record

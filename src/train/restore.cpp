@@ -1,0 +1,115 @@
+#include "train/restore.hpp"
+
+#include "comm/agree.hpp"
+#include "config/yaml.hpp"
+#include "record/segments.hpp"
+
+namespace switchyard::train {
+namespace {
+
+class Restoring {
+ public:
+  Restoring(const std::string& run, const Config& config, const data::Corpus& corpus, Machine& machine)
+      : run_(run), config_(config), corpus_(corpus), machine_(machine), world_(machine.groups.world) {}
+  Restored work();
+
+ private:
+  bool load_newest();
+  void take_state();
+  void check_continuation(const std::string& options) const;
+  void check_rows() const;
+  void set_aside_unreadable();
+
+  const std::string& run_;
+  const Config& config_;
+  const data::Corpus& corpus_;
+  Machine& machine_;
+  const comm::Communicator& world_;
+  Restored result_;
+};
+
+/// Loads the newest checkpoint that is sound; a damaged one is said, and the one before it is tried.
+bool Restoring::load_newest() {
+  std::vector<std::string> folders;
+  comm::on_root(world_, [&] { folders = record::list_checkpoints(run_); });
+  std::int64_t count = static_cast<std::int64_t>(folders.size());
+  comm::broadcast(world_, &count, sizeof count, 0);
+  folders.resize(count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::string folder = comm::broadcast(world_, folders[i], 0);
+    try {
+      comm::agree(world_,
+                  [&] { result_.state = record::load_checkpoint(folder, machine_.groups, machine_.parameters); });
+      result_.event = "resumed from " + folder + " at step " + std::to_string(result_.state.step);
+      return true;
+    } catch (const AgreedError& e) {
+      if (e.code() != Exit::corrupt) throw;
+      if (i + 1 == count)
+        throw AgreedError(Exit::corrupt, std::string(e.what()) + "\nswitchyard: " + run_ +
+                                             " has no other checkpoint; start a new run, or remove " + run_ +
+                                             "/checkpoints to begin this one again");
+      result_.notes.push_back(std::string(e.what()) + "; trying the checkpoint before it");
+    }
+  }
+  return false;
+}
+
+/// The run must continue as what it was, also where config.yaml was edited. `options` as by invariant_options.
+void Restoring::check_continuation(const std::string& options) const {
+  const auto changes = resume_changes(options, config_);
+  if (!changes.empty())
+    throw Error(Exit::usage, run_ + "/config.yaml: " + changes.front().key + ": " + changes.front().message);
+}
+
+/// The rows that stand there must be those of this run, and within it. On rank 0.
+void Restoring::check_rows() const {
+  const record::LastRows last = record::last_rows(run_, record::checkpoint_step(run_));
+  check(last.step <= config_.train.steps, Exit::usage,
+        run_ + ": train.steps is " + std::to_string(config_.train.steps) + ", but rows up to step " +
+            std::to_string(last.step) + " are recorded; give at least that many");
+  if (!last.config.empty()) check_continuation(invariant_options(load_text(run_, last.config).config));
+}
+
+/// Record files that do not open must not stand in the way of a sound checkpoint. What they held is gone, unless the
+/// steps from here on replace it. On rank 0.
+void Restoring::set_aside_unreadable() {
+  for (const auto& [path, why] : record::last_rows(run_, result_.state.step).unreadable)
+    result_.notes.push_back(why + "; set aside as " + record::set_aside(path));
+}
+
+Restored Restoring::work() {
+  comm::on_root(world_, [&] { check_rows(); });
+  if (load_newest()) {
+    take_state();
+  } else {
+    result_.event = "no checkpoint yet: starting from step 0";
+    result_.state.corpus_sha256 = corpus_.manifest_sha256();
+  }
+  comm::on_root(world_, [&] { set_aside_unreadable(); });
+  return std::move(result_);
+}
+
+/// What the checkpoint says beside the parameters must fit the run.
+void Restoring::take_state() {
+  const auto layers = machine_.model->moe_layers();
+  comm::agree(world_, [&] {
+    check(result_.state.corpus_sha256 == corpus_.manifest_sha256(), Exit::usage,
+          config_.data.path + " is not the corpus that " + run_ +
+              " was trained on (its manifest has another sha256); put that corpus back");
+    check_continuation(result_.state.options);
+    bool fits = result_.state.bias.size() == layers.size();
+    for (std::size_t i = 0; fits && i < layers.size(); ++i)
+      fits = result_.state.bias[i].size() == layers[i]->bias().size();
+    check(fits, Exit::corrupt, run_ + ": the checkpoint's state.json is damaged (biases of other layers)");
+  });
+  for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(result_.state.bias[i]);
+  result_.saved_step = result_.state.step;
+}
+
+}  // namespace
+
+Restored restore(const std::string& run, const Config& config, const data::Corpus& corpus, Machine& machine) {
+  return Restoring(run, config, corpus, machine).work();
+}
+
+}  // namespace switchyard::train

@@ -1,0 +1,26 @@
+// How a run goes on: the newest sound checkpoint, what must fit it, and record files that cannot be read.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "data/corpus.hpp"
+#include "record/checkpoint.hpp"
+#include "train/machine.hpp"
+
+namespace switchyard::train {
+
+struct Restored {
+  record::TrainState state;
+  std::int64_t saved_step = -1;    ///< of the checkpoint; −1 where there is none
+  std::string event;               ///< a line for the log
+  std::vector<std::string> notes;  ///< warnings: a damaged checkpoint, record files that were set aside
+};
+
+/// Fills the machine's parameters and biases from the newest checkpoint of `run` that is sound; a run that was stopped
+/// before its first one starts over. Then sets record files aside that do not open. Collective. Throws AgreedError:
+/// usage where the rows or the checkpoint are of another configuration or corpus, corrupt where no checkpoint is sound;
+/// nothing is touched before.
+Restored restore(const std::string& run, const Config& config, const data::Corpus& corpus, Machine& machine);
+
+}  // namespace switchyard::train
