@@ -1,0 +1,98 @@
+"""What is right and wrong after damage."""
+import re
+
+CODES = {0, 2, 3, 4, 5, 6, 7, 75}  # README's table without 8: nothing here is large, so that only a size read from a file can fill the memory
+READERS = {"verify", "verify --digest", "generate", "check", "show", "data check", "data check llm.c", "verify results"}
+RAW = re.compile(r"Traceback|HDF5-DIAG|std::|stoi|stol|basic_string|bad_alloc|vector::|map::at|terminate called")
+RECORDS = {"run.h5", "evaluation.h5", "token samples"}
+# Damage that a command may take without a word, each with its reason.
+ACCEPTED = {
+    ("shard", "train"): "shards are large: their sums are compared by `data check`, not by every start",
+    ("shard", "resume"): "as for train",
+    ("shard", "generate"): "no shard is read",
+    ("corpus manifest", "data check"): "nothing else knows what the manifest should say; `resume` compares its sum",
+    ("corpus manifest", "train"): "as for data check: it is another corpus",
+    ("llm.c shard", "data check llm.c"): "the format of others has no sums",
+    ("llm.c shard", "train llm.c"): "as for data check",
+    ("configuration", "train"): "the user's file: what it says holds",
+    ("configuration", "check"): "as for train",
+    ("configuration", "show"): "as for train",
+    ("sweep file", "sweep run anew"): "the user's file: what it says holds",
+    ("text", "data build bytes"): "any text is a text",
+    ("text", "data build bpe"): "as for bytes",
+}
+
+
+def _names(damage, outcome):
+    """Whether the message names the damaged place: the file, a folder above it, or the option."""
+    words = [w for w in re.split(r"[/ =]", damage.target) if w]
+    if damage.name.startswith(("hostile", "odd", "foreign")):
+        words += [w for w in re.split(r"[/ :]", damage.said) if w]
+    return any(word in outcome.err + outcome.out for word in words)
+
+
+def plain(damage, name, outcome):
+    """What is wrong with the way a command ended, whatever it should have found: a list of words."""
+    wrong = []
+    if outcome.hung:
+        return ["hangs"]
+    if outcome.code < 0 or outcome.code >= 128:
+        wrong.append(f"signal {-outcome.code if outcome.code < 0 else outcome.code - 128}")
+    elif outcome.code == 8:
+        wrong.append("exit 8: memory for a size that a file or number claims")
+    elif outcome.code not in CODES:
+        wrong.append(f"exit {outcome.code}")
+    raw = RAW.search(outcome.out + outcome.err)
+    if raw:
+        wrong.append(f"raw text '{raw.group()}'")
+    if outcome.code > 0 and not outcome.err.strip():
+        wrong.append("nothing on standard error")
+    elif outcome.code > 0 and not _names(damage, outcome):
+        wrong.append("the message does not name the place")
+    if outcome.bytes > 2 << 30:
+        wrong.append(f"{outcome.bytes >> 20} MiB of memory")
+    if name in ("check", "show") and outcome.work > 2:
+        wrong.append(f"{outcome.work:.1f} s of work")
+    return wrong
+
+
+def _differs(found, wanted, prefix=""):
+    """Lines of two digests that differ; the sum of all is left out."""
+    pick = lambda text: {line for line in text.splitlines() if line.startswith(prefix) and not line.startswith("total ")}
+    return sorted({line.split()[0] for line in pick(found) ^ pick(wanted)})
+
+
+def _accepted(what, lines):
+    return [f"accepted damage: {what} differs ({', '.join(lines[:3])}{', ...' if len(lines) > 3 else ''})"] if lines else []
+
+
+def sense(damage, name, outcomes, bench):
+    """Whether a command that ended with 0 took damage for sound: a list of words. outcomes: those of the case so far, this one the last."""
+    outcome = outcomes[name]
+    if outcome.code != 0 or damage.forged or damage.kind == "numbers" or (damage.kind, name) in ACCEPTED:
+        return []
+    said = _names(damage, outcome)
+    if name == "verify --digest":
+        lines = _differs(outcome.out, bench.expected[name]) if outcomes["verify"].code == 0 else []
+        return _accepted("the digest (and verify says sound)", lines)
+    if name == "resume":
+        found = bench.run("verify --digest run")
+        prefix = "checkpoint/" if damage.kind in RECORDS and said else ""  # rows set aside are lost, and the command says so
+        return _accepted(f"the resumed run (verify --digest: {found.code})", _differs(found.out, bench.expected[name], prefix))
+    if name == "train":
+        return _accepted("the trained run", _differs(bench.run("verify --digest new").out, bench.expected[name]))
+    if name == "generate":
+        return ["accepted damage: another text, without a word"] if outcome.out != bench.expected[name] and not outcome.err else []
+    if name in ("data check", "data check llm.c"):
+        return ["accepted damage: data check says sound"]
+    if name in ("sweep status", "sweep run"):
+        lines = _differs(bench.run("verify --digest sweep/results.h5").out, bench.expected["digest of results"])
+        return [] if said else _accepted("results.h5", lines)
+    return []
+
+
+def must_be_refused(damage, outcomes):
+    """Records that lack what the schema asks for: `verify` may not call them sound."""
+    if damage.kind in RECORDS and damage.name in ("h5_missing", "h5_type", "h5_link") and outcomes["verify"].code == 0:
+        return [f"accepted damage: verify says sound of a record with {damage.said}"]
+    return []
