@@ -158,6 +158,7 @@ class Slot:
         self.limit = limit
         self.program, self.folder = str(pathlib.Path(program).resolve()), pathlib.Path(folder).resolve()
         self.work, self.template, self.outside = (self.folder / name for name in ("work", "template", "outside"))
+        os.environ["OMPI_MCA_orte_tmpdir_base"] = str(self.folder / "mpi")  # two processes that start at once would share a folder
         made = self.folder / "made.json"
         stat = os.stat(self.program)
         wanted = dict(program=self.program, bytes=stat.st_size, changed=stat.st_mtime_ns, inputs=CONFIG + SWEEP, commands=COMMANDS)
@@ -167,6 +168,7 @@ class Slot:
             known = dict(wanted=wanted, expected=self._make())
             made.write_text(json.dumps(known))
         self.expected = known["expected"]
+        (self.folder / "mpi").mkdir(exist_ok=True)
         self.before = snapshot(self.template)
 
     def command(self, text):
@@ -182,9 +184,15 @@ class Slot:
             sys.exit(f"the bench cannot be made: {text} ends with {outcome.code}\n{outcome.out}{outcome.err}")
         return outcome.out
 
+    def last_checkpoint(self):
+        """The sums that the manifest of the last checkpoint keeps."""
+        made = self.work / "run/checkpoints/step-00000016/manifest.json"
+        return made.read_text() if made.is_file() else ""
+
     def _make(self):
         """The template, and what undamaged commands print: {name of a command: output}."""
-        self.work.mkdir(parents=True)
+        for folder in (self.work, self.folder / "mpi"):
+            folder.mkdir(parents=True)
         _write_inputs(self.work)
         for text in ("data build --out bytes --tokenizer bytes --validation-share 0.2 text",
                      "data build --out bpe --tokenizer bpe --vocabulary 300 --validation-share 0.2 text",
@@ -193,7 +201,7 @@ class Slot:
         shutil.copytree(self.work, self.template)
         expected = {name: self._done(COMMANDS[name]) for name in ("verify --digest", "generate", "check", "show", "digest of results")}
         self._done(COMMANDS["resume"])
-        expected["resume"] = self._done(COMMANDS["verify --digest"])
+        expected["resume"], expected["last checkpoint"] = self._done(COMMANDS["verify --digest"]), self.last_checkpoint()
         for name in ("train", "train llm.c"):
             shutil.rmtree(self.work / "new", ignore_errors=True)
             self._done(COMMANDS[name])

@@ -1,4 +1,5 @@
-"""Structural damage: files that are sound as bytes, with members, types, shapes and numbers that nobody wrote. Functions as in mutations.py."""
+"""Structural damage: files that are sound as bytes, with members, types, shapes and numbers that nobody wrote. Every function takes
+(path, rng, bench) and returns what it did in words."""
 import hashlib
 import json
 import re
@@ -9,9 +10,14 @@ import numpy as np
 from mutations import Unfit
 
 NUMBERS = ("0", "-1", "1", "2147483647", "2147483648", "4294967296", "1152921504606846976", "9223372036854775807", "9223372036854775808",
-           "18446744073709551615", "18446744073709551616", "1" + "0" * 40, "-9223372036854775808", "1e999", "-1e999", "1e-999", "0.5", "-0.0",
+           "18446744073709551615", "18446744073709551616", "1" + "0" * 40, "-9223372036854775808",
+           "1e999", "-1e999", "1e-999", "0.5", "-0.0",
            "1e3", "NaN", "010", "0x10", ".5", "1_000")
 NAMES = ("../../x", "/etc/passwd", "../../../dev/zero", "", ".", "..", "a\u0000b", "a/b", "x" * 5000, "\u2581", "~", "$HOME", "-", "a\nb")
+LINES = (b"\xff\xfe\n", b"\n", b"\0\n", b"[1]\n", b"\xed\xa0\x80\n", b"x" * 300000 + b"\n", "snake\u2581case \U0001f600 \u0301\n".encode(),
+         b'{"text": 7}\n', b'{"text": ""}\n', b'{"texts": "x"}\n', b'{"text": "x", "y": NaN}\n', b'{"text": "x", "y": 1e999}\n',
+         b'{"text": "\\ud800"}\n', b'{"text":' + b"[" * 50000 + b"\n", b'{"text": "x", "text": "y"}\n', b'{"text": "x", "domain": 7}\n',
+         b'{"text": "x", "domain": "../$x_$"}\n')  # of texts and JSON lines
 VALUES = (None, True, [], {}, [[]], "text", "", 0, -1, 1 << 60, 1 << 63, 0.5, [1, 2], {"a": 1}, ["x"])
 
 
@@ -66,8 +72,9 @@ def json_number(path, rng, _):
 
 
 def json_whole(path, rng, _):
-    text = rng.choice(["[]", "null", "{}", "7", '"text"', "[" * 100000, '{"a":' * 100000, "{", "\ufeff" + path.read_text(), "\0" + path.read_text(),
-                       path.read_text() * 2, path.read_text().replace('"', "'"), "{\"schema\": \"switchyard-manifest\"}"])
+    whole = path.read_text()
+    text = rng.choice(["[]", "null", "{}", "7", '"text"', "[" * 100000, '{"a":' * 100000, "{", "\ufeff" + whole, "\0" + whole, whole * 2,
+                       whole.replace('"', "'"), '{"schema": "switchyard-manifest"}'])
     path.write_text(text)
     return f"the whole is {text[:30]!r}"
 
@@ -117,10 +124,7 @@ def text_line(path, rng, _):
     """A line of a text or of JSON lines: odd characters, other types, deep nesting, something long."""
     lines = path.read_bytes().splitlines(keepends=True)
     i = rng.randrange(len(lines))
-    lines[i] = rng.choice([b"\xff\xfe\n", b"\n", b"\0\n", b'{"text": 7}\n', b'{"text": "x", "y": NaN}\n', b'{"text": "x", "y": 1e999}\n', b"[1]\n",
-                           b'{"text": "\\ud800"}\n', b'{"text": ""}\n', b'{"texts": "x"}\n', b'{"text":' + b"[" * 50000 + b"\n", b"x" * 300000 + b"\n",
-                           b'{"text": "x", "text": "y"}\n', b'{"text": "x", "domain": 7}\n', b'{"text": "x", "domain": "../$x_$"}\n',
-                           "snake\u2581case \U0001f600 \u0301\n".encode(), lines[i].rstrip(b"\n"), b"\xef\xbb\xbf" + lines[i], b"\xed\xa0\x80\n"])
+    lines[i] = rng.choice([*LINES, lines[i].rstrip(b"\n"), b"\xef\xbb\xbf" + lines[i]])
     path.write_bytes(b"".join(lines))
     return f"line {i + 1} is {lines[i][:30]!r}"
 
@@ -160,8 +164,9 @@ def h5_type(path, rng, _):
     with _edit(path) as f:
         name = rng.choice(_datasets(f))
         shape = f[name].shape
-        kinds = dict(text=h5py.string_dtype(), text4="S4", int8="i1", uint64="u8", float16="f2", float64=">f8", pair=[("a", "i4"), ("b", "f8")],
-                     bits="b1", opaque="V7", reference=h5py.ref_dtype, sequences=h5py.vlen_dtype("i4"), array="(3,)i4")
+        kinds = dict(text=h5py.string_dtype(), text4="S4", int8="i1", uint64="u8", float16="f2", float64=">f8",
+                     pair=[("a", "i4"), ("b", "f8")], bits="b1", opaque="V7", reference=h5py.ref_dtype,
+                     sequences=h5py.vlen_dtype("i4"), array="(3,)i4")
         kind = rng.choice(sorted(kinds))
         _replace(f, name, shape=shape, dtype=kinds[kind], maxshape=f[name].maxshape, chunks=f[name].chunks)
     return f"dataset {name} is of type {kind}"
@@ -171,8 +176,8 @@ def h5_shape(path, rng, _):
     with _edit(path) as f:
         name = rng.choice(_datasets(f))
         shape, dtype = f[name].shape, f[name].dtype
-        kinds = dict(scalar=(), flat=(int(np.prod(shape)),), deeper=(*shape, 2), none=(0,) * max(1, len(shape)), longer=tuple(n + 1 for n in shape),
-                     shorter=tuple(max(1, n - 1) for n in shape))
+        kinds = dict(scalar=(), flat=(int(np.prod(shape)),), deeper=(*shape, 2), none=(0,) * max(1, len(shape)),
+                     longer=tuple(n + 1 for n in shape), shorter=tuple(max(1, n - 1) for n in shape))
         kind = rng.choice(sorted(k for k in kinds if kinds[k] != shape))
         _replace(f, name, shape=kinds[kind], dtype=dtype)
     return f"dataset {name}: {kind}, {shape} is {kinds[kind]}"
