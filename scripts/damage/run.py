@@ -41,7 +41,7 @@ def _one(seed, bench):
         outcomes[name] = outcome = bench.run(words)
         wrong = verdict.plain(damage, name, outcome) + _after(name, bench, before, outside) + verdict.sense(damage, name, outcomes, bench)
         if name == "verify":
-            wrong += verdict.must_be_refused(damage, outcomes)
+            wrong += verdict.must_be_refused(damage, outcomes, bench)
         if name.startswith("data build") and outcome.code == 0 and damage.kind == "text" and bench.run("data check made").code:
             wrong.append("made a corpus that data check refuses")
         found.append((name, words if isinstance(words, str) else shlex.join(words), outcome, wrong))
