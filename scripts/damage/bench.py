@@ -26,7 +26,7 @@ record: {flush_every: 2, sample_every: 4, log_every: 2}
 SWEEP = "configuration: config.yaml\nset: [data.path=bytes, train.steps=4]\nexperts: [1, 2, 3]\ntop_k: [1]\nseeds: [1]\nranks: 1\n"
 ENVIRONMENT = dict(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg", OMPI_MCA_ess_singleton_isolated="1")
 ADDRESSES = 8 << 30  # bytes that a command may map; Open MPI and its shared memory take one of them
-COMMANDS = {  # by name; PROGRAM stands before all but yardstick's
+COMMANDS = {  # by name; the program stands before all but those of mpirun and yardstick
     "check": "check config.yaml",
     "show": "show config.yaml",
     "train": "train config.yaml --run new",
@@ -34,6 +34,7 @@ COMMANDS = {  # by name; PROGRAM stands before all but yardstick's
     "verify": "verify run",
     "verify --digest": "verify --digest run",
     "resume": "resume run train.steps=16",
+    "resume on 2 ranks": "mpirun --oversubscribe -n 2 PROGRAM resume run train.steps=16",
     "generate": "generate run --prompt abc --tokens 5 --temperature 0",
     "data check": "data check bpe",
     "data check llm.c": "data check shard.bin",
@@ -175,6 +176,8 @@ class Slot:
 
     def command(self, text):
         words = text.split() if isinstance(text, str) else list(text)
+        if words[0] == "mpirun":
+            return [shutil.which("mpirun"), *(self.program if word == "PROGRAM" else word for word in words[1:])]
         return words if words[0] == "yardstick" else [self.program, *words]
 
     def run(self, text):

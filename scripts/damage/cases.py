@@ -7,8 +7,8 @@ import structure as s
 
 RUN, CORPUS, WHOLE = ("run", "bpe"), ("bpe", "config.yaml"), ("bpe", "config.yaml", "run")
 SWEEP = ("sweep", "sweep.yaml", "config.yaml", "bytes")
-READS, CONTINUES = ("verify", "verify --digest"), ("resume", "resume", "resume", "generate", "report", "routing")
-LOADS = ("resume", "resume", "generate")
+READS, CONTINUES = ("verify", "verify --digest"), ("resume", "resume", "resume on 2 ranks", "generate", "report", "routing")
+LOADS = ("resume", "resume", "resume", "resume on 2 ranks", "generate", "generate")
 HDF5 = m.BYTES + (m.flip_structure,) * 4 + m.FOREIGN + s.HDF5
 
 
@@ -60,7 +60,7 @@ train.keep layout.expert_parallel layout.threads record.flush_every record.sampl
 record.margin_bins""".split()
 FLOATS = """model.rope_base model.norm_epsilon model.init_std model.z_loss moe.scale moe.aux_loss moe.bias_rate moe.capacity_factor
 train.learning_rate train.min_learning_rate train.decay_share train.beta1 train.epsilon train.clip train.max_time""".split()
-LARGE = ("1", "2", "16", "65536", "16777216", "1073741824", "2147483647", "4294967296", "1099511627776", "4611686018427387904",
+LARGE = ("1", "2", "16", "16777216", "1073741824", "2147483647", "4294967296", "1099511627776", "4611686018427387904",
          "9223372036854775807")
 ODD = s.NUMBERS + ("", " ", "nan", "inf", "1,2", "[1]", "{}", "two", "1 2", "+1", "١")
 OPTIONS = (  # command lines that end with an option for the number

@@ -5,6 +5,7 @@ import collections
 import multiprocessing
 import os
 import pathlib
+import queue
 import shlex
 import shutil
 import sys
@@ -95,7 +96,12 @@ def campaign(args, seeds):
         process.start()
     tally, kinds, failures, left = collections.defaultdict(collections.Counter), collections.Counter(), 0, len(running)
     while left:
-        result = results.get()
+        try:
+            result = results.get(timeout=10)
+        except queue.Empty:
+            if any(process.exitcode for process in running):
+                sys.exit("a worker was killed; run it again")
+            continue
         if result is None:
             left -= 1
             continue

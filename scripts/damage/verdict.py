@@ -4,12 +4,13 @@ import re
 CODES = {0, 2, 3, 4, 5, 6, 7, 75}  # README's table without 8: nothing here is large but what a file claims
 READERS = {"verify", "verify --digest", "generate", "check", "show", "data check", "data check llm.c", "verify results"}
 RESOLVED = "show run/config.yaml"
-RAW = re.compile(r"Traceback|HDF5-DIAG|std::|stoi|stol|basic_string|bad_alloc|vector::|map::at|terminate called")
+RAW = re.compile(r"Traceback|HDF5-DIAG|std::|stoi|stol|basic_string|basic_filebuf|bad_alloc|vector::|map::at|terminate called")
 RECORDS = {"run.h5", "evaluation.h5", "token samples", "run folder"}
 # Damage that a command may take without a word, each with its reason.
 ACCEPTED = {
     ("shard", "train"): "shards are large: their sums are compared by `data check`, not by every start",
     ("shard", "resume"): "as for train",
+    ("shard", "resume on 2 ranks"): "as for train",
     ("shard", "generate"): "no shard is read",
     ("corpus manifest", "data check"): "nothing else knows what the manifest should say; `resume` compares its sum",
     ("corpus manifest", "train"): "as for data check: it is another corpus",
@@ -29,6 +30,8 @@ def _names(damage, outcome):
     words = [w for w in re.split(r"[/ =]", damage.target) if w]
     if damage.name.startswith(("hostile", "odd", "foreign")):
         words += [w for w in re.split(r"[/ :]", damage.said) if w]
+    if damage.kind == "numbers":
+        words += ["config.yaml", "sweep.yaml"]
     return any(word in outcome.err + outcome.out for word in words)
 
 
@@ -46,7 +49,7 @@ def plain(damage, name, outcome):
     raw = RAW.search(outcome.out + outcome.err)
     if raw:
         wrong.append(f"raw text '{raw.group()}'")
-    said = outcome.err + (outcome.out if name == "sweep run" else "")  # its table says why a task failed
+    said = outcome.err + (outcome.out if name.startswith("sweep run") else "")  # its table says why a task failed
     if outcome.code > 0 and not said.strip():
         wrong.append("nothing on standard error")
     elif outcome.code > 0 and not _names(damage, outcome):
@@ -88,7 +91,7 @@ def sense(damage, name, outcomes, bench):
     if name == "verify --digest":
         lines = _differs(outcome.out, bench.expected[name]) if outcomes["verify"].code == 0 else []
         return _accepted("the digest (and verify says sound)", lines)
-    if name == "resume":
+    if name.startswith("resume"):
         return _resumed(damage, said, bench)
     if name == "train":
         return _accepted("the trained run", _differs(bench.run("verify --digest new").out, bench.expected[name]))
