@@ -5,6 +5,7 @@ CODES = {0, 2, 3, 4, 5, 6, 7, 75}  # README's table without 8: nothing here is l
 READERS = {"verify", "verify --digest", "generate", "check", "show", "data check", "data check llm.c", "verify results"}
 RESOLVED = "show run/config.yaml"
 RAW = re.compile(r"Traceback|HDF5-DIAG|std::|stoi|stol|basic_string|basic_filebuf|bad_alloc|vector::|map::at|terminate called")
+USERS = {"configuration", "sweep file", "numbers"}  # what they say can be wrong elsewhere: any path or option is a place
 RECORDS = {"run.h5", "evaluation.h5", "token samples", "run folder"}
 # Damage that a command may take without a word, each with its reason.
 ACCEPTED = {
@@ -30,9 +31,8 @@ def _names(damage, outcome):
     words = [w for w in re.split(r"[/ =]", damage.target) if w]
     if damage.name.startswith(("hostile", "odd", "foreign")):
         words += [w for w in re.split(r"[/ :]", damage.said) if w]
-    if damage.kind == "numbers":
-        words += ["config.yaml", "sweep.yaml"]
-    return any(word in outcome.err + outcome.out for word in words)
+    text = outcome.err + outcome.out
+    return any(word in text for word in words) or damage.kind in USERS and re.search(r"\w[./]\w", text) is not None
 
 
 def plain(damage, name, outcome):
