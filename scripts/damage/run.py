@@ -132,7 +132,8 @@ def main():
     os.environ.update(benches.ENVIRONMENT)
     benches.import_yardstick()
     seeds = range(args.first, args.first + args.cases) if args.case is None else [args.case]
-    shutil.rmtree(FOLDER / "failed", ignore_errors=True)
+    if args.case is None:
+        shutil.rmtree(FOLDER / "failed", ignore_errors=True)
     sys.exit(1 if campaign(args, seeds) else 0)
 
 
