@@ -24,7 +24,7 @@ std::string step_name(std::int64_t step) {
 
 /// Step of a folder name; −1 for any other name.
 std::int64_t step_of(const std::string& name) {
-  if (name.rfind("step-", 0) != 0 || name.size() < 6) return -1;
+  if (name.rfind("step-", 0) != 0 || name.size() < 6 || name.size() > 5 + 18) return -1;
   if (!std::all_of(name.begin() + 5, name.end(), [](unsigned char c) { return c >= '0' && c <= '9'; })) return -1;
   return std::stoll(name.substr(5));
 }

@@ -31,7 +31,7 @@ int RunFolder::count_segments(const std::string& path) {
   int next = 0;
   for (const auto& entry : files::entries_of(path + "/segments")) {
     const std::string name = entry.path().filename().string();
-    if (std::all_of(name.begin(), name.end(), [](unsigned char c) { return c >= '0' && c <= '9'; }))
+    if (name.size() < 10 && std::all_of(name.begin(), name.end(), [](unsigned char c) { return c >= '0' && c <= '9'; }))
       next = std::max(next, std::stoi(name) + 1);
   }
   return next;

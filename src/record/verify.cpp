@@ -20,8 +20,8 @@ using Problems = std::vector<std::string>;
 
 void append(Problems& all, const Problems& more) { all.insert(all.end(), more.begin(), more.end()); }
 
-/// Turns an error into a problem; true where there was none. What the system refuses (rights, a disk that fails, memory)
-/// says nothing of the files and ends the check.
+/// Turns an error into a problem; true where there was none. What the system refuses (rights, a disk that fails,
+/// memory) says nothing of the files and ends the check.
 template <class Work>
 bool attempt(Problems& problems, Work work) {
   try {
