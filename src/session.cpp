@@ -9,7 +9,6 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <new>
 #include <sstream>
 #include <string>
 
@@ -113,7 +112,7 @@ bool launched_in_parallel() {
 Session::Session(int& argc, char**& argv) {
   // Without a launcher Open MPI would start a daemon, for which it wants ssh; one process alone needs none.
   if (!launched_in_parallel()) setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
-  ::operator delete(::operator new(spare_bytes));
+  require_memory(spare_bytes, "MPI");
   int provided = 0;
   comm::check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided));
   comm::check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_));

@@ -1,5 +1,6 @@
 #include "base/failure.hpp"
 
+#include <cstdlib>
 #include <filesystem>
 #include <new>
 #include <stdexcept>
@@ -16,6 +17,12 @@ Error of_system(int error, const std::string& action, const std::string& path) t
   files::throw_system_error(error, action, path);
 } catch (const Error& e) {
   return e;
+}
+
+Error no_memory(const std::string& why) {
+  return {Exit::memory, "no memory is left (" + why +
+                            "); take more ranks, nodes or memory, or a smaller model or batch: switchyard check says "
+                            "what a rank needs"};
 }
 
 /// Whether text of Kokkos or of the device's library, which throw std::runtime_error for everything, tells of memory.
@@ -37,10 +44,14 @@ Error as_error(const std::exception& exception) {
   // std::length_error: more than a process can address.
   if (dynamic_cast<const std::bad_alloc*>(&exception) || dynamic_cast<const std::length_error*>(&exception) ||
       tells_of_memory(text))
-    return {Exit::memory, "no memory is left (" + text +
-                              "); take more ranks, nodes or memory, or a smaller model or batch: switchyard check says "
-                              "what a rank needs"};
+    return no_memory(text);
   return {Exit::internal, text};
+}
+
+void require_memory(std::size_t bytes, const std::string& whose) {
+  void* const volatile memory = std::malloc(bytes);  // volatile: compilers may leave out memory that nobody uses
+  if (!memory) throw no_memory(whose + " wants " + std::to_string(bytes) + " bytes");
+  std::free(memory);
 }
 
 }  // namespace switchyard

@@ -81,12 +81,12 @@ std::string random_name() {
 
 bool means_full(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
 
-bool means_lost_storage(int error) {
-  return means_full(error) || error == EIO || error == EPIPE || error == ESTALE;
-}
+bool means_lost_storage(int error) { return means_full(error) || error == EIO || error == EPIPE || error == ESTALE; }
 
 void throw_system_error(int error, const std::string& action, const std::string& path) {
-  throw Error(means_lost_storage(error) ? Exit::storage : error == ENOMEM ? Exit::memory : Exit::usage,
+  throw Error(means_lost_storage(error) ? Exit::storage
+              : error == ENOMEM         ? Exit::memory
+                                        : Exit::usage,
               "cannot " + action + (path.empty() ? "" : " " + path) + " (" + std::strerror(error) + ")" +
                   (means_full(error) ? "; free some space and try again" : ""));
 }

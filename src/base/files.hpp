@@ -43,8 +43,8 @@ class Sha256 {
 std::string sha256_of_text(const std::string& text);
 /// Of the whole file; throws what read_text throws.
 std::string sha256_of_file(const std::string& path);
-/// The whole file. Throws Error{corrupt} where it is missing, Error{storage} where the disk fails, Error{usage} where it
-/// may not be read or is no regular file.
+/// The whole file. Throws Error{corrupt} where it is missing, Error{storage} where the disk fails, Error{usage} where
+/// it may not be read or is no regular file.
 std::string read_text(const std::string& path);
 /// Writes aside, fsyncs and renames: readers see the old text or the new one.
 void write_text(const std::string& path, const std::string& text);

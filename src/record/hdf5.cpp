@@ -11,6 +11,7 @@
 #include <new>
 
 #include "base/check.hpp"
+#include "base/failure.hpp"
 #include "base/files.hpp"
 #include "record/hdf5_probe.hpp"
 
@@ -55,7 +56,7 @@ bool is_of_the_system(int error) {
 Id property_list(hid_t kind) { return {check_hdf5(H5Pcreate(kind), "make an HDF5 property list"), H5Pclose}; }
 
 Id access_list(H5F_libver_t earliest = H5F_LIBVER_EARLIEST) {
-  ::operator delete(::operator new(spare_bytes));
+  require_memory(spare_bytes, "HDF5");
   Id list = property_list(H5P_FILE_ACCESS);
   check_hdf5(H5Pset_libver_bounds(list.get(), earliest, H5F_LIBVER_V110), "choose the HDF5 format");
 #if H5_VERSION_GE(1, 10, 7)

@@ -1,6 +1,7 @@
 #include "record/manifest.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 
 #include "base/check.hpp"
@@ -19,6 +20,7 @@ void check_file(const std::string& folder, const ManifestEntry& entry) {
   const std::string path = folder + "/" + entry.name, advice = "; use an older checkpoint";
   std::error_code error;
   const auto bytes = std::filesystem::file_size(path, error);
+  if (error && error.value() != ENOENT) files::throw_system_error(error.value(), "read", path);
   check(!error, Exit::corrupt, path + " is missing (" + error.message() + ")" + advice);
   check(static_cast<std::int64_t>(bytes) == entry.bytes, Exit::corrupt,
         path + " has " + std::to_string(bytes) + " bytes (the manifest says " + std::to_string(entry.bytes) + ")" +

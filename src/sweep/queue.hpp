@@ -18,8 +18,8 @@ struct Queue {
 
 /// Runs every task that is not finished as `program sweep run FOLDER --task N`, its output in FOLDER/tasks/NAME.log,
 /// and says on stdout how each ends; a task that fails does not stop the others. A signal (stop_signals, held to the
-/// end of the process) stops the running ones after a checkpoint and starts no more. Returns Exit::ok where all tasks
-/// are finished, Exit::again where some stopped early, else the code of the first failure.
+/// end of the process) stops the running ones after a checkpoint and starts no more. Returns the code of the
+/// first failure, else Exit::again where some stopped early, else Exit::ok.
 Exit run_queue(const Sweep& sweep, const Queue& queue);
 
 /// Runs a command to its end; its stdout without the last line feed. Throws Error{usage} where it is not there or

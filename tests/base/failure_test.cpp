@@ -42,7 +42,8 @@ TEST(Failure, EveryExceptionHasACodeOfTheTable) {
   EXPECT_EQ(as_error(std::logic_error("never")).code(), Exit::internal);
   const std::size_t largest = std::vector<double>().max_size();
   EXPECT_EQ(error_of([&] { std::vector<double>().resize(largest + 1); }).code(), Exit::memory);
-  EXPECT_EQ(error_of([&] { (void)::operator new (std::size_t{1} << 62); }).code(), Exit::memory);
+  EXPECT_EQ(error_of([] { require_memory(std::size_t{1} << 62, "HDF5"); }).code(), Exit::memory);
+  EXPECT_EQ(error_of([] { require_memory(1000, "HDF5"); }).code(), Exit::ok);
 }
 
 // A folder that cannot be listed is not an empty one.

@@ -98,7 +98,7 @@ TEST_F(SweepEdges, TheSecondQueueOfAFolderIsRefused) {
   for (int trial = 0; trial < 3; ++trial) {
     fs::remove_all(folder_ / "s");
     wrapper_ = "./both";
-    run("sweep run sweep.yaml --out s train.steps=200 train.evaluate_every=0");
+    run("sweep run sweep.yaml --out s");
     wrapper_.clear();
     const std::string codes = read(folder_ / "code1") + read(folder_ / "code2");
     EXPECT_TRUE(codes == "0\n6\n" || codes == "6\n0\n") << codes << read(folder_ / "err1") << read(folder_ / "err2");
