@@ -152,7 +152,8 @@ std::int64_t elements(const Extent& extent) {
 // - Paged, no block of the file's structure crosses a page, and the kernel copies a page whole.
 // - Created with the bound 1.8, the file has a superblock without the mark "open for writing", with which plain readers
 //   refuse what a killed job leaves; only its datasets, made after it is opened again, have the newer index.
-// From 1.8 on all structure has sums, so that damage is found and not followed; the bounds before have none.
+// From 1.8 on all structure has sums, so that damage is found and not followed; the bounds before have none. Only
+// attributes of 64 KB or more, the tables of large sweeps, stand outside it.
 // The array's largest blocks outgrow a page after some 8180 chunks of a file: segments end before (record::is_full).
 File File::create(const std::string& path) {
   prepare();
@@ -161,6 +162,7 @@ File File::create(const std::string& path) {
     const Id layout = property_list(H5P_FILE_CREATE), access = access_list(H5F_LIBVER_V18);
     check_hdf5(H5Pset_file_space_strategy(layout.get(), H5F_FSPACE_STRATEGY_PAGE, false, 1), what);
     check_hdf5(H5Pset_file_space_page_size(layout.get(), page_bytes), what);
+    check_hdf5(H5Pset_attr_phase_change(layout.get(), 1024, 0), what);  // in the root's header, which has sums
     Id empty{check_hdf5(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, layout.get(), access.get()), what), H5Fclose};
     empty.close(what);
   }

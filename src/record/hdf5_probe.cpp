@@ -26,7 +26,7 @@ namespace {
 
 constexpr const char* variable = "SWITCHYARD_PROBES_HDF5";  // set for the process that answers
 constexpr int server_socket = 3;
-constexpr int seconds = 5;
+constexpr int seconds = 2;
 constexpr rlim_t most_memory = rlim_t{2} << 30;
 constexpr std::size_t longest = 1 << 14;  // of a path or an answer
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 
 namespace switchyard::record {
 namespace {
@@ -20,7 +21,10 @@ void check_attributes(const h5::File& file, FileKind kind) {
   for (const char* name : integers)
     check(h5::int_attribute(file.id(), name, file.path()) >= 0, Exit::corrupt,
           file.path() + " is damaged (its attribute " + name + " is negative)");
-  for (const char* name : texts) h5::text_attribute(file.id(), name, file.path());
+  std::map<std::string, std::string> found;
+  for (const char* name : texts) found[name] = h5::text_attribute(file.id(), name, file.path());
+  check(kind != FileKind::run || files::sha256_of_text(found["config"]) == found["config_sha256"], Exit::corrupt,
+        file.path() + " is damaged (its attribute config does not have the sum config_sha256)");
 }
 
 std::int64_t length_of(const h5::File& file, const char* dimension) {

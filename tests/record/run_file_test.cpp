@@ -88,6 +88,36 @@ TEST(RunFile, EveryVariableOfTheSchemaIsThere) {
   EXPECT_EQ(h5::text_attribute(file.id(), "config", "run"), "model: {}\n");
 }
 
+TEST(RunFile, EverythingIsDeflated) {
+  const Folder folder;
+  const h5::File file = h5::File::open(write_run(folder, fixtures::small_config(), 3));
+  for (const auto& v : variables_of(FileKind::run)) {
+    const h5::Id dataset = file.open_dataset(v.name);
+    const h5::Id list{H5Dget_create_plist(dataset.get()), H5Pclose};
+    EXPECT_EQ(H5Pget_nfilters(list.get()), 3) << v.name;  // shuffle, deflate, sums
+  }
+}
+
+/// Text in the root's header or, from 64 KB on, beside it; never in a heap that other objects share.
+TEST(Attributes, TextOfAnyLengthComesBack) {
+  const Folder folder;
+  const std::string path = folder / "text.h5";
+  const std::vector<std::string> texts{"", "x", "Größe µ", std::string(9000, 'c'), std::string(300000, 't')};
+  {
+    h5::File file = h5::File::create(path);
+    for (std::size_t i = 0; i < texts.size(); ++i) h5::set_attribute(file.id(), std::to_string(i), texts[i], path);
+    file.close();
+  }
+  const h5::File file = h5::File::open(path);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    EXPECT_EQ(h5::text_attribute(file.id(), std::to_string(i), path), texts[i]);
+    const h5::Id attribute{H5Aopen(file.id(), std::to_string(i).c_str(), H5P_DEFAULT), H5Aclose};
+    const h5::Id type{H5Aget_type(attribute.get()), H5Tclose};
+    EXPECT_EQ(H5Tis_variable_str(type.get()), 0);
+    EXPECT_EQ(H5Tget_cset(type.get()), H5T_CSET_UTF8);
+  }
+}
+
 TEST(RunFile, RowsAppearOnlyInWholeChunksUntilTheEnd) {
   const Folder folder;
   const Config config = fixtures::small_config();  // three rows a chunk

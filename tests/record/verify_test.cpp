@@ -148,10 +148,27 @@ TEST(Verify, DamageIsNamed) {
   expect_problem([](const std::string& run) { fs::resize_file(run + "/segments/000/run.h5", 3000); }, "run.h5");
 }
 
+/// A text attribute as versions 1 and 2 have it, in a heap of the file.
+void make_variable(hid_t object, const char* name) {
+  const std::string text = h5::text_attribute(object, name, name);
+  const hid_t type = H5Tcopy(H5T_C_S1), one = H5Screate(H5S_SCALAR);
+  H5Tset_size(type, H5T_VARIABLE);
+  H5Tset_cset(type, H5T_CSET_UTF8);
+  ASSERT_GE(H5Adelete(object, name), 0);
+  const hid_t attribute = H5Acreate2(object, name, type, one, H5P_DEFAULT, H5P_DEFAULT);
+  const char* value = text.c_str();
+  ASSERT_GE(H5Awrite(attribute, type, &value), 0);
+  H5Aclose(attribute), H5Sclose(one), H5Tclose(type);
+}
+
 /// Makes of a run.h5 one of an earlier version: without the datasets, which the version names as its own.
 void make_older(const std::string& path, std::int32_t version, const std::vector<const char*>& lost) {
   const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
   for (const char* name : lost) ASSERT_GE(H5Ldelete(file, name, H5P_DEFAULT), 0) << name;
+  for (const char* name : {"schema", "config", "config_sha256", "commit"}) make_variable(file, name);
+  const hid_t set = H5Dopen2(file, "loss", H5P_DEFAULT);
+  make_variable(set, "scope");
+  H5Dclose(set);
   const hid_t attribute = H5Aopen(file, "schema_version", H5P_DEFAULT);
   ASSERT_GE(H5Awrite(attribute, H5T_NATIVE_INT32, &version), 0);
   H5Aclose(attribute), H5Fclose(file);
