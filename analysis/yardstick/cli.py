@@ -10,7 +10,7 @@ import warnings
 
 from .base import faults
 from .base.arguments import Once, name, whole
-from .base.text import plain
+from .base.text import lines, plain
 
 RUN = ("run", dict(help="the folder that `switchyard train --run` wrote"))
 RUNS = ("runs", dict(nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed"))
@@ -125,10 +125,22 @@ def _made_commands(commands):
                                      "experiments.known_answer.make"), RESULTS, FOLDER)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes no beginnings of options for them, and does not lose its help in silence."""
+
+    def __init__(self, **options):
+        super().__init__(**options, allow_abbrev=False)
+
+    def _print_message(self, message, file=None):
+        if file is not None and file is sys.stdout:
+            _say(message.rstrip("\n"))
+        else:
+            super()._print_message(message, file)
+
+
 def _parser():
-    parser = argparse.ArgumentParser(prog="yardstick", description="Reads the records of Switchyard runs.", allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=lambda **options: argparse.ArgumentParser(
-        **options, allow_abbrev=False))
+    parser = _Parser(prog="yardstick", description="Reads the records of Switchyard runs.")
+    commands = parser.add_subparsers(dest="command", required=True)
     _made_commands(commands)
     _routing(commands)
     _law(commands)
@@ -154,7 +166,7 @@ def _say(text=None):
         if sys.stdout is None:
             raise OSError(None, "it is closed")
         if text is not None:
-            print(text)
+            print(lines(text))  # no sign of data steers a terminal
         sys.stdout.flush()
     except (OSError, ValueError) as error:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # or the interpreter would try again as it ends
@@ -190,7 +202,8 @@ def _act(arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", faults.RecordWarning)
-        warnings.showwarning = lambda message, *_: _told(message)
+        said = set()  # a note on a record that is opened twice is said once
+        warnings.showwarning = lambda message, *_: None if str(message) in said else said.add(str(message)) or _told(message)
         with _call("base.writing.together")():
             found = args.act(args)
         text, wrong = found if isinstance(found, tuple) else (found, None)
@@ -200,17 +213,11 @@ def _act(arguments):
     return faults.DEFECT if wrong else 0
 
 
-def main(arguments=None):
-    """The command with these arguments, by default the process's own; returns its exit code."""
+def answered(act):
+    """The exit code that act() gives, or, with a sentence on standard error, that of whatever ends it."""
     try:
-        with _own_process(arguments is None):
-            return _act([str(a) for a in (sys.argv[1:] if arguments is None else arguments)])
+        return act() or 0
     except SystemExit:  # argparse has said what is wrong, or printed its help
-        try:
-            _say()
-        except faults.StorageError as error:
-            _told(error)
-            return error.code
         raise
     except _Ended as error:
         _told(f"ended by {signal.Signals(error.args[0]).name}")
@@ -219,6 +226,14 @@ def main(arguments=None):
         code, sentence = faults.told(error)
         _told(sentence)
         return code
+
+
+def main(arguments=None):
+    """The command with these arguments, by default the process's own; returns its exit code."""
+    def act():
+        with _own_process(arguments is None):
+            return _act([str(a) for a in (sys.argv[1:] if arguments is None else arguments)])
+    return answered(act)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,10 @@ def numbers(values, place, advice):
     """A column as numbers; what is none is named with its row."""
     if values.dtype.kind in "iuf":
         return values
-    found = pd.to_numeric(values, errors="coerce") if values.dtype.kind in "Ob" else pd.Series(np.nan, values.index)
+    try:
+        found = pd.to_numeric(values, errors="coerce") if values.dtype.kind in "Ob" else pd.Series(np.nan, values.index)
+    except OverflowError as error:
+        raise faults.SchemaError(f"{place} holds a number that is too large; {advice}") from error
     if values.dtype.kind == "b" or (found.isna() & values.notna()).any():
         wrong = values.index[found.isna() & values.notna()] if values.dtype.kind != "b" else values.index[:1]
         raise faults.SchemaError(f"{place} is no number in row {int(wrong[0]) + 1} ('{str(values[wrong[0]])[:40]}'); {advice}")

@@ -15,7 +15,6 @@ class _Plain(ticker.Formatter):
         self.inner = inner
 
     def set_locs(self, locs):
-        self.locs = locs
         self.inner.set_locs(locs)
 
     def __call__(self, x, pos=None):

@@ -135,6 +135,8 @@ class File:
         try:
             return dataset[tuple(cut)] if cut else dataset[()]
         except ERRORS as error:
+            if "allocat" in str(error):
+                raise
             raise NotWhole(f"{self.path}: {name} cannot be read ({reason(error)}); {ADVICE}") from error
 
 
@@ -147,6 +149,6 @@ def opened(path, use):
     except SchemaError:
         raise
     except ERRORS as error:
-        if "memory allocation" in str(error) or "unable to allocate" in str(error).lower():
-            raise MemoryError(f"{path}: {reason(error)}") from error
+        if "allocat" in str(error):
+            bytearray(1 << 26)  # is there no memory, or does the file only claim too much? MemoryError says which
         raise NotWhole(f"{path}: cannot be read ({reason(error)}); {ADVICE}") from error

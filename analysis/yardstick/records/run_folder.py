@@ -132,6 +132,8 @@ def _alike(parts, growing, notes):
         differing = _differing(name, having, growing)
         if differing:
             left_out.setdefault(differing, []).append(name)
+        elif len(having) < len(parts) and growing != "row" and having[0][1][name].dtype.kind in "iu":
+            left_out.setdefault("whether they recorded it", []).append(name)
         elif len(having) < len(parts) and growing in having[0][1][name].dims:
             partial.setdefault(_numbers(having), []).append(name)
     for differing, names in left_out.items():

@@ -25,8 +25,10 @@ def _check_forms(file, kind):
     missing = [name for name in kind.needed if name not in file.datasets]
     if missing:
         raise NotWhole(f"{file.path}: has no {', '.join(missing)}: it was not whole when its run ended; {hdf5.ADVICE}")
-    dims = {}
+    dims, known = {}, {dim for names, _ in kind.variables.values() for dim in names}
     for name, dataset in file.datasets.items():
+        if name in known:
+            raise _wrong(file, name, "is no dimension")
         if name not in kind.variables:
             dims[name] = file.dimensions(name)
             continue
@@ -35,7 +37,8 @@ def _check_forms(file, kind):
             raise _wrong(file, name, f"has {dataset.ndim} dimensions, not {len(dims[name])}")
         if dataset.dtype.kind not in TYPES[of[0]] or dataset.dtype.itemsize > (64 if of[0] == "t" else 8) or dataset.dtype.subdtype:
             raise _wrong(file, name, f"is of type {dataset.dtype}, not {of}")
-    return dims
+    lengths = known.union(*dims.values())
+    return {name: names for name, names in dims.items() if name not in lengths}
 
 
 def _sizes(file, kind, dims):

@@ -68,13 +68,14 @@ def domain_names(evaluation):
 
 def without_routing(run, evaluation):
     """Why there is no held-out routing of a run to analyse; None where there is."""
-    if evaluation is not None and "expert" in evaluation:
-        return None
     if "layer" not in run.dims:
         return DENSE
     if evaluation is not None:
-        differ = "expert" in evaluation.attrs.get("left_out", [])
-        return "its segments' layers differ: their held-out routing is not one table" if differ else "its evaluation.h5 has no expert"
+        missing = [name for name in ("expert", "token", "token_text") if name not in evaluation]
+        differ = [name for name in missing if name in evaluation.attrs.get("left_out", [])]
+        if differ:
+            return f"its segments differ in {', '.join(differ)}: their held-out routing is not one table"
+        return f"its evaluation.h5 has no {', '.join(missing)}" if missing else None
     every = option(run, "train.evaluate_every")
     if run.sizes.get("evaluation", 0):
         return "its held-out routing (evaluation.h5) cannot be read"

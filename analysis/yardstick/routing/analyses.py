@@ -6,6 +6,7 @@ import pandas as pd
 
 from ..base import writing
 from ..records import special
+from ..base.text import plain
 from ..base.faults import SchemaError
 from ..records.run_folder import open_evaluation, open_run, open_tokens
 from ..records.sample import Measure, layers_of
@@ -126,7 +127,7 @@ def digest(table):
 def _where(row):
     """What a row speaks of, beside its layer."""
     names = dict(step="step {}", expert="expert {}", other="with {}", label="{}")
-    return " ".join(text.format(row[name]) for name, text in names.items() if pd.notna(row[name]))
+    return " ".join(text.format(plain(row[name], 40)) for name, text in names.items() if pd.notna(row[name]))
 
 
 def formatted(table):

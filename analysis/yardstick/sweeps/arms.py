@@ -67,10 +67,10 @@ def sample(names, values, draws=DRAWS, seed=1):
     return Sample(list(names), values.mean((0, 2)), drawn)
 
 
-def _folders(path):
+def _folders(path, frame):
     """The run folder of each task of a results.h5."""
     known = results.head(path)
-    if known.tasks is None:
+    if known.tasks is None or "task" not in frame:
         raise SchemaError(f"{path}: does not name its run folders; give results.h5 of `switchyard sweep`")
     return [path.parent / name for name in known.tasks]
 
@@ -81,7 +81,8 @@ def active_parameters(folder):
     path = folder.parent.parent / "results.h5"
     if folder.parent.name != "tasks" or not path.is_file():
         return None
-    frame, tasks = results.read(path), [task.resolve() for task in _folders(path)]
+    frame = results.read(path)
+    tasks = [task.resolve() for task in _folders(path, frame)]
     found = [float(n) for task, n in zip(frame["task"], frame["dense_parameter_count"]) if tasks[int(task)] == folder]
     return found[0] if found else None
 
@@ -101,7 +102,7 @@ def read(folder, by="arm"):
     """Arms of a sweep folder whose runs differ in `by` (arm or k), in what follows from it, and in the seed."""
     path = results.of_sweep(folder)
     frame, lacks = results.read(path), []
-    tasks = _folders(path)
+    tasks = _folders(path, frame)
     _refuse_other_differences(path, frame, by)
     runs = results.grouped_runs(frame, lacks, by)
     values, seeds = results.complete(runs, lacks, by)
