@@ -55,22 +55,24 @@ def _sizes(file, kind, dims):
 
 
 def _upto(file, name, length, limit, every):
-    """How many of the rows have steps up to `limit`; their steps, in `name`, ascend. Rows are read chunk by chunk, and one that does not
-    read is not needed if, with steps a multiple of `every`, it is beyond the limit."""
-    stride, kept, last = (file.datasets[name].chunks or (length,))[0], 0, file.attrs.get("begins_after")
-    while kept < length:
-        if every == 1 and last is not None and last >= limit:
-            return kept
+    """How many of the rows have steps up to `limit`; their steps, in `name`, ascend. Rows are read chunk by chunk. One that does not read,
+    or reads as what was never written, is not needed if, with steps a multiple of `every`, it is beyond the limit."""
+    stride, kept, last, wrong = (file.datasets[name].chunks or (length,))[0], 0, file.attrs.get("begins_after", 0), None
+    while kept < length and (every != 1 or last < limit):
+        steps = np.zeros(1, np.int64)
         try:
             steps = file.read(name, (slice(kept, min(kept + stride, length)),))
-        except NotWhole:
-            if every and last is not None and (last // every + 1) * every > limit:
-                return kept
-            raise
-        within = int(np.count_nonzero(steps <= limit))
-        kept, last = kept + within, int(steps[-1])
-        if within < len(steps):
-            return kept
+        except NotWhole as error:
+            wrong = error
+        before = np.concatenate([[last], steps[:-1]])
+        ends = (steps < 1) | (steps < before) | (steps > limit)
+        within = int(ends.argmax()) if ends.any() else len(steps)
+        kept, last = kept + within, int(steps[within - 1]) if within else last
+        if within == len(steps):
+            continue
+        if steps[within] <= limit and not (every and last and (last // every + 1) * every > limit):
+            raise wrong or _wrong(file, name, "does not ascend from 1 on")
+        break
     return kept
 
 
