@@ -27,6 +27,7 @@ class Segment:
     domains: tuple = ("documentation", "python")
     choices: int = 1
     sampled: bool = False  # whether training tokens are sampled
+    chunk: int = 0  # rows of a chunk, and then an evaluation a chunk; 0: all in one
 
     @property
     def steps(self):
@@ -44,7 +45,8 @@ def scale(file, name, size, growing=False):
 
 def variable(file, name, dims, values, units="1"):
     values = np.asarray(values)
-    file.create_dataset(name, data=values, chunks=tuple(max(1, n) for n in values.shape), maxshape=(None,) * values.ndim, fletcher32=True)
+    first = {"row": file.attrs.get("rows_of_a_chunk"), "evaluation": file.attrs.get("rows_of_a_chunk") and 1}.get(dims[0])
+    file.create_dataset(name, data=values, chunks=tuple(max(1, n) for n in (first or values.shape[0], *values.shape[1:])), maxshape=(None,) * values.ndim, fletcher32=True)
     file[name].attrs.update(units=units, long_name=name, scope="invariant")
     for axis, dim in enumerate(dims):
         file[name].dims[axis].attach_scale(file[dim])
@@ -67,6 +69,8 @@ def write_run(folder, seed=0, **changes):
         sizes = dict(row=shape.rows, phase=len(shape.phases), rank_from=shape.ranks, rank_to=shape.ranks, evaluation=shape.evaluations)
         if shape.layers:
             sizes |= dict(layer=shape.layers, expert=shape.experts, margin_bin=shape.bins)
+        if shape.chunk:
+            f.attrs["rows_of_a_chunk"] = shape.chunk
         for name, size in sizes.items():
             scale(f, name, size, name in ("row", "evaluation"))
         _write_training(f, shape, rng)
@@ -111,7 +115,7 @@ def _write_routing(f, shape, rng):
 
 def _write_evaluation(path, shape, rng, samples=4000):
     with h5py.File(path / "evaluation.h5", "w") as f:
-        _head(f, "switchyard-evaluation", domains=json.dumps(shape.domains))
+        _head(f, "switchyard-evaluation", domains=json.dumps(shape.domains), rows_of_a_chunk=shape.chunk)
         for name, size in dict(evaluation=shape.evaluations, sample=samples, vocabulary=len(WORDS)).items():
             scale(f, name, size, name == "evaluation")
         token, at = rng.integers(0, len(WORDS), samples), np.arange(samples)

@@ -25,7 +25,7 @@ def write_results(folder, rows, losses):
                        tasks=json.dumps([f"tasks/{i}" for i in range(len(rows))]))
         for name in rows[0]:
             values = [row[name] for row in rows]
-            f[name] = np.array(values, "S16") if isinstance(values[0], str) else values
+            f[name] = np.array([value.encode() for value in values], "S16") if isinstance(values[0], str) else values
         f["block_loss"] = losses
 
 

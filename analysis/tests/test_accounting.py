@@ -24,7 +24,7 @@ def test_only_the_integers_count(tmp_path, total, active, status):
     assert all(m["status"] == "not testable here" and "latent attention" in m["measured"]["why"] for m in made[1:])
 
 
-@pytest.mark.parametrize("text,complaint", [(None, "cannot be read"), ("nothing", "no line of parameters")])
+@pytest.mark.parametrize("text,complaint", [(None, "no such file"), ("nothing", "no line of parameters")])
 def test_other_files_say_so(tmp_path, capsys, text, complaint):
     if text:
         (tmp_path / "mixtral-8x7b.txt").write_text(text)

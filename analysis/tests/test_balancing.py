@@ -12,7 +12,7 @@ import yardstick
 from yardstick.verdicts import acceptance
 from yardstick.sweeps import arms, balancing
 from yardstick.cli import main
-from yardstick.records.run_folder import SchemaError
+from yardstick.base.faults import SchemaError
 from yardstick.routing.nulls import max_vio_floor
 
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path, sweep, complaint):
 
 
 def test_a_folder_without_results_is_refused(tmp_path, capsys):
-    assert main(["balancing", str(tmp_path)]) == 2 and "no such file" in capsys.readouterr().err
+    assert main(["balancing", str(tmp_path)]) == 2 and "has no results.h5" in capsys.readouterr().err
     folder = write_sweep(tmp_path, {"a": (4, None), "b": (4, None)})
     with h5py.File(folder / "results.h5", "a") as f:
         del f.attrs["tasks"]

@@ -10,7 +10,7 @@ from sweep_fixture import BLOCKS, write_results
 from yardstick.cli import main
 from yardstick.drawing import figure_file
 from yardstick.law.saturation import Interval
-from yardstick.records.run_folder import SchemaError
+from yardstick.base.faults import SchemaError
 from yardstick.sweeps import companions, costs, results
 
 EXPERTS = (1, 2, 4, 64)

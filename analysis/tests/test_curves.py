@@ -11,7 +11,7 @@ import pytest
 from yardstick.drawing import figure_file
 from yardstick.law import curves, law_report, laws
 from yardstick.cli import main
-from yardstick.records.run_folder import SchemaError
+from yardstick.base.faults import SchemaError
 
 PATH = pathlib.Path(os.environ.get("SWITCHYARD_CURVES", "curves.csv.gz"))
 published = pytest.mark.skipif(not PATH.is_file(),

@@ -8,7 +8,7 @@ from fixture import write_run
 
 from yardstick.drawing import figure_file
 from yardstick.cli import main
-from yardstick.records.run_folder import SchemaError
+from yardstick.base.faults import SchemaError
 from yardstick.drawing.figure_file import Origin, Run
 
 ORIGIN = Origin("yardstick x 'a b'", "c0ffee", {"r.h5": "00ff"}, [Run("tasks/E1", "0123456789ab", "abc", "switchyard train <a> & \"ü\"")],

@@ -10,7 +10,7 @@ import pytest
 from yardstick.drawing import figure_file
 from yardstick.experiments import known_answer
 from yardstick.cli import main
-from yardstick.records.run_folder import SchemaError
+from yardstick.base.faults import SchemaError
 
 COMMITTED = pathlib.Path(__file__).resolve().parents[2] / "experiments/known-answer/results"
 
@@ -137,7 +137,7 @@ def test_tables_say_what_made_them(results, tmp_path):
     assert "1 run of commit unknown" in traced
     assert "0123abc" in json.loads((tmp_path / "out/acceptance.json").read_text())[0]["runs_commits"]
     path.write_text("# {broken\n" + table)
-    with pytest.raises(SchemaError, match="bend-16-oracle.csv: cannot be read"):
+    with pytest.raises(SchemaError, match="bend-16-oracle.csv: its first line: cannot be read"):
         known_answer.read(results)
 
 

@@ -77,7 +77,7 @@ def test_an_entry_says_what_ran_and_what_judged(tmp_path):
     assert "excludes 0 about one time in four" in page.replace("\n", " ")
 
 
-BROKEN = [("[{}]", "has no key"), ("{", "is not what"),
+BROKEN = [("[{}]", "has no key"), ("{", "cannot be read as JSON"),
           (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x")]), "key 'x' and status 'x'"),
           (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x") | dict(status="reproduced")]), "key 'x'"),
           (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x") | dict(key="accounting")]), "status 'x'")]

@@ -1,6 +1,7 @@
 """yardstick: reads the records of Switchyard runs (run.h5, evaluation.h5, tokens.*.h5) and makes their reports.
 
 Rooms, in layer order: one imports only those above it (tests/test_rooms.py).
+base: errors with exit codes, results written whole or not at all, other hands' files, text that no reader takes for markup.
 records: a run folder opened as one dataset, its routing sample, classes and domains of tokens.
 verdicts: every claim with its rule, and acceptance.json, which says what became of it.
 drawing: the figures of a run, and figure files that hold where they come from.
@@ -10,8 +11,18 @@ sweeps: many runs from results.h5: saturation and its sentences, costs, arms com
 experiments: what runs, csv files and text files of other experiments decide: known answer, accounting, load, specialisation.
 pages: what is opened in a browser: the report of a run, the acceptance table, the gallery.
 cli.py, above all rooms, is the command `yardstick`."""
-from .records.run_folder import RecordWarning, SchemaError, open_evaluation, open_run, open_tokens
+import importlib
 
-open = open_run  # yardstick.open(run): one xarray Dataset across all segments
+_FROM = {name: ("records.run_folder", name) for name in ("open_evaluation", "open_run", "open_tokens")}
+_FROM |= {"open": _FROM["open_run"]} | {name: ("base.faults", name) for name in ("RecordError", "RecordWarning", "SchemaError")}
 
-__all__ = ["RecordWarning", "SchemaError", "open", "open_evaluation", "open_run", "open_tokens"]
+__all__ = ["RecordError", "RecordWarning", "SchemaError", "open", "open_evaluation", "open_run", "open_tokens"]
+
+
+def __getattr__(name):
+    """yardstick.open(run) is one xarray Dataset across all segments. Loaded when asked for, so that the command can answer for
+    whatever happens from its first moment on."""
+    if name not in _FROM:
+        raise AttributeError(f"module 'yardstick' has no attribute '{name}'")
+    module, attribute = _FROM[name]
+    return getattr(importlib.import_module(f".{module}", __name__), attribute)

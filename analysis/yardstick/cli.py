@@ -1,127 +1,110 @@
-"""The command `yardstick`."""
+"""The command `yardstick`: one sentence on standard error and an exit code of the README for whatever ends it."""
 import argparse
+import contextlib
 import importlib
 import os
-import pathlib
 import shlex
+import signal
 import sys
 import warnings
 
-from .records.run_folder import RecordWarning, SchemaError
-
+from .base import faults
+from .base.arguments import Once, name, whole
+from .base.text import lines, plain
 
 RUN = ("run", dict(help="the folder that `switchyard train --run` wrote"))
 RUNS = ("runs", dict(nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed"))
 SWEEP = ("sweep", dict(help="the folder of `switchyard sweep`, with results.h5 and tasks"))
 RESULTS = ("results", dict(help="the folder of csv files that experiments/known-answer/run.sh wrote"))
 FOLDER = dict(help="folder for tables, figures and acceptance.json (default: print only)")
+ENDS = [getattr(signal, end) for end in ("SIGTERM", "SIGHUP") if hasattr(signal, end)]  # beside SIGINT: what was made is taken away again
 
 
-def _made(commands, name, maker, given, out):
+class _Ended(BaseException):
+    """A signal that asks the command to end."""
+
+
+def _call(place):
+    """MODULE.FUNCTION of this package, loaded when it is called: a help text or a wrong option needs none of it."""
+    module, function = place.rsplit(".", 1)
+    return getattr(importlib.import_module(f".{module}", __package__), function)
+
+
+def _option(parser, flag, **options):
+    parser.add_argument(flag, **(dict(type=name, action=Once) | options))
+
+
+def _made(commands, command, maker, given, out):
     """A command that prints what MODULE.FUNCTION(given, out, command line) returns; maker: (its help, "MODULE.FUNCTION"), given: name and
     options of its argument, out: options of --out."""
     about, place = maker
-    parser = commands.add_parser(name, help=about)
-    parser.add_argument(given[0], **given[1])
-    parser.add_argument("--out", **out)
-
-    def act(args):
-        module, function = place.rsplit(".", 1)
-        make = getattr(importlib.import_module(f".{module}", __package__), function)
-        print(make(getattr(args, given[0]), args.out, args.line))
-    parser.set_defaults(act=act)
+    parser = commands.add_parser(command, help=about)
+    parser.add_argument(given[0], **dict(type=name) | given[1])
+    _option(parser, "--out", **out)
+    parser.set_defaults(act=lambda args: _call(place)(getattr(args, given[0]), args.out, args.line))
 
 
 def _routing(commands):
     parser = commands.add_parser("routing",
                                  help="what experts specialise in and how routing settles, each value beside its chance level and null")
-    parser.add_argument("run", help="the folder that `switchyard train --run` wrote")
-    parser.add_argument("--out", help="where routing.csv and the figures go (default: RUN/routing)")
-    parser.add_argument("--shuffles", type=int, default=10, help="shuffles of each drawn null, at least 2 (default: 10)")
-    parser.add_argument("--least", type=int, default=10,
-                        help="occurrences from which a token counts in vocabulary specialisation (default: 10)")
-    parser.add_argument("--seed", type=int, default=0, help="of the shuffles (default: 0)")
-
-    def act(args):
-        from .routing.analyses import write_routing
-
-        if args.shuffles < 2:
-            parser.error("--shuffles: at least 2, for a mean and its deviation")
-        print(write_routing(args.run, args.out, args.line, shuffles=args.shuffles, least=args.least, seed=args.seed))
-    parser.set_defaults(act=act)
+    parser.add_argument("run", type=name, help="the folder that `switchyard train --run` wrote")
+    _option(parser, "--out", help="where routing.csv and the figures go (default: RUN/routing)")
+    _option(parser, "--shuffles", type=whole(2, 100_000), default=10,
+            help="shuffles of each drawn null, at least 2, for a mean and its deviation (default: 10)")
+    _option(parser, "--least", type=whole(), default=10,
+            help="occurrences from which a token counts in vocabulary specialisation (default: 10)")
+    _option(parser, "--seed", type=whole(), default=0, help="of the shuffles (default: 0)")
+    parser.set_defaults(act=lambda args: _call("routing.analyses.write_routing")(
+        args.run, args.out, args.line, shuffles=args.shuffles, least=args.least, seed=args.seed))
 
 
 def _law(commands):
     parser = commands.add_parser("law", help="refit of the published curves of Clark et al. 2022, and E_max against tokens per parameter")
-    parser.add_argument("curves", help="curves.csv.gz of google-deepmind/scaling_laws_for_routing (data/, CC-BY 4.0)")
-    parser.add_argument("--out", help="folder for tables (csv, json), figure and acceptance.json (default: print only)")
+    parser.add_argument("curves", type=name, help="curves.csv.gz of google-deepmind/scaling_laws_for_routing (data/, CC-BY 4.0)")
+    _option(parser, "--out", help="folder for tables (csv, json), figure and acceptance.json (default: print only)")
 
     def act(args):
-        from .law.law_report import make
-
-        text, within = make(args.curves, args.out, args.line)
-        print(text)
-        return 0 if within else 1  # outside the tolerance nothing that rests on the fit counts
+        text, within = _call("law.law_report.make")(args.curves, args.out, args.line)
+        return text, None if within else (f"{args.curves}: its refit is outside the tolerance, so nothing that rests on the fit counts; "
+                                          "see that it is the published file, else the fit is defective")
     parser.set_defaults(act=act)
 
 
 def _saturation(commands):
     parser = commands.add_parser("saturation", help="do the gains from more experts diminish, and do they stop: tables and sentences")
-    parser.add_argument("results", help="results.h5 of `switchyard sweep`, or a csv with its columns")
-    parser.add_argument("--out", help="folder for tables, figures and acceptance.json (default: print only)")
-    parser.add_argument("--published", metavar="FOLDER",
-                        help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
-    parser.add_argument("--times", metavar="RESULTS", help="of a sweep of the same E with --jobs 1: durations are taken from it")
-    parser.add_argument("--cooled", metavar="RESULTS", help="of runs with fewer steps: their last losses beside the dense model's")
-
-    def act(args):
-        from .sweeps.companions import Beside
-        from .sweeps.saturation_report import make
-
-        print(make(args.results, args.out, args.line, Beside(args.published, args.times, args.cooled)))
-    parser.set_defaults(act=act)
+    parser.add_argument("results", type=name, help="results.h5 of `switchyard sweep`, or a csv with its columns")
+    _option(parser, "--out", help="folder for tables, figures and acceptance.json (default: print only)")
+    _option(parser, "--published", metavar="FOLDER",
+            help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
+    _option(parser, "--times", metavar="RESULTS", help="of a sweep of the same E with --jobs 1: durations are taken from it")
+    _option(parser, "--cooled", metavar="RESULTS", help="of runs with fewer steps: their last losses beside the dense model's")
+    parser.set_defaults(act=lambda args: _call("sweeps.saturation_report.make")(
+        args.results, args.out, args.line, _call("sweeps.companions.Beside")(args.published, args.times, args.cooled)))
 
 
 def _accounting(commands):
     parser = commands.add_parser("accounting", help="are the parameters of published models counted to the last one: one claim")
-    parser.add_argument("folder", help="folder of MODEL.txt, what `switchyard check MODEL.yaml` printed; acceptance.json is written there")
-
-    def act(args):
-        from .experiments.accounting import make
-
-        print(make(args.folder, args.line))
-    parser.set_defaults(act=act)
+    parser.add_argument("folder", type=name,
+                        help="folder of MODEL.txt, what `switchyard check MODEL.yaml` printed; acceptance.json is written there")
+    parser.set_defaults(act=lambda args: _call("experiments.accounting.make")(args.folder, args.line))
 
 
 def _trace(commands):
     parser = commands.add_parser("trace", help="where figures come from: command, commit, inputs with SHA-256, and every run behind them")
-    parser.add_argument("figures", nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
-
-    def act(args):
-        from .drawing.figure_file import trace
-
-        print("\n\n".join(map(trace, args.figures)))
-    parser.set_defaults(act=act)
+    parser.add_argument("figures", type=name, nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
+    parser.set_defaults(act=lambda args: "\n\n".join(map(_call("drawing.figure_file.trace"), args.figures)))
 
 
-def _page(commands, name, about):
+def _page(commands, command, place, about):
     """A command that makes a page of the docs from all experiments."""
-    parser = commands.add_parser(name, help=about)
-    parser.add_argument("experiments", nargs="?", default="experiments", metavar="EXPERIMENTS_FOLDER",
+    parser = commands.add_parser(command, help=about)
+    parser.add_argument("experiments", type=name, nargs="?", default="experiments", metavar="EXPERIMENTS_FOLDER",
                         help="folder of the experiments (default: experiments)")
-    parser.add_argument("--out", default=f"docs/{name}.md", help=f"page to write (default: docs/{name}.md)")
+    _option(parser, "--out", default=f"docs/{command}.md", help=f"page to write (default: docs/{command}.md)")
 
     def act(args):
-        from .pages import acceptance_table, gallery
-
-        module = dict(acceptance=acceptance_table, gallery=gallery)[name]
-        text, out = module.page(args.experiments, args.out), pathlib.Path(args.out)
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise SchemaError(f"{out}: cannot be written ({error}); give --out a file in a folder") from error
-        print(args.out)
+        _call("base.writing.write_text")(args.out, _call(place)(args.experiments, args.out))
+        return args.out
     parser.set_defaults(act=act)
 
 
@@ -142,9 +125,21 @@ def _made_commands(commands):
                                      "experiments.known_answer.make"), RESULTS, FOLDER)
 
 
-def main(arguments=None):
-    arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog="yardstick", description="Reads the records of Switchyard runs.")
+class _Parser(argparse.ArgumentParser):
+    """Takes no beginnings of options for them, and does not lose its help in silence."""
+
+    def __init__(self, **options):
+        super().__init__(**options, allow_abbrev=False)
+
+    def _print_message(self, message, file=None):
+        if file is not None and file is sys.stdout:
+            _say(message.rstrip("\n"))
+        else:
+            super()._print_message(message, file)
+
+
+def _parser():
+    parser = _Parser(prog="yardstick", description="Reads the records of Switchyard runs.")
     commands = parser.add_subparsers(dest="command", required=True)
     _made_commands(commands)
     _routing(commands)
@@ -152,21 +147,93 @@ def main(arguments=None):
     _saturation(commands)
     _accounting(commands)
     _trace(commands)
-    _page(commands, "acceptance", "every claim with its rule and what became of it, as one page from all experiments")
-    _page(commands, "gallery", "every figure of the experiments as one page")
-    args = parser.parse_args(arguments)
-    args.line = shlex.join(["yardstick", *map(str, arguments)])  # as acceptance.json holds it
+    _page(commands, "acceptance", "pages.acceptance_table.page",
+          "every claim with its rule and what became of it, as one page from all experiments")
+    _page(commands, "gallery", "pages.gallery.page", "every figure of the experiments as one page")
+    return parser
+
+
+def _told(text):
+    """A line on standard error, where there is one."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"yardstick: {plain(text)}\n")
+        sys.stderr.flush()
+
+
+def _say(text=None):
+    """Text on standard output, all of it, or StorageError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", RecordWarning)
-            warnings.showwarning = lambda message, *_: print(f"yardstick: {message}", file=sys.stderr)
-            return args.act(args) or 0
-    except SchemaError as error:
-        print(f"yardstick: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader, head for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if sys.stdout is None:
+            raise OSError(None, "it is closed")
+        if text is not None:
+            print(lines(text))  # no sign of data steers a terminal
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # or the interpreter would try again as it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise faults.StorageError(f"standard output: cannot be written ({faults.reason(error)}); "
+                                  "let it lead to a file or a reader that takes all of it") from error
+
+
+@contextlib.contextmanager
+def _own_process(own):
+    """Signals that would end the process end the command instead; signs that a terminal cannot show do not."""
+    before = []
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+    def end(number, _):
+        raise _Ended(number)
+    if own:
+        before = [(number, signal.signal(number, end)) for number in ENDS if signal.getsignal(number) == signal.SIG_DFL]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _act(arguments):
+    """Runs a command; returns its exit code. Its files appear at its end, all or none, and then it says what it found."""
+    _say()
+    args = _parser().parse_args(arguments)
+    args.line = plain(shlex.join(["yardstick", *map(str, arguments)]))  # as acceptance.json holds it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", faults.RecordWarning)
+        said = set()  # a note on a record that is opened twice is said once
+        warnings.showwarning = lambda message, *_: None if str(message) in said else said.add(str(message)) or _told(message)
+        with _call("base.writing.together")():
+            found = args.act(args)
+        text, wrong = found if isinstance(found, tuple) else (found, None)
+        _say(text)
+    if wrong:
+        _told(wrong)
+    return faults.DEFECT if wrong else 0
+
+
+def answered(act):
+    """The exit code that act() gives, or, with a sentence on standard error, that of whatever ends it."""
+    try:
+        return act() or 0
+    except SystemExit:  # argparse has said what is wrong, or printed its help
+        raise
+    except _Ended as error:
+        _told(f"ended by {signal.Signals(error.args[0]).name}")
+        return 128 + error.args[0]
+    except BaseException as error:  # whatever it is, it has an exit code and a sentence
+        code, sentence = faults.told(error)
+        _told(sentence)
+        return code
+
+
+def main(arguments=None):
+    """The command with these arguments, by default the process's own; returns its exit code."""
+    def act():
+        with _own_process(arguments is None):
+            return _act([str(a) for a in (sys.argv[1:] if arguments is None else arguments)])
+    return answered(act)
 
 
 if __name__ == "__main__":

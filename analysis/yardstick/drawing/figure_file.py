@@ -2,20 +2,28 @@
 
 SVG holds the origin as its Dublin Core description, PNG as the text "Description", both as JSON."""
 import hashlib
+import io
 import json
 import pathlib
 import shlex
+import struct
 import textwrap
+import warnings
 import xml.etree.ElementTree as xml
+import zlib
 from typing import NamedTuple
 
-import h5py
 import matplotlib.pyplot as plt
 from PIL import Image  # comes with matplotlib
 
-from ..records.run_folder import SchemaError
+from ..base import reading, writing
+from ..base.faults import SchemaError
+from ..base.text import plain
+from ..records import hdf5
+from ..records.run_folder import segments
 from ..verdicts import acceptance
 from .figures import DPI
+from .plain import make_plain
 
 KINDS = ("svg", "png")
 UNKNOWN = "unknown"
@@ -42,6 +50,7 @@ class Origin(NamedTuple):
 
 
 def sha256(path):
+    reading.check_regular(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -53,44 +62,52 @@ def origin_of(command, paths, runs=()):
 
 def origin_of_run(command, folder, files=("run.h5", "evaluation.h5")):
     """Origin of what `command` makes of a run folder: these files of every segment, and each segment's own command and commit."""
-    segments = sorted(p for p in (pathlib.Path(folder) / "segments").glob("*") if p.is_dir())
-    paths = [p for segment in segments for name in files for p in sorted(segment.glob(name))]
-    return origin_of(command, paths, [_segment_run(s) for s in segments])
+    folders = segments(folder)
+    paths = [p for segment in folders for name in files for p in sorted(segment.glob(name)) if p.is_file()]
+    return origin_of(command, paths, [_segment_run(s) for s in folders])
 
 
 def _segment_run(folder):
     try:
-        with h5py.File(folder / "run.h5", "r") as file:
-            attributes = dict(file.attrs)
-    except OSError:  # a killed segment; that its rows are missing is told by `open_run`
+        attributes = hdf5.opened(folder / "run.h5", lambda file: file.attrs)
+    except SchemaError:  # a killed segment; that its rows are missing is told by `open_run`
         return Run(str(folder))
-    command = json.loads(attributes.get("provenance", "{}")).get("command")
+    command = hdf5.table_of(attributes, "provenance").get("command")
+    known = isinstance(command, list) and command and all(isinstance(word, str) for word in command)
     return Run(str(folder), attributes.get("config_sha256", UNKNOWN)[:12], attributes.get("commit", UNKNOWN),
-               shlex.join(command) if command else UNKNOWN)
+               shlex.join(command) if known else UNKNOWN)
 
 
 def note(figure, text):
     """Small text below the figure, in as many lines as its width asks for."""
-    figure.supxlabel(textwrap.fill(text, int(14 * figure.get_figwidth())), fontsize="x-small")
+    figure.supxlabel(textwrap.fill(plain(text), int(14 * figure.get_figwidth())), fontsize="x-small")
 
 
 def save(figure, folder, name, origin, kinds=KINDS):
-    """Writes FOLDER/NAME.svg and NAME.png, or one of them, and closes the figure."""
+    """Writes FOLDER/NAME.svg and NAME.png, or one of them, and closes the figure; returns the bytes of the last."""
     text = json.dumps(origin._asdict() | dict(runs=[run._asdict() for run in origin.runs]))
     fixed = {"svg": {"Date": None}, "png": {}}
-    with plt.rc_context({"svg.hashsalt": "switchyard", "svg.fonttype": "path"}):
+    make_plain(figure)
+    with plt.rc_context({"svg.hashsalt": "switchyard", "svg.fonttype": "path"}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of signs without a glyph and labels without room
         for kind in kinds:
-            figure.savefig(pathlib.Path(folder) / f"{name}.{kind}", dpi=DPI, metadata={"Description": text} | fixed[kind])
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=kind, dpi=DPI, metadata={"Description": text} | fixed[kind])
+            writing.write_bytes(pathlib.Path(folder) / f"{name}.{kind}", drawn.getvalue())
     plt.close(figure)
+    return drawn.getvalue()
 
 
 def _description(path):
     """The description inside a figure, or None."""
+    content = reading.read_bytes(path, "give a figure, NAME.svg or NAME.png")
     if path.suffix == ".svg":
-        found = xml.parse(path).find(".//{http://purl.org/dc/elements/1.1/}description")
+        if b"<!ENTITY" in content:  # none of ours; one may stand for gigabytes
+            return None
+        found = xml.fromstring(content).find(".//{http://purl.org/dc/elements/1.1/}description")
         return None if found is None else found.text
-    with Image.open(path) as image:
-        return image.text.get("Description") if image.format == "PNG" else None
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        return image.text.get("Description")
 
 
 def read_origin(path):
@@ -99,12 +116,13 @@ def read_origin(path):
     try:
         content = json.loads(_description(path) or "null")
         origin = Origin(**content | dict(runs=[Run(**run) for run in content["runs"]]))
-        if not isinstance(origin.inputs, dict):
-            raise TypeError("inputs are no table")
+        texts = [origin.command, origin.commit, origin.caption, *[field for run in origin.runs for field in run]]
+        if not isinstance(origin.inputs, dict) or not all(isinstance(text, str) for text in [*texts, *origin.inputs.values()]):
+            raise TypeError("is no table of texts")
         return origin
-    except FileNotFoundError as error:
-        raise SchemaError(f"{path}: no such file; give a figure, NAME.svg or NAME.png") from error
-    except (OSError, xml.ParseError, ValueError, TypeError, KeyError) as error:
+    except (SchemaError, MemoryError):
+        raise
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, AttributeError, RecursionError, struct.error, zlib.error) as error:
         raise SchemaError(f"{path}: does not say where it comes from; give an SVG or PNG that yardstick wrote, "
                           "and make older ones anew") from error
 
@@ -120,4 +138,4 @@ def trace(path):
         runs = [run for run in origin.runs if run.commit == commit]
         lines.append(f"  {len(runs)} run{'s' * (len(runs) > 1)} of commit {commit}")
         lines += [f"    {run.id}  {run.run}: {run.command}" for run in runs]
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))

@@ -1,6 +1,8 @@
 """The figures of a run's report: each function takes a dataset and gives a matplotlib Figure, or raises Absent with the reason
 why there is none. Colours are safe for colour-blind readers; units stand on the axes; sizes are such that the letters can be
 read on a phone."""
+import re
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -9,18 +11,21 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from ..records import special
+from ..base.faults import SchemaError
 from ..records.run_folder import option
+from .plain import RULES
 
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F"]
 plt.rcParams.update({"font.size": 12, "axes.grid": True, "grid.alpha": 0.25, "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
                      "figure.constrained_layout.use": True, "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False,
-                     "legend.framealpha": 0.85})
+                     "legend.framealpha": 0.85} | RULES)
 WIDTH, HEIGHT, DPI = 6.0, 3.7, 160
-DENSE = "the model is dense, without routers and experts"
+DENSE = special.DENSE
+MOST_ROWS = 64  # layers, or labels of one, that a figure holds
 COLUMNS = 600  # columns of a heat map; longer runs are averaged
 
 
-class Absent(Exception):
+class Absent(SchemaError):
     """Why a figure cannot be drawn."""
 
 
@@ -93,8 +98,9 @@ def phases(run):
     if not seconds.size:
         raise Absent("no phase took any time")
     figure, axis = plt.subplots(figsize=(WIDTH, max(HEIGHT, 1 + 0.28 * seconds.size)))
-    axis.barh([str(n).replace("_", " ") for n in seconds["phase"].values], seconds.values * 1e3, color=PALETTE[0])
-    axis.set(xlabel="milliseconds per step (slowest rank)")
+    axis.barh(range(seconds.size), seconds.values * 1e3, color=PALETTE[0])
+    axis.set(xlabel="milliseconds per step (slowest rank)", yticks=range(seconds.size),
+             yticklabels=[str(n).replace("_", " ") for n in seconds["phase"].values])
     axis.grid(False, axis="y")
     return figure
 
@@ -102,6 +108,8 @@ def phases(run):
 def _per_layer(run, height=1.9):
     """One row of axes for each layer; rows are lower where there are many."""
     layers = run.sizes["layer"]
+    if layers > MOST_ROWS:
+        raise Absent(f"{layers:,} layers are more than the {MOST_ROWS} that a figure holds")
     height = max(1.1, height - 0.1 * max(0, layers - 2))
     figure, axes = plt.subplots(layers, 1, figsize=(WIDTH, 0.6 + height * layers), squeeze=False, sharex=True)
     axes[0, 0].xaxis.set_major_locator(MaxNLocator(9, integer=True))
@@ -203,7 +211,7 @@ def drops(run):
     _need_layers(run, "drop_share")
     if not np.any(run["drop_share"].values):
         capacity = option(run, "moe.capacity_factor")
-        none = capacity is not None and float(capacity) == 0
+        none = re.fullmatch(r"0+\.?0*", capacity or "")
         why = "experts have no capacity limit" if none else "no expert was ever full"
         raise Absent(f"no tokens were dropped, since {why}" + setting(run, "moe.capacity_factor"))
     figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT))
@@ -239,6 +247,8 @@ def traffic(run):
 
 def _lift_map(evaluation, labels, names):
     """A heat map for each layer: how much more often than chance an expert is given tokens of each label."""
+    if len(names) > MOST_ROWS:
+        raise Absent(f"{len(names):,} labels are more than the {MOST_ROWS} that a figure holds")
     figure, axes = _per_layer(evaluation, 0.7 + 0.3 * len(names))
     for i, axis in enumerate(axes):
         table, chance = special.shares(evaluation, i, labels, len(names))
@@ -249,7 +259,7 @@ def _lift_map(evaluation, labels, names):
         axis.set_facecolor("0.8")  # experts without tokens
         axis.set(yticks=range(int(seen.sum())), yticklabels=[n for n, s in zip(names, seen) if s])
     axes[-1].set_xlabel("expert")
-    _colourbar(figure, image, axes, "log$_2$(share / chance)", "both")
+    _colourbar(figure, image, axes, "log₂(share / chance)", "both")
     return figure
 
 

@@ -3,7 +3,8 @@ import pathlib
 import re
 from typing import NamedTuple
 
-from ..records.run_folder import SchemaError
+from ..base import reading
+from ..base.faults import SchemaError
 from ..verdicts import acceptance, claims
 
 LATENT = "its multi-head latent attention is not in the program"
@@ -26,15 +27,12 @@ MODELS = {"mixtral-8x7b": Model("Mixtral 8×7B", 46_702_792_704, 12_879_925_248)
 
 def counts(path):
     """(all, active) parameters in what `switchyard check` printed; None where it printed rounded ones."""
-    try:
-        found = LINE.search(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SchemaError(f"{path}: cannot be read ({error}); "
-                          f"make it with switchyard check {path.with_suffix('.yaml')} > {path}") from error
+    advice = f"make it with switchyard check {path.with_suffix('.yaml')} > {path}"
+    found = LINE.search(reading.read_text(path, advice))
     if not found:
-        raise SchemaError(f"{path}: has no line of parameters; make it with switchyard check {path.with_suffix('.yaml')} > {path}")
+        raise SchemaError(f"{path}: has no line of parameters; {advice}")
     whole = [text.replace(",", "") for text in found.groups()]
-    return tuple(map(int, whole)) if all(text.isdigit() for text in whole) else None
+    return tuple(map(int, whole)) if all(re.fullmatch("[0-9]{1,30}", text) for text in whole) else None
 
 
 def verdict(model, found):

@@ -130,7 +130,6 @@ def make(folder, out=None, command=""):
     made = acceptance.of_runs(entries(found), found.runs)
     if out is not None:
         out, origin = pathlib.Path(out), figure_file.origin_of(command, found.files, found.runs)
-        out.mkdir(parents=True, exist_ok=True)
         caption = known_answer_figure.caption(found, COLLAPSE_NOTE)
         figure_file.save(known_answer_figure.draw(found, balance_tax(found)), out, "known-answer", origin._replace(caption=caption))
         acceptance.write(out / "acceptance.json", made, command, origin.commit)

@@ -1,17 +1,20 @@
 """The tables of experiments/known-answer/run.sh, read and checked, with what made each."""
-import json
 import pathlib
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from ..drawing import figure_file
-from ..records.run_folder import SchemaError
+from ..base import reading
+from ..base.faults import SchemaError
 
 CURVES = [("bend", 16), ("bend", 64), ("bend", 256), ("knee", 64), ("clark", 256)]  # shapes and L, the known answers
 KNOWN = dict(oracle="ideal", hash="hash")  # routers whose loss is known, and the column of the exact tables that holds it
 ZIPF = "zipf-64"
 SAME_LOSS = 1e-5                           # nat: within it two losses as the tables print them are the same
+MADE = "make it with experiments/known-answer/run.sh"
+MOST = 1 << 40                             # of any count
 LABORATORY = ["experts", "router", "samples", "ideal", "assignment", "trained", "max_vio"]
 IDEAL = ["experts", "floor", "ideal", "hash", "even", "balanced"]
 FACTS = ["facts", "hidden", "experts", "exposures", "rho", "loss", "ideal"]
@@ -35,23 +38,21 @@ class Results(NamedTuple):
 
 def _made_by(path):
     """The Run that a table's first line, a comment, tells of."""
-    with open(path, encoding="utf-8") as file:
-        line = file.readline()
+    line = reading.read_text(path, MADE).split("\n", 1)[0]
     if not line.startswith("# {"):
         return figure_file.Run(str(path))
-    made = json.loads(line[1:])
-    return figure_file.Run(str(path), f"seed {made.get('seed')}", made.get("commit"), made.get("command"))
+    made = reading.parse_json(line[1:], f"{path}: its first line", MADE)
+    known = {name: str(made[name]) for name in ("commit", "command") if made.get(name) is not None}
+    return figure_file.Run(str(path), f"seed {made.get('seed')}", **known)
 
 
 def _table(path, columns):
     """(table, Run)"""
-    try:
-        table, run = pd.read_csv(path, comment="#"), _made_by(path)
-    except (OSError, ValueError) as error:
-        raise SchemaError(f"{path}: cannot be read ({error}); make it with experiments/known-answer/run.sh") from error
-    missing = [c for c in columns if c not in table]
-    if missing:
-        raise SchemaError(f"{path}: has no column {', '.join(missing)}; make it with experiments/known-answer/run.sh")
+    table, run = reading.read_csv(path, columns, MADE, ["router"], comment="#"), _made_by(path)
+    counts = table["experts"]
+    if not ((counts >= 1) & (counts <= MOST) & (counts == np.floor(counts))).all():
+        raise SchemaError(f"{path}: experts is not a whole number from 1 on in every row; {MADE}")
+    table["experts"] = counts.astype(int)
     return table.sort_values(columns[0], kind="stable", ignore_index=True), run
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from ..base import writing
 from ..records.run_folder import option
 from ..drawing import figure_file
-from ..drawing.figures import draw_load, draw_max_vio, load_shares
+from ..drawing.figures import MOST_ROWS, Absent, draw_load, draw_max_vio, load_shares
 from ..sweeps import arms
 
 
@@ -42,6 +43,8 @@ def table_of(run):
 def draw(run, text):
     """Of each layer the heat map of loads and MaxVio below it."""
     at, table, highest = load_shares(run)
+    if len(table) > MOST_ROWS:
+        raise Absent(f"{len(table):,} layers are more than the {MOST_ROWS} that a figure holds")
     figure, axes = plt.subplots(2 * len(table), 1, figsize=(8, 0.8 + 3.6 * len(table)), sharex=True,
                                 squeeze=False, height_ratios=[2, 1] * len(table))
     for i, share in enumerate(table):
@@ -61,7 +64,6 @@ def make(folder, out, command=""):
     """Writes OUT/load.{csv,svg,png}; returns the text to print."""
     run, out = arms.routed(folder), pathlib.Path(out)
     rows, text = table_of(run), caption(run, folder)
-    out.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(out / "load.csv", index=False, float_format="%.6g")
+    writing.write_table(out / "load.csv", rows, "%.6g")
     figure_file.save(draw(run, text), out, "load", figure_file.origin_of_run(command, folder, ["run.h5"])._replace(caption=text))
     return "\n".join([rows.to_string(index=False, float_format=lambda v: f"{v:.3f}"), "", text])

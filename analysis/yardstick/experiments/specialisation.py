@@ -4,16 +4,19 @@ for punctuation and for numbers, in runs that differ in their seed.
 Lift: the share of a class (or domain) among the tokens that an expert was given, by any choice at the last evaluation, over its share of
 all held-out tokens; 1 is no preference. Most of what domains show is their token ids (OpenMoE): `yardstick routing` has the control."""
 import pathlib
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from ..base import writing
 from ..records import special
-from ..records.run_folder import SchemaError, option
+from ..base.faults import SchemaError
+from ..records.run_folder import option
 from ..verdicts import acceptance
 from ..drawing import figure_file
-from ..drawing.figures import _colourbar
+from ..drawing.figures import MOST_ROWS, Absent, _colourbar
 from ..routing.analyses import open_records
 from ..routing.routing_claim import punctuation_and_number_experts
 from .load_figure import caption
@@ -57,6 +60,9 @@ def order_of(lift):
 def draw(found, text):
     """A row for each layer: log2 of the lift by class and by domain; the experts of a layer stand in one order in both."""
     kinds = list(found[0][1])
+    most = max(len(found), *(len(labels) for _, by_kind in found for labels, *_ in by_kind.values()))
+    if most > MOST_ROWS:
+        raise Absent(f"{most:,} layers or domains are more than the {MOST_ROWS} that a figure holds; without --out they are printed")
     heights = [1.0 + 0.28 * max(len(labels) for labels, *_ in by_kind.values()) for _, by_kind in found]
     figure, axes = plt.subplots(len(found), len(kinds), figsize=(6.5 * len(kinds), 0.8 + sum(heights)),
                                 squeeze=False, height_ratios=heights)
@@ -72,7 +78,7 @@ def draw(found, text):
             axis.set_title(f"block {block}, by {kind}", loc="left", fontsize="medium")
     for axis in axes[-1]:
         axis.set_xlabel("expert, by the class that it prefers")
-    _colourbar(figure, image, axes.ravel(), "log$_2$(share / base rate)", "both")
+    _colourbar(figure, image, axes.ravel(), "log₂(share / base rate)", "both")
     figure_file.note(figure, text)
     return figure
 
@@ -96,23 +102,22 @@ def sentences(entry):
 def _names(records):
     """A name for the figure of each run: by its seed where these differ."""
     seeds = [option(run, "train.seed") for run, _ in records]
-    differ = None not in seeds and len(set(seeds)) == len(seeds)
+    differ = all(re.fullmatch("[0-9]{1,20}", s or "") for s in seeds) and len(set(seeds)) == len(seeds)
     return [f"specialisation-seed{s}" if differ else f"specialisation-{i}" for i, s in enumerate(seeds)]
 
 
 def make(folders, out=None, command=""):
     """Returns the text to print; with `out` writes OUT/specialisation.csv, a figure for each run and acceptance.json."""
     records = [open_records(folder) for folder in folders]
-    without = [str(f) for f, (_, e) in zip(folders, records) if e is None or "expert" not in e]
-    if without:
-        raise SchemaError(f"{', '.join(without)}: no held-out routing was recorded; set train.evaluate_every")
+    without = [(str(folder), special.without_routing(*record)) for folder, record in zip(folders, records)]
+    for reason in dict.fromkeys(why for _, why in without if why):
+        raise SchemaError(f"{', '.join(f for f, why in without if why == reason)}: {reason}; give runs with experts and evaluations")
     names, entry = _names(records), punctuation_and_number_experts(folders)
     if out is not None:
         out = pathlib.Path(out)
-        out.mkdir(parents=True, exist_ok=True)
         found = [matrices(evaluation) for _, evaluation in records]
         tables = [table_of(option(run, "train.seed"), f) for (run, _), f in zip(records, found)]
-        pd.concat(tables).to_csv(out / "specialisation.csv", index=False, float_format="%.6g")
+        writing.write_table(out / "specialisation.csv", pd.concat(tables, ignore_index=True), "%.6g")
         origins = [figure_file.origin_of_run(command, folder) for folder in folders]
         for folder, name, (run, _), f, origin in zip(folders, names, records, found, origins):
             text = caption(run, folder)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..records.run_folder import SchemaError
+from ..base import reading
+from ..base.faults import SchemaError
 from . import laws
 
 SOURCE = "https://github.com/google-deepmind/scaling_laws_for_routing"
@@ -27,6 +28,9 @@ TOKENS_PER_STEP = 130e9 / 250e3  # "130 B tokens" in 250,000 steps
 FINAL = 249000
 CHECKPOINTS = [10000, 20000, 30000, 50000, 70000, 100000, 150000, 200000, FINAL]
 GAINS = "gains.csv"
+TEXTS = ["hyper_id", "router_type", "model_size_label"]
+LEAST_ROUTED, MOST = 4, 1e15  # numbers of experts that a fit of one size needs; of any number in the file
+PUBLISHED = "give the folder that `yardstick law CURVES --out` wrote"
 LEAST_E_MAX = 10  # below, the Clark form stands on its edge and E_max says nothing: 2 of 162 fits, both 1.3B at step 10,000
 RATIOS = [20, 60, 64, 200, 1000]  # D/N of the registered predictions; 64 is our own saturation protocol
 
@@ -57,21 +61,26 @@ class Ratio(NamedTuple):
 
 def read(path):
     """The rows that fits may use: R = 0.5, K = 1, a finite validation loss; with `tokens`, and `final` where a run ends."""
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise SchemaError(f"{path}: no such file; the published curves are data/curves.csv.gz of {SOURCE} (CC-BY 4.0): download it and "
-                          "give its path")
-    try:
-        frame = pd.read_csv(path)
-    except (ValueError, OSError, EOFError) as error:
-        raise SchemaError(f"{path}: cannot be read as a table ({error}); give data/curves.csv.gz of {SOURCE}") from error
-    missing = [c for c in NEEDED if c not in frame]
-    if missing:
-        raise SchemaError(f"{path}: has no column {', '.join(missing)}; give data/curves.csv.gz of {SOURCE}")
+    frame = reading.read_csv(path, NEEDED, f"the published curves are data/curves.csv.gz of {SOURCE} (CC-BY 4.0): download it and give its "
+                             "path", TEXTS)
     frame = frame[(frame["routing_frequency"] == 0.5) & (frame["k"] == 1) & np.isfinite(frame["loss_validation"])].copy()
     frame["tokens"] = frame["step"] * TOKENS_PER_STEP
     frame["final"] = frame["step"] == frame.groupby("hyper_id")["step"].transform("max")
     return frame
+
+
+def refuse_others(frame, path):
+    """SchemaError unless the rows are what all fits rely on: each size has a dense run and routed ones at each checkpoint."""
+    for name in ("loss_validation", "num_experts", "dense_parameter_count", "step"):
+        if not ((frame[name] > 0) & (frame[name] <= MOST)).all():
+            raise SchemaError(f"{path}: {name} is not above 0 in every row; give data/curves.csv.gz of {SOURCE}")
+    for size, step in itertools.product(SIZES, CHECKPOINTS):
+        rows = at_step(frame, step)
+        rows = rows[rows["model_size_label"] == size]
+        counts = rows.groupby("router_type")["num_experts"].nunique()
+        lacks = [router for router in ("Dense", *ROUTERS.values()) if counts.get(router, 0) < (1 if router == "Dense" else LEAST_ROUTED)]
+        if lacks:
+            raise SchemaError(f"{path}: has too few runs of {lacks[0]}, {size}, at step {step}; give data/curves.csv.gz of {SOURCE}")
 
 
 def at_step(frame, step):
@@ -136,14 +145,13 @@ def nearest_gains(folder, ratio):
     """[(label, E before, gain)] of each router at the checkpoint whose D/N is nearest to `ratio`, from gains.csv of `yardstick law`."""
     path = pathlib.Path(folder) / GAINS
     try:
-        table = pd.read_csv(path)
+        table = reading.read_csv(path, ["tokens_per_parameter", "num_experts", "gain", "router", "size"], PUBLISHED, ["router", "size"])
         away = np.abs(np.log(table["tokens_per_parameter"] / ratio))
         found = [rows[away[rows.index] == away[rows.index].min()] for _, rows in table.groupby("router", sort=False)]
         return [(f"{r['router'].iloc[0]} {r['size'].iloc[0]}, D/N = {r['tokens_per_parameter'].iloc[0]:.2g}",
                  r["num_experts"].values, r["gain"].values) for r in found]
-    except (OSError, KeyError, ValueError) as error:
-        raise SchemaError(f"{path}: cannot be read as gains of the published curves ({error}); give the folder that `yardstick law CURVES "
-                          "--out` wrote") from error
+    except (KeyError, IndexError, TypeError) as error:
+        raise SchemaError(f"{path}: cannot be read as gains of the published curves ({error}); {PUBLISHED}") from error
 
 
 def size_points(frame, router, dense=True):

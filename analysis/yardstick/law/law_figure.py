@@ -31,7 +31,7 @@ def _losses(axis, frame, router, fit):
         axis.plot(curve, 10 ** (own["d"] + own["b"] * laws.log10_effective(curve, own["e_start"], own["e_max"])), color=PALETTE[i], lw=1.1)
         axis.plot(curve, 10 ** (v["a"] * n + v["b"] * y + v["c"] * n * y + v["d"]), "--", color=PALETTE[i], lw=0.8)
     axis.set(xscale="log", yscale="log", xlabel="experts E",
-             title=f"{router}: {len(fit.fitted)} routed points, joint $E_{{max}}$ = {v['e_max']:.0f}")
+             title=f"{router}: {len(fit.fitted)} routed points, joint E_max = {v['e_max']:.0f}")
     _ticks(axis.xaxis, [1, 4, 16, 64, 256])
     _ticks(axis.yaxis, [2.0, 2.5, 3.0, 3.5])
 
@@ -42,13 +42,13 @@ def _ratios(axis, scaling):
     for i, (router, law) in enumerate(scaling.items()):
         axis.plot(law.points["ratio"], law.points["e_max"], MARKERS[i], color=PALETTE[i], ms=4, alpha=0.6)
         axis.plot(x, curves.predict(law.constant, law.power, x), color=PALETTE[i],
-                  label=f"{router}: {law.constant:.1f} (D/N)$^{{{law.power:.2f}}}$")
+                  label=f"{router}: {law.constant:.1f} (D/N)^{law.power:.2f}")
         axis.fill_between(x, *[curves.predict(law.constant, law.power, x) * law.factor**s for s in (-1, 1)],
                           color=PALETTE[i], alpha=0.12, lw=0)
     axis.axvline(OWN_RATIO, color="0.3", ls=":", lw=1.2)
     axis.text(OWN_RATIO * 1.1, 8.5, "our protocol", color="0.3", fontsize="small")
-    axis.set(xscale="log", yscale="log", ylim=(7, 1500), xlabel="training tokens per active parameter, D/N", ylabel="$E_{max}$ of one size",
-             title="$E_{max}$ follows tokens per parameter")
+    axis.set(xscale="log", yscale="log", ylim=(7, 1500), xlabel="training tokens per active parameter, D/N", ylabel="E_max of one size",
+             title="E_max follows tokens per parameter")
     _ticks(axis.yaxis, [10, 30, 100, 300, 1000])
     axis.legend(fontsize="small", loc="upper left")
 

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
+from ..base import writing
 from ..verdicts import acceptance, claims
 from ..drawing import figure_file
 from . import curves, laws, saturation
@@ -123,6 +124,7 @@ def make(path, out=None, command="", draws=None):
     """Fits, and with `out` writes OUT/{table,sizes,ratio,predictions,gains}.csv, table.json, law.{svg,png} and acceptance.json. Returns
     the text to print and whether the refit rows are within their tolerance."""
     frame = curves.read(path)
+    curves.refuse_others(frame, path)
     origin = figure_file.origin_of(command, [path])
     draws = draws or saturation.DRAWS
     found = refits(frame, draws)
@@ -130,14 +132,12 @@ def make(path, out=None, command="", draws=None):
     tables = dict(table=refit_table(found), sizes=size_table(frame, draws), ratio=ratio, predictions=predictions)
     if out is not None:
         out = pathlib.Path(out)
-        out.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
-            table.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
-        curves.gain_table(frame).to_csv(out / curves.GAINS, index=False, float_format="%.5g")
+            writing.write_table(out / f"{name}.csv", table, "%.6g")
+        writing.write_table(out / curves.GAINS, curves.gain_table(frame), "%.5g")
         records = {name: table.to_dict("records") for name, table in tables.items()}
         content = dict(source=curves.CITATION, sha256=origin.inputs[str(path)], command=command, commit=origin.commit) | records
-        (out / "table.json").write_text(json.dumps(acceptance.plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-                                        encoding="utf-8")
+        writing.write_text(out / "table.json", json.dumps(acceptance.plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         draw(frame, found, scaling, out, origin)
         acceptance.write(out / "acceptance.json", entries(found), command, origin.commit)
     return printed(tables.values()), all(not curves.deviations(fit, router) for router, (fit, _) in found.items())

@@ -2,12 +2,15 @@
 import json
 import os
 import pathlib
+import re
 
-from ..records.run_folder import SchemaError
+from ..base import reading, text
+from ..base.faults import SchemaError
 from ..verdicts import acceptance
 from ..verdicts.claims import CLAIMS, LATER
 
 NEEDED = ["key", "label", "status", "measured", "interval", "files", "command", "commit"]
+ADVICE = "make it anew with the command of its experiment"
 FEW = 8  # numbers of a table that a cell still shows
 HEAD = """# Acceptance
 
@@ -23,15 +26,20 @@ four (docs/sweeps.md).
 def _entries(path):
     """The entries of one acceptance.json."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = reading.parse_json(reading.read_text(path, ADVICE), path, ADVICE)
         for e in found:
             missing = [n for n in NEEDED if n not in e]
             if missing or e["key"] not in CLAIMS or e["status"] not in acceptance.STATUSES:
                 raise ValueError(f"the entry '{e.get('claim')}' has "
                                  + (f"no {', '.join(missing)}" if missing else f"key '{e['key']}' and status '{e['status']}'"))
+            texts = [e["label"], e["command"], e["commit"], *e["files"], *e.get("runs_commits", [])]
+            if not isinstance(e["files"], list) or not all(isinstance(part, str) for part in texts):
+                raise ValueError(f"the entry '{e['key']}' has something else where texts belong")
         return found
-    except (ValueError, TypeError, AttributeError) as error:
-        raise SchemaError(f"{path}: is not what yardstick writes ({error}); make it anew with the command of its experiment") from error
+    except SchemaError:
+        raise
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise SchemaError(f"{path}: is not what yardstick writes ({error}); {ADVICE}") from error
 
 
 def read(folder):
@@ -47,13 +55,13 @@ def read(folder):
 
 
 def _number(value):
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else text.markdown(value)
 
 
 def _short(value):
     """A measured value in a cell: numbers and texts, short lists and tables of them; None where it takes more room."""
     if isinstance(value, dict) and 0 < len(value) <= FEW and not any(isinstance(v, (list, dict)) for v in value.values()):
-        return f"({', '.join(f'{k}: {_number(v)}' for k, v in value.items())})"
+        return f"({', '.join(f'{text.markdown(k)}: {_number(v)}' for k, v in value.items())})"
     if isinstance(value, list) and len(value) <= 3 and not any(isinstance(v, (list, dict)) for v in value):
         return (" to " if len(value) == 2 else ", ").join(map(_number, value))
     return None if isinstance(value, (list, dict)) else _number(value)
@@ -62,25 +70,27 @@ def _short(value):
 def _cell(entry):
     """What the table shows of an entry's numbers."""
     parts = entry["measured"].items() if isinstance(entry["measured"], dict) else [("", entry["measured"])]
-    shown = [text if name == "why" else f"{name} {text}".strip() for name, value in parts if value is not None
-             and (text := _short(value)) is not None]
+    shown = [short if name == "why" else f"{text.markdown(name)} {short}".strip() for name, value in parts if value is not None
+             and (short := _short(value)) is not None]
     limits = entry["interval"] if isinstance(entry["interval"], dict) else {"": entry["interval"]}
-    pairs = {f"of {name} " * bool(name): pair for name, pair in limits.items() if isinstance(pair, list) and None not in pair}
+    pairs = {f"of {text.markdown(name)} " * bool(name): pair
+             for name, pair in limits.items() if isinstance(pair, list) and None not in pair}
     if len(pairs) <= FEW:
         shown += [f"interval {name}{_short(pair)}" for name, pair in pairs.items()]
     return ", ".join(shown)
 
 
-def _escaped(text):
-    return text.replace("|", "\\|").replace("\n", " ")
+def _cells(cells):
+    """A row of a table; in cells of ours, which hold no markup but their own, a bar ends none."""
+    return "| " + " | ".join(re.sub(r"(?<!\\)[|]", r"\\|", cell).replace("\n", " ") for cell in cells) + " |"
 
 
 def _row(key, found):
     claim = CLAIMS[key]
-    status = [f"**{e['status']}**" + f" ({e['label']})" * bool(e["label"]) for _, e in found] or ["**not testable here**"]
+    status = [f"**{e['status']}**" + f" ({text.markdown(e['label'])})" * bool(e["label"]) for _, e in found] or ["**not testable here**"]
     measured = [f"{_cell(e)} [→](#{key})" for _, e in found] or [claim.absent]
     cells = [claim.claim, claim.published, claim.rule, "<br>".join(status), "<br>".join(measured)]
-    return f"| {' | '.join(map(_escaped, cells))} |"
+    return _cells(cells)
 
 
 def _rounded(value):
@@ -92,22 +102,23 @@ def _rounded(value):
 
 
 def _link(folder, name, base):
-    path = folder / name
-    return f"[{name}]({os.path.relpath(path, base)})" if path.exists() else f"`{name}`"
+    inside = not os.path.isabs(name) and ".." not in pathlib.PurePath(name).parts
+    return text.link(name, os.path.relpath(folder / name, base)) if inside and reading.is_file(folder / name) else text.code(name)
 
 
 def _details(folder, entry, base):
     """Everything of an entry: measured values, intervals, files, command, commits of the runs and of yardstick."""
-    experiment = f"[{folder.name}]({os.path.relpath(folder, base)})"
-    lines = [f"**{entry['status']}**" + f", {entry['label']}" * bool(entry["label"]) + f"; experiment {experiment}; files: " +
-             (", ".join(_link(folder, name, base) for name in entry["files"]) or "none"), "", "```"]
+    experiment = text.link(folder.name, os.path.relpath(folder, base))
+    head = (f"**{entry['status']}**" + f", {text.markdown(entry['label'])}" * bool(entry["label"]) + f"; experiment {experiment}; files: " +
+            (", ".join(_link(folder, name, base) for name in entry["files"]) or "none"))
+    lines = []
     for name in ("measured", "interval"):
         content = entry[name].items() if isinstance(entry[name], dict) else [(name, entry[name])]
         lines += [f"{'interval of ' * (name == 'interval' and key != name)}{key}: {json.dumps(_rounded(value), ensure_ascii=False)}"
                   for key, value in content if value is not None]
     runs = entry.get("runs_commits")
     commits = f"runs at {', '.join(runs)}, evaluated at {entry['commit']}" if runs else f"commit: {entry['commit']}"
-    return "\n".join([*lines, f"command: {entry['command']}", commits, "```"])
+    return "\n".join([head, "", *text.block([*lines, f"command: {entry['command']}", commits])])
 
 
 def page(folder, out):

@@ -2,7 +2,8 @@
 import os
 import pathlib
 
-from ..records.run_folder import SchemaError
+from ..base import reading, text
+from ..base.faults import SchemaError
 from ..drawing.figure_file import read_origin
 
 HEAD = """# Gallery
@@ -16,7 +17,7 @@ behind them: `yardstick trace FIGURE` prints them. Beside each SVG lies a PNG.
 def title(folder):
     """First heading of an experiment's README, or the folder's name."""
     path = folder / "README.md"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = reading.read_text(path).splitlines() if reading.is_file(path) else []
     return next((line[2:] for line in lines if line.startswith("# ")), folder.name)
 
 
@@ -24,8 +25,9 @@ def _shown(path, base):
     origin = read_origin(path)
     counts = [f"{len(many)} {name}{'s' * (len(many) != 1)}" for name, many in (("run", origin.runs), ("input file", origin.inputs))]
     where = os.path.relpath(path, base)
-    return [f"### {path.stem}", "", f"![{path.stem}]({where})", "", origin.caption, "",
-            f"`yardstick trace {path.as_posix()}`: {', '.join(counts)}; made by `{origin.command}` at {origin.commit[:12]}", ""]
+    return [f"### {text.markdown(path.stem)}", "", f"!{text.link(path.stem, where)}", "", text.markdown(origin.caption), "",
+            f"{text.code(f'yardstick trace {path.as_posix()}')}: {', '.join(counts)}; made by {text.code(origin.command)} at "
+            f"{text.markdown(origin.commit[:12])}", ""]
 
 
 def page(folder, out):
@@ -37,6 +39,6 @@ def page(folder, out):
     for experiment in sorted(p for p in folder.iterdir() if p.is_dir()):
         figures = sorted(experiment.rglob("*.svg"))
         if figures:
-            lines += [f"## [{title(experiment)}]({os.path.relpath(experiment, base)})", ""]
+            lines += [f"## {text.link(title(experiment), os.path.relpath(experiment, base))}", ""]
             lines += [line for path in figures for line in _shown(path, base)]
     return "\n".join(lines)

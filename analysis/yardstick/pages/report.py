@@ -1,16 +1,18 @@
 """`yardstick report RUN`: one self-contained HTML page and its figures as PNG."""
 import base64
-import json
 import pathlib
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jinja2
+import markupsafe
 import numpy as np
 
-from ..records import special
-from ..records.run_folder import RecordWarning, open_evaluation, open_run
+from ..base import text, writing
+from ..records import hdf5, special
+from ..base.faults import RecordWarning
+from ..records.run_folder import open_evaluation, open_run
 from ..drawing import figure_file, figures
 from ..routing import analyses, routing_figures
 
@@ -101,28 +103,28 @@ def _experts(run):
 
 def _facts(run):
     """What stands at the head of the page: (name, value)."""
-    provenance = json.loads(run.attrs.get("provenance", "{}"))
+    started = hdf5.table_of(run.attrs, "provenance").get("start_time")
     last, mean_of = run.isel(row=-1), min(20, run.sizes["row"])
     facts = [("steps", f"{int(last['step']):,}"), ("tokens", f"{int(last['tokens']):,}"),
              ("training loss", f"{float(run['loss_cross_entropy'][-mean_of:].mean()):.4f} nat per token "
                                f"(mean of the last {mean_of} steps)")]
-    if run.sizes.get("evaluation", 0):
+    if run.sizes.get("evaluation", 0) and "evaluation_loss" in run:
         facts.append(("held-out loss", f"{float(run['evaluation_loss'][-1]):.4f} nat per token"))
-        bits = float(run["evaluation_bits_per_byte"][-1])
+        bits = float(run["evaluation_bits_per_byte"][-1]) if "evaluation_bits_per_byte" in run else np.nan
         if np.isfinite(bits):
             facts.append(("held-out bits per byte", f"{bits:.4f}"))
     facts.append(("throughput", f"{float(run['tokens_per_second'].median()):,.0f} tokens per second (median)"))
     facts.append(("experts", _experts(run) if "experts" in run else "none: the model is dense"))
     facts += [("ranks", _per_segment(run, run["ranks"].values)), ("commit", run.attrs.get("commit", "?"))]
-    if provenance.get("start_time"):
+    if isinstance(started, str) and started:
         facts.append(("started" if len(set(run["segment"].values)) == 1 else "last started",
-                      provenance["start_time"].replace("T", " ").replace("Z", " UTC")))
+                      started.replace("T", " ").replace("Z", " UTC")))
     return facts
 
 
 def _typical(evaluation):
     """Most typical tokens of each expert by block, or nothing."""
-    if evaluation is None or "expert" not in evaluation:
+    if evaluation is None or not all(name in evaluation for name in ("expert", "token", "token_text")):
         return []
     return [(int(block), special.typical_tokens(evaluation, layer)) for layer, block in enumerate(evaluation["layer"].values)]
 
@@ -130,10 +132,11 @@ def _typical(evaluation):
 def _draw(entry, records):
     """The figure of an entry and its caption; of a variable in which segments differ, the last segment's."""
     run = records["run"]
-    if entry.source != "run" and "layer" in run.dims and records["evaluation"] is None:
-        raise figures.Absent("no held-out routing was recorded" + figures.setting(run, "train.evaluate_every"))
+    why = special.without_routing(run, records["evaluation"]) if entry.source != "run" else None
+    if why:
+        raise figures.Absent(why)
     if entry.variable not in run.attrs["left_out"]:
-        return entry.function(run if records[entry.source] is None else records[entry.source]), entry.caption
+        return entry.function(records[entry.source]), entry.caption
     last = records["last"]
     where = f"the last segment ({int(last['segment'][0]):03d}, steps {int(last['step'][0])} to {int(last['step'][-1])})"
     try:
@@ -144,15 +147,14 @@ def _draw(entry, records):
 
 def _shown(entry, records, out, origin):
     """What the page shows of an entry: the figure's bytes, or why there is none."""
-    path = out / f"{entry.name}.png"
     try:
         figure, caption = _draw(entry, records)
     except figures.Absent as reason:
-        path.unlink(missing_ok=True)
+        writing.remove(out / f"{entry.name}.png")
         return dict(name=entry.name, title=entry.title, absent=str(reason).rstrip("."))
     figure.suptitle(entry.title, fontsize="large")
-    figure_file.save(figure, out, entry.name, origin._replace(caption=f"{entry.title}. {caption}"), ["png"])
-    return dict(name=entry.name, title=entry.title, caption=caption, data=base64.b64encode(path.read_bytes()).decode())
+    drawn = figure_file.save(figure, out, entry.name, origin._replace(caption=f"{entry.title}. {caption}"), ["png"])
+    return dict(name=entry.name, title=entry.title, caption=caption, data=markupsafe.Markup(base64.b64encode(drawn).decode()))
 
 
 def _open(run_folder):
@@ -162,8 +164,8 @@ def _open(run_folder):
         run, evaluation = open_run(run_folder), open_evaluation(run_folder)
         lacks = [str(w.message) for w in caught if w.category is RecordWarning]
         last = open_run(run_folder, segment="last") if run.attrs["left_out"] else run
-    for text in lacks:
-        warnings.warn(text, RecordWarning, stacklevel=3)
+    for lack in lacks:
+        warnings.warn(lack, RecordWarning, stacklevel=3)
     evaluation = None if evaluation is None else special.with_layers(evaluation, run)
     return dict(run=run, last=last, evaluation=evaluation, routing=analyses.measure(evaluation)), lacks
 
@@ -172,13 +174,13 @@ def make_report(run_folder, out=None, command=""):
     """Writes OUT/index.html (default RUN/report) and the figures beside it; returns the page's path."""
     records, lacks = _open(run_folder)
     out = pathlib.Path(out or pathlib.Path(run_folder) / "report")
-    out.mkdir(parents=True, exist_ok=True)
     origin = figure_file.origin_of_run(command, run_folder)
     sections = {title: [_shown(entry, records, out, origin) for entry in entries] for title, entries in SECTIONS.items()}
-    pages = jinja2.Environment(loader=jinja2.PackageLoader("yardstick.pages", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    pages = jinja2.Environment(loader=jinja2.PackageLoader("yardstick.pages", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                               finalize=lambda value: text.lines(value) if type(value) is str else value)
     pages.filters["visible"] = special.visible
     page = pages.get_template("report.html").render(
         title=pathlib.Path(run_folder).resolve().name, facts=_facts(records["run"]), sections=sections, lacks=lacks,
         typical=_typical(records["evaluation"]), config=records["run"].attrs.get("config", ""))
-    (out / "index.html").write_text(page, encoding="utf-8")
+    writing.write_text(out / "index.html", page)
     return out / "index.html"

@@ -3,125 +3,137 @@ import pathlib
 import re
 import warnings
 
-import h5py
 import numpy as np
 import xarray as xr
 
-SCHEMA_VERSIONS = range(1, 3)  # 2 adds variables to 1
-# schema and growing dimensions of the files of which a segment has one
-FILES = {"run.h5": ("switchyard-run", {"row", "evaluation"}), "evaluation.h5": ("switchyard-evaluation", {"evaluation"})}
+from ..base.faults import NotWhole, RecordError, RecordWarning, SchemaError
+from . import hdf5, lock, segment_file
+
+RUN, EVALUATION, TOKENS = "switchyard-run", "switchyard-evaluation", "switchyard-tokens"
+EVERY = {RUN: "train.evaluate_every", EVALUATION: "train.evaluate_every", TOKENS: "record.sample_every"}  # what steps are multiples of
 
 
-class SchemaError(ValueError):
-    """A file that this version cannot read, with what it is and what to do."""
-
-
-class NotWhole(SchemaError):
-    """A file that is damaged, or that a killed run had not finished making: its segment is left out, with a RecordWarning."""
-
-
-class RecordWarning(UserWarning):
-    """What a dataset lacks of the records it was made from, and why; also in its attribute `warnings`."""
-
-
-def _segments(run):
-    folder = pathlib.Path(run) / "segments"
-    if not folder.is_dir():
-        raise SchemaError(f"{run}: not a run folder (there is no {folder}); give the folder that `switchyard train --run` wrote")
-    return sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
-
-
-def check_schema(file, path, schema):
-    if "schema" not in file.attrs or "schema_version" not in file.attrs:
-        raise NotWhole(f"{path}: has no schema: it was not whole when its run ended")
-    found = _value(file.attrs["schema"])
-    if found != schema:
-        raise SchemaError(f"{path}: schema '{found}', expected '{schema}'")
-    version = int(file.attrs["schema_version"])
-    if version not in SCHEMA_VERSIONS:
-        known = f"{SCHEMA_VERSIONS[0]} to {SCHEMA_VERSIONS[-1]}"
-        raise SchemaError(f"{path}: schema version {version}, but this yardstick reads versions {known}; "
-                          f"install the yardstick that came with that run's program ({file.attrs.get('commit', 'unknown')})")
-
-
-def _value(v):
-    return v.decode() if isinstance(v, bytes) else (v.item() if isinstance(v, np.generic) else v)
-
-
-def _text(value):
-    return value.decode("utf-8", "replace").rstrip("\0") if isinstance(value, bytes) else str(value)
-
-
-def _dimensions(name, dataset):
-    """Names of a dataset's dimensions; one without a scale, as another program may add, is its own."""
-    return [_value(d[0].name.split("/")[-1]) if len(d) else f"{name}_{i}" for i, d in enumerate(dataset.dims)]
-
-
-def _load(path, schema, growing):
-    """Dataset of one file. Growing dimensions are cut to the shortest of their variables: what a killed run had
-    acknowledged, since chunks are flushed before their dimension grows."""
+def no_run_folder(run):
+    """Why a path is no run folder, and what to give."""
+    folder = pathlib.Path(run)
+    told = "give the folder that `switchyard train --run` wrote"
     try:
-        with h5py.File(path, "r") as file:
-            check_schema(file, path, schema)
-            dims = {name: _dimensions(name, ds) for name, ds in file.items() if isinstance(ds, h5py.Dataset) and not ds.is_scale}
-            lengths = {}
-            for name, names in dims.items():
-                for i, dim in enumerate(names):
-                    if dim in growing:
-                        lengths[dim] = min(lengths.get(dim, file[dim].shape[0] if dim in file else 1 << 60), file[name].shape[i])
-            variables = {}
-            for name, names in dims.items():
-                cut = tuple(slice(lengths[d]) if d in growing else slice(None) for d in names)
-                attributes = {k: _value(file[name].attrs[k]) for k in ("units", "long_name", "scope") if k in file[name].attrs}
-                variables[name] = (names, file[name][cut], attributes)
-            if "step" not in variables:
-                raise NotWhole(f"{path}: has no steps: it was not whole when its run ended")
-            return xr.Dataset(variables, attrs={k: _value(v) for k, v in file.attrs.items()})
-    except (OSError, RuntimeError, KeyError) as error:
-        raise NotWhole(f"{path}: cannot be read ({error}); run `switchyard verify` on the run folder") from error
+        if folder.is_file():
+            return f"{run}: is a file, not a run folder; {told}"
+        if not folder.exists():
+            return f"{run}: no such folder; {told}"
+        if (folder / "results.h5").exists() or (folder / "tasks").is_dir():
+            return f"{run}: is the folder of a sweep, not of a run; give one of its runs, a folder in {folder / 'tasks'}"
+    except (OSError, ValueError) as error:
+        return f"{run}: cannot be looked at ({error}); {told}"
+    return f"{run}: not a run folder (there is no {folder / 'segments'}); {told}"
 
 
-def _parts(run, file, expected, notes):
-    """(segment's number, dataset) of each segment whose `file` can be read; `notes` gets a sentence for each of the others,
-    which a killed run can leave. A missing file is one only in segments for which `expected` is true."""
-    schema, growing = FILES[file]
-    parts = []
-    for segment in _segments(run):
-        path = segment / file
+def segments(run):
+    """Folders of the segments in their order."""
+    folder = pathlib.Path(run) / "segments"
+    try:
+        if not folder.is_dir():
+            raise SchemaError(no_run_folder(run))
+        return sorted((p for p in folder.iterdir() if re.fullmatch("[0-9]{1,9}", p.name) and p.is_dir()), key=lambda p: int(p.name))
+    except ValueError as error:
+        raise error if isinstance(error, SchemaError) else SchemaError(no_run_folder(run)) from error
+
+
+class _Head:
+    """What the root attributes of a segment's run.h5 say of it: after which step it begins (None where it does not know), its options,
+    and whether it has evaluations."""
+
+    def __init__(self, attrs, evaluated):
+        self.attrs, self.evaluated = attrs, evaluated
+
+    @classmethod
+    def read(cls, path):
+        def look(file):
+            hdf5.check_schema(file.attrs, path, RUN)
+            steps = file.datasets.get("evaluation_step")
+            return cls(file.attrs, steps is not None and bool(steps.shape) and steps.shape[0] > 0)
+        return hdf5.opened(path, look)
+
+    def every(self, kind):
+        value = config_option(self.attrs.get("config", ""), EVERY[kind]) or ""
+        return int(value) if re.fullmatch("[0-9]{1,15}", value) else 0
+
+
+class Segments:
+    """The segments of a run, each with the last step that later ones leave it. notes: a sentence for each file that cannot be read."""
+
+    def __init__(self, run):
+        self.run, self.notes, self.patience = run, [], hdf5.Patience()
+        self.heads = {p: self._head(p / "run.h5") for p in segments(run)}
+        begins = [head.attrs.get("begins_after") for head in self.heads.values()]
+        self.limits = {p: min((b for b in begins[i + 1:] if b is not None), default=None) for i, p in enumerate(self.heads)}
+
+    def _head(self, path):
         try:
-            if path.exists():
-                parts.append((int(segment.name), _load(path, schema, growing)))
-            elif expected(segment):
+            return self.patience(path, lambda: _Head.read(path))
+        except SchemaError:  # `load` says what is wrong with it
+            return _Head({}, False)
+
+    def load(self, segment, path, kind):
+        """The dataset of a file, or None with a note."""
+        def read():
+            if not path.exists():
                 raise NotWhole(f"there is no {path}")
-        except NotWhole as error:
-            notes.append(f"Segment {segment.name}: {file} is left out: {error}.")
-    return parts
+            return segment_file.load(path, kind, self.limits[segment], self.heads[segment].every(kind))
+        try:
+            return self.patience(path, read)
+        except RecordError as error:
+            what = "Samples of segment {} are" if kind == TOKENS else "Segment {}: " + path.name + " is"
+            self.notes.append(f"{what.format(segment.name)} left out: {error}.")
+            return None
+
+    def parts(self, kind):
+        """(number, dataset) of each segment whose file of this kind can be read."""
+        name = {RUN: "run.h5", EVALUATION: "evaluation.h5"}[kind]
+        found = [(int(s.name), self.load(s, s / name, kind)) for s in self.heads
+                 if kind == RUN or (s / name).exists() or self.heads[s].evaluated]
+        return [(n, part) for n, part in found if part is not None]
+
+    def samples(self):
+        """(number, dataset) of each file of sampled tokens."""
+        found = [(int(s.name), self.load(s, path, TOKENS)) for s in self.heads for path in sorted(s.glob("tokens.r*.h5"))]
+        return [(n, part) for n, part in found if part is not None and part.sizes.get("sample", 0)]
 
 
 def _numbers(parts):
-    return ", ".join(f"{n:03d}" for n, _ in parts)
+    return ", ".join(f"{n:03d}" for n in dict.fromkeys(n for n, _ in parts))
 
 
 def _differing(name, parts, growing):
-    """Dimensions in whose size or labels a variable differs among the parts that have it, each with its sizes."""
+    """In what a variable differs among the parts that have it: dimensions with their sizes or labels; of one that does not grow, values."""
     shapes = [{d: tuple(p[d].values) if d in p.coords else p.sizes[d] for d in p[name].dims if d != growing} for _, p in parts]
     found = []
     for d in dict.fromkeys(d for s in shapes for d in s):
         if any(s.get(d) != shapes[0].get(d) for s in shapes):
             sizes = [p.sizes.get(d, 0) for _, p in parts]
             found.append(f"{d} ({', '.join(map(str, sizes)) if len(set(sizes)) > 1 else 'other names'})")
+    if not found and any(p[name].dims != parts[0][1][name].dims for _, p in parts):
+        found.append("its dimensions")
+    if not found and growing not in parts[0][1][name].dims:
+        first = parts[0][1][name].values
+        if any(not np.array_equal(p[name].values, first, equal_nan=first.dtype.kind == "f") for _, p in parts[1:]) or (
+                name == "domain" and len({p.attrs.get("domains") for _, p in parts}) > 1):
+            found.append("its values, as of another corpus or model")
     return " and ".join(found)
 
 
 def _alike(parts, growing, notes):
-    """The parts without the variables whose shape or labels differ among them (ranks, bins, phases), and those variables'
-    names: such a variable cannot stand in one table. Variables that only some parts have stay, NaN elsewhere."""
+    """The parts without the variables that differ among them in shape, labels (ranks, bins, phases) or fixed values, and those
+    variables' names: such a variable cannot stand in one table. Variables that only some parts have stay, NaN elsewhere."""
     left_out, partial = {}, {}
     for name in dict.fromkeys(name for _, p in parts for name in p.data_vars):
         having = [(n, p) for n, p in parts if name in p]
         differing = _differing(name, having, growing)
         if differing:
             left_out.setdefault(differing, []).append(name)
+        elif len(having) < len(parts) and growing != "row" and having[0][1][name].dtype.kind in "iu":
+            left_out.setdefault("whether they recorded it", []).append(name)
         elif len(having) < len(parts) and growing in having[0][1][name].dims:
             partial.setdefault(_numbers(having), []).append(name)
     for differing, names in left_out.items():
@@ -156,7 +168,7 @@ def _rows(number, part):
     """What of a segment goes by row: phases and layers by their names, the segment and its ranks beside each row."""
     rows = part.drop_dims("evaluation", errors="ignore")
     if "phase_name" in rows:
-        rows = rows.assign_coords(phase=[_text(n) for n in rows["phase_name"].values]).drop_vars("phase_name")
+        rows = rows.assign_coords(phase=[hdf5.text_of(n) for n in rows["phase_name"].values]).drop_vars("phase_name")
     if "block" in rows:
         rows = rows.assign_coords(layer=rows["block"].values).drop_vars("block")
     size = rows.sizes.get("row", 0)
@@ -178,17 +190,21 @@ def open_run(run, segment=None):
     """All rows of a run: an xarray Dataset with the dimensions row, layer, expert, phase, rank_from, rank_to, margin_bin
     and evaluation; `segment` and `ranks` say of each row where it was written. Only one segment's rows with segment=N, or
     segment="last" (the last that has rows). What is not whole, or in which segments differ, is left out with a
-    RecordWarning; the attribute `warnings` lists them."""
-    notes = []
-    parts = _parts(run, "run.h5", lambda segment: True, notes)
+    RecordWarning; the attribute `warnings` lists them. Raises SchemaError where there is no run or no row yet, RecordError where no
+    segment can be read."""
+    folder = Segments(run)
+    parts, notes = folder.parts(RUN), folder.notes
+    if not folder.heads:
+        raise SchemaError(f"{run}: has no segment yet: no training has begun in it; run `switchyard train --run {run}` first")
     if not parts:
-        raise SchemaError(f"{run}: no segment has a run.h5 that can be read. {' '.join(notes)}".strip())
+        raise RecordError(f"{run}: no segment has a run.h5 that can be read. {' '.join(notes)}".strip())
     parts = _chosen(parts, segment, run)
     merged = _latest([(n, _rows(n, p)) for n, p in parts], "row", "step", notes)
     if merged is None:
-        raise SchemaError(f"{run}: no row was acknowledged yet; wait for record.flush_every steps")
+        then = "wait for record.flush_every steps" if lock.held(run) else "no job is writing it: go on with `switchyard resume`"
+        raise SchemaError(f"{run}: no row was acknowledged yet; {then}")
     evaluations = [(n, p[[v for v in p.data_vars if "evaluation" in p[v].dims]]) for n, p in parts]
-    held_out = _latest(evaluations, "evaluation", "evaluation_step", notes)
+    held_out = _latest(evaluations, "evaluation", "evaluation_step", notes) if all("evaluation_step" in p for _, p in parts) else None
     if held_out is not None:
         merged = xr.merge([merged, held_out], combine_attrs="override", compat="override")
     return _told(merged.assign_coords(row=merged["step"].values), notes)
@@ -201,46 +217,47 @@ def _told(dataset, notes):
     return None if dataset is None else dataset.assign_attrs(warnings=notes)
 
 
-def _evaluated(segment):
-    """Whether a segment's run.h5 has evaluations."""
-    try:
-        with h5py.File(segment / "run.h5", "r") as file:
-            return "evaluation_step" in file and file["evaluation_step"].shape[0] > 0
-    except OSError:
-        return False
-
-
 def open_evaluation(run):
     """Held-out routing at each evaluation; None where the run made none."""
-    notes = []
-    return _told(_latest(_parts(run, "evaluation.h5", _evaluated, notes), "evaluation", "step", notes), notes)
+    folder = Segments(run)
+    return _told(_latest(folder.parts(EVALUATION), "evaluation", "step", folder.notes), folder.notes)
 
 
 def open_tokens(run):
     """Sampled training tokens of all ranks and segments, ordered by step, sequence and position; None where there are none."""
-    parts, notes = [], []
-    for segment in _segments(run):
-        for path in sorted(segment.glob("tokens.r*.h5")):
-            try:
-                part = _load(path, "switchyard-tokens", {"sample"})
-                if part.sizes.get("sample", 0):
-                    parts.append((int(segment.name), part.assign(segment=("sample", np.full(part.sizes["sample"], int(segment.name))))))
-            except NotWhole as error:
-                notes.append(f"Samples of segment {segment.name} are left out: {error}.")
+    folder = Segments(run)
+    notes = folder.notes
+    parts = [(n, part.assign(segment=("sample", np.full(part.sizes["sample"], n)))) for n, part in folder.samples()]
     if not parts:
         return _told(None, notes)
-    alike, _ = _alike(parts, "sample", notes)
-    together = _concat(alike, "sample")
+    alike, left_out = _alike(parts, "sample", notes)
+    together = _concat(alike, "sample").assign_attrs(left_out=left_out)
     order = np.lexsort((together["position"].values, together["sequence"].values, together["segment"].values, together["step"].values))
     together = together.isel(sample=order)
     newest = together["segment"].groupby(together["step"]).max()
     return _told(together.isel(sample=np.nonzero(together["segment"].values == newest.sel(step=together["step"]).values)[0]), notes)
 
 
+def config_option(config, name):
+    """An option's value as it stands in the text of a configuration; None where it has none."""
+    section, key = name.split(".")
+    part = re.search(rf"^{section}:[^\n]*\n((?:[ \t]+[^\n]*\n?|\n)*)", str(config), re.MULTILINE)
+    line = part and re.search(rf"^[ \t]+{key}:[ \t]*([^#\n]*)", part[1], re.MULTILINE)
+    return line[1].strip() if line else None
+
+
 def option(run, name):
     """An option's value as it stands in the configuration of a dataset, like option(run, "moe.bias_rule"); None where it
     has none."""
-    section, key = name.split(".")
-    part = re.search(rf"^{section}:[^\n]*\n((?:[ \t]+[^\n]*\n?|\n)*)", str(run.attrs.get("config", "")), re.MULTILINE)
-    line = part and re.search(rf"^[ \t]+{key}:[ \t]*([^#\n]*)", part[1], re.MULTILINE)
-    return line[1].strip() if line else None
+    return config_option(run.attrs.get("config", ""), name)
+
+
+def number(run, name, folder, whole=False):
+    """An option's value as a number, whole and at least 1 with `whole`; RecordError where it is none."""
+    value = option(run, name)
+    try:
+        if value is not None and re.fullmatch(r"[0-9]{1,15}" if whole else r"[0-9.eE+-]{1,40}", value) and (not whole or int(value) > 0):
+            return int(value) if whole else float(value)
+    except ValueError:
+        pass
+    raise RecordError(f"{folder}: its configuration has no number for {name}{f' but {value[:40]}' if value else ''}; {hdf5.ADVICE}")

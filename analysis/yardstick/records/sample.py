@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from .run_folder import SchemaError
+from ..base.faults import RecordError
 
 CHUNK = 1 << 17  # tokens taken at once: intermediate arrays stay this long, however long the sample is
 
@@ -47,9 +47,11 @@ def layer_of(sample, layer, evaluation=-1):
     """One layer of a sample, by its place; an expert id that the layer cannot have is an error."""
     chosen, count = chosen_of(sample, evaluation)[:, layer], experts_of(sample, layer)
     top_k = int((chosen[:1] >= 0).sum())  # -1 stands beyond the choices of the layer, the same for every token
+    if len(chosen) and not 1 <= top_k <= count:
+        raise RecordError(f"layer {layer}: a token has {top_k} of the layer's {count} experts; run `switchyard verify` on the run folder")
     chosen = chosen[:, :top_k]
     if chosen.size and not (0 <= chosen.min() and chosen.max() < count):
-        raise SchemaError(f"layer {layer}: expert ids {chosen.min()} to {chosen.max()}, but the layer has {count} experts; "
+        raise RecordError(f"layer {layer}: expert ids {chosen.min()} to {chosen.max()}, but the layer has {count} experts; "
                           "run `switchyard verify` on the run folder")
     block = sample["layer"].values[layer] if "layer" in sample.coords else layer
     return Layer(int(block), count, chosen)
@@ -102,6 +104,8 @@ def common(a, b):
 
 def sequences(sample):
     """(tokens,) int64: number of the sequence that a token stands in, by the places where positions do not go on."""
+    if "position" not in sample:
+        raise RecordError("the record has no position of its tokens; run `switchyard verify` on the run folder")
     goes_on = np.diff(sample["position"].values) == 1
     if "sequence" in sample:  # of training tokens, which may miss some of a sequence
         goes_on &= np.diff(sample["sequence"].values) == 0

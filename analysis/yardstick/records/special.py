@@ -4,8 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..base.faults import RecordError
+from .run_folder import option
 from .sample import experts_of, layer_of, tally
 
+DENSE = "the model is dense, without routers and experts"
 CLASSES = ["punctuation", "digits", "upper", "lower", "whitespace", "other"]
 
 
@@ -52,12 +55,40 @@ def shares(evaluation, layer, labels, count):
 def class_labels(evaluation, tokens=None):
     """Class of each token, an index of CLASSES: of the evaluation, or of a token sample of the same run."""
     table = np.array([CLASSES.index(token_class(t)) for t in token_texts(evaluation)], np.int8)
-    return table[(evaluation if tokens is None else tokens)["token"].values]
+    ids = (evaluation if tokens is None else tokens)["token"].values
+    if ids.size and ids.max() >= len(table):
+        raise RecordError(f"token id {ids.max()} is beyond the vocabulary of {len(table):,}; run `switchyard verify` on the run folder")
+    return table[ids]
+
+
+def domain_names(evaluation):
+    """Names of the domains; none where the record has none, or where segments differ in them."""
+    return json.loads(evaluation.attrs.get("domains", "[]")) if "domain" in evaluation else []
+
+
+def without_routing(run, evaluation):
+    """Why there is no held-out routing of a run to analyse; None where there is."""
+    if "layer" not in run.dims:
+        return DENSE
+    if evaluation is not None:
+        missing = [name for name in ("expert", "token", "token_text") if name not in evaluation]
+        differ = [name for name in missing if name in evaluation.attrs.get("left_out", [])]
+        if differ:
+            return f"its segments differ in {', '.join(differ)}: their held-out routing is not one table"
+        return f"its evaluation.h5 has no {', '.join(missing)}" if missing else None
+    every = option(run, "train.evaluate_every")
+    if run.sizes.get("evaluation", 0):
+        return "its held-out routing (evaluation.h5) cannot be read"
+    if every is None or every == "0":
+        return "no held-out routing was recorded" + (" (train.evaluate_every: 0)" if every else "")
+    return f"no held-out routing was recorded yet (train.evaluate_every: {every})"
 
 
 def domain_labels(evaluation):
     """Labels and names; None where the corpus has no domains."""
-    names = json.loads(evaluation.attrs.get("domains", "[]"))
+    names = domain_names(evaluation)
+    if not names:
+        return None, names
     labels = evaluation["domain"].values
     return (labels, names) if len(names) > 1 and (labels >= 0).all() else (None, names)
 

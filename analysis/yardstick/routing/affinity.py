@@ -1,6 +1,4 @@
 """What experts specialise in: domains, with token identity as a control, and single tokens of the vocabulary."""
-import json
-
 import numpy as np
 from scipy.sparse import csr_array
 
@@ -39,7 +37,7 @@ class _Domains:
     """Documents of known domains: how many tokens each has, and to which domains they would belong after shuffles."""
 
     def __init__(self, evaluation, shuffles, seed):
-        self.names = json.loads(evaluation.attrs.get("domains", "[]"))
+        self.names = special.domain_names(evaluation)
         self.document, first = documents(evaluation)
         self.domain = evaluation["domain"].values[first]
         self.tokens = evaluation["token"].values

@@ -4,11 +4,13 @@ import pathlib
 import numpy as np
 import pandas as pd
 
+from ..base import writing
 from ..records import special
-from ..records.run_folder import SchemaError, open_evaluation, open_run, open_tokens
+from ..base.text import plain
+from ..base.faults import SchemaError
+from ..records.run_folder import open_evaluation, open_run, open_tokens
 from ..records.sample import Measure, layers_of
 from ..drawing import figure_file
-from ..drawing.figures import DENSE
 from . import affinity, agreement, balance, context, routing_figures
 
 COLUMNS = ["quantity", "layer", "step", "expert", "other", "label", *Measure._fields]
@@ -65,15 +67,14 @@ def _domains(evaluation, seed):
     return affinity.domains(evaluation, seed=seed) if known else None
 
 
-def measure(evaluation, tokens=None, run=None, shuffles=10, least=10, seed=0):
+def measure(evaluation, tokens=None, run=None, shuffles=10, least=10, seed=0, absent="no held-out routing was recorded"):
     """All analyses of science.md part 6: a dict of datasets by quantity (`Found`). `evaluation` as `special.with_layers` gives it
     (None: nothing is found), `tokens` as `open_tokens` (for drops) and `run` as `open_run` (for the loads of training steps);
-    `shuffles` of each drawn null, `least` occurrences of a token for vocabulary specialisation."""
+    `shuffles` of each drawn null, `least` occurrences of a token for vocabulary specialisation; absent: why there is no routing, where
+    there is none."""
     found = Found()
     if evaluation is None or "expert" not in evaluation:
-        differ = evaluation is not None and "expert" in evaluation.attrs.get("left_out", [])
-        reason = "no held-out routing was recorded" if evaluation is None else "the segments' layers differ" if differ else DENSE
-        found.absent = dict.fromkeys(["saturation", "coactivation", "context", "vocabulary", "domain", "balance", "drops"], reason)
+        found.absent = dict.fromkeys(["saturation", "coactivation", "context", "vocabulary", "domain", "balance", "drops"], absent)
         return found
     e = evaluation
     _group(found, "saturation", lambda: _saturation(e), e, absent="there is only one evaluation to compare with itself")
@@ -126,7 +127,7 @@ def digest(table):
 def _where(row):
     """What a row speaks of, beside its layer."""
     names = dict(step="step {}", expert="expert {}", other="with {}", label="{}")
-    return " ".join(text.format(row[name]) for name, text in names.items() if pd.notna(row[name]))
+    return " ".join(text.format(plain(row[name], 40)) for name, text in names.items() if pd.notna(row[name]))
 
 
 def formatted(table):
@@ -151,13 +152,13 @@ def write_routing(run_folder, out=None, command="", **options):
     """Writes OUT/routing.csv and the figures as SVG and PNG (default RUN/routing); returns the text to print. `options` are those of
     `measure`."""
     run, evaluation = open_records(run_folder)
+    why = special.without_routing(run, evaluation)
+    if why:
+        raise SchemaError(f"{run_folder}: nothing to analyse: {why}; give a run with experts and evaluations")
     found = measure(evaluation, open_tokens(run_folder), run, **options)
-    if not found:
-        raise SchemaError(f"{run_folder}: nothing to analyse: {found.absent['balance']}")
     table = tidy(found)
     out = pathlib.Path(out or pathlib.Path(run_folder) / "routing")
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "routing.csv", index=False)
+    writing.write_table(out / "routing.csv", table)
     origin = figure_file.origin_of_run(command, run_folder, ("run.h5", "evaluation.h5", "tokens.r*.h5"))
     notes = [f"not measured: {', '.join(names)}: {reason}" for reason, names in _by_reason(found.absent).items()]
     for name, (function, title) in routing_figures.FIGURES.items():

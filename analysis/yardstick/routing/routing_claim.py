@@ -87,8 +87,9 @@ def _seed_status(layers):
 def _run(folder):
     """(seed, {block: results of `layer_estimates`}) of a run, or why it cannot be tested."""
     run, evaluation = open_records(folder)
-    if evaluation is None or "expert" not in evaluation:
-        return f"{folder}: has no held-out routing"
+    why = special.without_routing(run, evaluation)
+    if why:
+        return f"{folder}: {why}"
     labels = special.class_labels(evaluation)
     if len(labels) < BLOCKS:
         return f"{folder}: its held-out sample has fewer than {BLOCKS} tokens"

@@ -82,7 +82,7 @@ def coactivation(found):
         axis.set_ylabel("expert i")
         axis.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes[-1].set_xlabel("expert j")
-    _colourbar(figure, image, axes, "log$_2$(N$_{ij}$/N$_i$ / chance)", "both")
+    _colourbar(figure, image, axes, "log₂(N_ij/N_i / chance)", "both")
     return figure
 
 

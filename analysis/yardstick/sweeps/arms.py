@@ -3,14 +3,14 @@
 S seeds, A arms, B blocks of held-out text, D draws. Losses are drawn in two levels, seeds and then blocks (science.md part 8), the same
 seeds and blocks for every arm, so what the arms share cancels in a difference. Quantities without blocks are drawn over seeds only:
 with three seeds such an interval is little more than their range, and too narrow."""
-import json
 import pathlib
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
-from ..records.run_folder import SchemaError, open_run
+from ..base.faults import SchemaError
+from ..records import segment_file, special
+from ..records.run_folder import open_run
 from ..law import laws
 from ..law.saturation import DRAWS, Interval, bootstrap
 from . import results
@@ -67,22 +67,23 @@ def sample(names, values, draws=DRAWS, seed=1):
     return Sample(list(names), values.mean((0, 2)), drawn)
 
 
-def _folders(path):
+def _folders(path, frame):
     """The run folder of each task of a results.h5."""
-    with h5py.File(path, "r") as file:
-        if "tasks" not in file.attrs or "task" not in file:
-            raise SchemaError(f"{path}: does not name its run folders; write it again with `switchyard sweep status`")
-        return [path.parent / name for name in json.loads(file.attrs["tasks"])]
+    known = results.head(path)
+    if known.tasks is None or "task" not in frame:
+        raise SchemaError(f"{path}: does not name its run folders; give results.h5 of `switchyard sweep`")
+    return [path.parent / name for name in known.tasks]
 
 
 def active_parameters(folder):
     """N of a run that belongs to a sweep, which its run.h5 does not hold; None elsewhere."""
-    path = pathlib.Path(folder).resolve().parent.parent / "results.h5"
-    if not path.is_file():
+    folder = pathlib.Path(folder).resolve()
+    path = folder.parent.parent / "results.h5"
+    if folder.parent.name != "tasks" or not path.is_file():
         return None
-    frame, tasks = results.read(path), [task.resolve() for task in _folders(path)]
-    found = [float(n) for task, n in zip(frame["task"], frame["dense_parameter_count"])
-             if tasks[int(task)] == pathlib.Path(folder).resolve()]
+    frame = results.read(path)
+    tasks = [task.resolve() for task in _folders(path, frame)]
+    found = [float(n) for task, n in zip(frame["task"], frame["dense_parameter_count"]) if tasks[int(task)] == folder]
     return found[0] if found else None
 
 
@@ -99,9 +100,9 @@ def _refuse_other_differences(path, frame, by):
 
 def read(folder, by="arm"):
     """Arms of a sweep folder whose runs differ in `by` (arm or k), in what follows from it, and in the seed."""
-    path = pathlib.Path(folder) / "results.h5"
+    path = results.of_sweep(folder)
     frame, lacks = results.read(path), []
-    tasks = _folders(path)
+    tasks = _folders(path, frame)
     _refuse_other_differences(path, frame, by)
     runs = results.grouped_runs(frame, lacks, by)
     values, seeds = results.complete(runs, lacks, by)
@@ -118,8 +119,11 @@ def read(folder, by="arm"):
 def routed(folder):
     """A run's record, which has to have routers."""
     run = open_run(folder)
-    if "assigned" not in run:
-        raise SchemaError(f"{folder}: its model is dense or its loads were not recorded: there is no routing to compare")
+    if "layer" not in run.dims:
+        raise SchemaError(f"{folder}: {special.DENSE}; give a run with experts")
+    missing = [name for name in segment_file.ROUTED[1:] if name not in run]
+    if missing:
+        raise SchemaError(f"{folder}: its segments differ in {', '.join(missing)}, not one table; give a run whose segments agree")
     return run
 
 

@@ -1,6 +1,7 @@
 """What the commands that compare the arms of a sweep share: caption, origin, tables, and how a folder of results is written."""
 import pathlib
 
+from ..base import writing
 from ..verdicts import acceptance
 from ..drawing import figure_file
 from . import results
@@ -19,7 +20,7 @@ def caption(arms):
 def origin(command, folder, arms):
     """Origin of what `command` makes of a sweep folder: results.h5 and the records of every run that is compared; of runs whose folders
     are not here, what results.h5 says of them."""
-    path = pathlib.Path(folder) / "results.h5"
+    path = results.of_sweep(folder)
     whole = figure_file.origin_of(command, [path])
     parts = [figure_file.origin_of_run(command, run) for run in arms.folders.values()]
     return whole._replace(inputs=whole.inputs | {k: v for part in parts for k, v in part.inputs.items()},
@@ -41,9 +42,8 @@ def verdict_lines(entries):
 def write(out, tables, figure, origin, entries):
     """Writes OUT/NAME.csv of each table by name, the figure {name: matplotlib figure} and acceptance.json."""
     folder = pathlib.Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+        writing.write_table(folder / f"{name}.csv", table, "%.6g")
     for name, drawn in figure.items():
         figure_file.save(drawn, folder, name, origin)
     acceptance.write(folder / "acceptance.json", acceptance.of_runs(entries, origin.runs), origin.command, origin.commit)

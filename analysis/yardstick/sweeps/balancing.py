@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from ..records import special
-from ..records.run_folder import SchemaError, open_evaluation, option
+from ..base.faults import SchemaError
+from ..records.run_folder import number, open_evaluation, option
 from ..records.sample import layers_of, load
 from ..verdicts import claims
 from ..verdicts.rule import Part, verdict
@@ -28,8 +29,9 @@ POINTS = 200                                         # of a drawn curve
 def held_out(run, folder):
     """Of the last evaluation, means over layers: MaxVio, its floor and effective experts; and the sample's tokens."""
     evaluation = open_evaluation(folder)
-    if evaluation is None or "expert" not in evaluation:
-        raise SchemaError(f"{folder}: no held-out routing was recorded; set train.evaluate_every")
+    why = special.without_routing(run, evaluation)
+    if why:
+        raise SchemaError(f"{folder}: {why}; give a sweep of runs with experts and evaluations")
     layers = layers_of(special.with_layers(evaluation, run))
     found = [evenness(load(layer)) for layer in layers]
     floor = np.mean([max_vio_floor(len(layer.chosen), layer.top_k, layer.experts) for layer in layers])
@@ -49,11 +51,11 @@ def training(run):
     return found
 
 
-def travel(run):
+def travel(run, folder):
     """u times steps, the way that a selection bias can go; nan without a bias rule."""
     if option(run, "moe.bias_rule") in (None, "none"):
         return float("nan")
-    return float(option(run, "moe.bias_rate")) * float(option(run, "train.steps"))
+    return number(run, "moe.bias_rate", folder) * number(run, "train.steps", folder)
 
 
 def curve(run):
@@ -70,7 +72,8 @@ def measure(arms):
         for s, seed in enumerate(arms.seeds):
             folder = arms.folders[name, seed]
             run = arms_of.routed(folder)
-            rows.append(dict(arm=name, seed=seed, alpha=float(option(run, "moe.aux_loss") or 0), u_steps=travel(run),
+            rows.append(dict(arm=name, seed=seed, u_steps=travel(run, folder),
+                             alpha=number(run, "moe.aux_loss", folder) if option(run, "moe.aux_loss") else 0.0,
                              **held_out(run, folder), **training(run),
                              loss=losses[s, a], perplexity=np.exp(losses[s, a])))
             curves.setdefault(name, []).append(curve(run))

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from ..records.run_folder import SchemaError, open_tokens, option
+from ..base.faults import SchemaError
+from ..records.run_folder import number, open_tokens, option
 from ..verdicts import claims
 from ..verdicts.rule import Part, verdict
 from . import arms as arms_of
@@ -70,7 +71,8 @@ def _groups(run, folder, steps):
     tokens = tokens.isel(sample=np.isin(tokens["step"].values, steps))
     if not tokens.sizes["sample"]:
         return None
-    sequences = int(option(run, "train.batch")) // int(option(run, "train.grains"))
+    batch, grains = (number(run, name, folder, whole=True) for name in ("train.batch", "train.grains"))
+    sequences = max(1, batch // grains)
     return tokens["expert"].values, tokens["step"].values * (1 << 32) + tokens["sequence"].values // sequences
 
 
@@ -78,7 +80,7 @@ def _factor(run, folder):
     values = [option(run, name) for name in ("moe.capacity_factor", "train.grains", "train.batch")]
     if None in values:
         raise SchemaError(f"{folder}: its configuration does not say moe.capacity_factor, train.grains and train.batch")
-    return float(values[0]), int(values[1])
+    return number(run, "moe.capacity_factor", folder), number(run, "train.grains", folder, whole=True)
 
 
 def layers(folder):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..drawing.figure_file import Run
 from ..law import saturation
-from ..records.run_folder import SchemaError
+from ..base.faults import SchemaError
 from . import results
 
 DURATION = "seconds_per_step"

@@ -4,11 +4,13 @@ import json
 import pathlib
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 
-from ..records.run_folder import SchemaError, check_schema
+from ..base import reading
+from ..base.faults import RecordError, SchemaError
+from ..base.text import plain
+from ..records import hdf5, schema, segment_file
 from ..drawing.figure_file import Run
 
 NEEDED = ["num_experts", "k", "seed", "step", "loss_validation", "dense_parameter_count", "total_parameter_count", "tokens"]
@@ -20,6 +22,11 @@ SIGNS = dict(num_experts="E =", arm="arm", k="k =")  # how a message names what 
 OPTIONAL = dict(  # columns that a table may lack: which of a run's values counts, and what is missing without it
     loss_train=(lambda values: values.iloc[-1], "the gap of training and held-out loss"),
     seconds_per_step=(pd.Series.min, "wall time"), peak_bytes=(pd.Series.max, "measured memory"))
+EXTRA = ["bits_per_byte", "max_vio", "max_vio_floor"]  # columns that tables hold beside those of OPTIONAL, where known
+WHOLE = ["num_experts", "k", "seed", "step"]
+LEAST = dict(num_experts=1, k=1, seed=-(1 << 53), step=1)  # all others are above 0
+MOST, MOST_BLOCKS = 1e18, 1 << 16
+ADVICE = "give results.h5 of `switchyard sweep`, or a csv with its columns"
 SUFFIXES = (".h5", ".hdf5")  # of HDF5; everything else is read as csv
 
 
@@ -43,46 +50,109 @@ class Table(NamedTuple):
     frame: pd.DataFrame | None = None
 
 
-def _from_hdf5(path):
-    with h5py.File(path, "r") as file:
-        if "schema" in file.attrs:  # a table that another program made needs none
-            check_schema(file, path, "switchyard-results")
-        rows = {n: d[()] for n, d in file.items() if isinstance(d, h5py.Dataset) and not d.is_scale}
-        if "task" in rows and "tasks" in file.attrs:
-            rows[FOLDER] = np.array(json.loads(file.attrs["tasks"]), object)[rows["task"]]
+class Head(NamedTuple):
+    """What the attributes of a results.h5 say: the run folders by the index `task`, None where it does not name them, and what is known
+    of each run."""
+    tasks: list | None
+    runs: list
+
+
+def _head_of(attrs, path):
+    tasks = segment_file.names_in(attrs["tasks"], path, "tasks") if "tasks" in attrs else None
+    for name in tasks or []:
+        if pathlib.PurePath(name).is_absolute() or ".." in pathlib.PurePath(name).parts or "\0" in name:
+            raise RecordError(f"{path}: the run folder '{name[:60]}' lies outside the sweep's; {ADVICE}")
+    try:
+        runs = json.loads(attrs.get("runs", "[]"))
+        runs = [Run(**{field: run[field] for field in Run._fields if field in run}) for run in runs]
+        if not all(isinstance(text, str) for run in runs for text in run):
+            raise TypeError("not texts")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RecordError(f"{path}: attribute runs is no list of runs; {ADVICE}") from error
+    return Head(tasks, runs or [Run(task) for task in tasks or []])
+
+
+def _frame_of(file):
+    """The tables of one column of a file, and those of block_loss; any other is left."""
+    path, kind = file.path, schema.KINDS["switchyard-results"]
+    if "schema" in file.attrs:  # a table that another program made needs none
+        hdf5.check_schema(file.attrs, path, "switchyard-results")
+    columns = {n: d for n, d in file.datasets.items() if d.ndim == 1 or n in kind.variables}
+    wrong = [n for n, d in columns.items() if d.ndim != 1 + (n == BLOCK) or d.dtype.kind not in "iufS" or d.dtype.itemsize > 64]
+    wrong += [n for n in kind.variables if n in file.file and n not in columns]
+    if wrong:
+        raise RecordError(f"{path}: {', '.join(map(plain, wrong))}: not a column of numbers or texts; {ADVICE}")
+    count = min((d.shape[0] for d in columns.values()), default=0)  # what was acknowledged
+    rows = {n: file.read(n, (slice(count),)) for n in columns}
     blocks = rows.pop(BLOCK, None)
-    frame = pd.DataFrame({n: [t.rstrip(b"\0").decode("utf-8", "replace") for t in v] if v.dtype.kind == "S"
-                          else v for n, v in rows.items() if v.ndim == 1})
-    if blocks is not None:
-        frame = pd.concat([frame, pd.DataFrame(blocks, columns=[f"{BLOCK}_{i}" for i in range(blocks.shape[1])])], axis=1)
+    frame = pd.DataFrame({n: [hdf5.text_of(t) for t in v] if v.dtype.kind == "S" else v.astype(v.dtype.newbyteorder("="))
+                          for n, v in rows.items()})
+    head = _head_of(file.attrs, path)
+    if "task" in frame and head.tasks is not None:
+        if len(frame) and not (frame["task"].dtype.kind in "iu" and 0 <= frame["task"].min() and frame["task"].max() < len(head.tasks)):
+            raise RecordError(f"{path}: task names none of the {len(head.tasks)} run folders; {ADVICE}")
+        frame[FOLDER] = np.array(head.tasks, object)[frame["task"].values] if len(frame) else []
+    if blocks is None:
+        return frame
+    if blocks.shape[1] > MOST_BLOCKS:
+        raise RecordError(f"{path}: {BLOCK} has {blocks.shape[1]:,} blocks; {ADVICE}")
+    return pd.concat([frame, pd.DataFrame(blocks, columns=[f"{BLOCK}_{i}" for i in range(blocks.shape[1])])], axis=1)
+
+
+def head(path):
+    """The Head of a results.h5."""
+    return hdf5.opened(path, lambda file: _head_of(file.attrs, file.path))
+
+
+def of_sweep(folder):
+    """The results.h5 of a sweep folder."""
+    path = pathlib.Path(folder) / "results.h5"
+    if not reading.is_file(path):
+        try:
+            what = "is a file, not the folder of a sweep" if path.parent.is_file() else \
+                "is the folder of a run, not of a sweep" if (path.parent / "segments").is_dir() else f"has no {path.name}"
+        except (OSError, ValueError):
+            what = f"has no {path.name}"
+        raise SchemaError(f"{folder}: {what}; give the folder that `switchyard sweep` wrote")
+    return path
+
+
+def _checked(frame, path):
+    """The rows with a finite loss, every number in them within the range that readers rely on."""
+    missing = [c for c in NEEDED if c not in frame]
+    if missing:
+        raise SchemaError(f"{path}: has no column {', '.join(missing)}; {ADVICE}")
+    for name in [c for c in frame if c in (*NEEDED, *OPTIONAL, *EXTRA) or c.startswith(f"{BLOCK}_")]:
+        frame[name] = reading.numbers(frame[name], f"{path}: column {name}", ADVICE)
+    frame = frame[np.isfinite(frame["loss_validation"])].copy()
+    if frame.empty:
+        raise SchemaError(f"{path}: has no evaluation of a finished run with a finite loss; wait until runs of the sweep have finished")
+    for name in NEEDED:
+        values, least = frame[name].values.astype(float), LEAST.get(name, 0)
+        right = np.isfinite(values) & (values <= MOST) & ((values >= least) if name in LEAST else (values > 0))
+        right &= (values == np.floor(values)) | (name not in WHOLE)
+        if not right.all():
+            raise RecordError(f"{path}: {name} is {values[~right][0]:g} in row {frame.index[~right][0] + 1}, which it cannot be; {ADVICE}")
+    for name in WHOLE:
+        frame[name] = frame[name].astype(int)
+    for name in GROUPS:
+        frame[name] = frame[name].fillna("") if name in frame else ""
     return frame
 
 
 def read(path):
     """The rows with a finite loss; losses of blocks of the held-out text, if any, in columns block_loss_0, block_loss_1, …"""
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise SchemaError(f"{path}: no such file; give results.h5 of `switchyard sweep`, or a csv with its columns")
-    try:
-        frame = _from_hdf5(path) if path.suffix in SUFFIXES else pd.read_csv(path)
-    except (OSError, ValueError, EOFError, RuntimeError) as error:
-        raise SchemaError(f"{path}: cannot be read ({error}); give results.h5 of `switchyard sweep`, or a csv with its columns") from error
-    missing = [c for c in NEEDED if c not in frame]
-    if missing:
-        raise SchemaError(f"{path}: has no column {', '.join(missing)}")
-    for name in GROUPS:
-        frame[name] = frame[name].fillna("") if name in frame else ""
-    return frame[np.isfinite(frame["loss_validation"])]
+    if path.is_dir():
+        raise SchemaError(f"{path}: is a folder; give the results.h5 in it, or a csv with its columns")
+    reading.check_regular(path, ADVICE)
+    frame = hdf5.opened(path, _frame_of) if path.suffix in SUFFIXES else reading.read_csv(path, [], ADVICE)
+    return _checked(frame, path)
 
 
 def runs(path):
     """The `figure_file.Run`s behind the table, of which files of earlier programs know the folders only, and a csv nothing."""
-    if pathlib.Path(path).suffix not in SUFFIXES:
-        return []
-    with h5py.File(path, "r") as file:
-        known = json.loads(file.attrs.get("runs", "[]"))
-        return [Run(**{field: run[field] for field in Run._fields if field in run})
-                for run in known] or [Run(task) for task in json.loads(file.attrs.get("tasks", "[]"))]
+    return head(path).runs if pathlib.Path(path).suffix in SUFFIXES else []
 
 
 def behind(rows, known):
@@ -166,6 +236,8 @@ def _table(key, rows):
     losses = last_losses(runs, experts, seeds, lacks)
     grid = [[runs[e, s] for e in experts] for s in seeds]
     shared = sorted(set.intersection(*[set(run["step"]) for row in grid for run in row]))
+    if not shared:
+        raise SchemaError(f"{_label(key)}: its runs have no step in common at which all were evaluated; make them by one sweep")
     table = [[run.set_index("step").loc[shared, "loss_validation"] for run in row] for row in grid]
     one = grid[0][-1].iloc[-1]
     return Table(_label(key), str(one["router_type"]), int(one["k"]), np.array(experts, float), seeds,

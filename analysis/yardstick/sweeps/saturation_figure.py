@@ -42,9 +42,9 @@ def _gains(axis, s, published):
     for i, (label, experts, gain) in enumerate(published):
         axis.plot(experts, gain, lw=0.8, color=PALETTE[2 + i], label=label)
     axis.axhline(saturation.DELTA, ls=":", color="0.3", label=f"no gain: {saturation.DELTA} nat")
-    axis.axvspan(s.predicted[0] * 0.99, s.predicted[1] * 1.01, color=PALETTE[4], alpha=0.25, lw=0, label="predicted $E_{max}$")
+    axis.axvspan(s.predicted[0] * 0.99, s.predicted[1] * 1.01, color=PALETTE[4], alpha=0.25, lw=0, label="predicted E_max")
     if np.isfinite(s.e_half.value):
-        axis.axvline(s.e_half.value, color=PALETTE[1], label="$E_{half}$")
+        axis.axvline(s.e_half.value, color=PALETTE[1], label="E_half")
     experts_axis(axis, "experts E, before the doubling")
     low, high = axis.get_ylim()
     axis.set(ylabel="gain per doubling Δ (nat per token)", title="(b) gain of each doubling", ylim=(low, high + LEGEND * (high - low)))
@@ -72,7 +72,7 @@ def _memory(axis, cost):
     else:
         axis.plot(cost.experts, cost.peak, "o", color=PALETTE[0], ms=5, label="measured peak")
         fitted = cost.memory.offset + cost.memory.slope * cost.experts
-        axis.plot(cost.experts, fitted, color=PALETTE[1], label=f"affine fit, $R^2$ = {cost.memory.r_squared:.5f}")
+        axis.plot(cost.experts, fitted, color=PALETTE[1], label=f"affine fit, R² = {cost.memory.r_squared:.5f}")
     right = axis.secondary_yaxis("right", functions=(lambda b: b / costs.STATE_BYTES, lambda p: p * costs.STATE_BYTES))
     right.set_ylabel("total parameters")
     right.yaxis.set_major_formatter(EngFormatter(sep=" "))

@@ -6,7 +6,8 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from ..records.run_folder import SchemaError
+from ..base import writing
+from ..base.faults import SchemaError
 from ..verdicts import acceptance, claims
 from ..drawing import figure_file
 from ..law import curves, saturation
@@ -16,7 +17,6 @@ HELPS = "more-experts-help"
 # key of the claim: its verdict, the parts of a summary whose intervals decide it
 VERDICTS = {HELPS: (sentences.helps, ["gains", "speed_up"]),
             "gains-diminish": (sentences.gains_diminish, ["slope", "e_half"]), "gains-stop": (sentences.saturates_at_256, ["gains"])}
-EXTRA = ["bits_per_byte", "max_vio", "max_vio_floor"]  # columns that tables hold beside those of OPTIONAL, where known
 
 
 def histories(table):
@@ -31,7 +31,8 @@ def histories(table):
 
 def evaluations(rows):
     """What is written of every evaluation, a row each."""
-    columns = ["num_experts", "seed", "step", "tokens", "loss_validation", *[name for name in (*results.OPTIONAL, *EXTRA) if name in rows]]
+    columns = ["num_experts", "seed", "step", "tokens", "loss_validation",
+               *[name for name in (*results.OPTIONAL, *results.EXTRA) if name in rows]]
     return rows[columns].sort_values(columns[:3])
 
 
@@ -43,7 +44,7 @@ def table_of(table, s, cost):
                              gain_per_doubling=[g.value for g in gains], low=[g.low for g in gains],
                              high=[g.high for g in gains], step_speed_up=cost.steps,
                              wall_speed_up=cost.wall, seconds_per_step=cost.seconds, parameters=cost.parameters, peak_bytes=cost.peak)
-                        | {name: last[name].values for name in EXTRA if name in last})
+                        | {name: last[name].values for name in results.EXTRA if name in last})
 
 
 def points_of(s):
@@ -119,11 +120,11 @@ class Curve:
     def write(self, out, origin):
         """Writes OUT/NAME.csv, NAME-points.csv, every evaluation in NAME-runs.csv, -times.csv and -cooled.csv, and the figures NAME and,
         where training losses are known, NAME-gap."""
-        self.rows.to_csv(out / f"{self.name}.csv", index=False, float_format="%.6g")
-        self.points.to_csv(out / f"{self.name}-points.csv", index=False, float_format="%.6g")
+        writing.write_table(out / f"{self.name}.csv", self.rows, "%.6g")
+        writing.write_table(out / f"{self.name}-points.csv", self.points, "%.6g")
         for kind, rows in (("runs", self.table.frame), ("times", self.times.rows), ("cooled", self.cooled.rows)):
             if rows is not None:
-                evaluations(rows).to_csv(out / f"{self.name}-{kind}.csv", index=False, float_format="%.6g")
+                writing.write_table(out / f"{self.name}-{kind}.csv", evaluations(rows), "%.6g")
         figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published)
         caption = saturation_figure.caption(self.table, self.summary, self.published, self.times.found is not None)
         figure_file.save(figure, out, self.name, origin._replace(runs=self.runs + self.times.runs, caption=caption))
@@ -143,10 +144,9 @@ def make(path, out=None, command="", beside=companions.Beside()):
     made = [Curve(table, runs, f"curve-{i:02d}", beside) for i, table in enumerate(tables)]
     if out is not None:
         folder, origin = pathlib.Path(out), figure_file.origin_of(command, inputs)
-        folder.mkdir(parents=True, exist_ok=True)
         for curve in made:
             curve.write(folder, origin)
         content = acceptance.plain(dict(command=command, commit=origin.commit, curves=[c.record() for c in made]))
-        (folder / "saturation.json").write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        writing.write_text(folder / "saturation.json", json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         acceptance.write(folder / "acceptance.json", [e for c in made for e in entries(c)], command, origin.commit)
     return "\n\n".join(c.text() for c in made)

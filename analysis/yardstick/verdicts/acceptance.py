@@ -4,6 +4,8 @@ import math
 import pathlib
 import subprocess
 
+from ..base import writing
+
 STATUSES = ["reproduced", "direction only", "not reproduced", "not testable here"]
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]  # the whole of yardstick
 
@@ -55,4 +57,4 @@ def text(entries):
 def write(path, entries, command, made_by):
     """Writes the entries with the command and the commit of yardstick that made them."""
     made = [e | dict(command=command, commit=made_by) for e in entries]
-    pathlib.Path(path).write_text(text(made) + "\n", encoding="utf-8")
+    writing.write_text(path, text(made) + "\n")

@@ -1,0 +1,112 @@
+"""The record schema as `switchyard schema` prints it (docs/record-schema.md; a test compares them), and what a reader asks of values."""
+from typing import NamedTuple
+
+VERSIONS = range(1, 4)  # 2 adds variables to 1; 3 has attributes of fixed length
+
+
+class Kind(NamedTuple):
+    """A kind of record file. growing: dimensions along which it is appended; variables: name -> (dimensions, type); needed: those without
+    which it is not whole."""
+    growing: frozenset
+    variables: dict
+    needed: tuple
+
+
+def _kind(growing, needed, table):
+    variables = {}
+    for line in table.strip().splitlines():
+        name, kind, *dims = line.replace(",", " ").split()
+        variables[name] = tuple(dims), kind
+    return Kind(frozenset(growing), variables, needed)
+
+
+KINDS = {
+    "switchyard-run": _kind(["row", "evaluation"], ("step", "tokens", "loss_cross_entropy", "tokens_per_second"), """
+        block int32 layer
+        experts int32 layer
+        phase_name text16 phase
+        step int64 row
+        tokens int64 row
+        loss float64 row
+        loss_cross_entropy float64 row
+        loss_head_z float64 row
+        loss_aux float64 row
+        loss_importance float64 row
+        loss_router_z float64 row
+        learning_rate float64 row
+        gradient_norm float64 row
+        wall_seconds float64 row
+        tokens_per_second float64 row
+        peak_bytes int64 row
+        phase_seconds float64 row, phase
+        phase_bytes int64 row, phase
+        assigned int64 row, layer, expert
+        kept int64 row, layer, expert
+        prob_mass float64 row, layer, expert
+        bias float32 row, layer, expert
+        entropy float64 row, layer
+        max_vio float64 row, layer
+        max_vio_floor float64 row, layer
+        drop_share float64 row, layer
+        margin int64 row, layer, margin_bin
+        traffic int64 row, rank_from, rank_to
+        evaluation_step int64 evaluation
+        evaluation_loss float64 evaluation
+        evaluation_bits_per_byte float64 evaluation
+        evaluation_block_loss float64 evaluation, evaluation_block"""),
+    "switchyard-evaluation": _kind(["evaluation"], ("step", "token_text", "token"), """
+        token int32 sample
+        next int32 sample
+        position int32 sample
+        document int64 sample
+        domain int32 sample
+        token_text text16 vocabulary
+        step int64 evaluation
+        predicted int32 evaluation, sample
+        loss float32 evaluation, sample
+        expert int16 evaluation, sample, layer, choice
+        weight float32 evaluation, sample, layer, choice
+        dropped uint8 evaluation, sample, layer, choice"""),
+    "switchyard-tokens": _kind(["sample"], ("step", "sequence", "position"), """
+        step int64 sample
+        sequence int64 sample
+        position int32 sample
+        token int32 sample
+        expert int16 sample, layer, choice
+        weight float32 sample, layer, choice
+        kept uint8 sample, layer, choice"""),
+    "switchyard-results": _kind(["row"], (), """
+        task int32 row
+        arm text16 row
+        num_experts int32 row
+        k int32 row
+        granularity int32 row
+        seed int64 row
+        router_type text16 row
+        routing_frequency float64 row
+        d_model int32 row
+        num_blocks int32 row
+        num_heads int32 row
+        total_parameter_count float64 row
+        dense_parameter_count float64 row
+        flops_per_step float64 row
+        step int64 row
+        tokens int64 row
+        loss_train float64 row
+        loss_validation float64 row
+        bits_per_byte float64 row
+        max_vio float64 row
+        max_vio_floor float64 row
+        drop_share float64 row
+        seconds_per_step float64 row
+        peak_bytes float64 row
+        block_loss float64 row, block"""),
+}
+
+# Root attributes that are read: whole numbers and texts. All others, as another program may add, are read where they are plain.
+NUMBERS = ("schema_version", "segment", "ranks", "step_tokens", "top_k", "begins_after")
+TEXTS = ("schema", "program_version", "commit", "config", "config_sha256", "provenance", "domains", "tasks", "runs")
+MOST = 1 << 53        # of any count: beyond it a double no longer holds every one
+ANY_NUMBER = ("seed", "document", "domain", "predicted", "next", "expert")  # integers that may be negative or have limits of their own
+MAY_BE_NAN = ("evaluation_loss", "evaluation_bits_per_byte", "evaluation_block_loss", "loss_validation", "bits_per_byte", "max_vio",
+              "max_vio_floor", "drop_share", "seconds_per_step", "peak_bytes", "block_loss", "loss_train", "routing_frequency")
