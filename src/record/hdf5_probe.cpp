@@ -110,11 +110,13 @@ void limit_memory() {
 #endif
 }
 
-/// Answers until the asking process is gone. Signals that end a job are its affair.
+/// Answers until the asking process is gone, or has not asked for a while. Signals that end a job are its affair.
 [[noreturn]] void serve() {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE}) std::signal(signal, SIG_IGN);
   close_all_else();
   limit_memory();
+  const timeval idle{2, 0};
+  setsockopt(server_socket, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof idle);
   std::vector<char> path(longest);
   for (;;) {
     const ssize_t size = recv(server_socket, path.data(), path.size(), 0);
@@ -138,7 +140,8 @@ const bool answers = [] {
 class Server {
  public:
   ~Server() { end(); }
-  /// The answer; nothing where the process died of it, with how in `status`.
+  static constexpr int unknown = -1;
+  /// The answer; false where the process ended instead, with how in `status`.
   bool ask(const std::string& path, std::string& text, int& status);
 
  private:
@@ -177,11 +180,11 @@ void Server::start() {
   if (error != 0) files::throw_system_error(error, "start", program);
 }
 
-/// How the process ended; 0 where another part of the program took note of it.
+/// How the process ended; `unknown` where another part of the program took note of it.
 int Server::end() {
-  if (socket_ < 0) return 0;
+  if (socket_ < 0) return unknown;
   ::close(std::exchange(socket_, -1));
-  int status = 0;
+  int status = unknown;
   if (owner_ == getpid())
     while (waitpid(process_, &status, 0) < 0 && errno == EINTR) continue;
   return status;
@@ -209,15 +212,19 @@ void probe(const std::string& path) {
   const std::string whole = std::filesystem::absolute(path).string();
   check(whole.size() < longest, Exit::usage, path + " is too long a path");
   std::string text;
-  int status = 0;
-  if (server.ask(whole, text, status)) {
+  int status = Server::unknown;
+  bool answered = server.ask(whole, text, status);
+  if (!answered && (status == Server::unknown || WIFEXITED(status)))
+    answered = server.ask(whole, text, status);  // it had nothing to do and left
+  if (answered) {
     check(text == "A", static_cast<Exit>(text[0] - 'A'), text.substr(1));
     return;
   }
-  check(!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL, Exit::memory,
+  const int signal = status != Server::unknown && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  check(signal != SIGKILL, Exit::memory,
         "the process that reads " + path + " first was killed (the memory is full, or someone did it); try again");
-  throw Error(Exit::corrupt, path + " is damaged (HDF5 itself fails on it" +
-                                 (WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF ? ", without end" : "") + ")");
+  throw Error(Exit::corrupt,
+              path + " is damaged (HDF5 itself fails on it" + (signal == SIGPROF ? ", without end" : "") + ")");
 }
 
 }  // namespace switchyard::record::h5

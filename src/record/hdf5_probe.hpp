@@ -9,7 +9,7 @@ namespace switchyard::record::h5 {
 /// attribute that cannot be read; Error{memory} where it is killed. What HDF5 refuses in order is left to the caller.
 ///
 /// The process is this program started once more. It answers before main(), so that it works the same in every program
-/// that links this library, needs no MPI, and leaves when this process does; it serves all files of this process.
+/// that links this library, needs no MPI, and serves all files of this process until there are no more for 2 s.
 void probe(const std::string& path);
 
 }  // namespace switchyard::record::h5
