@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/lock.hpp"
 
@@ -42,8 +43,8 @@ class Sha256 {
 std::string sha256_of_text(const std::string& text);
 /// Of the whole file; throws what read_text throws.
 std::string sha256_of_file(const std::string& path);
-/// The whole file. Throws Error{corrupt} where it is missing, Error{storage} where the disk fails, Error{usage} where it
-/// may not be read or is no regular file.
+/// The whole file. Throws Error{corrupt} where it is missing, Error{storage} where the disk fails, Error{usage} where
+/// it may not be read or is no regular file.
 std::string read_text(const std::string& path);
 /// Writes aside, fsyncs and renames: readers see the old text or the new one.
 void write_text(const std::string& path, const std::string& text);
@@ -66,8 +67,11 @@ class NewFolder {
   void finish();
 
  private:
+  void make_above(const std::string& folder);
+  void remove_made();
   FileLock lock_;
   std::string name_, aside_;
+  std::vector<std::string> made_;  ///< folders above, outermost first
 };
 /// Moves `from` to `to` and fsyncs the folder above; a folder that stands at `to` is exchanged and removed.
 void replace_folder(const std::string& from, const std::string& to);

@@ -14,6 +14,7 @@
 #include "train/evaluate.hpp"
 #include "train/probe.hpp"
 #include "train/recorder.hpp"
+#include "train/run_corpus.hpp"
 #include "train/signals.hpp"
 
 namespace switchyard::train {
@@ -27,11 +28,7 @@ data::Corpus open_corpus(const comm::Communicator& world, Config& config) {
   std::optional<data::Corpus> corpus;
   comm::agree(world, [&] {
     config.data.path = std::filesystem::absolute(config.data.path).lexically_normal().string();  // kept with the run
-    corpus.emplace(data::Corpus::open(config.data.path));
-    if (config.model.vocabulary == 0) config.model.vocabulary = corpus->vocabulary();
-    check(config.model.vocabulary >= corpus->vocabulary(), Exit::usage,
-          "model.vocabulary is " + std::to_string(config.model.vocabulary) + ", but the corpus " + config.data.path +
-              " has " + std::to_string(corpus->vocabulary()) + " tokens; set it to 0 to take the corpus's");
+    corpus.emplace(open_corpus_for(config));
   });
   return std::move(*corpus);
 }
@@ -181,9 +178,7 @@ void Trainer::restore() {
     return;
   }
   comm::agree(world_, [&] {
-    check(state_.corpus_sha256 == corpus_.manifest_sha256(), Exit::usage,
-          config_.data.path + " is not the corpus that " + request_.run +
-              " was trained on (its manifest has another sha256); put that corpus back");
+    require_same_corpus(state_, corpus_, request_.run);
     check_continuation(state_.options);
   });
   const auto layers = machine_.model->moe_layers();
