@@ -103,7 +103,7 @@ int main(int count, char** arguments) {
   for (int i = 0; i < pool_rows; ++i) pool.push_back(row_of(config, random));
   const auto start = Clock::now();
   {
-    record::RunFile file(path, config, 1, dump(config, {}), "{}");
+    record::RunFile file(path, config, 1, dump(config, {}), "{}", 0);
     for (std::int64_t step = 1; step <= rows; ++step) {
       record::StepRow& row = pool[static_cast<std::size_t>(step % pool_rows)];
       row.step = step, row.tokens = step * config.step_tokens();
@@ -118,6 +118,6 @@ int main(int count, char** arguments) {
               1e3 * appending / double(rows));
   print_storage(path, rows);
   const auto begin = Clock::now();
-  const auto problems = record::verify_path(path);
+  const auto problems = record::verify_path(path).problems;
   std::printf("  verify %.2f s, %s\n", seconds_since(begin), problems.empty() ? "sound" : problems.front().c_str());
 }

@@ -8,6 +8,7 @@
 #include "config/yaml.hpp"
 #include "data/batch.hpp"
 #include "sweep/sweep.hpp"
+#include "train/run_corpus.hpp"
 
 namespace switchyard {
 namespace {
@@ -18,24 +19,20 @@ struct CheckOptions {
   int ranks = 1;
 };
 
-/// Opens the corpus as the run would: takes its vocabulary, says what of it is mapped (the system may drop it again),
+/// Opens the corpus as the run would: takes its vocabulary, says what of it the system may keep in memory,
 /// finds too few tokens and remarks other held-out tokens than asked for. Where the corpus is not there yet, a remark
 /// if the rest does not depend on it.
 std::string look_at_corpus(LoadResult& loaded, int ranks) {
   Config& config = loaded.config;
   if (config.model.vocabulary > 0 && !std::filesystem::exists(config.data.path))
     return "note: the corpus was not checked: " + config.data.path + " does not exist\n";
-  const data::Corpus corpus = data::Corpus::open(config.data.path);
-  if (config.model.vocabulary == 0) config.model.vocabulary = corpus.vocabulary();
-  check(config.model.vocabulary >= corpus.vocabulary(), Exit::usage,
-        "model.vocabulary " + std::to_string(config.model.vocabulary) + " is less than the corpus's " +
-            std::to_string(corpus.vocabulary()) + " tokens; set it to 0 to take the corpus's");
+  const data::Corpus corpus = train::open_corpus_for(config);
   Layout layout;
   layout.ranks = layout.expert_parallel = ranks;
   layout.grains = config.train.grains;
   const std::string note = data::Batches(corpus, config, layout).evaluation_note();
-  const std::int64_t mapped = corpus.tokens(data::Split::train) * (corpus.vocabulary() > 1 << 16 ? 4 : 2);
-  return describe_line("mapped files", mebibytes(mapped) + " of shards beside that, one copy a host") +
+  const std::int64_t cached = corpus.tokens(data::Split::train) * (corpus.vocabulary() > 1 << 16 ? 4 : 2);
+  return describe_line("file cache", mebibytes(cached) + " of shards beside that, one copy a host") +
          (note.empty() ? "" : "note: " + note + "\n");
 }
 

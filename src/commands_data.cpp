@@ -16,7 +16,16 @@
 namespace switchyard {
 namespace {
 
-Exit build_command(const data::BuildOptions& options) {
+/// Options that only training a tokenizer heeds are not passed over in silence.
+void check_trained_options(const CLI::App& sub, const std::string& tokenizer) {
+  for (const char* name : {"--vocabulary", "--tokenizer-bytes"})
+    check(tokenizer == "bpe" || sub.count(name) == 0, Exit::usage,
+          std::string(name) + " has no meaning with --tokenizer " + tokenizer +
+              " (only bpe trains a tokenizer); leave it out or give --tokenizer bpe");
+}
+
+Exit build_command(data::BuildOptions options) {
+  options.say = [](const std::string& line) { std::fprintf(stderr, "switchyard: %s\n", line.c_str()); };
   const data::BuildReport report = data::build_corpus(options);
   std::printf("%s: %lld documents, %lld bytes, %lld training tokens, %lld validation tokens, vocabulary %d\n",
               options.out.c_str(), static_cast<long long>(report.documents), static_cast<long long>(report.bytes),
@@ -35,7 +44,13 @@ Exit check_command(const std::string& path) {
 void add_build(CLI::App& group, Command& command) {
   auto build = std::make_shared<data::BuildOptions>();
   CLI::App* sub = group.add_subcommand("build", "Turn text into token shards with a manifest");
-  sub->add_option("inputs", build->inputs, "folders, .txt and .jsonl files")->required();
+  sub->add_option("inputs", build->inputs,
+                  "folders (of which .txt, .jsonl and .ndjson files are taken) and files of any ending; .jsonl and "
+                  ".ndjson hold a document a line, any other file is one document")
+      ->required();
+  sub->add_option("--ending", build->endings, "take files of folders with this ending as text too; may be repeated")
+      ->allow_extra_args(false);
+  sub->add_flag("--all", build->all, "take every file of folders, hidden ones too");
   sub->add_option("--out", build->out, "folder to make; must not exist")->required();
   sub->add_option("--tokenizer", build->tokenizer, "bytes, bpe (trained on the inputs) or a SentencePiece .model file")
       ->capture_default_str();
@@ -49,7 +64,12 @@ void add_build(CLI::App& group, Command& command) {
   sub->add_option("--tokenizer-bytes", build->tokenizer_bytes, "text that a tokenizer is trained on")
       ->capture_default_str()
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
-  sub->callback([&command, build] { command.run = [build] { return build_command(*build); }; });
+  sub->callback([&command, build, sub] {
+    command.run = [build, sub] {
+      check_trained_options(*sub, build->tokenizer);
+      return build_command(*build);
+    };
+  });
 }
 
 /// First line of a table, a comment: what made it.

@@ -76,7 +76,8 @@ Exit generate_command(const GenerateOptions& options) {
   const KokkosSession kokkos(loaded.config.layout.threads);
   const std::string made =
       train::generate(options.run, options.prompt, options.tokens, options.temperature, options.seed);
-  if (world.rank() == 0) std::printf("%s\n", made.c_str());
+  std::fwrite(made.data(), 1, made.size(), stdout);  // it may hold NUL
+  std::putchar('\n');
   return Exit::ok;
 }
 

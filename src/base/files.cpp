@@ -191,25 +191,52 @@ void sync_path(const std::string& path) {
 
 void refuse_standing(const std::string& path) {
   std::error_code unreachable;
-  check(!std::filesystem::exists(path, unreachable), Exit::usage,
+  check(!std::filesystem::exists(std::filesystem::symlink_status(path, unreachable)), Exit::usage,
         path + " exists already; remove it or choose another folder");
 }
 
 NewFolder::NewFolder(const std::string& name) : name_(name) {
   while (name_.size() > 1 && name_.back() == '/') name_.pop_back();
-  const std::string aside = aside_name(name_), above = std::filesystem::path(name_).parent_path().string();
-  std::error_code error;
-  if (!above.empty()) std::filesystem::create_directories(above, error);
-  if (error) throw_system_error(error.value(), "make the folder", above);
-  lock_ = FileLock::passing(name_ + ".lock", name_);
   refuse_standing(name_);
-  if (::mkdir(aside.c_str(), 0777) != 0) throw_system_error(errno, "make the folder", aside);
-  aside_ = aside;
+  const std::filesystem::path whole(name_), above = whole.parent_path();
+  check(is_plain_name(whole.filename().string()), Exit::usage, "'" + name + "' names no new folder; choose a name");
+  try {
+    make_above(above.string());
+    lock_ =
+        FileLock::passing((above / std::string(".").append(whole.filename().string()).append(".lock")).string(), name_);
+    refuse_standing(name_);
+    const std::string aside = aside_name(name_);
+    if (::mkdir(aside.c_str(), 0777) != 0) throw_system_error(errno, "make the folder", aside);
+    aside_ = aside;
+  } catch (const Error&) {
+    remove_made();
+    throw;
+  }
 }
 
 NewFolder::~NewFolder() {
   std::error_code ignored;
-  if (!aside_.empty()) std::filesystem::remove_all(aside_, ignored);
+  if (aside_.empty()) return;
+  std::filesystem::remove_all(aside_, ignored);
+  remove_made();
+}
+
+void NewFolder::make_above(const std::string& folder) {
+  std::vector<std::string> missing;
+  std::error_code error;
+  for (std::filesystem::path p = folder; !p.empty() && !std::filesystem::exists(p, error); p = p.parent_path())
+    missing.push_back(p.string());
+  for (; !missing.empty(); missing.pop_back()) {
+    if (::mkdir(missing.back().c_str(), 0777) == 0)
+      made_.push_back(missing.back());
+    else if (errno != EEXIST)
+      throw_system_error(errno, "make the folder", missing.back());
+  }
+}
+
+void NewFolder::remove_made() {
+  lock_ = FileLock();
+  for (; !made_.empty() && ::rmdir(made_.back().c_str()) == 0; made_.pop_back()) continue;
 }
 
 void NewFolder::finish() {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/lock.hpp"
 
@@ -69,8 +70,11 @@ class NewFolder {
   void finish();
 
  private:
+  void make_above(const std::string& folder);
+  void remove_made();
   FileLock lock_;
   std::string name_, aside_;
+  std::vector<std::string> made_;  ///< folders above, outermost first
 };
 /// Moves `from` to `to` and fsyncs the folder above; a folder that stands at `to` is exchanged and removed.
 void replace_folder(const std::string& from, const std::string& to);

@@ -55,6 +55,17 @@ std::string content(int file) {
   return line;
 }
 
+/// Whether the file is one of ours: empty, or one line "HOST PROCESS".
+bool is_lock(int file) {
+  struct stat status {};
+  if (::fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size > 290) return false;
+  const std::string line = content(file);
+  const std::size_t space = line.find(' ');
+  return line.empty() ? status.st_size == 0
+                      : space != std::string::npos && space > 0 && space + 1 < line.size() &&
+                            line.find_first_not_of("0123456789", space + 1) == std::string::npos;
+}
+
 /// Whether `file` still names the open file `fd`: a lock that was removed between open and lock guards nothing.
 bool is_still(const std::string& file, int fd) {
   struct stat named {
@@ -70,6 +81,10 @@ FileLock::FileLock(const std::string& file, const std::string& subject) : file_(
     if (fd_ >= 0) ::close(fd_);
     fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (fd_ < 0) files::throw_system_error(errno, "open", file);
+    if (!is_lock(fd_)) {
+      ::close(std::exchange(fd_, -1));
+      throw Error(Exit::usage, file + " is not a lock of this program (it holds something else); rename or remove it");
+    }
     const int error = try_lock(fd_);
     if (error == EACCES || error == EAGAIN) {
       const std::string holder = content(fd_);

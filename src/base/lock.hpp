@@ -9,7 +9,8 @@ class FileLock {
  public:
   FileLock() = default;
   /// Makes `file` where it is missing (never through a link) and locks it, writing "HOST PROCESS" into it. `subject` is
-  /// what the lock guards, for the message. Throws Error{busy} naming host and process of the job that holds it.
+  /// what the lock guards, for the message. Throws Error{busy} naming host and process of the job that holds it,
+  /// Error{usage} where the file holds anything else: it is the user's.
   FileLock(const std::string& file, const std::string& subject);
   /// As above; the file goes with the lock: for what is locked only while it is made.
   static FileLock passing(const std::string& file, const std::string& subject);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/check.hpp"
+#include "base/checked.hpp"
 #include "base/files.hpp"
 #include "data/manifest.hpp"
 #include "data/shard.hpp"
@@ -26,17 +27,31 @@ struct Stream {
   std::vector<Document> documents;
 };
 
-std::vector<Document> read_documents(const std::string& path, std::int64_t count) {
-  const MappedFile file(path);
-  check(
-      file.bytes() == count * 32, Exit::corrupt,
-      path + ": has " + std::to_string(file.bytes()) + " bytes, but " + std::to_string(count * 32) + " were expected");
-  std::vector<Document> documents(count);
-  for (std::int64_t i = 0; i < count; ++i) {
+/// The document table of a split: it follows its sum, its tokens one another, and its sums are the manifest's.
+std::vector<Document> read_documents(const std::string& folder, const Manifest& manifest, const SplitEntry& entry) {
+  const std::string path = folder + "/" + entry.document_file;
+  const std::string table = read_listed(folder, entry.document_file, entry.document_sha256);
+  constexpr std::int64_t row = 32;  // bytes
+  const auto bytes = static_cast<std::int64_t>(table.size());
+  check(bytes % row == 0 && bytes / row == entry.documents, Exit::corrupt,
+        path + ": has " + std::to_string(bytes) + " bytes, but " + to_string(Checked(entry.documents) * row) +
+            " were expected; build the corpus again");
+  std::vector<Document> documents(entry.documents);
+  Checked next = 0, text = 0;
+  for (std::int64_t i = 0; i < entry.documents; ++i) {
     std::int64_t v[4];
-    std::memcpy(v, file.data() + i * 32, sizeof v);
+    std::memcpy(v, table.data() + i * row, sizeof v);
+    check(v[0] == next.value() && v[1] >= 1 && v[2] >= 0 && v[3] >= 0 && v[3] < std::ssize(manifest.domains),
+          Exit::corrupt,
+          path + ": byte " + std::to_string(i * row) + ": document " + std::to_string(i) +
+              " does not follow the one before, or has no such domain; build the corpus again");
     documents[i] = {v[0], v[1], v[2], static_cast<int>(v[3])};
+    next += v[1], text += v[2];
   }
+  check(next.fits() && next == entry.tokens && text.fits() && text == entry.bytes, Exit::corrupt,
+        path + ": its documents have " + to_string(next) + " tokens and " + to_string(text) +
+            " bytes, but the manifest says " + std::to_string(entry.tokens) + " and " + std::to_string(entry.bytes) +
+            "; build the corpus again");
   return documents;
 }
 
@@ -51,11 +66,20 @@ Stream open_split(const std::string& folder, const Manifest& manifest, Split spl
   }
   stream.first.push_back(stream.tokens);
   stream.bytes = entry.bytes;
-  stream.documents = read_documents(folder + "/" + entry.document_file, entry.documents);
-  check(stream.tokens == entry.tokens, Exit::corrupt,
-        folder + "/manifest.json: " + split_name(split) + " promises " + std::to_string(entry.tokens) +
-            " tokens, its shards " + std::to_string(stream.tokens));
+  stream.documents = read_documents(folder, manifest, entry);
   return stream;
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder, const Manifest& m) {
+  auto tokenizer = m.tokenizer == "bytes"
+                       ? make_byte_tokenizer()
+                       : load_sentencepiece(read_listed(folder, m.tokenizer_file, m.tokenizer_sha256),
+                                            folder + "/" + m.tokenizer_file);
+  check(tokenizer->vocabulary() == m.vocabulary && tokenizer->end_token() == m.end_token, Exit::corrupt,
+        folder + "/manifest.json: a vocabulary of " + std::to_string(m.vocabulary) + " closed by " +
+            std::to_string(m.end_token) + ", but its tokenizer has " + std::to_string(tokenizer->vocabulary()) +
+            " closed by " + std::to_string(tokenizer->end_token()) + "; build the corpus again");
+  return tokenizer;
 }
 
 }  // namespace
@@ -133,15 +157,13 @@ Corpus Corpus::open(const std::string& path) {
       path +
           ": no corpus there (neither a folder with manifest.json nor .bin shards in the llm.c format); make one with "
           "switchyard data build");
-  const Manifest manifest = read_manifest(path);
+  const Manifest manifest = read_manifest(path, &state->identity);
   state->vocabulary = manifest.vocabulary;
   state->end_token = manifest.end_token;
   state->domains = manifest.domains;
+  state->tokenizer = open_tokenizer(path, manifest);
   for (const Split s : {Split::train, Split::validation})
     state->streams[static_cast<int>(s)] = open_split(path, manifest, s);
-  state->tokenizer =
-      manifest.tokenizer == "bytes" ? make_byte_tokenizer() : load_sentencepiece(path + "/" + manifest.tokenizer_file);
-  state->identity = files::sha256_of_file(path + "/manifest.json");
   return Corpus(std::move(state));
 }
 
@@ -174,7 +196,12 @@ std::string Corpus::decode(const std::vector<std::int32_t>& ids) const {
 
 std::vector<std::int32_t> Corpus::encode(const std::string& text) const {
   check(state_->tokenizer != nullptr, Exit::usage, state_->path + " is an llm.c shard, which brings no tokenizer");
-  return state_->tokenizer->encode(text);
+  auto ids = state_->tokenizer->encode(text);
+  const auto lost = first_lost_byte(*state_->tokenizer, ids, text);
+  check(lost < 0, Exit::usage,
+        "the text cannot be written with the tokenizer of " + state_->path + " from its byte " + std::to_string(lost) +
+            " on (it changes or lacks characters); give another text");
+  return ids;
 }
 
 }  // namespace switchyard::data

@@ -1,101 +1,80 @@
 #include "data/documents.hpp"
 
 #include <algorithm>
-#include <filesystem>
+#include <cerrno>
 #include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
+#include <utility>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
+#include "data/json_line.hpp"
 
 namespace switchyard::data {
 namespace {
 
-namespace fs = std::filesystem;
 using Visit = std::function<void(const TextDocument&)>;
 
-/// Collects complaints and throws them together.
-class Complaints {
+/// Takes a byte-order mark off the front of `text`; whether there was one.
+bool drop_mark(std::string& text) {
+  if (text.rfind("\xef\xbb\xbf", 0) != 0) return false;
+  text.erase(0, 3);
+  return true;
+}
+
+/// One pass over the sources.
+class Reader {
  public:
-  void add(const std::string& file, std::int64_t offset, const std::string& what) {
-    if (++count_ <= most) text_ += (count_ > 1 ? "\n" : "") + file + ": byte " + std::to_string(offset) + ": " + what;
+  Reader(const Visit& visit, Complaints& complaints) : visit_(visit), complaints_(complaints) {}
+
+  void read(const Source& source) {
+    if (source.lines) return read_lines(source);
+    TextDocument document{files::read_text(source.file), source.domain, source.file, 0};
+    if (take_mark(document.text)) document.offset = 3;
+    give(document);
   }
-  void raise() const {
-    if (count_ == 0) return;
-    const std::string more = count_ > most ? "\nand " + std::to_string(count_ - most) + " more" : "";
-    throw Error(Exit::usage, text_ + more);
-  }
+  std::int64_t marks() const { return marks_; }
 
  private:
-  static constexpr int most = 20;
-  int count_ = 0;
-  std::string text_;
-};
-
-std::string read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  check(in.good(), Exit::usage, path.string() + ": cannot be read; check its name and rights");
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
-void visit_text(const TextDocument& document, const Visit& visit, Complaints& complaints) {
-  if (document.text.empty()) return complaints.add(document.file, document.offset, "an empty document");
-  if (const auto bad = first_bad_utf8(document.text); bad >= 0)
-    return complaints.add(document.file, document.offset + bad, "not UTF-8; convert the file or leave it out");
-  visit(document);
-}
-
-void visit_line(const std::string& line, TextDocument document, const Visit& visit, Complaints& complaints) {
-  const auto json = nlohmann::json::parse(line, nullptr, false);
-  if (json.is_discarded() || !json.is_object())
-    return complaints.add(document.file, document.offset, "not a JSON object (a .jsonl file holds one object a line)");
-  if (!json.contains("text") || !json["text"].is_string())
-    return complaints.add(document.file, document.offset, "no string 'text'");
-  document.text = json["text"].get<std::string>();
-  if (json.contains("domain")) {
-    if (!json["domain"].is_string()) return complaints.add(document.file, document.offset, "'domain' is not a string");
-    document.domain = json["domain"].get<std::string>();
+  bool take_mark(std::string& text) {
+    const bool dropped = drop_mark(text);
+    marks_ += dropped;
+    return dropped;
   }
-  visit_text(document, visit, complaints);
-}
-
-void visit_jsonl(const fs::path& path, const std::string& domain, const Visit& visit, Complaints& complaints) {
-  std::ifstream in(path, std::ios::binary);
-  check(in.good(), Exit::usage, path.string() + ": cannot be read; check its name and rights");
-  std::int64_t offset = 0;
-  bool any = false;
-  for (std::string line; std::getline(in, line); offset += static_cast<std::int64_t>(line.size()) + 1) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    any = true;
+  void read_lines(const Source& source) {
+    std::ifstream in(source.file, std::ios::binary);
+    if (!in) files::throw_system_error(errno, "open", source.file);
+    bool any = false;
+    TextDocument place{"", source.domain, source.file, 0};
+    for (std::string line; std::getline(in, line);) {
+      const auto bytes = static_cast<std::int64_t>(line.size());
+      ++place.line;
+      if (line.find_first_not_of(" \t\r") != std::string::npos) any = true, read_line(line, place);
+      place.offset += bytes + 1;
+    }
+    if (in.bad()) files::throw_system_error(errno, "read", source.file);
+    if (!any) complaints_.add(source.file, 0, "an empty file");
+  }
+  void read_line(std::string& line, TextDocument document) {
+    if (take_mark(line)) document.offset += 3;
     if (const auto bad = first_bad_utf8(line); bad >= 0)
-      complaints.add(path.string(), offset + bad, "not UTF-8");
-    else
-      visit_line(line, {"", domain, path.string(), offset}, visit, complaints);
+      return complaints_.add(document.file, document.offset + bad, "not UTF-8");
+    JsonLine json = read_json_line(line);
+    if (!json.error.empty()) return complaints_.add(document, json.error);
+    document.text = std::move(*json.text);
+    if (json.domain) document.domain = std::move(*json.domain);
+    give(document);
   }
-  if (!any) complaints.add(path.string(), 0, "an empty file");
-}
-
-void visit_file(const fs::path& path, const std::string& domain, const Visit& visit, Complaints& complaints) {
-  if (path.extension() == ".jsonl") return visit_jsonl(path, domain, visit, complaints);
-  visit_text({read_file(path), domain, path.string(), 0}, visit, complaints);
-}
-
-void visit_folder(const fs::path& folder, const Visit& visit, Complaints& complaints) {
-  const fs::path whole = fs::absolute(folder).lexically_normal();
-  const std::string name = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  if (files.empty()) complaints.add(folder.string(), 0, "an empty folder");
-  for (const fs::path& file : files) {
-    const fs::path below = file.lexically_relative(folder);
-    const bool nested = std::distance(below.begin(), below.end()) > 1;
-    visit_file(file, nested ? below.begin()->string() : name, visit, complaints);
+  void give(const TextDocument& document) {
+    if (document.text.empty()) return complaints_.add(document, "an empty document");
+    if (const auto bad = first_bad_utf8(document.text); bad >= 0)
+      return complaints_.add(document.file, document.offset + bad, "not UTF-8; convert the file or leave it out");
+    visit_(document);
   }
-}
+
+  const Visit& visit_;
+  Complaints& complaints_;
+  std::int64_t marks_ = 0;
+};
 
 /// Length of the well-formed sequence at text[i], 0 where there is none: RFC 3629, table of section 4.
 std::size_t utf8_length(const std::string& text, std::size_t i) {
@@ -126,18 +105,25 @@ std::int64_t first_bad_utf8(const std::string& text) {
   return -1;
 }
 
-void for_each_document(const std::vector<std::string>& inputs, const Visit& visit) {
-  Complaints complaints;
-  for (const std::string& input : inputs) {
-    const fs::path path(input);
-    if (!fs::exists(path))
-      complaints.add(input, 0, "no such file or folder");
-    else if (fs::is_directory(path))
-      visit_folder(path, visit, complaints);
-    else
-      visit_file(path, path.stem().string(), visit, complaints);
-  }
-  complaints.raise();
+void Complaints::add(const std::string& file, std::int64_t offset, const std::string& what) {
+  constexpr int most = 20;
+  if (++count_ <= most) text_ += (count_ > 1 ? "\n" : "") + file + ": byte " + std::to_string(offset) + ": " + what;
+  shown_ = std::min(count_, most);
+}
+
+void Complaints::add(const TextDocument& d, const std::string& what) {
+  add(d.file, d.offset, (d.line > 0 ? "line " + std::to_string(d.line) + ": " : "") + what);
+}
+
+void Complaints::raise() const {
+  if (count_ == 0) return;
+  throw Error(Exit::usage, text_ + (count_ > shown_ ? "\nand " + std::to_string(count_ - shown_) + " more" : ""));
+}
+
+std::int64_t for_each_document(const std::vector<Source>& sources, const Visit& visit, Complaints& complaints) {
+  Reader reader(visit, complaints);
+  for (const Source& source : sources) reader.read(source);
+  return reader.marks();
 }
 
 }  // namespace switchyard::data

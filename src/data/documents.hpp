@@ -1,4 +1,4 @@
-// The documents of folders, .txt and .jsonl files, one after another, checked as UTF-8.
+// The documents of text files and .jsonl files, one after another, checked as UTF-8.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -10,15 +10,37 @@ namespace switchyard::data {
 struct TextDocument {
   std::string text;
   std::string domain;
-  std::string file;     ///< where it stands, for messages
-  std::int64_t offset;  ///< of its first byte there
+  std::string file;       ///< where it stands, for messages
+  std::int64_t offset;    ///< of its first byte there
+  std::int64_t line = 0;  ///< from 1 in a file of lines, else 0
 };
 
-/// Calls `visit` for each document of the inputs, in order. A folder gives each regular file below it (sorted by path;
-/// those ending in .jsonl as below), with the name of the first folder below it as domain, or its own; a .jsonl file
-/// one document a line (`text`, optional `domain`); any other file is one document. Throws Error{usage} naming every
-/// bad place (file and byte offset; at most 20): bad UTF-8, an empty file, broken JSON.
-void for_each_document(const std::vector<std::string>& inputs, const std::function<void(const TextDocument&)>& visit);
+/// A file to read: one document a line (JSON with `text` and perhaps `domain`), or one document.
+struct Source {
+  std::string file;
+  std::string domain;  ///< of documents that name none
+  bool lines = false;
+};
+
+/// Collects complaints about inputs and throws them together.
+class Complaints {
+ public:
+  void add(const std::string& file, std::int64_t offset, const std::string& what);
+  void add(const TextDocument& document, const std::string& what);
+  /// Throws Error{usage} naming file and byte offset of the first 20, and how many more there are.
+  void raise() const;
+
+ private:
+  int count_ = 0, shown_ = 0;
+  std::string text_;
+};
+
+/// Calls `visit` for each document, in order, and returns the number of byte-order marks, which are part of no
+/// document: one at the start of a file or line is left out. Keeps one document in memory at a time. Every bad place is
+/// added to `complaints`: bad UTF-8, an empty file, broken JSON with the parser's reason and column. Throws Error for a
+/// file that cannot be read.
+std::int64_t for_each_document(const std::vector<Source>& sources,
+                               const std::function<void(const TextDocument&)>& visit, Complaints& complaints);
 
 /// Byte offset of the first byte that is not well-formed UTF-8 (RFC 3629); −1 where all are.
 std::int64_t first_bad_utf8(const std::string& text);

@@ -41,7 +41,14 @@ const char* split_name(Split split);
 /// Every file that the manifest lists, with its sha256.
 std::vector<std::pair<std::string, std::string>> listed_files(const Manifest& manifest);
 std::string to_json(const Manifest& manifest);
-/// Reads FOLDER/manifest.json. Throws Error{usage} for another schema, Error{corrupt} where it cannot be understood.
-Manifest read_manifest(const std::string& folder);
+/// Reads FOLDER/manifest.json and its sha256. Throws Error{usage} for another schema, Error{corrupt} where it cannot be
+/// understood or contradicts itself: numbers, names and sums in it are those of a corpus, though not yet of the files.
+Manifest read_manifest(const std::string& folder, std::string* sha256 = nullptr);
+/// Throws Error{corrupt} for what stands at a path of a corpus and is no regular file: a pipe, a device, a folder.
+void require_regular(const std::string& path);
+/// A whole small file that the manifest lists. Throws Error{corrupt} where it is missing or has another sum.
+std::string read_listed(const std::string& folder, const std::string& file, const std::string& sha256);
+/// Throws Error{corrupt} where the sum `found` is not the manifest's.
+void check_sum(const std::string& path, const std::string& found, const std::string& sha256);
 
 }  // namespace switchyard::data

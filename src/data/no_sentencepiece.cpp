@@ -13,8 +13,10 @@ namespace {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_sentencepiece(const std::string& model_file) { not_configured(model_file); }
+std::unique_ptr<Tokenizer> load_sentencepiece(const std::string&, const std::string& file, std::size_t) {
+  not_configured(file);
+}
 
-void train_sentencepiece(const TextSource&, int, const std::string&) { not_configured("training a tokenizer"); }
+std::string train_sentencepiece(const TextSource&, int) { not_configured("training a tokenizer"); }
 
 }  // namespace switchyard::data

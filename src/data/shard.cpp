@@ -1,64 +1,73 @@
 #include "data/shard.hpp"
 
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "base/check.hpp"
+#include "base/checked.hpp"
+#include "base/files.hpp"
+#include "data/manifest.hpp"
 
 namespace switchyard::data {
 namespace {
 
 constexpr std::int64_t llmc_header = llmc_header_words * 4;
 
-std::string size_text(std::int64_t found, std::int64_t wanted) {
-  return "has " + std::to_string(found) + " bytes, but " + std::to_string(wanted) + " were expected";
+std::string size_text(std::int64_t found, Checked wanted) {
+  return "has " + std::to_string(found) + " bytes, but " + to_string(wanted) + " were expected";
 }
 
 }  // namespace
 
-MappedFile::MappedFile(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  check(fd >= 0, Exit::usage, path + ": cannot be opened (" + std::strerror(errno) + ")");
-  struct stat status = {};
-  const bool known = ::fstat(fd, &status) == 0;
-  bytes_ = known ? status.st_size : 0;
-  void* mapped = bytes_ > 0 ? ::mmap(nullptr, bytes_, PROT_READ, MAP_PRIVATE, fd, 0) : nullptr;
-  const int error = errno;
-  ::close(fd);
-  check(known && mapped != MAP_FAILED, Exit::usage, path + ": cannot be mapped (" + std::strerror(error) + ")");
-  data_ = static_cast<const unsigned char*>(mapped);
+ShardFile::ShardFile(const std::string& path) : path_(path) {
+  require_regular(path);
+  fd_ = files::open_regular(path);
+  struct stat status {};
+  if (::fstat(fd_, &status) != 0) files::throw_system_error(errno, "read", path);
+  bytes_ = status.st_size;
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+ShardFile::ShardFile(ShardFile&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), bytes_(other.bytes_) {}
 
-MappedFile::~MappedFile() {
-  if (data_) ::munmap(const_cast<unsigned char*>(data_), bytes_);
+ShardFile::~ShardFile() {
+  if (fd_ >= 0) ::close(fd_);
 }
 
-Shard::Shard(MappedFile file, std::string path, int token_bits, std::int64_t header_bytes, std::int64_t tokens)
-    : file_(std::move(file)), path_(std::move(path)), bytes_(token_bits / 8), header_(header_bytes), tokens_(tokens) {}
+void ShardFile::read(std::int64_t offset, std::int64_t bytes, void* out) const {
+  for (std::int64_t done = 0; done < bytes;) {
+    const ssize_t n = ::pread(fd_, static_cast<char*>(out) + done, bytes - done, offset + done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) files::throw_system_error(errno, "read", path_);
+    check(n > 0, Exit::corrupt,
+          path_ + " ends at byte " + std::to_string(offset + done) + " (it was cut while it was open, from " +
+              std::to_string(bytes_) + " bytes); build the corpus again");
+    done += n;
+  }
+}
+
+Shard::Shard(ShardFile file, int token_bits, std::int64_t header_bytes, std::int64_t tokens)
+    : file_(std::move(file)), bytes_(token_bits / 8), header_(header_bytes), tokens_(tokens) {}
 
 Shard Shard::open(const std::string& path, int token_bits, std::int64_t tokens) {
-  MappedFile file(path);
-  const std::int64_t wanted = tokens * token_bits / 8;
-  check(file.bytes() == wanted, Exit::corrupt,
+  ShardFile file(path);
+  const Checked wanted = Checked(tokens) * (token_bits / 8);
+  check(wanted.fits() && file.bytes() == wanted.value(), Exit::corrupt,
         path + ": " + size_text(file.bytes(), wanted) + "; build the corpus again");
-  return Shard(std::move(file), path, token_bits, 0, tokens);
+  return Shard(std::move(file), token_bits, 0, tokens);
 }
 
 Shard Shard::open_llmc(const std::string& path) {
-  MappedFile file(path);
+  ShardFile file(path);
   check(file.bytes() >= llmc_header, Exit::corrupt,
         path + ": " + size_text(file.bytes(), llmc_header) + " for the header alone; the file is truncated");
   std::int32_t head[3];
-  std::memcpy(head, file.data(), sizeof head);
+  file.read(0, sizeof head, head);
   check(head[0] == llmc_magic, Exit::usage,
         path + ": byte 0: magic " + std::to_string(head[0]) + ", expected " + std::to_string(llmc_magic) +
             " (a GPT-2 shard of llm.c)");
@@ -70,20 +79,21 @@ Shard Shard::open_llmc(const std::string& path) {
   check(head[2] >= 2, Exit::usage,
         path + ": byte 8 promises " + std::to_string(head[2]) + (head[2] == 1 ? " token" : " tokens") +
             ", but two are needed: a token and the one that follows it");
-  return Shard(std::move(file), path, 16, llmc_header, head[2]);
+  return Shard(std::move(file), 16, llmc_header, head[2]);
 }
 
 void Shard::read(std::int64_t first, std::int64_t count, int vocabulary, std::int32_t* out) const {
-  const unsigned char* from = file_.data() + header_ + first * bytes_;
+  std::vector<unsigned char> raw(count * bytes_);
+  file_.read(header_ + first * bytes_, count * bytes_, raw.data());
   std::int64_t bad = -1;
   for (std::int64_t i = 0; i < count; ++i) {
     std::uint32_t id = 0;
-    std::memcpy(&id, from + i * bytes_, bytes_);
+    std::memcpy(&id, raw.data() + i * bytes_, bytes_);
     if (id >= static_cast<std::uint32_t>(vocabulary) && bad < 0) bad = i;
     out[i] = static_cast<std::int32_t>(id);
   }
   if (bad < 0) return;
-  throw Error(Exit::corrupt, path_ + ": byte " + std::to_string(header_ + (first + bad) * bytes_) + ": token " +
+  throw Error(Exit::corrupt, file_.path() + ": byte " + std::to_string(header_ + (first + bad) * bytes_) + ": token " +
                                  std::to_string(static_cast<std::uint32_t>(out[bad])) +
                                  " is outside the vocabulary of " + std::to_string(vocabulary));
 }

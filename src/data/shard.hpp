@@ -1,4 +1,4 @@
-// Token shards: files of token ids, mapped read-only.
+// Token shards: files of token ids.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -9,18 +9,22 @@ namespace switchyard::data {
 constexpr int llmc_header_words = 256;
 constexpr std::int32_t llmc_magic = 20240520, llmc_version = 1;
 
-/// A file mapped into memory, read-only.
-class MappedFile {
+/// An open file that is read at offsets. It is not mapped: a file that is cut meanwhile would end the process.
+class ShardFile {
  public:
-  explicit MappedFile(const std::string& path);  ///< throws Error{usage}
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&&) = delete;
-  ~MappedFile();
-  const unsigned char* data() const { return data_; }
+  /// Throws Error{corrupt} where the file is missing or no regular file, else what files::open_regular throws.
+  explicit ShardFile(const std::string& path);
+  ShardFile(ShardFile&& other) noexcept;
+  ShardFile& operator=(ShardFile&&) = delete;
+  ~ShardFile();
+  const std::string& path() const { return path_; }
   std::int64_t bytes() const { return bytes_; }
+  /// Throws Error{corrupt} where the file ends before.
+  void read(std::int64_t offset, std::int64_t bytes, void* out) const;
 
  private:
-  const unsigned char* data_ = nullptr;
+  std::string path_;
+  int fd_ = -1;
   std::int64_t bytes_ = 0;
 };
 
@@ -34,13 +38,12 @@ class Shard {
   static Shard open_llmc(const std::string& path);
 
   std::int64_t tokens() const { return tokens_; }
-  /// Throws Error{corrupt} with file and byte offset for an id of `vocabulary` or more.
+  /// Throws Error{corrupt} with file and byte offset for an id of `vocabulary` or more and where the file was cut.
   void read(std::int64_t first, std::int64_t count, int vocabulary, std::int32_t* out) const;
 
  private:
-  Shard(MappedFile file, std::string path, int token_bits, std::int64_t header_bytes, std::int64_t tokens);
-  MappedFile file_;
-  std::string path_;
+  Shard(ShardFile file, int token_bits, std::int64_t header_bytes, std::int64_t tokens);
+  ShardFile file_;
   int bytes_;  ///< of one token
   std::int64_t header_;
   std::int64_t tokens_;

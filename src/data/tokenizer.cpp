@@ -1,5 +1,7 @@
 #include "data/tokenizer.hpp"
 
+#include <algorithm>
+
 namespace switchyard::data {
 namespace {
 
@@ -24,6 +26,13 @@ class ByteTokenizer : public Tokenizer {
 };
 
 }  // namespace
+
+std::int64_t first_lost_byte(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids,
+                             const std::string& text) {
+  const std::string back = tokenizer.decode(ids);
+  if (back == text) return -1;
+  return std::mismatch(text.begin(), text.end(), back.begin(), back.end()).first - text.begin();
+}
 
 std::unique_ptr<Tokenizer> make_byte_tokenizer() { return std::make_unique<ByteTokenizer>(); }
 

@@ -48,13 +48,6 @@ void read_fixed(const RecordReader& file, Problems& problems) {
       });
 }
 
-/// run.h5 keeps the sum of the configuration beside it.
-void check_config_sum(const RecordReader& run, Problems& problems) {
-  const auto text = [&](const char* name) { return h5::text_attribute(run.file().id(), name, run.path()); };
-  if (files::sha256_of_text(text("config")) != text("config_sha256"))
-    problems.push_back(run.path() + " is damaged (config_sha256 is not the sum of its configuration)");
-}
-
 void check_record_file(const RecordReader& file, Problems& problems) {
   attempt(problems, [&] {
     std::set<std::string> known;
@@ -62,7 +55,6 @@ void check_record_file(const RecordReader& file, Problems& problems) {
     for (const auto& v : variables_of(file.kind())) known.insert(v.name);
     for (const auto& name : file.file().datasets())
       if (!known.count(name)) problems.push_back(file.path() + ":" + name + " is not in the schema");
-    if (file.kind() == FileKind::run) check_config_sum(file, problems);
     read_fixed(file, problems);
     append(problems, check_rows(file));
   });

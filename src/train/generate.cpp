@@ -8,6 +8,7 @@
 #include "config/yaml.hpp"
 #include "record/checkpoint.hpp"
 #include "train/machine.hpp"
+#include "train/run_corpus.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -24,6 +25,8 @@ Config single_sequence(const std::string& run) {
 
 /// Index drawn from softmax(logits / temperature), or the largest for temperature 0.
 std::int32_t draw(const std::vector<float>& logits, double temperature, double uniform) {
+  check(std::all_of(logits.begin(), logits.end(), [](float l) { return std::isfinite(l); }), Exit::non_finite,
+        "the model's logits are not finite; take an older checkpoint");
   const auto best = std::max_element(logits.begin(), logits.end());
   if (temperature <= 0.0) return static_cast<std::int32_t>(best - logits.begin());
   std::vector<double> sums;
@@ -56,10 +59,11 @@ std::string generate(const std::string& run, const std::string& prompt, int toke
         "generate works on one rank, but was started on " + std::to_string(world.size()));
   const std::string checkpoint = record::latest_checkpoint(run);
   check(!checkpoint.empty(), Exit::usage, run + " has no checkpoint to generate from; train it first");
-  const Config config = single_sequence(run);
-  const auto corpus = data::Corpus::open(config.data.path);
+  Config config = single_sequence(run);
+  const auto corpus = open_corpus_for(config);
   Machine machine(config, std::move(world));
   const auto state = record::load_checkpoint(checkpoint, machine.groups, machine.parameters);
+  require_same_corpus(state, corpus, run);
   const auto layers = machine.model->moe_layers();
   for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state.bias.at(i));
 
@@ -68,7 +72,7 @@ std::string generate(const std::string& run, const std::string& prompt, int toke
   const std::uint64_t key = stream_key(seed, Purpose::sampling);
   for (int i = 0; i < tokens; ++i) {
     auto logits = next_logits(machine, ids);
-    logits.resize(corpus.vocabulary());
+    logits.resize(corpus.vocabulary());  // a larger model.vocabulary has rows that no token stands for
     ids.push_back(draw(logits, temperature, uniform(philox(key, {{static_cast<std::uint32_t>(i), 0, 0, 0}}).v[0])));
   }
   return corpus.decode(ids);

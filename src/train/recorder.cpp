@@ -25,7 +25,8 @@ std::int64_t largest_resident_bytes() {
 
 }  // namespace
 
-Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const SegmentStart& start)
+Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches,
+                   const SegmentStart& start)
     : machine_(machine),
       root_(machine.groups.world.rank() == 0),
       folder_(start.folder),

@@ -3,6 +3,7 @@
 #include "comm/agree.hpp"
 #include "config/yaml.hpp"
 #include "record/segments.hpp"
+#include "train/run_corpus.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -93,9 +94,7 @@ Restored Restoring::work() {
 void Restoring::take_state() {
   const auto layers = machine_.model->moe_layers();
   comm::agree(world_, [&] {
-    check(result_.state.corpus_sha256 == corpus_.manifest_sha256(), Exit::usage,
-          config_.data.path + " is not the corpus that " + run_ +
-              " was trained on (its manifest has another sha256); put that corpus back");
+    require_same_corpus(result_.state, corpus_, run_);
     check_continuation(result_.state.options);
     bool fits = result_.state.bias.size() == layers.size();
     for (std::size_t i = 0; fits && i < layers.size(); ++i)

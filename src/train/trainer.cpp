@@ -17,6 +17,7 @@
 #include "train/probe.hpp"
 #include "train/recorder.hpp"
 #include "train/restore.hpp"
+#include "train/run_corpus.hpp"
 #include "train/signals.hpp"
 
 namespace switchyard::train {
@@ -30,11 +31,7 @@ data::Corpus open_corpus(const comm::Communicator& world, Config& config) {
   std::optional<data::Corpus> corpus;
   comm::agree(world, [&] {
     config.data.path = std::filesystem::absolute(config.data.path).lexically_normal().string();  // kept with the run
-    corpus.emplace(data::Corpus::open(config.data.path));
-    if (config.model.vocabulary == 0) config.model.vocabulary = corpus->vocabulary();
-    check(config.model.vocabulary >= corpus->vocabulary(), Exit::usage,
-          "model.vocabulary is " + std::to_string(config.model.vocabulary) + ", but the corpus " + config.data.path +
-              " has " + std::to_string(corpus->vocabulary()) + " tokens; set it to 0 to take the corpus's");
+    corpus.emplace(open_corpus_for(config));
   });
   return std::move(*corpus);
 }

@@ -103,15 +103,34 @@ TEST_F(FilesTest, TwoDoNotMakeOneFolder) {
     const std::string message = message_of(Exit::busy, [&] { files::NewFolder(path("made")); });
     EXPECT_NE(message.find("in use"), std::string::npos) << message;
     first.finish();
-    message_of(Exit::busy, [&] { files::NewFolder(path("made")); });
   }
   message_of(Exit::usage, [&] { files::NewFolder(path("made")); });
   EXPECT_EQ(names(), std::vector<std::string>{"made"});
 }
 
 TEST_F(FilesTest, AFailedFolderLeavesNothing) {
-  { const files::NewFolder folder(path("made")); }
+  { const files::NewFolder folder(path("above/it/made")); }
   EXPECT_EQ(names(), std::vector<std::string>{});
+  message_of(Exit::usage, [&] { files::NewFolder(path("above/..")); });
+  EXPECT_EQ(names(), std::vector<std::string>{});
+}
+
+TEST_F(FilesTest, AFileOfTheUsersIsNoLock) {
+  for (const char* text : {"my notes\n", "a key", "two words 12\nand more\n"}) {
+    put(".made.lock", text);
+    const std::string message = message_of(Exit::usage, [&] { files::NewFolder(path("made")); });
+    EXPECT_NE(message.find(path(".made.lock")), std::string::npos) << message;
+    EXPECT_EQ(files::read_text(path(".made.lock")), text);
+  }
+  put(".made.lock", "host 123\n");  // of a job that was killed
+  put("made.lock", "mine");
+  files::NewFolder(path("made")).finish();
+  EXPECT_EQ(names(), (std::vector<std::string>{"made", "made.lock"}));
+}
+
+TEST_F(FilesTest, ALinkToNothingStandsToo) {
+  fs::create_symlink(path("nowhere"), path("made"));
+  message_of(Exit::usage, [&] { files::NewFolder(path("made")); });
 }
 
 TEST_F(FilesTest, OnlyRegularFilesAreRead) {

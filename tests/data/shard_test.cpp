@@ -1,7 +1,11 @@
 // Shards of both widths and of the llm.c format, and damaged corpora: each fault is named with file and offset.
 #include "data/shard.hpp"
 
+#include <sys/stat.h>
+
 #include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
 
 #include "base/files.hpp"
 #include "data/check.hpp"
@@ -34,7 +38,7 @@ SplitEntry write_split(const std::string& folder, const std::string& name,
     entry.tokens += static_cast<std::int64_t>(shard.size());
   }
   entry.document_file = name + ".documents.bin";
-  entry.documents = 1;
+  entry.documents = 1, entry.bytes = 9;
   write_file(folder + "/" + entry.document_file, bytes_of(std::vector<std::int64_t>{0, entry.tokens, 9, 0}));
   entry.document_sha256 = files::sha256_of_file(folder + "/" + entry.document_file);
   return entry;
@@ -44,9 +48,9 @@ SplitEntry write_split(const std::string& folder, const std::string& name,
 std::string wide_corpus(const TestFolder& folder) {
   const std::string path = folder / "wide";
   Manifest m;
-  m.tokenizer = "bytes", m.vocabulary = 100000, m.end_token = 99999, m.token_bits = 32, m.domains = {"x"};
-  m.of(Split::train) = write_split(path, "train", {{1, 70000, 3}, {4}, {5, 99999}});
-  m.of(Split::validation) = write_split(path, "validation", {{65536, 65535}});
+  m.tokenizer = "bytes", m.vocabulary = 257, m.end_token = 256, m.token_bits = 32, m.domains = {"x"};
+  m.of(Split::train) = write_split(path, "train", {{1, 70, 3}, {4}, {5, 256}});
+  m.of(Split::validation) = write_split(path, "validation", {{65, 256}});
   write_file(path + "/manifest.json", to_json(m));
   return path;
 }
@@ -55,18 +59,18 @@ TEST(Shards, WideTokensAreReadAcrossShards) {
   const TestFolder folder;
   const std::string path = wide_corpus(folder);
   const Corpus corpus = Corpus::open(path);
-  const std::vector<std::int32_t> all{1, 70000, 3, 4, 5, 99999};
+  const std::vector<std::int32_t> all{1, 70, 3, 4, 5, 256};
   for (int first = 0; first < 6; ++first)
     for (int count = 0; first + count <= 6; ++count) {
       std::vector<std::int32_t> ids(count);
       corpus.read(Split::train, first, count, ids.data());
       EXPECT_EQ(ids, std::vector<std::int32_t>(all.begin() + first, all.begin() + first + count));
     }
-  std::int32_t held[2];
-  corpus.read(Split::validation, 0, 2, held);
-  EXPECT_EQ(held[0], 65536);
-  EXPECT_EQ(held[1], 65535);
   EXPECT_TRUE(check_corpus(path).empty()) << check_corpus(path).front();
+  write_file(folder / "high.bin", bytes_of(std::vector<std::uint32_t>{65536, 65535, 99999}));
+  std::int32_t high[3];
+  Shard::open(folder / "high.bin", 32, 3).read(0, 3, 100000, high);
+  EXPECT_EQ(std::vector<std::int32_t>(high, high + 3), (std::vector<std::int32_t>{65536, 65535, 99999}));
 }
 
 TEST(Shards, ATokenOutOfRangeIsNamedWithItsByte) {
@@ -81,6 +85,32 @@ TEST(Shards, ATokenOutOfRangeIsNamedWithItsByte) {
   ASSERT_EQ(problems.size(), 2u);  // the sum, and the token
   EXPECT_NE(problems[0].find("train2.bin: sha256"), std::string::npos) << problems[0];
   EXPECT_NE(problems[1].find("train2.bin: byte 4"), std::string::npos) << problems[1];
+}
+
+TEST(Shards, OneThatIsCutWhileItIsOpenIsNamed) {
+  const TestFolder folder;
+  const std::string path = wide_corpus(folder);
+  const Corpus corpus = Corpus::open(path);
+  std::filesystem::resize_file(path + "/train0.bin", 4);
+  std::int32_t ids[6];
+  const std::string error = error_of([&] { corpus.read(Split::train, 0, 6, ids); });
+  EXPECT_EQ(error.rfind("4: " + path + "/train0.bin ends at byte 4", 0), 0u) << error;
+}
+
+TEST(Shards, WhatIsNoFileDoesNotHang) {
+  const TestFolder folder;
+  const std::string path = wide_corpus(folder);
+  for (const std::string name : {"train1.bin", "validation.documents.bin", "manifest.json"}) {
+    const std::string before = read_file(path + "/" + name);
+    std::filesystem::remove(path + "/" + name);
+    ASSERT_EQ(::mkfifo((path + "/" + name).c_str(), 0600), 0);
+    const std::string error = error_of([&] { Corpus::open(path); });
+    EXPECT_EQ(error.rfind("4: " + path + "/" + name + " is no regular file", 0), 0u) << error;
+    ASSERT_FALSE(check_corpus(path).empty());
+    EXPECT_NE(check_corpus(path)[0].find(name), std::string::npos) << check_corpus(path)[0];
+    std::filesystem::remove(path + "/" + name);
+    write_file(path + "/" + name, before);
+  }
 }
 
 TEST(Shards, ATruncatedFileIsNamedWithItsSizes) {
@@ -101,12 +131,15 @@ TEST(Shards, DamageIsFound) {
     if (file.path().filename() == "manifest.json") continue;
     const std::string name = file.path().string(), before = read_file(name);
     patch_file(name, 8, std::string(1, static_cast<char>(before[8] ^ 1)));
-    EXPECT_FALSE(check_corpus(path).empty()) << name;
+    ASSERT_EQ(check_corpus(path).size(), 1u) << name;
+    EXPECT_EQ(check_corpus(path)[0].rfind(name + ": sha256", 0), 0u) << check_corpus(path)[0];
+    const bool shard = name.find("0.bin") != std::string::npos;  // its sum is compared by check_corpus
+    EXPECT_EQ(error_of([&] { Corpus::open(path); }), shard ? "" : "4: " + check_corpus(path)[0]);
     write_file(name, before);
   }
   EXPECT_TRUE(check_corpus(path).empty());
   std::filesystem::remove(path + "/train.documents.bin");
-  EXPECT_EQ(error_of([&] { Corpus::open(path); }).find("train.documents.bin"), 3 + path.size() + 1);
+  EXPECT_EQ(error_of([&] { Corpus::open(path); }).rfind("4: cannot open " + path + "/train.documents.bin", 0), 0u);
 }
 
 TEST(Manifest, WhatCannotBeUnderstoodIsNamed) {
@@ -124,6 +157,65 @@ TEST(Manifest, WhatCannotBeUnderstoodIsNamed) {
   EXPECT_EQ(with("\"end_token\"", "\"other\"").rfind("4: " + file, 0), 0u);
   EXPECT_EQ(with("{", "[").rfind("4: " + file, 0), 0u);
   EXPECT_EQ(error_of([&] { Corpus::open(folder / "nowhere"); }).rfind("2: " + (folder / "nowhere"), 0), 0u);
+}
+
+/// Each of these once ended in a crash, a hang or a corpus of nonsense.
+TEST(Manifest, NumbersNamesAndSumsAreThoseOfACorpus) {
+  const TestFolder folder;
+  const std::string path = wide_corpus(folder), file = path + "/manifest.json";
+  const auto before = nlohmann::json::parse(read_file(file));
+  const auto with = [&](const char* place, const nlohmann::json& value) {
+    auto json = before;
+    json[nlohmann::json::json_pointer(place)] = value;
+    write_file(file, json.dump());
+    const std::string error = error_of([&] { Corpus::open(path); });
+    EXPECT_EQ(error.rfind("4: " + path, 0), 0u) << place << " " << value << ": " << error;
+    const auto problems = check_corpus(path);
+    EXPECT_FALSE(problems.empty()) << place << " " << value;
+  };
+  const std::int64_t large = std::int64_t{1} << 60;
+  for (const nlohmann::json& value :
+       std::vector<nlohmann::json>{0, -1, 1 << 30, std::int64_t{1} << 31, 1e9, 3.5, true, nullptr, "257"})
+    with("/vocabulary", value);
+  for (const nlohmann::json& value : std::vector<nlohmann::json>{-1, 257, 5, "x"}) with("/end_token", value);
+  for (const nlohmann::json& value : std::vector<nlohmann::json>{0, 7, 16, 24, 64, "32"}) with("/token_bits", value);
+  for (const nlohmann::json& value : std::vector<nlohmann::json>{0, nullptr, "x", std::vector<std::string>{}})
+    with("/domains", value);
+  for (const char* place : {"/splits/train/tokens", "/splits/train/shards/0/tokens", "/splits/train/documents/count",
+                            "/splits/train/bytes"})
+    for (const nlohmann::json& value : std::vector<nlohmann::json>{
+             large + 3, -3, std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::uint64_t>::max(), 1e300})
+      with(place, value);
+  for (const char* place : {"/splits/train/shards/0/file", "/splits/train/documents/file"})
+    for (const char* value : {"../../../dev/zero", "/dev/zero", "", ".", "..", "train1.bin", "manifest.json", "none"})
+      with(place, value);
+  for (const char* value : {"", "abc", "../x"}) with("/splits/train/shards/0/sha256", value);
+  with("/tokenizer/kind", "words");
+  with("/tokenizer", {{"kind", "sentencepiece"}, {"file", "../t"}, {"sha256", std::string(64, '0')}});
+}
+
+TEST(Manifest, DocumentsFollowOneAnother) {
+  const TestFolder folder;
+  const std::string path = wide_corpus(folder), table = path + "/train.documents.bin";
+  Manifest m = read_manifest(path);
+  for (const std::vector<std::int64_t>& row :
+       std::vector<std::vector<std::int64_t>>{{1, 6, 9, 0},
+                                              {0, 5, 9, 0},
+                                              {0, 6, 9, 1},
+                                              {0, 6, 9, -1},
+                                              {0, 6, 8, 0},
+                                              {0, -6, 9, 0},
+                                              {-1, 6, 9, 0},
+                                              {0, 6, 9, std::int64_t{1} << 32},
+                                              {0, std::int64_t{1} << 62, 9, 0}}) {
+    write_file(table, bytes_of(row));
+    m.of(Split::train).document_sha256 = files::sha256_of_file(table);
+    write_file(path + "/manifest.json", to_json(m));
+    const std::string error = error_of([&] { Corpus::open(path); });
+    EXPECT_EQ(error.rfind("4: " + table, 0), 0u) << error;
+    ASSERT_EQ(check_corpus(path).size(), 1u);
+    EXPECT_EQ("4: " + check_corpus(path)[0], error);
+  }
 }
 
 TEST(LlmC, TheLastFiftiethIsHeldOut) {

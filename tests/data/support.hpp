@@ -2,14 +2,17 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/check.hpp"
 #include "data/build.hpp"
+#include "data/corpus.hpp"
 #include "support/folder.hpp"
 
 namespace switchyard::data {
@@ -58,6 +61,37 @@ inline std::string small_corpus(const TestFolder& folder, int documents) {
   options.validation_share = 0.2;
   build_corpus(options);
   return options.out;
+}
+
+/// Text of every document of both splits.
+inline std::multiset<std::string> texts_of(const Corpus& corpus) {
+  std::multiset<std::string> texts;
+  for (const Split split : {Split::train, Split::validation})
+    for (const Document& d : corpus.documents(split)) {
+      std::vector<std::int32_t> ids(d.tokens);
+      corpus.read(split, d.first, d.tokens, ids.data());
+      EXPECT_EQ(ids.back(), corpus.end_token()) << "the end token";
+      ids.pop_back();
+      texts.insert(corpus.decode(ids));
+      EXPECT_EQ(static_cast<std::int64_t>(corpus.decode(ids).size()), d.bytes);
+    }
+  return texts;
+}
+
+inline std::vector<std::string> names_of(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+inline std::string build_error(const TestFolder& folder, const std::vector<std::string>& inputs) {
+  BuildOptions options;
+  options.inputs = inputs;
+  options.out = folder / "corpus";
+  const std::string error = error_of([&] { build_corpus(options); });
+  EXPECT_FALSE(std::filesystem::exists(options.out)) << "nothing is left behind";
+  return error;
 }
 
 }  // namespace switchyard::data

@@ -10,16 +10,22 @@ namespace switchyard::data {
 namespace {
 
 const std::vector<std::string>& awkward_texts() {
-  static const std::vector<std::string> texts{"a",
-                                              " ",
-                                              "\n",
-                                              "  two  spaces  ",
-                                              "\ttab\r\nline\n\n\n",
-                                              "int main() {\n    return 0;\n}\n",
-                                              "naïve π ≈ 3.14 日本語 🙂",
-                                              std::string("nul\0byte", 8),
-                                              "e\xcc\x81 stays decomposed, ﬁ stays a ligature, Ａ stays wide",
-                                              "<0x41> </s> <unk> \xe2\x96\x85"};
+  static const std::vector<std::string> texts{
+      "a",
+      " ",
+      "\n",
+      "  two  spaces  ",
+      "\ttab\r\nline\n\n\n",
+      "int main() {\n    return 0;\n}\n",
+      "naïve π ≈ 3.14 日本語 🙂",
+      std::string("nul\0byte", 8),
+      "e\xcc\x81 stays decomposed, ﬁ stays a ligature, Ａ stays wide",
+      "<0x41> </s> <unk> \xe2\x96\x85",
+      "snake\xe2\x96\x81"
+      "case\xe2\x96\x81name",
+      "\xe2\x96\x81",
+      "\xe2\x96\x81\xe2\x96\x81 \xe2\x96\x81 ",
+      "\xef\xbb\xbfmark \xe2\x80\x8b\x01\x7f\r \xc2\x85 \xe2\x80\xa8 \xe3\x80\x80"};
   return texts;
 }
 
@@ -32,22 +38,31 @@ std::string training_text() {
   return text;
 }
 
-std::string train(const TestFolder& folder, const std::string& name, int vocabulary) {
+/// Bytes of a model.
+std::string train(int vocabulary) {
   const std::string text = training_text();
   std::size_t at = 0;
-  train_sentencepiece(
+  return train_sentencepiece(
       [&](std::string& piece) {
         if (at >= text.size()) return false;
         piece = text.substr(at, 1000);
         at += 1000;
         return true;
       },
-      vocabulary, folder / name);
-  return folder / name;
+      vocabulary);
+}
+
+/// A model with the defaults of SentencePiece's own trainer, which puts a space before texts and merges spaces: the two
+/// switches of its normalizer, fields 3 and 4, turned on.
+std::string foreign_model() {
+  std::string model = train(340);
+  const std::size_t at = model.find(std::string("\x18\0\x20\0", 4), model.find("identity"));
+  EXPECT_NE(at, std::string::npos);
+  return model.replace(at, 4, "\x18\x01\x20\x01");
 }
 
 bool has_sentencepiece() {
-  return error_of([] { load_sentencepiece("/nonexistent.model"); }).find("built without") == std::string::npos;
+  return error_of([] { load_sentencepiece("", "nonexistent.model"); }).find("built without") == std::string::npos;
 }
 
 TEST(ByteTokenizer, TextComesBack) {
@@ -63,8 +78,7 @@ TEST(ByteTokenizer, TextComesBack) {
 
 TEST(SentencePiece, TextComesBackAndTokensHaveItsBytes) {
   if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
-  const TestFolder folder;
-  const auto tokenizer = load_sentencepiece(train(folder, "a.model", 340));
+  const auto tokenizer = load_sentencepiece(train(340), "a.model");
   EXPECT_EQ(tokenizer->vocabulary(), 340);
   EXPECT_EQ(tokenizer->text(tokenizer->end_token()), "");
   for (const std::string& text : awkward_texts()) {
@@ -81,12 +95,54 @@ TEST(SentencePiece, TextComesBackAndTokensHaveItsBytes) {
 
 TEST(SentencePiece, TheSameTextTrainsTheSameModel) {
   if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
+  EXPECT_EQ(train(340), train(340));
+}
+
+TEST(SentencePiece, PartsOfALongTextHaveTheTokensOfTheWhole) {
+  if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
+  const std::string model = train(340);
+  std::string text = training_text();
+  for (const std::string& awkward : awkward_texts())
+    text += awkward + std::string(3, ' ') + training_text().substr(0, 99);
+  const auto whole = load_sentencepiece(model, "a.model", std::size_t{1} << 30)->encode(text);
+  for (const std::size_t part : {1, 7, 100}) EXPECT_EQ(load_sentencepiece(model, "a.model", part)->encode(text), whole);
+}
+
+TEST(SentencePiece, AModelThatChangesTextIsRefusedWithThePlace) {
+  if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
   const TestFolder folder;
-  const std::string first = train(folder, "a.model", 340), second = train(folder, "b.model", 340);
-  EXPECT_EQ(load_sentencepiece(first)->encode(training_text()), load_sentencepiece(second)->encode(training_text()));
-  std::filesystem::create_directories(folder / "elsewhere");
-  const std::string third = train(folder, "elsewhere/a.model", 340);
-  EXPECT_EQ(files::sha256_of_file(first), files::sha256_of_file(third)) << "the model must not depend on its place";
+  write_file(folder / "foreign.model", foreign_model());
+  write_file(folder / "in.jsonl", "{\"text\": \"the router\"}\n{\"text\": \"two  spaces\"}\n");
+  BuildOptions options;
+  options.inputs = {folder / "in.jsonl"};
+  options.out = folder / "corpus";
+  options.tokenizer = folder / "foreign.model";
+  const std::string error = error_of([&] { build_corpus(options); });
+  EXPECT_EQ(error.rfind("2: " + (folder / "in.jsonl: byte 0: line 1: the tokenizer does not give"), 0), 0u) << error;
+  EXPECT_NE(error.find("line 2: "), std::string::npos) << error;
+  EXPECT_FALSE(std::filesystem::exists(options.out));
+}
+
+/// Bytes of tokens are those of the source also where U+2581, SentencePiece's sign for a space, is text.
+TEST(SentencePiece, ACorpusOfSpacesSignsComesBack) {
+  if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
+  const TestFolder folder;
+  const std::string text =
+      "snake\xe2\x96\x81"
+      "case name\n" +
+      training_text();
+  for (const char* name : {"a.txt", "b.txt"}) write_file(folder / name, text);
+  BuildOptions options;
+  options.inputs = {folder / "a.txt", folder / "b.txt"};
+  options.out = folder / "corpus";
+  options.tokenizer = "bpe";
+  options.vocabulary = 340;
+  build_corpus(options);
+  const Corpus corpus = Corpus::open(options.out);
+  std::vector<std::int32_t> ids(corpus.tokens(Split::train));
+  corpus.read(Split::train, 0, corpus.tokens(Split::train), ids.data());
+  EXPECT_EQ(corpus.decode(ids), text);
+  EXPECT_EQ(corpus.bytes(Split::train), static_cast<std::int64_t>(text.size()));
 }
 
 TEST(SentencePiece, BuildTrainsOrTakesAModel) {
@@ -114,10 +170,13 @@ TEST(SentencePiece, BuildTrainsOrTakesAModel) {
 
 TEST(SentencePiece, WhatIsNoModelIsNamed) {
   if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
-  const TestFolder folder;
-  write_file(folder / "bad.model", "this is no model");
-  EXPECT_EQ(error_of([&] { load_sentencepiece(folder / "bad.model"); }).rfind("2: " + (folder / "bad.model"), 0), 0u);
-  EXPECT_EQ(error_of([&] { train(folder, "small.model", 100); }).rfind("2: ", 0), 0u) << "less than the 256 bytes";
+  EXPECT_EQ(error_of([] { load_sentencepiece("this is no model", "bad.model"); }).rfind("2: bad.model", 0), 0u);
+  const std::string little = error_of([] { train(100); }), much = error_of([] { train(1 << 20); });
+  EXPECT_EQ(little.rfind("2: no tokenizer of 100 pieces can be trained", 0), 0u) << little;
+  for (const std::string& error : {little, much}) {
+    EXPECT_NE(error.find("; give --vocabulary "), std::string::npos) << error;
+    EXPECT_EQ(error.find("character_coverage"), std::string::npos) << error;
+  }
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ using fixtures::Folder;
 
 std::string write_run(const Folder& folder) {
   const Config config = fixtures::small_config();
-  RunFile file(folder / "run.h5", config, 2, "model: {}\n", "{}");
+  RunFile file(folder / "run.h5", config, 2, "model: {}\n", "{}", 0);
   for (int step = 1; step <= 6; ++step) file.append(fixtures::row_of(config, step, 2));
   file.close();
   return folder / "run.h5";

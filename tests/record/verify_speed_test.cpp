@@ -40,7 +40,7 @@ std::pair<int, int> calls(std::int64_t steps) {
   RunFolder folder(run.path());
   fixtures::write_segment(folder, config, 1, static_cast<int>(steps), 1);
   reads = opens = 0;
-  EXPECT_EQ(verify_path(run.path()), std::vector<std::string>{});
+  EXPECT_EQ(verify_path(run.path()).problems, std::vector<std::string>{});
   return {reads, opens};
 }
 

@@ -1,0 +1,22 @@
+#include "train/run_corpus.hpp"
+
+#include "base/check.hpp"
+
+namespace switchyard::train {
+
+data::Corpus open_corpus_for(Config& config) {
+  auto corpus = data::Corpus::open(config.data.path);
+  if (config.model.vocabulary == 0) config.model.vocabulary = corpus.vocabulary();
+  check(config.model.vocabulary >= corpus.vocabulary(), Exit::usage,
+        "model.vocabulary is " + std::to_string(config.model.vocabulary) + ", but the corpus " + config.data.path +
+            " has " + std::to_string(corpus.vocabulary()) + " tokens; set it to 0 to take the corpus's");
+  return corpus;
+}
+
+void require_same_corpus(const record::TrainState& state, const data::Corpus& corpus, const std::string& run) {
+  check(state.corpus_sha256 == corpus.manifest_sha256(), Exit::usage,
+        corpus.path() + " is not the corpus that " + run +
+            " was trained on (its manifest has another sha256); put that corpus back");
+}
+
+}  // namespace switchyard::train

@@ -1,0 +1,19 @@
+// The corpus of a run: the one that its configuration names, and that its checkpoints were trained on.
+#pragma once
+#include <string>
+
+#include "config/config.hpp"
+#include "data/corpus.hpp"
+#include "record/checkpoint.hpp"
+
+namespace switchyard::train {
+
+/// Opens data.path and takes its vocabulary where model.vocabulary is 0. Throws Error{usage} where the model has fewer
+/// tokens than the corpus, and what Corpus::open throws.
+data::Corpus open_corpus_for(Config& config);
+
+/// Throws Error{usage} where the checkpoint of `run` was trained on another corpus: for all that reads or writes tokens
+/// with a trained model.
+void require_same_corpus(const record::TrainState& state, const data::Corpus& corpus, const std::string& run);
+
+}  // namespace switchyard::train
