@@ -62,7 +62,7 @@ void write_shard(const std::string& path, std::int64_t first, std::int64_t count
       const auto word = static_cast<std::uint16_t>(token);
       file.write(reinterpret_cast<const char*>(&word), sizeof word);
     }
-  file.flush();
+  file.close();
   if (!file) files::throw_system_error(errno, "write", path);
 }
 

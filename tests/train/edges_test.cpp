@@ -70,6 +70,18 @@ TEST_F(Edges, RightsAreForTheUserToMend) {
   for (const char* closed : {"closed/checkpoints", "s"}) fs::permissions(folder_ / closed, fs::perms::owner_all);
 }
 
+// Numbers in names that no run of ours has are other people's names.
+TEST_F(Edges, NumbersOfFoldersMayBeAnything) {
+  make_tiny();
+  ASSERT_EQ(run("train tiny.yaml --run r").code, 0);
+  fs::create_directories(folder_ / "r/segments/99999999999999999999");
+  fs::create_directories(folder_ / "r/checkpoints/step-99999999999999999999");
+  write("r/checkpoints/step-99999999999999999999/manifest.json", "{}");
+  for (const char* command : {"verify r", "verify r --digest", "resume r train.steps=5", "generate r --prompt l"})
+    EXPECT_EQ(run(command).code, 0) << command;
+  EXPECT_TRUE(fs::exists(folder_ / "r/segments/001"));
+}
+
 // Signals without end, from the tenth step until the process is gone: none of them may kill what already stops.
 TEST_F(Edges, ASecondSignalKillsNothing) {
   make_tiny();
