@@ -8,7 +8,8 @@ from sweep_fixture import config_of, write_sweep
 from yardstick.cli import main
 
 OFTEN = "train:\n  evaluate_every: 10\n"
-RUNS = dict(dense=dict(layers=0, config=OFTEN), dense_without_evaluations=dict(layers=0, evaluations=0, config="train:\n  evaluate_every: 0\n"),
+RUNS = dict(dense=dict(layers=0, config=OFTEN),
+            dense_without_evaluations=dict(layers=0, evaluations=0, config="train:\n  evaluate_every: 0\n"),
             never=dict(evaluations=0, config="train:\n  evaluate_every: 0\n"), not_yet=dict(evaluations=0, rows=1, config=OFTEN))
 SAID = dict(dense="the model is dense", dense_without_evaluations="the model is dense", never=r"was recorded \(train.evaluate_every: 0\)",
             not_yet=r"recorded yet \(train.evaluate_every: 10\)")
@@ -40,7 +41,8 @@ def folders(tmp_path_factory):
 
 
 OF_A_RUN, OF_A_SWEEP = ("report", "routing", "load", "specialisation"), ("balancing", "capacity", "top-k")
-WRONG = [(OF_A_RUN, "sweep", "is the folder of a sweep, not of a run; give one of its runs"), (OF_A_RUN, "file", "is a file, not a run folder"),
+WRONG = [(OF_A_RUN, "sweep", "is the folder of a sweep, not of a run; give one of its runs"),
+         (OF_A_RUN, "file", "is a file, not a run folder"),
          (OF_A_RUN, "empty", "not a run folder"), (OF_A_RUN, "none", "no such folder"), (OF_A_RUN, "unused", "has no segment yet"),
          (OF_A_SWEEP, "run", "is the folder of a run, not of a sweep"), (OF_A_SWEEP, "file", "is a file, not the folder of a sweep"),
          (OF_A_SWEEP, "empty", "has no results.h5"), (["saturation"], "sweep", "is a folder; give the results.h5 in it"),
