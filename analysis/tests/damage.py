@@ -67,7 +67,8 @@ def _attribute(rng, file, name):
     if rng.integers(3) == 0:
         del owner.attrs[attribute]
         return
-    values = [1.5, np.nan, "text", "[1, 2]", "[[", "{}", -1, 2**62, np.zeros(3), np.array(["a", "b"], object), h5py.Empty("f8"), "\u202e$_$", ""]
+    values = [1.5, np.nan, "text", "[1, 2]", "[[", "{}", -1, 2**62, np.zeros(3), np.array(["a", "b"], object), h5py.Empty("f8"),
+              "\u202e$_$", ""]
     value = values[int(rng.integers(len(values)))]
     owner.attrs.pop(attribute) if attribute in ("DIMENSION_LIST", "REFERENCE_LIST") else None
     owner.attrs[attribute] = value
@@ -114,7 +115,8 @@ def restructure(rng, path):
     return "nothing"
 
 
-STRANGE = [None, True, -1, 1e999, float("nan"), "", "x", "$a_$", "</script>", [], [[]], {}, {"a": None}, "\ud800", 10**400, [None], "../../etc/passwd"]
+STRANGE = [None, True, -1, 1e999, float("nan"), "", "x", "$a_$", "</script>", [], [[]], {}, {"a": None}, "\ud800", 10**400,
+           [None], "../../etc/passwd"]
 
 
 def rewrite_json(rng, path):

@@ -46,7 +46,8 @@ def scale(file, name, size, growing=False):
 def variable(file, name, dims, values, units="1"):
     values = np.asarray(values)
     first = {"row": file.attrs.get("rows_of_a_chunk"), "evaluation": file.attrs.get("rows_of_a_chunk") and 1}.get(dims[0])
-    file.create_dataset(name, data=values, chunks=tuple(max(1, n) for n in (first or values.shape[0], *values.shape[1:])), maxshape=(None,) * values.ndim, fletcher32=True)
+    file.create_dataset(name, data=values, chunks=tuple(max(1, n) for n in (first or values.shape[0], *values.shape[1:])),
+                        maxshape=(None,) * values.ndim, fletcher32=True)
     file[name].attrs.update(units=units, long_name=name, scope="invariant")
     for axis, dim in enumerate(dims):
         file[name].dims[axis].attach_scale(file[dim])

@@ -58,6 +58,10 @@ def _pages(folder):
     return folder
 
 
+def _known(folder):
+    return shutil.copytree(pathlib.Path(__file__).parents[2] / "experiments/known-answer/results", folder)
+
+
 def opens(folder):
     """What `yardstick.open` and its siblings give, with what every analysis asks of it."""
     def act():
@@ -81,6 +85,7 @@ CASES = dict(
     balancing=(_sweep, "results.h5", ["balancing", "{}", "--out", "{}/out"]),
     capacity=(_sweep, "tasks/*/segments/*/run.h5", ["capacity", "{}", "--out", "{}/out"]),
     saturation=(_curves, "r.csv", ["saturation", "{}/r.csv", "--out", "{}/out"]),
+    known=(_known, "*.csv", ["known-answer", "{}"]),
     acceptance=(_pages, "*/acceptance.json", ["acceptance", "{}", "--out", "{}/a.md"]),
     gallery=(_pages, "*/*.svg", ["gallery", "{}", "--out", "{}/g.md"]),
 )

@@ -34,7 +34,8 @@ def sweep(tmp_path_factory):
 def command(*arguments, **options):
     """A process of its own, as a shell starts it."""
     return subprocess.Popen([sys.executable, "-m", "yardstick.cli", *map(str, arguments)], text=True,
-                            **dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | dict(PYTHONPATH=str(PACKAGE), OMP_NUM_THREADS="1")) | options)
+                            **dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=os.environ | dict(PYTHONPATH=str(PACKAGE), OMP_NUM_THREADS="1")) | options)
 
 
 def sentence(said):
@@ -91,7 +92,8 @@ def test_a_signal_leaves_nothing(run, tmp_path, number, code):
 
 
 WRITERS = [["report", "{run}", "--out", "{out}"], ["routing", "{run}", "--out", "{out}"], ["load", "{run}", "--out", "{out}"],
-           ["specialisation", "{run}", "--out", "{out}"], ["balancing", "{sweep}", "--out", "{out}"], ["capacity", "{sweep}", "--out", "{out}"],
+           ["specialisation", "{run}", "--out", "{out}"], ["balancing", "{sweep}", "--out", "{out}"],
+           ["capacity", "{sweep}", "--out", "{out}"],
            ["acceptance", "{empty}", "--out", "{out}/a.md"], ["gallery", "{empty}", "--out", "{out}/a.md"]]
 
 
@@ -116,7 +118,8 @@ def notes_apart(capsys):
 CODES = [(errno.ENOSPC, 5), (errno.EDQUOT, 5), (errno.EIO, 5), (errno.EROFS, 2), (errno.EACCES, 2), (errno.ENOMEM, 8)]
 
 
-@pytest.mark.parametrize("arguments,number,code", [(arguments, *CODES[0]) for arguments in WRITERS] + [(WRITERS[-1], *c) for c in CODES[1:]])
+@pytest.mark.parametrize("arguments,number,code",
+                         [(arguments, *CODES[0]) for arguments in WRITERS] + [(WRITERS[-1], *c) for c in CODES[1:]])
 def test_a_write_that_fails_leaves_nothing(given, capsys, monkeypatch, arguments, number, code):
     def fails(file):
         raise OSError(number, os.strerror(number))
@@ -138,7 +141,8 @@ def test_a_disk_that_is_full_and_one_that_is_read_only(run, tmp_path, capsys):
         subprocess.run(["umount", tmp_path], check=True)
 
 
-@pytest.mark.parametrize("error,code,words", [(MemoryError("Unable to allocate 8 EiB"), 8, "out of memory"), (KeyboardInterrupt(), 130, "interrupted"),
+@pytest.mark.parametrize("error,code,words", [(MemoryError("Unable to allocate 8 EiB"), 8, "out of memory"),
+                                              (KeyboardInterrupt(), 130, "interrupted"),
                                               (ZeroDivisionError("x"), 1, "a defect of yardstick (ZeroDivisionError: x, "),
                                               (PermissionError(errno.EACCES, "Permission denied", "a"), 2, "a: cannot be used"),
                                               (faults.RecordError("r: bad\nthings"), 4, "r: bad things")])

@@ -37,8 +37,8 @@ def test_the_table_is_that_of_the_program():
     found = {}
     for section in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
         kind = re.search(r"\(`(switchyard-[a-z-]+)`\)", section)[1]
-        found[kind] = {name: (tuple(dims.split(", ")), of)
-                       for name, dims, of in re.findall(r"^\| (\w+) \| ([\w, ]+) \| (\w+) \| (?:invariant|layout|timing) \|", section, re.MULTILINE)}
+        rows = re.findall(r"^\| (\w+) \| ([\w, ]+) \| (\w+) \| (?:invariant|layout|timing) \|", section, re.MULTILINE)
+        found[kind] = {name: (tuple(dims.split(", ")), of) for name, dims, of in rows}
     assert {kind: table for kind, table in found.items() if table} == {kind: of.variables for kind, of in schema.KINDS.items()}
     for kind, of in schema.KINDS.items():
         assert of.growing <= {dim for dims, _ in of.variables.values() for dim in dims} and set(of.needed) <= set(of.variables)
@@ -65,13 +65,17 @@ def claims_much(f):
     del f["row"]
 
 
-REFUSED = [(lambda f: f.__delitem__("tokens"), "has no tokens"), (replaced("loss", lambda d: np.zeros((6, 2))), "loss has 2 dimensions, not 1"),
+REFUSED = [(lambda f: f.__delitem__("tokens"), "has no tokens"),
+           (replaced("loss", lambda d: np.zeros((6, 2))), "loss has 2 dimensions, not 1"),
            (replaced("tokens", lambda d: d[()].astype(float)), "tokens is of type float64, not int64"),
            (replaced("experts", lambda d: np.array([4, 9])), "experts holds 4 to 9"),
            (replaced("experts", lambda d: np.array([4])), "has 2 layer|has 1 layer"),
-           (replaced("assigned", lambda d: -d[()]), "assigned holds -"), (replaced("entropy", lambda d: d[()] * np.nan), "entropy is not finite"),
-           (replaced("step", lambda d: d[()][::-1]), "step does not ascend"), (lambda f: f.attrs.update(top_k=9), "top_k is not from 1 to 4"),
-           (lambda f: f.attrs.update(ranks="two"), "ranks is no whole number"), (lambda f: f.attrs.update(config=[1, 2]), "config is no text"),
+           (replaced("assigned", lambda d: -d[()]), "assigned holds -"),
+           (replaced("entropy", lambda d: d[()] * np.nan), "entropy is not finite"),
+           (replaced("step", lambda d: d[()][::-1]), "step does not ascend"),
+           (lambda f: f.attrs.update(top_k=9), "top_k is not from 1 to 4"),
+           (lambda f: f.attrs.update(ranks="two"), "ranks is no whole number"),
+           (lambda f: f.attrs.update(config=[1, 2]), "config is no text"),
            (lambda f: (f.__delitem__("loss"), f.create_group("loss")), "loss is no table"),
            (lambda f: (f.__delitem__("loss"), f.__setitem__("loss", h5py.ExternalLink("/etc/passwd", "/"))), "loss lies outside the file"),
            (lambda f: (f.__delitem__("margin"), f.create_dataset("margin", (6, 2, 1 << 50), "i8", chunks=(1, 1, 8))), "margin claims")]
@@ -83,7 +87,8 @@ def test_what_is_refused_before_it_is_used(tmp_path, change, said):
         yardstick.open(changed(tmp_path, change))
 
 
-@pytest.mark.parametrize("name,values,said", [("token", [8], "token holds 0 to 8, but it is from 0 to 7"), ("domain", [-2], "domain holds -2"),
+@pytest.mark.parametrize("name,values,said", [
+    ("token", [8], "token holds 0 to 8, but it is from 0 to 7"), ("domain", [-2], "domain holds -2"),
                                               ("expert", [-3], "expert holds -3"), ("predicted", [-1], "predicted holds -1")])
 def test_ids_are_within_their_tables(tmp_path, name, values, said):
     def change(f):
@@ -124,7 +129,8 @@ def test_held_out_texts_that_differ_are_not_mixed(tmp_path):
 
 def superseded(folder, spoil):
     """Rows beyond 20 of the first segment's 40 belong to nobody: the second begins after 20."""
-    write_run(folder, first=1, rows=40, evaluations=4, segment=0, config="train:\n  evaluate_every: 10\nrecord:\n  sample_every: 1\n", chunk=10)
+    config = "train:\n  evaluate_every: 10\nrecord:\n  sample_every: 1\n"
+    write_run(folder, first=1, rows=40, evaluations=4, segment=0, config=config, chunk=10)
     write_run(folder, first=21, rows=10, evaluations=1, segment=1)
     with h5py.File(folder / "segments/001/run.h5", "a") as f:
         f.attrs["begins_after"] = 20
@@ -150,7 +156,8 @@ def destroy_chunks(f, filler=np.random.default_rng(1).bytes):
     assert places
 
 
-@pytest.mark.parametrize("spoil", [lambda f: None, destroy_chunks, lambda f: destroy_chunks(f, bytes)], ids=["whole", "destroyed", "never written"])
+@pytest.mark.parametrize("spoil", [lambda f: None, destroy_chunks, lambda f: destroy_chunks(f, bytes)],
+                         ids=["whole", "destroyed", "never written"])
 def test_what_a_resume_supersedes_need_not_be_readable(tmp_path, spoil):
     run = superseded(tmp_path, spoil)
     with warnings.catch_warnings():

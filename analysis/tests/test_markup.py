@@ -65,7 +65,8 @@ def test_no_text_of_a_figure_is_a_formula(tmp_path):
 
 def test_entries_of_any_text_stand_in_their_cell(tmp_path):
     bad = "|`*_x_<b>\n```\n# [a](b)"
-    made = [claims.entry("gains-diminish", ("reproduced", {bad: bad, "why": bad}), {bad: [0, 1]}, [bad, "../../x", "/etc/passwd", "\0"], bad)]
+    made = [claims.entry("gains-diminish", ("reproduced", {bad: bad, "why": bad}), {bad: [0, 1]},
+                         [bad, "../../x", "/etc/passwd", "\0"], bad)]
     (tmp_path / bad.replace("/", "")).mkdir()
     acceptance.write(tmp_path / bad / "acceptance.json", made, f"yardstick {bad}", bad)
     page = acceptance_table.page(tmp_path, tmp_path / "a.md")
@@ -76,7 +77,8 @@ def test_entries_of_any_text_stand_in_their_cell(tmp_path):
     assert len(fences) == 2 and len(set(fences)) == 1
 
 
-@pytest.mark.parametrize("given,shown", [("a_b", "a_b"), ("_a_", "\\_a\\_"), ("a]b[c", "a]b[c"), ("](", "\\]("), ("a\nb", "a\u21b5b"), ("R&D", "R&D"),
+@pytest.mark.parametrize("given,shown", [("a_b", "a_b"), ("_a_", "\\_a\\_"), ("a]b[c", "a]b[c"), ("](", "\\]("),
+                                         ("a\nb", "a\u21b5b"), ("R&D", "R&D"),
                                          ("&lt;", "\\&lt;"), ("#1", "\\#1"), ("a<b", "a\\<b")])
 def test_words_of_a_page(given, shown):
     assert text.markdown(given) == shown

@@ -73,7 +73,7 @@ def test_no_rows_yet(tmp_path, capsys):
 
 CONFIG = """model: {width: 64, blocks: 4, heads: 4, context: 128, hidden: 128}
 moe: {experts: 4, top_k: 2, every: 2, hidden: 64}
-train: {steps: 1000000, batch: 16, grains: 4, evaluate_every: 20, evaluate_tokens: 512, checkpoint_every: 200}
+train: {steps: 1000000, batch: 16, grains: 4, evaluate_every: 20, evaluate_tokens: 2048, checkpoint_every: 200}
 record: {flush_every: 2, sample_every: 20}
 """
 
@@ -94,6 +94,7 @@ def test_opening_a_training_in_a_loop(tmp_path):
         deadline = time.monotonic() + 60
         while not (run / "segments/000/tokens.r0000.h5").exists() and time.monotonic() < deadline:
             time.sleep(0.1)
+        assert (run / "segments/000/tokens.r0000.h5").exists(), "the training did not begin"
         time.sleep(1)
         for i in range(OPENS):
             with warnings.catch_warnings(record=True) as said:

@@ -204,8 +204,12 @@ def _act(arguments):
         warnings.simplefilter("always", faults.RecordWarning)
         said = set()  # a note on a record that is opened twice is said once
         warnings.showwarning = lambda message, *_: None if str(message) in said else said.add(str(message)) or _told(message)
-        with _call("base.writing.together")():
-            found = args.act(args)
+        try:
+            with _call("base.writing.together")():
+                found = args.act(args)
+        finally:
+            if "matplotlib.pyplot" in sys.modules:  # figures that were drawn and not saved
+                sys.modules["matplotlib.pyplot"].close("all")
         text, wrong = found if isinstance(found, tuple) else (found, None)
         _say(text)
     if wrong:

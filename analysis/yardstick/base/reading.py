@@ -75,8 +75,9 @@ def parse_json(text, place, advice):
 
 def read_csv(path, columns, advice, texts=(), **options):
     """A table whose `columns` are there and, but for `texts`, hold numbers. Every other column stays as it is."""
+    text = read_text(path, advice)
     try:
-        frame = pd.read_csv(io.StringIO(read_text(path, advice)), **options)
+        frame = pd.read_csv(io.StringIO(text), **options)
     except (ValueError, OverflowError, csv.Error) as error:
         raise faults.SchemaError(f"{path}: cannot be read as a table ({faults.reason(error)}); {advice}") from error
     missing = [c for c in columns if c not in frame]

@@ -87,14 +87,16 @@ def save(figure, folder, name, origin, kinds=KINDS):
     """Writes FOLDER/NAME.svg and NAME.png, or one of them, and closes the figure; returns the bytes of the last."""
     text = json.dumps(origin._asdict() | dict(runs=[run._asdict() for run in origin.runs]))
     fixed = {"svg": {"Date": None}, "png": {}}
-    make_plain(figure)
-    with plt.rc_context({"svg.hashsalt": "switchyard", "svg.fonttype": "path"}), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of signs without a glyph and labels without room
-        for kind in kinds:
-            drawn = io.BytesIO()
-            figure.savefig(drawn, format=kind, dpi=DPI, metadata={"Description": text} | fixed[kind])
-            writing.write_bytes(pathlib.Path(folder) / f"{name}.{kind}", drawn.getvalue())
-    plt.close(figure)
+    try:
+        make_plain(figure)
+        with plt.rc_context({"svg.hashsalt": "switchyard", "svg.fonttype": "path"}), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of signs without a glyph and labels without room
+            for kind in kinds:
+                drawn = io.BytesIO()
+                figure.savefig(drawn, format=kind, dpi=DPI, metadata={"Description": text} | fixed[kind])
+                writing.write_bytes(pathlib.Path(folder) / f"{name}.{kind}", drawn.getvalue())
+    finally:
+        plt.close(figure)
     return drawn.getvalue()
 
 

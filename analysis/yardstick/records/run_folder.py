@@ -80,7 +80,8 @@ class Segments:
         def read():
             if not path.exists():
                 raise NotWhole(f"there is no {path}")
-            return segment_file.load(path, kind, self.limits[segment], self.heads[segment].every(kind))
+            head = self.heads[segment]
+            return segment_file.load(path, kind, self.limits[segment], head.every(kind), head.attrs.get("begins_after"))
         try:
             return self.patience(path, read)
         except RecordError as error:

@@ -54,23 +54,24 @@ def _sizes(file, kind, dims):
     return sizes
 
 
-def _upto(file, name, length, limit, every):
+def _upto(file, name, length, limit, every, last):
     """How many of the rows have steps up to `limit`; their steps, in `name`, ascend. Rows are read chunk by chunk. One that does not read,
-    or reads as what was never written, is not needed if, with steps a multiple of `every`, it is beyond the limit."""
-    stride, kept, last, wrong = (file.datasets[name].chunks or (length,))[0], 0, file.attrs.get("begins_after", 0), None
-    while kept < length and (every != 1 or last < limit):
+    or reads as what was never written, is not needed if, with steps a multiple of `every`, it is beyond the limit. last: the step before
+    the first, None where it is not known."""
+    stride, kept, wrong = (file.datasets[name].chunks or (length,))[0], 0, None
+    while kept < length and (every != 1 or last is None or last < limit):
         steps = np.zeros(1, np.int64)
         try:
             steps = file.read(name, (slice(kept, min(kept + stride, length)),))
         except NotWhole as error:
             wrong = error
-        before = np.concatenate([[last], steps[:-1]])
+        before = np.concatenate([[last or 0], steps[:-1]])
         ends = (steps < 1) | (steps < before) | (steps > limit)
         within = int(ends.argmax()) if ends.any() else len(steps)
         kept, last = kept + within, int(steps[within - 1]) if within else last
         if within == len(steps):
             continue
-        if steps[within] <= limit and not (every and last and (last // every + 1) * every > limit):
+        if steps[within] <= limit and not (every and last is not None and (last // every + 1) * every > limit):
             raise wrong or _wrong(file, name, "does not ascend from 1 on")
         break
     return kept
@@ -172,7 +173,7 @@ def _check_tokens(file, data):
 CHECKS = {"switchyard-run": _check_run, "switchyard-evaluation": _check_evaluation, "switchyard-tokens": _check_tokens}
 
 
-def _dataset(file, wanted, limit, every):
+def _dataset(file, wanted, limit, every, begin):
     hdf5.check_schema(file.attrs, file.path, wanted)
     kind = schema.KINDS[wanted]
     dims = _check_forms(file, kind)
@@ -181,14 +182,14 @@ def _dataset(file, wanted, limit, every):
         for dim, (step, default) in dict(row=("step", 1), evaluation=("evaluation_step" if wanted == "switchyard-run" else "step", every),
                                          sample=("step", every)).items():
             if dim in kind.growing and step in file.datasets:
-                sizes[dim] = _upto(file, step, sizes[dim], limit, default)
+                sizes[dim] = _upto(file, step, sizes[dim], limit, default, begin)
     data = xr.Dataset(_variables(file, kind, dims, sizes), attrs=file.attrs)
     CHECKS[wanted](file, data)
     return data
 
 
-def load(path, wanted, limit=None, every=0):
+def load(path, wanted, limit=None, every=0, begin=None):
     """The dataset of a file; only rows of steps up to `limit`, where later segments begin after it: what they supersede need not be
-    readable. every: of which number the steps of evaluations or samples are multiples, 0 where unknown. Raises NotWhole, RecordError or
-    SchemaError."""
-    return hdf5.opened(path, lambda file: _dataset(file, wanted, limit, every))
+    readable. every: of which number the steps of evaluations or samples are multiples, 0 where unknown; begin: the step before the
+    segment's first, None where unknown. Raises NotWhole, RecordError or SchemaError."""
+    return hdf5.opened(path, lambda file: _dataset(file, wanted, limit, every, begin))

@@ -118,7 +118,8 @@ def by_factor(arms, table):
     mixed = [name for name, factors in found.items() if len(factors) > 1]
     factors = [float(factors[0]) for factors in found]
     if mixed or len(set(factors)) < len(factors):
-        raise SchemaError(f"arms and capacity factors do not go together: {', '.join(f'{n}: {f.tolist()}' for n, f in found.items())}")
+        each = ", ".join(f"{n}: {f.tolist()}" for n, f in found.items())
+        raise SchemaError(f"arms and capacity factors do not go together: {each}; give a sweep whose arms differ in moe.capacity_factor")
     return dict(sorted(zip(factors, found.index)))
 
 
