@@ -21,17 +21,17 @@ class Checked {
 
   friend constexpr Checked operator+(Checked a, Checked b) {
     std::int64_t sum = 0;
-    const bool overflow = __builtin_add_overflow(a.value_, b.value_, &sum);
+    const bool overflow = __builtin_add_overflow(a.value_, b.value_, &sum);  // before the value is read
     return of(overflow, sum, b.value_ < 0, a, b);
   }
   friend constexpr Checked operator-(Checked a, Checked b) {
     std::int64_t difference = 0;
-    const bool overflow = __builtin_sub_overflow(a.value_, b.value_, &difference);
+    const bool overflow = __builtin_sub_overflow(a.value_, b.value_, &difference);  // before the value is read
     return of(overflow, difference, b.value_ > 0, a, b);
   }
   friend constexpr Checked operator*(Checked a, Checked b) {
     std::int64_t product = 0;
-    const bool overflow = __builtin_mul_overflow(a.value_, b.value_, &product);
+    const bool overflow = __builtin_mul_overflow(a.value_, b.value_, &product);  // before the value is read
     return of(overflow, product, (a.value_ < 0) != (b.value_ < 0), a, b);
   }
   /// b above 0.

@@ -50,12 +50,13 @@ struct Survey {
 };
 
 Survey survey(const BuildOptions& options) {
-  Inputs inputs = find_inputs({options.inputs, options.endings, options.all});
+  Complaints complaints;
+  Inputs inputs = find_inputs({options.inputs, options.endings, options.all}, complaints);
+  if (inputs.sources.empty()) complaints.raise();
   options.say(inputs.note);
   Survey found;
   found.sources = std::move(inputs.sources);
   Progress progress(options, "reading the documents");
-  Complaints complaints;
   const std::int64_t marks = for_each_document(
       found.sources,
       [&](const TextDocument& d) {

@@ -42,7 +42,7 @@ std::string list(const std::map<std::string, int>& counts) {
 
 class Finder {
  public:
-  explicit Finder(const InputOptions& options) : all_(options.all) {
+  Finder(const InputOptions& options, Complaints& complaints) : all_(options.all), complaints_(complaints) {
     for (const std::string& ending : options.endings) {
       const std::string name = lower(ending.rfind('.', 0) == 0 ? ending : "." + ending);
       check(name.size() > 1 && name.find_first_of("./", 1) == std::string::npos, Exit::usage,
@@ -68,7 +68,6 @@ class Finder {
   }
 
   Inputs finish() {
-    complaints_.raise();
     found_.note = "took " + list(taken_) + lines_note();
     if (twice_ > 0) found_.note += "; " + std::to_string(twice_) + " given again, taken once";
     if (!left_.empty()) found_.note += "; left " + list(left_) + " (--ending takes an ending, --all everything)";
@@ -149,7 +148,7 @@ class Finder {
 
   bool all_;
   std::set<std::string> endings_;
-  Complaints complaints_;
+  Complaints& complaints_;
   Inputs found_;
   std::set<std::pair<dev_t, ino_t>> known_;
   std::map<std::string, int> taken_, left_;
@@ -158,8 +157,8 @@ class Finder {
 
 }  // namespace
 
-Inputs find_inputs(const InputOptions& options) {
-  Finder finder(options);
+Inputs find_inputs(const InputOptions& options, Complaints& complaints) {
+  Finder finder(options, complaints);
   for (const std::string& path : options.paths) finder.add(path);
   return finder.finish();
 }

@@ -20,8 +20,8 @@ struct Inputs {
 
 /// Finds the files: of a folder all below it, sorted by path, links to folders not followed, with the name of the first
 /// folder below it as domain, or its own. Endings are compared without case; .jsonl and .ndjson hold a document a line,
-/// any other file is one document. Throws Error{usage} naming every path that is missing, can be read only once (a pipe
-/// or device) or gives no file.
-Inputs find_inputs(const InputOptions& options);
+/// any other file is one document. Every path that is missing, can be read only once (a pipe or device) or gives no
+/// file is added to `complaints`. Throws Error{usage} for an ending that is none, and for what cannot be listed.
+Inputs find_inputs(const InputOptions& options, Complaints& complaints);
 
 }  // namespace switchyard::data

@@ -13,6 +13,9 @@
 namespace switchyard::data {
 namespace {
 
+constexpr std::size_t longest_part = std::size_t{1}
+                                     << 20;  // bytes; of text without a place where no piece reaches across
+
 const std::string mark = "\xe2\x96\x81";  ///< U+2581: pieces write a space as this
 
 std::string with_spaces(const std::string& piece) {
@@ -115,16 +118,18 @@ class SentencePiece : public Tokenizer {
   }
 
   /// Where the part that starts at text[i] ends: after part_bytes_ between two characters that stand together in no
-  /// piece, or at `end`. No piece reaches across such a place, so that the parts have the tokens of the whole.
+  /// piece, so that no piece reaches across and the parts have the tokens of the whole; without such a place in
+  /// longest_part bytes, there; or at `end`.
   std::size_t end_of_part(const std::string& text, std::size_t i, std::size_t end) const {
-    std::size_t here = std::min(i + part_bytes_, end);
+    const std::size_t last = i + std::min(end - i, std::max(longest_part, part_bytes_));
+    std::size_t here = i + std::min(end - i, part_bytes_);
     while (here < end && (static_cast<unsigned char>(text[here]) & 0xC0) == 0x80) ++here;
-    while (here < end) {
+    while (here < last) {
       const char32_t left = next_character(text, here);
       if (std::size_t k = here; k < end && joined_.count(std::uint64_t{left} << 32 | next_character(text, k)) == 0)
         return here;
     }
-    return end;
+    return here;
   }
 
   sentencepiece::SentencePieceProcessor model_;
