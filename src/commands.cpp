@@ -1,5 +1,6 @@
 #include "commands.hpp"
 
+#include <algorithm>
 #include <sstream>
 
 #include "config/options.hpp"
@@ -8,22 +9,27 @@
 namespace switchyard {
 namespace {
 
-/// CLI11 says of a misspelled command only that one is required.
-std::string unknown_command(const CLI::App& app, const std::string& word) {
-  std::string text = "unknown command " + word, best;
+/// The command of that name below `app`; null where there is none.
+const CLI::App* command_named(const CLI::App& app, const std::string& word) {
+  for (const CLI::App* sub : app.get_subcommands(nullptr))
+    if (sub->get_name() == word) return sub;
+  return nullptr;
+}
+
+/// CLI11 says of a misspelled command only that one is required. "" where the words name a command, or options begin.
+std::string unknown_command(const CLI::App& app, const std::string& path, const std::vector<std::string>& words) {
+  if (words.empty() || words[0].starts_with('-') || app.get_subcommands(nullptr).empty()) return "";
+  if (const CLI::App* sub = command_named(app, words[0]))
+    return unknown_command(*sub, path + " " + words[0], {words.begin() + 1, words.end()});
+  std::string best;
   int best_edits = 3;
   for (const CLI::App* sub : app.get_subcommands(nullptr))
-    if (const int edits = edit_distance(word, sub->get_name()); edits < best_edits) {
+    if (const int edits = edit_distance(words[0], sub->get_name()); edits < best_edits) {
       best_edits = edits;
       best = sub->get_name();
     }
-  return "switchyard: " + text + (best.empty() ? "" : " (did you mean " + best + "?)") + "; see switchyard --help";
-}
-
-bool is_command(const CLI::App& app, const std::string& word) {
-  for (const CLI::App* sub : app.get_subcommands(nullptr))
-    if (sub->get_name() == word) return true;
-  return false;
+  return "switchyard: unknown command " + words[0] + (best.empty() ? "" : " (did you mean " + best + "?)") + "; see " +
+         path + " --help";
 }
 
 }  // namespace
@@ -40,8 +46,8 @@ Parsed parse_command_line(int argc, char** argv) {
   add_record_commands(app, parsed.command);
   add_data_commands(app, parsed.command);
   add_sweep_commands(app, parsed.command);
-  if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1])) {
-    parsed.text = unknown_command(app, argv[1]);
+  parsed.text = unknown_command(app, "switchyard", {argv + std::min(argc, 1), argv + argc});
+  if (!parsed.text.empty()) {
     parsed.code = Exit::usage;
     return parsed;
   }

@@ -123,7 +123,7 @@ Exit status_command(const SweepOptions& options) {
 void add_source(CLI::App* sub, const std::shared_ptr<SweepOptions>& sweep) {
   sub->add_option("sweep", sweep->path, "sweep file, or the folder of a sweep")->required();
   sub->add_option("overrides", sweep->overrides, "section.key=value, for every task");
-  sub->add_option("--out", sweep->out, "folder of the sweep; by default runs/<name of the file>");
+  sub->add_option("--out", sweep->out, "folder of the sweep; by default runs/<name of the file>")->check(not_empty());
 }
 
 void add_run(CLI::App* group, Command& command) {
@@ -131,8 +131,8 @@ void add_run(CLI::App* group, Command& command) {
   CLI::App* sub = group->add_subcommand("run", "Run the tasks that are not finished, here");
   add_source(sub, sweep);
   sub->add_option("--task", sweep->task, "only this one, on the ranks that this command was started on")
-      ->check(CLI::NonNegativeNumber);
-  sub->add_option("--jobs", sweep->jobs, "tasks at a time")->capture_default_str()->check(CLI::Range(1, 1 << 10));
+      ->check(number_in(0, std::numeric_limits<int>::max()));
+  sub->add_option("--jobs", sweep->jobs, "tasks at a time")->capture_default_str()->check(number_in(1, 1 << 10));
   sub->add_option("--launch", sweep->launch, "starts the ranks of a task that has several")->capture_default_str();
   sub->callback([&command, sweep] {
     command.ranks = sweep->task >= 0 ? Ranks::all : Ranks::root;
@@ -146,7 +146,7 @@ void add_submit(CLI::App* group, Command& command) {
   auto sweep = std::make_shared<SweepOptions>();
   CLI::App* sub = group->add_subcommand("submit", "Hand the tasks to Slurm as an array");
   add_source(sub, sweep);
-  sub->add_option("--job", sweep->job, "job script of the array")->capture_default_str();
+  sub->add_option("--job", sweep->job, "job script of the array")->check(not_empty())->capture_default_str();
   sub->add_option("--sbatch", sweep->batch, "an option for sbatch; may be given several times")
       ->expected(1)
       ->take_all();

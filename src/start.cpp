@@ -62,7 +62,8 @@ Exit continue_run(const std::string& run, const std::vector<std::string>& overri
     loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
   comm::agree(world, [&] { throw_errors(loaded); });
   const KokkosSession kokkos(loaded.config.layout.threads);
-  return train::run_training({loaded.config, loaded.origins, run, true, command_line, notes_of(loaded.config, kokkos)});
+  return train::run_training(
+      {loaded.config, loaded.origins, run, true, command_line, notes_of(loaded.config, kokkos), before.config.train});
 }
 
 }  // namespace switchyard

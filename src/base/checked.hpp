@@ -21,20 +21,21 @@ class Checked {
 
   friend constexpr Checked operator+(Checked a, Checked b) {
     std::int64_t sum = 0;
-    return of(__builtin_add_overflow(a.value_, b.value_, &sum), sum, b.value_ < 0, a, b);
+    const bool overflow = __builtin_add_overflow(a.value_, b.value_, &sum);  // before sum is read
+    return of(overflow, sum, b.value_ < 0, a, b);
   }
   friend constexpr Checked operator-(Checked a, Checked b) {
     std::int64_t difference = 0;
-    return of(__builtin_sub_overflow(a.value_, b.value_, &difference), difference, b.value_ > 0, a, b);
+    const bool overflow = __builtin_sub_overflow(a.value_, b.value_, &difference);  // before difference is read
+    return of(overflow, difference, b.value_ > 0, a, b);
   }
   friend constexpr Checked operator*(Checked a, Checked b) {
     std::int64_t product = 0;
-    return of(__builtin_mul_overflow(a.value_, b.value_, &product), product, (a.value_ < 0) != (b.value_ < 0), a, b);
+    const bool overflow = __builtin_mul_overflow(a.value_, b.value_, &product);  // before product is read
+    return of(overflow, product, (a.value_ < 0) != (b.value_ < 0), a, b);
   }
   /// b above 0.
-  friend constexpr Checked operator/(Checked a, Checked b) {
-    return of(false, a.value_ / b.value_, false, a, b);
-  }
+  friend constexpr Checked operator/(Checked a, Checked b) { return of(false, a.value_ / b.value_, false, a, b); }
   constexpr Checked& operator+=(Checked b) { return *this = *this + b; }
   constexpr Checked& operator*=(Checked b) { return *this = *this * b; }
   friend constexpr auto operator<=>(Checked a, Checked b) { return a.value_ <=> b.value_; }

@@ -14,6 +14,7 @@
 #include "train/evaluate.hpp"
 #include "train/probe.hpp"
 #include "train/recorder.hpp"
+#include "train/schedule.hpp"
 #include "train/signals.hpp"
 
 namespace switchyard::train {
@@ -103,6 +104,8 @@ Trainer::Trainer(const TrainRequest& request)
               "or choose another --run");
   });
   restore();  // before anything of the run is touched
+  const std::string jump = request.before ? schedule_note(*request.before, config_.train, state_.step) : "";
+  if (!jump.empty()) notes_.push_back(jump);
   config_text_ = dump(config_, request.origins);
   if (const std::string note = batches_->evaluation_note(); !note.empty()) notes_.push_back(note);
   provenance_ = record::provenance_json(world_, {request.command_line, notes_, config_.layout.threads});

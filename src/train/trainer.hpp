@@ -1,6 +1,7 @@
 // A run from its start (or last checkpoint) to its end: step, record, evaluate, checkpoint, stop.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,12 +11,13 @@
 namespace switchyard::train {
 
 struct TrainRequest {
-  Config config;                          ///< valid for this number of ranks
-  Origins origins;                        ///< of its values, for config.yaml
-  std::string run;                        ///< the run folder
-  bool resume = false;                    ///< continue what stands there; else the folder must not hold a run
-  std::vector<std::string> command_line;  ///< for the provenance
-  std::vector<std::string> notes;         ///< for the log and the provenance: what differs from what was asked for
+  Config config;                           ///< valid for this number of ranks
+  Origins origins;                         ///< of its values, for config.yaml
+  std::string run;                         ///< the run folder
+  bool resume = false;                     ///< continue what stands there; else the folder must not hold a run
+  std::vector<std::string> command_line;   ///< for the provenance
+  std::vector<std::string> notes;          ///< for the log and the provenance: what differs from what was asked for
+  std::optional<TrainConfig> before = {};  ///< of a resume: as the run was started or last continued
 };
 
 /// Collective over MPI_COMM_WORLD, between MPI and Kokkos initialisation and finalization. Exit::ok when train.steps
