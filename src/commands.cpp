@@ -1,5 +1,6 @@
 #include "commands.hpp"
 
+#include <algorithm>
 #include <sstream>
 
 #include "config/options.hpp"
@@ -8,22 +9,59 @@
 namespace switchyard {
 namespace {
 
-/// CLI11 says of a misspelled command only that one is required.
-std::string unknown_command(const CLI::App& app, const std::string& word) {
-  std::string text = "unknown command " + word, best;
-  int best_edits = 3;
+/// The command of that name below `app`; null where there is none.
+const CLI::App* command_named(const CLI::App& app, const std::string& word) {
   for (const CLI::App* sub : app.get_subcommands(nullptr))
-    if (const int edits = edit_distance(word, sub->get_name()); edits < best_edits) {
-      best_edits = edits;
-      best = sub->get_name();
-    }
-  return "switchyard: " + text + (best.empty() ? "" : " (did you mean " + best + "?)") + "; see switchyard --help";
+    if (sub->get_name() == word) return sub;
+  return nullptr;
 }
 
-bool is_command(const CLI::App& app, const std::string& word) {
-  for (const CLI::App* sub : app.get_subcommands(nullptr))
-    if (sub->get_name() == word) return true;
-  return false;
+/// " (did you mean NAME?)" where one of the names is near.
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& names) {
+  std::string best;
+  int best_edits = 3;
+  for (const std::string& name : names)
+    if (const int edits = edit_distance(word, name); edits < best_edits) {
+      best_edits = edits;
+      best = name;
+    }
+  return best.empty() ? "" : " (did you mean " + best + "?)";
+}
+
+/// CLI11 says of a misspelled command only that one is required. "" where the words name a command, or options begin.
+std::string unknown_command(const CLI::App& app, const std::string& path, const std::vector<std::string>& words) {
+  if (words.empty() || words[0].starts_with('-') || app.get_subcommands(nullptr).empty()) return "";
+  if (const CLI::App* sub = command_named(app, words[0]))
+    return unknown_command(*sub, path + " " + words[0], {words.begin() + 1, words.end()});
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app.get_subcommands(nullptr)) names.push_back(sub->get_name());
+  return "switchyard: unknown command " + words[0] + did_you_mean(words[0], names) + "; see " + path + " --help";
+}
+
+/// The command that was chosen, through its groups.
+const CLI::App& chosen(const CLI::App& app) {
+  const auto parsed = app.get_subcommands();
+  return parsed.empty() ? app : chosen(*parsed.front());
+}
+
+/// What to write in place of options that a command does not have.
+std::string suggest_options(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : chosen(app).get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  std::string text;
+  for (const std::string& word : app.remaining(true))
+    if (word.starts_with("--")) text += did_you_mean(word.substr(0, word.find('=')), names);
+  return text;
+}
+
+/// An empty text would be taken for an option that was not given. "" where there is none.
+std::string empty_option(const CLI::App& app) {
+  for (const CLI::Option* option : chosen(app).get_options())
+    for (const std::string& text : option->results())
+      if (text.find_first_not_of(" \t\n") == std::string::npos)
+        return "switchyard: " + option->get_name() + " is empty; give a text, or leave it out";
+  return "";
 }
 
 }  // namespace
@@ -40,18 +78,21 @@ Parsed parse_command_line(int argc, char** argv) {
   add_record_commands(app, parsed.command);
   add_data_commands(app, parsed.command);
   add_sweep_commands(app, parsed.command);
-  if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1])) {
-    parsed.text = unknown_command(app, argv[1]);
+  parsed.text = unknown_command(app, "switchyard", {argv + std::min(argc, 1), argv + argc});
+  if (!parsed.text.empty()) {
     parsed.code = Exit::usage;
     return parsed;
   }
   try {
     app.parse(argc, argv);
+    parsed.text = empty_option(app);
+    if (!parsed.text.empty()) parsed.code = Exit::usage;
   } catch (const CLI::ParseError& e) {
     std::ostringstream out, err;
     parsed.code = app.exit(e, out, err) == 0 ? Exit::ok : Exit::usage;
     parsed.text = out.str() + err.str();
     while (parsed.text.ends_with('\n')) parsed.text.pop_back();
+    if (dynamic_cast<const CLI::ExtrasError*>(&e)) parsed.text += suggest_options(app);
     if (parsed.code != Exit::ok) parsed.text = "switchyard: " + parsed.text;
   }
   return parsed;

@@ -2,27 +2,35 @@
 // the add_… function there.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "base/check.hpp"
+#include "config/values.hpp"
 
 namespace switchyard {
 
 /// Which ranks do the work of a command when several were started.
 enum class Ranks { all, root };
 
-/// A number from `low` to `high`; CLI::Range lets NaN pass.
-inline CLI::Validator number_in(double low, double high) {
-  const std::string range = CLI::Range(low, high).get_description();
+/// A number from `low` to `high`, written as in a configuration. What passes is read alike by CLI11's own reader, which
+/// alone would take octal, hexadecimal, NaN and numbers beyond their type.
+template <class T>
+CLI::Validator number_in(T low, T high) {
+  const std::string range = "in [" + format_value(low) + ", " + format_value(high) + "]";
   const auto complaint = [=](const std::string& text) {
-    double value = 0.0;
-    const bool inside = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
-    return inside ? std::string() : text + " is no " + range;
+    T value{};
+    const std::string wrong = parse_value(text, value);
+    return !wrong.empty() || (value >= low && value <= high) ? wrong : text + " is out of range; must be " + range;
   };
   return CLI::Validator(complaint, range);
 }
+
+/// Every seed.
+inline CLI::Validator any_seed() { return number_in(std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max()); }
 
 /// What the command line asks for.
 struct Command {

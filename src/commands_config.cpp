@@ -13,6 +13,9 @@
 namespace switchyard {
 namespace {
 
+/// Memory is stated for each rank, so that their number bounds the time of the answer.
+constexpr int most_ranks = 1 << 14;
+
 struct CheckOptions {
   std::string config;
   std::vector<std::string> overrides;
@@ -76,7 +79,7 @@ void add_config_commands(CLI::App& app, Command& command) {
   sub->add_option("overrides", check->overrides, "section.key=value");
   sub->add_option("--ranks", check->ranks, "number of MPI ranks of the run")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
+      ->check(number_in(1, most_ranks));
   sub->callback([&command, check] { command.run = [check] { return check_config(*check); }; });
 
   auto show = std::make_shared<ShowOptions>();

@@ -1,6 +1,5 @@
 // `switchyard data`: text to corpora, whether a corpus is sound, and generated tokens with the laboratory that learns
 // them.
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -56,14 +55,14 @@ void add_build(CLI::App& group, Command& command) {
       ->capture_default_str();
   sub->add_option("--vocabulary", build->vocabulary, "pieces of a trained tokenizer")
       ->capture_default_str()
-      ->check(CLI::Range(257, 1 << 24));
+      ->check(number_in(257, 1 << 24));
   sub->add_option("--validation-share", build->validation_share, "share of the documents held out")
       ->capture_default_str()
       ->check(number_in(0.0, 1.0));
-  sub->add_option("--seed", build->seed, "of the draw of held-out documents")->capture_default_str();
+  sub->add_option("--seed", build->seed, "of the draw of held-out documents")->capture_default_str()->check(any_seed());
   sub->add_option("--tokenizer-bytes", build->tokenizer_bytes, "text that a tokenizer is trained on")
       ->capture_default_str()
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
+      ->check(number_in(std::int64_t{1}, std::int64_t{1} << 40));
   sub->callback([&command, build, sub] {
     command.run = [build, sub] {
       check_trained_options(*sub, build->tokenizer);
@@ -90,18 +89,29 @@ Exit generate_command(laboratory::GenerateOptions options, const std::vector<std
   return Exit::ok;
 }
 
+/// Of generated tokens: what a shard of 16-bit tokens tells apart, and samples of three tokens counted in an int32.
+constexpr int most_pieces = 50256;
+constexpr std::int64_t most_samples = std::numeric_limits<std::int32_t>::max() / 3;
+
 void add_generate(CLI::App& group, Command& command) {
   auto generate = std::make_shared<laboratory::GenerateOptions>();
   CLI::App* sub = group.add_subcommand("generate", "Make tokens of which is known what experts can learn");
   sub->add_option("--shape", generate->shape, "knee, bend, clark or zipf: the curve of losses over experts; or facts")
       ->capture_default_str();
-  sub->add_option("--tasks", generate->tasks, "L, where the gain of more experts ends")->capture_default_str();
-  sub->add_option("--keys", generate->keys, "keys of a task")->capture_default_str();
+  sub->add_option("--tasks", generate->tasks, "L, where the gain of more experts ends")
+      ->capture_default_str()
+      ->check(number_in(2, 4096));
+  sub->add_option("--keys", generate->keys, "keys of a task")->capture_default_str()->check(number_in(1, most_pieces));
   sub->add_option("--values", generate->values, "values of a level's alphabet, or answers of facts")
-      ->capture_default_str();
-  sub->add_option("--samples", generate->samples, "samples to train on, three tokens each")->capture_default_str();
-  sub->add_option("--facts", generate->facts, "facts, each with a random key and answer")->capture_default_str();
-  sub->add_option("--seed", generate->seed, "of all that is drawn")->capture_default_str();
+      ->capture_default_str()
+      ->check(number_in(1, most_pieces));
+  sub->add_option("--samples", generate->samples, "samples to train on, three tokens each")
+      ->capture_default_str()
+      ->check(number_in(std::int64_t{1}, most_samples));
+  sub->add_option("--facts", generate->facts, "facts, each with a random key and answer")
+      ->capture_default_str()
+      ->check(number_in(1, most_pieces));
+  sub->add_option("--seed", generate->seed, "of all that is drawn")->capture_default_str()->check(any_seed());
   sub->add_option("--out", generate->out, "folder to make; must not exist")->required();
   sub->callback([&command, generate] {
     command.run = [generate, line = command.command_line] { return generate_command(*generate, line); };
@@ -147,16 +157,7 @@ Exit facts_command(const LaboratoryOptions& options) {
   return Exit::ok;
 }
 
-void check_rates(const laboratory::ExperimentOptions& o) {
-  for (const auto& [name, value] :
-       {std::pair("--rate", o.model.rate), std::pair("--aux", o.learned.aux),
-        std::pair("--bias-rate", o.learned.bias_rate), std::pair("--router-rate", o.learned.rate)})
-    check(std::isfinite(value) && value >= 0.0, Exit::usage,
-          std::string(name) + " is " + std::to_string(value) + "; must be a number from 0");
-}
-
 Exit laboratory_command(const LaboratoryOptions& options, const std::vector<std::string>& command_line) {
-  check_rates(options.experiment);
   const std::string& folder = options.experiment.folder;
   const bool facts = laboratory::holds_facts(folder);
   const std::uint64_t seed = facts ? laboratory::facts_of(folder).seed : laboratory::generator_of(folder).seed;
@@ -167,9 +168,15 @@ Exit laboratory_command(const LaboratoryOptions& options, const std::vector<std:
 void add_router(CLI::App& sub, laboratory::RouterOptions& learned) {
   sub.add_option("--balance", learned.balance, "of a learned router: none, aux (Switch's loss) or free (loss-free)")
       ->capture_default_str();
-  sub.add_option("--aux", learned.aux, "coefficient of Switch's loss")->capture_default_str();
-  sub.add_option("--bias-rate", learned.bias_rate, "step of the loss-free bias")->capture_default_str();
-  sub.add_option("--router-rate", learned.rate, "learning rate of a learned router")->capture_default_str();
+  sub.add_option("--aux", learned.aux, "coefficient of Switch's loss")
+      ->capture_default_str()
+      ->check(number_in(0.0, 1e6));
+  sub.add_option("--bias-rate", learned.bias_rate, "step of the loss-free bias")
+      ->capture_default_str()
+      ->check(number_in(0.0, 1e6));
+  sub.add_option("--router-rate", learned.rate, "learning rate of a learned router")
+      ->capture_default_str()
+      ->check(number_in(0.0, 1e6));
 }
 
 void add_laboratory(CLI::App& group, Command& command) {
@@ -182,14 +189,18 @@ void add_laboratory(CLI::App& group, Command& command) {
   sub->add_option("--experts", lab->experts, "numbers of experts: 1,2,4")
       ->required()
       ->delimiter(',')
-      ->check(CLI::Range(1, 1 << 14));
-  sub->add_option("--samples", o.samples, "of a tree, the folder's first; 0 takes all")->capture_default_str();
+      ->check(number_in(1, 1 << 14));
+  sub->add_option("--samples", o.samples, "of a tree, the folder's first; 0 takes all")
+      ->capture_default_str()
+      ->check(number_in(std::int64_t{0}, most_samples));
   sub->add_option("--model", lab->model, "experts: table (Adagrad; what trees take) or mlp (AdamW; what facts take)");
   sub->add_option("--hidden", o.model.hidden, "hidden units of an mlp")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 12));
-  sub->add_option("--exposures", lab->exposures, "of each fact")->capture_default_str()->check(CLI::Range(1, 1 << 24));
-  sub->add_option("--rate", o.model.rate, "learning rate; 0 takes what suits the experts")->capture_default_str();
+      ->check(number_in(1, 1 << 12));
+  sub->add_option("--exposures", lab->exposures, "of each fact")->capture_default_str()->check(number_in(1, 1 << 24));
+  sub->add_option("--rate", o.model.rate, "learning rate; 0 takes what suits the experts")
+      ->capture_default_str()
+      ->check(number_in(0.0, 1e6));
   add_router(*sub, o.learned);
   sub->callback(
       [&command, lab] { command.run = [lab, line = command.command_line] { return laboratory_command(*lab, line); }; });

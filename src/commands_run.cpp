@@ -106,11 +106,11 @@ void add_generate(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("generate", "Continue a text with the model of a run's last checkpoint");
   sub->add_option("run", generate->run, "folder of the run")->required();
   sub->add_option("--prompt", generate->prompt, "text to continue")->required();
-  sub->add_option("--tokens", generate->tokens, "tokens to add")->capture_default_str()->check(CLI::Range(1, 1 << 20));
+  sub->add_option("--tokens", generate->tokens, "tokens to add")->capture_default_str()->check(number_in(1, 1 << 20));
   sub->add_option("--temperature", generate->temperature, "0 always takes the most probable token")
       ->capture_default_str()
       ->check(number_in(0.0, 100.0));
-  sub->add_option("--seed", generate->seed, "of the draws")->capture_default_str();
+  sub->add_option("--seed", generate->seed, "of the draws")->capture_default_str()->check(any_seed());
   sub->callback([&command, generate] {
     command.ranks = Ranks::all;
     command.run = [generate] { return generate_command(*generate); };
@@ -126,10 +126,10 @@ void add_bench(CLI::App& app, Command& command) {
   sub->add_option("overrides", bench->overrides, "section.key=value");
   sub->add_option("--warmup", bench->warmup, "steps before the measurement")
       ->capture_default_str()
-      ->check(CLI::Range(0, 1 << 20));
+      ->check(number_in(0, 1 << 20));
   sub->add_option("--repetitions", bench->repetitions, "steps measured")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
+      ->check(number_in(1, 1 << 20));
   sub->add_option("--json", bench->json, "file to append the result to, one JSON line");
   sub->callback([&command, bench] {
     command.ranks = Ranks::all;

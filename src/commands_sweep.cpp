@@ -31,14 +31,6 @@ struct SweepOptions {
   std::vector<std::string> batch;
 };
 
-/// Refuses a text without words, which would silently mean the default or nothing.
-CLI::Validator not_empty() {
-  return {[](const std::string& text) {
-            return text.find_first_not_of(" \t") == std::string::npos ? std::string("is empty") : std::string();
-          },
-          "TEXT"};
-}
-
 /// The folder that the command works on, made from a sweep file where one is given.
 std::string folder_of(const SweepOptions& options) {
   if (fs::is_directory(options.path)) {
@@ -137,7 +129,7 @@ Exit status_command(const SweepOptions& options) { return print_state(options.pa
 void add_source(CLI::App* sub, const std::shared_ptr<SweepOptions>& sweep) {
   sub->add_option("sweep", sweep->path, "sweep file, or the folder of a sweep")->required();
   sub->add_option("overrides", sweep->overrides, "section.key=value, for every task");
-  sub->add_option("--out", sweep->out, "folder of the sweep; by default runs/<name of the file>")->check(not_empty());
+  sub->add_option("--out", sweep->out, "folder of the sweep; by default runs/<name of the file>");
 }
 
 void add_run(CLI::App* group, Command& command) {
@@ -145,11 +137,9 @@ void add_run(CLI::App* group, Command& command) {
   CLI::App* sub = group->add_subcommand("run", "Run the tasks that are not finished, here");
   add_source(sub, sweep);
   sub->add_option("--task", sweep->task, "only this one, on the ranks that this command was started on")
-      ->check(CLI::NonNegativeNumber);
-  sub->add_option("--jobs", sweep->jobs, "tasks at a time")->capture_default_str()->check(CLI::Range(1, 1 << 10));
-  sub->add_option("--launch", sweep->launch, "starts the ranks of a task that has several")
-      ->capture_default_str()
-      ->check(not_empty());
+      ->check(number_in(0, std::numeric_limits<int>::max()));
+  sub->add_option("--jobs", sweep->jobs, "tasks at a time")->capture_default_str()->check(number_in(1, 1 << 10));
+  sub->add_option("--launch", sweep->launch, "starts the ranks of a task that has several")->capture_default_str();
   sub->callback([&command, sweep] {
     command.ranks = sweep->task >= 0 ? Ranks::all : Ranks::root, command.stops_in_order = true;
     command.run = [sweep, line = command.command_line] {

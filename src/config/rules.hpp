@@ -22,6 +22,12 @@ class Rules {
     require(value >= least, key, "is " + format_value(value) + "; must be at least " + format_value(least));
     return value >= least;
   }
+  /// low <= value <= high; returns whether it holds. The upper ends keep the arithmetic of estimates within 64 bits and
+  /// the time of an answer short.
+  bool within(const std::string& key, int value, int low, int high) {
+    require(value <= high, key, "is " + format_value(value) + "; must be at most " + format_value(high));
+    return at_least(key, value, low) && value <= high;
+  }
   bool above_zero(const std::string& key, double value) {
     require(value > 0.0, key, "is " + format_value(value) + "; must be above 0");
     return value > 0.0;

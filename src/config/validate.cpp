@@ -2,6 +2,7 @@
 // about an option that could not be read is left out.
 #include <algorithm>
 
+#include "base/checked.hpp"
 #include "config/options.hpp"
 #include "config/rules.hpp"
 #include "config/yaml.hpp"
@@ -13,11 +14,12 @@ std::string text(std::int64_t value) { return std::to_string(value); }
 
 void validate_model(const Config& c, Rules& rules) {
   const ModelConfig& m = c.model;
-  rules.at_least("model.vocabulary", m.vocabulary, 0);
-  const bool width = rules.at_least("model.width", m.width, 1), heads = rules.at_least("model.heads", m.heads, 1);
-  rules.at_least("model.blocks", m.blocks, 1);
+  rules.within("model.vocabulary", m.vocabulary, 0, 1 << 24);
+  const bool width = rules.within("model.width", m.width, 1, 1 << 20),
+             heads = rules.at_least("model.heads", m.heads, 1);
+  rules.within("model.blocks", m.blocks, 1, 1024);
   rules.at_least("model.context", m.context, 1);
-  rules.at_least("model.hidden", m.hidden, 1);
+  rules.within("model.hidden", m.hidden, 1, 1 << 24);
   const bool kv_heads = rules.at_least("model.kv_heads", m.kv_heads, 0);
   if (width && heads) {
     rules.require(m.width % m.heads == 0, "model.heads",
@@ -44,16 +46,38 @@ void validate_batch(const Config& c, Rules& rules) {
   rules.require(c.train.batch % c.train.grains == 0, "train.grains",
                 text(c.train.grains) + " does not divide train.batch " + text(c.train.batch) +
                     " (a grain is a fixed number of whole sequences); change one of them");
-  const std::int64_t choices = c.step_tokens() * std::max(1, c.moe.top_k);
-  rules.require(choices < (std::int64_t{1} << 31), "train.batch",
-                "train.batch * model.context * moe.top_k = " + text(choices) +
+  const Checked tokens = Checked(c.train.batch) * c.model.context, choices = tokens * std::max(1, c.moe.top_k);
+  rules.require(choices < Checked(std::int64_t{1} << 31), "train.batch",
+                "train.batch * model.context * moe.top_k = " + to_string(choices) +
                     " rows in a step (rows are numbered in 31 bits); make the batch smaller");
+  if (choices >= Checked(std::int64_t{1} << 31)) return;
+  rules.require(tokens * c.train.steps <= Checked(std::int64_t{1} << 62), "train.steps",
+                text(c.train.steps) + " steps of train.batch * model.context = " + to_string(tokens) +
+                    " tokens are more than 2^62 (they are counted in 64 bits); lower it");
   if (c.train.evaluate_every > 0)
     rules.require(c.train.evaluate_tokens >= c.step_tokens(), "train.evaluate_tokens",
                   text(c.train.evaluate_tokens) +
                       " is less than one batch, train.batch * model.context = " + text(c.step_tokens()) +
                       " tokens (held-out tokens are read in whole batches); raise it, or set "
                       "train.evaluate_every to 0");
+}
+
+/// Sizes whose factors are each allowed. The terms are no smaller than those of estimate.cpp, which adds few of them.
+void validate_size(const Config& c, Rules& rules) {
+  const Checked width = c.model.width, hidden = c.model.hidden, expert = c.moe.hidden, shared = c.moe.shared_experts;
+  int most = c.moe.experts;
+  for (const int experts : c.moe.experts_per_block) most = std::max(most, experts);
+  const Checked block = width * 4 * width + width * 3 * (hidden + (shared + most) * expert) + width * 2 * most;
+  const Checked weights = block * c.model.blocks + width * 2 * c.model.vocabulary;
+  rules.require(weights <= Checked(std::int64_t{1} << 48), "model.width",
+                "the model could have " + to_string(weights) +
+                    " parameters (at most 2^48 are computed with); make model.* or moe.* smaller");
+  const Checked row = width * 16 * (Checked(c.moe.top_k) + 1) + hidden * 8 + (shared + c.moe.top_k) * expert * 8 +
+                      Checked(most) * 32 + Checked(c.record.margin_bins) * 8;
+  const Checked work = row * c.model.blocks * c.train.batch * c.model.context;
+  rules.require(work <= Checked(std::int64_t{1} << 58), "train.batch",
+                "a step could keep " + to_string(work) +
+                    " numbers (at most 2^58 are computed with); make train.batch, model.* or moe.* smaller");
 }
 
 void validate_optimization(const TrainConfig& t, Rules& rules) {
@@ -123,6 +147,7 @@ std::vector<Violation> validate(const Config& config, int ranks) {
   validate_model(config, rules);
   validate_moe(config, rules);
   validate_batch(config, rules);
+  if (found.empty()) validate_size(config, rules);
   validate_optimization(config.train, rules);
   validate_intervals(config, rules);
   validate_layout(config.layout, ranks, rules);

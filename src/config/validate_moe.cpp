@@ -6,11 +6,12 @@
 namespace switchyard {
 namespace {
 
-std::string text(int value) { return std::to_string(value); }
+std::string text(std::int64_t value) { return std::to_string(value); }
 
 /// Number of experts of each MoE block, each number once; empty where the block list itself is broken.
 std::vector<int> expert_counts(const Config& c) {
   std::vector<int> counts;
+  if (c.model.blocks > 1024) return {};  // refused by its own rule
   if (!c.moe.experts_per_block.empty() && static_cast<int>(c.moe.experts_per_block.size()) != c.model.blocks) return {};
   for (int b = 0; b < c.model.blocks; ++b)
     if (const int experts = c.block_experts(b); experts > 0) counts.push_back(experts);
@@ -32,8 +33,8 @@ bool validate_ranges(const Config& c, Rules& rules) {
   good &= rules.at_least("moe.first_dense", m.first_dense, 0);
   good &= rules.at_least("moe.groups", m.groups, 1);
   good &= rules.at_least("moe.groups_kept", m.groups_kept, 1);
-  rules.at_least("moe.hidden", m.hidden, 1);
-  rules.at_least("moe.shared_experts", m.shared_experts, 0);
+  rules.within("moe.hidden", m.hidden, 1, 1 << 24);
+  rules.within("moe.shared_experts", m.shared_experts, 0, 1 << 15);
   rules.above_zero("moe.scale", m.scale);
   rules.at_least("moe.aux_loss", m.aux_loss, 0.0);
   rules.at_least("moe.importance_loss", m.importance_loss, 0.0);
@@ -65,7 +66,7 @@ void validate_groups(const Config& c, int experts, Rules& rules) {
   rules.require(divides, "moe.groups",
                 text(m.groups) + " does not divide " + experts_key(c) + " " + text(experts) +
                     " (groups have equally many experts); change one of them");
-  const int reachable = experts / m.groups * m.groups_kept;
+  const std::int64_t reachable = std::int64_t{experts / m.groups} * m.groups_kept;
   if (divides && m.groups_kept <= m.groups && m.top_k <= experts)
     rules.require(m.top_k <= reachable, "moe.top_k",
                   text(m.top_k) + " is more than the " + text(reachable) + " experts in moe.groups_kept " +

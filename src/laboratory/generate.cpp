@@ -40,13 +40,18 @@ void validate(const GenerateOptions& o) {
   check_option(good_tasks(o.tasks),
                "--tasks is " + std::to_string(o.tasks) + "; must be a power of two from 2 to 4096");
   check_option(o.keys >= 1, "--keys must be at least 1");
+  constexpr std::int64_t most_keys = 1 << 20;
+  check_option(std::int64_t{o.tasks} * o.keys <= most_keys,
+               "--tasks * --keys is " + std::to_string(std::int64_t{o.tasks} * o.keys) + "; must be at most " +
+                   std::to_string(most_keys) + ": every task has a table of its keys");
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max() / 3;
   check_option(o.samples >= 1 && o.samples <= most,
                "--samples is " + std::to_string(o.samples) + "; must be from 1 to " + std::to_string(most) +
                    ": the head of a shard counts its tokens, three a sample, in an int32");
   const int depth = std::countr_zero(static_cast<unsigned>(o.tasks));
   const TreeTasks t = make_tasks(o.shape, depth, 1, 1, o.seed);  // refuses a shape that is not known
-  check_vocabulary("tasks, keys and answers", o.tasks + o.keys + std::int64_t{t.answers()} * o.values, "--values");
+  check_vocabulary("tasks, keys and answers", std::int64_t{o.tasks} + o.keys + std::int64_t{t.answers()} * o.values,
+                   "--values");
 }
 
 /// Samples [first, first + count) in the llm.c format; tokens_of(i) gives those of sample i.

@@ -59,6 +59,7 @@ std::string state_text(const Config& config, const TrainState& state) {
   json["schema_version"] = schema_version;
   json["step"] = state.step;
   json["tokens"] = state.tokens;
+  json["planned_steps"] = config.train.steps;
   json["bias"] = state.bias;
   json["options"] = invariant_options(config);
   json["corpus_sha256"] = state.corpus_sha256;
@@ -68,7 +69,11 @@ std::string state_text(const Config& config, const TrainState& state) {
 TrainState parse_state(const std::string& text, const std::string& path) {
   const std::string advice = "; use an older checkpoint";
   TrainState state = parse_json(text, path, advice, [](const nlohmann::json& json) {
-    return TrainState{json.at("step"), json.at("tokens"), json.at("bias"), json.at("corpus_sha256"),
+    return TrainState{json.at("step"),
+                      json.at("tokens"),
+                      json.at("bias"),
+                      json.at("corpus_sha256"),
+                      json.value("planned_steps", std::int64_t{0}),
                       json.at("options")};
   });
   const std::string folder = fs::path(path).parent_path().filename().string();

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/check.hpp"
+#include "base/checked.hpp"
 #include "config/options.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
@@ -17,6 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using Kind = YamlNode::Kind;
+
+/// Each is checked before the first begins.
+constexpr std::int64_t most_tasks = 4096;
 
 struct KeyHelp {
   const char *name, *value, *help;
@@ -77,8 +81,8 @@ class Reader {
 
   void entry(const YamlNode& name, const YamlNode& value) {
     if (!seen_.insert(name.text).second) return complain(name.place, name.text + ": duplicate key");
-    if (name.text == "configuration") return one(name, value, axes_.configuration);
-    if (name.text == "ranks") return one(name, value, axes_.ranks);
+    if (name.text == "configuration") return void(one(name, value, axes_.configuration));
+    if (name.text == "ranks") return void(one(name, value, axes_.ranks));
     if (name.text == "experts") return list(name, value, axes_.experts);
     if (name.text == "top_k") return list(name, value, axes_.top_k);
     if (name.text == "granularity") return list(name, value, axes_.granularity);
@@ -92,12 +96,20 @@ class Reader {
                              (meant.empty() ? "known are " + names() : "did you mean " + meant + "?") + ")");
   }
 
+  /// Returns whether `into` is what was meant.
   template <class T>
-  void one(const YamlNode& name, const YamlNode& value, T& into) {
+  bool one(const YamlNode& name, const YamlNode& value, T& into) {
     const std::string wrong = value.kind == Kind::scalar ? parse_value(value.text, into) : "must be " + kind_name<T>();
-    if (!wrong.empty()) return complain(value.place, name.text + ": " + wrong);
+    if (!wrong.empty()) {
+      complain(value.place, name.text + ": " + wrong);
+      return false;
+    }
     if constexpr (std::is_same_v<T, int>)
-      if (into < 1) complain(value.place, name.text + ": is " + value.text + "; must be at least 1");
+      if (into < 1) {
+        complain(value.place, name.text + ": is " + value.text + "; must be at least 1");
+        return false;
+      }
+    return true;
   }
 
   template <class T>
@@ -107,17 +119,28 @@ class Reader {
     into.clear();
     for (const YamlNode& item : value.items) {
       T read{};
-      one(name, item, read);
-      if (std::find(into.begin(), into.end(), read) != into.end())
-        complain(item.place, name.text + ": has " + item.text + " twice");
+      if (!one(name, item, read)) continue;
+      if (std::find_if(into.begin(), into.end(), [&](const T& other) { return same(other, read); }) != into.end())
+        complain(item.place, name.text + ": has " + said(item.text) + " twice");
       into.push_back(read);
     }
   }
 
+  /// Whether the second of two entries of a list says again, or otherwise, what the first says.
+  template <class T>
+  static bool same(const T& a, const T& b) {
+    return a == b;
+  }
+  static bool same(const std::string& a, const std::string& b) { return said(a) == said(b); }
+  /// The key of section.key=value, all of a number.
+  static std::string said(const std::string& text) { return text.substr(0, text.find('=')); }
+
   void arms(const YamlNode& name, const YamlNode& value) {
     if (value.kind != Kind::map) return complain(name.place, "arms: must be names with lists of section.key=value");
+    std::set<std::string> given;
     for (std::size_t i = 0; i + 1 < value.items.size(); i += 2) {
       const YamlNode& arm = value.items[i];
+      if (!given.insert(arm.text).second) complain(arm.place, "arms: " + arm.text + ": duplicate key");
       std::vector<std::string> overrides;
       const bool empty = value.items[i + 1].kind == Kind::null ||
                          (value.items[i + 1].kind == Kind::list && value.items[i + 1].items.empty());
@@ -181,7 +204,7 @@ std::string complete(Task& task, const Config& base, const std::vector<std::stri
   put("train.seed", task.seed);
   put("data.seed", task.seed);
   // The dense model: its one expert has weight 1, whatever a lone router would say.
-  if (task.experts * task.granularity == 1) put_over(task.overrides, {"moe.normalise=after"});
+  if (task.experts == 1 && task.granularity == 1) put_over(task.overrides, {"moe.normalise=after"});
   return "";
 }
 
@@ -245,6 +268,11 @@ Sweep read_sweep(const std::string& file, const std::vector<std::string>& overri
   fix_corpus(axes.set, base.config);
   if (axes.top_k.empty()) axes.top_k = {base.config.moe.top_k};
   const std::map<std::string, std::vector<std::string>> arms(axes.arms.begin(), axes.arms.end());
+  const Checked tasks = Checked(std::ssize(axes.experts)) * std::ssize(axes.top_k) * std::ssize(axes.granularity) *
+                        std::ssize(axes.seeds) * std::max<std::int64_t>(1, std::ssize(axes.arms));
+  check(tasks <= Checked(most_tasks), Exit::usage,
+        file + ": is " + to_string(tasks) + " combinations (at most " + std::to_string(most_tasks) +
+            " tasks are a sweep); shorten a list, or make several files");
   sweep.tasks = combine(axes);
   std::set<std::string> known;
   for (Task& task : sweep.tasks) {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "config/values.hpp"
+
 namespace switchyard::train {
 
 double learning_rate(const TrainConfig& c, std::int64_t step) {
@@ -15,6 +17,18 @@ double learning_rate(const TrainConfig& c, std::int64_t step) {
   const double done = std::clamp((static_cast<double>(step) - from) / (steps - from), 0.0, 1.0);
   const double left = c.schedule == Schedule::cosine ? 0.5 * (1.0 + std::cos(std::numbers::pi * done)) : 1.0 - done;
   return least + (peak - least) * left;
+}
+
+std::string schedule_note(std::int64_t planned, const TrainConfig& now, std::int64_t step) {
+  TrainConfig before = now;
+  before.steps = planned;
+  const double rate = learning_rate(now, step + 1);
+  if (step >= now.steps || learning_rate(before, step + 1) == rate) return "";
+  const std::string next = std::to_string(step + 1), schedule = format_value(now.schedule);
+  return "train.steps: the learning rate goes from " + format_value(learning_rate(before, step)) + " at step " +
+         std::to_string(step) + " to " + format_value(rate) + " at step " + next + " (" + schedule +
+         " now ends at step " + std::to_string(now.steps) + ", not " + std::to_string(before.steps) + "); no run of " +
+         std::to_string(now.steps) + " steps without a break has these rates";
 }
 
 }  // namespace switchyard::train

@@ -18,6 +18,7 @@
 #include "train/recorder.hpp"
 #include "train/restore.hpp"
 #include "train/run_corpus.hpp"
+#include "train/schedule.hpp"
 #include "train/signals.hpp"
 
 namespace switchyard::train {
@@ -103,6 +104,9 @@ Trainer::Trainer(const TrainRequest& request)
     state_ = std::move(restored.state), saved_step_ = restored.saved_step;
     loading_ = {restored.event};
     notes_.insert(notes_.end(), restored.notes.begin(), restored.notes.end());
+    const std::string jump =  // checkpoints of earlier programs do not tell
+        state_.planned_steps ? schedule_note(state_.planned_steps, config_.train, state_.step) : "";
+    if (!jump.empty()) notes_.push_back(jump);
   } else {
     state_.corpus_sha256 = corpus_.manifest_sha256();
     loading_ = {"starting from step 0"};

@@ -8,18 +8,32 @@ namespace {
 
 TEST_F(Program, WrongCallsExitWithTwoAndSayWhy) {
   for (const auto& [arguments, message] :
-       {std::pair("", "subcommand is required"), std::pair("trian x", "unknown command trian (did you mean train?)"),
-        std::pair("train", "config is required"), std::pair("check c.yaml --rnks 2", "--rnks"),
-        std::pair("check c.yaml --ranks 0", "--ranks"), std::pair("data", "subcommand is required"),
+       {std::pair("", "subcommand is required"),
+        std::pair("trian x", "unknown command trian (did you mean train?)"),
+        std::pair("train", "config is required"),
+        std::pair("check c.yaml --rnks 2", "--rnks"),
+        std::pair("check c.yaml --ranks 0", "--ranks"),
+        std::pair("data", "subcommand is required"),
         std::pair("train missing.yaml", "missing.yaml: cannot be read (No such file or directory)"),
         std::pair("resume missing", "missing: no run there (no such folder); give the folder of a run"),
         std::pair("generate missing --prompt x", "missing: no run there (no such folder)"),
         std::pair("verify missing", "missing is neither a run folder, nor a checkpoint, nor a file"),
-        std::pair("verify missing --digest", "missing is no run folder"), std::pair("data build", "inputs is required"),
+        std::pair("verify missing --digest", "missing is no run folder"),
+        std::pair("data build", "inputs is required"),
         std::pair("data build a.txt", "--out is required"),
         std::pair("data build missing.txt --out c", "missing.txt: byte 0: no such file or folder"),
-        std::pair("generate r --prompt x --temperature nan", "--temperature: nan is no FLOAT in [0 - 100]"),
-        std::pair("data build a.txt --out c --validation-share nan", "--validation-share: nan is no FLOAT in [0 - 1]"),
+        std::pair("generate r --prompt x --temperature nan", "--temperature: \"nan\" is not a number"),
+        std::pair("data build a.txt --out c --validation-share nan", "--validation-share: \"nan\" is not a number"),
+        std::pair("check c.yaml --ranks 010", "\"010\" is not an integer; leading zeros"),
+        std::pair("check c.yaml --ranks 2147483647", "must be in [1, 16384]"),
+        std::pair("data generate --out c --seed 0x10", "\"0x10\" is not an integer"),
+        std::pair("data generate --out c --seed 18446744073709551616", "is out of range"),
+        std::pair("data generate --out c --seed -1", "--seed"),
+        std::pair("data generate --out c --keys 2147483647", "must be in [1, 50256]"),
+        std::pair("data laboratory f --experts 1,1e1", "\"1e1\" is not an integer; write 10"),
+        std::pair("train c.yaml --run ''", "--run:  is empty"),
+        std::pair("data biuld a.txt", "unknown command biuld (did you mean build?); see switchyard data --help"),
+        std::pair("sweep stats x", "unknown command stats (did you mean status?)"),
         std::pair("data check missing", "missing: no such file or folder; give a corpus folder or a shard")}) {
     const Output o = run(arguments);
     EXPECT_EQ(o.code, 2) << arguments;

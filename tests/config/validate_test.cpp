@@ -19,6 +19,12 @@ struct Case {
 // clang-format off
 const std::vector<Case> cases{
     {"vocabulary", [](Config& c) { c.model.vocabulary = -1; }, "model.vocabulary", "at least 0"},
+    {"rows wrap", [](Config& c) { c.train.batch = c.model.context = 1 << 30; c.train.evaluate_every = 0; c.moe.experts = c.moe.top_k = 16; },
+     "train.batch", "more than 9223372036854775807 rows"},
+    {"tokens wrap", [](Config& c) { c.train.steps = std::int64_t{1} << 62; }, "train.steps", "more than 2^62"},
+    {"blocks limit", [](Config& c) { c.model.blocks = 2147483647; }, "model.blocks", "at most 1024"},
+    {"parameters wrap", [](Config& c) { c.model.width = 1 << 20; c.model.hidden = c.moe.hidden = 1 << 24; },
+     "model.width", "2^48"},
     {"width", [](Config& c) { c.model.width = 0; }, "model.width", "at least 1"},
     {"heads", [](Config& c) { c.model.heads = 0; }, "model.heads", "at least 1"},
     {"blocks", [](Config& c) { c.model.blocks = 0; }, "model.blocks", "at least 1"},

@@ -101,6 +101,24 @@ TEST_F(SweepFile, AllComplaintsAtOnceWithTheirPlaces) {
   EXPECT_NE(refusal("experts: [4]\narms: {has blank: }\n").find("without blanks"), std::string::npos);
 }
 
+TEST_F(SweepFile, NothingIsGivenTwice) {
+  EXPECT_NE(refusal("experts: [2]\narms: {a: [moe.aux_loss=0.5], a: [moe.aux_loss=0.25]}\n").find("a: duplicate key"),
+            std::string::npos);
+  EXPECT_NE(refusal("experts: [4, 4]\n").find("has 4 twice"), std::string::npos);
+  EXPECT_NE(refusal("experts: [4]\nset: [moe.aux_loss=1, moe.aux_loss=2]\n").find("has moe.aux_loss twice"),
+            std::string::npos);
+}
+
+TEST_F(SweepFile, AWrongNumberIsSaidOnce) {
+  EXPECT_EQ(refusal("experts: [1e1, .5]\n").find("twice"), std::string::npos);
+}
+
+TEST_F(SweepFile, AsManyTasksAsCanBeChecked) {
+  std::string list = "[1";
+  for (int i = 2; i <= 65; ++i) list += ", " + std::to_string(i);
+  EXPECT_NE(refusal("experts: " + list + "]\nseeds: " + list + "]\n").find("at most 4096 tasks"), std::string::npos);
+}
+
 TEST_F(SweepFile, OneExpertHasWeightOne) {
   const Sweep sweep = of("experts: [1, 4]\nset: [moe.router=sigmoid]\narms: {raw: [moe.normalise=none]}\n");
   EXPECT_EQ(config_of(sweep, sweep.tasks[0]).moe.normalise, Normalise::after);

@@ -58,5 +58,21 @@ TEST(Schedule, WithoutWarmUpAndWithNothingElse) {
   EXPECT_DOUBLE_EQ(learning_rate(c, c.steps), 2.0);
 }
 
+TEST(ScheduleNote, SaysAJumpAndNothingElse) {
+  TrainConfig now = config(Schedule::cosine);
+  now.steps = 240;
+  const std::string note = schedule_note(120, now, 120);
+  EXPECT_NE(note.find("ends at step 240, not 120"), std::string::npos) << note;
+  EXPECT_NE(note.find("at step 120 to "), std::string::npos) << note;
+  EXPECT_EQ(schedule_note(240, now, 60), "");
+  EXPECT_EQ(schedule_note(120, now, 0), "");  // in the warm-up
+  now.schedule = Schedule::constant;
+  EXPECT_EQ(schedule_note(120, now, 120), "");
+  now.schedule = Schedule::wsd;
+  now.decay_share = 0.2;
+  EXPECT_EQ(schedule_note(120, now, 60), "");   // constant in both
+  EXPECT_NE(schedule_note(120, now, 110), "");  // the fall is taken back
+}
+
 }  // namespace
 }  // namespace switchyard::train
