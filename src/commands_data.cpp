@@ -16,11 +16,10 @@ namespace switchyard {
 namespace {
 
 /// Options that only training a tokenizer heeds are not passed over in silence.
-void check_trained_options(const CLI::App& sub, const std::string& tokenizer) {
-  for (const char* name : {"--vocabulary", "--tokenizer-bytes"})
-    check(tokenizer == "bpe" || sub.count(name) == 0, Exit::usage,
-          std::string(name) + " has no meaning with --tokenizer " + tokenizer +
-              " (only bpe trains a tokenizer); leave it out or give --tokenizer bpe");
+void check_trained_options(const std::vector<std::string>& given, const std::string& tokenizer) {
+  check(tokenizer == "bpe" || given.empty(), Exit::usage,
+        join(given, " and ") + (given.size() == 1 ? " has" : " have") + " no meaning with --tokenizer " + tokenizer +
+            " (only bpe trains a tokenizer); leave it out or give --tokenizer bpe");
 }
 
 Exit build_command(data::BuildOptions options) {
@@ -64,8 +63,11 @@ void add_build(CLI::App& group, Command& command) {
       ->capture_default_str()
       ->check(number_in(std::int64_t{1}, std::int64_t{1} << 40));
   sub->callback([&command, build, sub] {
-    command.run = [build, sub] {
-      check_trained_options(*sub, build->tokenizer);
+    std::vector<std::string> given;
+    for (const char* name : {"--vocabulary", "--tokenizer-bytes"})
+      if (sub->count(name) > 0) given.emplace_back(name);
+    command.run = [build, given] {
+      check_trained_options(given, build->tokenizer);
       return build_command(*build);
     };
   });
