@@ -77,6 +77,10 @@ Exit queue_command(const SweepOptions& options) {
 /// Trains, continues or finds finished one task. Collective.
 Exit task_command(const SweepOptions& options, const std::vector<std::string>& command_line) {
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  comm::on_root(world, [&] {
+    check(fs::is_directory(options.path), Exit::usage,
+          options.path + " is not the folder of a sweep, on which --task works; make one with sweep run or submit");
+  });
   const std::string file = options.path + "/sweep.json", text = shared_text(world, file);
   sweep::Sweep sweep;
   comm::agree(world, [&] {

@@ -158,6 +158,23 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
+std::string read_once(const std::string& path, std::size_t most) {
+  const auto fail = [&] {
+    throw std::filesystem::filesystem_error("read", path, std::error_code(errno, std::generic_category()));
+  };
+  // Opening a FIFO waits for who writes to it, but not so; reading it then does, where somebody does.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0 || ::fcntl(file.get(), F_SETFL, O_RDONLY) < 0) fail();
+  std::string text;
+  std::vector<char> buffer(1 << 16);
+  for (ssize_t n = 1; n != 0 && text.size() <= most;) {
+    n = ::read(file.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno != EINTR) fail();
+    if (n > 0) text.append(buffer.data(), static_cast<std::size_t>(n));
+  }
+  return text;
+}
+
 void write_text(const std::string& path, const std::string& text) {
   const std::string aside = aside_name(path);
   Descriptor file(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, "create");

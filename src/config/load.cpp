@@ -1,13 +1,11 @@
 // A tree of YAML nodes and the overrides onto the options: unknown and duplicate keys, wrong kinds and wrong texts.
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <system_error>
 #include <tuple>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 #include "config/options.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
@@ -165,13 +163,17 @@ std::string read_text(const std::string& file) {
   const auto refuse = [&](const std::string& why) {
     throw Error(Exit::usage, file + ": cannot be read (" + why + "); give the path of a readable file");
   };
-  std::error_code ignored;
-  if (std::filesystem::is_directory(file, ignored)) refuse("it is a folder");
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) refuse(std::strerror(errno));
-  const std::string text{std::istreambuf_iterator<char>(stream), {}};
-  if (stream.bad()) refuse(std::strerror(errno));
-  return text;
+  constexpr std::size_t most = 64 << 20;
+  try {
+    const std::string text = files::read_once(file, most);
+    if (text.size() > most) refuse("it is larger than 64 MiB, as no configuration is");
+    if (text.empty() && !std::filesystem::is_regular_file(file)) refuse("nothing comes from it");
+    return text;
+  } catch (const std::filesystem::filesystem_error& e) {
+    if (files::means_lost_storage(e.code().value())) throw;
+    refuse(e.code() == std::errc::is_a_directory ? "it is a folder" : e.code().message());
+    throw;
+  }
 }
 
 LoadResult load_text(const std::string& name, const std::string& text, const std::vector<std::string>& overrides) {

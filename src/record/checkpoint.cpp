@@ -73,8 +73,8 @@ TrainState parse_state(const std::string& text, const std::string& path) {
                       json.at("tokens"),
                       json.at("bias"),
                       json.at("corpus_sha256"),
-                      json.value("planned_steps", std::int64_t{0}),
-                      json.at("options")};
+                      json.at("options"),
+                      json.value("planned_steps", std::int64_t{0})};
   });
   const std::string folder = fs::path(path).parent_path().filename().string();
   check(step_name(state.step) == folder && state.tokens >= 0, Exit::corrupt,

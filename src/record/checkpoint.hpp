@@ -25,8 +25,8 @@ struct TrainState {
   std::int64_t tokens = 0;               ///< tokens trained on
   std::vector<std::vector<float>> bias;  ///< selection bias of each MoE layer
   std::string corpus_sha256;             ///< Corpus::manifest_sha256 of the run
-  std::int64_t planned_steps = 0;        ///< train.steps when it was made; set by load, ignored by save
   std::string options;                   ///< invariant_options of the run; set by load, ignored by save
+  std::int64_t planned_steps = 0;        ///< train.steps when it was made; set by load, ignored by save
 };
 
 /// Writes RUN/checkpoints/step-00000123 (values, both moments, state, manifest with sizes and sha256), fsyncs, renames,

@@ -99,9 +99,11 @@ std::string digest(const std::string& path) {
   Lines lines;
   if (std::filesystem::is_regular_file(path)) {
     add_file(lines, RecordReader(path));
+  } else if (std::filesystem::exists(path + "/manifest.json")) {
+    add_checkpoint(lines, path);
   } else {
     check(std::filesystem::is_directory(path + "/segments"), Exit::usage,
-          path + " is no run folder (it has no segments)");
+          path + " is neither a run folder, nor a checkpoint, nor a file");
     add_segments(lines, path);
     const std::string checkpoint = latest_checkpoint(path);
     if (!checkpoint.empty()) add_checkpoint(lines, checkpoint);

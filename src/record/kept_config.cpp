@@ -1,9 +1,12 @@
 #include "record/kept_config.hpp"
 
 #include <filesystem>
+#include <vector>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "config/values.hpp"
+#include "config/yaml.hpp"
 #include "record/hdf5.hpp"
 #include "record/run_folder.hpp"
 
@@ -38,15 +41,21 @@ Kept newest_kept(const std::string& run) {
 }  // namespace
 
 void require_whole_config(const std::string& run, const std::string& text) {
-  if (has_end(text)) return;
   const Kept kept = newest_kept(run);
-  if (!kept.file.empty() && !has_end(kept.text)) return;
+  if (!kept.file.empty() && !has_end(kept.text)) return;  // of an earlier program
+  const std::string file = run + "/config.yaml", advice = kept.file.empty()
+                                                              ? "no segment keeps a copy of it: start a new run"
+                                                              : "put back its text, of which the attribute config of " +
+                                                                    kept.file + " is a whole copy";
   const std::string end(config_end, std::string(config_end).size() - 1);
-  throw Error(
-      Exit::corrupt,
-      run + "/config.yaml has lost its end (its last line is not \"" + end + "\"); " +
-          (kept.file.empty() ? "no segment keeps a copy of it: start a new run"
-                             : "put its text back, which is kept whole as the attribute config of " + kept.file));
+  check(has_end(text), Exit::corrupt, file + " has lost its end (its last line is not \"" + end + "\"); " + advice);
+  std::vector<std::string> lost;
+  const Origins now = load_text(file, text).origins;
+  for (const auto& [key, origin] : load_text(kept.file, kept.text).origins)
+    if (!now.contains(key)) lost.push_back(key);
+  check(lost.empty(), Exit::corrupt,
+        file + " has lost " + join(lost) + " (a default would take the place of what the run was started with); " +
+            advice);
 }
 
 std::string read_config(const std::string& run) {

@@ -7,8 +7,9 @@ namespace switchyard::record {
 /// The last line of every config.yaml. A file that lost its end would be read with defaults in place of what is gone.
 constexpr const char* config_end = "# end of config.yaml\n";
 
-/// Throws Error{corrupt} where `text` of RUN/config.yaml does not end with config_end, unless the records are of an
-/// earlier program, which wrote none. The message says where the whole text is kept.
+/// Throws Error{corrupt} where `text` of RUN/config.yaml does not end with config_end, or lacks an option that the
+/// newest segment was started with; not where the records are of an earlier program, which wrote no end. The message
+/// says where the whole text is kept.
 void require_whole_config(const std::string& run, const std::string& text);
 /// Reads RUN/config.yaml, whole; throws as files::read_text and as above.
 std::string read_config(const std::string& run);

@@ -50,6 +50,12 @@ Course course_of(const h5::File& run) {
   return {begin_of(run), config.train.evaluate_every, config.record.sample_every};
 }
 
+bool is_name_of(FileKind kind, const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  if (kind == FileKind::tokens) return name.starts_with("tokens.r");
+  return name == (kind == FileKind::run ? "run.h5" : kind == FileKind::evaluation ? "evaluation.h5" : "");
+}
+
 /// What counts of a file of a segment that is superseded beyond `last`.
 Limits limits_of(const h5::File& file, const Course& course, std::int64_t last) {
   const std::string kind = h5::text_attribute(file.id(), "schema", file.path());
@@ -86,6 +92,8 @@ class Opener {
     if (path.ends_with("/run.h5")) course = course_of(file);
     const Limits limits = course && last_ != every_step ? limits_of(file, *course, last_) : Limits();
     auto reader = std::make_unique<RecordReader>(std::move(file), limits);
+    check(is_name_of(reader->kind(), path), Exit::corrupt,
+          path + " is damaged (it holds " + schema_name(reader->kind()) + ", which has another name)");
     if (reader->kind() == FileKind::run)
       segment.run = std::move(reader);
     else if (reader->kind() == FileKind::evaluation)
@@ -127,16 +135,25 @@ std::vector<Segment> open_segments(const std::string& run, const OnUnreadable& u
 
 LastRows last_rows(const std::string& run, std::int64_t after) {
   LastRows last;
+  std::int64_t covered = 0;
+  const auto hole = [&](std::int64_t before) {
+    if (before > covered)
+      last.missing.push_back("rows of steps " + std::to_string(covered + 1) + " to " + std::to_string(before) +
+                             " are missing");
+  };
   const auto unreadable = [&](const std::string& path, const Error& e) {
     last.unreadable.emplace_back(path, e.what());
   };
   for (const Segment& segment : open_segments(run, unreadable, after)) {
     if (!segment.run) continue;
-    const std::int64_t step = last_step_of(*segment.run);
-    if (step == begin_of(segment.run->file())) continue;
+    const std::int64_t step = last_step_of(*segment.run), begin = begin_of(segment.run->file());
+    if (step == begin) continue;
+    hole(std::min(begin, after));
+    covered = std::max(covered, begin + segment.run->length("row"));
     last.config = h5::text_attribute(segment.run->file().id(), "config", segment.run->path());
     last.step = std::max(last.step, step);
   }
+  hole(after);
   return last;
 }
 

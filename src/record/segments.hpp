@@ -51,6 +51,7 @@ struct LastRows {
   std::string config;     ///< YAML text in the newest run.h5 that has rows; empty where none has
   std::int64_t step = 0;  ///< the largest recorded step of all segments, superseded ones too
   std::vector<std::pair<std::string, std::string>> unreadable;  ///< path, and why, of files that do not open
+  std::vector<std::string> missing;  ///< "rows of steps 5 to 6 are missing", up to the step where it goes on
 };
 /// `after`: the step from which the run goes on.
 LastRows last_rows(const std::string& run, std::int64_t after);

@@ -30,9 +30,10 @@ void check_attributes(const h5::File& file, FileKind kind) {
 std::int64_t length_of(const h5::File& file, const char* dimension) {
   if (!file.has(dimension)) return 0;
   const std::string where = file.path() + ":" + dimension;
-  const h5::Id scale = file.open_dataset(dimension);
-  const h5::Extent extent = h5::extent_of(scale, where);
-  check(extent.size() == 1 && extent[0] <= hsize_t{1} << 62, Exit::corrupt, where + " is damaged (it is no dimension)");
+  const h5::Shape shape = h5::inspect(file.open_dataset(dimension), where);
+  const h5::Extent& extent = shape.extent;
+  check(shape.type == h5::Type::i32 && extent.size() == 1 && extent[0] <= hsize_t{1} << 62, Exit::corrupt,
+        where + " is damaged (it is no dimension)");
   return static_cast<std::int64_t>(extent[0]);
 }
 

@@ -94,6 +94,8 @@ Problems check_evaluations(const Segment& segment) {
   const std::string where = segment.run->path() + ": ";
   // The row in run.h5 is written first, and a killed job may miss the last of the others.
   Problems problems;
+  if (!segment.evaluation && !expected.empty())
+    return {where + std::to_string(expected.size()) + " evaluations, but evaluation.h5 is missing"};
   if (found.size() > expected.size() || found.size() + 1 < expected.size() ||
       !std::equal(found.begin(), found.end(), expected.begin()))
     problems.push_back(where + std::to_string(expected.size()) + " evaluations, but evaluation.h5 has " +

@@ -32,7 +32,12 @@ class Restoring {
 /// Loads the newest checkpoint that is sound; a damaged one is said, and the one before it is tried.
 bool Restoring::load_newest() {
   std::vector<std::string> folders;
-  comm::on_root(world_, [&] { folders = record::list_checkpoints(run_); });
+  comm::on_root(world_, [&] {
+    folders = record::list_checkpoints(run_);
+    const std::string newest = record::newest_folder(run_);
+    if (!newest.empty() && (folders.empty() || newest != folders.front()))
+      result_.notes.push_back(newest + " has no manifest.json (it is not whole); taking the checkpoint before it");
+  });
   std::int64_t count = static_cast<std::int64_t>(folders.size());
   comm::broadcast(world_, &count, sizeof count, 0);
   folders.resize(count);
@@ -47,8 +52,8 @@ bool Restoring::load_newest() {
       if (e.code() != Exit::corrupt) throw;
       if (i + 1 == count)
         throw AgreedError(Exit::corrupt, std::string(e.what()) + "\nswitchyard: " + run_ +
-                                             " has no other checkpoint; start a new run, or remove " + run_ +
-                                             "/checkpoints to begin this one again");
+                                             " has no other checkpoint; start a new run, or move " + run_ +
+                                             "/checkpoints away to begin this one again");
       result_.notes.push_back(std::string(e.what()) + "; trying the checkpoint before it");
     }
   }
@@ -74,8 +79,10 @@ void Restoring::check_rows() const {
 /// Record files that do not open must not stand in the way of a sound checkpoint. What they held is gone, unless the
 /// steps from here on replace it. On rank 0.
 void Restoring::set_aside_unreadable() {
-  for (const auto& [path, why] : record::last_rows(run_, result_.state.step).unreadable)
+  const record::LastRows last = record::last_rows(run_, result_.state.step);
+  for (const auto& [path, why] : last.unreadable)
     result_.notes.push_back(why + "; set aside as " + record::set_aside(path));
+  for (const std::string& hole : last.missing) result_.notes.push_back(run_ + ": " + hole);
 }
 
 Restored Restoring::work() {

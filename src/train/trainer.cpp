@@ -103,6 +103,8 @@ Trainer::Trainer(const TrainRequest& request)
     Restored restored = restore(request.run, config_, corpus_, machine_);
     state_ = std::move(restored.state), saved_step_ = restored.saved_step;
     loading_ = {restored.event};
+    for (const std::string& note : restored.notes)
+      if (folder_) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
     notes_.insert(notes_.end(), restored.notes.begin(), restored.notes.end());
     const std::string jump =  // checkpoints of earlier programs do not tell
         state_.planned_steps ? schedule_note(state_.planned_steps, config_.train, state_.step) : "";
@@ -206,8 +208,6 @@ void Trainer::close_after_error() {
 
 Exit Trainer::run() {
   if (!recorder_) {
-    for (const std::string& note : notes_)
-      if (folder_) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
     if (folder_)
       std::printf("%s has its %lld steps already\n", request_.run.c_str(), static_cast<long long>(state_.step));
     return Exit::ok;
