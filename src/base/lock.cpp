@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
@@ -87,7 +89,11 @@ FileLock::FileLock(const std::string& file, const std::string& subject) : file_(
     }
     const int error = try_lock(fd_);
     if (error == EACCES || error == EAGAIN) {
-      const std::string holder = content(fd_);
+      std::string holder = content(fd_);
+      for (int i = 0; holder.empty() && i < 50; ++i) {  // who has just taken it writes its name next
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        holder = content(fd_);
+      }
       ::close(std::exchange(fd_, -1));
       throw Error(Exit::busy,
                   subject + " is in use (by " + who(holder) + "); wait for it, end it, or choose another folder");

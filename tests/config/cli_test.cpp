@@ -18,7 +18,7 @@ TEST_F(Program, WrongCallsExitWithTwoAndSayWhy) {
         std::pair("resume missing", "missing: no run there (no such folder); give the folder of a run"),
         std::pair("generate missing --prompt x", "missing: no run there (no such folder)"),
         std::pair("verify missing", "missing is neither a run folder, nor a checkpoint, nor a file"),
-        std::pair("verify missing --digest", "missing is no run folder"),
+        std::pair("verify missing --digest", "missing is neither a run folder, nor a checkpoint, nor a file"),
         std::pair("data build", "inputs is required"),
         std::pair("data build a.txt", "--out is required"),
         std::pair("data build missing.txt --out c", "missing.txt: byte 0: no such file or folder"),
@@ -31,7 +31,7 @@ TEST_F(Program, WrongCallsExitWithTwoAndSayWhy) {
         std::pair("data generate --out c --seed -1", "--seed"),
         std::pair("data generate --out c --keys 2147483647", "must be in [1, 50256]"),
         std::pair("data laboratory f --experts 1,1e1", "\"1e1\" is not an integer; write 10"),
-        std::pair("train c.yaml --run ''", "--run:  is empty"),
+        std::pair("train c.yaml --run ''", "--run is empty"),
         std::pair("data biuld a.txt", "unknown command biuld (did you mean build?); see switchyard data --help"),
         std::pair("sweep stats x", "unknown command stats (did you mean status?)"),
         std::pair("data check missing", "missing: no such file or folder; give a corpus folder or a shard")}) {
@@ -135,7 +135,7 @@ TEST_F(Program, CheckKnowsTheRanksAndTheCorpus) {
   EXPECT_EQ(run("check tiny.yaml").code, 0);
   o = run("check tiny.yaml model.vocabulary=100");
   EXPECT_EQ(o.code, 2);
-  EXPECT_EQ(count(o.err, "model.vocabulary 100 is less than the corpus's"), 1) << o.err;
+  EXPECT_EQ(count(o.err, "model.vocabulary is 100, but the corpus corpus has 257 tokens"), 1) << o.err;
   EXPECT_EQ(run("check tiny.yaml model.vocabulary=512 train.batch=40000 train.evaluate_every=0").code, 2)
       << "too few tokens";
 }

@@ -38,7 +38,7 @@ TEST(Inputs, NamesEveryBadInputWithItsOffset) {
   for (const std::string part :
        {"in/bad.txt: byte 4: ", "in/empty.txt: byte 0: ", "in/cut.txt: byte 5: ", "in/json.jsonl: byte 17: ",
         "in/json.jsonl: byte 29: ", "in/json.jsonl: byte 37: ", "in/json.jsonl: byte 50: ",
-        "in/json.jsonl: byte 63: 'domain'", "in/raw.jsonl: byte 27: ", "missing"})
+        "in/json.jsonl: byte 63: line 6: 'domain'", "in/raw.jsonl: byte 27: ", "missing"})
     EXPECT_NE(error.find(part), std::string::npos) << part << "\n" << error;
 }
 
@@ -76,6 +76,7 @@ TEST(Inputs, TakesOfAFolderWhatIsAskedForAndSaysSo) {
   EXPECT_EQ(build({"CSV"}, false), wanted);
   for (const char* name : {"e.txt~", "b.json", ".hidden.txt", ".git/config.txt", "none"}) wanted.insert(name);
   EXPECT_EQ(build({}, true), wanted);
+  std::filesystem::remove_all(folder / "corpus");
   std::filesystem::create_directories(folder / "other");
   write_file(folder / "other/d.csv", "text");
   EXPECT_NE(build_error(folder, {folder / "other"}).find("it has 1 .csv: take an ending with --ending"),
@@ -95,7 +96,7 @@ TEST(Inputs, SaysWhyALineIsBroken) {
         std::pair("{\"text\":{\"text\":\"a\"}}", "no string 'text'")}) {
     write_file(file, std::string("{\"text\":\"fine\",\"y\":[{\"text\":1}]}\n") + line + "\n");
     const std::string error = build_error(folder, {file});
-    EXPECT_EQ(error.rfind("2: " + file + ": byte 34: line 2: ", 0), 0u) << error;
+    EXPECT_EQ(error.rfind("2: " + file + ": byte 33: line 2: ", 0), 0u) << error;
     EXPECT_NE(error.find(wanted), std::string::npos) << error;
   }
 }

@@ -169,7 +169,8 @@ TEST(Manifest, NumbersNamesAndSumsAreThoseOfACorpus) {
     json[nlohmann::json::json_pointer(place)] = value;
     write_file(file, json.dump());
     const std::string error = error_of([&] { Corpus::open(path); });
-    EXPECT_EQ(error.rfind("4: " + path, 0), 0u) << place << " " << value << ": " << error;
+    EXPECT_EQ(error.rfind("4: ", 0), 0u) << place << " " << value << ": " << error;
+    EXPECT_NE(error.find(path), std::string::npos) << place << " " << value << ": " << error;
     const auto problems = check_corpus(path);
     EXPECT_FALSE(problems.empty()) << place << " " << value;
   };

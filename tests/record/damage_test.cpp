@@ -109,9 +109,8 @@ const Damage damages[] = {
     {"run.h5:step is damaged (it claims 9223372036854775800 bytes, more than",
      [](hid_t file) {
        constexpr hsize_t rows = hsize_t{1} << 60;
-       for (const char* name : {"row", "step"}) {
-         replace(file, name, {H5T_STD_I64LE, {rows - 1}, {1}});
-       }
+       replace(file, "row", {H5T_STD_I32LE, {rows - 1}, {1}});
+       replace(file, "step", {H5T_STD_I64LE, {rows - 1}, {1}});
        for (const char* name : {"tokens", "loss"}) replace(file, name, {H5T_STD_I64LE, {rows - 1}, {1}});
      }},
     {"run.h5:assigned is damaged (its chunks are cut along expert)",

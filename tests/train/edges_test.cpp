@@ -61,7 +61,7 @@ TEST_F(Edges, RightsAreForTheUserToMend) {
   EXPECT_EQ(count(o.out, "finished"), 2) << "the table stands all the same: " << o.out;
   for (const auto& [arguments, place] :
        {std::pair("verify closed", "closed/"), std::pair("verify closed --digest", "closed/"),
-        std::pair("generate closed --prompt x", "closed/checkpoints"), std::pair("resume closed", "closed/"),
+        std::pair("generate closed --prompt x", "closed/segments/000/run.h5"), std::pair("resume closed", "closed/"),
         std::pair("sweep run s", "s/lock"), std::pair("train tiny.yaml --run /proc/r", "/proc/r")}) {
     o = run_after(user, arguments);
     EXPECT_EQ(o.code, 2) << arguments << ": " << o.err;

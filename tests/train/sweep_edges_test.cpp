@@ -59,8 +59,9 @@ TEST_F(SweepEdges, AFinishedTaskThatCannotBeReadIsLeftOutOfTheResults) {
   const std::string config = read(folder_ / task(2) / "config.yaml");
   write(task(2) + "/config.yaml", "moe: {");
   Output o = run("sweep status s");
-  EXPECT_EQ(o.code, 2) << o.err;
-  EXPECT_EQ(count(o.err, "results.h5 leaves out tasks/E2-k1-g1-seed1: " + task(2) + "/config.yaml:"), 1) << o.err;
+  EXPECT_EQ(o.code, 4) << o.err;
+  EXPECT_EQ(count(o.err, "results.h5 leaves out tasks/E2-k1-g1-seed1: " + task(2) + "/config.yaml has lost its end"), 1)
+      << o.err;
   EXPECT_EQ(count(o.out, "s/results.h5: 2 rows"), 1) << "those of the other task: " << o.out;
   write(task(2) + "/config.yaml", config);
   fs::resize_file(folder_ / task(2) / "segments/000/run.h5", 3000);
