@@ -31,6 +31,7 @@ def _names(damage, outcome):
     words = [w for w in re.split(r"[/ =]", damage.target) if w]
     if damage.name.startswith(("hostile", "odd", "foreign")):
         words += [w for w in re.split(r"[/ :]", damage.said) if w]
+    words.append("--ranks")  # an option that no damage is in, drawn out of range
     text = outcome.err + outcome.out
     return any(word in text for word in words) or damage.kind in USERS and re.search(r"\w[./]\w", text) is not None
 

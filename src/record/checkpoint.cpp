@@ -69,12 +69,8 @@ std::string state_text(const Config& config, const TrainState& state) {
 TrainState parse_state(const std::string& text, const std::string& path) {
   const std::string advice = "; use an older checkpoint";
   TrainState state = parse_json(text, path, advice, [](const nlohmann::json& json) {
-    return TrainState{json.at("step"),
-                      json.at("tokens"),
-                      json.at("bias"),
-                      json.at("corpus_sha256"),
-                      json.at("options"),
-                      json.value("planned_steps", std::int64_t{0})};
+    return TrainState{json.at("step"),          json.at("tokens"),  json.at("bias"),
+                      json.at("corpus_sha256"), json.at("options"), json.value("planned_steps", std::int64_t{0})};
   });
   const std::string folder = fs::path(path).parent_path().filename().string();
   check(step_name(state.step) == folder && state.tokens >= 0, Exit::corrupt,

@@ -14,6 +14,7 @@
 #include "base/failure.hpp"
 #include "base/files.hpp"
 #include "record/hdf5_probe.hpp"
+#include "record/hdf5_times.hpp"
 
 namespace switchyard::record::h5 {
 namespace {
@@ -162,6 +163,7 @@ File File::create(const std::string& path) {
     const Id layout = property_list(H5P_FILE_CREATE), access = access_list(H5F_LIBVER_V18);
     check_hdf5(H5Pset_file_space_strategy(layout.get(), H5F_FSPACE_STRATEGY_PAGE, false, 1), what);
     check_hdf5(H5Pset_file_space_page_size(layout.get(), page_bytes), what);
+    check_hdf5(H5Pset_obj_track_times(layout.get(), false), what);  // of the root group: equal files, whenever written
     check_hdf5(H5Pset_attr_phase_change(layout.get(), 1024, 0), what);  // in the root's header, which has sums
     Id empty{check_hdf5(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, layout.get(), access.get()), what), H5Fclose};
     empty.close(what);
@@ -251,6 +253,9 @@ void File::flush() { check_hdf5(H5Fflush(id(), H5F_SCOPE_LOCAL), "write " + path
 
 void File::sync() { files::sync_path(path_); }
 
-void File::close() { id_.close("close " + path_); }
+void File::close() {
+  id_.close("close " + path_);
+  settle_times(path_);
+}
 
 }  // namespace switchyard::record::h5

@@ -58,6 +58,18 @@ void require_whole_config(const std::string& run, const std::string& text) {
             advice);
 }
 
+void check_config(const std::string& run) {
+  const std::string file = run + "/config.yaml";
+  const LoadResult now = load_text(file, read_config(run));
+  check(now.errors.empty(), Exit::corrupt,
+        now.errors.empty() ? "" : now.errors.front().text() + " (config.yaml of a run is written by the program)");
+  const Kept kept = newest_kept(run);
+  if (kept.file.empty()) return;
+  const auto changes = resume_changes(invariant_options(load_text(kept.file, kept.text).config), now.config);
+  check(changes.empty(), Exit::corrupt,
+        changes.empty() ? "" : file + ": " + changes.front().key + ": " + changes.front().message);
+}
+
 std::string read_config(const std::string& run) {
   const std::string text = files::read_text(run + "/config.yaml");
   require_whole_config(run, text);

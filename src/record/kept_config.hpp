@@ -11,6 +11,9 @@ constexpr const char* config_end = "# end of config.yaml\n";
 /// newest segment was started with; not where the records are of an earlier program, which wrote no end. The message
 /// says where the whole text is kept.
 void require_whole_config(const std::string& run, const std::string& text);
+/// Throws Error{corrupt} where RUN/config.yaml cannot be read back, or differs from the newest segment's configuration
+/// in an option that no continuation may change. The others are the user's to edit.
+void check_config(const std::string& run);
 /// Reads RUN/config.yaml, whole; throws as files::read_text and as above.
 std::string read_config(const std::string& run);
 

@@ -150,7 +150,7 @@ void check_segments(const std::string& run, std::int64_t checkpoint, Problems& p
 
 Problems check_run(const std::string& run) {
   Problems problems;
-  if (fs::exists(run + "/config.yaml")) attempt(problems, [&] { read_config(run); });
+  if (fs::exists(run + "/config.yaml")) attempt(problems, [&] { check_config(run); });
   const std::int64_t checkpoint = checkpoint_step(run);  // first: rows are written before it
   attempt(problems, [&] { check_segments(run, checkpoint, problems); });
   check_newest_manifest(run, problems);

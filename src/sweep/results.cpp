@@ -216,7 +216,8 @@ Results write_results(const std::string& folder, const Sweep& sweep) {
     tasks.push_back(name);
     if (!is_finished(folder, sweep, task)) continue;
     try {
-      const LoadResult loaded = load_text(run + "/config.yaml", record::read_config(run));  // resolved: with the vocabulary of the corpus
+      const LoadResult loaded =
+          load_text(run + "/config.yaml", record::read_config(run));  // resolved: with the vocabulary of the corpus
       throw_errors(loaded);
       const Segments segments = record::open_segments(run);
       Columns mine;

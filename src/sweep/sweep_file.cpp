@@ -117,6 +117,9 @@ class Reader {
     if (value.kind != Kind::list || value.items.empty())
       return complain(value.kind == Kind::null ? name.place : value.place, name.text + ": must be a list, not empty");
     into.clear();
+    if (static_cast<std::int64_t>(value.items.size()) > most_tasks)
+      return complain(value.place, name.text + ": has more than " + std::to_string(most_tasks) +
+                                       " entries, as many as a sweep has tasks at most; shorten the list");
     for (const YamlNode& item : value.items) {
       T read{};
       if (!one(name, item, read)) continue;
