@@ -58,7 +58,8 @@ bool settle(Page& page, std::size_t at) {
   std::memcpy(&bytes, page.data() + at + times_at + times_bytes, width);
   const std::size_t length = times_at + times_bytes + width + bytes;
   if (at + length + 4 > page.size()) return false;
-  expect(lookup3(page.data() + at, length) == number_at<std::uint32_t>(page, at + length), "the sum of a file that was written");
+  expect(lookup3(page.data() + at, length) == number_at<std::uint32_t>(page, at + length),
+         "the sum of a file that was written");
   std::memset(page.data() + at + times_at, 0, times_bytes);
   const std::uint32_t sum = lookup3(page.data() + at, length);
   std::memcpy(page.data() + at + length, &sum, sizeof sum);
