@@ -22,6 +22,9 @@ using Kind = YamlNode::Kind;
 /// Each is checked before the first begins.
 constexpr std::int64_t most_tasks = 4096;
 
+/// The key of section.key=value; all of a number.
+std::string key_of(const std::string& value) { return value.substr(0, value.find('=')); }
+
 struct KeyHelp {
   const char *name, *value, *help;
 };
@@ -120,23 +123,15 @@ class Reader {
     if (static_cast<std::int64_t>(value.items.size()) > most_tasks)
       return complain(value.place, name.text + ": has more than " + std::to_string(most_tasks) +
                                        " entries, as many as a sweep has tasks at most; shorten the list");
+    std::set<std::string> given;  // an entry of a list says again, or otherwise, what the first of its key says
     for (const YamlNode& item : value.items) {
       T read{};
       if (!one(name, item, read)) continue;
-      if (std::find_if(into.begin(), into.end(), [&](const T& other) { return same(other, read); }) != into.end())
-        complain(item.place, name.text + ": has " + said(item.text) + " twice");
+      if (!given.insert(key_of(item.text)).second)
+        complain(item.place, name.text + ": has " + key_of(item.text) + " twice");
       into.push_back(read);
     }
   }
-
-  /// Whether the second of two entries of a list says again, or otherwise, what the first says.
-  template <class T>
-  static bool same(const T& a, const T& b) {
-    return a == b;
-  }
-  static bool same(const std::string& a, const std::string& b) { return said(a) == said(b); }
-  /// The key of section.key=value, all of a number.
-  static std::string said(const std::string& text) { return text.substr(0, text.find('=')); }
 
   void arms(const YamlNode& name, const YamlNode& value) {
     if (value.kind != Kind::map) return complain(name.place, "arms: must be names with lists of section.key=value");
@@ -166,9 +161,6 @@ std::string name_of(const Task& t) {
   if (!t.arm.empty()) name << "-" << t.arm;
   return name.str();
 }
-
-/// The key of section.key=value.
-std::string key_of(const std::string& value) { return value.substr(0, value.find('=')); }
 
 /// Adds section.key=value; a later value of a key takes the place of an earlier one.
 void put_over(std::vector<std::string>& values, const std::vector<std::string>& more) {
