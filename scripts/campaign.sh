@@ -3,6 +3,8 @@
 #   scripts/campaign.sh kill [TRIALS]      kill -9 of a random process at a random moment, then resume on another layout (50)
 #   scripts/campaign.sh sweep [TRIALS]     kill -9 of a random process of a sweep of 12 tasks, then the sweep again (3)
 #   scripts/campaign.sh layouts            whole runs on 1 to 8 ranks through the command line, digests compared
+#   scripts/campaign.sh powercut [TRIALS]  a run on an ext4 image, copied at a random moment as a power cut leaves it, and
+#                                          resumed there (20); as root with loop devices, else skipped
 #   scripts/campaign.sh damage [CASES]     files of every kind damaged by seed, and every command that reads them (2000)
 #   scripts/campaign.sh damage --case SEED one of these cases again; what the commands print is shown
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -12,6 +14,7 @@ shift || true
 step "campaign $what"
 case $what in
   kill | sweep | layouts) .venv/bin/python scripts/campaign.py "$what" --program build/openmp/switchyard --trials "${1:-$([ "$what" = sweep ] && echo 3 || echo 50)}" ;;
+  powercut) .venv/bin/python scripts/powercut.py --program build/openmp/switchyard --trials "${1:-20}" ;;
   damage) .venv/bin/python scripts/damage/run.py --program build/openmp/switchyard "$@" ;;
-  *) fail "unknown campaign '$what'" "one of: kill sweep layouts damage" ;;
+  *) fail "unknown campaign '$what'" "one of: kill sweep layouts powercut damage" ;;
 esac

@@ -18,6 +18,8 @@ program=${3:+$(absolute "$3" "$start")}
 program=${program:-$(absolute "${SWITCHYARD:-build/openmp/switchyard}" "$root")}
 [ -x "$program" ] || fail "$program is not a program" "build it first (scripts/test.sh or scripts/quickstart.sh), or set SWITCHYARD"
 tokenizer=${TOKENIZER:-bpe} vocabulary=${VOCABULARY:-4096}
+trained=() # options of a tokenizer that is trained
+[ "$tokenizer" != bpe ] || trained=(--vocabulary "$vocabulary")
 part=full
 [ "$megabytes" -gt 12 ] || part=quick # few packages are enough for little text
 list=scripts/corpus.lock
@@ -107,6 +109,6 @@ python3 scripts/corpus.py "$found" "$cache/unpacked" "$work/text" "$megabytes" "
 
 step "tokens"
 rm -rf "$out"
-"$program" data build --out "$out" "$work/text/corpus.jsonl" --tokenizer "$tokenizer" --vocabulary "$vocabulary" --validation-share 0.06
+"$program" data build --out "$out" "$work/text/corpus.jsonl" --tokenizer "$tokenizer" "${trained[@]}" --validation-share 0.06
 mv "$work/lock.json" "$lock"
 echo "$out: made of what $lock lists"

@@ -9,7 +9,7 @@ TEST_F(Program, WhatDecodesTokensWantsTheCorpusOfTheRun) {
   ASSERT_EQ(run("train tiny.yaml --run r train.steps=2", 1).code, 0);
   fs::rename(folder_ / "corpus", folder_ / "put-aside");
   const std::string build = "data build a.txt b.txt c.txt --out corpus --validation-share 0.3 --seed 7 ";
-  for (const std::string& tokenizer : {std::string("--tokenizer bpe --vocabulary 400"), std::string()}) {
+  for (const std::string& tokenizer : {std::string("--tokenizer bpe --vocabulary 300"), std::string()}) {
     fs::remove_all(folder_ / "corpus");
     ASSERT_EQ(run(build + tokenizer).code, 0);
     for (const char* command : {"generate r --prompt line", "resume r train.steps=4"}) {
