@@ -31,9 +31,15 @@ def sweep(tmp_path_factory):
     return write_sweep(tmp_path_factory.mktemp("sweep") / "s", arms, seeds=(1, 2))
 
 
+def hear_signals():
+    """As from a terminal, also where the tests run under nohup or in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def command(*arguments, **options):
     """A process of its own, as a shell starts it."""
-    return subprocess.Popen([sys.executable, "-m", "yardstick.cli", *map(str, arguments)], text=True,
+    return subprocess.Popen([sys.executable, "-m", "yardstick.cli", *map(str, arguments)], text=True, preexec_fn=hear_signals,
                             **dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env=os.environ | dict(PYTHONPATH=str(PACKAGE), OMP_NUM_THREADS="1")) | options)
 
