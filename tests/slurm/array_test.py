@@ -38,7 +38,7 @@ class Array:
     def results(self):
         assert "4 tasks: 4 finished" in self.status()
         with h5py.File(self.folder / "results.h5") as file:
-            return {name: values[()] for name, values in file.items() if values.attrs.get("scope") != "timing"}
+            return {name: values[()] for name, values in file.items() if values.attrs.get("scope") not in (b"timing", "timing")}
 
 
 @pytest.fixture(scope="module")
