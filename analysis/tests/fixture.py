@@ -119,7 +119,8 @@ def _write_evaluation(path, shape, rng, samples=4000):
         _head(f, "switchyard-evaluation", domains=json.dumps(shape.domains), rows_of_a_chunk=shape.chunk)
         for name, size in dict(evaluation=shape.evaluations, sample=samples, vocabulary=len(WORDS)).items():
             scale(f, name, size, name == "evaluation")
-        token, at = rng.integers(0, len(WORDS), samples), np.arange(samples)
+        # the same held-out text in every segment of a run
+        token, at = np.random.default_rng(0).integers(0, len(WORDS), samples), np.arange(samples)
         document = at // 125  # half a sequence
         variable(f, "token", ["sample"], token.astype("i4"))
         variable(f, "next", ["sample"], np.roll(token, -1).astype("i4"))

@@ -39,8 +39,8 @@ def hear_signals():
 
 def command(*arguments, **options):
     """A process of its own, as a shell starts it."""
-    return subprocess.Popen([sys.executable, "-m", "yardstick.cli", *map(str, arguments)], text=True, preexec_fn=hear_signals,
-                            **dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    return subprocess.Popen([sys.executable, "-m", "yardstick.cli", *map(str, arguments)], text=True,
+                            **dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hear_signals,
                                    env=os.environ | dict(PYTHONPATH=str(PACKAGE), OMP_NUM_THREADS="1")) | options)
 
 

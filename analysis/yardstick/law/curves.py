@@ -71,9 +71,9 @@ def read(path):
 
 def refuse_others(frame, path):
     """SchemaError unless the rows are what all fits rely on: each size has a dense run and routed ones at each checkpoint."""
-    for name in ("loss_validation", "num_experts", "dense_parameter_count", "step"):
-        if not ((frame[name] > 0) & (frame[name] <= MOST)).all():
-            raise SchemaError(f"{path}: {name} is not above 0 in every row; give data/curves.csv.gz of {SOURCE}")
+    for name, least in dict(loss_validation=1e-9, num_experts=1, dense_parameter_count=1, step=0).items():
+        if not frame[name].between(least, MOST).all():
+            raise SchemaError(f"{path}: {name} is not within {least:g} to {MOST:g} in every row; give data/curves.csv.gz of {SOURCE}")
     for size, step in itertools.product(SIZES, CHECKPOINTS):
         rows = at_step(frame, step)
         rows = rows[rows["model_size_label"] == size]
