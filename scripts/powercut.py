@@ -1,15 +1,18 @@
 """Power cuts: a run trains into an ext4 image; a copy of the image at a random moment is what a power cut leaves.
 
 The copy is mounted (ext4 replays its journal), the run is resumed there and must verify and have the digest of an
-undisturbed run. Needs root and loop devices; skips, saying so, where they are missing.
+undisturbed run. Needs root and loop devices; skips, saying so, where they are missing. A cut that is not sound leaves its
+image, which --keep names the folder of.
 """
 import argparse
 import contextlib
 import ctypes
+import filecmp
 import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -101,28 +104,41 @@ def write_back_some(run_folder, draw):
         os.fsync(other.fileno())
 
 
+def copy_at_once(image, copy):
+    """A copy of a file of which no page is newer than another: without this a commit of the journal can be in it, and the
+    data that was on the disk before that commit not, which no power cut leaves."""
+    for _ in range(20):
+        shutil.copyfile(image, copy)
+        if filecmp.cmp(image, copy, shallow=False):
+            return
+    raise RuntimeError(f"{image}: changes all the time")
+
+
 def cut(program, folder, config, delay, draw):
-    """Trains into an image and leaves cut.img, the image as it was after `delay` seconds."""
+    """Trains into an image and leaves cut.img, the image as it was `delay` seconds after the run had its config.yaml."""
     image = folder / "disk.img"
     make_image(image)
     with mounted(image, folder / "disk") as disk, open(os.devnull, "w") as nothing:
         job = subprocess.Popen([program, "train", config, "--run", disk / "run"], stdout=nothing, stderr=nothing,
                                env=ENVIRONMENT)
         try:
+            while not (disk / "run" / "config.yaml").exists():
+                time.sleep(0.01)
             time.sleep(delay)
+            job.send_signal(signal.SIGSTOP)
             write_back_some(disk / "run", draw)
-            shutil.copyfile(image, folder / "cut.img")
+            copy_at_once(image, folder / "cut.img")
         finally:
             job.kill()
             job.wait()
 
 
 def trial(program, folder, config, delay, digest, draw):
-    """What is wrong after one power cut; empty where nothing is."""
+    """What is wrong after one power cut, empty where nothing is; and what is to be noted. None, None: no run was there yet."""
     cut(program, folder, config, delay, draw)
     with mounted(folder / "cut.img", folder / "after") as disk:
         if not (disk / "run" / "config.yaml").exists():
-            return "", "nothing of the run was on the disk yet"
+            return None, None
         resumed = run(program, "resume", disk / "run")
         if resumed.returncode:
             return f"resume: exit code {resumed.returncode}\n{resumed.stdout[-1500:]}", ""
@@ -141,6 +157,7 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=pathlib.Path, default=pathlib.Path("build/powercut"))
     options = parser.parse_args()
     program = str(pathlib.Path(options.program).resolve())
     with tempfile.TemporaryDirectory(prefix="switchyard_powercut_") as name:
@@ -148,16 +165,26 @@ def main():
         if reason := why_not(folder):
             print(f"skipped: power cuts need root and loop devices ({reason})")
             return 0
-        config, seconds, digest = prepare(program, folder)
-        draw, bad = random.Random(options.seed), 0
-        for i in range(options.trials):
-            delay = draw.uniform(0.1, 1.0) * seconds
-            problem, note = trial(program, folder, config, delay, digest, draw)
-            bad += bool(problem)
-            print(f"{i + 1}/{options.trials}: cut after {delay:.2f} s: {problem or 'sound'}{' (' + note + ')' if note else ''}",
-                  flush=True)
-        print(f"{options.trials - bad} of {options.trials} power cuts resumed to the digest of an undisturbed run")
-        return 1 if bad else 0
+        return campaign(program, folder, prepare(program, folder), options)
+
+
+def campaign(program, folder, prepared, options):
+    """All trials; the exit code."""
+    config, seconds, digest = prepared
+    draw, bad, empty = random.Random(options.seed), 0, 0
+    for i in range(options.trials):
+        delay = draw.uniform(0.0, 0.9) * seconds
+        problem, note = trial(program, folder, config, delay, digest, draw)
+        bad, empty = bad + bool(problem), empty + (problem is None)
+        if problem:
+            options.keep.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / "cut.img", options.keep / f"{i + 1}.img")
+            note = f"{options.keep / f'{i + 1}.img'} is kept"
+        text = "no run on the disk yet" if problem is None else problem or "sound"
+        print(f"{i + 1}/{options.trials}: cut after {delay:.2f} s: {text}{' (' + note + ')' if note else ''}", flush=True)
+    print(f"{options.trials - empty - bad} of {options.trials - empty} power cuts resumed to the digest of an undisturbed run"
+          + (f"; {empty} came before anything was on the disk" if empty else ""))
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":
