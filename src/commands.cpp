@@ -60,7 +60,8 @@ std::string empty_option(const CLI::App& app) {
   for (const CLI::Option* option : chosen(app).get_options())
     for (const std::string& text : option->results())
       if (text.find_first_not_of(" \t\n") == std::string::npos)
-        return "switchyard: " + option->get_name() + " is empty; give a text, or leave it out";
+        return "switchyard: " + option->get_name() + " is empty; give a text" +
+               (option->get_required() ? "" : ", or leave it out");
   return "";
 }
 

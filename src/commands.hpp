@@ -24,7 +24,9 @@ CLI::Validator number_in(T low, T high) {
   const auto complaint = [=](const std::string& text) {
     T value{};
     const std::string wrong = parse_value(text, value);
-    return !wrong.empty() || (value >= low && value <= high) ? wrong : text + " is out of range; must be " + range;
+    const bool beyond = wrong.find(" is out of range") != std::string::npos;  // of the type, which is nobody's matter
+    if (wrong.empty() ? value < low || value > high : beyond) return text + " is out of range; must be " + range;
+    return wrong;
   };
   return CLI::Validator(complaint, range);
 }

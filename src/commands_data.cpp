@@ -3,6 +3,9 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <utility>
 
 #include "commands.hpp"
 #include "config/values.hpp"
@@ -127,13 +130,15 @@ struct LaboratoryOptions {
   int exposures = 1000;
 };
 
-Exit tree_command(const LaboratoryOptions& options) {
+/// `head` goes before the first row, so that what is refused leaves no half of a table.
+Exit tree_command(const LaboratoryOptions& options, std::string head) {
   laboratory::ExperimentOptions experiment = options.experiment;
   if (!options.router.empty()) experiment.router = options.router;
   if (!options.model.empty()) experiment.model.model = options.model;
-  std::printf("experts,router,samples,ideal,assignment,trained,max_vio\n");
+  head += "experts,router,samples,ideal,assignment,trained,max_vio\n";
   for (const int experts : options.experts) {
     const laboratory::Outcome o = laboratory::run_experiment(experiment, experts);
+    std::fputs(std::exchange(head, "").c_str(), stdout);
     std::printf("%d,%s,%lld,%.6f,%.6f,%.6f,%.6f\n", experts, experiment.router.c_str(),
                 static_cast<long long>(o.samples), o.ideal, o.assignment, o.trained, o.max_vio);
     std::fflush(stdout);
@@ -141,7 +146,7 @@ Exit tree_command(const LaboratoryOptions& options) {
   return Exit::ok;
 }
 
-Exit facts_command(const LaboratoryOptions& options) {
+Exit facts_command(const LaboratoryOptions& options, std::string head) {
   const laboratory::ExperimentOptions& o = options.experiment;
   check(options.router.empty() || options.router == "hash", Exit::usage,
         o.folder + " has facts: only --router hash sends them, not " + options.router);
@@ -149,9 +154,10 @@ Exit facts_command(const LaboratoryOptions& options) {
         o.folder + " has facts: only --model mlp learns them, not " + options.model);
   const laboratory::FactsOptions facts{o.folder, o.model.hidden, options.exposures, o.model.rate};
   check(o.samples == 0, Exit::usage, o.folder + " has facts: --exposures says how often each is seen, not --samples");
-  std::printf("facts,hidden,experts,exposures,rho,loss,ideal\n");
+  head += "facts,hidden,experts,exposures,rho,loss,ideal\n";
   for (const int experts : options.experts) {
     const laboratory::FactsOutcome out = laboratory::run_facts(facts, experts);
+    std::fputs(std::exchange(head, "").c_str(), stdout);
     std::printf("%d,%d,%d,%d,%.6f,%.6f,%.6f\n", out.facts, facts.hidden, experts, facts.exposures, out.density,
                 out.loss, out.ideal);
     std::fflush(stdout);
@@ -161,10 +167,12 @@ Exit facts_command(const LaboratoryOptions& options) {
 
 Exit laboratory_command(const LaboratoryOptions& options, const std::vector<std::string>& command_line) {
   const std::string& folder = options.experiment.folder;
+  const std::set<int> numbers(options.experts.begin(), options.experts.end());
+  check(numbers.size() == options.experts.size(), Exit::usage, "--experts gives a number twice; give each once");
   const bool facts = laboratory::holds_facts(folder);
   const std::uint64_t seed = facts ? laboratory::facts_of(folder).seed : laboratory::generator_of(folder).seed;
-  std::fputs(made_by(command_line, seed).c_str(), stdout);
-  return facts ? facts_command(options) : tree_command(options);
+  const std::string head = made_by(command_line, seed);
+  return facts ? facts_command(options, head) : tree_command(options, head);
 }
 
 void add_router(CLI::App& sub, laboratory::RouterOptions& learned) {

@@ -1,19 +1,47 @@
 // JSON from files, which may be damaged or made by someone else.
 #pragma once
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 
 #include "base/check.hpp"
 
 namespace switchyard {
 
-/// parse(json) of `text`; any error of the parser or of a member (missing, of another type, out of range) is
+/// What is wrong with a member that has the right type; parse_json adds the file.
+struct BadMember : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// The start of a value, for messages.
+template <class Json>
+std::string shown(const Json& value) {
+  const std::string text = value.dump(-1, ' ', true);
+  return text.size() > 40 ? text.substr(0, 40) + "…" : text;
+}
+
+/// What a member holds, which must be an integer of [least, most]: the library would cut one to fit. Throws BadMember.
+template <class Json>
+std::int64_t whole(const Json& j, const char* key, std::int64_t least, std::int64_t most) {
+  const Json& value = j.at(key);
+  const bool fits =
+      value.is_number_integer() && !(value.is_number_unsigned() && value.template get<std::uint64_t>() >> 63);
+  if (!fits || value.template get<std::int64_t>() < least || value.template get<std::int64_t>() > most)
+    throw BadMember(std::string(key) + " is " + shown(value) + ", not a whole number from " + std::to_string(least) +
+                    " to " + std::to_string(most));
+  return value.template get<std::int64_t>();
+}
+
+/// parse(json) of `text`; any error of the parser or of a member (missing, of another type, BadMember) is
 /// Error{corrupt}: "PATH is damaged (…)" and `advice`, e.g. "; use an older checkpoint".
 template <class Json = nlohmann::json, class Parse>
 auto parse_json(const std::string& text, const std::string& path, const std::string& advice, Parse parse) {
   try {
     return parse(Json::parse(text));
   } catch (const nlohmann::json::exception& error) {
+    throw Error(Exit::corrupt, path + " is damaged (" + error.what() + ")" + advice);
+  } catch (const BadMember& error) {
     throw Error(Exit::corrupt, path + " is damaged (" + error.what() + ")" + advice);
   }
 }

@@ -2,9 +2,7 @@
 
 #include <filesystem>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <set>
-#include <stdexcept>
 
 #include "base/check.hpp"
 #include "base/checked.hpp"
@@ -18,20 +16,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t any = std::numeric_limits<std::int64_t>::max();
 
-/// What is wrong with the manifest; read_manifest adds its name.
-struct Bad : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 std::string read_regular(const std::string& path) {
   require_regular(path);
   return files::read_text(path);
-}
-
-/// The start of a value, for messages.
-std::string shown(const Json& value) {
-  const std::string text = value.dump(-1, ' ', true);
-  return text.size() > 40 ? text.substr(0, 40) + "…" : text;
 }
 
 Json split_json(const SplitEntry& s) {
@@ -43,26 +30,16 @@ Json split_json(const SplitEntry& s) {
           {"documents", {{"count", s.documents}, {"file", s.document_file}, {"sha256", s.document_sha256}}}};
 }
 
-/// What a member holds, which must be an integer of [least, most]: the library would cut one to fit.
-std::int64_t whole(const Json& j, const char* key, std::int64_t least, std::int64_t most) {
-  const Json& value = j.at(key);
-  const bool fits = value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() >> 63);
-  if (!fits || value.get<std::int64_t>() < least || value.get<std::int64_t>() > most)
-    throw Bad(std::string(key) + " is " + shown(value) + ", not a whole number from " + std::to_string(least) + " to " +
-              std::to_string(most));
-  return value.get<std::int64_t>();
-}
-
 std::string file_name(const Json& j) {
   const std::string name = j.at("file");
-  if (!files::is_plain_name(name)) throw Bad("'" + name + "' is no name of a file in the folder");
+  if (!files::is_plain_name(name)) throw BadMember("'" + name + "' is no name of a file in the folder");
   return name;
 }
 
 std::string sum_of(const Json& j) {
   const std::string sum = j.at("sha256");
   if (sum.size() != 64 || sum.find_first_not_of("0123456789abcdef") != std::string::npos)
-    throw Bad("'" + sum + "' is no sha256");
+    throw BadMember("'" + sum + "' is no sha256");
   return sum;
 }
 
@@ -75,7 +52,7 @@ SplitEntry read_split(const Json& j) {
     tokens += s.shards.back().tokens;
   }
   if (tokens != s.tokens)
-    throw Bad("a split promises " + std::to_string(s.tokens) + " tokens, its shards " + to_string(tokens));
+    throw BadMember("a split promises " + std::to_string(s.tokens) + " tokens, its shards " + to_string(tokens));
   const Json& d = j.at("documents");
   s.documents = whole(d, "count", 0, any), s.document_file = file_name(d), s.document_sha256 = sum_of(d);
   return s;
@@ -85,14 +62,14 @@ void read_tokenizer(const Json& j, Manifest& m) {
   m.tokenizer = j.at("kind");
   if (m.tokenizer == "sentencepiece") m.tokenizer_file = file_name(j), m.tokenizer_sha256 = sum_of(j);
   if (m.tokenizer != "sentencepiece" && m.tokenizer != "bytes")
-    throw Bad("the tokenizer '" + m.tokenizer + "' is neither bytes nor sentencepiece");
+    throw BadMember("the tokenizer '" + m.tokenizer + "' is neither bytes nor sentencepiece");
 }
 
 /// No file has two parts to play: what is trained on would be held out too.
 void check_names(const Manifest& m) {
   std::set<std::string> names{"manifest.json"};
   for (const auto& [file, sum] : listed_files(m))
-    if (!names.insert(file).second) throw Bad("'" + file + "' is listed twice");
+    if (!names.insert(file).second) throw BadMember("'" + file + "' is listed twice");
 }
 
 Manifest parse(const Json& j) {
@@ -102,7 +79,8 @@ Manifest parse(const Json& j) {
   m.end_token = static_cast<std::int32_t>(whole(j, "end_token", 0, m.vocabulary - 1));
   m.token_bits = static_cast<int>(whole(j, "token_bits", 16, 32));
   if (m.token_bits % 16 != 0 || (m.token_bits == 16 && m.vocabulary > 65536))
-    throw Bad("token_bits is " + std::to_string(m.token_bits) + ", but must be 16 or 32, and hold the vocabulary");
+    throw BadMember("token_bits is " + std::to_string(m.token_bits) +
+                    ", but must be 16 or 32, and hold the vocabulary");
   m.domains = j.at("domains").get<std::vector<std::string>>();
   for (const Split s : {Split::train, Split::validation}) m.of(s) = read_split(j.at("splits").at(split_name(s)));
   check_names(m);
@@ -140,11 +118,7 @@ Manifest read_manifest(const std::string& folder, std::string* sha256) {
     const bool ours = j.at("schema") == "switchyard-corpus" && j.at("schema_version").is_number_integer();
     check(ours && j.at("schema_version") == Manifest::version, Exit::usage,
           path + ": not a switchyard-corpus of version " + std::to_string(Manifest::version) + advice);
-    try {
-      return parse(j);
-    } catch (const Bad& bad) {
-      throw Error(Exit::corrupt, path + " is damaged (" + bad.what() + ")" + advice);
-    }
+    return parse(j);
   });
 }
 

@@ -54,12 +54,25 @@ class Layer {
   Assignment assignment_;
 };
 
+/// Error{corrupt} unless each sample, the first being `first`, is a task, a key and an answer.
+void check_samples(const TreeTasks& t, const std::vector<std::int32_t>& tokens, std::int64_t n, std::int64_t first,
+                   const std::string& folder) {
+  const auto in = [](std::int32_t token, int low, int count) { return token >= low && token - low < count; };
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int32_t* s = &tokens[static_cast<std::size_t>(3 * i)];
+    check(in(s[0], 0, t.tasks()) && in(s[1], t.tasks(), t.keys) && in(s[2], t.tasks() + t.keys, t.answers()),
+          Exit::corrupt,
+          folder + ": sample " + std::to_string(first + i) + " is not of its generator.json; generate the folder anew");
+  }
+}
+
 /// Trains on samples of the token file, in their order.
-void train(Layer& layer, const data::Corpus& corpus, std::int64_t samples) {
+void train(Layer& layer, const TreeTasks& t, const data::Corpus& corpus, std::int64_t samples) {
   std::vector<std::int32_t> tokens(3 * batch);
   for (std::int64_t done = 0; done < samples; done += batch) {
     const std::int64_t n = std::min(batch, samples - done);
     corpus.read(data::Split::train, 3 * done, 3 * n, tokens.data());
+    check_samples(t, tokens, n, done, corpus.path());
     layer.train(tokens.data(), n, static_cast<double>(done) / static_cast<double>(samples));
   }
 }
@@ -75,7 +88,7 @@ Outcome run_experiment(const ExperimentOptions& o, int experts) {
             "; give a number from 1 to that, or generate more");
   const double ideal = assignment_loss(t, ideal_assignment(t, experts));  // refuses such experts before the training
   Layer layer(t, o, experts);
-  train(layer, corpus, samples);
+  train(layer, t, corpus, samples);
   return {samples, ideal, assignment_loss(t, layer.assignment()), expected_loss(t, layer.assignment(), layer.experts()),
           max_vio(t, layer.assignment(), experts)};
 }

@@ -26,10 +26,11 @@ Lesson lesson_of(const Facts& facts, const std::vector<int>& part, const data::C
   for (std::size_t i = 0; i < part.size(); ++i) {
     std::int32_t tokens[2];
     corpus.read(data::Split::train, 2 * std::int64_t{part[i]}, 2, tokens);
-    check(tokens[0] == part[i], Exit::corrupt,
-          corpus.path() + ": fact " + std::to_string(part[i]) + " is not in place");
+    const int answer = tokens[1] - facts.facts;
+    check(tokens[0] == part[i] && answer >= 0 && answer < facts.values, Exit::corrupt,
+          corpus.path() + ": fact " + std::to_string(part[i]) + " is not in place; generate the folder anew");
     facts.key(part[i], &lesson.keys[i * Facts::dimension]);
-    lesson.answers.push_back(tokens[1] - facts.facts);
+    lesson.answers.push_back(answer);
   }
   return lesson;
 }

@@ -32,7 +32,6 @@ bool good_tasks(int tasks) { return tasks >= 2 && tasks <= 4096 && std::has_sing
 
 void validate(const GenerateOptions& o) {
   check_option(o.values >= 2, "--values must be at least 2");
-  files::refuse_standing(o.out);
   if (o.shape == "facts") {
     check_option(o.facts >= 1, "--facts must be at least 1");
     return check_vocabulary("facts and answers", std::int64_t{o.facts} + o.values, "--facts or --values");
@@ -101,8 +100,12 @@ Json description(const GenerateOptions& o, const char* generator) {
   return {{"schema", "switchyard-generator"}, {"schema_version", 1}, {"generator", generator}, {"shape", o.shape}};
 }
 
+TreeTasks tasks_of(const GenerateOptions& o) {
+  return make_tasks(o.shape, std::countr_zero(static_cast<unsigned>(o.tasks)), o.keys, o.values, o.seed);
+}
+
 void write_tree(const GenerateOptions& o, const std::string& folder) {
-  const TreeTasks t = make_tasks(o.shape, std::countr_zero(static_cast<unsigned>(o.tasks)), o.keys, o.values, o.seed);
+  const TreeTasks t = tasks_of(o);
   const auto tokens = [&t](std::int64_t i) {
     const Sample s = draw(t, i);
     return std::array{s.task, t.tasks() + s.key, t.tasks() + t.keys + s.answer};
@@ -127,45 +130,60 @@ void write_facts(const GenerateOptions& o, const std::string& folder) {
   write_text(folder, "generator.json", json.dump(1) + "\n");
 }
 
-/// What make(json) gives for the folder's generator.json.
-template <class Make>
-auto read_generator(const std::string& folder, const Make& make) {
+/// The options of generator.json, before validate().
+GenerateOptions parse(const Json& json) {
+  constexpr std::int64_t most = std::numeric_limits<int>::max();
+  const auto number = [&json](const char* key) { return static_cast<int>(whole(json, key, 1, most)); };
+  GenerateOptions o{.shape = json.at("shape"), .values = number("values"), .seed = json.at("seed"), .out = {}};
+  if (!json.at("seed").is_number_unsigned()) throw BadMember("seed is " + shown(json.at("seed")) + ", no seed");
+  const bool facts = json.at("generator") == "t2";
+  if (facts != (o.shape == "facts") || (!facts && json.at("generator") != "t1"))
+    throw BadMember("generator " + shown(json.at("generator")) + " makes no " + shown(json.at("shape")));
+  if (facts)
+    o.facts = number("facts");
+  else
+    o.tasks = number("tasks"), o.keys = number("keys"), o.samples = whole(json, "samples", 1, most);
+  return o;
+}
+
+/// The options that made the folder.
+GenerateOptions read_generator(const std::string& folder) {
   const std::string file = folder + "/generator.json";
   check(fs::exists(file), Exit::usage,
         folder + ": no generated tokens there (it has no generator.json); make them with switchyard data generate");
-  return parse_json<Json>(files::read_text(file), file, "; generate the folder anew", make);
+  return parse_json<Json>(files::read_text(file), file, "; generate the folder anew", [](const Json& json) {
+    GenerateOptions o = parse(json);
+    try {
+      validate(o);
+    } catch (const Error& error) {
+      throw BadMember(error.what());
+    }
+    return o;
+  });
 }
 
 }  // namespace
 
 void generate(const GenerateOptions& o) {
   validate(o);
+  files::refuse_standing(o.out);
   files::NewFolder folder(o.out);
   o.shape == "facts" ? write_facts(o, folder.aside()) : write_tree(o, folder.aside());
   folder.finish();
 }
 
-bool holds_facts(const std::string& folder) {
-  return read_generator(folder, [](const Json& json) { return json.at("generator") == "t2"; });
-}
+bool holds_facts(const std::string& folder) { return read_generator(folder).shape == "facts"; }
 
 TreeTasks generator_of(const std::string& folder) {
-  check(!holds_facts(folder), Exit::usage, folder + " has facts, not the tasks of a tree");
-  return read_generator(folder, [&](const Json& json) {
-    const int tasks = json.at("tasks");
-    check(
-        good_tasks(tasks), Exit::corrupt,
-        folder + "/generator.json: tasks is " + std::to_string(tasks) + ", no power of two; generate the folder anew");
-    return make_tasks(json.at("shape"), std::countr_zero(static_cast<unsigned>(tasks)), json.at("keys"),
-                      json.at("values"), json.at("seed"));
-  });
+  const GenerateOptions o = read_generator(folder);
+  check(o.shape != "facts", Exit::usage, folder + " has facts, not the tasks of a tree");
+  return tasks_of(o);
 }
 
 Facts facts_of(const std::string& folder) {
-  check(holds_facts(folder), Exit::usage, folder + " has the tasks of a tree, not facts");
-  return read_generator(folder, [](const Json& json) {
-    return Facts{json.at("facts"), json.at("values"), json.at("seed")};
-  });
+  const GenerateOptions o = read_generator(folder);
+  check(o.shape == "facts", Exit::usage, folder + " has the tasks of a tree, not facts");
+  return {o.facts, o.values, o.seed};
 }
 
 }  // namespace switchyard::laboratory
