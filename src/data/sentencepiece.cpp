@@ -60,18 +60,19 @@ class SentencePiece : public Tokenizer {
     check(model_.eos_id() >= 0 && model_.eos_id() < model_.GetPieceSize(), Exit::usage,
           file + ": has no end-of-sentence token (it closes documents); train the model with eos_id >= 0");
     for (int id = 0; id < model_.GetPieceSize(); ++id) texts_.push_back(text_of(id, file));
-    plain_ = decode(encode_part("a")) == "a" && decode(encode_part(" a")) == " a";
+    has_space_ = model_.PieceToId(mark) != model_.unk_id();
+    plain_ = decode(encode_part("a")) == "a" && (!has_space_ || decode(encode_part(" a")) == " a");
   }
   int vocabulary() const override { return static_cast<int>(texts_.size()); }
   std::int32_t end_token() const override { return model_.eos_id(); }
   std::vector<std::int32_t> encode(const std::string& text) const override {
     std::vector<std::int32_t> ids;
     for (std::size_t i = 0; i < text.size();) {
-      const std::size_t end = plain_ ? std::min(text.find(mark, i), text.size()) : text.size();
+      const std::size_t end = plain_ ? next_without_piece(text, i) : text.size();
       add_parts(text, i, end, ids);
-      if (end < text.size())
-        for (const char c : mark) ids.push_back(byte_id_[static_cast<unsigned char>(c)]);
-      i = std::min(end + mark.size(), text.size());
+      if (end == text.size()) break;
+      i = end + (text[end] == ' ' ? 1 : mark.size());
+      for (std::size_t k = end; k < i; ++k) ids.push_back(byte_id_[static_cast<unsigned char>(text[k])]);
     }
     return ids;
   }
@@ -108,6 +109,12 @@ class SentencePiece : public Tokenizer {
     return out;
   }
 
+  /// The next U+2581, which the library would take for a space, or space of a model that has no piece for it: these are
+  /// written as bytes. The text's size where there is none.
+  std::size_t next_without_piece(const std::string& text, std::size_t i) const {
+    return std::min({text.find(mark, i), has_space_ ? text.npos : text.find(' ', i), text.size()});
+  }
+
   void add_parts(const std::string& text, std::size_t i, std::size_t end, std::vector<std::int32_t>& ids) const {
     while (i < end) {
       const std::size_t stop = plain_ ? end_of_part(text, i, end) : end;
@@ -137,6 +144,7 @@ class SentencePiece : public Tokenizer {
   std::vector<std::string> texts_;
   std::vector<std::int32_t> byte_id_ = std::vector<std::int32_t>(256, 0);  // id 0: a model without byte pieces has none
   std::unordered_set<std::uint64_t> joined_;  // pairs of characters that stand together in a piece
+  bool has_space_ = true;                     // has a piece for the space alone; text without spaces trains none
   bool plain_ = false;  // takes texts as they are: neither a space is put before them nor any taken away
 };
 

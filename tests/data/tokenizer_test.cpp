@@ -39,8 +39,7 @@ std::string training_text() {
 }
 
 /// Bytes of a model.
-std::string train(int vocabulary) {
-  const std::string text = training_text();
+std::string train(int vocabulary, const std::string& text = training_text()) {
   std::size_t at = 0;
   return train_sentencepiece(
       [&](std::string& piece) {
@@ -91,6 +90,17 @@ TEST(SentencePiece, TextComesBackAndTokensHaveItsBytes) {
   const std::string text = training_text();
   EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
   EXPECT_LT(tokenizer->encode(text).size() * 3, text.size());
+}
+
+/// A space is in every text but those that the tokenizer was trained on.
+TEST(SentencePiece, ATokenizerOfTextWithoutSpacesTakesThem) {
+  if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
+  std::string bare;
+  for (const char c : training_text())
+    if (c != ' ') bare += c;
+  const auto tokenizer = load_sentencepiece(train(340, bare), "a.model", 100);
+  for (const std::string& text : {training_text(), bare}) EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
+  for (const std::string& text : awkward_texts()) EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
 }
 
 TEST(SentencePiece, TheSameTextTrainsTheSameModel) {
