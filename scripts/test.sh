@@ -24,7 +24,7 @@ ctest --preset "$preset" -j "$jobs" ${label:+-L "$label"}
 if [ "$preset" = openmp ] && [ -z "$label" ]; then
   step "yardstick tests"
   if [ -x .venv/bin/python ]; then
-    .venv/bin/python -m pytest -q analysis/tests
+    .venv/bin/python -m pytest -q -n "$jobs" --dist worksteal analysis/tests
   else
     echo "SKIPPED: no Python environment"
   fi
