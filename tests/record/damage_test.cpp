@@ -29,6 +29,10 @@ std::string write_run(const Folder& folder) {
   return folder / "run.h5";
 }
 
+// The library's names are macros with a comma, which nvcc does not take within braces.
+hid_t int64() { return H5T_STD_I64LE; }
+hid_t int32() { return H5T_STD_I32LE; }
+
 /// How a dataset is made anew, by hand.
 struct Made {
   hid_t type = H5T_STD_I64LE;
@@ -74,8 +78,7 @@ std::string message_of(const std::string& path) try {
 }
 
 const Damage damages[] = {
-    {"run.h5:step is damaged (it has another type than int64)",
-     [](hid_t file) { replace(file, "step", {H5T_STD_I32LE}); }},
+    {"run.h5:step is damaged (it has another type than int64)", [](hid_t file) { replace(file, "step", {int32()}); }},
     {"run.h5:step is damaged (it has a type that no schema version knows)",
      [](hid_t file) {
        const hid_t text = H5Tcopy(H5T_C_S1);
@@ -84,38 +87,38 @@ const Damage damages[] = {
      }},
     {"run.h5:step is damaged (it has no dimension)",
      [](hid_t file) {
-       replace(file, "step", {H5T_STD_I64LE, {}, {}});
+       replace(file, "step", {int64(), {}, {}});
      }},
     {"run.h5:step is damaged (it has another number of dimensions",
      [](hid_t file) {
-       replace(file, "step", {H5T_STD_I64LE, {6, 2}, {3, 2}});
+       replace(file, "step", {int64(), {6, 2}, {3, 2}});
      }},
     {"run.h5:step is damaged (it has 5 along row, not 6)",
      [](hid_t file) {
-       replace(file, "step", {H5T_STD_I64LE, {5}, {3}});
+       replace(file, "step", {int64(), {5}, {3}});
      }},
     {"run.h5:step is damaged (it is not stored in chunks)",
      [](hid_t file) {
-       replace(file, "step", {H5T_STD_I64LE, {6}, {}});
+       replace(file, "step", {int64(), {6}, {}});
      }},
     {"run.h5:step is damaged (its chunks are stored in another way",
      [](hid_t file) {
-       replace(file, "step", {H5T_STD_I64LE, {6}, {3}, false});
+       replace(file, "step", {int64(), {6}, {3}, false});
      }},
     {"run.h5:step is damaged (it claims 48 bytes",  // a chunk of 2 GB: the file has 60 KB
      [](hid_t file) {
-       replace(file, "step", {H5T_STD_I64LE, {6}, {1 << 28}});
+       replace(file, "step", {int64(), {6}, {1 << 28}});
      }},
     {"run.h5:step is damaged (it claims 9223372036854775800 bytes, more than",
      [](hid_t file) {
        constexpr hsize_t rows = hsize_t{1} << 60;
-       replace(file, "row", {H5T_STD_I32LE, {rows - 1}, {1}});
-       replace(file, "step", {H5T_STD_I64LE, {rows - 1}, {1}});
-       for (const char* name : {"tokens", "loss"}) replace(file, name, {H5T_STD_I64LE, {rows - 1}, {1}});
+       replace(file, "row", {int32(), {rows - 1}, {1}});
+       replace(file, "step", {int64(), {rows - 1}, {1}});
+       for (const char* name : {"tokens", "loss"}) replace(file, name, {int64(), {rows - 1}, {1}});
      }},
     {"run.h5:assigned is damaged (its chunks are cut along expert)",
      [](hid_t file) {
-       replace(file, "assigned", {H5T_STD_I64LE, {6, 2, 5}, {3, 2, 1}});
+       replace(file, "assigned", {int64(), {6, 2, 5}, {3, 2, 1}});
      }},
     {"run.h5:step is missing", [](hid_t file) { H5Ldelete(file, "step", H5P_DEFAULT); }},
     {"step is a link to another place",

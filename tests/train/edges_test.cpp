@@ -38,7 +38,8 @@ TEST_F(Edges, MemoryThatEndsIsSaid) {
   ASSERT_EQ(run("train tiny.yaml --run s").code, 0);
   for (int limit = 50000; limit < 125000; limit += 15000) {
     const Output o = run_after("ulimit -v " + std::to_string(limit) + "\nexec ", "generate s --prompt l --tokens 1");
-    EXPECT_TRUE(o.code == 0 || o.code == 8) << limit << ": " << o.code << o.err;
+    const bool unloaded = o.code == 127 && count(o.err, "loading shared libraries") == 1;  // a GPU's need more
+    EXPECT_TRUE(o.code == 0 || o.code == 8 || unloaded) << limit << ": " << o.code << o.err;
   }
 }
 #endif
