@@ -31,8 +31,31 @@ CLI::Validator number_in(T low, T high) {
   return CLI::Validator(complaint, range);
 }
 
+/// The parts of "1,2,4", empty ones too.
+inline std::vector<std::string> list_parts(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) c == ',' ? void(parts.emplace_back()) : parts.back().push_back(c);
+  return parts;
+}
+
+/// A list "1,2,4" of what `each` lets pass.
+inline CLI::Validator list_of(const CLI::Validator& each) {
+  const auto complaint = [each](const std::string& text) {
+    for (const std::string& part : list_parts(text))
+      if (const std::string wrong = each(part); !wrong.empty()) return wrong;
+    return std::string();
+  };
+  return CLI::Validator(complaint, each.get_description());
+}
+
 /// Every seed.
 inline CLI::Validator any_seed() { return number_in(std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max()); }
+
+/// Refuses, while the command line is read, those of `options` that were given where `with` leaves them without effect.
+inline void refuse_given(const CLI::App& command, const std::vector<std::string>& options, const std::string& with) {
+  for (const std::string& option : options)
+    if (command.count(option) > 0) throw CLI::ValidationError(option, "has no effect with " + with + "; leave it out");
+}
 
 /// What the command line asks for.
 struct Command {

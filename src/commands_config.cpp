@@ -89,7 +89,10 @@ void add_config_commands(CLI::App& app, Command& command) {
   sub->add_option("config", show->config, "configuration file; without one, the defaults");
   sub->add_option("overrides", show->overrides, "section.key=value");
   sub->add_flag("--reference", show->reference, "print the reference of all options in Markdown");
-  sub->callback([&command, show] { command.run = [show] { return show_config(*show); }; });
+  sub->callback([&command, show, sub] {
+    if (show->reference) refuse_given(*sub, {"config", "overrides"}, "--reference");
+    command.run = [show] { return show_config(*show); };
+  });
 }
 
 }  // namespace switchyard

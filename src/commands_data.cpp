@@ -18,13 +18,6 @@
 namespace switchyard {
 namespace {
 
-/// Options that only training a tokenizer heeds are not passed over in silence.
-void check_trained_options(const std::vector<std::string>& given, const std::string& tokenizer) {
-  check(tokenizer == "bpe" || given.empty(), Exit::usage,
-        join(given, " and ") + (given.size() == 1 ? " has" : " have") + " no meaning with --tokenizer " + tokenizer +
-            " (only bpe trains a tokenizer); leave it out or give --tokenizer bpe");
-}
-
 Exit build_command(data::BuildOptions options) {
   options.say = [](const std::string& line) { std::fprintf(stderr, "switchyard: %s\n", line.c_str()); };
   const data::BuildReport report = data::build_corpus(options);
@@ -66,13 +59,10 @@ void add_build(CLI::App& group, Command& command) {
       ->capture_default_str()
       ->check(number_in(std::int64_t{1}, std::int64_t{1} << 40));
   sub->callback([&command, build, sub] {
-    std::vector<std::string> given;
-    for (const char* name : {"--vocabulary", "--tokenizer-bytes"})
-      if (sub->count(name) > 0) given.emplace_back(name);
-    command.run = [build, given] {
-      check_trained_options(given, build->tokenizer);
-      return build_command(*build);
-    };
+    if (build->tokenizer != "bpe")
+      refuse_given(*sub, {"--vocabulary", "--tokenizer-bytes"},
+                   "--tokenizer " + build->tokenizer + " (only bpe trains a tokenizer)");
+    command.run = [build] { return build_command(*build); };
   });
 }
 
@@ -85,6 +75,7 @@ std::string made_by(const std::vector<std::string>& command_line, std::uint64_t 
 
 Exit generate_command(laboratory::GenerateOptions options, const std::vector<std::string>& command_line) {
   options.made_by = made_by(command_line, options.seed);
+  options.say = [](const std::string& step) { std::fprintf(stderr, "switchyard: %s\n", step.c_str()); };
   laboratory::generate(options);
   if (options.shape == "facts")
     std::printf("%s: %d facts of %d answers\n", options.out.c_str(), options.facts, options.values);
@@ -118,17 +109,26 @@ void add_generate(CLI::App& group, Command& command) {
       ->check(number_in(1, most_pieces));
   sub->add_option("--seed", generate->seed, "of all that is drawn")->capture_default_str()->check(any_seed());
   sub->add_option("--out", generate->out, "folder to make; must not exist")->required();
-  sub->callback([&command, generate] {
+  sub->callback([&command, generate, sub] {
+    generate->shape == "facts" ? refuse_given(*sub, {"--tasks", "--keys", "--samples"}, "--shape facts")
+                               : refuse_given(*sub, {"--facts"}, "--shape " + generate->shape);
     command.run = [generate, line = command.command_line] { return generate_command(*generate, line); };
   });
 }
 
 struct LaboratoryOptions {
   laboratory::ExperimentOptions experiment;
-  std::vector<int> experts;
+  std::string experts;        ///< "1,2,4"
   std::string router, model;  ///< as given; empty takes what suits the generator
   int exposures = 1000;
+  bool gave_exposures = false, gave_hidden = false;
 };
+
+std::vector<int> numbers_of(const std::string& list) {
+  std::vector<int> numbers;
+  for (const std::string& part : list_parts(list)) parse_value(part, numbers.emplace_back());
+  return numbers;
+}
 
 /// `head` goes before the first row, so that what is refused leaves no half of a table.
 Exit tree_command(const LaboratoryOptions& options, std::string head) {
@@ -136,7 +136,7 @@ Exit tree_command(const LaboratoryOptions& options, std::string head) {
   if (!options.router.empty()) experiment.router = options.router;
   if (!options.model.empty()) experiment.model.model = options.model;
   head += "experts,router,samples,ideal,assignment,trained,max_vio\n";
-  for (const int experts : options.experts) {
+  for (const int experts : numbers_of(options.experts)) {
     const laboratory::Outcome o = laboratory::run_experiment(experiment, experts);
     std::fputs(std::exchange(head, "").c_str(), stdout);
     std::printf("%d,%s,%lld,%.6f,%.6f,%.6f,%.6f\n", experts, experiment.router.c_str(),
@@ -155,7 +155,7 @@ Exit facts_command(const LaboratoryOptions& options, std::string head) {
   const laboratory::FactsOptions facts{o.folder, o.model.hidden, options.exposures, o.model.rate};
   check(o.samples == 0, Exit::usage, o.folder + " has facts: --exposures says how often each is seen, not --samples");
   head += "facts,hidden,experts,exposures,rho,loss,ideal\n";
-  for (const int experts : options.experts) {
+  for (const int experts : numbers_of(options.experts)) {
     const laboratory::FactsOutcome out = laboratory::run_facts(facts, experts);
     std::fputs(std::exchange(head, "").c_str(), stdout);
     std::printf("%d,%d,%d,%d,%.6f,%.6f,%.6f\n", out.facts, facts.hidden, experts, facts.exposures, out.density,
@@ -165,11 +165,22 @@ Exit facts_command(const LaboratoryOptions& options, std::string head) {
   return Exit::ok;
 }
 
+/// Of options whose effect depends on what the folder holds, those that have none.
+void check_folder_options(const LaboratoryOptions& options, bool facts) {
+  const std::string& folder = options.experiment.folder;
+  check(facts || !options.gave_exposures, Exit::usage,
+        folder + " has no facts: --exposures has no effect; leave it out");
+  check(facts || !options.gave_hidden || options.model == "mlp", Exit::usage,
+        "--hidden has no effect without --model mlp; leave it out");
+}
+
 Exit laboratory_command(const LaboratoryOptions& options, const std::vector<std::string>& command_line) {
   const std::string& folder = options.experiment.folder;
-  const std::set<int> numbers(options.experts.begin(), options.experts.end());
-  check(numbers.size() == options.experts.size(), Exit::usage, "--experts gives a number twice; give each once");
+  const std::vector<int> experts = numbers_of(options.experts);
+  check(std::set<int>(experts.begin(), experts.end()).size() == experts.size(), Exit::usage,
+        "--experts gives a number twice; give each once");
   const bool facts = laboratory::holds_facts(folder);
+  check_folder_options(options, facts);
   const std::uint64_t seed = facts ? laboratory::facts_of(folder).seed : laboratory::generator_of(folder).seed;
   const std::string head = made_by(command_line, seed);
   return facts ? facts_command(options, head) : tree_command(options, head);
@@ -189,6 +200,16 @@ void add_router(CLI::App& sub, laboratory::RouterOptions& learned) {
       ->check(number_in(0.0, 1e6));
 }
 
+/// What the router, the model or the folder leaves without effect. A folder that cannot be read is refused later.
+void refuse_without_effect(const CLI::App& sub, const LaboratoryOptions& lab) {
+  const laboratory::ExperimentOptions& o = lab.experiment;
+  const bool learned = lab.router == "learned";
+  const std::string router = lab.router.empty() ? "the folder's own router" : "--router " + lab.router;
+  if (!learned) refuse_given(sub, {"--balance", "--aux", "--bias-rate", "--router-rate"}, router);
+  if (learned && o.learned.balance != "aux") refuse_given(sub, {"--aux"}, "--balance " + o.learned.balance);
+  if (learned && o.learned.balance != "free") refuse_given(sub, {"--bias-rate"}, "--balance " + o.learned.balance);
+}
+
 void add_laboratory(CLI::App& group, Command& command) {
   auto lab = std::make_shared<LaboratoryOptions>();
   laboratory::ExperimentOptions& o = lab->experiment;
@@ -198,8 +219,7 @@ void add_laboratory(CLI::App& group, Command& command) {
   sub->add_option("--router", lab->router, "oracle (what trees take), hash (what facts take) or learned");
   sub->add_option("--experts", lab->experts, "numbers of experts: 1,2,4")
       ->required()
-      ->delimiter(',')
-      ->check(number_in(1, 1 << 14));
+      ->check(list_of(number_in(1, 1 << 14)));
   sub->add_option("--samples", o.samples, "of a tree, the folder's first; 0 takes all")
       ->capture_default_str()
       ->check(number_in(std::int64_t{0}, most_samples));
@@ -212,8 +232,11 @@ void add_laboratory(CLI::App& group, Command& command) {
       ->capture_default_str()
       ->check(number_in(0.0, 1e6));
   add_router(*sub, o.learned);
-  sub->callback(
-      [&command, lab] { command.run = [lab, line = command.command_line] { return laboratory_command(*lab, line); }; });
+  sub->callback([&command, lab, sub] {
+    refuse_without_effect(*sub, *lab);
+    lab->gave_exposures = sub->count("--exposures") > 0, lab->gave_hidden = sub->count("--hidden") > 0;
+    command.run = [lab, line = command.command_line] { return laboratory_command(*lab, line); };
+  });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "commands.hpp"
 #include "config/values.hpp"
 #include "record/digest.hpp"
+#include "record/in_use.hpp"
 #include "record/schema.hpp"
 #include "record/verify.hpp"
 

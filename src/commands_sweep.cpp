@@ -9,6 +9,8 @@
 #include "base/output.hpp"
 #include "comm/agree.hpp"
 #include "commands.hpp"
+#include "config/yaml.hpp"
+#include "record/kept_config.hpp"
 #include "session.hpp"
 #include "start.hpp"
 #include "sweep/queue.hpp"
@@ -31,11 +33,21 @@ struct SweepOptions {
   std::vector<std::string> batch;
 };
 
+/// The steps that a task's run is to have must be in reach of how it was begun: a continuation does not change them.
+void check_steps(const std::string& run, std::int64_t steps) {
+  const std::int64_t begun = load_text(run, record::read_config(run)).config.train.steps;
+  check(begun >= steps, Exit::usage,
+        run + " was begun with train.steps " + std::to_string(begun) + ", but the sweep says " + std::to_string(steps) +
+            "; switchyard resume " + run + " train.steps=" + std::to_string(steps) + " goes on to that");
+}
+
 /// The folder that the command works on, made from a sweep file where one is given.
 std::string folder_of(const SweepOptions& options) {
   if (fs::is_directory(options.path)) {
     check(options.overrides.empty(), Exit::usage,
           options.path + " is the folder of a sweep, whose tasks are fixed; overrides go with a sweep file");
+    check(options.out.empty(), Exit::usage,
+          options.path + " is the folder of a sweep already; --out goes with a sweep file");
     return options.path;
   }
   const std::string out = options.out.empty() ? "runs/" + fs::path(options.path).stem().string() : options.out;
@@ -105,6 +117,9 @@ Exit task_command(const SweepOptions& options, const std::vector<std::string>& c
     return Exit::ok;
   }
   try {
+    comm::on_root(world, [&] {
+      if (begun) check_steps(run, loaded.config.train.steps);
+    });
     return begun ? continue_run(run, {}, command_line) : start_run(loaded, run, command_line);
   } catch (const std::exception& e) {
     const bool agreed = dynamic_cast<const AgreedError*>(&e) != nullptr;
@@ -144,8 +159,9 @@ void add_run(CLI::App* group, Command& command) {
       ->check(number_in(0, std::numeric_limits<int>::max()));
   sub->add_option("--jobs", sweep->jobs, "tasks at a time")->capture_default_str()->check(number_in(1, 1 << 10));
   sub->add_option("--launch", sweep->launch, "starts the ranks of a task that has several")->capture_default_str();
-  sub->callback([&command, sweep] {
+  sub->callback([&command, sweep, sub] {
     command.ranks = sweep->task >= 0 ? Ranks::all : Ranks::root, command.stops_in_order = true;
+    if (sweep->task >= 0) refuse_given(*sub, {"--jobs", "--launch", "--out"}, "--task");
     command.run = [sweep, line = command.command_line] {
       return sweep->task >= 0 ? task_command(*sweep, line) : queue_command(*sweep);
     };

@@ -38,12 +38,7 @@ std::vector<std::string> notes_of(const Config& config, const KokkosSession& kok
 RunConfig config_of_run(const std::string& run) {
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   RunConfig config{run + "/config.yaml", {}};
-  comm::on_root(world, [&] {
-    check(std::filesystem::exists(config.file), Exit::usage,
-          run + ": no run there (" + (std::filesystem::exists(run) ? "it has no config.yaml" : "no such folder") +
-              "); give the folder of a run that switchyard train has started");
-    config.text = record::read_config(run);
-  });
+  comm::on_root(world, [&] { config.text = record::read_config(run); });
   config.text = comm::broadcast(world, config.text, 0);
   return config;
 }

@@ -77,7 +77,7 @@ OPTIONS = (  # command lines that end with an option for the number
     "data generate --out new --samples 100 --values",
     "data generate --out new --samples 100 --tasks",
     "data generate --out new --samples 100 --seed",
-    "data generate --shape facts --out new --samples 100 --facts",
+    "data generate --shape facts --out new --facts",
     "sweep run sweep.yaml --out new --task",
     "sweep run sweep.yaml --out new --task 0 --jobs",
 )

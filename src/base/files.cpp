@@ -48,9 +48,10 @@ void write_all(int fd, const std::string& text, const std::string& path) {
   }
 }
 
-/// What is missing where it should stand is damage; a file that may not be read is for the user to mend.
+/// What is missing where it should stand, or is none, is damage; a file that may not be read is for the user to mend.
 [[noreturn]] void throw_read_error(int error, const std::string& action, const std::string& path) {
-  if (error != ENOENT && error != ENOTDIR && error != ELOOP) throw_system_error(error, action, path);
+  if (error != ENOENT && error != ENOTDIR && error != ELOOP && error != ENXIO && error != ENODEV)
+    throw_system_error(error, action, path);
   throw Error(Exit::corrupt, "cannot " + action + " " + path + " (" + std::strerror(error) + ")");
 }
 
@@ -98,7 +99,7 @@ int open_regular(const std::string& path) {
   const bool regular = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
   if (regular) return fd;
   ::close(fd);
-  throw Error(Exit::usage, "cannot read " + path + " (it is not a regular file)");
+  throw Error(Exit::corrupt, "cannot read " + path + " (it is not a regular file)");
 }
 
 std::string aside_name(const std::string& path) {
@@ -204,66 +205,6 @@ void sync_folder_of(const std::string& path) {
 void sync_path(const std::string& path) {
   const Descriptor file(path, O_RDONLY, "open");
   if (::fsync(file.get()) != 0 && errno != EINVAL && errno != ENOTSUP) throw_system_error(errno, "write", path);
-}
-
-void refuse_standing(const std::string& path) {
-  std::error_code unreachable;
-  check(!std::filesystem::exists(std::filesystem::symlink_status(path, unreachable)), Exit::usage,
-        path + " exists already; remove it or choose another folder");
-}
-
-NewFolder::NewFolder(const std::string& name) : name_(name) {
-  while (name_.size() > 1 && name_.back() == '/') name_.pop_back();
-  refuse_standing(name_);
-  const std::filesystem::path whole(name_), above = whole.parent_path();
-  check(is_plain_name(whole.filename().string()), Exit::usage, "'" + name + "' names no new folder; choose a name");
-  try {
-    make_above(above.string());
-    lock_ =
-        FileLock::passing((above / std::string(".").append(whole.filename().string()).append(".lock")).string(), name_);
-    refuse_standing(name_);
-    const std::string aside = aside_name(name_);
-    if (::mkdir(aside.c_str(), 0777) != 0) throw_system_error(errno, "make the folder", aside);
-    aside_ = aside;
-  } catch (const Error&) {
-    remove_made();
-    throw;
-  }
-}
-
-NewFolder::~NewFolder() {
-  std::error_code ignored;
-  if (aside_.empty()) return;
-  std::filesystem::remove_all(aside_, ignored);
-  remove_made();
-}
-
-void NewFolder::make_above(const std::string& folder) {
-  std::vector<std::string> missing;
-  std::error_code error;
-  for (std::filesystem::path p = folder; !p.empty() && !std::filesystem::exists(p, error); p = p.parent_path())
-    missing.push_back(p.string());
-  for (; !missing.empty(); missing.pop_back()) {
-    if (::mkdir(missing.back().c_str(), 0777) == 0)
-      made_.push_back(missing.back());
-    else if (errno != EEXIST)
-      throw_system_error(errno, "make the folder", missing.back());
-  }
-}
-
-void NewFolder::remove_made() {
-  lock_ = FileLock();
-  for (; !made_.empty() && ::rmdir(made_.back().c_str()) == 0; made_.pop_back()) continue;
-}
-
-void NewFolder::finish() {
-  if (::renameat2(AT_FDCWD, aside_.c_str(), AT_FDCWD, name_.c_str(), RENAME_NOREPLACE) != 0) {
-    if (errno != EINVAL && errno != ENOSYS) throw_system_error(errno, "rename to", name_);
-    refuse_standing(name_);  // a file system without RENAME_NOREPLACE: the lock keeps others of this program away
-    if (std::rename(aside_.c_str(), name_.c_str()) != 0) throw_system_error(errno, "rename to", name_);
-  }
-  aside_.clear();
-  sync_folder_of(name_);
 }
 
 void replace_folder(const std::string& from, const std::string& to) {

@@ -6,9 +6,6 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <vector>
-
-#include "base/lock.hpp"
 
 namespace switchyard::files {
 
@@ -18,7 +15,7 @@ namespace switchyard::files {
 bool means_full(int error);
 /// Whether it means Exit::storage: no more room, a disk that fails, a closed pipe.
 bool means_lost_storage(int error);
-/// Opens a file for reading; Error{usage} for what is no regular file (a FIFO or device would block or never end),
+/// Opens a file for reading; Error{corrupt} for what is no regular file (a FIFO or device would block or never end),
 /// else throws as read_text does. The caller closes.
 int open_regular(const std::string& path);
 /// ".NAME.3f9c02d1a87be645.tmp" in the folder of `path`: a name to make something under before it takes its own.
@@ -44,8 +41,8 @@ class Sha256 {
 std::string sha256_of_text(const std::string& text);
 /// Of the whole file; throws what read_text throws.
 std::string sha256_of_file(const std::string& path);
-/// The whole file. Throws Error{corrupt} where it is missing, Error{storage} where the disk fails, Error{usage} where
-/// it may not be read or is no regular file.
+/// The whole file. Throws Error{corrupt} where it is missing or no regular file, Error{storage} where the disk fails,
+/// Error{usage} where it may not be read.
 std::string read_text(const std::string& path);
 /// What comes from a file, pipe or device until it ends or more than `most` bytes have come, of which one is kept to
 /// tell. A FIFO that nobody writes to is empty. Throws std::filesystem::filesystem_error.
@@ -58,27 +55,6 @@ std::filesystem::directory_iterator entries_of(const std::string& folder);
 void sync_path(const std::string& path);
 /// fsync of the folder that `path` stands in, so that its name outlives the machine.
 void sync_folder_of(const std::string& path);
-/// Throws Error{usage} where something stands at `path`; a path that cannot be looked at is left to who writes there.
-void refuse_standing(const std::string& path);
-/// A folder that is filled beside its name, under aside_name(): it takes the name when it is whole, and goes with what
-/// is in it where that fails. NAME.lock keeps others from making the same one meanwhile.
-class NewFolder {
- public:
-  /// Throws Error{busy} where another job makes it now, Error{usage} where it stands already, and what
-  /// throw_system_error throws.
-  explicit NewFolder(const std::string& name);
-  NewFolder(const NewFolder&) = delete;
-  ~NewFolder();
-  const std::string& aside() const { return aside_; }
-  void finish();
-
- private:
-  void make_above(const std::string& folder);
-  void remove_made();
-  FileLock lock_;
-  std::string name_, aside_;
-  std::vector<std::string> made_;  ///< folders above, outermost first
-};
 /// Moves `from` to `to` and fsyncs the folder above; a folder that stands at `to` is exchanged and removed.
 void replace_folder(const std::string& from, const std::string& to);
 

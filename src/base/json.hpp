@@ -2,8 +2,10 @@
 #pragma once
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "base/check.hpp"
 
@@ -33,12 +35,26 @@ std::int64_t whole(const Json& j, const char* key, std::int64_t least, std::int6
   return value.template get<std::int64_t>();
 }
 
-/// parse(json) of `text`; any error of the parser or of a member (missing, of another type, BadMember) is
+/// Throws BadMember where an object has a member twice, of which the library would keep the last without a word.
+template <class Json>
+typename Json::parser_callback_t each_once() {
+  return
+      [open = std::vector<std::set<std::string>>()](int, nlohmann::detail::parse_event_t event, Json& parsed) mutable {
+        using Event = nlohmann::detail::parse_event_t;
+        if (event == Event::object_start) open.emplace_back();
+        if (event == Event::object_end) open.pop_back();
+        if (event == Event::key && !open.back().insert(parsed.template get<std::string>()).second)
+          throw BadMember("it has the member " + shown(parsed) + " twice");
+        return true;
+      };
+}
+
+/// parse(json) of `text`; any error of the parser or of a member (missing, twice, of another type, BadMember) is
 /// Error{corrupt}: "PATH is damaged (…)" and `advice`, e.g. "; use an older checkpoint".
 template <class Json = nlohmann::json, class Parse>
 auto parse_json(const std::string& text, const std::string& path, const std::string& advice, Parse parse) {
   try {
-    return parse(Json::parse(text));
+    return parse(Json::parse(text, each_once<Json>()));
   } catch (const nlohmann::json::exception& error) {
     throw Error(Exit::corrupt, path + " is damaged (" + error.what() + ")" + advice);
   } catch (const BadMember& error) {

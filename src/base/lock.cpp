@@ -82,10 +82,13 @@ FileLock::FileLock(const std::string& file, const std::string& subject) : file_(
   do {
     if (fd_ >= 0) ::close(fd_);
     fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    if (fd_ < 0) files::throw_system_error(errno, "open", file);
-    if (!is_lock(fd_)) {
-      ::close(std::exchange(fd_, -1));
-      throw Error(Exit::usage, file + " is not a lock of this program (it holds something else); rename or remove it");
+    const bool odd = fd_ < 0 && (errno == ELOOP || errno == EISDIR || errno == ENXIO);
+    if (fd_ < 0 && !odd) files::throw_system_error(errno, "open", file);
+    if (odd || !is_lock(fd_)) {
+      if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+      throw Error(Exit::usage, file +
+                                   " is not a lock of this program (it is a folder or a link, or holds something "
+                                   "else); rename or remove it");
     }
     const int error = try_lock(fd_);
     if (error == EACCES || error == EAGAIN) {
@@ -105,6 +108,7 @@ FileLock::FileLock(const std::string& file, const std::string& subject) : file_(
   const std::string text = this_process() + "\n";
   if (ftruncate(fd_, 0) != 0 || pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     const int error = errno;
+    ::unlink(file.c_str());  // nobody else holds it
     ::close(std::exchange(fd_, -1));
     files::throw_system_error(error, "write", file);
   }

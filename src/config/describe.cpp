@@ -96,16 +96,27 @@ std::vector<std::string> idle_options(const Config& c, const std::function<bool(
   return found;
 }
 
-/// Notes on options that another option makes idle.
-std::vector<Violation> overruled(const Config& c) {
+/// Notes on options that another option makes idle, in a model whose largest layer has `most` experts.
+std::vector<Violation> overruled(const Config& c, int most) {
   static const std::set<std::string> by_list{"moe.experts", "moe.every", "moe.first_dense"};
   std::vector<Violation> notes;
   if (!c.moe.experts_per_block.empty())
     if (const auto idle = idle_options(c, [](const std::string& key) { return by_list.contains(key); }); !idle.empty())
       notes.push_back(
           {"moe.experts_per_block", "says which blocks have experts, so these change nothing: " + join(idle)});
-  if (c.train.schedule != Schedule::wsd && c.train.decay_share != Config().train.decay_share)
-    notes.push_back({"train.decay_share", "changes nothing, since train.schedule is not wsd"});
+  const struct {
+    const char *key, *since;
+    bool idle;
+  } pairs[] = {{"train.decay_share", "train.schedule is not wsd", c.train.schedule != Schedule::wsd},
+               {"moe.group_score", "moe.groups is 1", c.moe.groups <= 1},
+               {"moe.aux_scope", "moe.aux_loss is 0", c.moe.aux_loss == 0.0},
+               {"moe.importance_form", "moe.importance_loss is 0", c.moe.importance_loss == 0.0},
+               {"moe.bias_rate", "moe.bias_rule is none", c.moe.bias_rule == BiasRule::none},
+               {"moe.drop_order", "moe.capacity_factor is 0", c.moe.capacity_factor == 0.0}};
+  for (const auto& [key, since, idle] : pairs)
+    if (idle && !does_nothing(c, key, most) &&
+        !idle_options(c, [&, k = key](const std::string& o) { return o == k; }).empty())
+      notes.push_back({key, std::string("changes nothing, since ") + since});
   return notes;
 }
 
@@ -147,13 +158,13 @@ std::string describe(const Config& c, int ranks) {
 }
 
 std::vector<Violation> advice(const Config& c, int ranks) {
-  std::vector<Violation> notes = overruled(c);
   int fewest = 0, most = 0;
   for (int b = 0; b < c.model.blocks; ++b)
     if (const int experts = c.block_experts(b); experts > 0) {
       fewest = fewest ? std::min(fewest, experts) : experts;
       most = std::max(most, experts);
     }
+  std::vector<Violation> notes = overruled(c, most);
   if (const auto idle = idle_options(c, [&](const std::string& key) { return does_nothing(c, key, most); });
       !idle.empty())
     notes.push_back({c.moe.experts_per_block.empty() ? "moe.experts" : "moe.experts_per_block",

@@ -7,6 +7,7 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "base/new_folder.hpp"
 #include "base/philox.hpp"
 #include "data/documents.hpp"
 #include "data/inputs.hpp"
@@ -131,7 +132,8 @@ std::string model_of(const BuildOptions& options, const Survey& found) {
     options.say("training a tokenizer of " + std::to_string(options.vocabulary) + " pieces");
     return train_sentencepiece(source, options.vocabulary);
   }
-  check(std::filesystem::exists(options.tokenizer), Exit::usage,
+  std::error_code unreachable;
+  check(std::filesystem::is_regular_file(options.tokenizer, unreachable), Exit::usage,
         "tokenizer '" + options.tokenizer + "' is neither bytes, bpe nor a file");
   return files::read_text(options.tokenizer);
 }

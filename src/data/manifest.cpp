@@ -82,6 +82,8 @@ Manifest parse(const Json& j) {
     throw BadMember("token_bits is " + std::to_string(m.token_bits) +
                     ", but must be 16 or 32, and hold the vocabulary");
   m.domains = j.at("domains").get<std::vector<std::string>>();
+  if (std::set<std::string>(m.domains.begin(), m.domains.end()).size() != m.domains.size())
+    throw BadMember("a domain is listed twice");
   for (const Split s : {Split::train, Split::validation}) m.of(s) = read_split(j.at("splits").at(split_name(s)));
   check_names(m);
   return m;

@@ -168,8 +168,8 @@ class Iterator : public sentencepiece::SentenceIterator {
   std::smatch number;
   if (std::regex_search(reason, number, std::regex("required_chars[^0-9]*[0-9]+ vs ([0-9]+)")))
     throw Error(Exit::usage, what + "bytes and single characters of the text take " + number.str(1) +
-                                 " pieces); give --vocabulary more than " + number.str(1) +
-                                 ", or use --tokenizer bytes");
+                                 " pieces); give --vocabulary " + number.str(1) +
+                                 " at least, or use --tokenizer bytes");
   if (std::regex_search(reason, number, std::regex("value <= ([0-9]+)")))
     throw Error(Exit::usage, what + "the text has only " + number.str(1) + " different ones); give --vocabulary " +
                                  number.str(1) + " at most, or more text");

@@ -25,8 +25,8 @@ std::unique_ptr<Tokenizer> make_byte_tokenizer();
 /// A SentencePiece model, given as the bytes of `file`. Texts longer than `part_bytes` are encoded in parts, which
 /// bounds the memory. They end where no piece can reach across, so that the tokens are those of the whole; a text
 /// without such a place in 1 MiB is cut there all the same. U+2581, which SentencePiece writes for a space, becomes its
-/// three byte pieces; a space becomes one where the model has no piece for it. Throws Error{usage} where it cannot be read or has no end-of-sentence token, or where this
-/// program was built without SentencePiece.
+/// three byte pieces; a space becomes one where the model has no piece for it. Throws Error{usage} where it cannot be
+/// read or has no end-of-sentence token, or where this program was built without SentencePiece.
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::string& model, const std::string& file,
                                               std::size_t part_bytes = std::size_t{1} << 16);
 

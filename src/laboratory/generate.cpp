@@ -3,6 +3,7 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +14,7 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "base/json.hpp"
+#include "base/new_folder.hpp"
 #include "data/shard.hpp"
 
 namespace switchyard::laboratory {
@@ -53,6 +55,24 @@ void validate(const GenerateOptions& o) {
                    "--values");
 }
 
+/// Says how far the work is, every few seconds.
+class Progress {
+ public:
+  explicit Progress(const GenerateOptions& o) : say_(o.say) {}
+  template <class Text>
+  void at(const Text& text) {
+    const auto now = Clock::now();
+    if (now - said_ < std::chrono::seconds(5)) return;
+    said_ = now;
+    say_(text());
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const std::function<void(const std::string&)>& say_;
+  Clock::time_point said_ = Clock::now();
+};
+
 /// Samples [first, first + count) in the llm.c format; tokens_of(i) gives those of sample i.
 template <class TokensOf>
 void write_shard(const std::string& path, std::int64_t first, std::int64_t count, const TokensOf& tokens_of) {
@@ -70,14 +90,19 @@ void write_shard(const std::string& path, std::int64_t first, std::int64_t count
   if (!file) files::throw_system_error(errno, "write", path);
 }
 
-std::string ideal_table(const TreeTasks& t, const std::string& made_by) {
+std::string ideal_table(const TreeTasks& t, const GenerateOptions& o) {
   constexpr int draws = 32;
+  Progress progress(o);
   std::ostringstream out;
-  out << made_by << "experts,floor,ideal,hash,hash_mean,hash_sd,even,balanced\n" << std::setprecision(10);
+  out << o.made_by << "experts,floor,ideal,hash,hash_mean,hash_sd,even,balanced\n" << std::setprecision(10);
   const int most = (t.shape == "zipf" ? 16 : 4) * t.tasks();  // the tax of hard balance ends late
   for (int e = 1; e <= most; e *= 2) {
     double own = 0.0, sum = 0.0, squares = 0.0;
     for (int i = 0; i < draws; ++i) {
+      progress.at([&] {
+        return "computing the exact losses of " + std::to_string(e) + " experts, draw " + std::to_string(i + 1) +
+               " of " + std::to_string(draws);
+      });
       const double loss = assignment_loss(t, hash_assignment(t, e, t.seed + static_cast<std::uint64_t>(i)));
       if (i == 0) own = loss;
       sum += loss, squares += loss * loss;
@@ -112,7 +137,7 @@ void write_tree(const GenerateOptions& o, const std::string& folder) {
   };
   write_shard(folder + "/t1_train_000000.bin", 0, o.samples, tokens);
   write_shard(folder + "/t1_val_000000.bin", o.samples, std::max<std::int64_t>(1, o.samples / 100), tokens);
-  write_text(folder, "ideal.csv", ideal_table(t, o.made_by));
+  write_text(folder, "ideal.csv", ideal_table(t, o));
   Json json = description(o, "t1");
   json.update({{"tasks", o.tasks}, {"keys", o.keys}, {"values", o.values}, {"samples", o.samples}, {"seed", o.seed}});
   write_text(folder, "generator.json", json.dump(1) + "\n");

@@ -1,6 +1,7 @@
 // Generated texts as token files: `switchyard data generate`.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "laboratory/facts.hpp"
@@ -18,6 +19,7 @@ struct GenerateOptions {
   std::uint64_t seed = 1;
   std::string made_by = {};  ///< first line of ideal.csv, a comment; may be empty
   std::string out;           ///< folder to make; must not exist
+  std::function<void(const std::string&)> say = [](const std::string&) {};  ///< how far it is, every few seconds
 };
 
 /// Makes the folder, with llm.c shards of u16:

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <numeric>
+#include <utility>
 
 #include "base/check.hpp"
 #include "laboratory/random.hpp"
@@ -31,6 +31,41 @@ std::vector<double> normalised(std::vector<double> share) {
   for (double& p : share) p /= sum;
   return share;
 }
+
+int expert_of(const Assignment& assignment, int task) { return assignment[static_cast<std::size_t>(task)]; }
+
+/// What the maps of a level's nodes give for a key.
+std::vector<int> node_answers(const TreeTasks& t, int key, int level) {
+  std::vector<int> answers;
+  for (int node = 0; node < 1 << level; ++node) answers.push_back(t.answer(node << (t.depth - level), key, level));
+  return answers;
+}
+
+/// How the tasks of an expert share the answers to a key.
+class AnswerShares {
+ public:
+  explicit AnswerShares(const TreeTasks& t) : t_(t), sum_(static_cast<std::size_t>(t.answers()), 0.0) {}
+  void add(int answer, int task) {
+    double& sum = sum_[static_cast<std::size_t>(answer)];
+    if (sum == 0.0) given_.push_back(answer);
+    sum += t_.task_share[static_cast<std::size_t>(task)];
+  }
+  /// Load times entropy, nat; empties it.
+  double take_uncertainty() {
+    std::sort(given_.begin(), given_.end());
+    std::vector<double> parts;
+    for (const int answer : given_) parts.push_back(std::exchange(sum_[static_cast<std::size_t>(answer)], 0.0));
+    given_.clear();
+    if (parts.size() == 1) return 0.0;
+    const double load = std::accumulate(parts.begin(), parts.end(), 0.0);
+    return load * entropy(normalised(std::move(parts)));
+  }
+
+ private:
+  const TreeTasks& t_;
+  std::vector<double> sum_;  // by answer
+  std::vector<int> given_;
+};
 
 /// Tasks, the heaviest first.
 std::vector<int> by_share(const TreeTasks& tasks) {
@@ -119,19 +154,21 @@ double max_vio(const TreeTasks& t, const Assignment& assignment, int experts) {
 double floor_loss(const TreeTasks& t) { return entropy(t.level_share); }
 
 double assignment_loss(const TreeTasks& t, const Assignment& assignment) {
+  std::vector<int> order(assignment.size());  // tasks by expert
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return expert_of(assignment, a) < expert_of(assignment, b); });
+  AnswerShares shares(t);
   double excess = 0.0;
-  for (int level = 0; level <= t.depth; ++level) {
-    if (t.level_share[static_cast<std::size_t>(level)] == 0.0) continue;
-    for (int key = 0; key < t.keys; ++key) {
-      std::map<int, std::map<int, double>> answers;  // of each expert: share by answer
-      for (int z = 0; z < t.tasks(); ++z)
-        answers[assignment[static_cast<std::size_t>(z)]][t.answer(z, key, level)] +=
-            t.task_share[static_cast<std::size_t>(z)];
-      for (const auto& [expert, shares] : answers) {
-        std::vector<double> parts;
-        for (const auto& [answer, share] : shares) parts.push_back(share);
-        const double load = std::accumulate(parts.begin(), parts.end(), 0.0);
-        excess += t.level_share[static_cast<std::size_t>(level)] / t.keys * load * entropy(normalised(parts));
+  for (int level = t.first_level(); level <= t.depth; ++level) {
+    const double share = t.level_share[static_cast<std::size_t>(level)];
+    for (int key = 0; key < t.keys && share > 0.0; ++key) {
+      const std::vector<int> answers = node_answers(t, key, level);
+      for (std::size_t i = 0; i < order.size();) {
+        const int expert = expert_of(assignment, order[i]);
+        for (; i < order.size() && expert_of(assignment, order[i]) == expert; ++i)
+          shares.add(answers[static_cast<std::size_t>(order[i] >> (t.depth - level))], order[i]);
+        excess += share / t.keys * shares.take_uncertainty();
       }
     }
   }

@@ -138,8 +138,9 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
 
 std::vector<std::string> list_checkpoints(const std::string& run) {
   std::vector<std::string> folders;
+  std::error_code unreachable;  // of a folder that is a link to nowhere, or a file
   for (const auto& [step, folder] : checkpoint_folders(run))
-    if (fs::exists(folder + "/manifest.json")) folders.push_back(folder);
+    if (fs::exists(fs::symlink_status(folder + "/manifest.json", unreachable))) folders.push_back(folder);
   return folders;
 }
 

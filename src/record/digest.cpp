@@ -7,6 +7,7 @@
 #include "base/files.hpp"
 #include "base/json.hpp"
 #include "record/checkpoint.hpp"
+#include "record/in_use.hpp"
 #include "record/manifest.hpp"
 #include "record/segments.hpp"
 #include "record/tensor_storage.hpp"
@@ -93,9 +94,7 @@ void add_checkpoint(Lines& lines, const std::string& folder) {
       }));
 }
 
-}  // namespace
-
-std::string digest(const std::string& path) {
+std::string digest_once(const std::string& path) {
   Lines lines;
   if (std::filesystem::is_regular_file(path)) {
     add_file(lines, RecordReader(path));
@@ -111,6 +110,22 @@ std::string digest(const std::string& path) {
   std::string text;
   for (const auto& [name, sum] : lines) text += name + " " + sum + "\n";
   return text + "total " + files::sha256_of_text(text) + "\n";
+}
+
+}  // namespace
+
+std::string digest(const std::string& path) {
+  if (in_use(path).empty()) return digest_once(path);
+  std::string text;
+  read_again([&](bool last) {
+    try {
+      text = digest_once(path);
+    } catch (const Error& error) {
+      if (last || error.code() == Exit::memory) throw;
+    }
+    return !text.empty();
+  });
+  return text;
 }
 
 }  // namespace switchyard::record

@@ -1,10 +1,12 @@
 #include "record/kept_config.hpp"
 
 #include <filesystem>
+#include <map>
 #include <vector>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "config/options.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
 #include "record/hdf5.hpp"
@@ -29,7 +31,8 @@ Kept newest_kept(const std::string& run) {
   const auto numbers = RunFolder::segments(run);
   for (std::size_t i = numbers.size(); i-- > 0;) try {
       const std::string path = RunFolder::segment_path(run, numbers[i]) + "/run.h5";
-      if (!std::filesystem::exists(path)) continue;
+      std::error_code unreachable;
+      if (!std::filesystem::exists(path, unreachable)) continue;
       const h5::File file = h5::File::open(path);
       return {h5::text_attribute(file.id(), "config", path), path};
     } catch (const Error& e) {
@@ -38,15 +41,24 @@ Kept newest_kept(const std::string& run) {
   return {};
 }
 
+std::string advice_of(const Kept& kept) {
+  return kept.file.empty() ? "no segment keeps a copy of it: start a new run"
+                           : "put back its text, of which the attribute config of " + kept.file + " is a whole copy";
+}
+
+/// "key: value" of each option.
+std::map<std::string, std::string> values_of(const Config& config) {
+  std::map<std::string, std::string> values;
+  visit_values(config, [&](const std::string& key, const auto& value) { values[key] = format_value(value); });
+  return values;
+}
+
 }  // namespace
 
 void require_whole_config(const std::string& run, const std::string& text) {
   const Kept kept = newest_kept(run);
   if (!kept.file.empty() && !has_end(kept.text)) return;  // of an earlier program
-  const std::string file = run + "/config.yaml", advice = kept.file.empty()
-                                                              ? "no segment keeps a copy of it: start a new run"
-                                                              : "put back its text, of which the attribute config of " +
-                                                                    kept.file + " is a whole copy";
+  const std::string file = run + "/config.yaml", advice = advice_of(kept);
   const std::string end(config_end, std::string(config_end).size() - 1);
   check(has_end(text), Exit::corrupt, file + " has lost its end (its last line is not \"" + end + "\"); " + advice);
   std::vector<std::string> lost;
@@ -70,8 +82,31 @@ void check_config(const std::string& run) {
         changes.empty() ? "" : file + ": " + changes.front().key + ": " + changes.front().message);
 }
 
+std::string config_note(const std::string& run) {
+  const Kept kept = newest_kept(run);
+  if (kept.file.empty()) return "";
+  const std::string file = run + "/config.yaml";
+  const auto before = values_of(load_text(kept.file, kept.text).config);
+  std::vector<std::string> changes;
+  for (const auto& [key, value] : values_of(load_text(file, files::read_text(file)).config))
+    if (before.at(key) != value) changes.push_back(key + " is " + value + ", was " + before.at(key));
+  return changes.empty() ? ""
+                         : file + " is not the text that " + kept.file + " keeps (" + join(changes) +
+                               "); a resume takes what it says";
+}
+
 std::string read_config(const std::string& run) {
-  const std::string text = files::read_text(run + "/config.yaml");
+  std::error_code unreachable;
+  const std::string file = run + "/config.yaml";
+  if (!std::filesystem::exists(std::filesystem::symlink_status(file, unreachable))) {
+    const Kept kept = newest_kept(run);
+    check(!kept.file.empty(), Exit::usage,
+          run + ": no run there (" +
+              (std::filesystem::exists(run, unreachable) ? "it has no config.yaml" : "no such folder") +
+              "); give the folder of a run that switchyard train has started");
+    throw Error(Exit::corrupt, file + " is missing; " + advice_of(kept));
+  }
+  const std::string text = files::read_text(file);
   require_whole_config(run, text);
   return text;
 }

@@ -14,7 +14,10 @@ void require_whole_config(const std::string& run, const std::string& text);
 /// Throws Error{corrupt} where RUN/config.yaml cannot be read back, or differs from the newest segment's configuration
 /// in an option that no continuation may change. The others are the user's to edit.
 void check_config(const std::string& run);
-/// Reads RUN/config.yaml, whole; throws as files::read_text and as above.
+/// What of RUN/config.yaml differs from the newest segment's configuration, in a sentence; "" where nothing does.
+std::string config_note(const std::string& run);
+/// Reads RUN/config.yaml, whole; throws as files::read_text and as above, Error{usage} where no run is there, and
+/// Error{corrupt} where it is missing though segments keep its text.
 std::string read_config(const std::string& run);
 
 }  // namespace switchyard::record

@@ -19,9 +19,11 @@ ManifestEntry measure_file(const std::string& folder, const std::string& name) {
 void check_file(const std::string& folder, const ManifestEntry& entry) {
   const std::string path = folder + "/" + entry.name, advice = "; use an older checkpoint";
   std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  check(std::filesystem::exists(status) || error.value() == EACCES, Exit::corrupt, path + " is missing" + advice);
+  check(error || std::filesystem::is_regular_file(status), Exit::corrupt, path + " is no regular file" + advice);
   const auto bytes = std::filesystem::file_size(path, error);
-  if (error && error.value() != ENOENT) files::throw_system_error(error.value(), "read", path);
-  check(!error, Exit::corrupt, path + " is missing (" + error.message() + ")" + advice);
+  if (error) files::throw_system_error(error.value(), "read", path);
   check(static_cast<std::int64_t>(bytes) == entry.bytes, Exit::corrupt,
         path + " has " + std::to_string(bytes) + " bytes (the manifest says " + std::to_string(entry.bytes) + ")" +
             advice);

@@ -9,20 +9,38 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "base/new_folder.hpp"
 
 namespace switchyard::record {
 
 namespace fs = std::filesystem;
 
-RunFolder::RunFolder(const std::string& path) : path_(path) {
+namespace {
+
+void require_new(const std::string& path) {
+  const std::string first = files::first_entry(path, {"lock", "segments", "checkpoints"});
+  check(first != "config.yaml" && first != "segments" && first != "checkpoints", Exit::usage,
+        path + " holds a run already (it has " + first +
+            "); continue it with switchyard resume, or choose another --run");
+  check(first.empty(), Exit::usage, path + " is not empty (it has " + first + "); choose another --run");
+}
+
+}  // namespace
+
+RunFolder::RunFolder(const std::string& path, Start start) : path_(path) {
   std::error_code error;
   for (const char* part : {"/segments", "/checkpoints"})
     check(!fs::is_symlink(path + part, error), Exit::usage,
           path + part + " is a link (a run writes inside its own folder only); put the folder there, or link all of " +
               path);
+  const bool locked = fs::exists(path + "/lock", error);  // whose job may be at work: that is said first
+  if (start == Start::fresh && !locked) require_new(path);
+  fs::create_directories(path, error);
+  if (error) files::throw_system_error(error.value(), "create", path);
+  lock_ = FileLock(path + "/lock", path);
+  if (start == Start::fresh) require_new(path);
   fs::create_directories(path + "/segments", error);
   if (error) files::throw_system_error(error.value(), "create", path + "/segments");
-  lock_ = FileLock(path + "/lock", path);
 }
 
 std::string RunFolder::holder(const std::string& path) { return FileLock::holder(path + "/lock"); }

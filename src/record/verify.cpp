@@ -1,15 +1,16 @@
 #include "record/verify.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
+#include <optional>
 #include <set>
-#include <thread>
+#include <utility>
 
 #include "base/check.hpp"
 #include "base/failure.hpp"
 #include "base/files.hpp"
 #include "record/checkpoint.hpp"
+#include "record/in_use.hpp"
 #include "record/kept_config.hpp"
 #include "record/manifest.hpp"
 #include "record/run_folder.hpp"
@@ -150,24 +151,11 @@ void check_segments(const std::string& run, std::int64_t checkpoint, Problems& p
 
 Problems check_run(const std::string& run) {
   Problems problems;
-  if (fs::exists(run + "/config.yaml")) attempt(problems, [&] { check_config(run); });
+  attempt(problems, [&] { check_config(run); });
   const std::int64_t checkpoint = checkpoint_step(run);  // first: rows are written before it
   attempt(problems, [&] { check_segments(run, checkpoint, problems); });
   check_newest_manifest(run, problems);
   for (const std::string& folder : list_checkpoints(run)) check_checkpoint(folder, problems);
-  return problems;
-}
-
-/// Of a run that is being written, what is wrong may be what is being written: it is read again, and only what stays
-/// wrong in the same words is damage.
-Problems check_running(const std::string& run) {
-  constexpr int tries = 8;
-  Problems problems = check_run(run);
-  for (int i = 1; i < tries && !problems.empty(); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100 * i));
-    const Problems again = check_run(run);
-    std::erase_if(problems, [&](const std::string& p) { return std::ranges::find(again, p) == again.end(); });
-  }
   return problems;
 }
 
@@ -177,32 +165,55 @@ bool is_tensor_file(const std::string& path) {
          h5::text_attribute(file.id(), "schema", path) == "switchyard-checkpoint";
 }
 
-}  // namespace
-
-std::string in_use(const std::string& run) {
-  const std::string holder = RunFolder::holder(run);
-  if (holder.empty()) return "";
-  return run + " is in use by " + FileLock::who(holder) + ": what is complete is read";
+Problems check_file(const std::string& path) {
+  Problems problems;
+  bool tensors = false;
+  if (!attempt(problems, [&] { tensors = is_tensor_file(path); })) return problems;
+  if (tensors)
+    check_tensor_file(path, problems);
+  else
+    attempt(problems, [&] { check_record_file(RecordReader(path), problems); });
+  return problems;
 }
+
+/// All that is wrong with what lies at `path`.
+Problems check_path(const std::string& path) {
+  if (fs::is_directory(path + "/segments")) return check_run(path);
+  Problems problems;
+  if (fs::exists(path + "/manifest.json")) {
+    check_checkpoint(path, problems);
+    return problems;
+  }
+  check(fs::is_regular_file(path), Exit::usage, path + " is neither a run folder, nor a checkpoint, nor a file");
+  return check_file(path);
+}
+
+/// Of a run that is being written, what is wrong may be what is being written or removed: it is read again, and only
+/// what stays wrong in the same words is damage.
+Problems check_running(const std::string& path) {
+  std::optional<Problems> stays;
+  read_again([&](bool last) {
+    try {
+      Problems found = check_path(path);
+      if (stays)
+        std::erase_if(found, [&](const std::string& p) { return std::ranges::find(*stays, p) == stays->end(); });
+      stays = std::move(found);
+    } catch (const Error& error) {
+      if (last || error.code() == Exit::memory) throw;
+    }
+    return stays && stays->empty();
+  });
+  return std::move(*stays);
+}
+
+}  // namespace
 
 Findings verify_path(const std::string& path) {
   Findings found;
-  Problems& problems = found.problems;
-  if (fs::is_directory(path + "/segments")) {
-    if (const std::string job = in_use(path); !job.empty()) found.notes.push_back(job);
-    problems = found.notes.empty() ? check_run(path) : check_running(path);
-  } else if (fs::exists(path + "/manifest.json")) {
-    check_checkpoint(path, problems);
-  } else if (fs::is_regular_file(path)) {
-    bool tensors = false;
-    if (!attempt(problems, [&] { tensors = is_tensor_file(path); })) return found;
-    if (tensors)
-      check_tensor_file(path, problems);
-    else
-      attempt(problems, [&] { check_record_file(RecordReader(path), problems); });
-  } else {
-    throw Error(Exit::usage, path + " is neither a run folder, nor a checkpoint, nor a file");
-  }
+  if (const std::string job = in_use(path); !job.empty()) found.notes.push_back(job);
+  found.problems = found.notes.empty() ? check_path(path) : check_running(path);
+  if (found.problems.empty() && fs::is_directory(path + "/segments"))
+    if (const std::string note = config_note(path); !note.empty()) found.notes.push_back(note);
   return found;
 }
 

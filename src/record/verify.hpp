@@ -8,7 +8,8 @@ namespace switchyard::record {
 /// What was found in a run folder (all segments and complete checkpoints), in one checkpoint, or in one HDF5 file.
 struct Findings {
   std::vector<std::string> problems;  ///< none if it is sound
-  std::vector<std::string> notes;     ///< no damage, but worth a sentence: a job that works on the run now
+  std::vector<std::string> notes;     ///< no damage, but worth a sentence: a job that works on the run now, a
+                                      ///< config.yaml that was edited
 };
 /// Of a run that a job works on what is complete is checked: rows that are acknowledged, checkpoints that stand.
 /// Everything is read, so that damaged chunks are found. Throws Error{usage} where `path` is none of these.
@@ -18,8 +19,6 @@ struct Findings {
 ///   kept. tokens: ordered; experts within the layer; together all tokens of their step, with the counts that run.h5
 ///   has. Checkpoints: sizes and sha256 of the manifest; run folders: no step missing up to the newest row and
 ///   checkpoint.
-/// "RUN is in use by …: what is complete is read" where a job works on the run folder now; else "".
-std::string in_use(const std::string& run);
 Findings verify_path(const std::string& path);
 
 }  // namespace switchyard::record

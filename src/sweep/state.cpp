@@ -43,6 +43,7 @@ TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& tas
   const std::string run = run_folder(folder, task), failure = failure_file(folder, task);
   TaskState state;
   state.steps = config_of(sweep, task).train.steps;
+  check(!fs::exists(run) || fs::is_directory(run), Exit::corrupt, run + " is no folder; move it away");
   state.step = record::checkpoint_step(run, &state.reason);
   const std::string holder = record::RunFolder::holder(run);
   if (!holder.empty())

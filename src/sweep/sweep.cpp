@@ -2,11 +2,13 @@
 #include "sweep/sweep.hpp"
 
 #include <filesystem>
+#include <set>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "base/json.hpp"
 #include "base/lock.hpp"
+#include "base/new_folder.hpp"
 #include "config/yaml.hpp"
 
 namespace switchyard::sweep {
@@ -41,8 +43,9 @@ std::string text_of(const Sweep& sweep) try {
 Task task_of(const Json& t, const std::string& file) {
   Task task{t.at("name"),        t.at("arm"),  t.at("experts"),  t.at("top_k"),
             t.at("granularity"), t.at("seed"), t.at("overrides")};
-  check(files::is_plain_name(task.name) && task.experts >= 1 && task.top_k >= 1 && task.granularity >= 1, Exit::corrupt,
-        file + " is damaged (it has a task that no sweep has); make the sweep's folder anew");
+  check(files::is_plain_name(task.name) && t.at("seed").is_number_unsigned() && task.name == name_of(task) &&
+            task.experts >= 1 && task.top_k >= 1 && task.granularity >= 1,
+        Exit::corrupt, file + " is damaged (it has a task that no sweep has); make the sweep's folder anew");
   return task;
 }
 
@@ -54,7 +57,12 @@ Sweep parse_sweep(const std::string& text, const std::string& name) {
           name + " is of another kind or version (this program knows " + schema + " " + std::to_string(version) +
               "); use the program that made it");
     Sweep sweep{json.at("name"), json.at("configuration"), json.at("ranks")};
-    for (const Json& t : json.at("tasks")) sweep.tasks.push_back(task_of(t, name));
+    std::set<std::string> names;
+    for (const Json& t : json.at("tasks")) {
+      sweep.tasks.push_back(task_of(t, name));
+      if (!names.insert(sweep.tasks.back().name).second)
+        throw BadMember("it has the task " + sweep.tasks.back().name + " twice");
+    }
     check(!sweep.tasks.empty() && sweep.ranks >= 1, Exit::corrupt,
           name + " is damaged (it has no tasks or no ranks); make the sweep's folder anew");
     return sweep;
@@ -77,11 +85,18 @@ void keep_sweep(const std::string& folder, const Sweep& sweep) {
     return true;
   };
   if (stands()) return;
-  std::error_code error;
-  fs::create_directories(folder + "/tasks", error);
-  if (error) files::throw_system_error(error.value(), "create", folder + "/tasks");
+  const auto make = [](const std::string& path) {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) files::throw_system_error(error.value(), "create", path);
+  };
+  make(folder);
   const FileLock lock = FileLock::passing(file + ".lock", folder);  // two that make it at once
-  if (!stands()) files::write_text(file, text);
+  if (stands()) return;
+  const std::string first = files::first_entry(folder, {fs::path(file + ".lock").filename(), "lock", "tasks"});
+  check(first.empty(), Exit::usage, folder + " is not empty (it has " + first + "); give --out a new folder");
+  make(folder + "/tasks");
+  files::write_text(file, text);
 }
 
 Sweep kept_sweep(const std::string& folder) {

@@ -18,6 +18,9 @@ struct Task {
   std::vector<std::string> overrides{};  ///< of the configuration, all of them: "moe.experts=64"
 };
 
+/// The name that a task has from its numbers and its arm.
+std::string name_of(const Task& task);
+
 struct Sweep {
   std::string name;                  ///< of the configuration file, for messages
   std::string configuration;         ///< its text

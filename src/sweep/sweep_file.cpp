@@ -155,13 +155,6 @@ class Reader {
   std::vector<std::string> errors_;
 };
 
-std::string name_of(const Task& t) {
-  std::ostringstream name;
-  name << "E" << t.experts << "-k" << t.top_k << "-g" << t.granularity << "-seed" << t.seed;
-  if (!t.arm.empty()) name << "-" << t.arm;
-  return name.str();
-}
-
 /// Adds section.key=value; a later value of a key takes the place of an earlier one.
 void put_over(std::vector<std::string>& values, const std::vector<std::string>& more) {
   for (const std::string& one : more) {
@@ -232,6 +225,13 @@ void check_task(const Sweep& sweep, const Task& task, std::set<std::string>& kno
 }
 
 }  // namespace
+
+std::string name_of(const Task& t) {
+  std::ostringstream name;
+  name << "E" << t.experts << "-k" << t.top_k << "-g" << t.granularity << "-seed" << t.seed;
+  if (!t.arm.empty()) name << "-" << t.arm;
+  return name.str();
+}
 
 std::vector<std::size_t> halving_order(std::size_t count) {
   std::vector<std::size_t> order;

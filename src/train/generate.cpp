@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "base/check.hpp"
 #include "base/philox.hpp"
 #include "config/yaml.hpp"
 #include "record/checkpoint.hpp"
 #include "train/machine.hpp"
+#include "train/restore.hpp"
 #include "train/run_corpus.hpp"
 
 namespace switchyard::train {
@@ -57,12 +59,14 @@ std::string generate(const std::string& run, const std::string& prompt, int toke
   auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   check(world.size() == 1, Exit::usage,
         "generate works on one rank, but was started on " + std::to_string(world.size()));
-  const std::string checkpoint = record::latest_checkpoint(run);
-  check(!checkpoint.empty(), Exit::usage, run + " has no checkpoint to generate from; train it first");
+  check(!record::list_checkpoints(run).empty(), Exit::usage,
+        run + " has no checkpoint to generate from; train it first");
   Config config = single_sequence(run);
-  const auto corpus = open_corpus_for(config);
+  const auto corpus = open_corpus_for(config, true);
   Machine machine(config, std::move(world));
-  const auto state = record::load_checkpoint(checkpoint, machine.groups, machine.parameters);
+  const Loaded loaded = load_newest(run, machine);
+  for (const std::string& note : loaded.notes) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
+  const record::TrainState& state = loaded.state;
   require_same_corpus(state, corpus, run);
   const auto layers = machine.model->moe_layers();
   for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state.bias.at(i));

@@ -15,7 +15,6 @@ class Restoring {
   Restored work();
 
  private:
-  bool load_newest();
   void take_state();
   void check_continuation(const std::string& options) const;
   void check_rows() const;
@@ -28,37 +27,6 @@ class Restoring {
   const comm::Communicator& world_;
   Restored result_;
 };
-
-/// Loads the newest checkpoint that is sound; a damaged one is said, and the one before it is tried.
-bool Restoring::load_newest() {
-  std::vector<std::string> folders;
-  comm::on_root(world_, [&] {
-    folders = record::list_checkpoints(run_);
-    const std::string newest = record::newest_folder(run_);
-    if (!newest.empty() && (folders.empty() || newest != folders.front()))
-      result_.notes.push_back(newest + " has no manifest.json (it is not whole); taking the checkpoint before it");
-  });
-  std::int64_t count = static_cast<std::int64_t>(folders.size());
-  comm::broadcast(world_, &count, sizeof count, 0);
-  folders.resize(count);
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::string folder = comm::broadcast(world_, folders[i], 0);
-    try {
-      comm::agree(world_,
-                  [&] { result_.state = record::load_checkpoint(folder, machine_.groups, machine_.parameters); });
-      result_.event = "resumed from " + folder + " at step " + std::to_string(result_.state.step);
-      return true;
-    } catch (const AgreedError& e) {
-      if (e.code() != Exit::corrupt) throw;
-      if (i + 1 == count)
-        throw AgreedError(Exit::corrupt, std::string(e.what()) + "\nswitchyard: " + run_ +
-                                             " has no other checkpoint; start a new run, or move " + run_ +
-                                             "/checkpoints away to begin this one again");
-      result_.notes.push_back(std::string(e.what()) + "; trying the checkpoint before it");
-    }
-  }
-  return false;
-}
 
 /// The run must continue as what it was, also where config.yaml was edited. `options` as by invariant_options.
 void Restoring::check_continuation(const std::string& options) const {
@@ -87,7 +55,11 @@ void Restoring::set_aside_unreadable() {
 
 Restored Restoring::work() {
   comm::on_root(world_, [&] { check_rows(); });
-  if (load_newest()) {
+  Loaded loaded = load_newest(run_, machine_);
+  result_.notes = std::move(loaded.notes);
+  if (!loaded.folder.empty()) {
+    result_.state = std::move(loaded.state);
+    result_.event = "resumed from " + loaded.folder + " at step " + std::to_string(result_.state.step);
     take_state();
   } else {
     result_.event = "no checkpoint yet: starting from step 0";
@@ -113,6 +85,37 @@ void Restoring::take_state() {
 }
 
 }  // namespace
+
+Loaded load_newest(const std::string& run, Machine& machine) {
+  const comm::Communicator& world = machine.groups.world;
+  Loaded result;
+  std::vector<std::string> folders;
+  comm::on_root(world, [&] {
+    folders = record::list_checkpoints(run);
+    const std::string newest = record::newest_folder(run);
+    if (!newest.empty() && (folders.empty() || newest != folders.front()))
+      result.notes.push_back(newest + " has no manifest.json (it is not whole); taking the checkpoint before it");
+  });
+  std::int64_t count = static_cast<std::int64_t>(folders.size());
+  comm::broadcast(world, &count, sizeof count, 0);
+  folders.resize(count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::string folder = comm::broadcast(world, folders[i], 0);
+    try {
+      comm::agree(world, [&] { result.state = record::load_checkpoint(folder, machine.groups, machine.parameters); });
+      result.folder = folder;
+      return result;
+    } catch (const AgreedError& e) {
+      if (e.code() != Exit::corrupt) throw;
+      if (i + 1 == count)
+        throw AgreedError(Exit::corrupt, std::string(e.what()) + "\nswitchyard: " + run +
+                                             " has no other checkpoint; start a new run, or move " + run +
+                                             "/checkpoints away to begin this one again");
+      result.notes.push_back(std::string(e.what()) + "; trying the checkpoint before it");
+    }
+  }
+  return result;
+}
 
 Restored restore(const std::string& run, const Config& config, const data::Corpus& corpus, Machine& machine) {
   return Restoring(run, config, corpus, machine).work();

@@ -10,6 +10,17 @@
 
 namespace switchyard::train {
 
+/// A checkpoint whose tensors are in the machine's parameters.
+struct Loaded {
+  std::string folder;  ///< "" where the run has none
+  record::TrainState state;
+  std::vector<std::string> notes;  ///< newer ones that are damaged
+};
+
+/// Loads the newest checkpoint of `run` that is sound. Collective. Throws AgreedError{corrupt} where none of them is,
+/// and what load_checkpoint throws beside that.
+Loaded load_newest(const std::string& run, Machine& machine);
+
 struct Restored {
   record::TrainState state;
   std::int64_t saved_step = -1;    ///< of the checkpoint; −1 where there is none

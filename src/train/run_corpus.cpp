@@ -4,12 +4,13 @@
 
 namespace switchyard::train {
 
-data::Corpus open_corpus_for(Config& config) {
+data::Corpus open_corpus_for(Config& config, bool begun) {
   auto corpus = data::Corpus::open(config.data.path);
   if (config.model.vocabulary == 0) config.model.vocabulary = corpus.vocabulary();
   check(config.model.vocabulary >= corpus.vocabulary(), Exit::usage,
         "model.vocabulary is " + std::to_string(config.model.vocabulary) + ", but the corpus " + config.data.path +
-            " has " + std::to_string(corpus.vocabulary()) + " tokens; set it to 0 to take the corpus's");
+            " has " + std::to_string(corpus.vocabulary()) + " tokens; " +
+            (begun ? "put back the corpus that the run was trained on" : "set it to 0 to take the corpus's"));
   return corpus;
 }
 

@@ -9,8 +9,8 @@
 namespace switchyard::train {
 
 /// Opens data.path and takes its vocabulary where model.vocabulary is 0. Throws Error{usage} where the model has fewer
-/// tokens than the corpus, and what Corpus::open throws.
-data::Corpus open_corpus_for(Config& config);
+/// tokens than the corpus, and what Corpus::open throws. `begun`: the model is there and stays as it is.
+data::Corpus open_corpus_for(Config& config, bool begun = false);
 
 /// Throws Error{usage} where the checkpoint of `run` was trained on another corpus: for all that reads or writes tokens
 /// with a trained model.

@@ -28,11 +28,11 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// Opens the corpus on every rank and takes its vocabulary where the configuration leaves it open.
-data::Corpus open_corpus(const comm::Communicator& world, Config& config) {
+data::Corpus open_corpus(const comm::Communicator& world, Config& config, bool begun) {
   std::optional<data::Corpus> corpus;
   comm::agree(world, [&] {
     config.data.path = std::filesystem::absolute(config.data.path).lexically_normal().string();  // kept with the run
-    corpus.emplace(open_corpus_for(config));
+    corpus.emplace(open_corpus_for(config, begun));
   });
   return std::move(*corpus);
 }
@@ -83,7 +83,7 @@ Trainer::Trainer(const TrainRequest& request)
       world_(comm::Communicator::duplicate(MPI_COMM_WORLD)),
       config_(request.config),
       notes_(request.notes),
-      corpus_(open_corpus(world_, config_)),
+      corpus_(open_corpus(world_, config_, request.resume)),
       machine_(config_, comm::Communicator::duplicate(MPI_COMM_WORLD)) {
   record::require_one_kind(record::all_machines(world_));
   comm::agree(world_, [&] {
@@ -91,13 +91,7 @@ Trainer::Trainer(const TrainRequest& request)
     probe_products(config_);
   });
   comm::on_root(world_, [&] {
-    folder_.emplace(request.run);
-    const bool empty =
-        record::RunFolder::segments(request.run).empty() && !std::filesystem::exists(request.run + "/config.yaml");
-    check(request.resume || empty, Exit::usage,
-          request.run +
-              " holds a run already (it has segments or a config.yaml); continue it with switchyard resume, "
-              "or choose another --run");
+    folder_.emplace(request.run, request.resume ? record::RunFolder::Start::resumed : record::RunFolder::Start::fresh);
   });
   if (request.resume) {  // before anything of the run is touched
     Restored restored = restore(request.run, config_, corpus_, machine_);

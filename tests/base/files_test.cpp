@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/check.hpp"
+#include "base/new_folder.hpp"
 #include "support/folder.hpp"
 
 namespace switchyard {

@@ -48,7 +48,7 @@ TEST_F(Program, BuildRefusesOptionsThatItWouldNotHeed) {
   for (const char* option : {"--vocabulary 1000", "--tokenizer-bytes 1000"}) {
     const Output o = run(std::string("data build a.txt b.txt --out c --tokenizer bytes ") + option);
     EXPECT_EQ(o.code, 2) << o.err;
-    EXPECT_EQ(count(o.err, "has no meaning with --tokenizer bytes"), 1) << o.err;
+    EXPECT_EQ(count(o.err, "has no effect with --tokenizer bytes"), 1) << o.err;
     EXPECT_FALSE(fs::exists(folder_ / "c"));
   }
   const Output o = run("data build a.txt b.txt --out c");

@@ -1,0 +1,40 @@
+#include "record/in_use.hpp"
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "base/lock.hpp"
+#include "record/run_folder.hpp"
+
+namespace switchyard::record {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The run folder that a segment, checkpoint or file of one is in; "" where that is none.
+std::string run_of(const std::string& path) {
+  constexpr int levels = 3;  // RUN/segments/003/run.h5
+  std::error_code unreachable;
+  fs::path folder = fs::absolute(path, unreachable).lexically_normal();
+  for (int i = 0; i <= levels; ++i, folder = folder.parent_path())
+    if (fs::is_directory(folder / "segments", unreachable)) return folder.string();
+  return "";
+}
+
+}  // namespace
+
+std::string in_use(const std::string& path) {
+  const std::string run = run_of(path), holder = run.empty() ? "" : RunFolder::holder(run);
+  return holder.empty() ? "" : path + " is in use by " + FileLock::who(holder) + ": what is complete is read";
+}
+
+void read_again(const std::function<bool(bool last)>& read) {
+  constexpr int tries = 8;
+  for (int i = 1; i <= tries; ++i) {
+    if (read(i == tries)) return;
+    if (i < tries) std::this_thread::sleep_for(std::chrono::milliseconds(100 * i));
+  }
+}
+
+}  // namespace switchyard::record
