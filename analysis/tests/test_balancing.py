@@ -1,5 +1,6 @@
 """Arms of a sweep compared, and `yardstick balancing`: planted effects, the reading of sweeps, every verdict, the command."""
 import json
+import re
 
 import h5py
 import numpy as np
@@ -153,7 +154,10 @@ def test_noise_over_seeds_makes_the_cost_untestable():
     assert status == "not testable here" and "at most 0.002 nat, has 0.0040" in measured["why"]
 
 
-@pytest.mark.parametrize("verdict,column,arm,complaint", [(RATE, "u_steps", "free-mid", "u times steps 40, not 15"),
+@pytest.mark.parametrize("verdict,column,arm,complaint", [*[(verdict, "u_steps", "free-mid", "free-mid has u times steps 40, not 15")
+                                                            for verdict in (BETTER, COSTS, RATE, SIGMOID)],
+                                                          (SIGMOID, "u_steps", "softmax-free", "softmax-free has u times steps 40, not 15"),
+                                                          (COSTS, "alpha", "aux-sequence", "moe.aux_loss 40, not 0.001"),
                                                           (BETTER, "alpha", "aux-batch", "moe.aux_loss 40, not 0.001")])
 def test_other_settings_than_the_rules_are_named(verdict, column, arm, complaint):
     made, found, table = planted()
@@ -210,8 +214,8 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     assert claims[0]["command"] == f"yardstick balancing {sweep} --out {out}"
     assert all(c["runs_commits"] == ["abc"] for c in claims) and claims[0]["commit"] != "abc"
     assert all((out / f).stat().st_size for c in claims for f in c["files"])
-    for part in ("aux-sequence: excess MaxVio", "a gain", "not worse by 0.002 nat", "free-mid has the least excess",
-                 "optimum of u: reproduced", "no finished arm softmax-free"):
+    for part in ("Loss-free (u·steps = 15) against aux-sequence: excess MaxVio", "a gain", "not worse by 0.002 nat",
+                 "free-mid has the least excess", "optimum of u: reproduced", "no finished arm softmax-free"):
         assert part in text
     table, runs = pd.read_csv(out / "balancing.csv").set_index("arm"), pd.read_csv(out / "balancing-runs.csv")
     assert len(runs) == 18 and table.loc["free-mid", "excess_late"] == pytest.approx(0.2, abs=0.01)
@@ -219,3 +223,12 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     assert table.loc["none", "excess_global"] == pytest.approx(3 * 0.6, abs=0.1)
     assert table.loc["none", "effective_experts"] < table.loc["free-mid", "effective_experts"]
     assert main(["trace", str(out / "balancing.svg")]) == 0 and "18 runs of commit abc" in capsys.readouterr().out
+
+
+def test_the_sentence_and_the_claims_have_the_rate_of_the_runs(tmp_path, capsys):
+    slow = {"free-mid": (4.0, config_of(train__steps=40, moe__bias_rule="sign", moe__bias_rate=0.03))}
+    assert main(["balancing", str(write_sweep(tmp_path, SWEEP | slow, plant=plant))]) == 0
+    text = capsys.readouterr().out
+    assert "Loss-free (u·steps = 1.2) against aux-batch" in text and "u·steps = 15" not in text
+    for claim in ("loss-free balances better", "loss-free costs nothing or gains", "optimum of u"):
+        assert re.search(f"{claim}: not testable here.*free-mid has u times steps 1.2, not 15", text)

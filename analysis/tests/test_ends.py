@@ -11,6 +11,7 @@ import time
 import pytest
 from fixture import write_run
 from sweep_fixture import config_of, write_sweep
+from test_pages import untested
 
 from yardstick import cli
 from yardstick.base import faults, writing
@@ -100,13 +101,12 @@ def test_a_signal_leaves_nothing(run, tmp_path, number, code):
 WRITERS = [["report", "{run}", "--out", "{out}"], ["routing", "{run}", "--out", "{out}"], ["load", "{run}", "--out", "{out}"],
            ["specialisation", "{run}", "--out", "{out}"], ["balancing", "{sweep}", "--out", "{out}"],
            ["capacity", "{sweep}", "--out", "{out}"],
-           ["acceptance", "{empty}", "--out", "{out}/a.md"], ["gallery", "{empty}", "--out", "{out}/a.md"]]
+           ["acceptance", "{pages}", "--out", "{out}/a.md"], ["gallery", "{pages}", "--out", "{out}/a.md"]]
 
 
 @pytest.fixture
 def given(run, sweep, tmp_path):
-    (tmp_path / "empty").mkdir()
-    return dict(run=run, sweep=sweep, empty=tmp_path / "empty", out=tmp_path / "out")
+    return dict(run=run, sweep=sweep, pages=untested(tmp_path / "pages"), out=tmp_path / "out")
 
 
 @pytest.mark.parametrize("arguments", WRITERS, ids=lambda a: a[0])
@@ -191,6 +191,29 @@ def test_files_of_one_command_appear_together(tmp_path):
         writing.remove(tmp_path / "none")
         assert (tmp_path / "a").read_text() == "old"
     assert (tmp_path / "a").read_text() == "newer" and [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("owner,name", [(os, "open"), (os, "fsync"), (os, "chmod"), (os, "replace"), (pathlib.Path, "mkdir")])
+@pytest.mark.parametrize("time", [1, 2])
+def test_a_signal_just_after_something_is_made_leaves_nothing(tmp_path, monkeypatch, owner, name, time):
+    """As a handler of a signal raises between two lines: what was made a line before is taken away, at the second write of a file too."""
+    act, calls, place = getattr(owner, name), [], tmp_path / "deep/er/a"
+
+    def ended(*arguments, **options):
+        made = act(*arguments, **options)
+        calls.append(name)
+        if len(calls) == time:
+            raise KeyboardInterrupt
+        return made
+    (tmp_path / "b").write_text("old")
+    monkeypatch.setattr(owner, name, ended)
+    with pytest.raises(KeyboardInterrupt), writing.together():
+        for path in (place, place, tmp_path / "b", tmp_path / "b", tmp_path / "c"):
+            writing.write_text(path, "new")
+    monkeypatch.undo()
+    assert not list(tmp_path.rglob("*.part"))
+    if name != "replace":  # those renamed before stay
+        assert [p.name for p in tmp_path.iterdir()] == ["b"] and (tmp_path / "b").read_text() == "old"
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path):

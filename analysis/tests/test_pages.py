@@ -26,19 +26,28 @@ def experiment(folder, name, entries):
     acceptance.write(folder / name / "acceptance.json", entries, "yardstick x", "abc")
 
 
+def untested(folder):
+    """A folder of experiments with one result, which says nothing, and one figure."""
+    experiment(folder, "one", [claims.entry("accounting", claims.untested("too short"), None, [])])
+    figure_file.save(plt.figure(), folder / "one", "curve", Origin("yardstick x", "abc", {}, [], "A caption."))
+    return folder
+
+
 def row_of(page, key):
     return next(line for line in page.splitlines() if line.startswith(f"| {claims.CLAIMS[key].claim} |"))
 
 
 def test_every_claim_has_a_row_in_its_order(tmp_path):
-    lines = acceptance_table.page(tmp_path, tmp_path / "a.md").splitlines()
+    lines = acceptance_table.page(untested(tmp_path), tmp_path / "a.md").splitlines()
     rows = [line for line in lines if line.startswith("| ")][1:]
     assert len(rows) == len(claims.CLAIMS) == 26 and all("**not testable here**" in row and row.count("|") == 6 for row in rows)
     assert [row.split(" | ")[0][2:] for row in rows] == [c.claim for c in claims.CLAIMS.values()]
-    assert all(c.absent and c.absent in row for c, row in zip(claims.CLAIMS.values(), rows))
+    assert all(c.absent and c.absent in row for (key, c), row in zip(claims.CLAIMS.items(), rows) if key != "accounting")
 
 
 def test_a_rule_that_was_changed_later_is_named(tmp_path, monkeypatch):
+    untested(tmp_path)
+
     def head():
         return " ".join(acceptance_table.page(tmp_path, tmp_path / "a.md").split("| claim")[0].split())
     assert "neither arm above `none` by 0.002 nat (added after the runs of 2026-11-23)" in claims.CLAIMS["softmax-sigmoid"].rule
@@ -97,9 +106,28 @@ def test_a_folder_that_is_none_says_so(tmp_path, capsys):
         assert main([command, str(tmp_path / "none"), "--out", str(tmp_path / "a.md")]) == 2 and "no such folder" in capsys.readouterr().err
 
 
+EXPECTED = [("acceptance", "EXPERIMENT/acceptance.json"), ("gallery", "EXPERIMENT/FIGURE.svg")]
+
+
+@pytest.mark.parametrize("command,expected", EXPECTED)
+def test_a_folder_without_results_leaves_the_committed_page(tmp_path, capsys, monkeypatch, command, expected):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / f"docs/{command}.md"
+    page.parent.mkdir()
+    page.write_text("of before")
+    experiment(tmp_path / "begun", "no-entries", [])
+    experiment(tmp_path / "deep/above", "one", [claims.entry("accounting", claims.untested("too short"), None, [])])
+    for folder in ("docs", "begun", "deep/above/one", *["deep"] * (command == "acceptance")):
+        assert main([command, folder]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 1 and said[0].startswith(f"yardstick: {folder}: no experiment in it has ") and expected in said[0]
+    assert page.read_text() == "of before" and [p.name for p in page.parent.iterdir()] == [page.name]
+
+
 @pytest.mark.parametrize("command", ["acceptance", "gallery"])
 def test_a_page_makes_its_folder_or_says_why_not(tmp_path, capsys, command):
-    assert main([command, str(tmp_path), "--out", str(tmp_path / "new/deep/x.md")]) == 0 and (tmp_path / "new/deep/x.md").stat().st_size
+    page = tmp_path / "new/deep/x.md"
+    assert main([command, str(untested(tmp_path)), "--out", str(page)]) == 0 and page.stat().st_size
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file/x.md", tmp_path / "new"):
         assert main([command, str(tmp_path), "--out", str(out)]) == 2 and "cannot be written" in capsys.readouterr().err

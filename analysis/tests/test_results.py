@@ -199,6 +199,29 @@ def test_figures_and_entries_name_the_runs_of_their_own_curve(tmp_path):
     assert [e["status"] for e in memory] == ["reproduced", "not testable here"], "the runs of B alone were made on a GPU"
 
 
+def test_experts_that_do_not_help_have_no_e_90(tmp_path, capsys):
+    """One doubling gains and two lose more: the table, the record and the sentences say the same of E_90 and of a fall."""
+    table = frame(seeds=(1, 2, 3), experts=(1, 2, 4, 8))
+    rising = table["num_experts"].map({1: 4.0, 2: 3.98, 4: 4.01, 8: 4.03})
+    write_csv(tmp_path, table.assign(loss_validation=rising + 1e-4 * table["seed"] * table["num_experts"]))
+    assert main(["saturation", str(tmp_path / "r.csv"), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "more experts gave no measurable gain, -0.0314 nat (95 % interval" in text
+    assert "so there is no E_90" in text and "E_90 =" not in text
+    assert "which lies below the greatest; whether it diminishes is not judged" in text and "diminishing is not resolved" not in text
+    assert pd.read_csv(tmp_path / "out/curve-00-points.csv").set_index("name").loc["E_90", ["value", "low", "high"]].isna().all()
+    assert json.loads((tmp_path / "out/saturation.json").read_text())["curves"][0]["e_90"]["value"] is None
+    why = json.loads((tmp_path / "out/acceptance.json").read_text())[1]["measured"]["why"]
+    assert why == "the slope over E ≥ 8: it needs two doublings from E = 8 on, the curve has 0"
+
+
+def test_curves_that_gain_nothing_have_no_e_half(tmp_path):
+    (table,) = write_csv(tmp_path, frame(loss_validation=4.0))
+    s = saturation.summarise(table, draws=300)
+    assert math.isnan(s.e_half.value) and math.isnan(s.e_90.value) and "there is no E_half and no E_90" in " ".join(sentences.sentences(s))
+    assert sentences.gains_diminish(s)[1]["why"] == "Without such a gain there is no E_half and no E_90."
+
+
 def test_one_seed_without_blocks_has_no_interval(tmp_path):
     (table,) = write_csv(tmp_path, frame(seeds=(1,)))
     s = saturation.summarise(table, draws=300)

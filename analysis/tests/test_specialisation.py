@@ -1,5 +1,6 @@
 """`yardstick specialisation` and `yardstick load`: matrices against plain loops, planted experts, what the commands write."""
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,21 @@ def test_runs_without_routing_are_refused(tmp_path, capsys):
     assert "no held-out routing was recorded" in capsys.readouterr().err
     assert main(["load", str(write_run(tmp_path / "dense", layers=0)), "--out", str(tmp_path / "out")]) == 2
     assert "dense" in capsys.readouterr().err
+
+
+def test_runs_of_one_seed_are_refused(tmp_path, capsys):
+    first, other = specialised(tmp_path / "first", 1), specialised(tmp_path / "other", 2)
+    copied = shutil.copytree(first, tmp_path / "copied")
+    assert main(["specialisation", str(first), str(other), str(copied), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert said.err == f"yardstick: {first} and {copied} have the same seed 1; give runs that differ in it\n" and not said.out
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_of_unknown_seeds_are_not_held_to_be_of_one(tmp_path):
+    runs, out = [str(write_run(tmp_path / name)) for name in "ab"], tmp_path / "out"
+    assert main(["specialisation", *runs, "--out", str(out)]) == 0 and {p.name for p in out.glob("*.svg")} == {
+        "specialisation-0.svg", "specialisation-1.svg"}
 
 
 def test_load_of_a_run_by_tenths(tmp_path, capsys):

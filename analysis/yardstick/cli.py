@@ -9,11 +9,11 @@ import sys
 import warnings
 
 from .base import faults
-from .base.arguments import Once, name, whole
+from .base.arguments import Once, Several, name, whole
 from .base.text import lines, plain
 
 RUN = ("run", dict(help="the folder that `switchyard train --run` wrote"))
-RUNS = ("runs", dict(nargs="+", metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed"))
+RUNS = ("runs", dict(action=Several, metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed"))
 SWEEP = ("sweep", dict(help="the folder of `switchyard sweep`, with results.h5 and tasks"))
 RESULTS = ("results", dict(help="the folder of csv files that experiments/known-answer/run.sh wrote"))
 FOLDER = dict(help="folder for tables, figures and acceptance.json (default: print only)")
@@ -91,7 +91,7 @@ def _accounting(commands):
 
 def _trace(commands):
     parser = commands.add_parser("trace", help="where figures come from: command, commit, inputs with SHA-256, and every run behind them")
-    parser.add_argument("figures", type=name, nargs="+", metavar="FIGURE", help="SVG or PNG that yardstick wrote")
+    parser.add_argument("figures", type=name, action=Several, metavar="FIGURE", help="SVG or PNG that yardstick wrote")
     parser.set_defaults(act=lambda args: "\n\n".join(map(_call("drawing.figure_file.trace"), args.figures)))
 
 

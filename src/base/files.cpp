@@ -208,7 +208,8 @@ void sync_path(const std::string& path) {
 }
 
 void replace_folder(const std::string& from, const std::string& to) {
-  const bool standing = std::filesystem::exists(to);
+  std::error_code unreachable;
+  const bool standing = std::filesystem::exists(std::filesystem::symlink_status(to, unreachable));
   if (standing && ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
     // A file system without exchange: for a moment only the copy under another name exists.
     const std::string old = from + ".old";

@@ -109,6 +109,31 @@ TEST_F(FilesTest, TwoDoNotMakeOneFolder) {
   EXPECT_EQ(names(), std::vector<std::string>{"made"});
 }
 
+// What a killed job left beside a name goes when the next one makes it; what others called alike stays.
+TEST_F(FilesTest, LeftFoldersGo) {
+  for (const char* left : {".made.0123456789abcdef.tmp", ".made.fedcba9876543210.tmp"}) put_folder(left, "part");
+  const std::vector<std::string> others{".made.0123456789abcdeF.tmp", ".made.0123.tmp", ".made2.0123456789abcdef.tmp",
+                                        "made.0123456789abcdef.tmp"};
+  for (const std::string& other : others) put_folder(other.c_str(), "mine");
+  put(".made.0123456789abcdee.tmp", "a file of the user's");
+  files::NewFolder(path("made")).finish();
+  std::vector<std::string> left = others;
+  left.insert(left.end(), {".made.0123456789abcdee.tmp", "made"});
+  std::sort(left.begin(), left.end());
+  EXPECT_EQ(names(), left);
+}
+
+TEST_F(FilesTest, WhatIsInTheWayIsNamed) {
+  EXPECT_EQ(files::first_entry(path("missing"), {}), "");
+  put_folder("new", "lock");
+  fs::create_directory(path("new/segments"));
+  put("new/.hidden", "x");
+  EXPECT_EQ(files::first_entry(path("new"), {"lock", "segments"}), "");
+  EXPECT_EQ(files::first_entry(path("new"), {"segments"}), "lock");
+  put("new/segments/000", "x");
+  EXPECT_EQ(files::first_entry(path("new"), {"lock", "segments"}), "segments");
+}
+
 TEST_F(FilesTest, AFailedFolderLeavesNothing) {
   { const files::NewFolder folder(path("above/it/made")); }
   EXPECT_EQ(names(), std::vector<std::string>{});
@@ -137,7 +162,7 @@ TEST_F(FilesTest, ALinkToNothingStandsToo) {
 TEST_F(FilesTest, OnlyRegularFilesAreRead) {
   ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
   for (const std::string& odd : {path("fifo"), std::string("/dev/zero"), path("")})
-    EXPECT_NE(message_of(Exit::usage, [&] { files::read_text(odd); }).find(odd), std::string::npos);
+    EXPECT_NE(message_of(Exit::corrupt, [&] { files::read_text(odd); }).find(odd), std::string::npos);
 }
 
 TEST_F(FilesTest, PlainNamesStayInTheirFolder) {

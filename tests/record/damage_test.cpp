@@ -165,7 +165,7 @@ TEST(Damage, WhatIsNoFileOfHdf5IsNamed) {
     RecordReader reader(folder / "fifo.h5");
     ADD_FAILURE();
   } catch (const Error& error) {
-    EXPECT_EQ(error.code(), Exit::usage);
+    EXPECT_EQ(error.code(), Exit::corrupt);
   }
 }
 

@@ -20,8 +20,9 @@ using namespace switchyard::record;
 [[noreturn]] void write_until_killed(const std::string& path, int told) {
   const Config config = fixtures::small_config();
   RunFolder folder(path);
-  const std::string segment = folder.start_segment();
-  RunFile rows(segment + "/run.h5", config, 1, "yaml", "{}", 0);
+  const std::string segment = folder.start_segment(), text = dump(config, {}) + config_end;
+  folder.write("config.yaml", text);
+  RunFile rows(segment + "/run.h5", config, 1, text, "{}", 0);
   TokenFile tokens(segment + "/tokens.r0000.h5", config, config.step_tokens());
   const Range all{0, config.train.batch};
   for (std::int64_t step = 1;; ++step) {

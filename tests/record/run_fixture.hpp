@@ -74,8 +74,9 @@ inline record::EvaluationRouting evaluation_of(const Config& config, std::int64_
 
 /// Steps [first, last] as one segment of `ranks` ranks; sampled as its options say, every third evaluated.
 inline void write_segment(record::RunFolder& folder, const Config& config, int first, int last, int ranks) {
-  const std::string segment = folder.start_segment();
-  record::RunFile rows(segment + "/run.h5", config, ranks, dump(config, {}) + record::config_end, "{}", first - 1);
+  const std::string segment = folder.start_segment(), text = dump(config, {}) + record::config_end;
+  folder.write("config.yaml", text);
+  record::RunFile rows(segment + "/run.h5", config, ranks, text, "{}", first - 1);
   record::EvaluationFile evaluation(segment + "/evaluation.h5", config, held_out(config));
   std::vector<std::unique_ptr<record::TokenFile>> tokens;
   const auto part = [&](int r) { return split_evenly(config.train.batch, ranks, r); };

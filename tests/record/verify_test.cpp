@@ -206,6 +206,25 @@ TEST(Verify, AnIncompleteSampleIsNamed) {
   EXPECT_NE(joined(verify_path(run.path()).problems).find("tokens are sampled, not all"), std::string::npos);
 }
 
+TEST(Verify, AMissingConfigurationIsNamedWithItsCopy) {
+  expect_problem([](const std::string& run) { fs::remove(run + "/config.yaml"); },
+                 "config.yaml is missing; put back its text, of which the attribute config of ");
+}
+
+// What a resume may change is the user's to edit, and said.
+TEST(Verify, AnEditedConfigurationIsANote) {
+  const Folder run;
+  write_whole(run.path());
+  EXPECT_EQ(verify_path(run.path()).notes, std::vector<std::string>{});
+  Config config = fixtures::small_config();
+  config.record.flush_every += 1;
+  files::write_text(run / "config.yaml", dump(config, {}) + config_end);
+  const Findings found = verify_path(run.path());
+  EXPECT_EQ(joined(found.problems), "");
+  ASSERT_EQ(found.notes.size(), 1u);
+  EXPECT_NE(found.notes[0].find("record.flush_every is "), std::string::npos) << found.notes[0];
+}
+
 TEST(Verify, AMissingSampleIsNamed) {
   expect_problem([](const std::string& run) { fs::remove(run + "/segments/000/tokens.r0000.h5"); },
                  "step 12: 0 tokens are sampled, not all 32");

@@ -62,6 +62,13 @@ class Program : public testing::Test {
             double(usage.ru_maxrss) / 1024.0};
   }
 
+  /// Waits until the run r has made its tenth step, then goes on with `lines`; a minute at most.
+  static std::string from_step_10(const std::string& lines) {
+    return "n=0; while ! grep -q 'step=10 ' r/segments/000/log.txt 2>/dev/null && [ $n -lt 600 ]; do sleep 0.1; "
+           "n=$((n + 1)); done; " +
+           lines;
+  }
+
   void write(const std::string& name, const std::string& text) const { std::ofstream(folder_ / name) << text; }
 
   /// A corpus of bytes and a configuration for it.

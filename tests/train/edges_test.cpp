@@ -15,12 +15,6 @@ class Edges : public Program {
     wrapper_.clear();
     return o;
   }
-  /// Waits until the run has made its tenth step, then goes on with `lines`; a minute at most.
-  static std::string from_step_10(const std::string& lines) {
-    return "n=0; while ! grep -q 'step=10 ' r/segments/000/log.txt 2>/dev/null && [ $n -lt 600 ]; do sleep 0.1; "
-           "n=$((n + 1)); done; " +
-           lines;
-  }
 };
 
 #ifndef __SANITIZE_ADDRESS__  // it wants terabytes

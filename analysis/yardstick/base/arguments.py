@@ -1,6 +1,9 @@
 """What a command line may say: numbers are read strictly, names are not empty, nothing is given twice."""
 import argparse
+import os
 import re
+
+from .faults import SchemaError
 
 LARGEST = (1 << 63) - 1
 
@@ -19,6 +22,30 @@ def name(text):
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError("an empty name; give that of a file or folder")
     return text
+
+
+def alike(keys):
+    """Places of the first two that are equal, or None; a key that is None is not known and equals none."""
+    first = {}
+    for place, key in enumerate(keys):
+        if key is not None and first.setdefault(key, place) != place:
+            return first[key], place
+    return None
+
+
+class Several(argparse.Action):
+    """Files or folders, at least one, and each once by whatever path: counted twice, one run would stand for two."""
+
+    def __init__(self, **options):
+        super().__init__(**options | dict(nargs="+"))
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        places = [os.path.realpath(value) for value in values]
+        twice = alike(places)
+        if twice:
+            first, second = twice
+            raise SchemaError(f"{places[first]} is given twice (as {values[first]} and {values[second]}); give each once")
+        setattr(namespace, self.dest, values)
 
 
 class Once(argparse.Action):

@@ -15,10 +15,11 @@ _open = None  # the Together that is open
 
 
 class Together:
-    """Files that wait to be renamed, files to remove, and folders that were made for them."""
+    """Files that wait to be renamed, files to remove, and what may have been made for them: files beside their places, and folders.
+    What is made is noted before it is made, since a signal may come in between; `undo` passes over what is not there."""
 
     def __init__(self):
-        self.waiting, self.removed, self.made = {}, [], []
+        self.waiting, self.removed, self.beside, self.made = {}, [], [], []
 
     def finish(self):
         for path in self.waiting:  # a place that cannot be replaced is met before the first is
@@ -33,7 +34,7 @@ class Together:
         self.made = []
 
     def undo(self):
-        for aside in self.waiting.values():
+        for aside in self.beside:
             with contextlib.suppress(OSError):
                 os.unlink(aside)
         for folder in reversed(self.made):
@@ -81,8 +82,8 @@ def make_folder(path):
                 break
             missing.append(folder)
         for folder in reversed(missing):
-            folder.mkdir(exist_ok=True)
             _open.made.append(folder)
+            folder.mkdir(exist_ok=True)
         if not path.is_dir():
             raise faults.SchemaError(f"{path}: cannot be written (it is a file); give --out a folder")
     return path
@@ -95,17 +96,15 @@ def write_bytes(path, content):
         make_folder(path.parent)
         _refuse_folder(path)
         aside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
+        _open.beside.append(aside)
         file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        before = _open.waiting.pop(path, None)
-        _open.waiting[path] = aside
-        if before is not None:
-            os.unlink(before)
         with os.fdopen(file, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         if path.exists():  # who may read it stays as it was
             os.chmod(aside, stat.S_IMODE(path.stat().st_mode))
+        _open.waiting[path] = aside  # only what is whole; a file of before that waited for this place goes with `undo`
 
 
 def write_text(path, text):

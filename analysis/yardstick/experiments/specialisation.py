@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..base import writing
 from ..records import special
+from ..base.arguments import alike
 from ..base.faults import SchemaError
 from ..records.run_folder import option
 from ..verdicts import acceptance
@@ -99,11 +100,15 @@ def sentences(entry):
     return [*said, f"{entry['claim']}: {entry['status']}" + (f" ({why})" if why else "")]
 
 
-def _names(records):
-    """A name for the figure of each run: by its seed where these differ."""
+def _names(folders, records):
+    """A name for the figure of each run, by its seed where all are known; SchemaError where two are the same, as of a copied folder."""
     seeds = [option(run, "train.seed") for run, _ in records]
-    differ = all(re.fullmatch("[0-9]{1,20}", s or "") for s in seeds) and len(set(seeds)) == len(seeds)
-    return [f"specialisation-seed{s}" if differ else f"specialisation-{i}" for i, s in enumerate(seeds)]
+    same = alike(seeds)
+    if same:
+        first, second = same
+        raise SchemaError(f"{folders[first]} and {folders[second]} have the same seed {seeds[first]}; give runs that differ in it")
+    known = all(re.fullmatch("[0-9]{1,20}", s or "") for s in seeds)
+    return [f"specialisation-seed{s}" if known else f"specialisation-{i}" for i, s in enumerate(seeds)]
 
 
 def make(folders, out=None, command=""):
@@ -112,7 +117,7 @@ def make(folders, out=None, command=""):
     without = [(str(folder), special.without_routing(*record)) for folder, record in zip(folders, records)]
     for reason in dict.fromkeys(why for _, why in without if why):
         raise SchemaError(f"{', '.join(f for f, why in without if why == reason)}: {reason}; give runs with experts and evaluations")
-    names, entry = _names(records), punctuation_and_number_experts(folders)
+    names, entry = _names(folders, records), punctuation_and_number_experts(folders)
     if out is not None:
         out = pathlib.Path(out)
         found = [matrices(evaluation) for _, evaluation in records]

@@ -24,6 +24,9 @@ class Interval(NamedTuple):
     high: float
 
 
+NOWHERE = Interval(*[np.nan] * 3)  # a number of experts that does not exist
+
+
 class Summary(NamedTuple):
     """What a curve over E says. gains: an Interval for each E of `left`, per doubling; flat_from: see `flat_from`; predicted: lowest
     and highest E_max that the published curves give at D/N, registered for E_half; comparison: `laws.Comparison` or None; speed_up:
@@ -47,7 +50,7 @@ class Summary(NamedTuple):
     parameters: float
     seed_sd: tuple = (np.nan, np.nan)
     band: tuple | None = None
-    whole: Interval = Interval(*[np.nan] * 3)
+    whole: Interval = NOWHERE
 
 
 def bootstrap(losses, rng, draws=DRAWS):
@@ -169,8 +172,18 @@ def _interval(value, draws):
     return Interval(float(value), *laws.interval(draws))
 
 
+def gained(s, delta=DELTA):
+    """Whether any doubling gains delta or more, with an interval above 0 where it has one."""
+    return any(g.value >= delta and not g.low <= 0 for g in s.gains)
+
+
+def helped(s):
+    """Whether the largest E has a lower loss than the smallest, with an interval above 0 where it has one."""
+    return s.whole.value > 0 and not s.whole.low <= 0
+
+
 def summarise(table, history=None, seed=1, draws=DRAWS, delta=DELTA):
-    """Summary of a `results.Table`; history: of the interval of the speed-up."""
+    """Summary of a `results.Table`, without E_half and E_90 where nothing is gained; history: of the interval of the speed-up."""
     losses, experts = table.losses, table.experts
     left, mean = experts[:-1], losses.mean((0, 2))
     some = losses.shape[0] > 1 or losses.shape[2] > 1  # otherwise every draw would be the same
@@ -179,11 +192,12 @@ def summarise(table, history=None, seed=1, draws=DRAWS, delta=DELTA):
     gains = [_interval(p, m) for p, m in zip(point, more.T)]
     enough = len(experts) >= LEAST_POINTS
     comparison = laws.compare(mean, experts, drawn if some else None, draws) if enough else None
-    return Summary(experts, mean, left, gains, _interval(e_half(point, left)[0], e_half(more, left) if some else []),
-                   _interval(e_share(mean, experts)[0], e_share(drawn, experts) if some else []),
-                   _interval(slope(point, left)[0], slope(more, left) if some else []), flat_from(gains, left, delta),
-                   predicted_range(table.tokens / table.n, table.router), comparison,
-                   speed_up_interval(table, history, np.random.default_rng(seed), draws),
-                   losses.shape[0], losses.shape[2], table.n, table.tokens, table.parameters[-1], seed_deviations(losses),
-                   fit_band(drawn[:BAND_DRAWS], experts) if some and enough else None,
-                   _interval(mean[0] - mean[-1], drawn[:, 0] - drawn[:, -1]))
+    s = Summary(experts, mean, left, gains, _interval(e_half(point, left)[0], e_half(more, left) if some else []),
+                _interval(e_share(mean, experts)[0], e_share(drawn, experts) if some else []),
+                _interval(slope(point, left)[0], slope(more, left) if some else []), flat_from(gains, left, delta),
+                predicted_range(table.tokens / table.n, table.router), comparison,
+                speed_up_interval(table, history, np.random.default_rng(seed), draws),
+                losses.shape[0], losses.shape[2], table.n, table.tokens, table.parameters[-1], seed_deviations(losses),
+                fit_band(drawn[:BAND_DRAWS], experts) if some and enough else None,
+                _interval(mean[0] - mean[-1], drawn[:, 0] - drawn[:, -1]))
+    return s._replace(e_half=s.e_half if gained(s, delta) else NOWHERE, e_90=s.e_90 if gained(s, delta) and helped(s) else NOWHERE)

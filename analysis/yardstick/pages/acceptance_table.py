@@ -43,7 +43,8 @@ def _entries(path):
 
 
 def read(folder):
-    """Key of a claim -> [(folder of the experiment, entry)], in the order of folders and files."""
+    """Key of a claim -> [(folder of the experiment, entry)], in the order of folders and files; SchemaError where there is no entry, since
+    a page made from nothing would replace one that says something."""
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise SchemaError(f"{folder}: no such folder; give the one that holds the experiments")
@@ -51,6 +52,8 @@ def read(folder):
     for path in sorted(folder.glob("*/acceptance.json")):
         for e in _entries(path):
             found[e["key"]].append((path.parent, e))
+    if not any(found.values()):
+        raise SchemaError(f"{folder}: no experiment in it has results, EXPERIMENT/acceptance.json; give the folder that holds them")
     return found
 
 

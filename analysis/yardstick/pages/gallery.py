@@ -35,10 +35,12 @@ def page(folder, out):
     folder, base = pathlib.Path(folder), pathlib.Path(out).parent
     if not folder.is_dir():
         raise SchemaError(f"{folder}: no such folder; give the one that holds the experiments")
-    lines = [HEAD.format(folder=folder, out=out)]
+    lines = []
     for experiment in sorted(p for p in folder.iterdir() if p.is_dir()):
         figures = sorted(experiment.rglob("*.svg"))
         if figures:
             lines += [f"## {text.link(title(experiment), os.path.relpath(experiment, base))}", ""]
             lines += [line for path in figures for line in _shown(path, base)]
-    return "\n".join(lines)
+    if not lines:  # a page made from nothing would replace one that shows something
+        raise SchemaError(f"{folder}: no experiment in it has figures, EXPERIMENT/FIGURE.svg; give the folder that holds them")
+    return "\n".join([HEAD.format(folder=folder, out=out), *lines])

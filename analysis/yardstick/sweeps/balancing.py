@@ -18,12 +18,15 @@ from . import arms as arms_of
 
 AUX = ["aux-sequence", "aux-batch"]                  # what loss-free balancing is judged against; the less favourable decides
 FREE = {"free-low": 1.5, "free-mid": 15.0, "free-high": 150.0}  # arms of u, and u times steps
-MIDDLE = "free-mid"
+MIDDLE, SOFTMAX = "free-mid", "softmax-free"         # the second: as the first, with another router
 ALPHA = 1e-3                                         # coefficient of the aux arms
 SHARE, MARGIN, SEED_SD = 1 / 5, 0.002, 0.002         # of the aux arm's excess; nat; nat
 NEARLY = 0.2                                         # by which u times steps may differ
 PARTS = ["excess_global", "excess_early", "excess_late"]
 POINTS = 200                                         # of a drawn curve
+# column: its words, what it is in the arms that claims are about, and the share by which it may differ
+SETTINGS = dict(alpha=("moe.aux_loss", dict.fromkeys(AUX, ALPHA), 0.0),
+                u_steps=("u times steps", FREE | {SOFTMAX: FREE[MIDDLE]}, NEARLY))
 
 
 def held_out(run, folder):
@@ -88,15 +91,17 @@ def samples(arms, table):
     return found
 
 
-def _other_strength(table):
-    """Why the aux arms are not those of the rule, or None."""
-    wrong = table[table["arm"].isin(AUX) & (table["alpha"] != ALPHA)]
-    return None if wrong.empty else f"{wrong['arm'].iloc[0]} has moe.aux_loss {wrong['alpha'].iloc[0]:g}, not {ALPHA:g}"
+def _unfit(arms, table, *names):
+    """Why a claim on these arms cannot be tested, or None: one is not there, or has not the settings by which its name is known."""
+    wrong = [f"{row['arm']} has {words} {row[column]:g}, not {asked[row['arm']]:g}"
+             for _, row in table[table["arm"].isin(names)].iterrows() for column, (words, asked, nearly) in SETTINGS.items()
+             if row["arm"] in asked and not abs(row[column] / asked[row["arm"]] - 1) <= nearly]
+    return arms_of.lacking(arms, *names) or "; ".join(dict.fromkeys(wrong)) or None  # seeds of an arm say the same
 
 
 def better_balanced(arms, found, table):
     """Verdict and interval of "loss-free balances better": excess of the loss-free arm at most a fifth of the aux arm's."""
-    why = arms_of.lacking(arms, MIDDLE, *AUX) or _other_strength(table)
+    why = _unfit(arms, table, MIDDLE, *AUX)
     excess, measured, limits, parts = found["excess_global"], {}, {}, []
     if why is None and not all(excess.of(aux).value > 0 for aux in AUX):
         why = "an aux arm balances as well as chance: there is no excess to divide"
@@ -112,7 +117,7 @@ def better_balanced(arms, found, table):
 
 def costs_nothing(arms, found, table):
     """Verdict and interval of "loss-free costs nothing / gains": not worse than an aux arm by 0.002 nat; a gain if below 0."""
-    why = arms_of.lacking(arms, MIDDLE, *AUX) or _other_strength(table)
+    why = _unfit(arms, table, MIDDLE, *AUX)
     if why:
         return claims.untested(why), None
     measured, limits, parts, noise = {}, {}, [], []
@@ -130,11 +135,7 @@ def costs_nothing(arms, found, table):
 
 def middle_rate_best(arms, found, table):
     """Verdict and interval of "u optimum": the middle rate has the least excess early and late."""
-    why = arms_of.lacking(arms, *FREE)
-    if why is None:
-        way = table.groupby("arm")["u_steps"].mean()
-        wrong = [f"{name} has u times steps {way[name]:.3g}, not {u:g}" for name, u in FREE.items() if not abs(way[name] / u - 1) <= NEARLY]
-        why = "; ".join(wrong) or None
+    why = _unfit(arms, table, *FREE)
     if why:
         return claims.untested(why), None
     measured, limits, parts = {}, {}, []
@@ -149,13 +150,13 @@ def middle_rate_best(arms, found, table):
 
 def sigmoid_better(arms, found, table):
     """Verdict and interval of "softmax vs sigmoid": the sign of the difference of losses under the same loss-free rule."""
-    why = arms_of.lacking(arms, MIDDLE, "softmax-free")
+    why = _unfit(arms, table, MIDDLE, SOFTMAX)
     if why:
         return claims.untested(why), None
-    d = found["loss"].difference("softmax-free", MIDDLE)
+    d = found["loss"].difference(SOFTMAX, MIDDLE)
     measured, above = dict(difference=d.value), {}
     if "none" in arms.names:
-        measured["less_none"] = above = {name: found["loss"].difference(name, "none").value for name in (MIDDLE, "softmax-free")}
+        measured["less_none"] = above = {name: found["loss"].difference(name, "none").value for name in (MIDDLE, SOFTMAX)}
     broken = [f"{name} by {nat:.4f} nat" for name, nat in above.items() if nat > MARGIN]
     if broken:
         why = f"an arm has broken down: its loss is above that of none, {', '.join(broken)}"

@@ -30,7 +30,7 @@ def table_of(arms, table, found):
 
 def sentences(arms, table, found):
     """What the numbers say."""
-    mean = table.mean(numeric_only=True)
+    mean, way = table.mean(numeric_only=True), table.groupby("arm")["u_steps"].mean()
     said = [f"Excess is MaxVio less its sampling floor: {mean['floor_global']:.4f} for the {mean['tokens_global']:,.0f} held-out tokens, "
             f"{mean['floor_batch']:.4f} for a training batch. "
             f"Its intervals draw {len(arms.seeds)} seeds only; those of losses draw seeds and {arms.losses.shape[2]} blocks of text."]
@@ -39,8 +39,8 @@ def sentences(arms, table, found):
         free, other = (found["excess_global"].of(name) for name in (balancing.MIDDLE, aux))
         cost = "a gain" if d.high < 0 else f"not worse by {balancing.MARGIN} nat" if d.high < balancing.MARGIN else \
             f"worse by more than {balancing.MARGIN} nat" if d.low > balancing.MARGIN else "unresolved"
-        said.append(f"Loss-free (u·steps = 15) against {aux}: excess MaxVio over held-out text {free.value:.3f} against {other.value:.3f}; "
-                    f"loss {interval_text(d)} nat higher: {cost} "
+        said.append(f"Loss-free (u·steps = {way[balancing.MIDDLE]:g}) against {aux}: excess MaxVio over held-out text {free.value:.3f} "
+                    f"against {other.value:.3f}; loss {interval_text(d)} nat higher: {cost} "
                     f"(deviation over seeds {arms_of.seed_sd(arms, balancing.MIDDLE, aux):.4f}).")
     rates = [name for name in balancing.FREE if name in arms.names]
     for part, when in (("excess_early", "the first"), ("excess_late", "the last")):

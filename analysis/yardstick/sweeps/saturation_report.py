@@ -48,7 +48,7 @@ def table_of(table, s, cost):
 
 
 def points_of(s):
-    """E_half, E_90 and E_max with intervals, beside what the registered law predicts at this D/N."""
+    """E_half, E_90 and E_max with intervals, empty where there is none, beside what the registered law predicts at this D/N."""
     rows = [dict(name="E_half", predicted_low=s.predicted[0], predicted_high=s.predicted[1]) | s.e_half._asdict(),
             dict(name="E_90") | s.e_90._asdict()]
     if s.comparison is not None:

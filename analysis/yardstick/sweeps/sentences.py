@@ -8,7 +8,7 @@ import numpy as np
 from ..verdicts.claims import untested
 from ..verdicts.rule import Part, verdict
 from ..law import laws
-from ..law.saturation import DELTA, SLOPE_FROM
+from ..law.saturation import DELTA, SLOPE_FROM, gained, helped
 
 SOURCE_REGIME = 1e11  # tokens: the literature's figure was measured at 130 B
 SPEED_UP = 1.5        # step speed-up of E = 64 that counts as "more experts help"
@@ -50,9 +50,26 @@ def diminishing(s):
     return s.slope.high < 0
 
 
-def gained(s, delta=DELTA):
-    """Whether any doubling gains delta or more, with an interval above 0 where it has one."""
-    return any(g.value >= delta and not g.low <= 0 for g in s.gains)
+def unjudged(s):
+    """Why nothing can be said of the slope by which "diminishing" is judged, or None."""
+    if math.isnan(s.slope.value):
+        return f"it needs two doublings from E = {SLOPE_FROM} on, the curve has {sum(e >= SLOPE_FROM for e in s.left)}"
+    return "it has no interval: one seed and no blocks" if math.isnan(s.slope.low) else None
+
+
+def greatest(s):
+    """Which doubling gains most."""
+    return max(range(len(s.gains)), key=lambda i: s.gains[i].value)
+
+
+def fell(s):
+    """Whether the last gain lies below the greatest with its whole interval, whatever the slope over E >= 8 is."""
+    return s.gains[-1].high < s.gains[greatest(s)].low
+
+
+def unresolved(s):
+    """That the rule does not find a fall; where the intervals show one all the same, what the rule looks at."""
+    return f"diminishing{f' over E ≥ {SLOPE_FROM}, where it is judged,' if fell(s) else ''} is not resolved at this N and D"
 
 
 def censored(s):
@@ -64,7 +81,7 @@ def censored(s):
 
 def gain_sentence(s):
     """How the gain per doubling went, and whether that is a fall."""
-    top = max(range(len(s.gains)), key=lambda i: s.gains[i].value)
+    top = greatest(s)
     first, last = s.gains[top], s.gains[-1]
     where = f"At N = {_count(s.n)}, D = {_count(s.tokens)} tokens (D/N = {ratio(s)})"
     numbers = (f"{first.value:.4f} nat at E = {s.left[top]:.0f}, its greatest ({_range(first, 4)}), and {last.value:.4f} nat at E = "
@@ -72,10 +89,13 @@ def gain_sentence(s):
     if diminishing(s):
         return (f"{where} the gain per doubling diminishes: it was {numbers}; its slope against log2 E over E ≥ {SLOPE_FROM} is "
                 f"{s.slope.value:.4f} ({_range(s.slope, 4)}).")
-    if s.slope.low > 0:
-        return (f"{where} the gain per doubling grows with E: it was {numbers}; its slope over E ≥ {SLOPE_FROM} is {s.slope.value:.4f} "
-                f"({_range(s.slope, 4)}).")
-    return f"{where} the gain per doubling was {numbers}; diminishing is not resolved at this N and D."
+    if unjudged(s):
+        judged = f"whether it diminishes is not judged by its slope over E ≥ {SLOPE_FROM}: {unjudged(s)}"
+    elif s.slope.low > 0:
+        judged = f"over E ≥ {SLOPE_FROM} it grows with E: its slope there is {s.slope.value:.4f} ({_range(s.slope, 4)})"
+    else:
+        judged = unresolved(s)
+    return f"{where} the gain per doubling was {numbers}{', which lies below the greatest' if fell(s) else ''}; {judged}."
 
 
 def zero_sentence(s, delta=DELTA):
@@ -100,10 +120,12 @@ def half_sentence(s):
     """E_half and E_90."""
     if not gained(s):
         return "Without such a gain there is no E_half and no E_90."
-    half = (f"E_half = {_number(s.e_half.value)} ({_range(s.e_half, 0)})" if math.isfinite(s.e_half.value) else
-            f"no gain fell to half of the greatest, so E_half lies beyond E = {s.left[-1]:.0f} ({_range(s.e_half, 0)})")
-    return (f"{half[0].upper()}{half[1:]}; 90 % of the gain from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f}, {s.whole.value:.4f} nat "
-            f"({_range(s.whole, 4)}), is reached at E_90 = {_number(s.e_90.value)} ({_range(s.e_90, 0)}).")
+    said = (f"E_half = {_number(s.e_half.value)} ({_range(s.e_half, 0)})" if math.isfinite(s.e_half.value) else
+            f"No gain fell to half of the greatest, so E_half lies beyond E = {s.left[-1]:.0f} ({_range(s.e_half, 0)})")
+    ends, numbers = f"from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f}", f"{s.whole.value:.4f} nat ({_range(s.whole, 4)})"
+    if not helped(s):
+        return f"{said}; {ends} more experts gave no measurable gain, {numbers}, so there is no E_90."
+    return f"{said}; 90 % of the gain {ends}, {numbers}, is reached at E_90 = {_number(s.e_90.value)} ({_range(s.e_90, 0)})."
 
 
 def contains(s):
@@ -209,16 +231,16 @@ def helps(s):
 def gains_diminish(s):
     """Claim "gains diminish"."""
     measured = dict(slope=s.slope.value, e_half=s.e_half.value, predicted=list(s.predicted), tokens_per_parameter=s.tokens / s.n)
-    if math.isnan(s.slope.low):
-        return untested("the slope has no interval: one seed without blocks, or too few numbers of experts", **measured)
+    if unjudged(s):
+        return untested(f"the slope over E ≥ {SLOPE_FROM}: {unjudged(s)}", **measured)
     falls = Part(diminishing(s), s.slope.low > 0, s.slope.value < 0)
     if falls.excluded:  # whatever E_half is
         return "not reproduced", measured
-    if censored(s) or not gained(s):
-        return untested(censored(s) or half_sentence(s), **measured)
+    if not gained(s) or censored(s):
+        return untested(half_sentence(s) if not gained(s) else censored(s), **measured)
     low, high = s.predicted[0] / FACTOR, s.predicted[1] * FACTOR
     half = Part(low <= s.e_half.value <= high, s.e_half.high < low or s.e_half.low > high, True)  # a number of experts has no sign
-    return verdict([falls, half], measured, why="diminishing is not resolved at this N and D")
+    return verdict([falls, half], measured, why=unresolved(s))
 
 
 def saturates_at_256(s, delta=DELTA):
