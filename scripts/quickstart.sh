@@ -23,9 +23,16 @@ step "training on 2 ranks"
 if [ -f "$run/lock" ] && read -r host pid <"$run/lock" && [ "$host" = "$(hostname)" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = switchyard ]; then
   fail "process $pid is training $run" "wait for it, or end it; switchyard resume $run goes on with it"
 fi
-rm -rf "$run"
+if [ -e "$run" ]; then
+  n=1
+  while [ -e "$run.$n" ]; do n=$((n + 1)); done
+  mv "$run" "$run.$n"
+  echo "an earlier run is kept as $run.$n"
+fi
+code=0
 mpirun --oversubscribe -n 2 "$program" train experiments/quickstart/quickstart.yaml --run "$run" \
-  "data.path=corpus/quickstart-$megabytes" "${steps[@]}"
+  "data.path=corpus/quickstart-$megabytes" "${steps[@]}" || code=$?
+[ "$code" -eq 0 ] || fail "exit code $code" "mpirun --oversubscribe -n 2 $program resume $run goes on with it"
 
 step "report"
 .venv/bin/yardstick report "$run"

@@ -217,6 +217,8 @@ Exit Trainer::run() {
       if (due(config_.train.checkpoint_every, step)) checkpoint_now(step);
       if (step < config_.train.steps && must_stop(step)) {
         finish(step);
+        recorder_->log().line("stopped with a checkpoint of step " + std::to_string(step) + "; switchyard resume " +
+                              request_.run + " goes on");
         return Exit::again;
       }
     }
