@@ -94,6 +94,22 @@ void add_checkpoint(Lines& lines, const std::string& folder) {
       }));
 }
 
+/// Of a run that goes on: a checkpoint that was removed while it was read makes room for the newest one then.
+void add_newest_checkpoint(Lines& lines, const std::string& run) {
+  constexpr int tries = 30;
+  for (int i = 1; i <= tries; ++i) {
+    const std::string folder = latest_checkpoint(run);
+    if (folder.empty()) return;
+    try {
+      Lines found;
+      add_checkpoint(found, folder);
+      return lines.merge(found);
+    } catch (const Error& error) {
+      if (i == tries || std::filesystem::exists(folder + "/manifest.json") || error.code() == Exit::memory) throw;
+    }
+  }
+}
+
 std::string digest_once(const std::string& path) {
   Lines lines;
   if (std::filesystem::is_regular_file(path)) {
@@ -104,8 +120,7 @@ std::string digest_once(const std::string& path) {
     check(std::filesystem::is_directory(path + "/segments"), Exit::usage,
           path + " is neither a run folder, nor a checkpoint, nor a file");
     add_segments(lines, path);
-    const std::string checkpoint = latest_checkpoint(path);
-    if (!checkpoint.empty()) add_checkpoint(lines, checkpoint);
+    add_newest_checkpoint(lines, path);
   }
   std::string text;
   for (const auto& [name, sum] : lines) text += name + " " + sum + "\n";

@@ -83,7 +83,7 @@ TEST_F(Folders, AWorkingRunIsSound) {
   make_tiny();
   const std::string verify = "env -i " + binary_.string() + " verify $what >/dev/null 2>>said || echo $what $? >>bad";
   const Output o =
-      run("train tiny.yaml --run r train.steps=1000000 train.checkpoint_every=6 model.width=128 model.hidden=512", 0,
+      run("train tiny.yaml --run r train.steps=1000000 train.checkpoint_every=10 model.width=128 model.hidden=512", 0,
           from_step_10("for what in r r 'r --digest' 'r --digest' r r 'r --digest' r/segments/000/run.h5; do " +
                        verify + "; done; kill -TERM $job"));
   EXPECT_EQ(o.code, 75) << o.err;
