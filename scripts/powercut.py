@@ -123,6 +123,8 @@ def cut(program, folder, config, delay, draw):
                                env=ENVIRONMENT)
         try:
             while not (disk / "run" / "config.yaml").exists():
+                if job.poll() is not None:
+                    raise RuntimeError(f"train ended with {job.returncode} before it began")
                 time.sleep(0.01)
             time.sleep(delay)
             job.send_signal(signal.SIGSTOP)
@@ -184,7 +186,7 @@ def campaign(program, folder, prepared, options):
         print(f"{i + 1}/{options.trials}: cut after {delay:.2f} s: {text}{' (' + note + ')' if note else ''}", flush=True)
     print(f"{options.trials - empty - bad} of {options.trials - empty} power cuts resumed to the digest of an undisturbed run"
           + (f"; {empty} came before anything was on the disk" if empty else ""))
-    return 1 if bad else 0
+    return 1 if bad or empty == options.trials else 0
 
 
 if __name__ == "__main__":

@@ -32,7 +32,10 @@ fi
 code=0
 mpirun --oversubscribe -n 2 "$program" train experiments/quickstart/quickstart.yaml --run "$run" \
   "data.path=corpus/quickstart-$megabytes" "${steps[@]}" || code=$?
-[ "$code" -eq 0 ] || fail "exit code $code" "mpirun --oversubscribe -n 2 $program resume $run goes on with it"
+if [ "$code" -ne 0 ]; then
+  advice=$([ -f "$run/config.yaml" ] && echo "mpirun --oversubscribe -n 2 $program resume $run goes on with it" || true)
+  fail "exit code $code" "$advice"
+fi
 
 step "report"
 .venv/bin/yardstick report "$run"

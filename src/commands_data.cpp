@@ -200,7 +200,7 @@ void add_router(CLI::App& sub, laboratory::RouterOptions& learned) {
       ->check(number_in(0.0, 1e6));
 }
 
-/// What the router, the model or the folder leaves without effect. A folder that cannot be read is refused later.
+/// Refuses what the router leaves without effect.
 void refuse_without_effect(const CLI::App& sub, const LaboratoryOptions& lab) {
   const laboratory::ExperimentOptions& o = lab.experiment;
   const bool learned = lab.router == "learned";

@@ -35,7 +35,9 @@ struct SweepOptions {
 
 /// The steps that a task's run is to have must be in reach of how it was begun: a continuation does not change them.
 void check_steps(const std::string& run, std::int64_t steps) {
-  const std::int64_t begun = load_text(run, record::read_config(run)).config.train.steps;
+  const LoadResult kept = load_text(run + "/config.yaml", record::read_config(run));
+  throw_errors(kept);
+  const std::int64_t begun = kept.config.train.steps;
   check(begun >= steps, Exit::usage,
         run + " was begun with train.steps " + std::to_string(begun) + ", but the sweep says " + std::to_string(steps) +
             "; switchyard resume " + run + " train.steps=" + std::to_string(steps) + " goes on to that");
@@ -161,7 +163,7 @@ void add_run(CLI::App* group, Command& command) {
   sub->add_option("--launch", sweep->launch, "starts the ranks of a task that has several")->capture_default_str();
   sub->callback([&command, sweep, sub] {
     command.ranks = sweep->task >= 0 ? Ranks::all : Ranks::root, command.stops_in_order = true;
-    if (sweep->task >= 0) refuse_given(*sub, {"--jobs", "--launch", "--out"}, "--task");
+    if (sweep->task >= 0) refuse_given(*sub, {"overrides", "--jobs", "--launch", "--out"}, "--task");
     command.run = [sweep, line = command.command_line] {
       return sweep->task >= 0 ? task_command(*sweep, line) : queue_command(*sweep);
     };

@@ -1,7 +1,5 @@
 #include "start.hpp"
 
-#include <filesystem>
-
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
 #include "record/kept_config.hpp"

@@ -85,11 +85,15 @@ bool means_full(int error) { return error == ENOSPC || error == EDQUOT || error 
 bool means_lost_storage(int error) { return means_full(error) || error == EIO || error == EPIPE || error == ESTALE; }
 
 void throw_system_error(int error, const std::string& action, const std::string& path) {
+  const bool rights = error == EACCES || error == EPERM;
   throw Error(means_lost_storage(error) ? Exit::storage
               : error == ENOMEM         ? Exit::memory
                                         : Exit::usage,
               "cannot " + action + (path.empty() ? "" : " " + path) + " (" + std::strerror(error) + ")" +
-                  (means_full(error) ? "; free some space and try again" : ""));
+                  (means_full(error) ? "; free some space and try again"
+                   : rights          ? "; change its rights or those of its folder, or choose another place"
+                   : error == EROFS  ? "; choose another place"
+                                     : ""));
 }
 
 int open_regular(const std::string& path) {

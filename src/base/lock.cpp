@@ -108,7 +108,7 @@ FileLock::FileLock(const std::string& file, const std::string& subject) : file_(
   const std::string text = this_process() + "\n";
   if (ftruncate(fd_, 0) != 0 || pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     const int error = errno;
-    ::unlink(file.c_str());  // nobody else holds it
+    if (warning_.empty()) ::unlink(file.c_str());  // nobody else holds it
     ::close(std::exchange(fd_, -1));
     files::throw_system_error(error, "write", file);
   }

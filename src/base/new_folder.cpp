@@ -22,24 +22,27 @@ bool is_aside_name(const std::string& entry, const std::string& name) {
          entry.find_first_not_of("0123456789abcdef", head.size()) == head.size() + 16;
 }
 
-}  // namespace
-
-std::string first_entry(const std::string& folder, const std::vector<std::string>& besides) {
-  std::string first;
-  for (const auto& entry : entries_of(folder)) {
-    const std::string name = entry.path().filename().string();
-    std::error_code unreachable;
-    const bool ours = std::find(besides.begin(), besides.end(), name) != besides.end() &&
-                      (!entry.is_directory(unreachable) || std::filesystem::is_empty(entry.path(), unreachable));
-    if (!ours && !name.starts_with('.') && (first.empty() || name < first)) first = name;
-  }
-  return first;
-}
-
+/// Throws Error{usage} where something stands at `path`; a path that cannot be looked at is left to who writes there.
 void refuse_standing(const std::string& path) {
   std::error_code unreachable;
   check(!std::filesystem::exists(std::filesystem::symlink_status(path, unreachable)), Exit::usage,
         path + " exists already; remove it or choose another folder");
+}
+
+}  // namespace
+
+std::string first_entry(const std::string& folder, const std::string& lock, const std::vector<std::string>& parts) {
+  std::string first;
+  for (const auto& entry : entries_of(folder)) {
+    const std::string name = entry.path().filename().string();
+    std::error_code unreachable;
+    const auto kind = entry.symlink_status(unreachable).type();
+    const bool part = kind == std::filesystem::file_type::directory && std::ranges::find(parts, name) != parts.end() &&
+                      std::filesystem::is_empty(entry.path(), unreachable);
+    const bool ours = part || (kind == std::filesystem::file_type::regular && name == lock);
+    if (!ours && !name.starts_with('.') && (first.empty() || name < first)) first = name;
+  }
+  return first;
 }
 
 NewFolder::NewFolder(const std::string& name) : name_(name) {
@@ -64,11 +67,14 @@ NewFolder::NewFolder(const std::string& name) : name_(name) {
 
 void NewFolder::remove_left(const std::string& above, const std::string& name) const {
   if (!lock_.warning().empty()) return;  // another job may be making it after all
-  for (const auto& entry : entries_of(above.empty() ? "." : above)) {
-    std::error_code ignored;
-    if (entry.is_symlink(ignored) || !entry.is_directory(ignored)) continue;
-    if (is_aside_name(entry.path().filename().string(), name)) std::filesystem::remove_all(entry.path(), ignored);
-  }
+  std::error_code ignored;               // what may not be listed is left
+  std::vector<std::filesystem::path> left;
+  std::filesystem::directory_iterator entry(above.empty() ? "." : above, ignored);
+  for (; !ignored && entry != std::filesystem::directory_iterator(); entry.increment(ignored))
+    if (is_aside_name(entry->path().filename().string(), name)) left.push_back(entry->path());
+  for (const auto& path : left)
+    if (std::filesystem::symlink_status(path, ignored).type() == std::filesystem::file_type::directory)
+      std::filesystem::remove_all(path, ignored);
 }
 
 NewFolder::~NewFolder() {

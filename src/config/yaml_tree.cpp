@@ -42,7 +42,8 @@ class Builder : public YAML::EventHandler {
     node.text = value;
     node.quoted = tag == "!";
     if (node.kind == YamlNode::Kind::scalar && !on_one_line(node)) {
-      refuse(mark, "a value must be written on one line, with its closing quote");
+      refuse(mark, node.quoted ? "a value must be written on one line, with its closing quote"
+                               : "a value must be written on one line; a bracket or brace before it may be open");
       node.kind = YamlNode::Kind::refused;
     }
     add(std::move(node));

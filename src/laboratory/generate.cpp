@@ -75,17 +75,21 @@ class Progress {
 
 /// Samples [first, first + count) in the llm.c format; tokens_of(i) gives those of sample i.
 template <class TokensOf>
-void write_shard(const std::string& path, std::int64_t first, std::int64_t count, const TokensOf& tokens_of) {
+void write_shard(const std::string& path, std::int64_t first, std::int64_t count, const TokensOf& tokens_of,
+                 Progress& progress) {
   std::ofstream file(path, std::ios::binary);
   std::array<std::int32_t, data::llmc_header_words> header{};
   header[0] = data::llmc_magic, header[1] = data::llmc_version;
   header[2] = static_cast<std::int32_t>(count * static_cast<std::int64_t>(tokens_of(first).size()));
   file.write(reinterpret_cast<const char*>(header.data()), sizeof header);
-  for (std::int64_t i = first; i < first + count; ++i)
+  for (std::int64_t i = first; i < first + count; ++i) {
+    if (i % 4096 == 0)
+      progress.at([&] { return "writing sample " + std::to_string(i - first) + " of " + std::to_string(count); });
     for (const int token : tokens_of(i)) {
       const auto word = static_cast<std::uint16_t>(token);
       file.write(reinterpret_cast<const char*>(&word), sizeof word);
     }
+  }
   file.close();
   if (!file) files::throw_system_error(errno, "write", path);
 }
@@ -135,8 +139,9 @@ void write_tree(const GenerateOptions& o, const std::string& folder) {
     const Sample s = draw(t, i);
     return std::array{s.task, t.tasks() + s.key, t.tasks() + t.keys + s.answer};
   };
-  write_shard(folder + "/t1_train_000000.bin", 0, o.samples, tokens);
-  write_shard(folder + "/t1_val_000000.bin", o.samples, std::max<std::int64_t>(1, o.samples / 100), tokens);
+  Progress progress(o);
+  write_shard(folder + "/t1_train_000000.bin", 0, o.samples, tokens, progress);
+  write_shard(folder + "/t1_val_000000.bin", o.samples, std::max<std::int64_t>(1, o.samples / 100), tokens, progress);
   write_text(folder, "ideal.csv", ideal_table(t, o));
   Json json = description(o, "t1");
   json.update({{"tasks", o.tasks}, {"keys", o.keys}, {"values", o.values}, {"samples", o.samples}, {"seed", o.seed}});
@@ -148,8 +153,9 @@ void write_facts(const GenerateOptions& o, const std::string& folder) {
   const auto tokens = [&facts](std::int64_t i) {
     return std::array{static_cast<int>(i), facts.facts + facts.answer(static_cast<int>(i))};
   };
-  write_shard(folder + "/t2_train_000000.bin", 0, o.facts, tokens);
-  write_shard(folder + "/t2_val_000000.bin", 0, std::max(1, o.facts / 100), tokens);
+  Progress progress(o);
+  write_shard(folder + "/t2_train_000000.bin", 0, o.facts, tokens, progress);
+  write_shard(folder + "/t2_val_000000.bin", 0, std::max(1, o.facts / 100), tokens, progress);
   Json json = description(o, "t2");
   json.update({{"facts", o.facts}, {"values", o.values}, {"seed", o.seed}});
   write_text(folder, "generator.json", json.dump(1) + "\n");
@@ -159,8 +165,8 @@ void write_facts(const GenerateOptions& o, const std::string& folder) {
 GenerateOptions parse(const Json& json) {
   constexpr std::int64_t most = std::numeric_limits<int>::max();
   const auto number = [&json](const char* key) { return static_cast<int>(whole(json, key, 1, most)); };
-  GenerateOptions o{.shape = json.at("shape"), .values = number("values"), .seed = json.at("seed"), .out = {}};
   if (!json.at("seed").is_number_unsigned()) throw BadMember("seed is " + shown(json.at("seed")) + ", no seed");
+  GenerateOptions o{.shape = json.at("shape"), .values = number("values"), .seed = json.at("seed"), .out = {}};
   const bool facts = json.at("generator") == "t2";
   if (facts != (o.shape == "facts") || (!facts && json.at("generator") != "t1"))
     throw BadMember("generator " + shown(json.at("generator")) + " makes no " + shown(json.at("shape")));
@@ -191,7 +197,6 @@ GenerateOptions read_generator(const std::string& folder) {
 
 void generate(const GenerateOptions& o) {
   validate(o);
-  files::refuse_standing(o.out);
   files::NewFolder folder(o.out);
   o.shape == "facts" ? write_facts(o, folder.aside()) : write_tree(o, folder.aside());
   folder.finish();

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 
 #include "base/files.hpp"
 #include "base/json.hpp"
@@ -69,11 +70,17 @@ std::string state_text(const Config& config, const TrainState& state) {
 TrainState parse_state(const std::string& text, const std::string& path) {
   const std::string advice = "; use an older checkpoint";
   TrainState state = parse_json(text, path, advice, [](const nlohmann::json& json) {
-    return TrainState{json.at("step"),          json.at("tokens"),  json.at("bias"),
-                      json.at("corpus_sha256"), json.at("options"), json.value("planned_steps", std::int64_t{0})};
+    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+    const std::int64_t planned = json.contains("planned_steps") ? whole(json, "planned_steps", 0, most) : 0;
+    return TrainState{whole(json, "step", 0, most),
+                      whole(json, "tokens", 0, most),
+                      json.at("bias"),
+                      json.at("corpus_sha256"),
+                      json.at("options"),
+                      planned};
   });
   const std::string folder = fs::path(path).parent_path().filename().string();
-  check(step_name(state.step) == folder && state.tokens >= 0, Exit::corrupt,
+  check(step_name(state.step) == folder, Exit::corrupt,
         path + " is damaged (it is not of the step in its folder's name)" + advice);
   return state;
 }

@@ -94,27 +94,24 @@ void add_checkpoint(Lines& lines, const std::string& folder) {
       }));
 }
 
-/// Of a run that goes on: a checkpoint that was removed while it was read makes room for the newest one then.
+/// Of the newest checkpoint; where that was removed while it was read, by a job that goes on, of the newest one then.
 void add_newest_checkpoint(Lines& lines, const std::string& run) {
-  constexpr int tries = 30;
-  for (int i = 1; i <= tries; ++i) {
-    const std::string folder = latest_checkpoint(run);
-    if (folder.empty()) return;
-    try {
+  for (std::string folder = latest_checkpoint(run), next; !folder.empty(); folder = next) try {
       Lines found;
       add_checkpoint(found, folder);
       return lines.merge(found);
-    } catch (const Error& error) {
-      if (i == tries || std::filesystem::exists(folder + "/manifest.json") || error.code() == Exit::memory) throw;
+    } catch (const Error&) {
+      next = latest_checkpoint(run);
+      if (next == folder) throw;
     }
-  }
 }
 
 std::string digest_once(const std::string& path) {
   Lines lines;
+  std::error_code unreachable;
   if (std::filesystem::is_regular_file(path)) {
     add_file(lines, RecordReader(path));
-  } else if (std::filesystem::exists(path + "/manifest.json")) {
+  } else if (std::filesystem::exists(std::filesystem::symlink_status(path + "/manifest.json", unreachable))) {
     add_checkpoint(lines, path);
   } else {
     check(std::filesystem::is_directory(path + "/segments"), Exit::usage,

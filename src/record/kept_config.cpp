@@ -1,5 +1,6 @@
 #include "record/kept_config.hpp"
 
+#include <cerrno>
 #include <filesystem>
 #include <map>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "config/options.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
+#include "record/checkpoint.hpp"
 #include "record/hdf5.hpp"
 #include "record/run_folder.hpp"
 
@@ -98,14 +100,13 @@ std::string config_note(const std::string& run) {
 std::string read_config(const std::string& run) {
   std::error_code unreachable;
   const std::string file = run + "/config.yaml";
-  if (!std::filesystem::exists(std::filesystem::symlink_status(file, unreachable))) {
-    const Kept kept = newest_kept(run);
-    check(!kept.file.empty(), Exit::usage,
-          run + ": no run there (" +
-              (std::filesystem::exists(run, unreachable) ? "it has no config.yaml" : "no such folder") +
-              "); give the folder of a run that switchyard train has started");
-    throw Error(Exit::corrupt, file + " is missing; " + advice_of(kept));
-  }
+  const bool stands = std::filesystem::exists(std::filesystem::symlink_status(file, unreachable));
+  check(stands || !RunFolder::segments(run).empty() || !list_checkpoints(run).empty(), Exit::usage,
+        run + ": no run there (" +
+            (std::filesystem::exists(run, unreachable) ? "it has no config.yaml" : "no such folder") +
+            "); give the folder of a run that switchyard train has started");
+  check(std::filesystem::is_regular_file(file, unreachable) || unreachable.value() == EACCES, Exit::corrupt,
+        file + (stands ? " is no regular file; " : " is missing; ") + advice_of(newest_kept(run)));
   const std::string text = files::read_text(file);
   require_whole_config(run, text);
   return text;

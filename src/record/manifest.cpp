@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <limits>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
@@ -19,9 +20,11 @@ ManifestEntry measure_file(const std::string& folder, const std::string& name) {
 void check_file(const std::string& folder, const ManifestEntry& entry) {
   const std::string path = folder + "/" + entry.name, advice = "; use an older checkpoint";
   std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  check(std::filesystem::exists(status) || error.value() == EACCES, Exit::corrupt, path + " is missing" + advice);
-  check(error || std::filesystem::is_regular_file(status), Exit::corrupt, path + " is no regular file" + advice);
+  const auto status = std::filesystem::symlink_status(path, error);
+  const bool missing = status.type() == std::filesystem::file_type::not_found;
+  if (error && !missing) files::throw_system_error(error.value(), "read", path);
+  check(!missing, Exit::corrupt, path + " is missing" + advice);
+  check(std::filesystem::is_regular_file(status), Exit::corrupt, path + " is no regular file" + advice);
   const auto bytes = std::filesystem::file_size(path, error);
   if (error) files::throw_system_error(error.value(), "read", path);
   check(static_cast<std::int64_t>(bytes) == entry.bytes, Exit::corrupt,
@@ -44,11 +47,11 @@ std::string manifest_text(std::vector<ManifestEntry> entries) {
 std::vector<ManifestEntry> parse_manifest(const std::string& text, const std::string& path) {
   return parse_json(text, path, "; use an older checkpoint", [&](const nlohmann::json& json) {
     std::vector<ManifestEntry> entries;
-    const int version = json.at("schema_version");
-    check(oldest_schema_version <= version && version <= schema_version, Exit::usage,
+    const auto& version = json.at("schema_version");
+    check(version >= oldest_schema_version && version <= schema_version, Exit::usage,
           path + " has a schema version that this program does not know; use the version that wrote it");
     for (const auto& e : json.at("files")) {
-      entries.push_back({e.at("name"), e.at("bytes"), e.at("sha256")});
+      entries.push_back({e.at("name"), whole(e, "bytes", 0, std::numeric_limits<std::int64_t>::max()), e.at("sha256")});
       check(files::is_plain_name(entries.back().name), Exit::corrupt,
             path + " is damaged (it names a file outside its folder)");
     }

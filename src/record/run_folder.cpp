@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 void require_new(const std::string& path) {
-  const std::string first = files::first_entry(path, {"lock", "segments", "checkpoints"});
+  const std::string first = files::first_entry(path, "lock", {"segments", "checkpoints"});
   check(first != "config.yaml" && first != "segments" && first != "checkpoints", Exit::usage,
         path + " holds a run already (it has " + first +
             "); continue it with switchyard resume, or choose another --run");
@@ -33,8 +33,8 @@ RunFolder::RunFolder(const std::string& path, Start start) : path_(path) {
     check(!fs::is_symlink(path + part, error), Exit::usage,
           path + part + " is a link (a run writes inside its own folder only); put the folder there, or link all of " +
               path);
-  const bool locked = fs::exists(path + "/lock", error);  // whose job may be at work: that is said first
-  if (start == Start::fresh && !locked) require_new(path);
+  // Before the lock, so that nothing is touched, but for a job at work, of which the lock says more.
+  if (start == Start::fresh && holder(path).empty()) require_new(path);
   fs::create_directories(path, error);
   if (error) files::throw_system_error(error.value(), "create", path);
   lock_ = FileLock(path + "/lock", path);

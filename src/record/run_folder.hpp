@@ -11,8 +11,8 @@ class RunFolder {
  public:
   enum class Start { fresh, resumed };
   /// Creates the folder where it is missing and takes its lock, held until destruction or the end of the process.
-  /// Throws Error{busy} naming host and process of a job that holds it, Error{usage} for a fresh run in a folder that
-  /// is not empty: a resume would take what lies there for the run's own.
+  /// Throws Error{busy} naming host and process of a job that holds it, Error{usage} for a fresh run in a folder
+  /// where something is in the way (files::first_entry): a resume would take what lies there for the run's own.
   explicit RunFolder(const std::string& path, Start start = Start::resumed);
   RunFolder(const RunFolder&) = delete;
 

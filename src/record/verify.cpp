@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
 #include <set>
 #include <utility>
 
@@ -180,7 +179,8 @@ Problems check_file(const std::string& path) {
 Problems check_path(const std::string& path) {
   if (fs::is_directory(path + "/segments")) return check_run(path);
   Problems problems;
-  if (fs::exists(path + "/manifest.json")) {
+  std::error_code unreachable;
+  if (fs::exists(fs::symlink_status(path + "/manifest.json", unreachable))) {
     check_checkpoint(path, problems);
     return problems;
   }
@@ -191,19 +191,19 @@ Problems check_path(const std::string& path) {
 /// Of a run that is being written, what is wrong may be what is being written or removed: it is read again, and only
 /// what stays wrong in the same words is damage.
 Problems check_running(const std::string& path) {
-  std::optional<Problems> stays;
+  Problems before, found;
+  bool looked = false;
   read_again([&](bool last) {
     try {
-      Problems found = check_path(path);
-      if (stays)
-        std::erase_if(found, [&](const std::string& p) { return std::ranges::find(*stays, p) == stays->end(); });
-      stays = std::move(found);
+      before = std::exchange(found, check_path(path));
+      looked = true;
     } catch (const Error& error) {
-      if (last || error.code() == Exit::memory) throw;
+      if ((last && !looked) || error.code() == Exit::memory) throw;
     }
-    return stays && stays->empty();
+    return looked && found.empty();
   });
-  return std::move(*stays);
+  std::erase_if(found, [&](const std::string& p) { return std::ranges::find(before, p) == before.end(); });
+  return found;
 }
 
 }  // namespace

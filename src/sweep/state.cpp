@@ -43,14 +43,15 @@ TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& tas
   const std::string run = run_folder(folder, task), failure = failure_file(folder, task);
   TaskState state;
   state.steps = config_of(sweep, task).train.steps;
-  check(!fs::exists(run) || fs::is_directory(run), Exit::corrupt, run + " is no folder; move it away");
+  const bool blocked = fs::exists(run) && !fs::is_directory(run);
   state.step = record::checkpoint_step(run, &state.reason);
+  if (blocked) state.reason = run + " is no folder; move it away";
   const std::string holder = record::RunFolder::holder(run);
   if (!holder.empty())
     state.state = State::running, state.reason = holder;
   else if (state.step >= state.steps)
     state.state = State::finished;
-  else if (fs::exists(failure))
+  else if (!blocked && fs::exists(failure))
     state.state = State::failed, state.reason = files::read_text(failure);
   else if (!state.reason.empty())
     state.state = State::damaged;

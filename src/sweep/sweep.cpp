@@ -2,6 +2,7 @@
 #include "sweep/sweep.hpp"
 
 #include <filesystem>
+#include <limits>
 #include <set>
 
 #include "base/check.hpp"
@@ -39,13 +40,18 @@ std::string text_of(const Sweep& sweep) try {
   throw Error(Exit::usage, sweep.name + ": a sweep must be of UTF-8 (" + e.what() + "); rename what is not");
 }
 
+int count(const Json& j, const char* key) {
+  return static_cast<int>(whole(j, key, 1, std::numeric_limits<int>::max()));
+}
+
 /// A task's name becomes a folder's; its numbers count experts.
-Task task_of(const Json& t, const std::string& file) {
-  Task task{t.at("name"),        t.at("arm"),  t.at("experts"),  t.at("top_k"),
-            t.at("granularity"), t.at("seed"), t.at("overrides")};
-  check(files::is_plain_name(task.name) && t.at("seed").is_number_unsigned() && task.name == name_of(task) &&
-            task.experts >= 1 && task.top_k >= 1 && task.granularity >= 1,
-        Exit::corrupt, file + " is damaged (it has a task that no sweep has); make the sweep's folder anew");
+Task task_of(const Json& t) {
+  if (!t.at("seed").is_number_unsigned()) throw BadMember("seed is " + shown(t.at("seed")) + ", no seed");
+  const auto number = [&t](const char* key) { return count(t, key); };
+  Task task{t.at("name"),          t.at("arm"),  number("experts"), number("top_k"),
+            number("granularity"), t.at("seed"), t.at("overrides")};
+  if (!files::is_plain_name(task.name) || task.name != name_of(task))
+    throw BadMember("it has the task " + shown(t.at("name")) + ", whose numbers give another name");
   return task;
 }
 
@@ -56,15 +62,14 @@ Sweep parse_sweep(const std::string& text, const std::string& name) {
     check(json.at("schema") == schema && json.at("schema_version") == version, Exit::usage,
           name + " is of another kind or version (this program knows " + schema + " " + std::to_string(version) +
               "); use the program that made it");
-    Sweep sweep{json.at("name"), json.at("configuration"), json.at("ranks")};
+    Sweep sweep{json.at("name"), json.at("configuration"), count(json, "ranks")};
     std::set<std::string> names;
     for (const Json& t : json.at("tasks")) {
-      sweep.tasks.push_back(task_of(t, name));
+      sweep.tasks.push_back(task_of(t));
       if (!names.insert(sweep.tasks.back().name).second)
         throw BadMember("it has the task " + sweep.tasks.back().name + " twice");
     }
-    check(!sweep.tasks.empty() && sweep.ranks >= 1, Exit::corrupt,
-          name + " is damaged (it has no tasks or no ranks); make the sweep's folder anew");
+    if (sweep.tasks.empty()) throw BadMember("it has no tasks");
     return sweep;
   });
 }
@@ -93,7 +98,7 @@ void keep_sweep(const std::string& folder, const Sweep& sweep) {
   make(folder);
   const FileLock lock = FileLock::passing(file + ".lock", folder);  // two that make it at once
   if (stands()) return;
-  const std::string first = files::first_entry(folder, {fs::path(file + ".lock").filename(), "lock", "tasks"});
+  const std::string first = files::first_entry(folder, "sweep.json.lock", {"tasks"});
   check(first.empty(), Exit::usage, folder + " is not empty (it has " + first + "); give --out a new folder");
   make(folder + "/tasks");
   files::write_text(file, text);

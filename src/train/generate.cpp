@@ -8,6 +8,7 @@
 #include "base/philox.hpp"
 #include "config/yaml.hpp"
 #include "record/checkpoint.hpp"
+#include "record/in_use.hpp"
 #include "train/machine.hpp"
 #include "train/restore.hpp"
 #include "train/run_corpus.hpp"
@@ -16,13 +17,25 @@ namespace switchyard::train {
 namespace {
 
 /// The run's configuration for one sequence on one rank.
-Config single_sequence(const std::string& run) {
-  const LoadResult loaded = load(run + "/config.yaml");
-  throw_errors(loaded);
-  Config config = loaded.config;
+Config single_sequence(Config config) {
   config.train.batch = config.train.grains = 1;
   config.layout = {};
   return config;
+}
+
+/// Of a run that goes on: a checkpoint that is removed while it is read is no damage.
+Loaded load_of(const RunParts& run, Machine& machine) {
+  Loaded loaded;
+  record::read_again([&](bool last) {
+    try {
+      loaded = load_newest(run, machine);
+    } catch (const Error&) {
+      if (last || record::in_use(run.folder).empty()) throw;
+    }
+    return !loaded.folder.empty() || record::in_use(run.folder).empty();
+  });
+  check(!loaded.folder.empty(), Exit::usage, run.folder + " has no checkpoint to generate from; train it first");
+  return loaded;
 }
 
 /// Index drawn from softmax(logits / temperature), or the largest for temperature 0.
@@ -61,15 +74,12 @@ std::string generate(const std::string& run, const std::string& prompt, int toke
         "generate works on one rank, but was started on " + std::to_string(world.size()));
   check(!record::list_checkpoints(run).empty(), Exit::usage,
         run + " has no checkpoint to generate from; train it first");
-  Config config = single_sequence(run);
-  const auto corpus = open_corpus_for(config, true);
-  Machine machine(config, std::move(world));
-  const Loaded loaded = load_newest(run, machine);
-  for (const std::string& note : loaded.notes) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
-  const record::TrainState& state = loaded.state;
-  require_same_corpus(state, corpus, run);
-  const auto layers = machine.model->moe_layers();
-  for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state.bias.at(i));
+  LoadResult kept = load(run + "/config.yaml");
+  throw_errors(kept);
+  const auto corpus = open_corpus_for(kept.config, true);
+  Machine machine(single_sequence(kept.config), std::move(world));
+  for (const std::string& note : load_of({run, kept.config, corpus}, machine).notes)
+    std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
 
   std::vector<std::int32_t> ids = corpus.encode(prompt);
   if (ids.empty()) ids.push_back(corpus.end_token());

@@ -8,6 +8,26 @@
 namespace switchyard::train {
 namespace {
 
+/// The run must continue as what it was, also where config.yaml was edited. `options` as by invariant_options.
+void check_continuation(const std::string& run, const std::string& options, const Config& config) {
+  const auto changes = resume_changes(options, config);
+  if (!changes.empty())
+    throw Error(Exit::usage, run + "/config.yaml: " + changes.front().key + ": " + changes.front().message);
+}
+
+/// What the checkpoint says beside the parameters must fit the run.
+void take_state(const record::TrainState& state, const RunParts& run, Machine& machine) {
+  const auto layers = machine.model->moe_layers();
+  comm::agree(machine.groups.world, [&] {
+    require_same_corpus(state, run.corpus, run.folder);
+    check_continuation(run.folder, state.options, run.config);
+    bool fits = state.bias.size() == layers.size();
+    for (std::size_t i = 0; fits && i < layers.size(); ++i) fits = state.bias[i].size() == layers[i]->bias().size();
+    check(fits, Exit::corrupt, run.folder + ": the checkpoint's state.json is damaged (biases of other layers)");
+  });
+  for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state.bias[i]);
+}
+
 class Restoring {
  public:
   Restoring(const std::string& run, const Config& config, const data::Corpus& corpus, Machine& machine)
@@ -15,8 +35,6 @@ class Restoring {
   Restored work();
 
  private:
-  void take_state();
-  void check_continuation(const std::string& options) const;
   void check_rows() const;
   void set_aside_unreadable();
 
@@ -28,20 +46,13 @@ class Restoring {
   Restored result_;
 };
 
-/// The run must continue as what it was, also where config.yaml was edited. `options` as by invariant_options.
-void Restoring::check_continuation(const std::string& options) const {
-  const auto changes = resume_changes(options, config_);
-  if (!changes.empty())
-    throw Error(Exit::usage, run_ + "/config.yaml: " + changes.front().key + ": " + changes.front().message);
-}
-
 /// The rows that stand there must be those of this run, and within it. On rank 0.
 void Restoring::check_rows() const {
   const record::LastRows last = record::last_rows(run_, record::checkpoint_step(run_));
   check(last.step <= config_.train.steps, Exit::usage,
         run_ + ": train.steps is " + std::to_string(config_.train.steps) + ", but rows up to step " +
             std::to_string(last.step) + " are recorded; give at least that many");
-  if (!last.config.empty()) check_continuation(invariant_options(load_text(run_, last.config).config));
+  if (!last.config.empty()) check_continuation(run_, invariant_options(load_text(run_, last.config).config), config_);
 }
 
 /// Record files that do not open must not stand in the way of a sound checkpoint. What they held is gone, unless the
@@ -55,12 +66,12 @@ void Restoring::set_aside_unreadable() {
 
 Restored Restoring::work() {
   comm::on_root(world_, [&] { check_rows(); });
-  Loaded loaded = load_newest(run_, machine_);
+  Loaded loaded = load_newest({run_, config_, corpus_}, machine_);
   result_.notes = std::move(loaded.notes);
   if (!loaded.folder.empty()) {
     result_.state = std::move(loaded.state);
     result_.event = "resumed from " + loaded.folder + " at step " + std::to_string(result_.state.step);
-    take_state();
+    result_.saved_step = result_.state.step;
   } else {
     result_.event = "no checkpoint yet: starting from step 0";
     result_.state.corpus_sha256 = corpus_.manifest_sha256();
@@ -69,24 +80,10 @@ Restored Restoring::work() {
   return std::move(result_);
 }
 
-/// What the checkpoint says beside the parameters must fit the run.
-void Restoring::take_state() {
-  const auto layers = machine_.model->moe_layers();
-  comm::agree(world_, [&] {
-    require_same_corpus(result_.state, corpus_, run_);
-    check_continuation(result_.state.options);
-    bool fits = result_.state.bias.size() == layers.size();
-    for (std::size_t i = 0; fits && i < layers.size(); ++i)
-      fits = result_.state.bias[i].size() == layers[i]->bias().size();
-    check(fits, Exit::corrupt, run_ + ": the checkpoint's state.json is damaged (biases of other layers)");
-  });
-  for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(result_.state.bias[i]);
-  result_.saved_step = result_.state.step;
-}
-
 }  // namespace
 
-Loaded load_newest(const std::string& run, Machine& machine) {
+Loaded load_newest(const RunParts& parts, Machine& machine) {
+  const std::string& run = parts.folder;
   const comm::Communicator& world = machine.groups.world;
   Loaded result;
   std::vector<std::string> folders;
@@ -104,7 +101,7 @@ Loaded load_newest(const std::string& run, Machine& machine) {
     try {
       comm::agree(world, [&] { result.state = record::load_checkpoint(folder, machine.groups, machine.parameters); });
       result.folder = folder;
-      return result;
+      break;
     } catch (const AgreedError& e) {
       if (e.code() != Exit::corrupt) throw;
       if (i + 1 == count)
@@ -114,6 +111,7 @@ Loaded load_newest(const std::string& run, Machine& machine) {
       result.notes.push_back(std::string(e.what()) + "; trying the checkpoint before it");
     }
   }
+  if (!result.folder.empty()) take_state(result.state, parts, machine);
   return result;
 }
 

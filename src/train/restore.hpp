@@ -10,6 +10,13 @@
 
 namespace switchyard::train {
 
+/// What a checkpoint must belong to.
+struct RunParts {
+  const std::string& folder;
+  const Config& config;  ///< of the run
+  const data::Corpus& corpus;
+};
+
 /// A checkpoint whose tensors are in the machine's parameters.
 struct Loaded {
   std::string folder;  ///< "" where the run has none
@@ -17,9 +24,9 @@ struct Loaded {
   std::vector<std::string> notes;  ///< newer ones that are damaged
 };
 
-/// Loads the newest checkpoint of `run` that is sound. Collective. Throws AgreedError{corrupt} where none of them is,
-/// and what load_checkpoint throws beside that.
-Loaded load_newest(const std::string& run, Machine& machine);
+/// Loads the newest checkpoint of the run that is sound, with its biases. Collective. Throws AgreedError: corrupt where
+/// none of them is, usage where it is of another configuration or corpus, and what load_checkpoint throws beside that.
+Loaded load_newest(const RunParts& run, Machine& machine);
 
 struct Restored {
   record::TrainState state;

@@ -8,9 +8,11 @@ namespace switchyard::train {
 
 data::Corpus open_corpus_for(Config& config, bool begun) {
   std::error_code unreachable;
-  check(std::filesystem::exists(config.data.path, unreachable), Exit::usage,
-        "data.path: " + config.data.path + " does not exist; make a corpus there with switchyard data build, or give " +
-            "the folder of one");
+  check(std::filesystem::status(config.data.path, unreachable).type() != std::filesystem::file_type::not_found,
+        Exit::usage,
+        "data.path: " + config.data.path + " does not exist; " +
+            (begun ? "put the corpus back that the run was trained on"
+                   : "make a corpus there with switchyard data build, or give the folder of one"));
   auto corpus = data::Corpus::open(config.data.path);
   if (config.model.vocabulary == 0) config.model.vocabulary = corpus.vocabulary();
   check(config.model.vocabulary >= corpus.vocabulary(), Exit::usage,

@@ -172,7 +172,7 @@ TEST(Load, TextStaysOnItsLine) {
   EXPECT_EQ(error_of("data:\n  path: 'corpus\n"),
             "c.yaml:2:9: a value must be written on one line, with its closing quote");
   EXPECT_EQ(error_of("data:\n  path: a\n    b\n"),
-            "c.yaml:2:9: a value must be written on one line, with its closing quote");
+            "c.yaml:2:9: a value must be written on one line; a bracket or brace before it may be open");
   EXPECT_EQ(error_of("data:\n  path: |\n    b\n"),
             "c.yaml:2:9: a value must be written on one line, with its closing quote");
   EXPECT_EQ(error_of("data: {path: ''}"), "c.yaml:1:14: data.path: is empty");

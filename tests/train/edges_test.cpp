@@ -19,6 +19,7 @@ class Edges : public Program {
 
 #ifndef __SANITIZE_ADDRESS__  // it wants terabytes
 TEST_F(Edges, MemoryThatEndsIsSaid) {
+  if (run_after("ulimit -v 400000\nexec ", "--version").code == 127) GTEST_SKIP() << "the loader alone needs more";
   make_tiny();
   const std::string large = " model.width=2048 model.hidden=8192";
   for (const int ranks : {0, 2}) {
@@ -32,7 +33,7 @@ TEST_F(Edges, MemoryThatEndsIsSaid) {
   ASSERT_EQ(run("train tiny.yaml --run s").code, 0);
   for (int limit = 50000; limit < 125000; limit += 15000) {
     const Output o = run_after("ulimit -v " + std::to_string(limit) + "\nexec ", "generate s --prompt l --tokens 1");
-    const bool unloaded = o.code == 127 && count(o.err, "loading shared libraries") == 1;  // a GPU's need more
+    const bool unloaded = o.code == 127 && count(o.err, "loading shared libraries") == 1;  // ended before it began
     EXPECT_TRUE(o.code == 0 || o.code == 8 || unloaded) << limit << ": " << o.code << o.err;
   }
 }

@@ -33,7 +33,7 @@ TEST_F(Folders, ANewRunWantsAnEmptyOne) {
   for (const auto& [arguments, folder, message] :
        {std::tuple("train tiny.yaml --run rest", "rest", "holds a run already (it has checkpoints)"),
         std::tuple("train tiny.yaml --run corpus", "corpus", "corpus is not empty (it has manifest.json)"),
-        std::tuple("train tiny.yaml --run linked", "linked", "linked/lock is not a lock of this program"),
+        std::tuple("train tiny.yaml --run linked", "linked", "linked is not empty (it has lock)"),
         std::tuple("sweep run sweep.yaml --out r", "r", "r is not empty (it has checkpoints)"),
         std::tuple("sweep run sweep.yaml --out corpus", "corpus", "corpus is not empty (it has manifest.json)")}) {
     const std::string before = names(folder);

@@ -44,7 +44,7 @@ TEST_F(SweepEdges, OneTaskWithoutRepairDoesNotStopTheOthers) {
   write(task(2), "a file in the place of a run");
   o = run("sweep run s");
   EXPECT_EQ(o.code, 2) << o.err;
-  EXPECT_EQ(count(o.out, "damaged   0/0  " + task(2) + " is no folder; move it away"), 1) << o.out;
+  EXPECT_EQ(count(o.out, "damaged   0/4  " + task(2) + " is no folder; move it away"), 1) << o.out;
 
   fs::remove(folder_ / task(2)), fs::remove(folder_ / (task(2) + ".log"));
   fs::create_directory(folder_ / (task(2) + ".log"));
