@@ -131,12 +131,12 @@ std::vector<int> numbers_of(const std::string& list) {
 }
 
 /// `head` goes before the first row, so that what is refused leaves no half of a table.
-Exit tree_command(const LaboratoryOptions& options, std::string head) {
+Exit tree_command(const LaboratoryOptions& options, const std::vector<int>& numbers, std::string head) {
   laboratory::ExperimentOptions experiment = options.experiment;
   if (!options.router.empty()) experiment.router = options.router;
   if (!options.model.empty()) experiment.model.model = options.model;
   head += "experts,router,samples,ideal,assignment,trained,max_vio\n";
-  for (const int experts : numbers_of(options.experts)) {
+  for (const int experts : numbers) {
     const laboratory::Outcome o = laboratory::run_experiment(experiment, experts);
     std::fputs(std::exchange(head, "").c_str(), stdout);
     std::printf("%d,%s,%lld,%.6f,%.6f,%.6f,%.6f\n", experts, experiment.router.c_str(),
@@ -146,7 +146,7 @@ Exit tree_command(const LaboratoryOptions& options, std::string head) {
   return Exit::ok;
 }
 
-Exit facts_command(const LaboratoryOptions& options, std::string head) {
+Exit facts_command(const LaboratoryOptions& options, const std::vector<int>& numbers, std::string head) {
   const laboratory::ExperimentOptions& o = options.experiment;
   check(options.router.empty() || options.router == "hash", Exit::usage,
         o.folder + " has facts: only --router hash sends them, not " + options.router);
@@ -155,7 +155,7 @@ Exit facts_command(const LaboratoryOptions& options, std::string head) {
   const laboratory::FactsOptions facts{o.folder, o.model.hidden, options.exposures, o.model.rate};
   check(o.samples == 0, Exit::usage, o.folder + " has facts: --exposures says how often each is seen, not --samples");
   head += "facts,hidden,experts,exposures,rho,loss,ideal\n";
-  for (const int experts : numbers_of(options.experts)) {
+  for (const int experts : numbers) {
     const laboratory::FactsOutcome out = laboratory::run_facts(facts, experts);
     std::fputs(std::exchange(head, "").c_str(), stdout);
     std::printf("%d,%d,%d,%d,%.6f,%.6f,%.6f\n", out.facts, facts.hidden, experts, facts.exposures, out.density,
@@ -183,7 +183,7 @@ Exit laboratory_command(const LaboratoryOptions& options, const std::vector<std:
   check_folder_options(options, facts);
   const std::uint64_t seed = facts ? laboratory::facts_of(folder).seed : laboratory::generator_of(folder).seed;
   const std::string head = made_by(command_line, seed);
-  return facts ? facts_command(options, head) : tree_command(options, head);
+  return facts ? facts_command(options, experts, head) : tree_command(options, experts, head);
 }
 
 void add_router(CLI::App& sub, laboratory::RouterOptions& learned) {

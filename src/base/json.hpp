@@ -35,6 +35,14 @@ std::int64_t whole(const Json& j, const char* key, std::int64_t least, std::int6
   return value.template get<std::int64_t>();
 }
 
+/// The member "seed": any number of 64 bits without a sign. Throws BadMember.
+template <class Json>
+std::uint64_t seed_of(const Json& j) {
+  const Json& value = j.at("seed");
+  if (!value.is_number_unsigned()) throw BadMember("seed is " + shown(value) + ", no seed");
+  return value.template get<std::uint64_t>();
+}
+
 /// Throws BadMember where an object has a member twice, of which the library would keep the last without a word.
 template <class Json>
 typename Json::parser_callback_t each_once() {

@@ -1,11 +1,11 @@
 #include "data/build.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <unordered_map>
 
 #include "base/check.hpp"
+#include "base/every.hpp"
 #include "base/files.hpp"
 #include "base/new_folder.hpp"
 #include "base/philox.hpp"
@@ -28,17 +28,14 @@ class Progress {
   Progress(const BuildOptions& options, std::string step) : say_(options.say), step_(std::move(step)) { say_(step_); }
   void add(std::size_t bytes) {
     ++documents_, bytes_ += static_cast<std::int64_t>(bytes);
-    if (Clock::now() - said_ < std::chrono::seconds(10)) return;
-    said_ = Clock::now();
-    say_(step_ + ": " + std::to_string(documents_) + " documents, " + mebibytes(bytes_));
+    if (seconds_.due()) say_(step_ + ": " + std::to_string(documents_) + " documents, " + mebibytes(bytes_));
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
   const std::function<void(const std::string&)>& say_;
   std::string step_;
   std::int64_t documents_ = 0, bytes_ = 0;
-  Clock::time_point said_ = Clock::now();
+  Every seconds_{std::chrono::seconds(10)};
 };
 
 /// The sources, and what the first pass over their documents finds.

@@ -3,7 +3,6 @@
 #include <array>
 #include <bit>
 #include <cerrno>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +11,7 @@
 #include <sstream>
 
 #include "base/check.hpp"
+#include "base/every.hpp"
 #include "base/files.hpp"
 #include "base/json.hpp"
 #include "base/new_folder.hpp"
@@ -61,16 +61,12 @@ class Progress {
   explicit Progress(const GenerateOptions& o) : say_(o.say) {}
   template <class Text>
   void at(const Text& text) {
-    const auto now = Clock::now();
-    if (now - said_ < std::chrono::seconds(5)) return;
-    said_ = now;
-    say_(text());
+    if (seconds_.due()) say_(text());
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
   const std::function<void(const std::string&)>& say_;
-  Clock::time_point said_ = Clock::now();
+  Every seconds_{std::chrono::seconds(5)};
 };
 
 /// Samples [first, first + count) in the llm.c format; tokens_of(i) gives those of sample i.
@@ -94,11 +90,10 @@ void write_shard(const std::string& path, std::int64_t first, std::int64_t count
   if (!file) files::throw_system_error(errno, "write", path);
 }
 
-std::string ideal_table(const TreeTasks& t, const GenerateOptions& o) {
+std::string ideal_table(const TreeTasks& t, Progress& progress) {
   constexpr int draws = 32;
-  Progress progress(o);
   std::ostringstream out;
-  out << o.made_by << "experts,floor,ideal,hash,hash_mean,hash_sd,even,balanced\n" << std::setprecision(10);
+  out << "experts,floor,ideal,hash,hash_mean,hash_sd,even,balanced\n" << std::setprecision(10);
   const int most = (t.shape == "zipf" ? 16 : 4) * t.tasks();  // the tax of hard balance ends late
   for (int e = 1; e <= most; e *= 2) {
     double own = 0.0, sum = 0.0, squares = 0.0;
@@ -142,7 +137,7 @@ void write_tree(const GenerateOptions& o, const std::string& folder) {
   Progress progress(o);
   write_shard(folder + "/t1_train_000000.bin", 0, o.samples, tokens, progress);
   write_shard(folder + "/t1_val_000000.bin", o.samples, std::max<std::int64_t>(1, o.samples / 100), tokens, progress);
-  write_text(folder, "ideal.csv", ideal_table(t, o));
+  write_text(folder, "ideal.csv", o.made_by + ideal_table(t, progress));
   Json json = description(o, "t1");
   json.update({{"tasks", o.tasks}, {"keys", o.keys}, {"values", o.values}, {"samples", o.samples}, {"seed", o.seed}});
   write_text(folder, "generator.json", json.dump(1) + "\n");
@@ -165,8 +160,7 @@ void write_facts(const GenerateOptions& o, const std::string& folder) {
 GenerateOptions parse(const Json& json) {
   constexpr std::int64_t most = std::numeric_limits<int>::max();
   const auto number = [&json](const char* key) { return static_cast<int>(whole(json, key, 1, most)); };
-  if (!json.at("seed").is_number_unsigned()) throw BadMember("seed is " + shown(json.at("seed")) + ", no seed");
-  GenerateOptions o{.shape = json.at("shape"), .values = number("values"), .seed = json.at("seed"), .out = {}};
+  GenerateOptions o{.shape = json.at("shape"), .values = number("values"), .seed = seed_of(json), .out = {}};
   const bool facts = json.at("generator") == "t2";
   if (facts != (o.shape == "facts") || (!facts && json.at("generator") != "t1"))
     throw BadMember("generator " + shown(json.at("generator")) + " makes no " + shown(json.at("shape")));

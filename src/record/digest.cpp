@@ -127,15 +127,10 @@ std::string digest_once(const std::string& path) {
 }  // namespace
 
 std::string digest(const std::string& path) {
-  if (in_use(path).empty()) return digest_once(path);
   std::string text;
-  read_again([&](bool last) {
-    try {
-      text = digest_once(path);
-    } catch (const Error& error) {
-      if (last || error.code() == Exit::memory) throw;
-    }
-    return !text.empty();
+  read_again(path, [&] {
+    text = digest_once(path);
+    return true;
   });
   return text;
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/check.hpp"
 #include "base/lock.hpp"
 #include "record/run_folder.hpp"
 
@@ -29,11 +30,15 @@ std::string in_use(const std::string& path) {
   return holder.empty() ? "" : path + " is in use by " + FileLock::who(holder) + ": what is complete is read";
 }
 
-void read_again(const std::function<bool(bool last)>& read) {
-  constexpr int tries = 8;
-  for (int i = 1; i <= tries; ++i) {
-    if (read(i == tries)) return;
-    if (i < tries) std::this_thread::sleep_for(std::chrono::milliseconds(100 * i));
+int read_again(const std::string& path, const std::function<bool()>& read) {
+  const int tries = in_use(path).empty() ? 1 : 8;
+  for (int i = 1;; ++i) {
+    try {
+      if (read() || i == tries) return i;
+    } catch (const Error& error) {
+      if (i == tries || error.code() == Exit::memory) throw;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100 * i));
   }
 }
 

@@ -9,8 +9,10 @@ namespace switchyard::record {
 /// one; else "".
 std::string in_use(const std::string& path);
 
-/// Calls read(last) until it returns true, a few times with longer and longer pauses. Between two tries a file that was
-/// being written is whole, and a checkpoint that was being removed is gone; only in the last one `last` is true.
-void read_again(const std::function<bool(bool last)>& read);
+/// Calls read() once where no job works on `path`. Else until it returns true and throws nothing, a few times with
+/// longer and longer pauses: between two, a file that was being written is whole, and a checkpoint that was being
+/// removed is gone. Returns how often it called; throws what the last call throws, and at once what asks for more
+/// memory.
+int read_again(const std::string& path, const std::function<bool()>& read);
 
 }  // namespace switchyard::record

@@ -55,10 +55,8 @@ std::map<std::string, std::string> values_of(const Config& config) {
   return values;
 }
 
-}  // namespace
-
-void require_whole_config(const std::string& run, const std::string& text) {
-  const Kept kept = newest_kept(run);
+/// As require_whole_config, of what `kept` keeps.
+void require_whole(const Kept& kept, const std::string& run, const std::string& text) {
   if (!kept.file.empty() && !has_end(kept.text)) return;  // of an earlier program
   const std::string file = run + "/config.yaml", advice = advice_of(kept);
   const std::string end(config_end, std::string(config_end).size() - 1);
@@ -72,32 +70,8 @@ void require_whole_config(const std::string& run, const std::string& text) {
             advice);
 }
 
-void check_config(const std::string& run) {
-  const std::string file = run + "/config.yaml";
-  const LoadResult now = load_text(file, read_config(run));
-  check(now.errors.empty(), Exit::corrupt,
-        now.errors.empty() ? "" : now.errors.front().text() + " (config.yaml of a run is written by the program)");
-  const Kept kept = newest_kept(run);
-  if (kept.file.empty()) return;
-  const auto changes = resume_changes(invariant_options(load_text(kept.file, kept.text).config), now.config);
-  check(changes.empty(), Exit::corrupt,
-        changes.empty() ? "" : file + ": " + changes.front().key + ": " + changes.front().message);
-}
-
-std::string config_note(const std::string& run) {
-  const Kept kept = newest_kept(run);
-  if (kept.file.empty()) return "";
-  const std::string file = run + "/config.yaml";
-  const auto before = values_of(load_text(kept.file, kept.text).config);
-  std::vector<std::string> changes;
-  for (const auto& [key, value] : values_of(load_text(file, files::read_text(file)).config))
-    if (before.at(key) != value) changes.push_back(key + " is " + value + ", was " + before.at(key));
-  return changes.empty() ? ""
-                         : file + " is not the text that " + kept.file + " keeps (" + join(changes) +
-                               "); a resume takes what it says";
-}
-
-std::string read_config(const std::string& run) {
+/// The text of RUN/config.yaml beside what `kept` keeps.
+std::string read_whole(const Kept& kept, const std::string& run) {
   std::error_code unreachable;
   const std::string file = run + "/config.yaml";
   const bool stands = std::filesystem::exists(std::filesystem::symlink_status(file, unreachable));
@@ -106,10 +80,42 @@ std::string read_config(const std::string& run) {
             (std::filesystem::exists(run, unreachable) ? "it has no config.yaml" : "no such folder") +
             "); give the folder of a run that switchyard train has started");
   check(std::filesystem::is_regular_file(file, unreachable) || unreachable.value() == EACCES, Exit::corrupt,
-        file + (stands ? " is no regular file; " : " is missing; ") + advice_of(newest_kept(run)));
+        file + (stands ? " is no regular file; " : " is missing; ") + advice_of(kept));
   const std::string text = files::read_text(file);
-  require_whole_config(run, text);
+  require_whole(kept, run, text);
   return text;
+}
+
+/// What of the configuration `now` differs from the kept one, in a sentence; "" where nothing does.
+std::string note_of(const Kept& kept, const std::string& run, const Config& now) {
+  const auto before = values_of(load_text(kept.file, kept.text).config);
+  std::vector<std::string> changes;
+  for (const auto& [key, value] : values_of(now))
+    if (before.at(key) != value) changes.push_back(key + " is " + value + ", was " + before.at(key));
+  return changes.empty() ? ""
+                         : run + "/config.yaml is not the text that " + kept.file + " keeps (" + join(changes) +
+                               "); a resume takes what it says";
+}
+
+}  // namespace
+
+void require_whole_config(const std::string& run, const std::string& text) {
+  require_whole(newest_kept(run), run, text);
+}
+
+std::string read_config(const std::string& run) { return read_whole(newest_kept(run), run); }
+
+std::string check_config(const std::string& run) {
+  const std::string file = run + "/config.yaml";
+  const Kept kept = newest_kept(run);
+  const LoadResult now = load_text(file, read_whole(kept, run));
+  check(now.errors.empty(), Exit::corrupt,
+        now.errors.empty() ? "" : now.errors.front().text() + " (config.yaml of a run is written by the program)");
+  if (kept.file.empty()) return "";
+  const auto changes = resume_changes(invariant_options(load_text(kept.file, kept.text).config), now.config);
+  check(changes.empty(), Exit::corrupt,
+        changes.empty() ? "" : file + ": " + changes.front().key + ": " + changes.front().message);
+  return note_of(kept, run, now.config);
 }
 
 }  // namespace switchyard::record

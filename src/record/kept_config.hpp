@@ -12,10 +12,9 @@ constexpr const char* config_end = "# end of config.yaml\n";
 /// says where the whole text is kept.
 void require_whole_config(const std::string& run, const std::string& text);
 /// Throws Error{corrupt} where RUN/config.yaml cannot be read back, or differs from the newest segment's configuration
-/// in an option that no continuation may change. The others are the user's to edit.
-void check_config(const std::string& run);
-/// What of RUN/config.yaml differs from the newest segment's configuration, in a sentence; "" where nothing does.
-std::string config_note(const std::string& run);
+/// in an option that no continuation may change. The others are the user's to edit: returns in a sentence which differ,
+/// "" where none does.
+std::string check_config(const std::string& run);
 /// Reads RUN/config.yaml, whole; throws as files::read_text and as above, Error{usage} where no run is there, and
 /// Error{corrupt} where it is missing though segments keep its text.
 std::string read_config(const std::string& run);

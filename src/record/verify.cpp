@@ -148,14 +148,17 @@ void check_segments(const std::string& run, std::int64_t checkpoint, Problems& p
   });
 }
 
-Problems check_run(const std::string& run) {
-  Problems problems;
-  attempt(problems, [&] { check_config(run); });
+Findings check_run(const std::string& run) {
+  Findings found;
+  Problems& problems = found.problems;
+  std::string note;
+  attempt(problems, [&] { note = check_config(run); });
+  if (!note.empty()) found.notes.push_back(note);
   const std::int64_t checkpoint = checkpoint_step(run);  // first: rows are written before it
   attempt(problems, [&] { check_segments(run, checkpoint, problems); });
   check_newest_manifest(run, problems);
   for (const std::string& folder : list_checkpoints(run)) check_checkpoint(folder, problems);
-  return problems;
+  return found;
 }
 
 bool is_tensor_file(const std::string& path) {
@@ -175,45 +178,35 @@ Problems check_file(const std::string& path) {
   return problems;
 }
 
-/// All that is wrong with what lies at `path`.
-Problems check_path(const std::string& path) {
+/// All that is found of what lies at `path`.
+Findings check_path(const std::string& path) {
   if (fs::is_directory(path + "/segments")) return check_run(path);
-  Problems problems;
+  Findings found;
   std::error_code unreachable;
   if (fs::exists(fs::symlink_status(path + "/manifest.json", unreachable))) {
-    check_checkpoint(path, problems);
-    return problems;
+    check_checkpoint(path, found.problems);
+    return found;
   }
   check(fs::is_regular_file(path), Exit::usage, path + " is neither a run folder, nor a checkpoint, nor a file");
-  return check_file(path);
-}
-
-/// Of a run that is being written, what is wrong may be what is being written or removed: it is read again, and only
-/// what stays wrong in the same words is damage.
-Problems check_running(const std::string& path) {
-  Problems before, found;
-  bool looked = false;
-  read_again([&](bool last) {
-    try {
-      before = std::exchange(found, check_path(path));
-      looked = true;
-    } catch (const Error& error) {
-      if ((last && !looked) || error.code() == Exit::memory) throw;
-    }
-    return looked && found.empty();
-  });
-  std::erase_if(found, [&](const std::string& p) { return std::ranges::find(before, p) == before.end(); });
+  found.problems = check_file(path);
   return found;
 }
 
 }  // namespace
 
 Findings verify_path(const std::string& path) {
+  const std::string job = in_use(path);
+  Problems before;
   Findings found;
-  if (const std::string job = in_use(path); !job.empty()) found.notes.push_back(job);
-  found.problems = found.notes.empty() ? check_path(path) : check_running(path);
-  if (found.problems.empty() && fs::is_directory(path + "/segments"))
-    if (const std::string note = config_note(path); !note.empty()) found.notes.push_back(note);
+  const int times = read_again(path, [&] {
+    before = std::exchange(found, check_path(path)).problems;
+    return found.problems.empty();
+  });
+  // Of a run that is being written, what is wrong may be what is being written or removed: only what stays wrong in the
+  // same words is damage.
+  if (times > 1)
+    std::erase_if(found.problems, [&](const std::string& p) { return std::ranges::find(before, p) == before.end(); });
+  if (!job.empty()) found.notes.insert(found.notes.begin(), job);
   return found;
 }
 

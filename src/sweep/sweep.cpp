@@ -46,10 +46,9 @@ int count(const Json& j, const char* key) {
 
 /// A task's name becomes a folder's; its numbers count experts.
 Task task_of(const Json& t) {
-  if (!t.at("seed").is_number_unsigned()) throw BadMember("seed is " + shown(t.at("seed")) + ", no seed");
   const auto number = [&t](const char* key) { return count(t, key); };
-  Task task{t.at("name"),          t.at("arm"),  number("experts"), number("top_k"),
-            number("granularity"), t.at("seed"), t.at("overrides")};
+  Task task{t.at("name"),          t.at("arm"), number("experts"), number("top_k"),
+            number("granularity"), seed_of(t),  t.at("overrides")};
   if (!files::is_plain_name(task.name) || task.name != name_of(task))
     throw BadMember("it has the task " + shown(t.at("name")) + ", whose numbers give another name");
   return task;

@@ -26,13 +26,9 @@ Config single_sequence(Config config) {
 /// Of a run that goes on: a checkpoint that is removed while it is read is no damage.
 Loaded load_of(const RunParts& run, Machine& machine) {
   Loaded loaded;
-  record::read_again([&](bool last) {
-    try {
-      loaded = load_newest(run, machine);
-    } catch (const Error&) {
-      if (last || record::in_use(run.folder).empty()) throw;
-    }
-    return !loaded.folder.empty() || record::in_use(run.folder).empty();
+  record::read_again(run.folder, [&] {
+    loaded = load_newest(run, machine);
+    return !loaded.folder.empty();
   });
   check(!loaded.folder.empty(), Exit::usage, run.folder + " has no checkpoint to generate from; train it first");
   return loaded;
