@@ -5,6 +5,9 @@ set(cxx_flags -Wall -Wextra -Wpedantic -Wshadow -ffp-contract=off -fno-math-errn
 if(SWITCHYARD_WERROR)
   list(APPEND cxx_flags -Werror)
 endif()
+if(NOT SWITCHYARD_CUDA)  # there the host only prepares
+  list(APPEND cxx_flags -march=${SWITCHYARD_ARCH})
+endif()
 target_compile_options(switchyard_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${cxx_flags}>")
 if(SWITCHYARD_CUDA)
   target_compile_options(switchyard_flags INTERFACE
@@ -90,6 +93,8 @@ endfunction()
 
 function(switchyard_library folder)
   cmake_parse_arguments(PARSE_ARGV 1 arg "KOKKOS" "" "LINK")
+  list(TRANSFORM below_${folder} PREPEND switchyard:: OUTPUT_VARIABLE below)
+  list(PREPEND arg_LINK ${below})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${folder}/*.cpp)
   if(SWITCHYARD_CUDA)
     list(FILTER sources EXCLUDE REGEX "_host\\.cpp$")

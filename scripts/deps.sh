@@ -54,25 +54,27 @@ kokkos_source() {
 }
 
 # build_kokkos BACKEND: into third_party/install/BACKEND. The mdspan-based View gives wrong code with nvcc 13 and C++20
-# (parallel_reduce and parallel_scan), so the older View is used, on every backend alike.
+# (parallel_reduce and parallel_scan), so the older View is used, on every backend alike. For any processor: what is fast is compiled
+# with the program (SWITCHYARD_ARCH).
 build_kokkos() {
   local backend=$1 prefix=$root/third_party/install/$1
-  [ -f "$prefix/.complete" ] && return
-  step "Kokkos for $backend"
   local options=(-DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_STANDARD=20 -DCMAKE_INSTALL_PREFIX="$prefix" -DKokkos_ENABLE_SERIAL=ON
     -DKokkos_ENABLE_IMPL_MDSPAN=OFF -DKokkos_ENABLE_IMPL_VIEW_LEGACY=ON -DKokkos_ENABLE_DEPRECATED_CODE_4=OFF)
   case $backend in
-    openmp) options+=(-DKokkos_ARCH_NATIVE=ON -DKokkos_ENABLE_OPENMP=ON) ;;
-    serial) options+=(-DKokkos_ARCH_NATIVE=ON) ;;
+    openmp) options+=(-DKokkos_ENABLE_OPENMP=ON) ;;
+    serial) ;;
     cuda)
       options+=(-DKokkos_ENABLE_CUDA=ON -DKokkos_ENABLE_COMPILE_AS_CMAKE_LANGUAGE=ON -DKokkos_ARCH_HOPPER90=ON
         -DCMAKE_CUDA_ARCHITECTURES=90 -DKokkos_ENABLE_CUDA_LAMBDA=ON
         "-DCMAKE_CUDA_FLAGS=-std=c++20 -include $root/cmake/kokkos_cuda13.hpp") ;;
     *) fail "unknown backend '$backend'" "one of: openmp serial cuda" ;;
   esac
+  [ "$(cat "$prefix/.complete" 2>/dev/null)" = "${options[*]}" ] && return
+  step "Kokkos for $backend"
+  rm -rf "$prefix" "build/kokkos-$backend"
   quiet "build/log/kokkos-$backend-configure.log" cmake -S third_party/kokkos -B "build/kokkos-$backend" -G Ninja "${options[@]}"
   quiet "build/log/kokkos-$backend-build.log" cmake --build "build/kokkos-$backend" -j "$jobs" --target install
-  touch "$prefix/.complete"
+  echo "${options[*]}" >"$prefix/.complete"
 }
 
 python_environment() {

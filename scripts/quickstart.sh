@@ -16,6 +16,9 @@ quiet build/log/quickstart-configure.log cmake --preset openmp
 quiet build/log/quickstart-build.log cmake --build --preset openmp -j "$jobs" --target switchyard
 program=build/openmp/switchyard
 
+step "the published bits"
+"$program" selfcheck --ranks 2
+
 step "corpus ($megabytes MB of text)"
 SWITCHYARD=$program scripts/corpus.sh "corpus/quickstart-$megabytes" "$megabytes"
 

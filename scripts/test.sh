@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds and passes all tests: scripts/test.sh [openmp|serial|sanitize|cuda] [memory]   (default openmp, with yardstick's tests)
+# SWITCHYARD_CMAKE: options for CMake, e.g. -DSWITCHYARD_WERROR=ON.
 # With `memory` only the tests of that label, and no more targets than they need: the share of the sanitizers in CI.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 preset=${1:-openmp}
@@ -9,7 +10,7 @@ backend=$preset
 step "dependencies ($preset)"
 scripts/deps.sh "$backend" --python
 step "configure ($preset)"
-quiet "build/log/$preset-configure.log" cmake --preset "$preset"
+quiet "build/log/$preset-configure.log" cmake --preset "$preset" ${SWITCHYARD_CMAKE:-}
 step "build ($preset)"
 label=${2:-}
 quiet "build/log/$preset-build.log" cmake --build --preset "$preset" -j "$jobs" ${label:+--target "$label"}

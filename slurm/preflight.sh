@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Which launch works here, and why another does not: what to write into the file of this machine.
 #   slurm/preflight.sh [salloc options]     takes two nodes for three minutes (or the options given), or uses the job it is in
-# Four launches and a look at the folder have 20 s each: half a minute as a rule, two minutes where all hang.
+# Four launches, a look at the folder and the comparison with the published bits have 20 s each: half a minute as a rule, two minutes where all hang.
 # Exit code 0 where some launch starts all ranks as one program. Uses SWITCHYARD and SWITCHYARD_MACHINE.
 set -u
 if [ -z "${SLURM_JOB_ID:-}" ]; then
@@ -71,6 +71,7 @@ try() {
   if [ $code -eq 0 ] && [ "$worlds" -eq 1 ] && grep -q "\"ranks\":$ranks," "$output"; then
     printf '%-18s works (%s s)\n' "$name" "$seconds"
     works+=("$name")
+    [ ${#works[@]} -gt 1 ] || words=("$@")
   elif [ "$worlds" -ge 1 ]; then
     printf '%-18s fails: %s rank(s) of a world of their own, since MPI does not know this launcher\n' "$name" "$worlds"
   elif [ $code -eq 124 ] || [ $code -eq 137 ]; then
@@ -80,7 +81,7 @@ try() {
   fi
 }
 
-works=()
+works=() words=()
 facts
 "$program" --version >"$work/version" 2>&1 || { echo "$program does not start even without MPI: $(tail -n 1 "$work/version")"; exit 1; }
 shared_folder
@@ -93,6 +94,7 @@ if [ ${#works[@]} -eq 0 ]; then
   echo "no launch works: the program's MPI fits neither this Slurm nor its own mpirun"
   exit 1
 fi
+echo "bits of all ranks: $(timeout -k 2 $limit "${words[@]}" "$program" selfcheck 2>&1 | grep "published bits" || echo "not compared: selfcheck failed")"
 case ${works[0]} in
   "srun --mpi="*) echo "write into the machine's file: launcher=srun mpi=${works[0]#*=}" ;;
   srun) echo "write into the machine's file: launcher=srun mpi=" ;;

@@ -69,17 +69,16 @@ OPTIONS = (  # command lines that end with an option for the number
     "generate run --prompt a --tokens 3 --seed",
     "generate run --prompt a --tokens 3 --temperature",
     "data build text --out new --seed",
-    "data build text --out new --vocabulary",
     "data build text --out new --tokenizer bpe --vocabulary",
     "data build text --out new --validation-share",
-    "data build text --out new --tokenizer-bytes",
+    "data build text --out new --tokenizer bpe --vocabulary 300 --tokenizer-bytes",
     "data generate --out new --samples 100 --keys",
     "data generate --out new --samples 100 --values",
     "data generate --out new --samples 100 --tasks",
     "data generate --out new --samples 100 --seed",
     "data generate --shape facts --out new --facts",
-    "sweep run sweep.yaml --out new --task",
-    "sweep run sweep.yaml --out new --task 0 --jobs",
+    "sweep run sweep --task",
+    "sweep run sweep.yaml --out new --jobs",
 )
 
 

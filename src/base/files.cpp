@@ -70,6 +70,15 @@ void for_each_piece(const std::string& path, const Take& take) {
   }
 }
 
+/// A loop of links leads nowhere; other errors are of what cannot be looked at.
+std::filesystem::file_type known_kind(std::filesystem::file_status status, std::error_code error,
+                                      const std::string& path) {
+  if (error.value() == ELOOP) return std::filesystem::file_type::not_found;
+  if (error && status.type() != std::filesystem::file_type::not_found)
+    throw_system_error(error.value(), "look at", path);
+  return status.type();
+}
+
 /// "3f9c02d1a87be645": a name that no other process has.
 std::string random_name() {
   std::random_device device;
@@ -106,6 +115,16 @@ int open_regular(const std::string& path) {
   throw Error(Exit::corrupt, "cannot read " + path + " (it is not a regular file)");
 }
 
+std::filesystem::file_type kind_at(const std::string& path) {
+  std::error_code error;
+  return known_kind(std::filesystem::symlink_status(path, error), error, path);
+}
+
+std::filesystem::file_type kind_behind(const std::string& path) {
+  std::error_code error;
+  return known_kind(std::filesystem::status(path, error), error, path);
+}
+
 std::string aside_name(const std::string& path) {
   const std::filesystem::path whole(path);
   const std::string name = std::string(".").append(whole.filename().string()).append(".").append(random_name());
@@ -115,6 +134,13 @@ std::string aside_name(const std::string& path) {
 bool is_plain_name(const std::string& name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
          name.find('\0') == std::string::npos;
+}
+
+void require_inside(const std::string& owner, const std::string& path) {
+  std::error_code unreachable;
+  check(
+      !std::filesystem::is_symlink(path, unreachable), Exit::usage,
+      path + " is a link (nothing is written outside of " + owner + "); put the folder there, or link all of " + owner);
 }
 
 struct Sha256::State {

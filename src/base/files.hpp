@@ -18,10 +18,19 @@ bool means_lost_storage(int error);
 /// Opens a file for reading; Error{corrupt} for what is no regular file (a FIFO or device would block or never end),
 /// else throws as read_text does. The caller closes.
 int open_regular(const std::string& path);
+/// What stands at `path`, a link being a link; not_found where nothing does. Throws what throw_system_error throws
+/// where it cannot be looked at: that is not the same as missing.
+std::filesystem::file_type kind_at(const std::string& path);
+/// The same of where a link leads to.
+std::filesystem::file_type kind_behind(const std::string& path);
 /// ".NAME.3f9c02d1a87be645.tmp" in the folder of `path`: a name to make something under before it takes its own.
 std::string aside_name(const std::string& path);
 /// Whether `name`, read from a file, can only mean something directly inside a folder: no '/', not "." or "..".
 bool is_plain_name(const std::string& name);
+
+/// Throws Error{usage} where `path`, a folder that belongs inside `owner`, is a link: what goes there would land
+/// elsewhere.
+void require_inside(const std::string& owner, const std::string& path);
 
 /// Running SHA-256.
 class Sha256 {

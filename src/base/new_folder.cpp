@@ -103,6 +103,9 @@ void NewFolder::remove_made() {
 }
 
 void NewFolder::finish() {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(aside_))
+    if (!entry.is_symlink()) sync_path(entry.path().string());
+  sync_path(aside_);
   if (::renameat2(AT_FDCWD, aside_.c_str(), AT_FDCWD, name_.c_str(), RENAME_NOREPLACE) != 0) {
     if (errno != EINVAL && errno != ENOSYS) throw_system_error(errno, "rename to", name_);
     refuse_standing(name_);  // a file system without RENAME_NOREPLACE: the lock keeps others of this program away

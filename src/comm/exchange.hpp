@@ -15,8 +15,6 @@ namespace switchyard::comm {
 struct RowPlan {
   std::vector<std::int64_t> send;
   std::vector<std::int64_t> receive;
-  /// The same rows the other way (combine after dispatch).
-  RowPlan reversed() const { return {receive, send}; }
 };
 
 /// Identifies an exchange for the watchdog and as MPI tag.

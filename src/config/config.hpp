@@ -6,18 +6,41 @@
 
 namespace switchyard {
 
-enum class Activation { gelu, relu, swiglu };
-enum class Router { softmax, sigmoid, noisy_topk, hash };
-enum class Normalise { before, after, none };
-enum class GroupScore { top2_sum, share_sum, max };
-enum class AuxScope { sequence, grain, batch };
-enum class BiasRule { none, sign, centred_sign, proportional };
-enum class ImportanceForm { cv2, squared_deviation };
-enum class DropOrder { weight, position };
-enum class ExchangeKind { pairwise, alltoallv };
-enum class Schedule { constant, cosine, linear, wsd };
-enum class Determinism { layout };
-enum class Precision { fp32, bf16 };
+/// Names of the enumerators, in order, as written in a configuration.
+template <class E>
+struct EnumNames;
+
+/// The parts of "a, b, c".
+inline std::vector<std::string> names_in(const std::string& list) {
+  std::vector<std::string> names(1);
+  for (const char c : list)
+    if (c == ',')
+      names.emplace_back();
+    else if (c != ' ')
+      names.back() += c;
+  return names;
+}
+
+/// An enumeration whose enumerators are the names that a configuration has for them.
+#define SWITCHYARD_ENUM(Type, ...)                                               \
+  enum class Type { __VA_ARGS__ };                                               \
+  template <>                                                                    \
+  struct EnumNames<Type> {                                                       \
+    static inline const std::vector<std::string> names = names_in(#__VA_ARGS__); \
+  }
+SWITCHYARD_ENUM(Activation, gelu, relu, swiglu);
+SWITCHYARD_ENUM(Router, softmax, sigmoid, noisy_topk, hash);
+SWITCHYARD_ENUM(Normalise, before, after, none);
+SWITCHYARD_ENUM(GroupScore, top2_sum, share_sum, max);
+SWITCHYARD_ENUM(AuxScope, sequence, grain, batch);
+SWITCHYARD_ENUM(BiasRule, none, sign, centred_sign, proportional);
+SWITCHYARD_ENUM(ImportanceForm, cv2, squared_deviation);
+SWITCHYARD_ENUM(DropOrder, weight, position);
+SWITCHYARD_ENUM(ExchangeKind, pairwise, alltoallv);
+SWITCHYARD_ENUM(Schedule, constant, cosine, linear, wsd);
+SWITCHYARD_ENUM(Determinism, layout);
+SWITCHYARD_ENUM(Precision, fp32, bf16);
+#undef SWITCHYARD_ENUM
 
 /// The decoder-only transformer (design part 4).
 struct ModelConfig {
@@ -231,28 +254,6 @@ struct Config {
     return b >= moe.first_dense && (b + 1) % moe.every == 0 ? moe.experts : 0;
   }
 };
-
-/// Names of the enumerators, in order, as written in a configuration.
-template <class E>
-struct EnumNames;
-#define SWITCHYARD_ENUM(Type, ...)                                   \
-  template <>                                                        \
-  struct EnumNames<Type> {                                           \
-    static inline const std::vector<std::string> names{__VA_ARGS__}; \
-  }
-SWITCHYARD_ENUM(Activation, "gelu", "relu", "swiglu");
-SWITCHYARD_ENUM(Router, "softmax", "sigmoid", "noisy_topk", "hash");
-SWITCHYARD_ENUM(Normalise, "before", "after", "none");
-SWITCHYARD_ENUM(GroupScore, "top2_sum", "share_sum", "max");
-SWITCHYARD_ENUM(AuxScope, "sequence", "grain", "batch");
-SWITCHYARD_ENUM(BiasRule, "none", "sign", "centred_sign", "proportional");
-SWITCHYARD_ENUM(ImportanceForm, "cv2", "squared_deviation");
-SWITCHYARD_ENUM(DropOrder, "weight", "position");
-SWITCHYARD_ENUM(ExchangeKind, "pairwise", "alltoallv");
-SWITCHYARD_ENUM(Schedule, "constant", "cosine", "linear", "wsd");
-SWITCHYARD_ENUM(Determinism, "layout");
-SWITCHYARD_ENUM(Precision, "fp32", "bf16");
-#undef SWITCHYARD_ENUM
 
 /// One broken rule between options: the key it is about and what is wrong.
 struct Violation {

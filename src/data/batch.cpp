@@ -62,10 +62,11 @@ Batch Batches::fill(Split split, std::int64_t step, const std::vector<std::int64
 }
 
 Batch Batches::train(std::int64_t step) const {
+  expect(step >= 1, "a step, which counts from 1");
   const Range grains = layout_.my_grains();
   std::vector<std::int64_t> sequence;
   for (std::int64_t j = grains.first * config_.grain_sequences(); j < grains.last * config_.grain_sequences(); ++j) {
-    const std::int64_t drawn = step * config_.train.batch + j;  // sequences drawn before, all epochs together
+    const std::int64_t drawn = (step - 1) * config_.train.batch + j;  // sequences drawn before, all epochs together
     const std::int64_t epoch = drawn / train_sequences_;
     sequence.push_back(permute(config_.data.seed, epoch, drawn % train_sequences_, train_sequences_));
   }

@@ -12,7 +12,7 @@ namespace switchyard::data {
 
 /// The local part of a global batch: whole sequences of this rank's grains, in global order; may be empty.
 struct Batch {
-  std::int64_t step = 0;
+  std::int64_t step = 0;               ///< from 1; of a held-out batch its number, from 0
   int context = 0;                     ///< T
   Range sequences;                     ///< of the global batch, [first, last)
   std::vector<std::int32_t> tokens;    ///< (sequences, T)
@@ -25,8 +25,7 @@ class Batches {
  public:
   /// Throws Error{usage} if a split has fewer tokens than one batch.
   Batches(const Corpus& corpus, const Config& config, const Layout& layout);
-  std::int64_t epoch_sequences() const { return train_sequences_; }
-  /// Training batch of a step; each epoch is a Philox permutation of the sequences.
+  /// Training batch of a step, which counts from 1; each epoch is a Philox permutation of the sequences.
   Batch train(std::int64_t step) const;
   /// Held-out batch i, i < evaluation_batches(); the same tokens every time.
   Batch validation(std::int64_t i) const;

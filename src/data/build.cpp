@@ -129,8 +129,7 @@ std::string model_of(const BuildOptions& options, const Survey& found) {
     options.say("training a tokenizer of " + std::to_string(options.vocabulary) + " pieces");
     return train_sentencepiece(source, options.vocabulary);
   }
-  std::error_code unreachable;
-  check(std::filesystem::is_regular_file(options.tokenizer, unreachable), Exit::usage,
+  check(files::kind_behind(options.tokenizer) == std::filesystem::file_type::regular, Exit::usage,
         "tokenizer '" + options.tokenizer + "' is neither bytes, bpe nor a file");
   return files::read_text(options.tokenizer);
 }

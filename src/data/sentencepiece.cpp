@@ -112,7 +112,9 @@ class SentencePiece : public Tokenizer {
   /// The next U+2581, which the library would take for a space, or space of a model that has no piece for it: these are
   /// written as bytes. The text's size where there is none.
   std::size_t next_without_piece(const std::string& text, std::size_t i) const {
-    return std::min({text.find(mark, i), has_space_ ? text.npos : text.find(' ', i), text.size()});
+    for (const char* first = has_space_ ? "\xE2" : "\xE2 "; (i = text.find_first_of(first, i)) != text.npos; ++i)
+      if (text[i] == ' ' || text.compare(i, mark.size(), mark) == 0) return i;
+    return text.size();
   }
 
   void add_parts(const std::string& text, std::size_t i, std::size_t end, std::vector<std::int32_t>& ids) const {

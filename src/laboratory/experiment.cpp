@@ -79,6 +79,13 @@ void train(Layer& layer, const TreeTasks& t, const data::Corpus& corpus, std::in
 
 }  // namespace
 
+void require_experts(const std::string& folder, int experts) {
+  if (holds_facts(folder))
+    hash_parts(facts_of(folder), experts);
+  else
+    ideal_assignment(generator_of(folder), experts);
+}
+
 Outcome run_experiment(const ExperimentOptions& o, int experts) {
   const TreeTasks t = generator_of(o.folder);
   const data::Corpus corpus = data::Corpus::open(o.folder);
@@ -86,7 +93,7 @@ Outcome run_experiment(const ExperimentOptions& o, int experts) {
   check(samples >= 1 && samples <= there, Exit::usage,
         o.folder + " has " + std::to_string(there) + " samples, not " + std::to_string(samples) +
             "; give a number from 1 to that, or generate more");
-  const double ideal = assignment_loss(t, ideal_assignment(t, experts));  // refuses such experts before the training
+  const double ideal = assignment_loss(t, ideal_assignment(t, experts));
   Layer layer(t, o, experts);
   train(layer, t, corpus, samples);
   return {samples, ideal, assignment_loss(t, layer.assignment()), expected_loss(t, layer.assignment(), layer.experts()),

@@ -29,6 +29,9 @@ struct Outcome {
   double max_vio;  ///< of the assignment, exact over tasks
 };
 
+/// Throws Error{usage} for a number of experts that the folder's tasks or facts cannot have.
+void require_experts(const std::string& folder, int experts);
+
 /// Throws Error{usage} for a router, balance or model that is not known or a folder with fewer samples.
 Outcome run_experiment(const ExperimentOptions& options, int experts);
 

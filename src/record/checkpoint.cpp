@@ -145,10 +145,19 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
 
 std::vector<std::string> list_checkpoints(const std::string& run) {
   std::vector<std::string> folders;
-  std::error_code unreachable;  // of a folder that is a link to nowhere, or a file
   for (const auto& [step, folder] : checkpoint_folders(run))
-    if (fs::exists(fs::symlink_status(folder + "/manifest.json", unreachable))) folders.push_back(folder);
+    if (files::kind_at(folder + "/manifest.json") != fs::file_type::not_found) folders.push_back(folder);
   return folders;
+}
+
+std::vector<std::string> strangers_of(const std::string& run) {
+  std::vector<std::string> found;
+  for (const auto& entry : files::entries_of(run + "/checkpoints")) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with('.') && step_of(name) < 0) found.push_back(entry.path().string());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 std::string newest_folder(const std::string& run) {

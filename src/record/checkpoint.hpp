@@ -36,6 +36,8 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
                      const ParameterSet& parameters, const TrainState& state);
 /// Folders of the complete checkpoints, newest first.
 std::vector<std::string> list_checkpoints(const std::string& run);
+/// What stands in RUN/checkpoints and is no checkpoint by its name; hidden names are left out.
+std::vector<std::string> strangers_of(const std::string& run);
 /// The folder of the newest checkpoint, complete or not; empty where there is none.
 std::string newest_folder(const std::string& run);
 /// Newest complete checkpoint's folder; empty where there is none.

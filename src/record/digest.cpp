@@ -106,16 +106,11 @@ void add_newest_checkpoint(Lines& lines, const std::string& run) {
     }
 }
 
-std::string digest_once(const std::string& path) {
+std::string digest_once(const std::string& path, Recorded kind) {
   Lines lines;
-  std::error_code unreachable;
-  if (std::filesystem::is_regular_file(path)) {
-    add_file(lines, RecordReader(path));
-  } else if (std::filesystem::exists(std::filesystem::symlink_status(path + "/manifest.json", unreachable))) {
-    add_checkpoint(lines, path);
-  } else {
-    check(std::filesystem::is_directory(path + "/segments"), Exit::usage,
-          path + " is neither a run folder, nor a checkpoint, nor a file");
+  if (kind == Recorded::file) add_file(lines, RecordReader(path));
+  if (kind == Recorded::checkpoint) add_checkpoint(lines, path);
+  if (kind == Recorded::run) {
     add_segments(lines, path);
     add_newest_checkpoint(lines, path);
   }
@@ -127,9 +122,10 @@ std::string digest_once(const std::string& path) {
 }  // namespace
 
 std::string digest(const std::string& path) {
+  const Recorded kind = what_is(path);
   std::string text;
   read_again(path, [&] {
-    text = digest_once(path);
+    text = digest_once(path, kind);
     return true;
   });
   return text;

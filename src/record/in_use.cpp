@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/check.hpp"
+#include "base/files.hpp"
 #include "base/lock.hpp"
 #include "record/run_folder.hpp"
 
@@ -24,6 +25,15 @@ std::string run_of(const std::string& path) {
 }
 
 }  // namespace
+
+Recorded what_is(const std::string& path) {
+  using enum fs::file_type;
+  if (files::kind_behind(path + "/segments") == directory) return Recorded::run;
+  if (files::kind_at(path + "/manifest.json") != not_found) return Recorded::checkpoint;
+  check(files::kind_behind(path) == regular, Exit::usage,
+        path + " is neither a run folder, nor a checkpoint, nor a file");
+  return Recorded::file;
+}
 
 std::string in_use(const std::string& path) {
   const std::string run = run_of(path), holder = run.empty() ? "" : RunFolder::holder(run);

@@ -1,9 +1,14 @@
-// Reading what another job writes at the same time.
+// Reading what someone names, while another job may write it.
 #pragma once
 #include <functional>
 #include <string>
 
 namespace switchyard::record {
+
+/// What lies at a path that someone names.
+enum class Recorded { run, checkpoint, file };
+/// Throws Error{usage} where it is none of these, and what files::kind_at throws.
+Recorded what_is(const std::string& path);
 
 /// "RUN is in use by …: what is complete is read" where `path` is a run folder on which a job works now, or lies in
 /// one; else "".

@@ -33,8 +33,7 @@ Kept newest_kept(const std::string& run) {
   const auto numbers = RunFolder::segments(run);
   for (std::size_t i = numbers.size(); i-- > 0;) try {
       const std::string path = RunFolder::segment_path(run, numbers[i]) + "/run.h5";
-      std::error_code unreachable;
-      if (!std::filesystem::exists(path, unreachable)) continue;
+      if (files::kind_behind(path) == std::filesystem::file_type::not_found) continue;
       const h5::File file = h5::File::open(path);
       return {h5::text_attribute(file.id(), "config", path), path};
     } catch (const Error& e) {
@@ -55,7 +54,8 @@ std::map<std::string, std::string> values_of(const Config& config) {
   return values;
 }
 
-/// As require_whole_config, of what `kept` keeps.
+/// Throws Error{corrupt} where `text` does not end with config_end, or lacks an option that the newest segment was
+/// started with; not where the records are of an earlier program, which wrote no end.
 void require_whole(const Kept& kept, const std::string& run, const std::string& text) {
   if (!kept.file.empty() && !has_end(kept.text)) return;  // of an earlier program
   const std::string file = run + "/config.yaml", advice = advice_of(kept);
@@ -72,14 +72,13 @@ void require_whole(const Kept& kept, const std::string& run, const std::string& 
 
 /// The text of RUN/config.yaml beside what `kept` keeps.
 std::string read_whole(const Kept& kept, const std::string& run) {
-  std::error_code unreachable;
+  using enum std::filesystem::file_type;
   const std::string file = run + "/config.yaml";
-  const bool stands = std::filesystem::exists(std::filesystem::symlink_status(file, unreachable));
+  const bool stands = files::kind_at(file) != not_found;
   check(stands || !RunFolder::segments(run).empty() || !list_checkpoints(run).empty(), Exit::usage,
-        run + ": no run there (" +
-            (std::filesystem::exists(run, unreachable) ? "it has no config.yaml" : "no such folder") +
+        run + ": no run there (" + (files::kind_behind(run) == not_found ? "no such folder" : "it has no config.yaml") +
             "); give the folder of a run that switchyard train has started");
-  check(std::filesystem::is_regular_file(file, unreachable) || unreachable.value() == EACCES, Exit::corrupt,
+  check(files::kind_behind(file) == regular, Exit::corrupt,
         file + (stands ? " is no regular file; " : " is missing; ") + advice_of(kept));
   const std::string text = files::read_text(file);
   require_whole(kept, run, text);
@@ -98,10 +97,6 @@ std::string note_of(const Kept& kept, const std::string& run, const Config& now)
 }
 
 }  // namespace
-
-void require_whole_config(const std::string& run, const std::string& text) {
-  require_whole(newest_kept(run), run, text);
-}
 
 std::string read_config(const std::string& run) { return read_whole(newest_kept(run), run); }
 

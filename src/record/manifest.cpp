@@ -47,7 +47,7 @@ std::string manifest_text(std::vector<ManifestEntry> entries) {
 std::vector<ManifestEntry> parse_manifest(const std::string& text, const std::string& path) {
   return parse_json(text, path, "; use an older checkpoint", [&](const nlohmann::json& json) {
     std::vector<ManifestEntry> entries;
-    const auto& version = json.at("schema_version");
+    const auto version = whole(json, "schema_version", 0, std::numeric_limits<std::int64_t>::max());
     check(version >= oldest_schema_version && version <= schema_version, Exit::usage,
           path + " has a schema version that this program does not know; use the version that wrote it");
     for (const auto& e : json.at("files")) {

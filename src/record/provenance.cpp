@@ -118,17 +118,19 @@ Json hosts_of(const std::vector<std::string>& names) {
 std::string program_version() { return version::program; }
 std::string program_commit() { return version::commit; }
 
-std::vector<std::string> all_machines(const comm::Communicator& world) {
-  return comm::all_gather(world, processor() + ", " + vector_units() + ", program " + program_commit());
+std::vector<std::string> what_computes(const comm::Communicator& world) {
+  const std::string products = blas::bits_depend_on();
+  return comm::all_gather(world, "program " + program_commit() + (products.empty() ? "" : " with " + products));
 }
 
-void require_one_kind(const std::vector<std::string>& machines) {
-  for (std::size_t r = 0; r < machines.size(); ++r)
-    if (machines[r] != machines[0])
-      throw AgreedError(Exit::layout_variant, "rank " + std::to_string(r) + " runs on " + machines[r] + ", rank 0 on " +
-                                                  machines[0] +
+void require_one_kind(const std::vector<std::string>& kinds) {
+  for (std::size_t r = 0; r < kinds.size(); ++r)
+    if (kinds[r] != kinds[0])
+      throw AgreedError(Exit::layout_variant, "rank " + std::to_string(r) + " runs " + kinds[r] + ", rank 0 " +
+                                                  kinds[0] +
                                                   " (sums may round differently there, so the same bits on every "
-                                                  "layout cannot be promised); ask for nodes of one kind");
+                                                  "layout cannot be promised); start the same program on every node, "
+                                                  "and on GPUs of one architecture");
 }
 
 std::string provenance_json(const comm::Communicator& world, const Start& start) {

@@ -10,10 +10,11 @@ namespace switchyard::record {
 std::string program_version();  ///< "0.1.0"
 std::string program_commit();   ///< hash, with "-dirty" where the tree had changes; "unknown" outside a repository
 
-/// Processor, vector units and commit of every rank. Collective.
-std::vector<std::string> all_machines(const comm::Communicator& world);
-/// Throws AgreedError{layout_variant} naming the first rank that differs from rank 0 (contract C1: a mix is an error).
-void require_one_kind(const std::vector<std::string>& machines);
+/// What decides the bits of every rank: the program's commit, on GPUs also cuBLAS and the architecture. Processors may
+/// differ (contract C1). Collective.
+std::vector<std::string> what_computes(const comm::Communicator& world);
+/// Throws AgreedError{layout_variant} naming the first rank that differs from rank 0.
+void require_one_kind(const std::vector<std::string>& kinds);
 
 /// How the program was started.
 struct Start {

@@ -29,10 +29,7 @@ void require_new(const std::string& path) {
 
 RunFolder::RunFolder(const std::string& path, Start start) : path_(path) {
   std::error_code error;
-  for (const char* part : {"/segments", "/checkpoints"})
-    check(!fs::is_symlink(path + part, error), Exit::usage,
-          path + part + " is a link (a run writes inside its own folder only); put the folder there, or link all of " +
-              path);
+  for (const char* part : {"/segments", "/checkpoints"}) files::require_inside(path, path + part);
   // Before the lock, so that nothing is touched, but for a job at work, of which the lock says more.
   if (start == Start::fresh && holder(path).empty()) require_new(path);
   fs::create_directories(path, error);

@@ -148,6 +148,18 @@ void check_segments(const std::string& run, std::int64_t checkpoint, Problems& p
   });
 }
 
+/// One that a job, which goes on, removed while it was read is no damage: its manifest goes first.
+void check_listed_checkpoint(const std::string& folder, Problems& problems) {
+  const auto gone = [&] { return files::kind_at(folder + "/manifest.json") == fs::file_type::not_found; };
+  Problems found;
+  try {
+    check_checkpoint(folder, found);
+  } catch (const std::exception&) {
+    if (!gone()) throw;
+  }
+  if (!found.empty() && !gone()) append(problems, found);
+}
+
 Findings check_run(const std::string& run) {
   Findings found;
   Problems& problems = found.problems;
@@ -157,7 +169,13 @@ Findings check_run(const std::string& run) {
   const std::int64_t checkpoint = checkpoint_step(run);  // first: rows are written before it
   attempt(problems, [&] { check_segments(run, checkpoint, problems); });
   check_newest_manifest(run, problems);
-  for (const std::string& folder : list_checkpoints(run)) check_checkpoint(folder, problems);
+  const std::string checkpoints = run + "/checkpoints";  // a run whose checkpoints lie elsewhere seems to have none
+  if (files::kind_at(checkpoints) != fs::file_type::not_found &&
+      files::kind_behind(checkpoints) != fs::file_type::directory)
+    problems.push_back(checkpoints + " is no folder; move it away, or put the checkpoints back");
+  for (const std::string& stranger : strangers_of(run))
+    found.notes.push_back(stranger + " is no checkpoint by its name: it is not looked at");
+  for (const std::string& folder : list_checkpoints(run)) check_listed_checkpoint(folder, problems);
   return found;
 }
 
@@ -179,27 +197,25 @@ Problems check_file(const std::string& path) {
 }
 
 /// All that is found of what lies at `path`.
-Findings check_path(const std::string& path) {
-  if (fs::is_directory(path + "/segments")) return check_run(path);
+Findings check_path(const std::string& path, Recorded kind) {
+  if (kind == Recorded::run) return check_run(path);
   Findings found;
-  std::error_code unreachable;
-  if (fs::exists(fs::symlink_status(path + "/manifest.json", unreachable))) {
+  if (kind == Recorded::checkpoint)
     check_checkpoint(path, found.problems);
-    return found;
-  }
-  check(fs::is_regular_file(path), Exit::usage, path + " is neither a run folder, nor a checkpoint, nor a file");
-  found.problems = check_file(path);
+  else
+    found.problems = check_file(path);
   return found;
 }
 
 }  // namespace
 
 Findings verify_path(const std::string& path) {
+  const Recorded kind = what_is(path);
   const std::string job = in_use(path);
   Problems before;
   Findings found;
   const int times = read_again(path, [&] {
-    before = std::exchange(found, check_path(path)).problems;
+    before = std::exchange(found, check_path(path, kind)).problems;
     return found.problems.empty();
   });
   // Of a run that is being written, what is wrong may be what is being written or removed: only what stays wrong in the

@@ -106,6 +106,7 @@ void keep_sweep(const std::string& folder, const Sweep& sweep) {
 Sweep kept_sweep(const std::string& folder) {
   check(fs::exists(file_of(folder)), Exit::usage,
         folder + ": no sweep there (it has no sweep.json); give the folder that switchyard sweep submit or run made");
+  files::require_inside(folder, folder + "/tasks");
   return parse_sweep(files::read_text(file_of(folder)), file_of(folder));
 }
 

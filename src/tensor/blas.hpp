@@ -10,6 +10,7 @@
 // is.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/tree.hpp"
@@ -52,5 +53,8 @@ void weight_gradient(const GrainGroups& groups, Index n, Index k, const float* d
 
 /// What computes the products, for --version and the record: "simd avx2 8 x 6x16", "cuBLAS 13.0".
 const char* description();
+/// What else than this program the bits depend on: the library and the architecture of the current device. "" on a
+/// host, where products are our own and the same on every processor with fused multiply-adds.
+std::string bits_depend_on();
 
 }  // namespace switchyard::blas

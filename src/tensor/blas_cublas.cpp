@@ -22,12 +22,12 @@ namespace {
 constexpr Index block_rows = 64;
 constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
 
-void good(cudaError_t code, const char* call) {
+void check_cuda(cudaError_t code, const char* call) {
   check(code == cudaSuccess, code == cudaErrorMemoryAllocation ? Exit::memory : Exit::internal,
         std::string(call) + " failed (" + cudaGetErrorString(code) + ")");
 }
 
-void good(cublasStatus_t code, const char* call) {
+void check_cublas(cublasStatus_t code, const char* call) {
   check(code == CUBLAS_STATUS_SUCCESS, code == CUBLAS_STATUS_ALLOC_FAILED ? Exit::memory : Exit::internal,
         std::string(call) + " failed (" + cublasGetStatusString(code) + ")");
 }
@@ -37,10 +37,10 @@ class Scratch {
  public:
   float* floats(Index n) {
     if (n > size_) {
-      good(cudaFree(data_), "cudaFree");
+      check_cuda(cudaFree(data_), "cudaFree");
       data_ = nullptr, size_ = 0;
       void* memory = nullptr;
-      good(cudaMalloc(&memory, static_cast<std::size_t>(n + n / 4) * sizeof(float)), "cudaMalloc");
+      check_cuda(cudaMalloc(&memory, static_cast<std::size_t>(n + n / 4) * sizeof(float)), "cudaMalloc");
       data_ = static_cast<float*>(memory);
       size_ = n + n / 4;
     }
@@ -57,19 +57,19 @@ cublasHandle_t handle() {
   static const cublasHandle_t made = [] {
     cublasHandle_t h = nullptr;
     void* workspace = nullptr;
-    good(cublasCreate(&h), "cublasCreate");
-    good(cublasSetMathMode(h, CUBLAS_PEDANTIC_MATH), "cublasSetMathMode");
-    good(cudaMalloc(&workspace, workspace_bytes), "cudaMalloc");
-    good(cublasSetWorkspace(h, workspace, workspace_bytes), "cublasSetWorkspace");
+    check_cublas(cublasCreate(&h), "cublasCreate");
+    check_cublas(cublasSetMathMode(h, CUBLAS_PEDANTIC_MATH), "cublasSetMathMode");
+    check_cuda(cudaMalloc(&workspace, workspace_bytes), "cudaMalloc");
+    check_cublas(cublasSetWorkspace(h, workspace, workspace_bytes), "cublasSetWorkspace");
     return h;
   }();
   return made;
 }
 
-void zero(float* to, Index n) { good(cudaMemsetAsync(to, 0, n * sizeof(float), nullptr), "cudaMemsetAsync"); }
+void zero(float* to, Index n) { check_cuda(cudaMemsetAsync(to, 0, n * sizeof(float), nullptr), "cudaMemsetAsync"); }
 
 void copy(const float* from, Index n, float* to) {
-  good(cudaMemcpyAsync(to, from, n * sizeof(float), cudaMemcpyDeviceToDevice, nullptr), "cudaMemcpyAsync");
+  check_cuda(cudaMemcpyAsync(to, from, n * sizeof(float), cudaMemcpyDeviceToDevice, nullptr), "cudaMemcpyAsync");
 }
 
 /// C(m, n) = A(m, k)·B(k, n) + beta·C, all row-major, A or B stored turned where said: cuBLAS computes Cᵀ = Bᵀ·Aᵀ by
@@ -86,10 +86,10 @@ void multiply(const Product& p, const float* a, const float* b, float* c, float 
   }
   const float one = 1.0f;
   const auto b_stride = static_cast<int>(p.b_turned ? p.k : p.n), a_stride = static_cast<int>(p.a_turned ? p.m : p.k);
-  good(cublasSgemm(handle(), p.b_turned ? CUBLAS_OP_T : CUBLAS_OP_N, p.a_turned ? CUBLAS_OP_T : CUBLAS_OP_N,
-                   static_cast<int>(p.n), static_cast<int>(p.m), static_cast<int>(p.k), &one, b, b_stride, a, a_stride,
-                   &beta, c, static_cast<int>(p.n)),
-       "cublasSgemm");
+  check_cublas(cublasSgemm(handle(), p.b_turned ? CUBLAS_OP_T : CUBLAS_OP_N, p.a_turned ? CUBLAS_OP_T : CUBLAS_OP_N,
+                           static_cast<int>(p.n), static_cast<int>(p.m), static_cast<int>(p.k), &one, b, b_stride, a,
+                           a_stride, &beta, c, static_cast<int>(p.n)),
+               "cublasSgemm");
 }
 
 constexpr Index alignment = 64;  // bytes that every operand is aligned to
@@ -142,7 +142,7 @@ void partial_gradient(Index first, Index last, Index n, Index k, const float* dy
 /// into += from, along the tree.
 void add(const float* from, Index n, float* into) {
   const float one = 1.0f;
-  good(cublasSaxpy(handle(), static_cast<int>(n), &one, from, 1, into, 1), "cublasSaxpy");
+  check_cublas(cublasSaxpy(handle(), static_cast<int>(n), &one, from, 1, into, 1), "cublasSaxpy");
 }
 
 }  // namespace
@@ -173,6 +173,14 @@ void weight_gradient(const GrainGroups& groups, Index n, Index k, const float* d
       copy(stack, matrix, dw + static_cast<Index>(t) * node_stride + e * matrix);
     }
   }
+}
+
+std::string bits_depend_on() {
+  int device = 0, major = 0, minor = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
+  check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute");
+  return std::string(description()) + ", compute capability " + std::to_string(major) + "." + std::to_string(minor);
 }
 
 const char* description() {

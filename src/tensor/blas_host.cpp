@@ -72,6 +72,8 @@ void input_gradient(const Groups& groups, Index n, Index k, const float* dy, con
   });
 }
 
+std::string bits_depend_on() { return ""; }
+
 const char* description() {
   static const std::string text = std::string("simd ") + simd::name;
   return text.c_str();

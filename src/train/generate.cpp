@@ -6,7 +6,6 @@
 
 #include "base/check.hpp"
 #include "base/philox.hpp"
-#include "config/yaml.hpp"
 #include "record/checkpoint.hpp"
 #include "record/in_use.hpp"
 #include "train/machine.hpp"
@@ -23,6 +22,10 @@ Config single_sequence(Config config) {
   return config;
 }
 
+void require_checkpoint(bool stands, const std::string& run) {
+  check(stands, Exit::usage, run + " has no checkpoint to generate from; train it first");
+}
+
 /// Of a run that goes on: a checkpoint that is removed while it is read is no damage.
 Loaded load_of(const RunParts& run, Machine& machine) {
   Loaded loaded;
@@ -30,7 +33,7 @@ Loaded load_of(const RunParts& run, Machine& machine) {
     loaded = load_newest(run, machine);
     return !loaded.folder.empty();
   });
-  check(!loaded.folder.empty(), Exit::usage, run.folder + " has no checkpoint to generate from; train it first");
+  require_checkpoint(!loaded.folder.empty(), run.folder);
   return loaded;
 }
 
@@ -63,27 +66,24 @@ std::vector<float> next_logits(Machine& m, const std::vector<std::int32_t>& ids)
 
 }  // namespace
 
-std::string generate(const std::string& run, const std::string& prompt, int tokens, double temperature,
-                     std::uint64_t seed) {
+std::string generate(const std::string& run, const Config& config, const Prompt& prompt) {
   auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  check(world.size() == 1, Exit::usage,
-        "generate works on one rank, but was started on " + std::to_string(world.size()));
-  check(!record::list_checkpoints(run).empty(), Exit::usage,
-        run + " has no checkpoint to generate from; train it first");
-  LoadResult kept = load(run + "/config.yaml");
-  throw_errors(kept);
-  const auto corpus = open_corpus_for(kept.config, true);
-  Machine machine(single_sequence(kept.config), std::move(world));
-  for (const std::string& note : load_of({run, kept.config, corpus}, machine).notes)
+  expect(world.size() == 1, "one rank");
+  require_checkpoint(!record::list_checkpoints(run).empty(), run);  // before the machine is made
+  Config resolved = config;
+  const auto corpus = open_corpus_for(resolved, true);
+  Machine machine(single_sequence(resolved), std::move(world));
+  for (const std::string& note : load_of({run, resolved, corpus}, machine).notes)
     std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
 
-  std::vector<std::int32_t> ids = corpus.encode(prompt);
+  std::vector<std::int32_t> ids = corpus.encode(prompt.text);
   if (ids.empty()) ids.push_back(corpus.end_token());
-  const std::uint64_t key = stream_key(seed, Purpose::sampling);
-  for (int i = 0; i < tokens; ++i) {
+  const std::uint64_t key = stream_key(prompt.seed, Purpose::sampling);
+  for (int i = 0; i < prompt.tokens; ++i) {
     auto logits = next_logits(machine, ids);
     logits.resize(corpus.vocabulary());  // a larger model.vocabulary has rows that no token stands for
-    ids.push_back(draw(logits, temperature, uniform(philox(key, {{static_cast<std::uint32_t>(i), 0, 0, 0}}).v[0])));
+    const double uniform_number = uniform(philox(key, {{static_cast<std::uint32_t>(i), 0, 0, 0}}).v[0]);
+    ids.push_back(draw(logits, prompt.temperature, uniform_number));
   }
   return corpus.decode(ids);
 }

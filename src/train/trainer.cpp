@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 #include "base/signals.hpp"
@@ -49,7 +50,7 @@ class Trainer {
   void evaluate_now(std::int64_t step);
   void checkpoint_now(std::int64_t step);
   void finish(std::int64_t step);
-  void close_after_error();
+  void end_after_error(const std::function<void()>& write_down);
   bool must_stop(std::int64_t step);
   /// Rows are written in whole chunks that end at multiples of record.flush_every. A segment that starts between two of
   /// them ends with its first, short chunk; any other when its files are full.
@@ -85,7 +86,7 @@ Trainer::Trainer(const TrainRequest& request)
       notes_(request.notes),
       corpus_(open_corpus(world_, config_, request.resume)),
       machine_(config_, comm::Communicator::duplicate(MPI_COMM_WORLD)) {
-  record::require_one_kind(record::all_machines(world_));
+  record::require_one_kind(record::what_computes(world_));
   comm::agree(world_, [&] {
     batches_.emplace(corpus_, config_, machine_.groups.layout);
     probe_products(config_);
@@ -144,7 +145,7 @@ void Trainer::one_step(std::int64_t step) {
   data::Batch batch;
   {
     Region region(machine_.timers, Phase::data);
-    comm::agree(world_, [&] { batch = batches_->train(step - 1); });  // a damaged shard ends all ranks, rows kept
+    comm::agree(world_, [&] { batch = batches_->train(step); });  // a damaged shard ends all ranks, rows kept
   }
   const StepResult result = train_step(machine_, batch, step);
   state_.step = step;
@@ -166,7 +167,7 @@ void Trainer::checkpoint_now(std::int64_t step) {
   if (saved_step_ == step) return;
   const auto start = Clock::now();
   Region region(machine_.timers, Phase::checkpoint);
-  recorder_->sync();
+  comm::agree(world_, [&] { recorder_->sync(); });
   state_.bias.clear();
   for (moe::Layer* layer : machine_.model->moe_layers()) state_.bias.push_back(layer->bias());
   record::save_checkpoint(request_.run, config_, machine_.groups, machine_.parameters, state_);
@@ -188,16 +189,16 @@ bool Trainer::must_stop(std::int64_t step) {
 
 /// The rows first: a checkpoint must not outlive the rows before it.
 void Trainer::finish(std::int64_t step) {
-  recorder_->close();
+  comm::agree(world_, [&] { recorder_->close(); });
   checkpoint_now(step);
 }
 
-/// Keeps the rows that still wait, where that is possible; the first error is the one to tell of.
-void Trainer::close_after_error() {
-  try {
-    comm::agree(world_, [&] { recorder_->close(); });
-  } catch (const AgreedError&) {
-  }
+/// Writes down the error and the rows that still wait, where that is possible; the first error is the one to tell of.
+void Trainer::end_after_error(const std::function<void()>& write_down) {
+  for (const auto& work : {write_down, std::function<void()>([&] { recorder_->close(); })}) try {
+      comm::agree(world_, work);
+    } catch (const AgreedError&) {
+    }
 }
 
 Exit Trainer::run() {
@@ -222,16 +223,14 @@ Exit Trainer::run() {
         return Exit::again;
       }
     }
+    finish(state_.step);
   } catch (const NonFiniteError& e) {
-    recorder_->non_finite(e);
-    close_after_error();
+    end_after_error([&] { recorder_->non_finite(e); });
     throw;
   } catch (const AgreedError& e) {
-    recorder_->log().line(std::string("error: ") + e.what());
-    close_after_error();
+    end_after_error([&] { recorder_->log().line(std::string("error: ") + e.what()); });
     throw;
   }
-  finish(state_.step);
   recorder_->log().line("finished " + std::to_string(state_.step) + " steps");
   return Exit::ok;
 }

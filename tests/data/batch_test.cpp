@@ -63,10 +63,9 @@ TEST(Batches, AnEpochSeesEverySequenceOnce) {
   const Corpus corpus = Corpus::open(small_corpus(folder, 40));
   const Config c = small_config();
   const Batches batches(corpus, c, layout_of(1, 0, c));
-  const std::int64_t n = batches.epoch_sequences();
-  EXPECT_EQ(n, (corpus.tokens(Split::train) - 1) / c.model.context);
+  const std::int64_t n = (corpus.tokens(Split::train) - 1) / c.model.context;
   std::vector<std::int64_t> seen;
-  for (std::int64_t step = 0; static_cast<std::int64_t>(seen.size()) < 2 * n; ++step)
+  for (std::int64_t step = 1; static_cast<std::int64_t>(seen.size()) < 2 * n; ++step)
     for (const std::int64_t p : batches.train(step).position) seen.push_back(p / c.model.context);
   for (int epoch = 0; epoch < 2; ++epoch) {
     std::vector<std::int64_t> sequences(seen.begin() + epoch * n, seen.begin() + (epoch + 1) * n);
@@ -83,6 +82,7 @@ TEST(Batches, TokensAndTargetsAreTheStreams) {
   const Config c = small_config();
   const Batches batches(corpus, c, layout_of(1, 0, c));
   const Batch b = batches.train(3);
+  EXPECT_EQ(b.step, 3) << "what noise, tags and records call it";
   ASSERT_EQ(b.position.size(), 12u);
   ASSERT_EQ(b.tokens.size(), 12u * 16u);
   for (int s = 0; s < 12; ++s)
@@ -108,7 +108,7 @@ TEST(Batches, EveryLayoutSeesTheSameBatch) {
   const Config c = small_config();
   const Batches whole(corpus, c, layout_of(1, 0, c));
   for (const int ranks : {2, 3, 5, 8})
-    for (const std::int64_t i : {0, 1, 57}) {
+    for (const std::int64_t i : {1, 2, 57}) {
       Batch train, validation;
       for (int r = 0; r < ranks; ++r) {
         const Batches mine(corpus, c, layout_of(ranks, r, c));

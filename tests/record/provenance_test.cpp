@@ -46,14 +46,17 @@ TEST(Provenance, LogLinesNameCommitRanksHostsCommandAndJob) {
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
 }
 
-TEST(Provenance, AMixOfMachinesIsAnError) {
-  EXPECT_NO_THROW(record::require_one_kind({"a, avx2", "a, avx2"}));
+TEST(Provenance, AMixOfProgramsIsAnError) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  EXPECT_NO_THROW(record::require_one_kind(record::what_computes(world)));
+  EXPECT_EQ(record::what_computes(world)[0].find("program " + record::program_commit()), 0u);
+  EXPECT_NO_THROW(record::require_one_kind({"program a", "program a"}));
   try {
-    record::require_one_kind({"a, avx2", "a, avx2", "b, avx512f"});
+    record::require_one_kind({"program a", "program a", "program b"});
     ADD_FAILURE() << "not refused";
   } catch (const AgreedError& error) {
     EXPECT_EQ(error.code(), Exit::layout_variant);
-    EXPECT_EQ(std::string(error.what()).find("rank 2 runs on b, avx512f, rank 0 on a, avx2"), 0u) << error.what();
+    EXPECT_EQ(std::string(error.what()).find("rank 2 runs program b, rank 0 program a "), 0u) << error.what();
   }
 }
 

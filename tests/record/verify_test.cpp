@@ -211,6 +211,24 @@ TEST(Verify, AMissingConfigurationIsNamedWithItsCopy) {
                  "config.yaml is missing; put back its text, of which the attribute config of ");
 }
 
+// Where checkpoints lie elsewhere, a run seems to have none.
+TEST(Verify, WhatIsNoCheckpointIsNamed) {
+  const Folder run, other;
+  write_whole(run.path());
+  fixtures::write_checkpoint(other.path(), fixtures::small_config(), 12);
+  const std::string place = run / "checkpoints";
+  for (const auto& [target, problem, note] :
+       {std::tuple(latest_checkpoint(other.path()), "", "/dense.h5 is no checkpoint by its name"),
+        {other / "absent", " is no folder; move it away", ""}}) {
+    fs::remove_all(place);
+    fs::create_directory_symlink(target, place);
+    const Findings found = verify_path(run.path());
+    EXPECT_EQ(joined(found.problems).find(*problem ? place + problem : ""), 0u) << joined(found.problems);
+    EXPECT_EQ(found.problems.empty(), !*problem);
+    EXPECT_NE(joined(found.notes).find(*note ? place + note : ""), std::string::npos) << joined(found.notes);
+  }
+}
+
 // What a resume may change is the user's to edit, and said.
 TEST(Verify, AnEditedConfigurationIsANote) {
   const Folder run;

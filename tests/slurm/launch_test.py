@@ -11,6 +11,7 @@ def test_preflight_says_what_works_and_why_the_rest_does_not(work):
     for other in ("srun --mpi=pmi2", "srun"):
         assert "works" in lines[other] or "built without Slurm's PMI-1 and PMI-2" in lines[other], told
     assert "seen by every node" in told and "launcher=srun mpi=pmix" in told
+    assert "the published bits" in told and "on 2 ranks" in told, told
     assert not list(work.folder.glob("preflight.*"))
 
 

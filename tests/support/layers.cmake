@@ -1,19 +1,15 @@
-# Every #include of a folder of src must point to the same layer's folder or a lower one, and to no header of src itself, which
-# stands above them all:
-# base <- config, tensor <- comm <- data, moe <- laboratory, model <- record <- sweep, train <- main.   cmake -DROOT=... -P layers.cmake
+# Every #include of a folder of src must point to its own folder or one below it, in the order of cmake/Layers.cmake, and none to
+# a header of src itself.   cmake -DROOT=... -P layers.cmake
 cmake_policy(SET CMP0057 NEW)
-set(allowed_base base)
-set(allowed_config base config)
-set(allowed_tensor base config tensor)
-set(allowed_comm base config tensor comm)
-set(allowed_data base config tensor comm data)
-set(allowed_moe base config tensor comm moe)
-set(allowed_laboratory base config tensor comm data laboratory)
-set(allowed_model base config tensor comm data moe model)
-set(allowed_record base config tensor comm data moe model record)
-set(allowed_sweep base config tensor comm data moe model record sweep)
-set(allowed_train base config tensor comm data moe model record train)
-set(folders base config tensor comm data moe laboratory model record sweep train)
+include(${CMAKE_CURRENT_LIST_DIR}/../../cmake/Layers.cmake)
+set(folders ${layers})
+foreach(folder IN LISTS layers)  # from below, so that what is allowed to those below is known
+  set(allowed_${folder} ${folder})
+  foreach(below IN LISTS below_${folder})
+    list(APPEND allowed_${folder} ${allowed_${below}})
+  endforeach()
+  list(REMOVE_DUPLICATES allowed_${folder})
+endforeach()
 set(bad 0)
 foreach(folder IN LISTS folders)
   file(GLOB_RECURSE files RELATIVE ${ROOT}/src ${ROOT}/src/${folder}/*.hpp ${ROOT}/src/${folder}/*.cpp)

@@ -54,6 +54,27 @@ TEST_F(SweepEdges, OneTaskWithoutRepairDoesNotStopTheOthers) {
   EXPECT_EQ(count(o.out, "finished  4/4"), 1) << o.out;
 }
 
+TEST_F(SweepEdges, NothingIsWrittenThroughALink) {
+  ASSERT_EQ(run("sweep run sweep.yaml --out s").code, 0);
+  fs::create_directory(folder_ / "outside");
+  fs::remove_all(folder_ / task(2));
+  fs::create_directory_symlink(folder_ / "outside", folder_ / task(2));
+  Output o = run("sweep run s");
+  EXPECT_EQ(o.code, 2) << o.err;
+  EXPECT_EQ(count(o.out, task(2) + " is a link (nothing is written outside of s)"), 2)
+      << "in its line and in the table: " << o.out;
+  EXPECT_EQ(count(o.out, "finished  4/4"), 1) << o.out;
+  fs::remove_all(folder_ / "s/tasks");
+  fs::create_directory_symlink(folder_ / "outside", folder_ / "s/tasks");
+  for (const char* command :
+       {"sweep run s", "sweep run sweep.yaml --out s", "sweep run s --task 0", "sweep status s"}) {
+    o = run(command);
+    EXPECT_EQ(o.code, 2) << command;
+    EXPECT_EQ(count(o.err, "s/tasks is a link"), 1) << command << ": " << o.err;
+  }
+  EXPECT_TRUE(fs::is_empty(folder_ / "outside"));
+}
+
 TEST_F(SweepEdges, AFinishedTaskThatCannotBeReadIsLeftOutOfTheResults) {
   ASSERT_EQ(run("sweep run sweep.yaml --out s").code, 0);
   const std::string config = read(folder_ / task(2) / "config.yaml");

@@ -1,4 +1,4 @@
-#include "session.hpp"
+#include "app/session.hpp"
 
 #include <mpi.h>
 #include <sched.h>
@@ -115,6 +115,8 @@ Session::Session(int& argc, char**& argv) {
   require_memory(spare_bytes, "MPI");
   int provided = 0;
   comm::check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided));
+  check(provided >= MPI_THREAD_FUNNELED, Exit::usage,
+        "this MPI works without threads only (MPI_THREAD_FUNNELED is needed); build it with threads, or load another");
   comm::check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_));
   comm::check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size_));
 }

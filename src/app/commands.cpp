@@ -1,4 +1,4 @@
-#include "commands.hpp"
+#include "app/commands.hpp"
 
 #include <algorithm>
 #include <sstream>
@@ -74,11 +74,9 @@ Parsed parse_command_line(int argc, char** argv) {
   app.set_version_flag("--version", [] { return record::version_text(); });
   app.require_subcommand(1);
   // The declared options write into variables that the chosen command shares, so they outlive `app`.
-  add_run_commands(app, parsed.command);
-  add_config_commands(app, parsed.command);
-  add_record_commands(app, parsed.command);
-  add_data_commands(app, parsed.command);
-  add_sweep_commands(app, parsed.command);
+  for (const auto add : {add_train, add_generate, add_bench, add_check, add_show, add_verify, add_schema, add_data,
+                         add_sweep, add_selfcheck})
+    add(app, parsed.command);
   parsed.text = unknown_command(app, "switchyard", {argv + std::min(argc, 1), argv + argc});
   if (!parsed.text.empty()) {
     parsed.code = Exit::usage;

@@ -1,4 +1,4 @@
-#include "start.hpp"
+#include "app/launch.hpp"
 
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"

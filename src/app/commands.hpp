@@ -1,7 +1,7 @@
-// The commands of the program. Adding one: a function that declares it in a commands_*.cpp, called by
-// the add_… function there.
+// The commands of the program. Adding one: a file here with its add_… function, and its name in parse_command_line.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -48,6 +48,15 @@ inline CLI::Validator list_of(const CLI::Validator& each) {
   return CLI::Validator(complaint, each.get_description());
 }
 
+/// One of some names.
+inline CLI::Validator one_of(const std::vector<std::string>& names) {
+  const auto complaint = [names](const std::string& text) {
+    const bool known = std::find(names.begin(), names.end(), text) != names.end();
+    return known ? std::string() : text + " is not known; take one of " + join(names);
+  };
+  return CLI::Validator(complaint, join(names));
+}
+
 /// Every seed.
 inline CLI::Validator any_seed() { return number_in(std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max()); }
 
@@ -66,11 +75,19 @@ struct Command {
   bool stops_in_order = false;  ///< signals wait until it listens to them (base/signals.hpp)
 };
 
-void add_run_commands(CLI::App& app, Command& command);     ///< train, resume, generate, bench
-void add_config_commands(CLI::App& app, Command& command);  ///< check, show
-void add_record_commands(CLI::App& app, Command& command);  ///< verify, schema
-void add_sweep_commands(CLI::App& app, Command& command);   ///< sweep submit, run, status
-void add_data_commands(CLI::App& app, Command& command);    ///< data build, check, generate, laboratory
+/// Each declares a command, or a group of them, and stands in the file of its name.
+void add_train(CLI::App& app, Command& command);  ///< and resume
+void add_generate(CLI::App& app, Command& command);
+void add_bench(CLI::App& app, Command& command);
+void add_check(CLI::App& app, Command& command);
+void add_show(CLI::App& app, Command& command);
+void add_verify(CLI::App& app, Command& command);
+void add_schema(CLI::App& app, Command& command);
+void add_data(CLI::App& app, Command& command);  ///< data build, data check, and the next two
+void add_data_generate(CLI::App& group, Command& command);
+void add_laboratory(CLI::App& group, Command& command);
+void add_sweep(CLI::App& app, Command& command);
+void add_selfcheck(CLI::App& app, Command& command);
 
 /// What parsing ended with: a command, or a text to print and an exit code.
 struct Parsed {

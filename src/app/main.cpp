@@ -2,10 +2,10 @@
 // rank.
 #include <cstdio>
 
+#include "app/commands.hpp"
+#include "app/session.hpp"
 #include "base/output.hpp"
 #include "base/signals.hpp"
-#include "commands.hpp"
-#include "session.hpp"
 
 namespace switchyard {
 namespace {

@@ -1,14 +1,13 @@
-// `switchyard check` and `switchyard show`: what a configuration is, without MPI and without touching anything.
+// `switchyard check`: what the run of a configuration would be, without MPI and without touching anything.
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 
-#include "commands.hpp"
+#include "app/commands.hpp"
 #include "config/disk.hpp"
 #include "config/estimate.hpp"
 #include "config/yaml.hpp"
 #include "data/batch.hpp"
-#include "sweep/sweep.hpp"
 #include "train/run_corpus.hpp"
 
 namespace switchyard {
@@ -53,28 +52,9 @@ Exit check_config(const CheckOptions& options) {
   return Exit::ok;
 }
 
-struct ShowOptions {
-  std::string config;
-  std::vector<std::string> overrides;
-  bool reference = false;
-};
-
-Exit show_config(const ShowOptions& options) {
-  if (options.reference) {
-    std::fputs((config_markdown() + sweep::sweep_markdown()).c_str(), stdout);
-    return Exit::ok;
-  }
-  LoadResult loaded;
-  if (!options.config.empty()) loaded = load(options.config, options.overrides);
-  add_violations(loaded, 0);
-  throw_errors(loaded);
-  std::fputs(dump(loaded.config, loaded.origins).c_str(), stdout);
-  return Exit::ok;
-}
-
 }  // namespace
 
-void add_config_commands(CLI::App& app, Command& command) {
+void add_check(CLI::App& app, Command& command) {
   auto check = std::make_shared<CheckOptions>();
   CLI::App* sub = app.add_subcommand("check", "Check a configuration and say what the run would be");
   sub->add_option("config", check->config, "configuration file")->required();
@@ -83,16 +63,6 @@ void add_config_commands(CLI::App& app, Command& command) {
       ->capture_default_str()
       ->check(number_in(1, most_ranks));
   sub->callback([&command, check] { command.run = [check] { return check_config(*check); }; });
-
-  auto show = std::make_shared<ShowOptions>();
-  sub = app.add_subcommand("show", "Print a configuration resolved, with the origin of every value");
-  sub->add_option("config", show->config, "configuration file; without one, the defaults");
-  sub->add_option("overrides", show->overrides, "section.key=value");
-  sub->add_flag("--reference", show->reference, "print the reference of all options in Markdown");
-  sub->callback([&command, show, sub] {
-    if (show->reference) refuse_given(*sub, {"config", "overrides"}, "--reference");
-    command.run = [show] { return show_config(*show); };
-  });
 }
 
 }  // namespace switchyard

@@ -4,15 +4,16 @@
 #include <memory>
 #include <sstream>
 
+#include "app/commands.hpp"
+#include "app/launch.hpp"
+#include "app/session.hpp"
 #include "base/failure.hpp"
+#include "base/files.hpp"
 #include "base/lock.hpp"
 #include "base/output.hpp"
 #include "comm/agree.hpp"
-#include "commands.hpp"
 #include "config/yaml.hpp"
 #include "record/kept_config.hpp"
-#include "session.hpp"
-#include "start.hpp"
 #include "sweep/queue.hpp"
 #include "sweep/results.hpp"
 #include "sweep/state.hpp"
@@ -94,6 +95,7 @@ Exit task_command(const SweepOptions& options, const std::vector<std::string>& c
   comm::on_root(world, [&] {
     check(fs::is_directory(options.path), Exit::usage,
           options.path + " is not the folder of a sweep, on which --task works; make one with sweep run or submit");
+    files::require_inside(options.path, options.path + "/tasks");
   });
   const std::string file = options.path + "/sweep.json", text = shared_text(world, file);
   sweep::Sweep sweep;
@@ -120,6 +122,7 @@ Exit task_command(const SweepOptions& options, const std::vector<std::string>& c
   }
   try {
     comm::on_root(world, [&] {
+      files::require_inside(options.path, run);
       if (begun) check_steps(run, loaded.config.train.steps);
     });
     return begun ? continue_run(run, {}, command_line) : start_run(loaded, run, command_line);
@@ -183,7 +186,7 @@ void add_submit(CLI::App* group, Command& command) {
 
 }  // namespace
 
-void add_sweep_commands(CLI::App& app, Command& command) {
+void add_sweep(CLI::App& app, Command& command) {
   CLI::App* group = app.add_subcommand("sweep", "Many trainings from one file");
   group->require_subcommand(1);
   add_run(group, command);

@@ -1,13 +1,13 @@
-// `switchyard verify` and `switchyard schema`: whether records are whole, and what they are.
+// `switchyard verify`: whether records are whole, or the sums that equal runs share.
+#include "record/verify.hpp"
+
 #include <cstdio>
 #include <memory>
 
-#include "commands.hpp"
+#include "app/commands.hpp"
 #include "config/values.hpp"
 #include "record/digest.hpp"
 #include "record/in_use.hpp"
-#include "record/schema.hpp"
-#include "record/verify.hpp"
 
 namespace switchyard {
 namespace {
@@ -34,19 +34,13 @@ Exit verify_command(const VerifyOptions& options) {
 
 }  // namespace
 
-void add_record_commands(CLI::App& app, Command& command) {
+void add_verify(CLI::App& app, Command& command) {
   auto verify = std::make_shared<VerifyOptions>();
   CLI::App* sub =
       app.add_subcommand("verify", "Read everything of a run, checkpoint or record and check sums and laws");
   sub->add_option("path", verify->path, "run folder, checkpoint folder or HDF5 file")->required();
   sub->add_flag("--digest", verify->digest, "print the sums that equal runs share, instead of checking");
   sub->callback([&command, verify] { command.run = [verify] { return verify_command(*verify); }; });
-  app.add_subcommand("schema", "Print the record schema in Markdown")->callback([&command] {
-    command.run = [] {
-      std::fputs(record::schema_markdown().c_str(), stdout);
-      return Exit::ok;
-    };
-  });
 }
 
 }  // namespace switchyard

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "app/session.hpp"
 #include "base/check.hpp"
 #include "comm/communicator.hpp"
 #include "config/yaml.hpp"
-#include "session.hpp"
 
 namespace switchyard {
 

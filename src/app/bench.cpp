@@ -1,0 +1,63 @@
+// `switchyard bench step`: the speed of whole training steps.
+#include "train/bench.hpp"
+
+#include <cstdio>
+#include <memory>
+
+#include "app/commands.hpp"
+#include "app/launch.hpp"
+#include "comm/agree.hpp"
+
+namespace switchyard {
+namespace {
+
+/// Notes of a command that keeps no log.
+void print_notes(const Config& config, const KokkosSession& kokkos) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  for (const std::string& note : notes_of(config, kokkos))
+    if (world.rank() == 0) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
+}
+
+struct BenchOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  int warmup = 3;
+  int repetitions = 10;
+  std::string json;
+};
+
+Exit bench_command(const BenchOptions& options) {
+  const LoadResult loaded = load_on_all(options.config, options.overrides);
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  comm::agree(world, [&] {
+    check(loaded.config.model.vocabulary > 0, Exit::usage,
+          options.config + ": model.vocabulary: is 0 (a benchmark has no corpus to take it from); set it");
+  });
+  const KokkosSession kokkos(loaded.config.layout.threads);
+  print_notes(loaded.config, kokkos);
+  return train::bench_step(loaded.config, options.warmup, options.repetitions, options.json);
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Command& command) {
+  auto bench = std::make_shared<BenchOptions>();
+  CLI::App* group = app.add_subcommand("bench", "Measure");
+  group->require_subcommand(1);
+  CLI::App* sub = group->add_subcommand("step", "Tokens per second of whole training steps on random tokens");
+  sub->add_option("config", bench->config, "configuration file")->required();
+  sub->add_option("overrides", bench->overrides, "section.key=value");
+  sub->add_option("--warmup", bench->warmup, "steps before the measurement")
+      ->capture_default_str()
+      ->check(number_in(0, 1 << 20));
+  sub->add_option("--repetitions", bench->repetitions, "steps measured")
+      ->capture_default_str()
+      ->check(number_in(1, 1 << 20));
+  sub->add_option("--json", bench->json, "file to append the result to, one JSON line");
+  sub->callback([&command, bench] {
+    command.ranks = Ranks::all;
+    command.run = [bench] { return bench_command(*bench); };
+  });
+}
+
+}  // namespace switchyard

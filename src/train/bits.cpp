@@ -1,0 +1,124 @@
+#include "train/bits.hpp"
+
+#include "base/files.hpp"
+#include "comm/collectives.hpp"
+#include "train/step.hpp"
+#include "train/synthetic.hpp"
+
+namespace switchyard::train {
+namespace {
+
+/// A digest of numbers as they lie in memory.
+class Digest {
+ public:
+  Digest& add(double value) {
+    sum_.add(&value, sizeof value);
+    return *this;
+  }
+  template <class T>
+  Digest& add(const std::vector<T>& values) {
+    sum_.add(values.data(), values.size() * sizeof(T));
+    return *this;
+  }
+  std::string text() { return sum_.hex().substr(0, 16); }
+
+ private:
+  files::Sha256 sum_;
+};
+
+class Lines {
+ public:
+  explicit Lines(const Config& config)
+      : machine_(config, comm::Communicator::duplicate(MPI_COMM_WORLD)), layout_(machine_.groups.layout) {}
+  std::vector<std::string> take();
+
+ private:
+  void line(const std::string& what, Digest& digest) { lines_.push_back(where_ + what + ": " + digest.text()); }
+  void add_routing();
+  void add_loss(const model::LossParts& loss);
+  void add_parameters();
+  void step(std::int64_t step);
+  void evaluation();
+
+  Machine machine_;
+  Layout layout_;
+  std::string where_;
+  std::vector<std::string> lines_;
+};
+
+void Lines::add_routing() {
+  for (const moe::Layer* layer : machine_.model->moe_layers()) {
+    const moe::LayerStatistics& s = layer->statistics();
+    Digest digest;
+    digest.add(s.assigned).add(s.kept).add(s.prob_mass).add(s.bias).add(s.margin).add(s.entropy);
+    digest.add(s.aux_loss).add(s.importance_loss).add(s.z_loss);
+    line("routing of block " + std::to_string(s.block), digest);
+  }
+}
+
+void Lines::add_loss(const model::LossParts& loss) {
+  Digest digest;
+  digest.add(loss.cross_entropy).add(loss.head_z).add(loss.aux).add(loss.importance).add(loss.router_z);
+  line("loss", digest);
+}
+
+/// Values and both moments, unit by unit, those of experts from the ranks that hold them; then the selection biases.
+void Lines::add_parameters() {
+  Digest digest;
+  const ParameterSet& all = machine_.parameters;
+  for (const Parameter& p : all.all()) {
+    if (!p.adds_to.empty()) continue;
+    std::string units;
+    for (Index u = 0; u < p.experts.size(); ++u) {
+      files::Sha256 sum;
+      for (const auto& slab :
+           {all.values(p.placement), all.first_moments(p.placement), all.second_moments(p.placement)}) {
+        const Vector<float> unit(slab.data() + p.offset + u * p.unit, p.unit);
+        sum.add(host_values(unit).data(), p.unit * sizeof(float));
+      }
+      units += sum.hex();
+    }
+    const bool cut = p.placement == Placement::expert;
+    for (const std::string& part : cut ? comm::all_gather(machine_.groups.expert, units) : std::vector{units})
+      digest.add(std::vector<char>(part.begin(), part.end()));
+  }
+  for (const moe::Layer* layer : machine_.model->moe_layers()) digest.add(layer->bias());
+  line("parameters", digest);
+}
+
+void Lines::step(std::int64_t step) {
+  where_ = "step " + std::to_string(step) + ", ";
+  const StepResult result = train_step(machine_, synthetic_batch(machine_.config, layout_, step), step);
+  add_routing();
+  add_loss(result.loss);
+  Digest norm;
+  line("gradient norm", norm.add(result.gradient_norm));
+  add_parameters();
+}
+
+void Lines::evaluation() {
+  where_ = "evaluation, ";
+  machine_.model->forward(synthetic_batch(machine_.config, layout_, machine_.config.train.steps + 1),
+                          moe::Pass::evaluate);
+  const model::LossParts loss = machine_.model->reduce();
+  add_routing();
+  add_loss(loss);
+  const std::vector<std::int32_t> mine = machine_.model->predictions();
+  Digest predictions;
+  line("predictions",
+       predictions.add(comm::all_gather(machine_.groups.world, std::vector<std::int64_t>(mine.begin(), mine.end()))));
+}
+
+std::vector<std::string> Lines::take() {
+  where_ = "start, ";
+  add_parameters();
+  for (std::int64_t i = 1; i <= machine_.config.train.steps; ++i) step(i);
+  evaluation();
+  return lines_;
+}
+
+}  // namespace
+
+std::vector<std::string> trained_bits(const Config& config) { return Lines(config).take(); }
+
+}  // namespace switchyard::train
