@@ -26,6 +26,13 @@ wide=$(printf '%s\n' "${python[@]}" | grep -v '^scripts/corpus.py$' | LC_ALL=C.U
 [ -z "$wide" ] || fail "these lines have more than 140 characters:
 $wide" "wrap them"
 
+# Tables, pictures and what programs print stay on their line.
+mapfile -t texts < <(git ls-files --cached --others --exclude-standard '*.md' ':!docs/configuration.md' ':!docs/record-schema.md' ':!docs/acceptance.md' ':!docs/gallery.md')
+step "width of documents"
+wide=$(LC_ALL=C.UTF-8 grep -nE '^.{141}' "${texts[@]}" | grep -vE '^[^:]*:[0-9]*:([|!]|    )' | cut -d: -f1,2 || true)
+[ -z "$wide" ] || fail "these lines have more than 140 characters:
+$wide" "wrap them"
+
 step "size of files"
 long=$(wc -l "${sources[@]}" "${python[@]}" | awk '$2 != "total" && $1 > 300 {print "  " $2 ": " $1 " lines"}')
 [ -z "$long" ] || fail "these files have more than 300 lines:

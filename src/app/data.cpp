@@ -1,5 +1,6 @@
 // `switchyard data build` and `switchyard data check`: text to corpora, and whether a corpus is sound.
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -52,7 +53,8 @@ void add_build(CLI::App& group, Command& command) {
       ->capture_default_str()
       ->check(number_in(std::int64_t{1}, std::int64_t{1} << 40));
   sub->callback([&command, build, sub] {
-    if (build->tokenizer != "bpe")
+    // Of another name data build itself says that nothing has it.
+    if (build->tokenizer == "bytes" || (build->tokenizer != "bpe" && std::filesystem::exists(build->tokenizer)))
       refuse_given(*sub, {"--vocabulary", "--tokenizer-bytes"},
                    "--tokenizer " + build->tokenizer + " (only bpe trains a tokenizer)");
     command.run = [build] { return build_command(*build); };

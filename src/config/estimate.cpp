@@ -55,12 +55,10 @@ struct NodeCounts {
 
 std::int64_t nodes_of(const std::vector<TreeNode>& nodes) { return static_cast<std::int64_t>(nodes.size()); }
 
-NodeCounts count_nodes(Layout layout) {
+NodeCounts count_nodes(const Layout& layout) {
   NodeCounts counts;
-  for (layout.rank = 0; layout.rank < layout.ranks; ++layout.rank) {
-    counts.ranks += nodes_of(layout.my_nodes());
-    if (layout.place() == 0) counts.groups += nodes_of(layout.my_group_nodes());
-  }
+  for (const auto& nodes : layout.nodes_of_ranks()) counts.ranks += nodes_of(nodes);
+  for (const auto& nodes : layout.nodes_of_groups()) counts.groups += nodes_of(nodes);
   return counts;
 }
 

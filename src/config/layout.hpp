@@ -52,12 +52,24 @@ struct Layout {
     return p;
   }
   /// Tree nodes of this rank's grains (sums of replicated gradients).
-  std::vector<TreeNode> my_nodes() const {
-    return tree_nodes(static_cast<int>(my_grains().first), static_cast<int>(my_grains().last));
-  }
+  std::vector<TreeNode> my_nodes() const { return nodes_in(my_grains()); }
   /// Tree nodes of this rank's expert group (sums of expert gradients).
-  std::vector<TreeNode> my_group_nodes() const {
-    return tree_nodes(static_cast<int>(my_group_grains().first), static_cast<int>(my_group_grains().last));
+  std::vector<TreeNode> my_group_nodes() const { return nodes_in(my_group_grains()); }
+  /// The same of every rank, and of every expert group.
+  std::vector<std::vector<TreeNode>> nodes_of_ranks() const {
+    std::vector<std::vector<TreeNode>> nodes;
+    for (int r = 0; r < ranks; ++r) nodes.push_back(nodes_in(grains_of(r)));
+    return nodes;
+  }
+  std::vector<std::vector<TreeNode>> nodes_of_groups() const {
+    std::vector<std::vector<TreeNode>> nodes;
+    for (int g = 0; g < groups(); ++g) nodes.push_back(nodes_in(group_grains(g)));
+    return nodes;
+  }
+
+ private:
+  static std::vector<TreeNode> nodes_in(const Range& grains) {
+    return tree_nodes(static_cast<int>(grains.first), static_cast<int>(grains.last));
   }
 };
 

@@ -19,12 +19,6 @@ moe::TokenSet token_set(const data::Batch& batch, moe::Pass pass, const Config& 
   return {pass, batch.step, batch.context, batch.sequences, config.grain_sequences(), ids};
 }
 
-std::vector<std::vector<TreeNode>> nodes_of_ranks(Layout layout) {
-  std::vector<std::vector<TreeNode>> nodes;
-  for (layout.rank = 0; layout.rank < layout.ranks; ++layout.rank) nodes.push_back(layout.my_nodes());
-  return nodes;
-}
-
 bool all_finite(const Matrix<float>& values) {
   const std::vector<float> all = host_values(values);
   return std::all_of(all.begin(), all.end(), [](float v) { return std::isfinite(v); });
@@ -133,7 +127,7 @@ LossParts Transformer::reduce() {
   {
     const Region region(s.context.timers, Phase::head);
     const std::vector<double> sum =
-        comm::tree_all_reduce(s.context.groups.world, nodes_of_ranks(s.context.groups.layout), s.node_losses(), 2);
+        comm::tree_all_reduce(s.context.groups.world, s.context.groups.layout.nodes_of_ranks(), s.node_losses(), 2);
     const auto count = static_cast<double>(s.rows.step_tokens);
     loss.cross_entropy = sum[0] / count;
     loss.head_z = config.model.z_loss * sum[1] / count;

@@ -5,12 +5,6 @@
 namespace switchyard::moe {
 namespace {
 
-std::vector<std::vector<TreeNode>> nodes_of_ranks(Layout layout) {
-  std::vector<std::vector<TreeNode>> nodes;
-  for (layout.rank = 0; layout.rank < layout.ranks; ++layout.rank) nodes.push_back(layout.my_nodes());
-  return nodes;
-}
-
 /// values(grains, n) of this rank's grains, added along the tree inside each of its nodes: (nodes, n).
 std::vector<double> node_sums(const std::vector<TreeNode>& nodes, const std::vector<double>& values, std::size_t n) {
   std::vector<double> sums(nodes.size() * n), leaves;
@@ -96,7 +90,7 @@ LayerStatistics BatchLoad::reduce(const LayerContext& context, const RouterShape
   comm::all_reduce_sum(groups.world, counts.data(), static_cast<std::int64_t>(counts.size()));
   const std::vector<double> mine = node_sums(groups.layout.my_nodes(), grain_sums(config), experts + 3);
   const std::vector<double> sums =
-      comm::tree_all_reduce(groups.world, nodes_of_ranks(groups.layout), mine, experts + 3);
+      comm::tree_all_reduce(groups.world, groups.layout.nodes_of_ranks(), mine, experts + 3);
 
   LayerStatistics s;
   s.experts = experts;

@@ -6,17 +6,6 @@
 namespace switchyard::train {
 namespace {
 
-/// The nodes of every rank of world (replicated) or of every group (expert: rank g of expert_data is of group g).
-std::vector<std::vector<TreeNode>> nodes_of_all(const Layout& layout, Placement placement) {
-  std::vector<std::vector<TreeNode>> nodes;
-  const bool replicated = placement == Placement::replicated;
-  for (int r = 0; r < (replicated ? layout.ranks : layout.groups()); ++r) {
-    const Range grains = replicated ? layout.grains_of(r) : layout.group_grains(r);
-    nodes.push_back(tree_nodes(static_cast<int>(grains.first), static_cast<int>(grains.last)));
-  }
-  return nodes;
-}
-
 /// Where the sum of a slab lies: in the first node where there is one.
 Vector<float> place_of_sum(const ParameterSet& parameters, Placement placement, const Vector<float>& current) {
   if (!parameters.nodes(placement).empty()) return Kokkos::subview(parameters.gradients(placement), 0, Kokkos::ALL);
@@ -26,13 +15,15 @@ Vector<float> place_of_sum(const ParameterSet& parameters, Placement placement, 
 
 void reduce_slab(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, Vector<float>& sum,
                  Timers& timers) {
-  const comm::Communicator& comm = placement == Placement::replicated ? groups.world : groups.expert_data;
+  const bool replicated = placement == Placement::replicated;  // else rank g of expert_data is of group g
+  const comm::Communicator& comm = replicated ? groups.world : groups.expert_data;
   const Index n = parameters.slab_size(placement);
   sum = place_of_sum(parameters, placement, sum);
   if (comm.size() == 1 && parameters.nodes(placement).size() == 1) return;  // the one node is the sum
   const auto mine = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), parameters.gradients(placement));
   const auto out = Kokkos::create_mirror_view(Kokkos::HostSpace(), sum);
-  comm::tree_all_reduce(comm, nodes_of_all(groups.layout, placement), mine.data(), n, out.data(), timers);
+  comm::tree_all_reduce(comm, replicated ? groups.layout.nodes_of_ranks() : groups.layout.nodes_of_groups(),
+                        mine.data(), n, out.data(), timers);
   Kokkos::deep_copy(sum, out);
 }
 

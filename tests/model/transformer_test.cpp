@@ -64,12 +64,7 @@ struct Trial {
   std::vector<float> reduced(Placement placement) {
     const bool expert = placement == Placement::expert;
     const comm::Communicator& ranks = expert ? groups.expert_data : groups.world;
-    std::vector<std::vector<TreeNode>> nodes;
-    Layout layout = groups.layout;
-    for (int r = 0; r < ranks.size(); ++r) {
-      layout.rank = expert ? r * layout.expert_parallel : r;
-      nodes.push_back(expert ? layout.my_group_nodes() : layout.my_nodes());
-    }
+    const auto nodes = expert ? groups.layout.nodes_of_groups() : groups.layout.nodes_of_ranks();
     const auto mine = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), parameters.gradients(placement));
     std::vector<float> sum(parameters.slab_size(placement));
     comm::tree_all_reduce(ranks, nodes, mine.data(), sum.size(), sum.data(), timers);

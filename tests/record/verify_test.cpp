@@ -10,6 +10,7 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "record/digest.hpp"
+#include "record/manifest.hpp"
 #include "record/schema.hpp"
 #include "run_fixture.hpp"
 
@@ -209,6 +210,19 @@ TEST(Verify, AnIncompleteSampleIsNamed) {
 TEST(Verify, AMissingConfigurationIsNamedWithItsCopy) {
   expect_problem([](const std::string& run) { fs::remove(run + "/config.yaml"); },
                  "config.yaml is missing; put back its text, of which the attribute config of ");
+}
+
+// A version of another type is damage, after which an older checkpoint is taken; a later one is a program's of its own.
+TEST(Verify, AManifestsVersionIsANumber) {
+  for (const auto& [version, code] :
+       {std::pair("\"3\"", Exit::corrupt), std::pair("null", Exit::corrupt), std::pair("2.5", Exit::corrupt),
+        std::pair("[3]", Exit::corrupt), std::pair("99", Exit::usage)})
+    try {
+      parse_manifest("{\"schema_version\": " + std::string(version) + ", \"files\": []}", "manifest.json");
+      ADD_FAILURE() << version << " was taken";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), code) << version << ": " << e.what();
+    }
 }
 
 // Where checkpoints lie elsewhere, a run seems to have none.

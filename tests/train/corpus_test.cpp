@@ -51,7 +51,9 @@ TEST_F(Program, BuildRefusesOptionsThatItWouldNotHeed) {
     EXPECT_EQ(count(o.err, "has no effect with --tokenizer bytes"), 1) << o.err;
     EXPECT_FALSE(fs::exists(folder_ / "c"));
   }
-  const Output o = run("data build a.txt b.txt --out c");
+  Output o = run("data build a.txt b.txt --out c --tokenizer bep --vocabulary 300");
+  EXPECT_EQ(count(o.err, "tokenizer 'bep' is neither bytes, bpe nor a file"), 1) << o.err;
+  o = run("data build a.txt b.txt --out c");
   EXPECT_EQ(count(o.err, "\n"), 4) << "what was taken, then a line a step: " << o.err;
   EXPECT_EQ(count(o.out, "\n"), 1) << o.out;
 }

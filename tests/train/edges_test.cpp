@@ -66,6 +66,27 @@ TEST_F(Edges, RightsAreForTheUserToMend) {
   for (const char* closed : {"closed/checkpoints", "s"}) fs::permissions(folder_ / closed, fs::perms::owner_all);
 }
 
+// What cannot be looked at is there: a resume must not begin anew beside it, nor take its place.
+TEST_F(Edges, ACheckpointThatCannotBeLookedAtIsNotMissing) {
+  make_tiny();
+  ASSERT_EQ(run("train tiny.yaml --run r").code, 0);
+  const std::string user = geteuid() == 0 ? "exec setpriv --reuid=65534 --regid=65534 --clear-groups " : "exec ";
+  if (run_after(user, "--version").code != 0) GTEST_SKIP() << "no other user to run as";
+  run_after("chown -R 65534 . ; exec ", "--version");
+  const fs::path newest = folder_ / "r/checkpoints/step-00000004";
+  fs::permissions(newest, fs::perms::none);
+  for (const char* arguments :
+       {"resume r train.steps=6", "generate r --prompt l --tokens 1", "verify r", "verify r --digest"}) {
+    const Output o = run_after(user, arguments);
+    EXPECT_EQ(o.code, 2) << arguments << ": " << o.err;
+    EXPECT_GE(count(o.err, "cannot look at r/checkpoints/step-00000004/manifest.json (Permission denied)"), 1)
+        << arguments << ": " << o.err;
+  }
+  fs::permissions(newest, fs::perms::owner_all);
+  EXPECT_TRUE(fs::exists(newest / "manifest.json"));
+  EXPECT_EQ(run("verify r").code, 0);
+}
+
 // Numbers in names that no run of ours has are other people's names.
 TEST_F(Edges, NumbersOfFoldersMayBeAnything) {
   make_tiny();
