@@ -3,9 +3,19 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
 
 namespace switchyard {
 namespace {
+
+/// How many blocks have a number of experts (0: dense): nothing else tells what a block holds.
+using BlockCounts = std::map<int, std::int64_t>;
+
+BlockCounts count_blocks(const Config& c) {
+  BlockCounts counts;
+  for (int b = 0; b < c.model.blocks; ++b) ++counts[c.block_experts(b)];
+  return counts;
+}
 
 std::int64_t matrices(const Config& c) { return c.model.activation == Activation::swiglu ? 3 : 2; }
 
@@ -21,10 +31,10 @@ std::int64_t router_weights(const Config& c, int experts) {
 
 /// Parameters of an expert slab of `local` experts a layer, by the layer's number of experts.
 template <class LocalExperts>
-std::int64_t expert_parameters(const Config& c, LocalExperts&& local) {
+std::int64_t expert_parameters(const Config& c, const BlockCounts& blocks, LocalExperts&& local) {
   std::int64_t sum = 0;
-  for (int b = 0; b < c.model.blocks; ++b)
-    if (const int experts = c.block_experts(b); experts > 0) sum += local(experts) * network(c, c.moe.hidden);
+  for (const auto& [experts, count] : blocks)
+    if (experts > 0) sum += count * local(experts) * network(c, c.moe.hidden);
   return sum;
 }
 
@@ -32,9 +42,8 @@ std::int64_t attention_weights(const Config& c) {
   return 2 * std::int64_t{c.model.width} * c.model.width + 2 * c.model.width * kv_width(c);
 }
 
-/// Replicated weights of block b that a product reads.
-std::int64_t block_weights(const Config& c, int b) {
-  const int experts = c.block_experts(b);
+/// Replicated weights of a block that a product reads.
+std::int64_t block_weights(const Config& c, int experts) {
   if (experts == 0) return attention_weights(c) + network(c, c.model.hidden);
   return attention_weights(c) + router_weights(c, experts) +
          network(c, std::int64_t{c.moe.shared_experts} * c.moe.hidden);
@@ -70,8 +79,8 @@ std::int64_t reduction_buffer(std::int64_t slab, int ranks, std::int64_t nodes, 
 constexpr std::int64_t number = 4;  // bytes of a float and of a 32-bit integer
 
 /// Kept rows of a block's forward pass for n tokens, and of its router and plan, without expert rows.
-std::int64_t block_activations(const Config& c, int b, std::int64_t n, std::int64_t sent) {
-  const std::int64_t d = c.model.width, experts = c.block_experts(b);
+std::int64_t block_activations(const Config& c, std::int64_t experts, std::int64_t n, std::int64_t sent) {
+  const std::int64_t d = c.model.width;
   std::int64_t numbers = n * (5 * d + 2 * kv_width(c) + c.model.heads + 2);
   if (experts == 0) return number * (numbers + n * matrices(c) * c.model.hidden);
   const std::int64_t score_rows = c.moe.router == Router::noisy_topk ? 3 : c.moe.router == Router::hash ? 1 : 2;
@@ -81,11 +90,9 @@ std::int64_t block_activations(const Config& c, int b, std::int64_t n, std::int6
 }
 
 /// Rows of one backward pass that all blocks share, and what lies between the blocks.
-std::int64_t shared_activations(const Config& c, std::int64_t n) {
+std::int64_t shared_activations(const Config& c, const BlockCounts& blocks, std::int64_t n) {
   const std::int64_t d = c.model.width;
-  bool dense = false;
-  for (int b = 0; b < c.model.blocks; ++b) dense |= c.block_experts(b) == 0;
-  const std::int64_t hidden = dense ? (matrices(c) - 1) * c.model.hidden : 0;
+  const std::int64_t hidden = blocks.contains(0) ? (matrices(c) - 1) * c.model.hidden : 0;
   return number * n * ((c.model.blocks + 1) * d + 5 * d + 2 * kv_width(c) + hidden + 3);
 }
 
@@ -112,25 +119,31 @@ std::int64_t head_bytes(const Config& c, const Layout& layout, std::int64_t n) {
   return number * (c.model.vocabulary * (grain + levels * c.model.width) + 4 * n);
 }
 
-RankBytes bytes_of(const Config& c, const Layout& layout, const NodeCounts& nodes) {
-  const std::int64_t replicated = replicated_slab(c);
-  const std::int64_t held = expert_parameters(c, [&](int experts) { return layout.my_experts(experts).size(); });
+/// What is the same for every rank.
+struct Whole {
+  BlockCounts blocks;
+  NodeCounts nodes;
+  std::int64_t replicated = 0;  ///< elements of the slab
+};
+
+RankBytes bytes_of(const Config& c, const Layout& layout, const Whole& whole) {
+  const std::int64_t held =
+      expert_parameters(c, whole.blocks, [&](int experts) { return layout.my_experts(experts).size(); });
   const std::int64_t n = layout.my_grains().size() * c.grain_sequences() * c.model.context, d = c.model.width;
   const std::int64_t sent = n * c.moe.top_k;
   RankBytes bytes;
   bytes.base = fixed_base_bytes;
-  bytes.parameters = number * (replicated + held);
+  bytes.parameters = number * (whole.replicated + held);
   bytes.moments = 2 * bytes.parameters;
-  bytes.gradients = gradient_bytes(layout, nodes, replicated, held);
-  bytes.activations = shared_activations(c, n);
+  bytes.gradients = gradient_bytes(layout, whole.nodes, whole.replicated, held);
+  bytes.activations = shared_activations(c, whole.blocks, n);
   bytes.head = head_bytes(c, layout, n);
-  for (int b = 0; b < c.model.blocks; ++b) {
-    const int experts = c.block_experts(b);
-    bytes.activations += block_activations(c, b, n, experts > 0 ? sent : 0);
+  for (const auto& [experts, count] : whole.blocks) {
+    bytes.activations += count * block_activations(c, experts, n, experts > 0 ? sent : 0);
     if (experts == 0) continue;
     const std::int64_t rows = expert_rows(c, layout, experts), hidden = matrices(c) * c.moe.hidden;
-    bytes.experts += number * (rows * (2 * d + hidden) + n * c.moe.shared_experts * hidden);
-    if (layout.expert_parallel > 1) bytes.exchange += number * d * (std::max(rows, sent) + rows + 2 * sent);
+    bytes.experts += count * number * (rows * (2 * d + hidden) + n * c.moe.shared_experts * hidden);
+    if (layout.expert_parallel > 1) bytes.exchange += count * number * d * (std::max(rows, sent) + rows + 2 * sent);
   }
   return bytes;
 }
@@ -149,34 +162,37 @@ ModelSize model_size(const Config& c) {
   const std::int64_t d = c.model.width, embedding = c.model.vocabulary * d;
   ModelSize size;
   size.replicated = (c.model.tied ? 1 : 2) * embedding + (2 * c.model.blocks + 1) * d;
-  for (int b = 0; b < c.model.blocks; ++b) size.replicated += block_weights(c, b);
-  size.experts = expert_parameters(c, [](int experts) { return experts; });
-  size.active = size.replicated + expert_parameters(c, [&](int experts) { return std::min(c.moe.top_k, experts); });
+  const BlockCounts blocks = count_blocks(c);
+  for (const auto& [experts, count] : blocks) size.replicated += count * block_weights(c, experts);
+  size.experts = expert_parameters(c, blocks, [](int experts) { return experts; });
+  size.active =
+      size.replicated + expert_parameters(c, blocks, [&](int experts) { return std::min(c.moe.top_k, experts); });
   return size;
 }
 
 std::int64_t dense_parameters(const Config& c) {
   std::int64_t sum = 0;
-  for (int b = 0; b < c.model.blocks; ++b) {
-    const int experts = c.block_experts(b);
+  for (const auto& [experts, count] : count_blocks(c)) {
     const std::int64_t networks = std::min(c.moe.top_k, experts) + c.moe.shared_experts;
-    sum += attention_weights(c) + (experts ? networks * network(c, c.moe.hidden) : network(c, c.model.hidden));
+    sum +=
+        count * (attention_weights(c) + (experts ? networks * network(c, c.moe.hidden) : network(c, c.model.hidden)));
   }
   return sum;
 }
 
 double flop_per_token(const Config& c) {
   double weights = double(c.model.vocabulary) * c.model.width;
-  for (int b = 0; b < c.model.blocks; ++b) weights += double(block_weights(c, b));
-  weights += double(expert_parameters(c, [&](int experts) { return std::min(c.moe.top_k, experts); }));
+  const BlockCounts blocks = count_blocks(c);
+  for (const auto& [experts, count] : blocks) weights += double(count * block_weights(c, experts));
+  weights += double(expert_parameters(c, blocks, [&](int experts) { return std::min(c.moe.top_k, experts); }));
   return 3.0 * (2.0 * weights + c.model.blocks * 2.0 * c.model.context * c.model.width);
 }
 
 std::vector<RankBytes> rank_bytes(const Config& c, int ranks) {
   Layout layout = layout_of(c, ranks);
-  const NodeCounts nodes = count_nodes(layout);
+  const Whole whole{count_blocks(c), count_nodes(layout), replicated_slab(c)};
   std::vector<RankBytes> all;
-  for (layout.rank = 0; layout.rank < ranks; ++layout.rank) all.push_back(bytes_of(c, layout, nodes));
+  for (layout.rank = 0; layout.rank < ranks; ++layout.rank) all.push_back(bytes_of(c, layout, whole));
   return all;
 }
 
