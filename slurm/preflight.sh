@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Which launch works here, and why another does not: what to write into the file of this machine.
 #   slurm/preflight.sh [salloc options]     takes two nodes for three minutes (or the options given), or uses the job it is in
-# Four launches, a look at the folder and the comparison with the published bits have 20 s each: half a minute as a rule, two minutes where all hang.
+# Four launches, a look at the folder and the comparison with the published bits have 20 s each: half a minute as a rule,
+# two where all hang.
 # Exit code 0 where some launch starts all ranks as one program. Uses SWITCHYARD and SWITCHYARD_MACHINE.
 set -u
 if [ -z "${SLURM_JOB_ID:-}" ]; then

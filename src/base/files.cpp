@@ -137,10 +137,23 @@ bool is_plain_name(const std::string& name) {
 }
 
 void require_inside(const std::string& owner, const std::string& path) {
-  std::error_code unreachable;
+  using enum std::filesystem::file_type;
+  const std::filesystem::file_type kind = kind_at(path);
   check(
-      !std::filesystem::is_symlink(path, unreachable), Exit::usage,
+      kind != symlink, Exit::usage,
       path + " is a link (nothing is written outside of " + owner + "); put the folder there, or link all of " + owner);
+  check(kind == directory || kind == not_found, Exit::usage,
+        path + " is no folder; move it away, or put the folder back");
+}
+
+void make_folders(const std::string& path) {
+  const std::filesystem::path whole(path);
+  std::error_code error;
+  if (path.empty() || std::filesystem::is_directory(whole, error)) return;
+  const std::filesystem::path name = whole.has_filename() ? whole : whole.parent_path();
+  make_folders(name.parent_path().string());
+  if (!std::filesystem::create_directory(name, error) && error) throw_system_error(error.value(), "create", path);
+  sync_folder_of(name.string());
 }
 
 struct Sha256::State {

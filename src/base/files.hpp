@@ -28,9 +28,11 @@ std::string aside_name(const std::string& path);
 /// Whether `name`, read from a file, can only mean something directly inside a folder: no '/', not "." or "..".
 bool is_plain_name(const std::string& name);
 
-/// Throws Error{usage} where `path`, a folder that belongs inside `owner`, is a link: what goes there would land
-/// elsewhere.
+/// Throws Error{usage} where `path`, a folder that belongs inside `owner`, is a link, since what goes there would land
+/// elsewhere, or no folder; not where nothing stands there.
 void require_inside(const std::string& owner, const std::string& path);
+/// Makes a folder and those above it that are missing, each with its name fsynced; not where it stands.
+void make_folders(const std::string& path);
 
 /// Running SHA-256.
 class Sha256 {

@@ -113,6 +113,7 @@ void NewFolder::finish() {
   }
   aside_.clear();
   sync_folder_of(name_);
+  for (const std::string& folder : made_) sync_folder_of(folder);
 }
 
 }  // namespace switchyard::files

@@ -45,8 +45,7 @@ std::vector<std::pair<std::int64_t, std::string>> checkpoint_folders(const std::
 /// An empty folder to write into; what a killed job left is removed.
 void prepare_folder(const std::string& checkpoints, const std::string& aside) {
   std::error_code error;
-  fs::create_directories(checkpoints, error);
-  if (error) files::throw_system_error(error.value(), "create", checkpoints);
+  files::make_folders(checkpoints);
   for (const auto& entry : fs::directory_iterator(checkpoints)) {
     const std::string name = entry.path().filename().string();
     if (name.rfind(".step-", 0) == 0) fs::remove_all(entry.path(), error);
@@ -87,7 +86,7 @@ TrainState parse_state(const std::string& text, const std::string& path) {
 
 /// Removes all but the newest `keep` up to this step. Later ones stand after a fall-back to an older checkpoint; they
 /// are replaced when the run reaches them.
-void prune(const std::string& run, std::int64_t step, int keep) {
+void prune(const std::string& run, std::int64_t step, int keep) try {
   int kept = 0;
   for (const std::string& folder : list_checkpoints(run)) {
     if (step_of(fs::path(folder).filename().string()) > step || ++kept <= std::max(keep, 1)) continue;
@@ -96,6 +95,7 @@ void prune(const std::string& run, std::int64_t step, int keep) {
     if (!fs::is_symlink(folder, ignored)) fs::remove(folder + "/manifest.json", ignored);
     fs::remove_all(folder, ignored);
   }
+} catch (const Error&) {  // one that cannot be looked at: the new one stands, the next time may do better
 }
 
 /// What every rank wrote, on every rank.

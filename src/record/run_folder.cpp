@@ -28,16 +28,13 @@ void require_new(const std::string& path) {
 }  // namespace
 
 RunFolder::RunFolder(const std::string& path, Start start) : path_(path) {
-  std::error_code error;
   for (const char* part : {"/segments", "/checkpoints"}) files::require_inside(path, path + part);
   // Before the lock, so that nothing is touched, but for a job at work, of which the lock says more.
   if (start == Start::fresh && holder(path).empty()) require_new(path);
-  fs::create_directories(path, error);
-  if (error) files::throw_system_error(error.value(), "create", path);
+  files::make_folders(path);
   lock_ = FileLock(path + "/lock", path);
   if (start == Start::fresh) require_new(path);
-  fs::create_directories(path + "/segments", error);
-  if (error) files::throw_system_error(error.value(), "create", path + "/segments");
+  files::make_folders(path + "/segments");
 }
 
 std::string RunFolder::holder(const std::string& path) { return FileLock::holder(path + "/lock"); }

@@ -172,7 +172,7 @@ Findings check_run(const std::string& run) {
   const std::string checkpoints = run + "/checkpoints";  // a run whose checkpoints lie elsewhere seems to have none
   if (files::kind_at(checkpoints) != fs::file_type::not_found &&
       files::kind_behind(checkpoints) != fs::file_type::directory)
-    problems.push_back(checkpoints + " is no folder; move it away, or put the checkpoints back");
+    problems.push_back(checkpoints + " is no folder; move it away, or put the folder back");
   for (const std::string& stranger : strangers_of(run))
     found.notes.push_back(stranger + " is no checkpoint by its name: it is not looked at");
   for (const std::string& folder : list_checkpoints(run)) check_listed_checkpoint(folder, problems);

@@ -123,6 +123,7 @@ pid_t Runner::launch(std::size_t index) const {
 }
 
 void Runner::start(std::size_t index) try {
+  if (is_finished(queue_.folder, sweep_, sweep_.tasks[index])) return say(index, "finished already");
   running_[launch(index)] = {index, Clock::now()};
   say(index, "started");
 } catch (const Error& e) {
@@ -170,12 +171,7 @@ Exit Runner::run() {
     if (const int signal = signals_.pending_stop(); signal > 0) stop(signal);
     const bool room = static_cast<int>(running_.size()) < queue_.jobs;
     if (room && !stopping_ && next < sweep_.tasks.size()) {
-      const Task& task = sweep_.tasks[next];
-      if (is_finished(queue_.folder, sweep_, task))
-        say(next, "finished already");
-      else
-        start(next);
-      ++next;
+      start(next++);
       continue;
     }
     if (running_.empty()) {  // a signal came: what is left waits

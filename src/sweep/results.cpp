@@ -214,8 +214,8 @@ Results write_results(const std::string& folder, const Sweep& sweep) {
     const Task& task = sweep.tasks[i];
     const std::string name = "tasks/" + task.name, run = run_folder(folder, task);
     tasks.push_back(name);
-    if (!is_finished(folder, sweep, task)) continue;
     try {
+      if (!is_finished(folder, sweep, task)) continue;
       const LoadResult loaded =
           load_text(run + "/config.yaml", record::read_config(run));  // resolved: with the vocabulary of the corpus
       throw_errors(loaded);

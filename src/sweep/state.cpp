@@ -35,7 +35,7 @@ const char* state_name(State state) {
 bool is_finished(const std::string& folder, const Sweep& sweep, const Task& task) try {
   return record::checkpoint_step(run_folder(folder, task)) >= config_of(sweep, task).train.steps;
 } catch (const std::exception& e) {
-  if (as_error(e).code() == Exit::memory) throw;
+  if (as_error(e).code() != Exit::corrupt) throw;
   return false;
 }
 

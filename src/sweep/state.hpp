@@ -23,7 +23,8 @@ struct TaskState {
 
 /// What is wrong with a task's files is its state, never an error: the others of the sweep go on.
 TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& task);
-/// Whether the newest sound checkpoint is the last; false where that cannot be told.
+/// Whether the newest sound checkpoint is the last; false where the files are damaged. Throws where they cannot be
+/// looked at.
 bool is_finished(const std::string& folder, const Sweep& sweep, const Task& task);
 
 /// FOLDER/tasks/NAME.failed: what the last attempt said, but for Error{busy}, which is another's attempt. Kept until

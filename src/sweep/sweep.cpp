@@ -89,17 +89,12 @@ void keep_sweep(const std::string& folder, const Sweep& sweep) {
     return true;
   };
   if (stands()) return;
-  const auto make = [](const std::string& path) {
-    std::error_code error;
-    fs::create_directories(path, error);
-    if (error) files::throw_system_error(error.value(), "create", path);
-  };
-  make(folder);
+  files::make_folders(folder);
   const FileLock lock = FileLock::passing(file + ".lock", folder);  // two that make it at once
   if (stands()) return;
   const std::string first = files::first_entry(folder, "sweep.json.lock", {"tasks"});
   check(first.empty(), Exit::usage, folder + " is not empty (it has " + first + "); give --out a new folder");
-  make(folder + "/tasks");
+  files::make_folders(folder + "/tasks");
   files::write_text(file, text);
 }
 

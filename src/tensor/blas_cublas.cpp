@@ -176,11 +176,13 @@ void weight_gradient(const GrainGroups& groups, Index n, Index k, const float* d
 }
 
 std::string bits_depend_on() {
-  int device = 0, major = 0, minor = 0;
+  int device = 0, major = 0, minor = 0, version = 0;
+  check_cublas(cublasGetVersion(handle(), &version), "cublasGetVersion");  // of the library that is loaded
   check_cuda(cudaGetDevice(&device), "cudaGetDevice");
   check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
   check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute");
-  return std::string(description()) + ", compute capability " + std::to_string(major) + "." + std::to_string(minor);
+  return "cuBLAS " + std::to_string(version) + ", blocks of " + std::to_string(block_rows) +
+         " rows, compute capability " + std::to_string(major) + "." + std::to_string(minor);
 }
 
 const char* description() {

@@ -28,8 +28,8 @@ class Digest {
 
 class Lines {
  public:
-  explicit Lines(const Config& config)
-      : machine_(config, comm::Communicator::duplicate(MPI_COMM_WORLD)), layout_(machine_.groups.layout) {}
+  Lines(const Config& config, comm::Communicator ranks)
+      : machine_(config, std::move(ranks)), layout_(machine_.groups.layout) {}
   std::vector<std::string> take();
 
  private:
@@ -119,6 +119,8 @@ std::vector<std::string> Lines::take() {
 
 }  // namespace
 
-std::vector<std::string> trained_bits(const Config& config) { return Lines(config).take(); }
+std::vector<std::string> trained_bits(const Config& config, comm::Communicator ranks) {
+  return Lines(config, std::move(ranks)).take();
+}
 
 }  // namespace switchyard::train

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "comm/agree.hpp"
 #include "train/golden_bits.hpp"
 
 namespace switchyard::train {
@@ -116,6 +117,16 @@ std::vector<std::string> published_bits_of(const std::string& name) {
   for (std::string line; std::getline(text, line);)
     if (line.starts_with(name + separator)) lines.push_back(line.substr(name.size() + std::string(separator).size()));
   return lines;
+}
+
+void require_published(const comm::Communicator& world, const std::string& run, const std::vector<std::string>& found) {
+  comm::agree(world, [&] {
+    const std::string difference = first_difference(found, published_bits_of(run));
+    check(difference.empty(), Exit::layout_variant,
+          "not the published bits: rank " + std::to_string(world.rank()) + ", run " + run + ", " + difference +
+              " (its processor, compiler or a library computes other sums); what is trained there cannot be compared "
+              "bit by bit with other machines. Please report it with switchyard --version");
+  });
 }
 
 std::string first_difference(const std::vector<std::string>& found, const std::vector<std::string>& published) {

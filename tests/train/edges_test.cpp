@@ -87,6 +87,23 @@ TEST_F(Edges, ACheckpointThatCannotBeLookedAtIsNotMissing) {
   EXPECT_EQ(run("verify r").code, 0);
 }
 
+// A file in the place of the checkpoints: a resume that began anew beside it would supersede the rows for good.
+TEST_F(Edges, AFileInPlaceOfTheCheckpointsIsRefused) {
+  make_tiny();
+  ASSERT_EQ(run("train tiny.yaml --run r").code, 0);
+  const std::string digest = run("verify r --digest").out;
+  for (const char* part : {"r/checkpoints", "r/segments"}) {
+    fs::rename(folder_ / part, folder_ / "kept");
+    write(part, "");
+    const Output o = run("resume r train.steps=6");
+    EXPECT_EQ(o.code, 2) << o.err;
+    EXPECT_EQ(count(o.err, std::string(part) + " is no folder; move it away, or put the folder back"), 1) << o.err;
+    fs::remove(folder_ / part);
+    fs::rename(folder_ / "kept", folder_ / part);
+    EXPECT_EQ(run("verify r --digest").out, digest) << "nothing was touched";
+  }
+}
+
 // Numbers in names that no run of ours has are other people's names.
 TEST_F(Edges, NumbersOfFoldersMayBeAnything) {
   make_tiny();

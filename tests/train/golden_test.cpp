@@ -6,6 +6,7 @@
 
 #include <sstream>
 
+#include "base/check.hpp"
 #include "tensor/blas.hpp"
 #include "train/bits.hpp"
 
@@ -20,7 +21,8 @@ TEST(Golden, EveryRunGivesThePublishedBits) {
   for (const GoldenRun& run : golden_runs()) {
     const Lines published = published_bits_of(run.name);
     ASSERT_FALSE(published.empty()) << run.name << " is not published: add it with switchyard selfcheck --all --print";
-    EXPECT_EQ(first_difference(trained_bits(run.config), published), "") << run.name;
+    EXPECT_EQ(first_difference(trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD)), published), "")
+        << run.name;
   }
 }
 
@@ -40,14 +42,33 @@ TEST(Golden, NothingElseIsPublished) {
 // A run that differs in the least number is seen, at the place where it first differs.
 TEST(Golden, ADifferenceIsSeenAtItsPlace) {
   const GoldenRun& run = golden_runs().front();
-  const Lines before = trained_bits(run.config);
+  const Lines before = trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD));
   Config config = run.config;
   config.train.learning_rate *= 1.0 + 1e-7;
-  const Lines after = trained_bits(config);
+  const Lines after = trained_bits(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
   ASSERT_EQ(after.size(), before.size());
   EXPECT_TRUE(first_difference(after, before).starts_with("step 1, parameters: ")) << first_difference(after, before);
   EXPECT_EQ(first_difference(before, Lines(before.begin(), before.end() - 1)),
             before.back() + ", published is nothing");
+}
+
+// One rank that computes otherwise ends all of them, wherever it is; its own bits say where.
+TEST(Golden, AnyRankThatDiffersEndsAll) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  const std::string name = golden_runs().front().name;
+  EXPECT_NO_THROW(require_published(world, name, published_bits_of(name)));
+  for (int r = 0; r < world.size(); ++r) try {
+      Lines lines = published_bits_of(name);
+      if (world.rank() == r) lines[2].back() ^= 1;
+      require_published(world, name, lines);
+      ADD_FAILURE() << "rank " << r << " was not noticed";
+    } catch (const AgreedError& e) {
+      EXPECT_EQ(e.code(), Exit::layout_variant);
+      EXPECT_EQ(std::string(e.what()).find("not the published bits: rank " + std::to_string(r) + ", run " + name +
+                                           ", step 1, routing of block 1: "),
+                0u)
+          << e.what();
+    }
 }
 
 }  // namespace

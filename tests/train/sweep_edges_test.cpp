@@ -54,6 +54,25 @@ TEST_F(SweepEdges, OneTaskWithoutRepairDoesNotStopTheOthers) {
   EXPECT_EQ(count(o.out, "finished  4/4"), 1) << o.out;
 }
 
+// Nothing is known of a task that cannot be looked at: it is neither trained again nor dropped without a word.
+TEST_F(SweepEdges, ATaskThatCannotBeLookedAtIsSaid) {
+  ASSERT_EQ(run("sweep run sweep.yaml --out s").code, 0);
+  wrapper_ = geteuid() == 0 ? "setpriv --reuid=65534 --regid=65534 --clear-groups" : "";
+  if (run("--version").code != 0) GTEST_SKIP() << "no other user to run as";
+  if (geteuid() == 0) std::system(("chown -R 65534 '" + folder_.string() + "'").c_str());
+  const fs::path newest = folder_ / task(2) / "checkpoints/step-00000004";
+  fs::permissions(newest, fs::perms::none);
+  for (const char* command : {"sweep status s", "sweep run s"}) {
+    const Output o = run(command);
+    EXPECT_EQ(o.code, 2) << command << ": " << o.err;
+    EXPECT_EQ(count(o.err, "results.h5 leaves out tasks/E2-k1-g1-seed1: cannot look at"), 1)
+        << command << ": " << o.err;
+    EXPECT_EQ(count(o.out, "started"), 0) << command << ": " << o.out;
+  }
+  fs::permissions(newest, fs::perms::owner_all);
+  wrapper_.clear();
+}
+
 TEST_F(SweepEdges, NothingIsWrittenThroughALink) {
   ASSERT_EQ(run("sweep run sweep.yaml --out s").code, 0);
   fs::create_directory(folder_ / "outside");
