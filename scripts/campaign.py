@@ -142,8 +142,20 @@ def descendants(pid):
 def ended(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def kill_one(pid, rng):
+    """Signal 9 to this process or one below it; that one, and all that there were. Some may end before the signal comes."""
+    while True:
+        family = [pid, *descendants(pid)]
+        victim = rng.choice(family)
+        try:
+            os.kill(victim, signal.SIGKILL)
+            return victim, family
+        except ProcessLookupError:
+            continue
 
 
 def sweep(bench, trials):
@@ -160,9 +172,7 @@ def sweep(bench, trials):
         name = f"sweep-{trial}"
         process = subprocess.Popen([*command, str(bench.folder / name)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(rng.uniform(0.1, 0.9) * seconds)
-        family = [process.pid, *descendants(process.pid)]
-        victim = rng.choice(family)
-        os.kill(victim, signal.SIGKILL)
+        victim, family = kill_one(process.pid, rng)
         process.wait(timeout=300)
         while not all(map(ended, family)):  # tasks of a killed queue go on by themselves
             time.sleep(0.1)
