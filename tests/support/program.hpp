@@ -62,6 +62,19 @@ class Program : public testing::Test {
             double(usage.ru_maxrss) / 1024.0};
   }
 
+  /// Words that start a program as another user, where this one is root; else none.
+  static std::string as_another() {
+    return geteuid() == 0 ? "setpriv --reuid=65534 --regid=65534 --clear-groups " : "";
+  }
+
+  /// Everything of the test belongs to that user from now on.
+  void give_to_another() const {
+    if (geteuid() != 0) return;
+    EXPECT_EQ(lchown(folder_.c_str(), 65534, 65534), 0);
+    for (const auto& entry : fs::recursive_directory_iterator(folder_))
+      EXPECT_EQ(lchown(entry.path().c_str(), 65534, 65534), 0) << entry.path();
+  }
+
   /// Waits until the run r has made its tenth step, then goes on with `lines`; a minute at most.
   static std::string from_step_10(const std::string& lines) {
     return "n=0; while ! grep -q 'step=10 ' r/segments/000/log.txt 2>/dev/null && [ $n -lt 600 ]; do sleep 0.1; "

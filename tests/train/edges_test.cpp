@@ -49,7 +49,7 @@ TEST_F(Edges, RightsAreForTheUserToMend) {
   for (const char* closed : {"closed/checkpoints", "closed/segments/000/run.h5"})
     fs::permissions(folder_ / closed, fs::perms::owner_read);
   if (geteuid() != 0) fs::permissions(folder_ / "s", fs::perms::owner_read | fs::perms::owner_exec);
-  const std::string user = geteuid() == 0 ? "exec setpriv --reuid=65534 --regid=65534 --clear-groups " : "exec ";
+  const std::string user = "exec " + as_another();
   if (run_after(user, "--version").code != 0) GTEST_SKIP() << "no other user to run as";
   Output o = run_after(user, "sweep status s");
   EXPECT_EQ(o.code, 2) << o.err;
@@ -70,9 +70,9 @@ TEST_F(Edges, RightsAreForTheUserToMend) {
 TEST_F(Edges, ACheckpointThatCannotBeLookedAtIsNotMissing) {
   make_tiny();
   ASSERT_EQ(run("train tiny.yaml --run r").code, 0);
-  const std::string user = geteuid() == 0 ? "exec setpriv --reuid=65534 --regid=65534 --clear-groups " : "exec ";
+  const std::string user = "exec " + as_another();
   if (run_after(user, "--version").code != 0) GTEST_SKIP() << "no other user to run as";
-  run_after("chown -R 65534 . ; exec ", "--version");
+  give_to_another();
   const fs::path newest = folder_ / "r/checkpoints/step-00000004";
   fs::permissions(newest, fs::perms::none);
   for (const char* arguments :
