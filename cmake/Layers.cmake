@@ -1,12 +1,13 @@
 # The folders of src and the ones right below each, whose headers (and those below them) it may include. Stated here only: the
 # libraries are linked by it, and a test holds every #include to it (tests/support/layers.cmake).
-set(layers base config tensor comm data moe laboratory model record sweep train app)
+set(layers base config tensor comm data nn moe laboratory model record sweep train app)
 set(below_base "")
 set(below_config base)
 set(below_tensor config)
 set(below_comm config)
 set(below_data config)
-set(below_moe tensor comm)
+set(below_nn tensor)
+set(below_moe nn comm)
 set(below_laboratory data tensor)
 set(below_model moe data)
 set(below_record model)

@@ -15,10 +15,11 @@ import h5py
 import numpy as np
 from fixture import write_run
 from sweep_fixture import config_of, write_sweep
+from timeline_fixture import timed
 
 import yardstick
 from yardstick import cli
-from yardstick.experiments import load_figure, specialisation  # noqa: F401 what commands load when they begin, loaded once
+from yardstick.experiments import load_figure, specialisation, timeline_report  # noqa: F401 what commands load when they begin, loaded once
 from yardstick.pages import acceptance_table, gallery, report  # noqa: F401
 from yardstick.records import sample, special
 from yardstick.sweeps import balancing_report, capacity_report, saturation_report  # noqa: F401
@@ -37,6 +38,11 @@ def _run(folder):
         for name in ("token", "next"):  # the held-out text is one
             second[name][...] = first[name][...]
     return folder
+
+
+def _timed(folder):
+    timed(folder, steps=(10, 20))
+    return timed(folder, ranks=2, queues=2, first=11, segment=1, steps=(20, 30))
 
 
 def _sweep(folder):
@@ -82,6 +88,7 @@ CASES = dict(
     routing=(_run, "segments/*/*.h5", ["routing", "{}", "--shuffles", "2", "--out", "{}/out"]),
     load=(_run, "segments/*/run.h5", ["load", "{}", "--out", "{}/load"]),
     specialisation=(_run, "segments/*/*.h5", ["specialisation", "{}", "--out", "{}/out"]),
+    timeline=(_timed, "segments/*/run.h5", ["timeline", "{}"]),
     balancing=(_sweep, "results.h5", ["balancing", "{}", "--out", "{}/out"]),
     capacity=(_sweep, "tasks/*/segments/*/run.h5", ["capacity", "{}", "--out", "{}/out"]),
     saturation=(_curves, "r.csv", ["saturation", "{}/r.csv", "--out", "{}/out"]),

@@ -12,6 +12,7 @@ import pytest
 from fixture import write_run
 from sweep_fixture import config_of, write_sweep
 from test_pages import untested
+from timeline_fixture import timed
 
 from yardstick import cli
 from yardstick.base import faults, writing
@@ -99,14 +100,14 @@ def test_a_signal_leaves_nothing(run, tmp_path, number, code):
 
 
 WRITERS = [["report", "{run}", "--out", "{out}"], ["routing", "{run}", "--out", "{out}"], ["load", "{run}", "--out", "{out}"],
-           ["specialisation", "{run}", "--out", "{out}"], ["balancing", "{sweep}", "--out", "{out}"],
-           ["capacity", "{sweep}", "--out", "{out}"],
+           ["specialisation", "{run}", "--out", "{out}"], ["timeline", "{timed}", "--out", "{out}"],
+           ["balancing", "{sweep}", "--out", "{out}"], ["capacity", "{sweep}", "--out", "{out}"],
            ["acceptance", "{pages}", "--out", "{out}/a.md"], ["gallery", "{pages}", "--out", "{out}/a.md"]]
 
 
 @pytest.fixture
 def given(run, sweep, tmp_path):
-    return dict(run=run, sweep=sweep, pages=untested(tmp_path / "pages"), out=tmp_path / "out")
+    return dict(run=run, sweep=sweep, timed=timed(tmp_path / "t"), pages=untested(tmp_path / "pages"), out=tmp_path / "out")
 
 
 @pytest.mark.parametrize("arguments", WRITERS, ids=lambda a: a[0])

@@ -40,7 +40,7 @@ def folders(tmp_path_factory):
     return work
 
 
-OF_A_RUN, OF_A_SWEEP = ("report", "routing", "load", "specialisation"), ("balancing", "capacity", "top-k")
+OF_A_RUN, OF_A_SWEEP = ("report", "routing", "load", "specialisation", "timeline"), ("balancing", "capacity", "top-k")
 WRONG = [(OF_A_RUN, "sweep", "is the folder of a sweep, not of a run; give one of its runs"),
          (OF_A_RUN, "file", "is a file, not a run folder"),
          (OF_A_RUN, "empty", "not a run folder"), (OF_A_RUN, "none", "no such folder"), (OF_A_RUN, "unused", "has no segment yet"),

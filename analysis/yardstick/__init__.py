@@ -2,21 +2,23 @@
 
 Rooms, in layer order: one imports only those above it (tests/test_rooms.py).
 base: errors with exit codes, results written whole or not at all, other hands' files, text that no reader takes for markup.
-records: a run folder opened as one dataset, its routing sample, classes and domains of tokens.
+records: a run folder opened as one dataset, its routing sample, classes and domains of tokens, the timeline of a step.
 verdicts: every claim with its rule, and acceptance.json, which says what became of it.
 drawing: the figures of a run, and figure files that hold where they come from.
 routing: what experts specialise in and how routing settles, each quantity beside its chance level and null.
 law: loss over the number of experts: published laws, their refit, gains per doubling.
 sweeps: many runs from results.h5: saturation and its sentences, costs, arms compared.
-experiments: what runs, csv files and text files of other experiments decide: known answer, accounting, load, specialisation.
+experiments: what runs, csv files and text files of other experiments decide: known answer, accounting, load, specialisation,
+timeline.
 pages: what is opened in a browser: the report of a run, the acceptance table, the gallery.
 cli.py, above all rooms, is the command `yardstick`."""
 import importlib
 
 _FROM = {name: ("records.run_folder", name) for name in ("open_evaluation", "open_run", "open_tokens")}
+_FROM |= {"open_timeline": ("records.timeline", "open_timeline")}
 _FROM |= {"open": _FROM["open_run"]} | {name: ("base.faults", name) for name in ("RecordError", "RecordWarning", "SchemaError")}
 
-__all__ = ["RecordError", "RecordWarning", "SchemaError", "open", "open_evaluation", "open_run", "open_tokens"]
+__all__ = ["RecordError", "RecordWarning", "SchemaError", "open", "open_evaluation", "open_run", "open_timeline", "open_tokens"]
 
 
 def __getattr__(name):

@@ -58,6 +58,15 @@ def _routing(commands):
         args.run, args.out, args.line, shuffles=args.shuffles, least=args.least, seed=args.seed))
 
 
+def _timeline(commands):
+    parser = commands.add_parser("timeline", help="where the time of a sampled step goes, task by task on every rank: figure, tables, and "
+                                                  "a trace for Perfetto")
+    parser.add_argument(RUN[0], type=name, **RUN[1])
+    _option(parser, "--step", type=whole(1), help="a sampled step (default: the last)")
+    _option(parser, "--out", help="where the figure, the tables and trace.json go (default: RUN/timeline)")
+    parser.set_defaults(act=lambda args: _call("experiments.timeline_report.make")(args.run, args.out, args.line, args.step))
+
+
 def _law(commands):
     parser = commands.add_parser("law", help="refit of the published curves of Clark et al. 2022, and E_max against tokens per parameter")
     parser.add_argument("curves", type=name, help="curves.csv.gz of google-deepmind/scaling_laws_for_routing (data/, CC-BY 4.0)")
@@ -143,6 +152,7 @@ def _parser():
     commands = parser.add_subparsers(dest="command", required=True)
     _made_commands(commands)
     _routing(commands)
+    _timeline(commands)
     _law(commands)
     _saturation(commands)
     _accounting(commands)

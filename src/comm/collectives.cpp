@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/check.hpp"
+#include "comm/pending.hpp"
 
 namespace switchyard::comm {
 namespace {
@@ -67,6 +68,12 @@ void all_reduce_max(const Communicator& comm, double* values, std::int64_t n) { 
 
 std::vector<double> all_gather(const Communicator& comm, const std::vector<double>& mine) { return gather(comm, mine); }
 
+std::vector<double> all_gather(const Communicator& comm, const std::vector<double>& mine,
+                               const std::vector<std::int64_t>& count_of) {
+  expect(static_cast<int>(count_of.size()) == comm.size(), "a number of values for every rank");
+  return gather(comm, mine.data(), count_of);
+}
+
 std::vector<std::int64_t> all_gather(const Communicator& comm, const std::vector<std::int64_t>& mine) {
   return gather(comm, mine);
 }
@@ -77,6 +84,20 @@ std::vector<std::string> all_gather(const Communicator& comm, const std::string&
   std::vector<std::string> all;
   for (auto at = text.begin(); const std::int64_t n : counts) all.emplace_back(at, at + n), at += n;
   return all;
+}
+
+void gather_bytes(const Communicator& comm, const void* mine, const std::vector<std::int64_t>& bytes_of, void* all,
+                  int root) {
+  expect(static_cast<int>(bytes_of.size()) == comm.size(), "a number of bytes for every rank");
+  std::vector<int> counts, first;
+  std::int64_t total = 0;
+  for (const std::int64_t bytes : bytes_of) {
+    counts.push_back(mpi_count(bytes, "bytes to gather from one rank"));
+    first.push_back(mpi_count(total, "bytes to gather"));
+    total += bytes;
+  }
+  check_mpi(MPI_Gatherv(mine, counts[comm.rank()], MPI_BYTE, all, counts.data(), first.data(), MPI_BYTE, root,
+                        comm.handle()));
 }
 
 void broadcast(const Communicator& comm, void* data, std::int64_t bytes, int root) {

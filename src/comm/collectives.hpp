@@ -16,8 +16,26 @@ void all_reduce_max(const Communicator& comm, double* values, std::int64_t n);
 
 /// Every rank's values one after another, in rank order; ranks may give different numbers.
 std::vector<double> all_gather(const Communicator& comm, const std::vector<double>& mine);
+/// The same where every rank knows how many each gives: one collective, not two.
+std::vector<double> all_gather(const Communicator& comm, const std::vector<double>& mine,
+                               const std::vector<std::int64_t>& count_of);
 std::vector<std::int64_t> all_gather(const Communicator& comm, const std::vector<std::int64_t>& mine);
 std::vector<std::string> all_gather(const Communicator& comm, const std::string& mine);
+/// On `root` every rank's `bytes_of[r]` bytes in `all`, one after another in rank order; nothing is touched elsewhere.
+void gather_bytes(const Communicator& comm, const void* mine, const std::vector<std::int64_t>& bytes_of, void* all,
+                  int root);
+/// On rank 0 the values of all ranks in rank order, `count_of[r]` from each; empty elsewhere.
+template <class T>
+std::vector<T> gather_on_root(const Communicator& comm, const std::vector<T>& mine,
+                              const std::vector<std::int64_t>& count_of) {
+  std::vector<std::int64_t> bytes;
+  std::int64_t total = 0;
+  for (const std::int64_t n : count_of) bytes.push_back(n * static_cast<std::int64_t>(sizeof(T))), total += n;
+  std::vector<T> all(comm.rank() == 0 ? total : 0);
+  gather_bytes(comm, mine.data(), bytes, all.data(), 0);
+  return all;
+}
+
 void broadcast(const Communicator& comm, void* data, std::int64_t bytes, int root);
 /// The text that `root` has, on every rank.
 std::string broadcast(const Communicator& comm, std::string text, int root);

@@ -5,6 +5,7 @@
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
 #include "comm/pending.hpp"
+#include "config/architecture.hpp"
 #include "config/layout.hpp"
 
 namespace switchyard::comm {
@@ -12,7 +13,7 @@ namespace {
 
 using Nodes = std::vector<std::vector<TreeNode>>;
 
-constexpr std::int64_t cut = 4096;                // slices end at multiples of this (contract C1, norms)
+constexpr std::int64_t cut = unit_block;          // slices end at multiples of this (contract C1, norms)
 constexpr std::int64_t round_elements = 1 << 20;  // of one slice and round: bounds the receive buffer
 
 /// The slice of n elements that rank `owner` of `ranks` sums.

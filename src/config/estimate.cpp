@@ -21,37 +21,38 @@ std::int64_t matrices(const Config& c) { return c.model.activation == Activation
 
 std::int64_t kv_width(const Config& c) { return std::int64_t{c.kv_heads()} * c.head_dim(); }
 
-/// Weights of one feed-forward network.
-std::int64_t network(const Config& c, std::int64_t hidden) { return matrices(c) * c.model.width * hidden; }
-
-std::int64_t router_weights(const Config& c, int experts) {
-  const std::int64_t one = std::int64_t{experts} * c.model.width;
-  return c.moe.router == Router::hash ? 0 : c.moe.router == Router::noisy_topk ? 2 * one : one;
+/// Σ f(tensor) over the model. Blocks of one number of experts are alike, so one of each stands for all of them.
+template <class F>
+std::int64_t sum_tensors(const Config& c, const F& f) {
+  const auto sum = [&f](const std::vector<TensorSpec>& tensors) {
+    std::int64_t n = 0;
+    for (const TensorSpec& t : tensors) n += f(t);
+    return n;
+  };
+  Config outside = c;
+  outside.model.blocks = 0;
+  std::int64_t total = sum(architecture(outside));
+  std::map<int, std::int64_t> of_block;
+  for (int b = 0; b < c.model.blocks; ++b) {
+    const auto [at, is_new] = of_block.try_emplace(c.block_experts(b), 0);
+    if (is_new) at->second = sum(block_architecture(c, b));
+    total += at->second;
+  }
+  return total;
 }
 
-/// Parameters of an expert slab of `local` experts a layer, by the layer's number of experts.
-template <class LocalExperts>
-std::int64_t expert_parameters(const Config& c, const BlockCounts& blocks, LocalExperts&& local) {
-  std::int64_t sum = 0;
-  for (const auto& [experts, count] : blocks)
-    if (experts > 0) sum += count * local(experts) * network(c, c.moe.hidden);
-  return sum;
+/// Elements that a token uses: of routed experts its choices.
+std::int64_t used(const Config& c, const TensorSpec& t) {
+  return t.unit() * (t.placement == Placement::expert ? std::min<std::int64_t>(c.moe.top_k, t.units()) : 1);
 }
 
-std::int64_t attention_weights(const Config& c) {
-  return 2 * std::int64_t{c.model.width} * c.model.width + 2 * c.model.width * kv_width(c);
-}
-
-/// Replicated weights of a block that a product reads.
-std::int64_t block_weights(const Config& c, int experts) {
-  if (experts == 0) return attention_weights(c) + network(c, c.model.hidden);
-  return attention_weights(c) + router_weights(c, experts) +
-         network(c, std::int64_t{c.moe.shared_experts} * c.moe.hidden);
-}
-
-/// Elements of the replicated slab: a tied embedding's two gradients are kept apart, so it has a second place there.
-std::int64_t replicated_slab(const Config& c) {
-  return model_size(c).replicated + (c.model.tied ? std::int64_t{c.model.vocabulary} * c.model.width : 0);
+/// Elements of a placement's slab on a rank, filling and the second place of a tied embedding's gradient included.
+std::int64_t slab(const Config& c, const Layout& layout, Placement placement) {
+  return sum_tensors(c, [&](const TensorSpec& t) {
+    if (t.placement != placement) return std::int64_t{0};
+    return padded_unit(t.unit()) *
+           (placement == Placement::expert ? layout.my_experts(static_cast<int>(t.units())).size() : 1);
+  });
 }
 
 /// comm/tree_reduce.cpp sums slices in rounds of this many elements.
@@ -90,10 +91,9 @@ std::int64_t block_activations(const Config& c, std::int64_t experts, std::int64
 }
 
 /// Rows of one backward pass that all blocks share, and what lies between the blocks.
-std::int64_t shared_activations(const Config& c, const BlockCounts& blocks, std::int64_t n) {
+std::int64_t shared_activations(const Config& c, std::int64_t n) {
   const std::int64_t d = c.model.width;
-  const std::int64_t hidden = blocks.contains(0) ? (matrices(c) - 1) * c.model.hidden : 0;
-  return number * n * ((c.model.blocks + 1) * d + 5 * d + 2 * kv_width(c) + hidden + 3);
+  return number * n * ((c.model.blocks + 1) * d + 5 * d + 2 * kv_width(c) + 3);
 }
 
 /// Rows that a place of an expert group works on in a layer of `experts`, at even loads.
@@ -127,8 +127,7 @@ struct Whole {
 };
 
 RankBytes bytes_of(const Config& c, const Layout& layout, const Whole& whole) {
-  const std::int64_t held =
-      expert_parameters(c, whole.blocks, [&](int experts) { return layout.my_experts(experts).size(); });
+  const std::int64_t held = slab(c, layout, Placement::expert);
   const std::int64_t n = layout.my_grains().size() * c.grain_sequences() * c.model.context, d = c.model.width;
   const std::int64_t sent = n * c.moe.top_k;
   RankBytes bytes;
@@ -136,7 +135,7 @@ RankBytes bytes_of(const Config& c, const Layout& layout, const Whole& whole) {
   bytes.parameters = number * (whole.replicated + held);
   bytes.moments = 2 * bytes.parameters;
   bytes.gradients = gradient_bytes(layout, whole.nodes, whole.replicated, held);
-  bytes.activations = shared_activations(c, whole.blocks, n);
+  bytes.activations = shared_activations(c, n);
   bytes.head = head_bytes(c, layout, n);
   for (const auto& [experts, count] : whole.blocks) {
     bytes.activations += count * block_activations(c, experts, n, experts > 0 ? sent : 0);
@@ -159,38 +158,34 @@ Layout layout_of(const Config& c, int ranks) {
 }
 
 ModelSize model_size(const Config& c) {
-  const std::int64_t d = c.model.width, embedding = c.model.vocabulary * d;
-  ModelSize size;
-  size.replicated = (c.model.tied ? 1 : 2) * embedding + (2 * c.model.blocks + 1) * d;
-  const BlockCounts blocks = count_blocks(c);
-  for (const auto& [experts, count] : blocks) size.replicated += count * block_weights(c, experts);
-  size.experts = expert_parameters(c, blocks, [](int experts) { return experts; });
-  size.active =
-      size.replicated + expert_parameters(c, blocks, [&](int experts) { return std::min(c.moe.top_k, experts); });
-  return size;
+  const auto own = [](const TensorSpec& t, Placement placement) {
+    return t.placement == placement && t.adds_to.empty() ? t.elements() : 0;
+  };
+  return {sum_tensors(c, [&](const TensorSpec& t) { return own(t, Placement::replicated); }),
+          sum_tensors(c, [&](const TensorSpec& t) { return own(t, Placement::expert); }),
+          sum_tensors(c, [&](const TensorSpec& t) { return t.adds_to.empty() ? used(c, t) : 0; })};
 }
 
 std::int64_t dense_parameters(const Config& c) {
-  std::int64_t sum = 0;
-  for (const auto& [experts, count] : count_blocks(c)) {
-    const std::int64_t networks = std::min(c.moe.top_k, experts) + c.moe.shared_experts;
-    sum +=
-        count * (attention_weights(c) + (experts ? networks * network(c, c.moe.hidden) : network(c, c.model.hidden)));
-  }
-  return sum;
+  return sum_tensors(c, [&](const TensorSpec& t) {
+    const bool counts = t.role == Role::attention || t.role == Role::feed_forward || t.role == Role::expert ||
+                        t.role == Role::shared_expert;
+    return counts ? used(c, t) : 0;
+  });
 }
 
 double flop_per_token(const Config& c) {
-  double weights = double(c.model.vocabulary) * c.model.width;
-  const BlockCounts blocks = count_blocks(c);
-  for (const auto& [experts, count] : blocks) weights += double(count * block_weights(c, experts));
-  weights += double(expert_parameters(c, blocks, [&](int experts) { return std::min(c.moe.top_k, experts); }));
+  const std::int64_t in_blocks = sum_tensors(c, [&](const TensorSpec& t) {
+    const bool read_by_product = t.role != Role::embedding && t.role != Role::norm && t.role != Role::head;
+    return read_by_product ? used(c, t) : 0;
+  });
+  const double weights = double(in_blocks) + double(c.model.vocabulary) * c.model.width;
   return 3.0 * (2.0 * weights + c.model.blocks * 2.0 * c.model.context * c.model.width);
 }
 
 std::vector<RankBytes> rank_bytes(const Config& c, int ranks) {
   Layout layout = layout_of(c, ranks);
-  const Whole whole{count_blocks(c), count_nodes(layout), replicated_slab(c)};
+  const Whole whole{count_blocks(c), count_nodes(layout), slab(c, layout, Placement::replicated)};
   std::vector<RankBytes> all;
   for (layout.rank = 0; layout.rank < ranks; ++layout.rank) all.push_back(bytes_of(c, layout, whole));
   return all;

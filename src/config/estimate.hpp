@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "config/architecture.hpp"
 #include "config/config.hpp"
 #include "config/layout.hpp"
 
@@ -30,12 +31,13 @@ double flop_per_token(const Config& config);
 /// rows at e of E experts, S = k·N rows sent, d width, kv = kv_heads·head_dim, V vocabulary, h hidden widths, m = 2 or
 /// 3 (gated).
 struct RankBytes {
-  std::int64_t parameters = 0;  ///< 4·P, P = replicated + local experts; a tied embedding counts twice (reserved place)
+  std::int64_t parameters = 0;  ///< 4·P, P = replicated + local experts, units filled up to 4096;
+                                ///< a tied embedding counts twice (reserved place)
   std::int64_t moments = 0;     ///< 8·P
   /// 4·(n·P_replicated + n_group·P_expert), and the nodes of other ranks while a slice (at most 2^20 elements) is
   /// summed
   std::int64_t gradients = 0;
-  /// 4·N·((B+1)·d stream, B·(5·d + 2·kv + heads + 2), dense m·h, 5·d + 2·kv + (m−1)·h backward, MoE 2E (+E noise))
+  /// 4·N·((B+1)·d stream, B·(5·d + 2·kv + heads + 2), dense m·h, 5·d + 2·kv backward, MoE 2E (+E noise))
   std::int64_t activations = 0;
   std::int64_t experts = 0;   ///< 4·R·(2·d + m·h) a MoE layer, and 4·N·m·h of shared experts
   std::int64_t exchange = 0;  ///< 4·d·(max(R, S) + R + 2·S) a MoE layer; 0 where an expert group is one rank

@@ -8,46 +8,39 @@ namespace {
 
 std::string prefix(int block) { return "blocks." + std::to_string(block); }
 
-bool any_dense(const Config& config) {
-  for (int b = 0; b < config.model.blocks; ++b)
-    if (config.block_experts(b) == 0) return true;
-  return false;
-}
-
 }  // namespace
 
-BlockScratch::BlockScratch(const Rows& rows, const Config& config) : rope(config), attention(rows, config) {
+BlockScratch::BlockScratch(const nn::Rows& rows, const Config& config) : rope(config), attention(rows, config) {
   branch = make_view<Matrix<float>>("model::block::branch", rows.count, config.model.width);
-  if (!any_dense(config)) return;
-  feed_forward.up = make_view<Matrix<float>>("model::feed_forward::d_up", rows.count, config.model.hidden);
-  if (config.model.activation == Activation::swiglu)
-    feed_forward.gate = make_view<Matrix<float>>("model::feed_forward::d_gate", rows.count, config.model.hidden);
 }
 
 Block::Block(const moe::LayerContext& context, int block)
     : timers_(context.timers),
-      attention_norm_(context.parameters, prefix(block) + ".attention_norm.weight", context.config),
+      attention_norm_(context.parameters, prefix(block) + ".attention_norm.weight", context.config.model.norm_epsilon),
       attention_(context.parameters, prefix(block) + ".attention", context.config),
-      feed_forward_norm_(context.parameters, prefix(block) + ".feed_forward_norm.weight", context.config) {
+      feed_forward_norm_(context.parameters, prefix(block) + ".feed_forward_norm.weight",
+                         context.config.model.norm_epsilon) {
   if (context.config.block_experts(block) > 0)
     moe_ = std::make_unique<moe::Layer>(context, block);
   else
-    dense_ = std::make_unique<FeedForward>(context.parameters, prefix(block) + ".feed_forward", context.config);
+    dense_ = std::make_unique<nn::FeedForward>(context.parameters, prefix(block) + ".feed_forward",
+                                               context.config.model.activation);
 }
 
-void Block::allocate(const Rows& rows) {
+void Block::allocate(const nn::Rows& rows) {
   attention_norm_.allocate(rows);
   attention_.allocate(rows);
   feed_forward_norm_.allocate(rows);
-  if (dense_) dense_->allocate(rows);
+  whole_ = {0, rows.count};
+  grains_ = rows.grains;
   const Index width = attention_norm_.width();
   attention_in_ = make_view<Matrix<float>>("model::block::attention_in", rows.count, width);
   middle_ = make_view<Matrix<float>>("model::block::middle", rows.count, width);
   feed_forward_in_ = make_view<Matrix<float>>("model::block::feed_forward_in", rows.count, width);
 }
 
-void Block::forward(const Rows& rows, const moe::TokenSet& tokens, const BlockScratch& scratch, const Matrix<float>& x,
-                    const Matrix<float>& y) {
+void Block::forward(const nn::Rows& rows, const moe::TokenSet& tokens, const BlockScratch& scratch,
+                    const Matrix<float>& x, const Matrix<float>& y) {
   {
     const Region region(timers_, Phase::attention);
     attention_norm_.forward(rows, x, attention_in_, middle_);
@@ -56,16 +49,17 @@ void Block::forward(const Rows& rows, const moe::TokenSet& tokens, const BlockSc
   {
     const Region region(timers_, Phase::feed_forward);
     feed_forward_norm_.forward(rows, middle_, feed_forward_in_, y);
-    if (dense_) dense_->forward(rows, feed_forward_in_, y);
+    if (dense_) dense_->forward(token_rows(), feed_forward_in_.data(), y.data(), blas::Write::add);
   }
   if (moe_) moe_->forward(tokens, feed_forward_in_, y);
 }
 
-void Block::backward(const Rows& rows, const BlockScratch& scratch, const Matrix<float>& d) {
+void Block::backward(const nn::Rows& rows, const BlockScratch& scratch, const Matrix<float>& d) {
   if (moe_) moe_->backward(d, scratch.branch);
   {
     const Region region(timers_, Phase::feed_forward);
-    if (dense_) dense_->backward(rows, scratch.feed_forward, d, scratch.branch);
+    if (dense_)
+      dense_->backward(token_rows(), feed_forward_in_.data(), d.data(), scratch.branch.data(), blas::Write::replace);
     feed_forward_norm_.backward(rows, scratch.branch, d);
   }
   const Region region(timers_, Phase::attention);

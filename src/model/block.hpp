@@ -1,43 +1,47 @@
 // One transformer block with pre-norm residuals: m = x + attention(norm(x)); y = m + mixture(norm(m)).
 #pragma once
 #include <memory>
+#include <vector>
 
-#include "model/feed_forward.hpp"
-#include "model/norm.hpp"
 #include "model/self_attention.hpp"
 #include "moe/layer.hpp"
+#include "nn/feed_forward.hpp"
+#include "nn/norm.hpp"
 
 namespace switchyard::model {
 
 /// What all blocks of a rank share in a pass; gradients of the residual stream's branches are made one at a time.
 struct BlockScratch {
-  BlockScratch(const Rows& rows, const Config& config);
+  BlockScratch(const nn::Rows& rows, const Config& config);
   Rope rope;
   AttentionScratch attention;
-  FeedForwardScratch feed_forward;
   Matrix<float> branch;  ///< (N, d) gradient of a normalised input
 };
 
 class Block {
  public:
-  /// Declares blocks.B.{attention_norm.weight, attention.*, feed_forward_norm.weight} and feed_forward.* or moe.*.
+  /// Of the parameters blocks.B.{attention_norm.weight, attention.*, feed_forward_norm.weight} and feed_forward.* or
+  /// moe.*.
   Block(const moe::LayerContext& context, int block);
   /// Memory for `rows`; before the first pass.
-  void allocate(const Rows& rows);
+  void allocate(const nn::Rows& rows);
   /// y(N, d) from x(N, d). x is kept (not copied) until backward. Collective over the expert group.
-  void forward(const Rows& rows, const moe::TokenSet& tokens, const BlockScratch& scratch, const Matrix<float>& x,
+  void forward(const nn::Rows& rows, const moe::TokenSet& tokens, const BlockScratch& scratch, const Matrix<float>& x,
                const Matrix<float>& y);
   /// d(N, d): gradient of y on entry, of x on return. Collective over the expert group.
-  void backward(const Rows& rows, const BlockScratch& scratch, const Matrix<float>& d);
+  void backward(const nn::Rows& rows, const BlockScratch& scratch, const Matrix<float>& d);
   moe::Layer* moe() const { return moe_.get(); }  ///< null in a dense block
 
  private:
+  nn::NetworkRows token_rows() const { return {whole_, grains_, static_cast<int>(grains_.size()) - 1}; }
+
   Timers& timers_;
-  Norm attention_norm_;
+  nn::Norm attention_norm_;
   SelfAttention attention_;
-  Norm feed_forward_norm_;
-  std::unique_ptr<FeedForward> dense_;
+  nn::Norm feed_forward_norm_;
+  std::unique_ptr<nn::FeedForward> dense_;
   std::unique_ptr<moe::Layer> moe_;
+  std::vector<Index> whole_, grains_;  ///< rows of the dense network: all, and cut at grains
   Matrix<float> attention_in_, middle_, feed_forward_in_;
 };
 

@@ -42,7 +42,7 @@ std::vector<std::int32_t> sort_rows(const std::vector<std::int32_t>& tokens, Ind
 }
 
 /// Appends the entries of one node, whose rows stand sorted in `sorted`.
-void index_node(const Rows& rows, int node, const std::vector<std::int32_t>& sorted,
+void index_node(const nn::Rows& rows, int node, const std::vector<std::int32_t>& sorted,
                 const std::vector<std::int32_t>& tokens, TokenIndex& index) {
   std::vector<std::int32_t> grains;  // of the open entry's segments
   const auto finish = [&] {
@@ -115,7 +115,7 @@ void gather(const float* weight, const Vector<std::int32_t>& ids, const Matrix<f
 
 }  // namespace
 
-TokenIndex index_tokens(const Rows& rows, const std::vector<std::int32_t>& tokens, int vocabulary) {
+TokenIndex index_tokens(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, int vocabulary) {
   TokenIndex index;
   for (std::size_t t = 0; t < rows.nodes.size(); ++t) {
     const TreeNode& node = rows.nodes[t];
@@ -129,31 +129,23 @@ TokenIndex index_tokens(const Rows& rows, const std::vector<std::int32_t>& token
   return index;
 }
 
-Embedding::Embedding(ParameterSet& parameters, const Config& config)
-    : parameters_(&parameters), vocabulary_(config.model.vocabulary) {
-  Parameter p;
-  p.name = "embedding.weight";
-  p.shape = {config.model.vocabulary, config.model.width};
-  p.init_std = config.model.init_std;
-  p.decay = false;
-  weight_ = gather_ = parameters.add(p);
-  if (!config.model.tied) return;
-  p.name = "embedding.gather";
-  p.adds_to = "embedding.weight";
-  gather_ = parameters.add(p);
-}
+Embedding::Embedding(const ParameterSet& parameters)
+    : parameters_(&parameters),
+      weight_(parameters.id("embedding.weight")),
+      gather_(parameters.find("embedding.gather") < 0 ? weight_ : parameters.id("embedding.gather")),
+      vocabulary_(static_cast<int>(parameters[weight_].shape[0])) {}
 
-void Embedding::forward(const Rows& rows, const Vector<std::int32_t>& ids, const Matrix<float>& x) const {
+void Embedding::forward(const nn::Rows& rows, const Vector<std::int32_t>& ids, const Matrix<float>& x) const {
   if (rows.count > 0) gather(parameters_->value(weight_), ids, x);
 }
 
-void Embedding::backward(const Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx) const {
+void Embedding::backward(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx) const {
   if (rows.count == 0) return;
   const TokenIndex index = index_tokens(rows, tokens, vocabulary_);
   const DeviceIndex device{to_device(index.entries), to_device(index.segments), to_device(index.positions),
                            to_device(index.into), to_device(index.from)};
   float* gradient = parameters_->gradient(gather_);
-  const Index stride = parameters_->gradient_stride(gather_), size = (*parameters_)[gather_].size();
+  const Index stride = parameters_->gradient_stride(gather_), size = (*parameters_)[gather_].unit;
   for (std::size_t t = 0; t < rows.nodes.size(); ++t)
     Kokkos::deep_copy(Vector<float>(gradient + t * stride, size), 0.0f);
   sum_entries(device, dx, gradient, stride);

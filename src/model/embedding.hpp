@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/rows.hpp"
+#include "nn/rows.hpp"
 #include "tensor/parameter.hpp"
 
 namespace switchyard::model {
@@ -24,22 +24,19 @@ struct TokenIndex {
 };
 
 /// Index of `tokens` (N), each in [0, vocabulary).
-TokenIndex index_tokens(const Rows& rows, const std::vector<std::int32_t>& tokens, int vocabulary);
+TokenIndex index_tokens(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, int vocabulary);
 
 class Embedding {
  public:
-  /// Declares embedding.weight (V, d), and embedding.gather beside it where the head shares the weight: the two sources
-  /// of its gradient are reduced apart, because adding them on a rank would make the order of additions depend on the
-  /// layout.
-  Embedding(ParameterSet& parameters, const Config& config);
-  int weight() const { return weight_; }  ///< id
+  /// Of embedding.weight (V, d), and of embedding.gather, which takes the gradient where there is one.
+  explicit Embedding(const ParameterSet& parameters);
   /// x(N, d) = rows of the weight.
-  void forward(const Rows& rows, const Vector<std::int32_t>& ids, const Matrix<float>& x) const;
+  void forward(const nn::Rows& rows, const Vector<std::int32_t>& ids, const Matrix<float>& x) const;
   /// Fills the gather's gradient from dx(N, d), which is overwritten.
-  void backward(const Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx) const;
+  void backward(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx) const;
 
  private:
-  ParameterSet* parameters_;
+  const ParameterSet* parameters_;
   int weight_, gather_;
   int vocabulary_;
 };

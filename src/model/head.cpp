@@ -7,11 +7,6 @@
 namespace switchyard::model {
 namespace {
 
-Linear declare(ParameterSet& parameters, const ModelConfig& model, int tied_to) {
-  if (tied_to >= 0) return Linear(parameters, tied_to);
-  return Linear(parameters, "head.weight", model.vocabulary, model.width, model.init_std);
-}
-
 /// Rows [first, first + count) of m.
 Matrix<float> part(const Matrix<float>& m, Index first, Index count) {
   return Matrix<float>(m.data() + first * m.extent(1), count, m.extent(1));
@@ -22,8 +17,8 @@ Vector<T> part(const Vector<T>& v, Index first, Index count) {
   return Vector<T>(v.data() + first, count);
 }
 
-Rows plain_rows(Index count) {
-  Rows rows;
+nn::Rows plain_rows(Index count) {
+  nn::Rows rows;
   rows.count = count;
   return rows;
 }
@@ -36,13 +31,13 @@ void merge(Index n, const float* from, float* into) {
 
 }  // namespace
 
-Head::Head(ParameterSet& parameters, const Config& config, int tied_to)
-    : weight_(declare(parameters, config.model, tied_to)) {
+Head::Head(const ParameterSet& parameters, const Config& config)
+    : weight_(parameters, config.model.tied ? "embedding.weight" : "head.weight") {
   rows_.token_weight = static_cast<float>(1.0 / static_cast<double>(config.step_tokens()));
   rows_.z_weight = static_cast<float>(config.model.z_loss / static_cast<double>(config.step_tokens()));
 }
 
-void Head::allocate(const Rows& rows) {
+void Head::allocate(const nn::Rows& rows) {
   int most = 1;
   Index largest = 0;
   for (const TreeNode& node : rows.nodes) most = std::max(most, node.size);
@@ -74,8 +69,8 @@ void Head::add_gradient(int node, int leaf, const Matrix<float>& dy, const Matri
     merge(n, level(height), level(height - 1));
 }
 
-void Head::forward(const Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets, moe::Pass pass,
-                   const Matrix<float>& dx) {
+void Head::forward(const nn::Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets,
+                   moe::Pass pass, const Matrix<float>& dx) {
   if (rows.count == 0) return;
   Kokkos::deep_copy(rows_.targets, HostVector<const std::int32_t>(targets.data(), targets.size()));
   int g = 0;
@@ -99,7 +94,7 @@ std::vector<float> Head::logits(const Matrix<float>& x, Index row) const {
   return {host.data(), host.data() + host.size()};
 }
 
-std::vector<double> Head::grain_losses(const Rows& rows) const {
+std::vector<double> Head::grain_losses(const nn::Rows& rows) const {
   const auto loss = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows_.loss);
   const auto log_sum = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows_.log_sum);
   std::vector<double> sums(2 * rows.grain_count(), 0.0);

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/linear.hpp"
 #include "moe/layer.hpp"
+#include "nn/linear.hpp"
 
 namespace switchyard::model {
 
@@ -25,16 +25,16 @@ void head_losses(const HeadRows& rows, moe::Pass pass);
 /// Works grain by grain, so that a grain's logits are still in cache when they are used, and N·V of them never exist.
 class Head {
  public:
-  /// Declares head.weight (V, d), or shares the embedding's parameter `tied_to` where that is ≥ 0.
-  Head(ParameterSet& parameters, const Config& config, int tied_to);
+  /// Of head.weight (V, d), or of the embedding's where they are tied.
+  Head(const ParameterSet& parameters, const Config& config);
   /// Memory for `rows`; before the first pass.
-  void allocate(const Rows& rows);
+  void allocate(const nn::Rows& rows);
   /// Losses of x(N, d) against `targets` (N). A training pass also fills dx(N, d) of the objective and the gradient of
   /// the weight.
-  void forward(const Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets, moe::Pass pass,
+  void forward(const nn::Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets, moe::Pass pass,
                const Matrix<float>& dx);
   /// Sums of cross-entropy and log_sum² of each local grain, (grains, 2): chains in token order.
-  std::vector<double> grain_losses(const Rows& rows) const;
+  std::vector<double> grain_losses(const nn::Rows& rows) const;
   /// Logits (V) of row `row` of x(N, d), computed again.
   std::vector<float> logits(const Matrix<float>& x, Index row) const;
   const HeadRows& last() const { return rows_; }  ///< of all N rows but the logits, which are the last grain's
@@ -43,7 +43,7 @@ class Head {
   HeadRows grain(Index first, Index count) const;
   /// Adds grain `leaf` of node `node` to the node's gradient, along the tree.
   void add_gradient(int node, int leaf, const Matrix<float>& dy, const Matrix<float>& x) const;
-  Linear weight_;
+  nn::Linear weight_;
   HeadRows rows_;
   Vector<float> subtrees_;  ///< (levels, V, d): finished subtrees that wait for their right neighbour
 };

@@ -42,11 +42,11 @@ Rope::Rope(const Config& config) {
   Kokkos::deep_copy(sine_, sine);
 }
 
-void Rope::forward(const Rows& rows, const Matrix<float>& x) const {
+void Rope::forward(const nn::Rows& rows, const Matrix<float>& x) const {
   if (rows.count > 0) turn_rows(x, cosine_, sine_, 1.0f);
 }
 
-void Rope::backward(const Rows& rows, const Matrix<float>& x) const {
+void Rope::backward(const nn::Rows& rows, const Matrix<float>& x) const {
   if (rows.count > 0) turn_rows(x, cosine_, sine_, -1.0f);
 }
 

@@ -1,7 +1,7 @@
 // Rotary position embedding (Su et al. 2021) in the rotate-half form: channels i and i + D/2 of a head turn by
 // position · base^(−2i/D).
 #pragma once
-#include "model/rows.hpp"
+#include "nn/rows.hpp"
 
 namespace switchyard::model {
 
@@ -10,8 +10,8 @@ class Rope {
   /// Tables of `context` positions, computed in double.
   explicit Rope(const Config& config);
   /// Turns the heads of x(N, heads*D) forward, or backward (the transpose), in place.
-  void forward(const Rows& rows, const Matrix<float>& x) const;
-  void backward(const Rows& rows, const Matrix<float>& x) const;
+  void forward(const nn::Rows& rows, const Matrix<float>& x) const;
+  void backward(const nn::Rows& rows, const Matrix<float>& x) const;
 
  private:
   Matrix<float> cosine_, sine_;  // (T, D/2)

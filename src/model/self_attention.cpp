@@ -1,11 +1,9 @@
 // The attention half of a block.
 #include "model/self_attention.hpp"
 
-#include <cmath>
-
 namespace switchyard::model {
 
-AttentionScratch::AttentionScratch(const Rows& rows, const Config& config) {
+AttentionScratch::AttentionScratch(const nn::Rows& rows, const Config& config) {
   const Index width = config.model.width, kv_width = Index{config.kv_heads()} * config.head_dim();
   gradient.out = make_view<Matrix<float>>("model::attention::d_out", rows.count, width);
   gradient.q = make_view<Matrix<float>>("model::attention::d_q", rows.count, width);
@@ -13,17 +11,14 @@ AttentionScratch::AttentionScratch(const Rows& rows, const Config& config) {
   gradient.v = make_view<Matrix<float>>("model::attention::d_v", rows.count, kv_width);
 }
 
-SelfAttention::SelfAttention(ParameterSet& parameters, const std::string& prefix, const Config& config)
-    : q_(parameters, prefix + ".q.weight", config.model.width, config.model.width, config.model.init_std),
-      k_(parameters, prefix + ".k.weight", Index{config.kv_heads()} * config.head_dim(), config.model.width,
-         config.model.init_std),
-      v_(parameters, prefix + ".v.weight", Index{config.kv_heads()} * config.head_dim(), config.model.width,
-         config.model.init_std),
-      o_(parameters, prefix + ".o.weight", config.model.width, config.model.width,
-         config.model.init_std / std::sqrt(2.0 * config.model.blocks)),
+SelfAttention::SelfAttention(const ParameterSet& parameters, const std::string& prefix, const Config& config)
+    : q_(parameters, prefix + ".q.weight"),
+      k_(parameters, prefix + ".k.weight"),
+      v_(parameters, prefix + ".v.weight"),
+      o_(parameters, prefix + ".o.weight"),
       shape_{0, config.model.context, config.model.heads, config.kv_heads(), config.head_dim()} {}
 
-void SelfAttention::allocate(const Rows& rows) {
+void SelfAttention::allocate(const nn::Rows& rows) {
   shape_.sequences = rows.sequences;
   state_.q = make_view<Matrix<float>>("model::attention::q", rows.count, q_.out());
   state_.k = make_view<Matrix<float>>("model::attention::k", rows.count, k_.out());
@@ -32,7 +27,7 @@ void SelfAttention::allocate(const Rows& rows) {
   state_.log_sum = make_view<Matrix<float>>("model::attention::log_sum", shape_.heads, rows.count);
 }
 
-void SelfAttention::forward(const Rows& rows, const Rope& rope, const Matrix<float>& x, const Matrix<float>& y) {
+void SelfAttention::forward(const nn::Rows& rows, const Rope& rope, const Matrix<float>& x, const Matrix<float>& y) {
   x_ = x;
   q_.forward(rows, x, state_.q);
   k_.forward(rows, x, state_.k);
@@ -43,7 +38,7 @@ void SelfAttention::forward(const Rows& rows, const Rope& rope, const Matrix<flo
   o_.forward(rows, state_.out, y, blas::Write::add);
 }
 
-void SelfAttention::backward(const Rows& rows, const Rope& rope, const AttentionScratch& scratch,
+void SelfAttention::backward(const nn::Rows& rows, const Rope& rope, const AttentionScratch& scratch,
                              const Matrix<float>& dy, const Matrix<float>& dx) const {
   const AttentionGradient& gradient = scratch.gradient;
   o_.weight_gradient(rows, dy, state_.out);

@@ -3,31 +3,31 @@
 #include <string>
 
 #include "model/attention.hpp"
-#include "model/linear.hpp"
 #include "model/rope.hpp"
+#include "nn/linear.hpp"
 
 namespace switchyard::model {
 
 /// Memory of one backward pass that all blocks share.
 struct AttentionScratch {
-  explicit AttentionScratch(const Rows& rows, const Config& config);
+  explicit AttentionScratch(const nn::Rows& rows, const Config& config);
   AttentionGradient gradient;
 };
 
 class SelfAttention {
  public:
-  /// Declares PREFIX.{q,k,v,o}.weight.
-  SelfAttention(ParameterSet& parameters, const std::string& prefix, const Config& config);
+  /// Of PREFIX.{q,k,v,o}.weight.
+  SelfAttention(const ParameterSet& parameters, const std::string& prefix, const Config& config);
   /// Memory for `rows`; before the first pass.
-  void allocate(const Rows& rows);
+  void allocate(const nn::Rows& rows);
   /// y(N, d) += attention(x(N, d)). x is kept (not copied) until backward.
-  void forward(const Rows& rows, const Rope& rope, const Matrix<float>& x, const Matrix<float>& y);
+  void forward(const nn::Rows& rows, const Rope& rope, const Matrix<float>& x, const Matrix<float>& y);
   /// dx(N, d) from dy(N, d) of y's increment; fills the gradients of the weights.
-  void backward(const Rows& rows, const Rope& rope, const AttentionScratch& scratch, const Matrix<float>& dy,
+  void backward(const nn::Rows& rows, const Rope& rope, const AttentionScratch& scratch, const Matrix<float>& dy,
                 const Matrix<float>& dx) const;
 
  private:
-  Linear q_, k_, v_, o_;
+  nn::Linear q_, k_, v_, o_;
   AttentionShape shape_;
   AttentionState state_;
   Matrix<float> x_;

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "base/check.hpp"
-#include "comm/collectives.hpp"
+#include "comm/joint_sum.hpp"
 #include "model/block.hpp"
 #include "model/embedding.hpp"
 #include "model/head.hpp"
@@ -30,14 +30,11 @@ struct Transformer::State {
   explicit State(const moe::LayerContext& layer_context);
   void embed(const data::Batch& batch);
   void allocate();
-  /// Sums of the two head losses over the nodes of the local grains, (nodes, 2).
-  std::vector<double> node_losses() const;
-
   moe::LayerContext context;
-  Rows rows;
+  nn::Rows rows;
   Embedding embedding;
   std::vector<Block> blocks;
-  Norm final_norm;
+  nn::Norm final_norm;
   Head head;
   std::unique_ptr<BlockScratch> scratch;  // made with the activations at the first pass
   std::vector<Matrix<float>> stream;      // (blocks + 1) of (N, d): the residual stream between blocks
@@ -49,7 +46,7 @@ struct Transformer::State {
 
 namespace {
 
-std::vector<Block> declare_blocks(const moe::LayerContext& context) {
+std::vector<Block> make_blocks(const moe::LayerContext& context) {
   std::vector<Block> blocks;
   for (int b = 0; b < context.config.model.blocks; ++b) blocks.emplace_back(context, b);
   return blocks;
@@ -59,11 +56,11 @@ std::vector<Block> declare_blocks(const moe::LayerContext& context) {
 
 Transformer::State::State(const moe::LayerContext& layer_context)
     : context(layer_context),
-      rows(make_rows(context.config, context.groups.layout)),
-      embedding(context.parameters, context.config),
-      blocks(declare_blocks(context)),
-      final_norm(context.parameters, "final_norm.weight", context.config),
-      head(context.parameters, context.config, context.config.model.tied ? embedding.weight() : -1) {
+      rows(nn::make_rows(context.config, context.groups.layout)),
+      embedding(context.parameters),
+      blocks(make_blocks(context)),
+      final_norm(context.parameters, "final_norm.weight", context.config.model.norm_epsilon),
+      head(context.parameters, context.config) {
   expect(context.config.model.vocabulary > 0, "a vocabulary taken from the corpus");
 }
 
@@ -89,18 +86,6 @@ void Transformer::State::embed(const data::Batch& batch) {
   embedding.forward(rows, ids, stream[0]);
 }
 
-std::vector<double> Transformer::State::node_losses() const {
-  const std::vector<double> grains = head.grain_losses(rows);
-  std::vector<double> nodes;
-  for (const TreeNode& node : rows.nodes)
-    for (int part = 0; part < 2; ++part) {
-      std::vector<double> leaves;
-      for (int g = 0; g < node.size; ++g) leaves.push_back(grains[2 * (node.first - rows.nodes[0].first + g) + part]);
-      nodes.push_back(tree_sum(std::move(leaves)));
-    }
-  return nodes;
-}
-
 Transformer::Transformer(const moe::LayerContext& context) : state_(std::make_unique<State>(context)) {}
 Transformer::~Transformer() = default;
 
@@ -122,18 +107,18 @@ void Transformer::forward(const data::Batch& batch, moe::Pass pass) {
 
 LossParts Transformer::reduce() {
   State& s = *state_;
-  const Config& config = s.context.config;
+  const Region region(s.context.timers, Phase::balance);
+  comm::JointSum sum(s.context.groups);
+  const std::vector<moe::Layer*> layers = moe_layers();
+  const auto head = sum.add({}, s.head.grain_losses(s.rows), 2);
+  for (moe::Layer* layer : layers) layer->offer_statistics(sum);
+  sum.reduce();
   LossParts loss;
-  {
-    const Region region(s.context.timers, Phase::head);
-    const std::vector<double> sum =
-        comm::tree_all_reduce(s.context.groups.world, s.context.groups.layout.nodes_of_ranks(), s.node_losses(), 2);
-    const auto count = static_cast<double>(s.rows.step_tokens);
-    loss.cross_entropy = sum[0] / count;
-    loss.head_z = config.model.z_loss * sum[1] / count;
-  }
-  for (moe::Layer* layer : moe_layers()) {
-    layer->reduce_statistics();
+  const auto count = static_cast<double>(s.rows.step_tokens);
+  loss.cross_entropy = sum.values(head)[0] / count;
+  loss.head_z = s.context.config.model.z_loss * sum.values(head)[1] / count;
+  for (moe::Layer* layer : layers) {
+    layer->take_statistics(sum);
     loss.aux += layer->statistics().aux_loss;
     loss.importance += layer->statistics().importance_loss;
     loss.router_z += layer->statistics().z_loss;

@@ -18,7 +18,7 @@ struct Place {
 
 class Transformer {
  public:
-  /// Declares all parameters in context.parameters; call parameters.allocate() afterwards, once.
+  /// Of the parameters of architecture(context.config), allocated before the first pass.
   explicit Transformer(const moe::LayerContext& context);
   ~Transformer();
   /// Collective over world. Keeps what backward needs.

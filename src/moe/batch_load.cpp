@@ -1,21 +1,7 @@
 #include "moe/batch_load.hpp"
 
-#include "comm/collectives.hpp"
-
 namespace switchyard::moe {
 namespace {
-
-/// values(grains, n) of this rank's grains, added along the tree inside each of its nodes: (nodes, n).
-std::vector<double> node_sums(const std::vector<TreeNode>& nodes, const std::vector<double>& values, std::size_t n) {
-  std::vector<double> sums(nodes.size() * n), leaves;
-  for (std::size_t t = 0; t < nodes.size(); ++t)
-    for (std::size_t i = 0; i < n; ++i) {
-      leaves.clear();
-      for (int g = 0; g < nodes[t].size; ++g) leaves.push_back(values[(nodes[t].first - nodes[0].first + g) * n + i]);
-      sums[t * n + i] = tree_sum(leaves);
-    }
-  return sums;
-}
 
 /// Adds a host copy's rows to sum.
 template <class M>
@@ -45,7 +31,8 @@ std::vector<std::int64_t> local_counts(const Tally& tally) {
 }  // namespace
 
 /// Host copies of the tally as loads of sequences and grains.
-void BatchLoad::take(const Tally& tally, int experts, Index grain_tokens) {
+void BatchLoad::load(const Tally& tally, Index grain_tokens) {
+  const int experts = static_cast<int>(tally.mass.extent(1));
   const auto assigned = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.assigned);
   const auto mass = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.mass);
   const auto sums = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.sums);
@@ -80,20 +67,17 @@ std::vector<double> BatchLoad::grain_sums(const Config& config) const {
   return sums;
 }
 
-LayerStatistics BatchLoad::reduce(const LayerContext& context, const RouterShape& shape, const Tally& tally,
-                                  Index grain_tokens) {
-  const Config& config = context.config;
-  const comm::Groups& groups = context.groups;
-  const int experts = shape.experts;
-  take(tally, experts, grain_tokens);
-  std::vector<std::int64_t> counts = local_counts(tally);
-  comm::all_reduce_sum(groups.world, counts.data(), static_cast<std::int64_t>(counts.size()));
-  const std::vector<double> mine = node_sums(groups.layout.my_nodes(), grain_sums(config), experts + 3);
-  const std::vector<double> sums =
-      comm::tree_all_reduce(groups.world, groups.layout.nodes_of_ranks(), mine, experts + 3);
+void BatchLoad::offer(const Config& config, const Tally& tally, Index grain_tokens, comm::JointSum& sum) {
+  load(tally, grain_tokens);
+  place_ = sum.add(local_counts(tally), grain_sums(config), tally.mass.extent(1) + 3);
+}
 
+LayerStatistics BatchLoad::take(const Config& config, const comm::JointSum& sum) {
+  const auto counts = sum.counts(place_);
+  const auto sums = sum.values(place_);
+  const std::size_t experts = sums.size() - 3;
   LayerStatistics s;
-  s.experts = experts;
+  s.experts = static_cast<int>(experts);
   s.assigned.assign(counts.begin(), counts.begin() + experts);
   s.kept.assign(counts.begin() + experts, counts.begin() + 2 * experts);
   s.margin.assign(counts.begin() + 2 * experts, counts.end());

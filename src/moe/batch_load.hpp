@@ -3,6 +3,7 @@
 #pragma once
 #include <vector>
 
+#include "comm/joint_sum.hpp"
 #include "moe/balance.hpp"
 #include "moe/layer.hpp"
 #include "moe/tally.hpp"
@@ -11,9 +12,11 @@ namespace switchyard::moe {
 
 class BatchLoad {
  public:
-  /// Statistics of the pass that `tally` holds; block, bias and traffic are left to the caller. Collective over world.
-  /// Sums over tokens: a chain per sequence, a chain over the sequences of a grain, the tree over grains.
-  LayerStatistics reduce(const LayerContext& context, const RouterShape& shape, const Tally& tally, Index grain_tokens);
+  /// Adds what `tally` holds of a pass to a sum over the global batch: integers, and sums over tokens, which are a
+  /// chain per sequence, a chain over the sequences of a grain, and the tree over grains.
+  void offer(const Config& config, const Tally& tally, Index grain_tokens, comm::JointSum& sum);
+  /// Statistics of that pass from the finished sum; block, bias and traffic are left to the caller.
+  LayerStatistics take(const Config& config, const comm::JointSum& sum);
 
   /// Tokens of the global batch.
   std::int64_t tokens() const { return batch_.tokens; }
@@ -26,11 +29,12 @@ class BatchLoad {
   Coefficients coefficients(const MoeConfig& moe, const RouterShape& shape) const;
 
  private:
-  void take(const Tally& tally, int experts, Index grain_tokens);
+  void load(const Tally& tally, Index grain_tokens);
   std::vector<double> grain_sums(const Config& config) const;
 
   std::vector<Load> sequences_, grains_;  ///< of this rank
   std::vector<double> sums_;              ///< (local grains, 2) entropy and squared log-sum-exp
+  comm::JointSum::Place place_{};
   Load batch_;
 };
 

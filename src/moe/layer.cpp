@@ -2,42 +2,21 @@
 #include "moe/layer.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <string>
 
 #include "moe/combine.hpp"
 #include "moe/dispatch.hpp"
-#include "moe/experts.hpp"
 #include "moe/plan.hpp"
 #include "moe/router.hpp"
 #include "moe/rows.hpp"
+#include "nn/feed_forward.hpp"
 #include "tensor/region.hpp"
 
 namespace switchyard::moe {
 namespace {
 
 std::string prefix(int block, const char* part) { return "blocks." + std::to_string(block) + ".moe." + part; }
-
-FeedForwardShape routed_shape(const Config& c, int block) {
-  return {prefix(block, "experts"),
-          Placement::expert,
-          c.block_experts(block),
-          c.model.width,
-          c.moe.hidden,
-          c.model.activation,
-          c.model.init_std,
-          c.model.init_std / std::sqrt(2.0 * c.model.blocks)};
-}
-
-FeedForwardShape shared_shape(const Config& c, int block) {
-  FeedForwardShape shape = routed_shape(c, block);
-  shape.prefix = prefix(block, "shared");
-  shape.placement = Placement::replicated;
-  shape.experts = 1;
-  shape.hidden = c.moe.shared_experts * c.moe.hidden;
-  return shape;
-}
 
 }  // namespace
 
@@ -50,9 +29,9 @@ struct Layer::State {
         transfer(context, block_index, width),
         dispatch(context, transfer, width),
         combine(context, transfer, width),
-        experts(context.parameters, routed_shape(context.config, block_index)) {
+        experts(context.parameters, prefix(block_index, "experts"), context.config.model.activation) {
     if (context.config.moe.shared_experts > 0)
-      shared.emplace(context.parameters, shared_shape(context.config, block_index));
+      shared.emplace(context.parameters, prefix(block_index, "shared"), context.config.model.activation);
   }
 
   void cut_tokens(const TokenSet& tokens);
@@ -61,8 +40,8 @@ struct Layer::State {
   void run_experts_backward();
   void run_shared(const Matrix<float>& y);
   void run_shared_backward(const Matrix<float>& dy, const Matrix<float>& dx);
-  FeedForwardRows expert_rows() const { return {plan.expert_offsets(), plan.piece_offsets(), plan.pieces()}; }
-  FeedForwardRows token_rows() const {
+  nn::NetworkRows expert_rows() const { return {plan.expert_offsets(), plan.piece_offsets(), plan.pieces()}; }
+  nn::NetworkRows token_rows() const {
     return {token_offsets, token_piece_offsets, static_cast<int>(token_piece_offsets.size()) - 1};
   }
 
@@ -73,8 +52,8 @@ struct Layer::State {
   Transfer transfer;
   Dispatch dispatch;
   Combine combine;
-  FeedForward experts;
-  std::optional<FeedForward> shared;
+  nn::FeedForward experts;
+  std::optional<nn::FeedForward> shared;
   std::vector<Index> token_offsets, token_piece_offsets;  ///< all tokens, and cut at grains: rows of the shared network
   std::int64_t step = 0;
   Choice choice;
@@ -137,9 +116,11 @@ void Layer::forward(const TokenSet& tokens, Matrix<float> x, Matrix<float> y) {
   s.run_shared(y);
 }
 
-void Layer::reduce_statistics() {
+void Layer::offer_statistics(comm::JointSum& sum) { state_->router.offer_statistics(sum); }
+
+void Layer::take_statistics(const comm::JointSum& sum) {
   State& s = *state_;
-  s.router.reduce_statistics();
+  s.router.take_statistics(sum);
   s.statistics = s.router.statistics();
   s.statistics.traffic = s.plan.traffic();
 }

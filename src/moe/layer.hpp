@@ -5,6 +5,7 @@
 #include "base/timers.hpp"
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
+#include "comm/joint_sum.hpp"
 #include "config/config.hpp"
 #include "moe/statistics.hpp"
 #include "tensor/parameter.hpp"
@@ -31,19 +32,21 @@ struct LayerContext {
   const Config& config;
   const comm::Groups& groups;
   comm::Exchange& exchange;
-  ParameterSet& parameters;
+  const ParameterSet& parameters;
   Timers& timers;
 };
 
 class Layer {
  public:
-  /// Declares its parameters: blocks.B.moe.{router,router_noise,experts.{gate,up,down},shared.{gate,up,down}}.
+  /// Of the parameters blocks.B.moe.{router,router_noise,experts.{gate,up,down},shared.{gate,up,down}}.
   Layer(const LayerContext& context, int block);
   ~Layer();
   /// y(N, d) += mixture(x(N, d)). Collective over the expert group. x is kept (not copied) until backward.
   void forward(const TokenSet& tokens, Matrix<float> x, Matrix<float> y);
-  /// Counts and probability masses of the global batch; between forward and backward. Collective over world.
-  void reduce_statistics();
+  /// Counts and probability masses of the global batch, between forward and backward: adds this rank's to a sum, and
+  /// takes the whole from it.
+  void offer_statistics(comm::JointSum& sum);
+  void take_statistics(const comm::JointSum& sum);
   /// dx(N, d) = gradient with respect to x, given dy(N, d) of y's increment. Replaces gradients of its parameters. Once
   /// a forward. Collective over the expert group.
   void backward(Matrix<float> dy, Matrix<float> dx);

@@ -11,13 +11,8 @@
 namespace switchyard::moe {
 namespace {
 
-int declare(const LayerContext& context, int block, const char* name) {
-  const Config& config = context.config;
-  Parameter p;
-  p.name = "blocks." + std::to_string(block) + ".moe." + name + ".weight";
-  p.shape = {config.block_experts(block), config.model.width};
-  p.init_std = config.model.init_std;
-  return context.parameters.add(p);
+int parameter(const LayerContext& context, int block, const char* name) {
+  return context.parameters.id("blocks." + std::to_string(block) + ".moe." + name + ".weight");
 }
 
 void expect_sensible(const RouterShape& s) {
@@ -42,8 +37,8 @@ RouterStage::RouterStage(const LayerContext& context, int block)
       bias_(shape_.experts, 0.0f),
       device_bias_("moe::router::bias", shape_.experts) {
   expect_sensible(shape_);
-  if (shape_.router != Router::hash) weight_ = declare(context, block, "router");
-  if (shape_.router == Router::noisy_topk) noise_ = declare(context, block, "router_noise");
+  if (shape_.router != Router::hash) weight_ = parameter(context, block, "router");
+  if (shape_.router == Router::noisy_topk) noise_ = parameter(context, block, "router_noise");
 }
 
 void RouterStage::resize(const TokenSet& tokens) {
@@ -106,9 +101,10 @@ const Choice& RouterStage::forward(const TokenSet& tokens, const Matrix<float>& 
   return choice_;
 }
 
-void RouterStage::reduce_statistics() {
-  const Region region(context_.timers, Phase::balance);
-  statistics_ = batch_.reduce(context_, shape_, tally_, grain_tokens_);
+void RouterStage::offer_statistics(comm::JointSum& sum) { batch_.offer(context_.config, tally_, grain_tokens_, sum); }
+
+void RouterStage::take_statistics(const comm::JointSum& sum) {
+  statistics_ = batch_.take(context_.config, sum);
   statistics_.block = block_;
   statistics_.bias = bias_;
   if (pass_ == Pass::train) training_counts_ = statistics_.assigned;

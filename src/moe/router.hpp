@@ -13,17 +13,18 @@ namespace switchyard::moe {
 
 class RouterStage {
  public:
-  /// Declares blocks.B.moe.router.weight (E, d), and blocks.B.moe.router_noise.weight (E, d) for noisy_topk.
+  /// Of blocks.B.moe.router.weight (E, d), and blocks.B.moe.router_noise.weight (E, d) for noisy_topk.
   RouterStage(const LayerContext& context, int block);
 
   /// Routes x(N, d), which is kept (not copied) until backward. The choice is valid until the next forward. Tokens are
   /// the whole grains of this rank. Local.
   const Choice& forward(const TokenSet& tokens, const Matrix<float>& x);
-  /// Sums the statistics of the last forward pass over the global batch, and sets the coefficients of losses of batch
-  /// scope. Once after each forward whose statistics or gradient are wanted. Collective over world.
-  void reduce_statistics();
+  /// Adds the statistics of the last forward pass to a sum over the global batch, and takes them from it once it is
+  /// finished. Once after each forward whose statistics or gradient are wanted.
+  void offer_statistics(comm::JointSum& sum);
+  void take_statistics(const comm::JointSum& sum);
   /// dx(N, d) is replaced by the gradient of x through weights and losses, given dweight(N, k) of the combine weights
-  /// (ignored where dropped). Replaces the gradients of the parameters. Local; after reduce_statistics of a training
+  /// (ignored where dropped). Replaces the gradients of the parameters. Local; after take_statistics of a training
   /// pass.
   void backward(const Matrix<float>& dweight, const Matrix<float>& dx);
   /// Moves the selection bias by the counts of the last reduced training pass; nothing from moe.bias_until on.

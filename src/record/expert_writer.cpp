@@ -33,9 +33,9 @@ void ExpertWriter::send() const {
   for (const int id : part_.parameters) {
     const Parameter& p = parameters_[id];
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
-      const HostPart host = stage(p, kind, held);
-      for (Index e = 0; e < held.size(); ++e)
-        comm::check_mpi(MPI_Send(host.data() + e * p.unit, count_of(p), MPI_FLOAT, owner_, tag, group_.handle()));
+      for (std::int64_t e = held.first; e < held.last; ++e)
+        comm::check_mpi(
+            MPI_Send(unit_on_host(p, kind, e).data(), count_of(p), MPI_FLOAT, owner_, tag, group_.handle()));
     }
   }
 }
@@ -74,9 +74,9 @@ Range ExpertWriter::held_by(int place) const {
   return both.first < both.last ? both : Range{};
 }
 
-HostPart ExpertWriter::stage(const Parameter& p, std::size_t kind, Range held) const {
+HostPart ExpertWriter::unit_on_host(const Parameter& p, std::size_t kind, std::int64_t expert) const {
   return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(),
-                                             part_of(parameters_, p, kind, held.first - p.experts.first, held.size()));
+                                             unit_of(parameters_, p, kind, expert - p.experts.first));
 }
 
 void ExpertWriter::open() {
@@ -103,13 +103,15 @@ void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place, 
   const Range held = held_by(place);
   if (held.size() == 0) return;
   const bool own = place == owner_;
-  const HostPart host = own ? stage(p, kind, held) : make_view<HostPart>("checkpoint::received", p.unit);
-  for (Index e = 0; e < held.size(); ++e) {
-    if (!own)
+  HostPart host;
+  if (!own) host = make_view<HostPart>("checkpoint::received", p.unit);
+  for (std::int64_t e = held.first; e < held.last; ++e) {
+    if (own)
+      host = unit_on_host(p, kind, e);
+    else
       comm::check_mpi(MPI_Recv(host.data(), count_of(p), MPI_FLOAT, place, tag, group_.handle(), MPI_STATUS_IGNORE));
-    const float* unit = host.data() + (own ? e * p.unit : 0);
-    const auto row = static_cast<hsize_t>(held.first + e - part_.range.first);
-    attempt([&] { h5::write_rows(dataset_, h5::Type::f32, row, 1, unit, where_); });
+    const auto row = static_cast<hsize_t>(e - part_.range.first);
+    attempt([&] { h5::write_rows(dataset_, h5::Type::f32, row, 1, host.data(), where_); });
   }
 }
 

@@ -22,7 +22,7 @@ class ExpertWriter {
 
  private:
   Range held_by(int place) const;
-  HostPart stage(const Parameter& p, std::size_t kind, Range held) const;
+  HostPart unit_on_host(const Parameter& p, std::size_t kind, std::int64_t expert) const;
   void open();
   void make_dataset(const Parameter& p, std::size_t kind);
   template <class Attempt>

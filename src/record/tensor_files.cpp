@@ -22,8 +22,7 @@ ManifestEntry write_dense(const std::string& folder, const ParameterSet& paramet
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
       const std::string name = p.name + "/" + tensor_kinds[kind];
       const h5::Id dataset = file.make_dataset(name, h5::Type::f32, storage_of(to_extent(p.shape), false));
-      const HostPart host =
-          Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), part_of(parameters, p, kind, 0, 1));
+      const HostPart host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), unit_of(parameters, p, kind, 0));
       h5::write_rows(dataset, h5::Type::f32, 0, static_cast<hsize_t>(p.shape[0]), host.data(),
                      file.path() + ":" + name);
     }
@@ -44,11 +43,15 @@ void read_part(const h5::File& file, const ParameterSet& parameters, const Param
     if (experts) wanted[0] = extent[0];
     check(extent == wanted && rows.last <= static_cast<std::int64_t>(extent[0]), Exit::usage,
           where + " has another shape than the model's parameter; resume with the configuration that wrote it");
-    const Vector<float> part = part_of(parameters, p, kind, unit, experts ? rows.size() : 1);
-    const HostPart host = Kokkos::create_mirror_view(Kokkos::HostSpace(), part);
-    h5::read_rows(file.open_dataset(name), h5::Type::f32, static_cast<hsize_t>(rows.first),
-                  static_cast<hsize_t>(rows.size()), host.data(), where);
-    Kokkos::deep_copy(part, host);
+    const h5::Id dataset = file.open_dataset(name);
+    const std::int64_t rows_of_unit = experts ? 1 : rows.size();
+    for (std::int64_t row = rows.first; row < rows.last; row += rows_of_unit) {
+      const Vector<float> to = unit_of(parameters, p, kind, unit + (experts ? row - rows.first : 0));
+      const HostPart host = Kokkos::create_mirror_view(Kokkos::HostSpace(), to);
+      h5::read_rows(dataset, h5::Type::f32, static_cast<hsize_t>(row), static_cast<hsize_t>(rows_of_unit), host.data(),
+                    where);
+      Kokkos::deep_copy(to, host);
+    }
   }
 }
 
@@ -71,11 +74,9 @@ std::vector<ExpertFile> expert_files(const ParameterSet& parameters) {
   std::map<int, ExpertFile> blocks;
   for (const Parameter& p : parameters.all()) {
     if (p.placement != Placement::expert || !p.adds_to.empty()) continue;
-    int block = -1;
-    expect(std::sscanf(p.name.c_str(), "blocks.%d.", &block) == 1, "an expert parameter named blocks.B.…");
-    ExpertFile& entry = blocks[block];
+    ExpertFile& entry = blocks[p.block];
     expect(entry.experts == 0 || entry.experts == p.shape[0], "the same experts in all parameters of a block");
-    entry.block = block;
+    entry.block = p.block;
     entry.experts = static_cast<int>(p.shape[0]);
     entry.parameters.push_back(p.id);
   }

@@ -13,10 +13,9 @@ Vector<float> slab(const ParameterSet& parameters, Placement placement, std::siz
   return kind == 1 ? parameters.first_moments(placement) : parameters.second_moments(placement);
 }
 
-Vector<float> part_of(const ParameterSet& parameters, const Parameter& p, std::size_t kind, std::int64_t first,
-                      std::int64_t count) {
-  const Index begin = p.offset + first * p.unit;
-  return Kokkos::subview(slab(parameters, p.placement, kind), std::pair<Index, Index>(begin, begin + count * p.unit));
+Vector<float> unit_of(const ParameterSet& parameters, const Parameter& p, std::size_t kind, std::int64_t unit) {
+  const Index first = p.offset + unit * p.stride;
+  return Kokkos::subview(slab(parameters, p.placement, kind), std::pair<Index, Index>(first, first + p.unit));
 }
 
 h5::Extent to_extent(const std::vector<std::int64_t>& shape) { return {shape.begin(), shape.end()}; }

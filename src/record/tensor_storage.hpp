@@ -15,9 +15,8 @@ inline constexpr std::array<const char*, 3> tensor_kinds{"value", "first_moment"
 using HostPart = HostVector<float>;
 
 Vector<float> slab(const ParameterSet& parameters, Placement placement, std::size_t kind);
-/// Units [first, first + count) of a parameter's local units, in the slab.
-Vector<float> part_of(const ParameterSet& parameters, const Parameter& p, std::size_t kind, std::int64_t first,
-                      std::int64_t count);
+/// Local unit number `unit` of a parameter, in the slab.
+Vector<float> unit_of(const ParameterSet& parameters, const Parameter& p, std::size_t kind, std::int64_t unit);
 
 h5::Extent to_extent(const std::vector<std::int64_t>& shape);
 /// Chunks of about a million elements, cut along the first dimension of a unit; one expert or less each.

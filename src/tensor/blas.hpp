@@ -22,11 +22,12 @@ using Index = std::int64_t;
 /// Whether a product replaces its result or is added to it (one addition after the chain).
 enum class Write { replace, add };
 
-/// Rows of group e are [offsets[e], offsets[e+1]) of X and Y; W holds `count` matrices (N, K) one after another. A
-/// dense product is one group. `offsets` lies in host memory.
+/// Rows of group e are [offsets[e], offsets[e+1]) of X and Y; W holds `count` matrices (N, K). A dense
+/// product is one group. `offsets` lies in host memory.
 struct Groups {
   int count;
   const Index* offsets;
+  Index stride = 0;  ///< from one matrix of W to the next; 0: they are packed, n*k
 };
 
 /// Y(M, N) = X(M, K) · W(N, K)ᵀ for each group.
@@ -44,10 +45,17 @@ struct GrainGroups {
   int grains;
   const Index* offsets;
   const std::vector<TreeNode>* nodes;
+  Index stride = 0;  ///< from one matrix of dW to the next; 0: they are packed, n*k
 };
 
-/// dW of group e and node t, at dw + t*node_stride + e*n*k: tree sum over the grains of t of Σ_rows dY(row, ·)ᵀ X(row,
-/// ·). Groups or grains without rows give +0. Replaces dW.
+/// Elements from one matrix (N, K) of a product to the next.
+template <class G>
+Index matrix_stride(const G& groups, Index n, Index k) {
+  return groups.stride > 0 ? groups.stride : n * k;
+}
+
+/// dW of group e and node t, at dw + t*node_stride + e*stride: tree sum over the grains of t of Σ_rows dY(row, ·)ᵀ
+/// X(row, ·). Groups or grains without rows give +0. Replaces dW.
 void weight_gradient(const GrainGroups& groups, Index n, Index k, const float* dy, const float* x, float* dw,
                      Index node_stride);
 

@@ -107,7 +107,7 @@ const float* stage(const float* p, Index n, Index full, float* staged) {
 /// y(rows, out) = x(rows, in)·W for the rows of each group, in blocks of block_rows.
 void by_blocks(const Groups& groups, const Product& shape, const float* x, const float* w, float* y, Write write) {
   static Scratch memory;
-  const Index in = shape.k, out = shape.n, matrix = in * out;
+  const Index in = shape.k, out = shape.n, matrix = in * out, stride = matrix_stride(groups, in, out);
   float* staged_x = memory.floats(rounded(block_rows * in) + rounded(block_rows * out) + matrix);
   float* staged_y = staged_x + rounded(block_rows * in);
   float* staged_w = staged_y + rounded(block_rows * out);
@@ -115,7 +115,7 @@ void by_blocks(const Groups& groups, const Product& shape, const float* x, const
   for (int e = 0; e < groups.count; ++e) {
     const Index last = groups.offsets[e + 1];
     if (last == groups.offsets[e]) continue;
-    const float* weights = stage(w + e * matrix, matrix, matrix, staged_w);
+    const float* weights = stage(w + e * stride, matrix, matrix, staged_w);
     for (Index row = groups.offsets[e]; row < last; row += block_rows) {
       const Index rows = std::min(block_rows, last - row);
       const bool direct = rows == block_rows && aligned(y + row * out);
@@ -158,7 +158,7 @@ void input_gradient(const Groups& groups, Index n, Index k, const float* dy, con
 void weight_gradient(const GrainGroups& groups, Index n, Index k, const float* dy, const float* x, float* dw,
                      Index node_stride) {
   static Scratch memory;  // finished subtrees that wait for their right neighbour
-  const Index matrix = n * k, slot = rounded(matrix);
+  const Index matrix = n * k, slot = rounded(matrix), stride = matrix_stride(groups, n, k);
   float* stack = memory.floats(slot * (1 + std::bit_width(static_cast<unsigned>(groups.grains))));
   for (int e = 0; e < groups.count; ++e) {
     const Index* offset = groups.offsets + Index{e} * groups.grains;
@@ -170,7 +170,7 @@ void weight_gradient(const GrainGroups& groups, Index n, Index k, const float* d
           add(stack + height * slot, matrix, stack + (height - 1) * slot);
         ++height;
       }
-      copy(stack, matrix, dw + static_cast<Index>(t) * node_stride + e * matrix);
+      copy(stack, matrix, dw + static_cast<Index>(t) * node_stride + e * stride);
     }
   }
 }

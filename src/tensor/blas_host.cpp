@@ -59,15 +59,17 @@ void for_items(const char* label, const std::vector<Item>& items, const F& work)
 }  // namespace
 
 void forward(const Groups& groups, Index n, Index k, const float* x, const float* w, float* y, Write write) {
+  const Index stride = matrix_stride(groups, n, k);
   for_items("switchyard::blas::forward", cut(groups, n, k), [=](const Item& i) {
-    product_nt({i.rows, i.columns, k}, {x + i.row * k, k}, {w + (i.group * n + i.column) * k, k},
+    product_nt({i.rows, i.columns, k}, {x + i.row * k, k}, {w + i.group * stride + i.column * k, k},
                {y + i.row * n + i.column, n}, write);
   });
 }
 
 void input_gradient(const Groups& groups, Index n, Index k, const float* dy, const float* w, float* dx, Write write) {
+  const Index stride = matrix_stride(groups, n, k);
   for_items("switchyard::blas::input_gradient", cut(groups, k, n), [=](const Item& i) {
-    product_nn({i.rows, i.columns, n}, {dy + i.row * n, n}, {w + i.group * n * k + i.column, k},
+    product_nn({i.rows, i.columns, n}, {dy + i.row * n, n}, {w + i.group * stride + i.column, k},
                {dx + i.row * k + i.column, k}, write);
   });
 }

@@ -1,14 +1,10 @@
 #include "tensor/parameter.hpp"
 
-#include <numeric>
-
 #include "base/check.hpp"
 #include "base/philox.hpp"
 
 namespace switchyard {
 namespace {
-
-constexpr Index alignment = 64;  // floats: tensors start on cache-line boundaries
 
 /// values[i] of one unit: normal by Box-Muller on Philox, counter (element / 2, unit, id).
 void fill_normal(float* values, Index n, std::uint64_t key, std::uint32_t id, std::uint32_t unit, float std) {
@@ -29,25 +25,24 @@ void fill_constant(float* values, Index n, float value) {
 
 }  // namespace
 
-int ParameterSet::add(Parameter p) {
-  p.id = static_cast<int>(all_.size());
-  const auto elements = std::accumulate(p.shape.begin(), p.shape.end(), std::int64_t{1}, std::multiplies<>());
-  if (p.placement == Placement::expert) {
-    p.experts = layout_.my_experts(static_cast<int>(p.shape[0]));
-    p.unit = elements / p.shape[0];
-  } else {
-    p.unit = elements;
+ParameterSet::ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors)
+    : nodes_{layout.my_nodes(), layout.my_group_nodes()} {
+  for (const TensorSpec& tensor : tensors) {
+    Parameter p;
+    static_cast<TensorSpec&>(p) = tensor;
+    p.id = static_cast<int>(all_.size());
+    if (p.placement == Placement::expert) p.experts = layout.my_experts(static_cast<int>(p.shape[0]));
+    p.unit = tensor.unit();
+    p.stride = padded_unit(p.unit);
+    Index& end = size_[static_cast<int>(p.placement)];
+    p.offset = end;
+    end += p.span();
+    expect(ids_.emplace(p.name, p.id).second, "names that occur once");
+    all_.push_back(std::move(p));
   }
-  Index& end = size_[static_cast<int>(p.placement)];
-  p.offset = end;
-  end += (p.size() + alignment - 1) / alignment * alignment;
-  all_.push_back(std::move(p));
-  return all_.back().id;
 }
 
 void ParameterSet::allocate(std::uint64_t seed) {
-  nodes_[0] = layout_.my_nodes();
-  nodes_[1] = layout_.my_group_nodes();
   for (int p = 0; p < 2; ++p) {
     value_[p] = Vector<float>("parameters::value", size_[p]);
     first_[p] = Vector<float>("parameters::first_moment", size_[p]);
@@ -58,7 +53,7 @@ void ParameterSet::allocate(std::uint64_t seed) {
   for (const Parameter& p : all_) {
     if (!p.adds_to.empty()) continue;
     for (Index u = 0; u < p.experts.size(); ++u) {
-      float* unit = value(p.id) + u * p.unit;
+      float* unit = value(p.id) + u * p.stride;
       if (p.init == Init::ones)
         fill_constant(unit, p.unit, 1.0f);
       else
@@ -70,9 +65,14 @@ void ParameterSet::allocate(std::uint64_t seed) {
 }
 
 int ParameterSet::find(const std::string& name) const {
-  for (const Parameter& p : all_)
-    if (p.name == name) return p.id;
-  return -1;
+  const auto found = ids_.find(name);
+  return found == ids_.end() ? -1 : found->second;
+}
+
+int ParameterSet::id(const std::string& name) const {
+  const int found = find(name);
+  check(found >= 0, Exit::internal, name + " is not in the list of the model's tensors (config/architecture.cpp)");
+  return found;
 }
 
 float* ParameterSet::value(int id) const {

@@ -37,12 +37,14 @@ std::vector<typename V::non_const_value_type> host_values(const V& view) {
   return {host.data(), host.data() + host.size()};
 }
 
-/// `v` with room for at least n elements; contents are lost when it grows. Grows by half so that it settles soon.
+/// `v` with room for at least n elements; contents are lost when it grows. What has to grow is of no fixed size and gets
+/// half more, so that it settles soon.
 template <class T>
 void reserve(Vector<T>& v, const char* label, Index n) {
-  if (static_cast<Index>(v.extent(0)) < n) {
+  const auto room = static_cast<Index>(v.extent(0));
+  if (room < n) {
     v = Vector<T>();
-    v = make_view<Vector<T>>(label, n + n / 2);
+    v = make_view<Vector<T>>(label, room > 0 ? n + n / 2 : n);
   }
 }
 

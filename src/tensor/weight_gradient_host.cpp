@@ -41,8 +41,8 @@ struct Problem {
   Index n, k;
   const float *dy, *x;
   float* dw;
-  Index node_stride;
-  bool stream;  ///< dw is larger than the caches, and its rows are whole vectors
+  Index node_stride, stride;  ///< between nodes, and between the matrices of one
+  bool stream;                ///< dw is larger than the caches, and its rows are whole vectors
 };
 
 /// Splits the rows of a group into chunks and segments.
@@ -142,7 +142,7 @@ void chunk_tiles(const Problem& p, const Item& item, std::span<const Segment> se
   for (Index t = 0; t < tiles; ++t) {
     const Index n = simd::tile_row(item.n, tiles, t);
     const auto height = static_cast<int>(simd::tile_row(item.n, tiles, t + 1) - n);
-    float* out = p.dw + (item.group * p.n + item.n0 + n) * p.k + item.k0;
+    float* out = p.dw + item.group * p.stride + (item.n0 + n) * p.k + item.k0;
     for (Index k = 0; k < item.k; k += panel_width) {
       const int columns = static_cast<int>(std::min<Index>(panel_width, item.k - k));
       (columns <= simd::width ? one : two)[height - 1](
@@ -202,10 +202,11 @@ void cut(const Problem& p, std::vector<Item>& items) {
 void weight_gradient(const GrainGroups& groups, Index n, Index k, const float* dy, const float* x, float* dw,
                      Index node_stride) {
   static thread_local std::vector<Item> items;
-  const bool aligned =
-      reinterpret_cast<std::uintptr_t>(dw) % 64 == 0 && k % panel_width == 0 && node_stride % panel_width == 0;
+  const Index stride = matrix_stride(groups, n, k);
+  const bool aligned = reinterpret_cast<std::uintptr_t>(dw) % 64 == 0 && k % panel_width == 0 &&
+                       node_stride % panel_width == 0 && stride % panel_width == 0;
   const bool stream = aligned && groups.count * n * k > (Index{1} << 21);
-  const Problem problem{groups, n, k, dy, x, dw, node_stride, stream};
+  const Problem problem{groups, n, k, dy, x, dw, node_stride, stride, stream};
   cut(problem, items);
   const Item* item = items.data();
   using Policy = Kokkos::RangePolicy<Device, Kokkos::Schedule<Kokkos::Dynamic>, Kokkos::IndexType<Index>>;

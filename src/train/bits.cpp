@@ -73,7 +73,7 @@ void Lines::add_parameters() {
       files::Sha256 sum;
       for (const auto& slab :
            {all.values(p.placement), all.first_moments(p.placement), all.second_moments(p.placement)}) {
-        const Vector<float> unit(slab.data() + p.offset + u * p.unit, p.unit);
+        const Vector<float> unit(slab.data() + p.offset + u * p.stride, p.unit);
         sum.add(host_values(unit).data(), p.unit * sizeof(float));
       }
       units += sum.hex();

@@ -12,12 +12,14 @@
 namespace switchyard::train {
 namespace {
 
-/// Values of all ranks in global token order, on every rank; what is gathered is small integers or fp32, exact as
-/// doubles.
+/// Values of all ranks in global token order, on rank 0: `of_token` of each token.
 template <class T>
-std::vector<T> gather(const comm::Communicator& world, const std::vector<T>& mine) {
-  const auto all = comm::all_gather(world, std::vector<double>(mine.begin(), mine.end()));
-  return std::vector<T>(all.begin(), all.end());
+std::vector<T> gather(const Machine& m, const std::vector<T>& mine, std::int64_t of_token) {
+  const Layout& layout = m.groups.layout;
+  const std::int64_t of_grain = of_token * m.config.grain_sequences() * m.config.model.context;
+  std::vector<std::int64_t> counts;
+  for (int r = 0; r < layout.ranks; ++r) counts.push_back(layout.grains_of(r).size() * of_grain);
+  return comm::gather_on_root(m.groups.world, mine, counts);
 }
 
 template <class T>
@@ -26,7 +28,7 @@ void append(std::vector<T>& to, const std::vector<T>& from, std::int64_t most) {
   to.insert(to.end(), from.begin(), from.begin() + room);
 }
 
-/// Means of the losses (T) in equal contiguous parts, summed in token order on every rank.
+/// Means of the losses (T) in equal contiguous parts, summed in token order.
 std::vector<double> block_means(const std::vector<float>& losses) {
   constexpr std::size_t blocks = record::EvaluationRow::blocks;
   std::vector<double> means;
@@ -41,16 +43,15 @@ std::vector<double> block_means(const std::vector<float>& losses) {
 
 /// Adds the routing of one held-out batch, up to the number of tokens that is recorded.
 void add_routing(Machine& m, std::int64_t samples, record::EvaluationRouting& routing) {
-  const auto& world = m.groups.world;
-  append(routing.predicted, gather(world, m.model->predictions()), samples);
+  append(routing.predicted, gather(m, m.model->predictions(), 1), samples);
   const auto layers = m.model->moe_layers();
   routing.layers.resize(layers.size());
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const moe::RoutingSample mine = layers[i]->sample();
-    const std::int64_t most = samples * m.config.moe.top_k;
-    append(routing.layers[i].experts, gather(world, mine.experts), most);
-    append(routing.layers[i].weights, gather(world, mine.weights), most);
-    append(routing.layers[i].kept, gather(world, mine.kept), most);
+    const std::int64_t k = m.config.moe.top_k;
+    append(routing.layers[i].experts, gather(m, mine.experts, k), samples * k);
+    append(routing.layers[i].weights, gather(m, mine.weights, k), samples * k);
+    append(routing.layers[i].kept, gather(m, mine.kept, k), samples * k);
   }
 }
 
@@ -75,18 +76,20 @@ Evaluation evaluate(Machine& m, const data::Corpus& corpus, const data::Batches&
   const std::int64_t samples = std::min<std::int64_t>(tokens, record::EvaluationTokens::most);
   Evaluation evaluation;
   evaluation.row.step = evaluation.routing.step = step;
-  std::vector<float> losses;  // of all held-out tokens, in their order
+  std::vector<float> losses;  // of all held-out tokens, in their order; on rank 0
   for (std::int64_t i = 0; i < count; ++i) {
     data::Batch batch;
     comm::agree(m.groups.world, [&] { batch = batches.validation(i); });
     m.model->forward(batch, moe::Pass::evaluate);
     evaluation.row.loss += m.model->reduce().cross_entropy / static_cast<double>(count);
-    append(losses, gather(m.groups.world, m.model->token_losses()), tokens);
+    append(losses, gather(m, m.model->token_losses(), 1), tokens);
     if (i * m.config.step_tokens() < samples) add_routing(m, samples, evaluation.routing);
   }
-  evaluation.row.block_loss = block_means(losses);
-  losses.resize(static_cast<std::size_t>(samples));
-  evaluation.routing.loss = std::move(losses);
+  if (m.groups.world.rank() == 0) {
+    evaluation.row.block_loss = block_means(losses);
+    losses.resize(static_cast<std::size_t>(samples));
+    evaluation.routing.loss = std::move(losses);
+  }
   const std::int64_t bytes = target_bytes(corpus, batches, m.config);
   evaluation.row.bits_per_byte =
       bytes > 0 ? evaluation.row.loss * static_cast<double>(tokens) / std::log(2.0) / static_cast<double>(bytes)

@@ -9,7 +9,7 @@ namespace switchyard::train {
 
 struct Evaluation {
   record::EvaluationRow row;
-  record::EvaluationRouting routing;  ///< filled on rank 0
+  record::EvaluationRouting routing;  ///< as the losses of the row's parts: on rank 0 only
 };
 
 /// Collective over world. Changes no parameter, no balancer state and no training statistics (contract C2).

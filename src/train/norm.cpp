@@ -1,6 +1,7 @@
 #include "train/norm.hpp"
 
 #include <cmath>
+#include <numeric>
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
@@ -9,7 +10,7 @@
 namespace switchyard::train {
 namespace {
 
-constexpr Index block = 4096;
+constexpr Index block = unit_block;  // what fills a unit up is +0 and adds nothing
 
 /// Σ x² over n elements: element i in lane i mod 16, lanes added in pairs at distance 8, 4, 2, 1.
 KOKKOS_INLINE_FUNCTION double square_sum(const float* x, Index n) {
@@ -26,30 +27,25 @@ KOKKOS_INLINE_FUNCTION double square_sum(const float* x, Index n) {
   return lane[0];
 }
 
-/// sums[u * blocks + b]: block b of unit u of a parameter.
-void sum_blocks(const float* gradient, Index units, Index unit, double* sums) {
-  const Index blocks = (unit + block - 1) / block;
+/// sums(blocks) of the blocks of a parameter, unit after unit.
+void sum_blocks(const float* gradient, Index blocks, double* sums) {
   Kokkos::parallel_for(
-      "switchyard::norm::blocks", Kokkos::RangePolicy<Device>(0, units * blocks), KOKKOS_LAMBDA(Index i) {
-        const Index first = i % blocks * block;
-        const Index n = unit - first < block ? unit - first : block;
-        sums[i] = square_sum(gradient + i / blocks * unit + first, n);
-      });
+      "switchyard::norm::blocks", Kokkos::RangePolicy<Device>(0, blocks),
+      KOKKOS_LAMBDA(Index i) { sums[i] = square_sum(gradient + i * block, block); });
 }
 
 /// Σ x² of each local unit, parameters of one placement in order of declaration.
 std::vector<double> unit_sums(const ParameterSet& parameters, const Gradients& gradients, Placement placement) {
   Index total = 0;
   const auto counted = [&](const Parameter& p) { return p.placement == placement && p.adds_to.empty(); };
-  const auto blocks = [](const Parameter& p) { return (p.unit + block - 1) / block; };
   for (const Parameter& p : parameters.all())
-    if (counted(p)) total += p.experts.size() * blocks(p);
+    if (counted(p)) total += p.span() / block;
   const auto sums = make_view<Vector<double>>("norm::block_sums", total);
   Index at = 0;
   for (const Parameter& p : parameters.all()) {
     if (!counted(p)) continue;
-    sum_blocks(gradients.of(p), p.experts.size(), p.unit, sums.data() + at);
-    at += p.experts.size() * blocks(p);
+    sum_blocks(gradients.of(p), p.span() / block, sums.data() + at);
+    at += p.span() / block;
   }
   const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), sums);
   Kokkos::fence("switchyard::norm::end");
@@ -58,22 +54,20 @@ std::vector<double> unit_sums(const ParameterSet& parameters, const Gradients& g
   for (const Parameter& p : parameters.all())
     for (Index u = 0; counted(p) && u < p.experts.size(); ++u) {
       double sum = 0.0;
-      for (Index b = 0; b < blocks(p); ++b) sum += host[at++];
+      for (Index b = 0; b < p.stride / block; ++b) sum += host[at++];
       units.push_back(sum);
     }
   return units;
 }
 
-/// Where the sums of each rank of the expert group begin in their concatenation.
-std::vector<std::size_t> starts(const Layout& layout, const ParameterSet& parameters) {
-  std::vector<std::size_t> begin(layout.expert_parallel, 0);
-  for (int place = 0; place + 1 < layout.expert_parallel; ++place) {
-    begin[place + 1] = begin[place];
-    for (const Parameter& p : parameters.all())
+/// How many units the rank at each place of the expert group sums.
+std::vector<std::int64_t> units_of_places(const Layout& layout, const ParameterSet& parameters) {
+  std::vector<std::int64_t> units(layout.expert_parallel, 0);
+  for (const Parameter& p : parameters.all())
+    for (int place = 0; place < layout.expert_parallel; ++place)
       if (p.placement == Placement::expert && p.adds_to.empty())
-        begin[place + 1] += layout.experts_of(place, static_cast<int>(p.shape[0])).size();
-  }
-  return begin;
+        units[place] += layout.experts_of(place, static_cast<int>(p.shape[0])).size();
+  return units;
 }
 
 void take(NormResult& result, double& total, double sum, const Parameter& p, int expert) {
@@ -87,9 +81,11 @@ void take(NormResult& result, double& total, double sum, const Parameter& p, int
 
 NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients) {
   const std::vector<double> replicated = unit_sums(parameters, gradients, Placement::replicated);
+  const std::vector<std::int64_t> units = units_of_places(groups.layout, parameters);
   const std::vector<double> experts =
-      comm::all_gather(groups.expert, unit_sums(parameters, gradients, Placement::expert));
-  std::vector<std::size_t> next = starts(groups.layout, parameters);  // of each place
+      comm::all_gather(groups.expert, unit_sums(parameters, gradients, Placement::expert), units);
+  std::vector<std::int64_t> next(units.size(), 0);  // of each place in `experts`
+  std::exclusive_scan(units.begin(), units.end(), next.begin(), std::int64_t{0});
   NormResult result;
   double total = 0.0;
   std::size_t at = 0;

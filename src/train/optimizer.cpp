@@ -46,7 +46,7 @@ void adamw(ParameterSet& parameters, const Gradients& gradients, const TrainConf
     if (!p.adds_to.empty()) continue;
     update(kinds[p.decay], gradients.of(p), parameters.value(p.id),
            parameters.first_moments(p.placement).data() + p.offset,
-           parameters.second_moments(p.placement).data() + p.offset, p.size());
+           parameters.second_moments(p.placement).data() + p.offset, p.span());
   }
   Kokkos::fence("switchyard::optimizer::end");
 }

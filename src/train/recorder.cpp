@@ -44,27 +44,41 @@ Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Bat
                                                             evaluation_tokens(corpus, batches, config));
 }
 
+/// What rank 0 needs of a rank: seconds of the phases and of the step, bytes of the phases, resident bytes, rows sent
+/// to every rank. Whole numbers are exact, being far below 2^53.
+std::vector<double> Recorder::own_measures(double wall_seconds) const {
+  const Timers& timers = machine_.timers;
+  std::vector<double> mine(timers.seconds.begin(), timers.seconds.end());
+  mine.push_back(wall_seconds);
+  mine.insert(mine.end(), timers.bytes.begin(), timers.bytes.end());
+  mine.push_back(static_cast<double>(largest_resident_bytes()));
+  std::vector<std::int64_t> sent(machine_.groups.world.size(), 0);
+  for (const moe::Layer* layer : machine_.model->moe_layers())
+    for (std::size_t r = 0; r < sent.size(); ++r) sent[r] += layer->statistics().traffic.at(r);
+  mine.insert(mine.end(), sent.begin(), sent.end());
+  return mine;
+}
+
+/// The row of a step; on rank 0 only, and collective all the same.
 record::StepRow Recorder::make_row(std::int64_t step, const StepResult& result, double wall_seconds) {
+  const std::vector<double> mine = own_measures(wall_seconds);
+  const std::size_t ranks = machine_.groups.world.size(), width = mine.size();
+  const std::vector<double> all = comm::gather_on_root(
+      machine_.groups.world, mine, std::vector<std::int64_t>(ranks, static_cast<std::int64_t>(width)));
   record::StepRow row;
+  if (!root_) return row;
   row.step = step, row.tokens = step * machine_.config.step_tokens();
   row.loss = result.loss, row.learning_rate = result.learning_rate, row.gradient_norm = result.gradient_norm;
-  const auto& world = machine_.groups.world;
-  row.seconds.assign(machine_.timers.seconds.begin(), machine_.timers.seconds.end());
-  row.seconds.push_back(wall_seconds);
-  comm::all_reduce_max(world, row.seconds.data(), static_cast<std::int64_t>(row.seconds.size()));
-  row.wall_seconds = row.seconds.back();
-  row.seconds.pop_back();
-  row.bytes.assign(machine_.timers.bytes.begin(), machine_.timers.bytes.end());
-  row.bytes.push_back(largest_resident_bytes());
-  comm::all_reduce_sum(world, row.bytes.data(), static_cast<std::int64_t>(row.bytes.size()));
-  row.peak_bytes = row.bytes.back();
-  row.bytes.pop_back();
-  std::vector<std::int64_t> sent(world.size(), 0);
-  for (moe::Layer* layer : machine_.model->moe_layers()) {
-    row.layers.push_back(layer->statistics());
-    for (std::size_t r = 0; r < sent.size(); ++r) sent[r] += row.layers.back().traffic.at(r);
+  row.seconds.assign(Timers::phases, 0.0), row.bytes.assign(Timers::phases, 0);
+  for (std::size_t r = 0; r < ranks; ++r) {
+    const double* of = all.data() + r * width;
+    for (double& seconds : row.seconds) seconds = std::max(seconds, *of++);
+    row.wall_seconds = std::max(row.wall_seconds, *of++);
+    for (std::int64_t& bytes : row.bytes) bytes += static_cast<std::int64_t>(*of++);
+    row.peak_bytes += static_cast<std::int64_t>(*of++);
+    for (std::size_t to = 0; to < ranks; ++to) row.traffic.push_back(static_cast<std::int64_t>(*of++));
   }
-  row.traffic = comm::all_gather(world, sent);
+  for (const moe::Layer* layer : machine_.model->moe_layers()) row.layers.push_back(layer->statistics());
   return row;
 }
 
@@ -75,7 +89,8 @@ void Recorder::step(std::int64_t step, const StepResult& result, const data::Bat
   const auto every = machine_.config.record.sample_every;
   comm::agree(machine_.groups.world, [&] {
     if (tokens_ && every > 0 && step % every == 0) sample(step, batch);
-    if (rows_) rows_->append(row);
+    if (!root_) return;
+    rows_->append(row);
     progress_.step(line_of(row));
   });
 }

@@ -38,6 +38,7 @@ class Recorder {
 
  private:
   void sample(std::int64_t step, const data::Batch& batch);
+  std::vector<double> own_measures(double wall_seconds) const;
   record::StepRow make_row(std::int64_t step, const StepResult& result, double wall_seconds);
   Machine& machine_;
   bool root_;

@@ -42,10 +42,10 @@ void reduce_gradients(const comm::Groups& groups, ParameterSet& parameters, Grad
   for (const Parameter& p : parameters.all()) {
     if (p.adds_to.empty()) continue;
     const int id = parameters.find(p.adds_to);
-    expect(id >= 0 && parameters[id].placement == p.placement && parameters[id].size() == p.size(),
+    expect(id >= 0 && parameters[id].placement == p.placement && parameters[id].span() == p.span(),
            "a source of a gradient of its own shape and placement");
     const Vector<float>& slab = gradients.slab[static_cast<int>(p.placement)];
-    add(slab.data() + parameters[id].offset, slab.data() + p.offset, p.size());
+    add(slab.data() + parameters[id].offset, slab.data() + p.offset, p.span());
   }
   Kokkos::fence("switchyard::reduce::end");
 }

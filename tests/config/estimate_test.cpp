@@ -46,14 +46,13 @@ TEST(Estimate, ParametersAreThoseOfTheModel) {
                               config.train.grains);
     const auto exchange = comm::make_exchange(config.layout.exchange, groups.expert);
     Timers timers;
-    ParameterSet parameters(groups.layout);
+    ParameterSet parameters(groups.layout, architecture(config));
     const model::Transformer model(moe::LayerContext{config, groups, *exchange, parameters, timers});
     std::int64_t replicated = 0, experts = 0, places = 0;
     for (const Parameter& p : parameters.all()) {
-      places += p.size();
+      places += p.span();
       if (!p.adds_to.empty()) continue;
-      (p.placement == Placement::expert ? experts : replicated) +=
-          p.placement == Placement::expert ? p.unit * p.shape[0] : p.size();
+      (p.placement == Placement::expert ? experts : replicated) += p.elements();
     }
     EXPECT_EQ(model_size(config).replicated, replicated) << i;
     EXPECT_EQ(model_size(config).experts, experts) << i;

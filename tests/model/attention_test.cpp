@@ -91,7 +91,7 @@ TEST(AttentionRange, LargeScoresStayFinite) {
 
 TEST(Rope, TurnsAndTurnsBack) {
   Config config = small_config();
-  const model::Rows rows = model::make_rows(config, one_rank(config));
+  const nn::Rows rows = nn::make_rows(config, one_rank(config));
   const Doubles x = random_values(rows.count * config.model.width, 1);
   const auto turned = matrix(rows.count, config.model.width, x);
   const model::Rope rope(config);

@@ -35,10 +35,10 @@ std::vector<float> gradient(const Config& config, int ranks, const std::vector<s
   const Index width = config.model.width;
   for (int rank = 0; rank < ranks; ++rank) {
     const Layout layout{ranks, rank, 1, config.train.grains};
-    const model::Rows rows = model::make_rows(config, layout);
+    const nn::Rows rows = nn::make_rows(config, layout);
     const Index first = layout.my_grains().first * config.grain_sequences() * config.model.context;
-    ParameterSet parameters(layout);
-    const model::Embedding embedding(parameters, config);
+    ParameterSet parameters(layout, architecture(config));
+    const model::Embedding embedding(parameters);
     parameters.allocate(1);
     const Doubles mine(dx.begin() + first * width, dx.begin() + (first + rows.count) * width);
     const auto device = matrix(rows.count, width, mine);
@@ -46,7 +46,7 @@ std::vector<float> gradient(const Config& config, int ranks, const std::vector<s
     const int id = parameters.find("embedding.gather");
     for (std::size_t t = 0; t < rows.nodes.size(); ++t)
       parts.push_back(
-          floats(copy_out(parameters.gradient(id) + t * parameters.gradient_stride(id), parameters[id].size())));
+          floats(copy_out(parameters.gradient(id) + t * parameters.gradient_stride(id), parameters[id].unit)));
     nodes.insert(nodes.end(), rows.nodes.begin(), rows.nodes.end());
   }
   for (const auto& [into, from] : tree_additions(nodes))
@@ -78,26 +78,25 @@ TEST(Embedding, GradientFollowsTheTreeOnAnyLayout) {
 
 TEST(Embedding, GathersRows) {
   const Config config = small_config();
-  ParameterSet parameters(one_rank(config));
-  const model::Embedding embedding(parameters, config);
+  ParameterSet parameters(one_rank(config), architecture(config));
+  const model::Embedding embedding(parameters);
   parameters.allocate(1);
-  const model::Rows rows = model::make_rows(config, one_rank(config));
+  const nn::Rows rows = nn::make_rows(config, one_rank(config));
   const auto tokens = random_tokens(rows.count, config.model.vocabulary);
   const Vector<std::int32_t> ids("ids", rows.count);
   Kokkos::deep_copy(ids, HostVector<const std::int32_t>(tokens.data(), tokens.size()));
   const auto x = matrix(rows.count, config.model.width);
   embedding.forward(rows, ids, x);
-  const Doubles got = values_of(x), weight = copy_out(parameters.value(0), parameters[0].size());
+  const Doubles got = values_of(x), weight = copy_out(parameters.value(0), parameters[0].unit);
   for (std::size_t i = 0; i < got.size(); ++i)
     ASSERT_EQ(got[i], weight[tokens[i / config.model.width] * config.model.width + i % config.model.width]);
 }
 
 TEST(Embedding, DeclaresTheGatherOnlyWhereTied) {
   Config config = small_config();
-  ParameterSet tied(one_rank(config)), untied(one_rank(config));
-  const model::Embedding first(tied, config);
+  const ParameterSet tied(one_rank(config), architecture(config));
   config.model.tied = false;
-  const model::Embedding second(untied, config);
+  const ParameterSet untied(one_rank(config), architecture(config));
   EXPECT_EQ(tied[tied.find("embedding.gather")].adds_to, "embedding.weight");
   EXPECT_EQ(untied.find("embedding.gather"), -1);
   EXPECT_FALSE(tied[0].decay);

@@ -9,6 +9,7 @@
 #include "config/yaml.hpp"
 #include "model/transformer.hpp"
 #include "record/hdf5.hpp"
+#include "support/parameters.hpp"
 
 namespace switchyard {
 namespace {
@@ -47,19 +48,8 @@ double relative_error(const std::vector<float>& a, const std::vector<float>& b) 
 }
 
 void set_values(ParameterSet& parameters, const Parameter& p, const std::vector<float>& values) {
-  ASSERT_EQ(static_cast<Index>(values.size()), p.size()) << p.name;
-  Kokkos::View<const float*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>> from(values.data(),
-                                                                                              values.size());
-  Vector<float> slab = parameters.values(p.placement);
-  Kokkos::deep_copy(Kokkos::subview(slab, Kokkos::make_pair(p.offset, p.offset + p.size())), from);
-}
-
-std::vector<float> gradient_of(const ParameterSet& parameters, const Parameter& p) {
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), parameters.gradients(p.placement));
-  std::vector<float> sum(p.size(), 0.0f);
-  for (std::size_t node = 0; node < host.extent(0); ++node)
-    for (Index i = 0; i < p.size(); ++i) sum[i] += host(node, p.offset + i);
-  return sum;
+  ASSERT_EQ(static_cast<Index>(values.size()), test::elements(p)) << p.name;
+  test::write_units(parameters.values(p.placement).data(), p, values);
 }
 
 void compare_with(const std::string& kind) {
@@ -69,7 +59,7 @@ void compare_with(const std::string& kind) {
   const Config& config = loaded.config;
   comm::Groups groups(comm::Communicator::duplicate(MPI_COMM_SELF), 1, config.train.grains);
   const auto exchange = comm::make_exchange(config.layout.exchange, groups.expert);
-  ParameterSet parameters(groups.layout);
+  ParameterSet parameters(groups.layout, architecture(config));
   Timers timers;
   model::Transformer model({config, groups, *exchange, parameters, timers});
   parameters.allocate(1);
@@ -94,7 +84,7 @@ void compare_with(const std::string& kind) {
   model.reduce();
   model.backward();
   for (const Parameter& p : parameters.all())
-    EXPECT_LT(relative_error(gradient_of(parameters, p), read_floats(file, "gradients/" + p.name)), 1e-5) << p.name;
+    EXPECT_LT(relative_error(test::node_sum(parameters, p), read_floats(file, "gradients/" + p.name)), 1e-5) << p.name;
 }
 
 TEST(Golden, MixtralOfTransformers) { compare_with("mixtral"); }

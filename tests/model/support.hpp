@@ -6,8 +6,8 @@
 #include <random>
 #include <vector>
 
-#include "model/rows.hpp"
-#include "tensor/parameter.hpp"
+#include "nn/rows.hpp"
+#include "support/parameters.hpp"
 
 namespace switchyard::test {
 
@@ -54,9 +54,10 @@ inline double relative_error(const Doubles& expected, const Doubles& got) {
 
 /// Sum over the nodes of a parameter's gradient.
 inline Doubles gradient_of(const ParameterSet& parameters, int id) {
-  Doubles sum(parameters[id].size(), 0.0);
-  for (std::size_t t = 0; t < parameters.nodes(parameters[id].placement).size(); ++t) {
-    const Doubles node = copy_out(parameters.gradient(id) + t * parameters.gradient_stride(id), sum.size());
+  const Parameter& p = parameters[id];
+  Doubles sum(elements(p), 0.0);
+  for (std::size_t t = 0; t < parameters.nodes(p.placement).size(); ++t) {
+    const std::vector<float> node = read_gradient(parameters, p, t);
     for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += node[i];
   }
   return sum;

@@ -35,7 +35,7 @@ struct Trial {
       : config(c),
         groups(comm::Communicator::duplicate(comm), expert_parallel, c.train.grains),
         exchange(comm::make_exchange(c.layout.exchange, groups.expert)),
-        parameters(groups.layout),
+        parameters(groups.layout, architecture(config)),
         model(moe::LayerContext{config, groups, *exchange, parameters, timers}) {
     parameters.allocate(config.train.seed);
   }
@@ -138,7 +138,10 @@ TEST_P(Transformer, ObjectiveAndGradientsAgreeWithReference) {
   Trial run(GetParam().config, MPI_COMM_SELF);
   reference::Weights weights;
   for (const Parameter& p : run.parameters.all())
-    if (p.adds_to.empty()) weights[p.name] = copy_out(run.parameters.value(p.id), p.size());
+    if (p.adds_to.empty()) {
+      const auto values = read_units(run.parameters.values(p.placement).data(), p);
+      weights[p.name] = Doubles(values.begin(), values.end());
+    }
   const Tokens t = random_tokens(run.config);
   const double expected = reference::objective(run.config, weights, t.tokens, t.targets);
   EXPECT_NEAR(run.step().total(), expected, 2e-5 * expected);
@@ -178,8 +181,8 @@ TEST_P(Transformer, SameBitsOnAnyRanks) {
     const auto mine = together.reduced(Placement::expert);
     for (const Parameter& p : together.parameters.all()) {
       if (p.placement != Placement::expert) continue;
-      const auto first = experts.begin() + alone.parameters[p.id].offset + p.experts.first * p.unit;
-      EXPECT_TRUE(std::equal(first, first + p.size(), mine.begin() + p.offset)) << p.name;
+      const auto first = experts.begin() + alone.parameters[p.id].offset + p.experts.first * p.stride;
+      EXPECT_TRUE(std::equal(first, first + p.span(), mine.begin() + p.offset)) << p.name;
     }
   }
 }
@@ -237,7 +240,8 @@ TEST_P(TransformerMemory, IsWhatTheEstimateSays) {
   allocated_bytes = 0;
   set_allocate_data_callback(
       [](const Kokkos_Profiling_SpaceHandle, const char* label, const void*, std::uint64_t bytes) {
-        if (std::string(label).rfind("model::", 0) == 0 && std::string(label).find("scratch") == std::string::npos)
+        const std::string name(label);
+        if ((name.starts_with("model::") || name.starts_with("nn::")) && name.find("scratch") == std::string::npos)
           allocated_bytes += static_cast<std::int64_t>(bytes);
       });
   run.step();

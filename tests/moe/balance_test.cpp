@@ -78,7 +78,7 @@ TEST(Balance, BiasFollowsChoicesBeforeTheDrop) {
   bias[0] = 5.0f;
   rig.router.set_bias(bias);
   rig.forward();
-  rig.router.reduce_statistics();
+  rig.reduce();
   const LayerStatistics& s = rig.router.statistics();
   EXPECT_EQ(s.assigned[0], 48);
   EXPECT_EQ(s.kept[0], 4 * 3);
@@ -215,7 +215,7 @@ void expect_same_as_alone(const Config& config) {
     EXPECT_TRUE(same_bits(mine(host_values(whole.expert), together, k), host_values(part.expert)));
     EXPECT_TRUE(same_bits(mine(host_values(whole.weight), together, k), host_values(part.weight)));
     EXPECT_TRUE(same_bits(mine(host_values(whole.kept), together, k), host_values(part.kept)));
-    alone.router.reduce_statistics(), together.router.reduce_statistics();
+    alone.reduce(), together.reduce();
     EXPECT_TRUE(same_bits(mine(host_values(alone.backward()), together, width), host_values(together.backward())));
     alone.router.update_bias(step), together.router.update_bias(step);
     EXPECT_TRUE(same_bits(everything(alone.router.statistics(), alone.router.bias()),
@@ -233,7 +233,7 @@ TEST(Statistics, ConservationLaws) {
   const Config c = invariance_config(Router::sigmoid, AuxScope::batch, 6);
   Rig rig(c, MPI_COMM_WORLD);
   rig.forward();
-  rig.router.reduce_statistics();
+  rig.reduce();
   const LayerStatistics& s = rig.router.statistics();
   std::int64_t assigned = 0, margins = 0;
   double mass = 0.0;

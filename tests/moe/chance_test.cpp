@@ -66,7 +66,7 @@ TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
     for (std::size_t o = 0; o < t; ++o) EXPECT_TRUE(ids[o] != ids[t] || expert[o] == expert[t]);
   }
   for (const float w : host_values(choice.weight)) EXPECT_FLOAT_EQ(w, 1.7f / 3.0f);
-  rig.router.reduce_statistics();
+  rig.reduce();
   EXPECT_NEAR(rig.router.statistics().entropy, std::log(3.0), 1e-6);
   for (const float v : host_values(rig.backward())) EXPECT_EQ(v, 0.0f);
 }

@@ -19,7 +19,7 @@ constexpr int width = 19;
 struct Stages {
   Stages(const RoutingCase& c, int expert_parallel)
       : routing(c, expert_parallel),
-        parameters(routing.groups.layout),
+        parameters(routing.groups.layout, {}),
         context{config, routing.groups, *routing.exchange, parameters, timers},
         transfer(context, 3, width),
         dispatch(context, transfer, width),

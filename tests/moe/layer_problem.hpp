@@ -11,6 +11,7 @@
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
 #include "moe/layer.hpp"
+#include "support/parameters.hpp"
 
 namespace switchyard::moe::testing {
 
@@ -73,7 +74,7 @@ struct LayerProblem {
       : config(config_of(c)),
         groups(std::move(world), expert_parallel, c.grains),
         exchange(comm::make_exchange(c.exchange, groups.expert)),
-        parameters(groups.layout),
+        parameters(groups.layout, test::tensors_of(config, "blocks.0.moe.")),
         layer({config, groups, *exchange, parameters, timers}, 0) {
     parameters.allocate(11);
     const Range grains = groups.layout.my_grains();
@@ -93,14 +94,14 @@ struct LayerProblem {
   void forward() {
     y = filled(3, rows, config.model.width);  // the residual stream
     layer.forward(tokens, x, y);
-    layer.reduce_statistics();
+    comm::JointSum sum(groups);
+    layer.offer_statistics(sum);
+    sum.reduce();
+    layer.take_statistics(sum);
   }
   void backward() {
-    for (const Parameter& p : parameters.all()) {  // all of them must be replaced
-      const auto all = parameters.gradients(p.placement);
-      const auto last = p.offset + p.size();
-      Kokkos::deep_copy(Kokkos::subview(all, Kokkos::ALL, Kokkos::make_pair(p.offset, last)), NAN);
-    }
+    for (const Placement placement : {Placement::replicated, Placement::expert})  // all of the layer must be replaced
+      test::fill_gradients(parameters, placement, NAN);
     layer.backward(dy, dx);
   }
 

@@ -72,8 +72,8 @@ void compare_gradients(const LayerProblem& p, const Results& got, const LayerPro
   for (const Parameter& q : p.parameters.all()) {
     const Parameter& whole = one.parameters[q.id];
     const int slab = static_cast<int>(q.placement);
-    const Index first = whole.offset + (q.experts.first - whole.experts.first) * q.unit;
-    expect_same_bits(got.gradients[slab].data() + q.offset, expected.gradients[slab].data() + first, q.size(), q.name);
+    const Index first = whole.offset + (q.experts.first - whole.experts.first) * q.stride;
+    expect_same_bits(got.gradients[slab].data() + q.offset, expected.gradients[slab].data() + first, q.span(), q.name);
   }
 }
 
@@ -150,8 +150,8 @@ reference::FeedForward network(const LayerProblem& p, const std::string& part, P
     const int id = p.parameters.find("blocks.0.moe." + part + "." + matrix + ".weight");
     if (id < 0) return reference::Doubles();
     const Parameter& q = p.parameters[id];
-    return reference::Doubles(slab.begin() + q.offset + expert * q.unit,
-                              slab.begin() + q.offset + (expert + 1) * q.unit);
+    const auto unit = slab.begin() + q.offset + expert * q.stride;
+    return reference::Doubles(unit, unit + q.unit);
   };
   const reference::Doubles up = weight("up");
   const int d = p.config.model.width;
@@ -236,7 +236,7 @@ TEST(Layer, NamesTheExpertOfTheFirstNonFiniteOutput) {
   EXPECT_EQ(p.layer.first_non_finite_expert(), -1);
   const Parameter& q = p.parameters[p.parameters.find("blocks.0.moe.experts.down.weight")];
   const auto v = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, p.parameters.values(Placement::expert));
-  v(q.offset + 2 * q.unit + 5) = INFINITY;
+  v(q.offset + 2 * q.stride + 5) = INFINITY;
   Kokkos::deep_copy(p.parameters.values(Placement::expert), v);
   p.forward();
   EXPECT_EQ(p.layer.first_non_finite_expert(), 2);

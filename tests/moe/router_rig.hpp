@@ -6,6 +6,7 @@
 
 #include "comm/exchange.hpp"
 #include "moe/router.hpp"
+#include "support/parameters.hpp"
 
 namespace switchyard::test {
 
@@ -37,7 +38,7 @@ struct Rig {
       : config(c),
         groups(comm::Communicator::duplicate(comm), 1, c.train.grains),
         exchange(comm::make_exchange(ExchangeKind::pairwise, groups.expert)),
-        parameters(groups.layout),
+        parameters(groups.layout, tensors_of(config, "blocks.1.moe.router")),
         router(moe::LayerContext{config, groups, *exchange, parameters, timers}, 1) {
     parameters.allocate(7);
   }
@@ -73,6 +74,13 @@ struct Rig {
     return router.forward(tokens(pass, step), x);
   }
 
+  void reduce() {
+    comm::JointSum sum(groups);
+    router.offer_statistics(sum);
+    sum.reduce();
+    router.take_statistics(sum);
+  }
+
   /// dx of the last training pass; gradients of the parameters lie in `parameters`.
   Matrix<float> backward() {
     const auto dx = make_view<Matrix<float>>("dx", x.extent(0), x.extent(1));
@@ -83,17 +91,12 @@ struct Rig {
   /// The gradient of a parameter, all nodes added in order; (E, d).
   std::vector<float> gradient(const std::string& name) const {
     const Parameter& p = parameters[parameters.find("blocks.1.moe." + name + ".weight")];
-    const auto all = host_values(parameters.gradients(p.placement));
-    std::vector<float> sum(p.size(), 0.0f);
-    for (std::size_t node = 0; node < parameters.nodes(p.placement).size(); ++node)
-      for (Index i = 0; i < p.size(); ++i) sum[i] += all[node * parameters.slab_size(p.placement) + p.offset + i];
-    return sum;
+    return test::node_sum(parameters, p);
   }
 
   std::vector<float> value(const std::string& name) const {
     const Parameter& p = parameters[parameters.find("blocks.1.moe." + name + ".weight")];
-    const auto all = host_values(parameters.values(p.placement));
-    return {all.begin() + p.offset, all.begin() + p.offset + p.size()};
+    return test::read_units(parameters.values(p.placement).data(), p);
   }
 
   Config config;

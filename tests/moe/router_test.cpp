@@ -134,7 +134,7 @@ void compare(const Config& config) {
   Oracle oracle(rig);
   const reference::Routing r = routing_of(rig, choice, rig.values(config.moe.top_k, 2));
   expect_choice_of_oracle(oracle, bias, r, host_values(choice.weight));
-  rig.router.reduce_statistics();
+  rig.reduce();
   const moe::LayerStatistics& s = rig.router.statistics();
   const reference::Losses l = reference::losses(oracle.moe, r, oracle.logits());
   EXPECT_NEAR(s.aux_loss, l.aux, 1e-6 * l.aux);
@@ -232,7 +232,7 @@ TEST(Router, DropsTrainingTokensOnlyAndCountsBeforeTheDrop) {
   c.moe.capacity_factor = 0.7;
   Rig rig(c, MPI_COMM_SELF);
   rig.forward();
-  rig.router.reduce_statistics();
+  rig.reduce();
   const moe::LayerStatistics training = rig.router.statistics();
   std::int64_t assigned = 0, kept = 0;
   for (int e = 0; e < 5; ++e) {
@@ -242,7 +242,7 @@ TEST(Router, DropsTrainingTokensOnlyAndCountsBeforeTheDrop) {
   EXPECT_EQ(assigned, c.step_tokens() * 2);
   EXPECT_LT(kept, assigned);
   rig.forward(moe::Pass::evaluate);
-  rig.router.reduce_statistics();
+  rig.reduce();
   EXPECT_EQ(rig.router.statistics().kept, rig.router.statistics().assigned);
   EXPECT_EQ(rig.router.statistics().assigned, training.assigned);
 }
@@ -256,11 +256,11 @@ TEST(Router, BiasFollowsTrainingCountsAndFreezes) {
   rig.router.update_bias(0);  // no pass yet
   EXPECT_EQ(rig.router.bias(), std::vector<float>(8, 0.0f));
   rig.forward();
-  rig.router.reduce_statistics();
+  rig.reduce();
   const auto counts = rig.router.statistics().assigned;
   rig.router.set_bias({5.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f});  // an evaluation with other counts
   rig.forward(moe::Pass::evaluate, 4);
-  rig.router.reduce_statistics();
+  rig.reduce();
   EXPECT_NE(rig.router.statistics().assigned, counts);
   rig.router.set_bias(std::vector<float>(8, 0.0f));
   rig.router.update_bias(3);

@@ -22,19 +22,21 @@ inline std::unique_ptr<comm::Groups> groups_of(int size, int expert_parallel, in
 
 /// Two blocks of experts (E of them, and 3), dense tensors, and a second source of the embedding's gradient.
 inline ParameterSet make_parameters(const Layout& layout, int experts, std::uint64_t seed = 1) {
-  ParameterSet set(layout);
-  const auto declare = [&set](const char* name, std::vector<std::int64_t> shape, Placement placement,
-                              const char* adds_to = "") {
-    Parameter p;
-    p.name = name, p.shape = std::move(shape), p.placement = placement, p.adds_to = adds_to, p.init_std = 0.02;
-    set.add(p);
+  std::vector<TensorSpec> tensors;
+  const auto declare = [&tensors](const char* name, int block, std::vector<std::int64_t> shape, Placement placement,
+                                  const char* adds_to = "") {
+    TensorSpec t;
+    t.name = name, t.shape = std::move(shape), t.placement = placement, t.adds_to = adds_to, t.init_std = 0.02;
+    t.block = block;
+    tensors.push_back(t);
   };
-  declare("embedding", {40, 6}, Placement::replicated);
-  declare("blocks.1.norm", {6}, Placement::replicated);
-  declare("blocks.1.moe.experts.up", {experts, 5, 3}, Placement::expert);
-  declare("blocks.1.moe.experts.down", {experts, 4}, Placement::expert);
-  declare("blocks.3.moe.experts.up", {3, 7}, Placement::expert);
-  declare("head", {40, 6}, Placement::replicated, "embedding");
+  declare("embedding", -1, {40, 6}, Placement::replicated);
+  declare("blocks.1.norm", 1, {6}, Placement::replicated);
+  declare("blocks.1.moe.experts.up", 1, {experts, 5, 3}, Placement::expert);
+  declare("blocks.1.moe.experts.down", 1, {experts, 4}, Placement::expert);
+  declare("blocks.3.moe.experts.up", 3, {3, 7}, Placement::expert);
+  declare("head", 4, {40, 6}, Placement::replicated, "embedding");
+  ParameterSet set(layout, tensors);
   set.allocate(seed);
   return set;
 }
@@ -57,7 +59,7 @@ void for_each_element(ParameterSet& set, Visit visit) {
         if (p.placement != placement || !p.adds_to.empty()) continue;
         for (Index u = 0; u < p.experts.size(); ++u)
           for (Index i = 0; i < p.unit; ++i)
-            visit(host(p.offset + u * p.unit + i), element(p.id, kind, p.experts.first + u, i));
+            visit(host(p.offset + u * p.stride + i), element(p.id, kind, p.experts.first + u, i));
       }
       Kokkos::deep_copy(slab, host);
     }

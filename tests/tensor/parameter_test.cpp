@@ -10,8 +10,8 @@
 namespace switchyard {
 namespace {
 
-Parameter declared(const std::string& name, std::vector<std::int64_t> shape, Placement placement, Init init) {
-  Parameter p;
+TensorSpec declared(const std::string& name, std::vector<std::int64_t> shape, Placement placement, Init init) {
+  TensorSpec p;
   p.name = name;
   p.shape = std::move(shape);
   p.placement = placement;
@@ -21,14 +21,12 @@ Parameter declared(const std::string& name, std::vector<std::int64_t> shape, Pla
 }
 
 ParameterSet make(const Layout& layout, std::uint64_t seed) {
-  ParameterSet set(layout);
-  set.add(declared("embedding", {37, 12}, Placement::replicated, Init::normal));
-  set.add(declared("norm", {12}, Placement::replicated, Init::ones));
-  set.add(declared("experts.up", {7, 5, 11}, Placement::expert, Init::normal));
-  Parameter tied = declared("head", {37, 12}, Placement::replicated, Init::normal);
+  TensorSpec tied = declared("head", {37, 12}, Placement::replicated, Init::normal);
   tied.adds_to = "embedding";
-  set.add(tied);
-  set.add(declared("experts.down", {7, 11, 5}, Placement::expert, Init::normal));
+  ParameterSet set(layout, {declared("embedding", {37, 12}, Placement::replicated, Init::normal),
+                            declared("norm", {12}, Placement::replicated, Init::ones),
+                            declared("experts.up", {7, 5, 11}, Placement::expert, Init::normal), tied,
+                            declared("experts.down", {7, 11, 5}, Placement::expert, Init::normal)});
   set.allocate(seed);
   return set;
 }
@@ -50,7 +48,7 @@ std::map<std::pair<int, Index>, std::vector<float>> units(const ParameterSet& se
   for (const Parameter& p : set.all()) {
     if (!p.adds_to.empty()) continue;
     for (Index u = 0; u < p.experts.size(); ++u) {
-      const auto first = slabs[static_cast<int>(p.placement)].begin() + p.offset + u * p.unit;
+      const auto first = slabs[static_cast<int>(p.placement)].begin() + p.offset + u * p.stride;
       all[{p.id, p.experts.first + u}] = std::vector<float>(first, first + p.unit);
     }
   }
@@ -81,8 +79,7 @@ TEST(Parameter, SeedsAndUnitsDiffer) {
 }
 
 TEST(Parameter, NormalValuesHaveTheirSpread) {
-  ParameterSet set(layout_of(1, 0, 1));
-  set.add(declared("w", {400, 500}, Placement::replicated, Init::normal));
+  ParameterSet set(layout_of(1, 0, 1), {declared("w", {400, 500}, Placement::replicated, Init::normal)});
   set.allocate(3);
   const auto v = units(set).at({0, 0});
   double sum = 0.0, squares = 0.0, fourth = 0.0;
@@ -98,9 +95,10 @@ TEST(Parameter, OnesAndPlaces) {
   EXPECT_EQ(units(set).at({1, 0}), std::vector<float>(12, 1.0f));
   EXPECT_EQ(set.find("experts.down"), 4);
   EXPECT_EQ(set.find("nothing"), -1);
-  for (const Parameter& p : set.all()) EXPECT_EQ(p.offset % 64, 0) << p.name;
+  for (const Parameter& p : set.all()) EXPECT_EQ(p.offset % unit_block, 0) << p.name;
   EXPECT_EQ(set[2].unit, 55);
-  EXPECT_EQ(set[2].size(), 385);
+  EXPECT_EQ(set[2].stride, 4096);
+  EXPECT_EQ(set[2].span(), 7 * 4096);
 }
 
 TEST(Parameter, GradientsAreKeptOncePerNode) {

@@ -41,7 +41,7 @@ struct Planted {
 void plant(const Machine& m, const Planted& planted) {
   const Parameter& p = m.parameters[m.parameters.find(planted.parameter)];
   if (planted.expert < p.experts.first || planted.expert >= p.experts.last) return;
-  float* unit = m.parameters.values(p.placement).data() + p.offset + (planted.expert - p.experts.first) * p.unit;
+  float* unit = m.parameters.values(p.placement).data() + p.offset + (planted.expert - p.experts.first) * p.stride;
   test::write(unit, std::vector<float>(p.unit, planted.value));
 }
 

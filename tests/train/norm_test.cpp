@@ -33,7 +33,7 @@ Gradients make_gradients(const ParameterSet& parameters, const std::vector<Repla
     for (const Replaced& r : replaced)
       if (r.name == p.name && r.expert >= p.experts.first && r.expert < p.experts.last)
         values[(r.expert - p.experts.first) * p.unit + r.i] = r.value;
-    test::write(gradients.slab[static_cast<int>(p.placement)].data() + p.offset, values);
+    test::write_units(gradients.slab[static_cast<int>(p.placement)].data(), p, values);
   }
   return gradients;
 }
@@ -94,16 +94,14 @@ TEST(Norm, HasTheSameBitsOnEveryLayout) {
 /// One tensor of 13100 elements in [0.5, 1): the number of seeds of 40 for which blocks of `length` give other bits.
 int seeds_with_other_bits(Index length) {
   const comm::Groups groups = test::make_groups(0);
-  ParameterSet parameters(groups.layout);
-  Parameter p;
-  p.name = "only", p.shape = {13100};
-  parameters.add(p);
+  constexpr Index n = 13100;
+  ParameterSet parameters(groups.layout, {test::tensor("only", {n})});
   parameters.allocate(1);
   Gradients gradients{{Vector<float>("sum", parameters.slab_size(Placement::replicated)), {}}};
   int differ = 0;
   for (int seed = 0; seed < 40; ++seed) {
     std::vector<float> values;
-    for (Index i = 0; i < p.shape[0]; ++i) values.push_back(0.75f + spread(0, seed, i, 0) / 4.1f);
+    for (Index i = 0; i < n; ++i) values.push_back(0.75f + spread(0, seed, i, 0) / 4.1f);
     test::write(gradients.slab[0].data(), values);
     differ += gradient_norm(groups, parameters, gradients).norm != std::sqrt(sum_by_blocks(values, length));
   }

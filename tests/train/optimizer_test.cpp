@@ -30,7 +30,7 @@ void fill(const ParameterSet& parameters, Gradients& gradients, int step) {
     std::vector<float> values;
     for (Index e = p.experts.first; e < p.experts.last; ++e)
       for (Index i = 0; i < p.unit; ++i) values.push_back(spread(p.id, e, i, step));
-    test::write(gradients.slab[static_cast<int>(p.placement)].data() + p.offset, values);
+    test::write_units(gradients.slab[static_cast<int>(p.placement)].data(), p, values);
   }
 }
 
@@ -40,27 +40,27 @@ TEST(AdamW, FollowsTheReference) {
   Gradients gradients;
   std::vector<std::vector<reference::AdamWState>> states;
   for (const Parameter& p : parameters.all()) {
-    states.emplace_back(p.size());
+    states.emplace_back(test::elements(p));
     if (!p.adds_to.empty()) continue;
-    const auto values = read(parameters.value(p.id), p.size());
-    for (Index i = 0; i < p.size(); ++i) states.back()[i].p = values[i];
+    const auto values = test::read_units(parameters.values(p.placement).data(), p);
+    for (Index i = 0; i < test::elements(p); ++i) states.back()[i].p = values[i];
   }
   for (int step = 1; step <= 12; ++step) {
     const double lr = 1e-3 * step, clip = step % 3 ? 0.37 : 1.0;
     fill(parameters, gradients, step);
     adamw(parameters, gradients, config(), lr, clip, step);
     for (const Parameter& p : parameters.all())
-      for (Index i = 0; p.adds_to.empty() && i < p.size(); ++i) {
+      for (Index i = 0; p.adds_to.empty() && i < test::elements(p); ++i) {
         const double g = clip * spread(p.id, p.experts.first + i / p.unit, i % p.unit, step);
         reference::adamw(states[p.id][i], g, config(), lr, step, p.decay);
       }
   }
   for (const Parameter& p : parameters.all()) {
     if (!p.adds_to.empty()) continue;
-    const auto values = read(parameters.value(p.id), p.size());
-    const auto m = read(parameters.first_moments(p.placement).data() + p.offset, p.size());
-    const auto v = read(parameters.second_moments(p.placement).data() + p.offset, p.size());
-    for (Index i = 0; i < p.size(); ++i) {
+    const auto values = test::read_units(parameters.values(p.placement).data(), p);
+    const auto m = test::read_units(parameters.first_moments(p.placement).data(), p);
+    const auto v = test::read_units(parameters.second_moments(p.placement).data(), p);
+    for (Index i = 0; i < test::elements(p); ++i) {
       const auto& s = states[p.id][i];
       ASSERT_NEAR(values[i], s.p, 1e-6 * (1.0 + std::abs(s.p))) << p.name << " " << i;
       ASSERT_NEAR(m[i], s.m, 1e-6) << p.name << " " << i;
@@ -99,10 +99,10 @@ TEST(AdamW, AVectorLaneGivesTheBitsOfAScalar) {
     for (const Parameter& p : parameters.all()) {
       expected.emplace_back();
       if (!p.adds_to.empty()) continue;
-      expected.back() = read(parameters.value(p.id), p.size());
-      auto m = read(parameters.first_moments(p.placement).data() + p.offset, p.size());
-      auto v = read(parameters.second_moments(p.placement).data() + p.offset, p.size());
-      for (Index i = 0; i < p.size(); ++i)
+      expected.back() = test::read_units(parameters.values(p.placement).data(), p);
+      auto m = test::read_units(parameters.first_moments(p.placement).data(), p);
+      auto v = test::read_units(parameters.second_moments(p.placement).data(), p);
+      for (Index i = 0; i < test::elements(p); ++i)
         adamw_element(kinds[p.decay], spread(p.id, p.experts.first + i / p.unit, i % p.unit, step), expected.back()[i],
                       m[i], v[i]);
     }
@@ -110,7 +110,7 @@ TEST(AdamW, AVectorLaneGivesTheBitsOfAScalar) {
   }
   for (const Parameter& p : parameters.all()) {
     if (!p.adds_to.empty()) continue;
-    const auto values = read(parameters.value(p.id), p.size());
+    const auto values = test::read_units(parameters.values(p.placement).data(), p);
     ASSERT_EQ(values.size(), expected[p.id].size());
     for (std::size_t i = 0; i < values.size(); ++i)
       EXPECT_EQ(std::bit_cast<std::uint32_t>(values[i]), std::bit_cast<std::uint32_t>(expected[p.id][i])) << p.name;

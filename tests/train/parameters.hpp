@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "comm/groups.hpp"
-#include "tensor/parameter.hpp"
+#include "support/parameters.hpp"
 
 namespace switchyard::test {
 
@@ -25,36 +25,19 @@ inline std::vector<int> degrees() {
 
 /// Embedding with a second source, a norm, a matrix longer than a norm block, and experts: 5 of them, and one alone.
 inline ParameterSet make_parameters(const Layout& layout) {
-  ParameterSet set(layout);
-  const auto add = [&](const char* name, std::vector<std::int64_t> shape, Placement placement, bool decay) {
-    Parameter p;
-    p.name = name, p.shape = std::move(shape), p.placement = placement, p.decay = decay, p.init_std = 0.02;
-    return p;
+  const auto plain = [](TensorSpec t) {
+    t.decay = false;
+    return t;
   };
-  set.add(add("embedding.weight", {37, 24}, Placement::replicated, false));
-  Parameter gather = add("embedding.gather", {37, 24}, Placement::replicated, false);
+  TensorSpec gather = plain(tensor("embedding.gather", {37, 24}));
   gather.adds_to = "embedding.weight";
-  set.add(gather);
-  Parameter norm = add("norm.weight", {7}, Placement::replicated, false);
+  TensorSpec norm = plain(tensor("norm.weight", {7}));
   norm.init = Init::ones;
-  set.add(norm);
-  set.add(add("experts.up", {5, 90, 50}, Placement::expert, true));
-  set.add(add("dense.weight", {100, 131}, Placement::replicated, true));
-  set.add(add("alone.up", {1, 3, 5}, Placement::expert, true));
+  ParameterSet set(layout, {plain(tensor("embedding.weight", {37, 24})), gather, norm,
+                            tensor("experts.up", {5, 90, 50}, Placement::expert), tensor("dense.weight", {100, 131}),
+                            tensor("alone.up", {1, 3, 5}, Placement::expert)});
   set.allocate(1);
   return set;
-}
-
-/// n elements at `from` (device) on the host.
-inline std::vector<float> read(const float* from, Index n) {
-  std::vector<float> to(n);
-  Kokkos::deep_copy(HostVector<float>(to.data(), n), Vector<const float>(from, n));
-  return to;
-}
-
-inline void write(float* to, const std::vector<float>& from) {
-  const Index n = static_cast<Index>(from.size());
-  Kokkos::deep_copy(Vector<float>(to, n), HostVector<const float>(from.data(), n));
 }
 
 /// A number that depends on all arguments, of widely spread magnitude, so that another order of sums gives other bits.

@@ -29,7 +29,7 @@ void fill_nodes(const ParameterSet& parameters) {
       for (Index e = p.experts.first; e < p.experts.last; ++e)
         for (Index i = 0; i < p.unit; ++i)
           values.push_back(tree(p.id, e, i, nodes[k].first, nodes[k].first + nodes[k].size));
-      test::write(parameters.gradient(p.id) + k * parameters.gradient_stride(p.id), values);
+      test::write_units(parameters.gradients(p.placement).data() + k * parameters.slab_size(p.placement), p, values);
     }
   }
 }
@@ -44,8 +44,8 @@ void check_layout(int degree, int grains) {
     reduce_gradients(groups, parameters, gradients, timers);
   }
   for (const Parameter& p : parameters.all()) {
-    const auto sums = test::read(gradients.of(p), p.size());
-    for (Index i = 0; p.adds_to.empty() && i < p.size(); ++i) {
+    const auto sums = test::read_units(gradients.slab[static_cast<int>(p.placement)].data(), p);
+    for (Index i = 0; p.adds_to.empty() && i < test::elements(p); ++i) {
       float wanted = tree(p.id, p.experts.first + i / p.unit, i % p.unit, 0, grains);
       if (p.name == "embedding.weight") wanted += tree(parameters.find("embedding.gather"), 0, i, 0, grains);
       ASSERT_EQ(std::memcmp(&sums[i], &wanted, sizeof(float)), 0)

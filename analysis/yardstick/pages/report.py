@@ -8,12 +8,14 @@ from typing import NamedTuple
 import jinja2
 import markupsafe
 import numpy as np
+import xarray as xr
 
 from ..base import text, writing
 from ..records import hdf5, special
-from ..base.faults import RecordWarning
+from ..base.faults import RecordError, RecordWarning
 from ..records.run_folder import open_evaluation, open_run
-from ..drawing import figure_file, figures
+from ..records.timeline import by_stage, open_timeline
+from ..drawing import figure_file, figures, timeline_figure
 from ..routing import analyses, routing_figures
 
 
@@ -81,6 +83,7 @@ SECTIONS = {
               "Rows that ranks send each other at dispatch, mean over steps; the diagonal stays.", variable="traffic"),
     ],
 }
+TIMELINE = Entry("timeline", lambda timeline: timeline_figure.draw(timeline, figures.WIDTH), "Timeline of a step", "", "timeline")
 FIGURES = [entry for entries in SECTIONS.values() for entry in entries]
 
 
@@ -132,7 +135,7 @@ def _typical(evaluation):
 def _draw(entry, records):
     """The figure of an entry and its caption; of a variable in which segments differ, the last segment's."""
     run = records["run"]
-    why = special.without_routing(run, records["evaluation"]) if entry.source != "run" else None
+    why = special.without_routing(run, records["evaluation"]) if entry.source in ("evaluation", "routing") else None
     if why:
         raise figures.Absent(why)
     if entry.variable not in run.attrs["left_out"]:
@@ -157,17 +160,34 @@ def _shown(entry, records, out, origin):
     return dict(name=entry.name, title=entry.title, caption=caption, data=markupsafe.Markup(base64.b64encode(drawn).decode()))
 
 
+def _timeline(records, out, origin):
+    """The section on the sampled step: its figure, and the table by stage; nothing where the run has no timeline."""
+    timeline = records["timeline"]
+    entry = TIMELINE if timeline.attrs["absent"] else TIMELINE._replace(caption=timeline_figure.caption(timeline))
+    shown = _shown(entry, records, out, origin)
+    return {} if "absent" in shown else dict(figure=shown, stages=by_stage(timeline).to_dict("records"))
+
+
+def _timeline_of(run_folder):
+    """The timeline of the last sampled step; a damaged one is noted: the rest of the page does not need it."""
+    try:
+        return open_timeline(run_folder)
+    except RecordError as error:
+        warnings.warn(f"The timeline is left out: {error}.", RecordWarning, stacklevel=2)
+        return xr.Dataset(attrs=dict(absent=str(error)))
+
+
 def _open(run_folder):
     """The records of a run, and what they lack."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RecordWarning)
-        run, evaluation = open_run(run_folder), open_evaluation(run_folder)
-        lacks = [str(w.message) for w in caught if w.category is RecordWarning]
+        run, evaluation, timeline = open_run(run_folder), open_evaluation(run_folder), _timeline_of(run_folder)
+        lacks = list(dict.fromkeys(str(w.message) for w in caught if w.category is RecordWarning))
         last = open_run(run_folder, segment="last") if run.attrs["left_out"] else run
     for lack in lacks:
         warnings.warn(lack, RecordWarning, stacklevel=3)
     evaluation = None if evaluation is None else special.with_layers(evaluation, run)
-    return dict(run=run, last=last, evaluation=evaluation, routing=analyses.measure(evaluation)), lacks
+    return dict(run=run, last=last, evaluation=evaluation, routing=analyses.measure(evaluation), timeline=timeline), lacks
 
 
 def make_report(run_folder, out=None, command=""):
@@ -181,6 +201,6 @@ def make_report(run_folder, out=None, command=""):
     pages.filters["visible"] = special.visible
     page = pages.get_template("report.html").render(
         title=pathlib.Path(run_folder).resolve().name, facts=_facts(records["run"]), sections=sections, lacks=lacks,
-        typical=_typical(records["evaluation"]), config=records["run"].attrs.get("config", ""))
+        timeline=_timeline(records, out, origin), typical=_typical(records["evaluation"]), config=records["run"].attrs.get("config", ""))
     writing.write_text(out / "index.html", page)
     return out / "index.html"

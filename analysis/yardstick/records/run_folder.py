@@ -10,7 +10,7 @@ from ..base.faults import NotWhole, RecordError, RecordWarning, SchemaError
 from . import hdf5, lock, segment_file
 
 RUN, EVALUATION, TOKENS = "switchyard-run", "switchyard-evaluation", "switchyard-tokens"
-EVERY = {RUN: "train.evaluate_every", EVALUATION: "train.evaluate_every", TOKENS: "record.sample_every"}  # what steps are multiples of
+EVERY = dict(evaluation="train.evaluate_every", sample="record.sample_every", timeline="record.timeline_every")  # steps are multiples of it
 
 
 def no_run_folder(run):
@@ -55,9 +55,10 @@ class _Head:
             return cls(file.attrs, steps is not None and bool(steps.shape) and steps.shape[0] > 0)
         return hdf5.opened(path, look)
 
-    def every(self, kind):
-        value = config_option(self.attrs.get("config", ""), EVERY[kind]) or ""
-        return int(value) if re.fullmatch("[0-9]{1,15}", value) else 0
+    def every(self):
+        """Dimension -> of which number its steps are multiples, where the configuration says it."""
+        values = {dim: config_option(self.attrs.get("config", ""), name) or "" for dim, name in EVERY.items()}
+        return {dim: int(value) for dim, value in values.items() if re.fullmatch("[0-9]{1,15}", value)}
 
 
 class Segments:
@@ -81,7 +82,7 @@ class Segments:
             if not path.exists():
                 raise NotWhole(f"there is no {path}")
             head = self.heads[segment]
-            return segment_file.load(path, kind, self.limits[segment], head.every(kind), head.attrs.get("begins_after"))
+            return segment_file.load(path, kind, self.limits[segment], head.every(), head.attrs.get("begins_after"))
         try:
             return self.patience(path, read)
         except RecordError as error:
@@ -167,7 +168,7 @@ def _latest(parts, dimension, step, notes):
 
 def _rows(number, part):
     """What of a segment goes by row: phases and layers by their names, the segment and its ranks beside each row."""
-    rows = part.drop_dims("evaluation", errors="ignore")
+    rows = part.drop_dims(["evaluation", "timeline", "task"], errors="ignore")
     if "phase_name" in rows:
         rows = rows.assign_coords(phase=[hdf5.text_of(n) for n in rows["phase_name"].values]).drop_vars("phase_name")
     if "block" in rows:
@@ -187,6 +188,17 @@ def _chosen(parts, segment, run):
     return [(n, p) for n, p in parts if n == segment]
 
 
+def run_parts(folder):
+    """(number, dataset) of each segment of `Segments` whose run.h5 can be read, at least one. Raises SchemaError where there is no
+    segment, RecordError where none can be read."""
+    parts, run = folder.parts(RUN), folder.run
+    if not folder.heads:
+        raise SchemaError(f"{run}: has no segment yet: no training has begun in it; run `switchyard train --run {run}` first")
+    if not parts:
+        raise RecordError(f"{run}: no segment has a run.h5 that can be read. {' '.join(folder.notes)}".strip())
+    return parts
+
+
 def open_run(run, segment=None):
     """All rows of a run: an xarray Dataset with the dimensions row, layer, expert, phase, rank_from, rank_to, margin_bin
     and evaluation; `segment` and `ranks` say of each row where it was written. Only one segment's rows with segment=N, or
@@ -194,12 +206,7 @@ def open_run(run, segment=None):
     RecordWarning; the attribute `warnings` lists them. Raises SchemaError where there is no run or no row yet, RecordError where no
     segment can be read."""
     folder = Segments(run)
-    parts, notes = folder.parts(RUN), folder.notes
-    if not folder.heads:
-        raise SchemaError(f"{run}: has no segment yet: no training has begun in it; run `switchyard train --run {run}` first")
-    if not parts:
-        raise RecordError(f"{run}: no segment has a run.h5 that can be read. {' '.join(notes)}".strip())
-    parts = _chosen(parts, segment, run)
+    parts, notes = _chosen(run_parts(folder), segment, run), folder.notes
     merged = _latest([(n, _rows(n, p)) for n, p in parts], "row", "step", notes)
     if merged is None:
         then = "wait for record.flush_every steps" if lock.held(run) else "no job is writing it: go on with `switchyard resume`"
@@ -208,10 +215,10 @@ def open_run(run, segment=None):
     held_out = _latest(evaluations, "evaluation", "evaluation_step", notes) if all("evaluation_step" in p for _, p in parts) else None
     if held_out is not None:
         merged = xr.merge([merged, held_out], combine_attrs="override", compat="override")
-    return _told(merged.assign_coords(row=merged["step"].values), notes)
+    return told(merged.assign_coords(row=merged["step"].values), notes)
 
 
-def _told(dataset, notes):
+def told(dataset, notes):
     """The dataset with what it lacks, each said as a warning too."""
     for note in notes:
         warnings.warn(note, RecordWarning, stacklevel=3)
@@ -221,7 +228,7 @@ def _told(dataset, notes):
 def open_evaluation(run):
     """Held-out routing at each evaluation; None where the run made none."""
     folder = Segments(run)
-    return _told(_latest(folder.parts(EVALUATION), "evaluation", "step", folder.notes), folder.notes)
+    return told(_latest(folder.parts(EVALUATION), "evaluation", "step", folder.notes), folder.notes)
 
 
 def open_tokens(run):
@@ -230,13 +237,13 @@ def open_tokens(run):
     notes = folder.notes
     parts = [(n, part.assign(segment=("sample", np.full(part.sizes["sample"], n)))) for n, part in folder.samples()]
     if not parts:
-        return _told(None, notes)
+        return told(None, notes)
     alike, left_out = _alike(parts, "sample", notes)
     together = _concat(alike, "sample").assign_attrs(left_out=left_out)
     order = np.lexsort((together["position"].values, together["sequence"].values, together["segment"].values, together["step"].values))
     together = together.isel(sample=order)
     newest = together["segment"].groupby(together["step"]).max()
-    return _told(together.isel(sample=np.nonzero(together["segment"].values == newest.sel(step=together["step"]).values)[0]), notes)
+    return told(together.isel(sample=np.nonzero(together["segment"].values == newest.sel(step=together["step"]).values)[0]), notes)
 
 
 def config_option(config, name):

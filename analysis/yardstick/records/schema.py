@@ -1,7 +1,7 @@
 """The record schema as `switchyard schema` prints it (docs/record-schema.md; a test compares them), and what a reader asks of values."""
 from typing import NamedTuple
 
-VERSIONS = range(1, 4)  # 2 adds variables to 1; 3 has attributes of fixed length
+VERSIONS = range(1, 5)  # 2 adds variables to 1; 3 has attributes of fixed length; 4 adds the timeline
 
 
 class Kind(NamedTuple):
@@ -21,7 +21,7 @@ def _kind(growing, needed, table):
 
 
 KINDS = {
-    "switchyard-run": _kind(["row", "evaluation"], ("step", "tokens", "loss_cross_entropy", "tokens_per_second"), """
+    "switchyard-run": _kind(["row", "evaluation", "timeline"], ("step", "tokens", "loss_cross_entropy", "tokens_per_second"), """
         block int32 layer
         experts int32 layer
         phase_name text16 phase
@@ -53,7 +53,18 @@ KINDS = {
         evaluation_step int64 evaluation
         evaluation_loss float64 evaluation
         evaluation_bits_per_byte float64 evaluation
-        evaluation_block_loss float64 evaluation, evaluation_block"""),
+        evaluation_block_loss float64 evaluation, evaluation_block
+        task_stage text16 task
+        task_direction text16 task
+        task_block int32 task
+        task_lane int32 task
+        task_queue int32 task
+        timeline_step int64 timeline
+        timeline_step_start float64 timeline, rank
+        timeline_step_end float64 timeline, rank
+        timeline_start float64 timeline, rank, task
+        timeline_end float64 timeline, rank, task
+        timeline_bytes int64 timeline, rank, task"""),
     "switchyard-evaluation": _kind(["evaluation"], ("step", "token_text", "token"), """
         token int32 sample
         next int32 sample
@@ -107,6 +118,6 @@ KINDS = {
 NUMBERS = ("schema_version", "segment", "ranks", "step_tokens", "top_k", "begins_after")
 TEXTS = ("schema", "program_version", "commit", "config", "config_sha256", "provenance", "domains", "tasks", "runs")
 MOST = 1 << 53        # of any count: beyond it a double no longer holds every one
-ANY_NUMBER = ("seed", "document", "domain", "predicted", "next", "expert")  # integers that may be negative or have limits of their own
+ANY_NUMBER = ("seed", "document", "domain", "predicted", "next", "expert", "task_block")  # integers that may be < 0 or have limits of their own
 MAY_BE_NAN = ("evaluation_loss", "evaluation_bits_per_byte", "evaluation_block_loss", "loss_validation", "bits_per_byte", "max_vio",
               "max_vio_floor", "drop_share", "seconds_per_step", "peak_bytes", "block_loss", "loss_train", "routing_frequency")

@@ -11,6 +11,9 @@ TYPES = {"i": "iu", "f": "fiu", "t": "S", "u": "iu"}  # what h5py may find where
 # needed where the model has mixture-of-experts layers
 ROUTED = ("block", "experts", "assigned", "kept", "max_vio", "max_vio_floor")
 MOST_CHOICES = 1 << 40  # of a layer in one step
+BY_ROW = ("timeline",)  # growing dimensions of which a row may hold megabytes: beside its step it is read by `row` alone
+STEPS = {"switchyard-run": dict(row="step", evaluation="evaluation_step", timeline="timeline_step"),
+         "switchyard-evaluation": dict(evaluation="step"), "switchyard-tokens": dict(sample="step")}  # of growing dimensions
 
 
 def _wrong(file, name, what):
@@ -77,10 +80,11 @@ def _upto(file, name, length, limit, every, last):
     return kept
 
 
-def _variables(file, kind, dims, sizes):
+def _variables(file, kind, dims, cuts):
+    """Values of the variables in `dims`; cuts: dimension -> slice of a growing one."""
     found = {}
     for name, names in dims.items():
-        cut = tuple(slice(sizes[d]) if d in kind.growing else slice(None) for d in names)
+        cut = tuple(cuts[d] if d in kind.growing else slice(None) for d in names)
         values = file.read(name, cut)
         if name in kind.variables:
             values = _checked(file, name, values, kind.variables[name][1])
@@ -173,23 +177,39 @@ def _check_tokens(file, data):
 CHECKS = {"switchyard-run": _check_run, "switchyard-evaluation": _check_evaluation, "switchyard-tokens": _check_tokens}
 
 
-def _dataset(file, wanted, limit, every, begin):
+def _formed(file, wanted):
+    """(kind, name -> dimensions, dimension -> length) of a file whose schema and forms are right."""
     hdf5.check_schema(file.attrs, file.path, wanted)
     kind = schema.KINDS[wanted]
     dims = _check_forms(file, kind)
-    sizes = _sizes(file, kind, dims)
+    return kind, dims, _sizes(file, kind, dims)
+
+
+def _dataset(file, wanted, limit, every, begin):
+    kind, dims, sizes = _formed(file, wanted)
     if limit is not None:
-        for dim, (step, default) in dict(row=("step", 1), evaluation=("evaluation_step" if wanted == "switchyard-run" else "step", every),
-                                         sample=("step", every)).items():
-            if dim in kind.growing and step in file.datasets:
-                sizes[dim] = _upto(file, step, sizes[dim], limit, default, begin)
-    data = xr.Dataset(_variables(file, kind, dims, sizes), attrs=file.attrs)
+        for dim, step in STEPS[wanted].items():
+            if step in file.datasets:
+                sizes[dim] = _upto(file, step, sizes[dim], limit, 1 if dim == "row" else every.get(dim, 0), begin)
+    dims = {name: names for name, names in dims.items() if set(names).isdisjoint(BY_ROW) or name in STEPS[wanted].values()}
+    data = xr.Dataset(_variables(file, kind, dims, {d: slice(sizes[d]) for d in kind.growing if d in sizes}), attrs=file.attrs)
     CHECKS[wanted](file, data)
     return data
 
 
-def load(path, wanted, limit=None, every=0, begin=None):
-    """The dataset of a file; only rows of steps up to `limit`, where later segments begin after it: what they supersede need not be
-    readable. every: of which number the steps of evaluations or samples are multiples, 0 where unknown; begin: the step before the
-    segment's first, None where unknown. Raises NotWhole, RecordError or SchemaError."""
+def load(path, wanted, limit=None, every={}, begin=None):
+    """The dataset of a file, without the rows of `BY_ROW`; only rows of steps up to `limit`, where later segments begin after it: what
+    they supersede need not be readable. every: of which number the steps of evaluations, samples or timelines are multiples, by dimension,
+    0 where unknown; begin: the step before the segment's first, None where unknown. Raises NotWhole, RecordError or SchemaError."""
     return hdf5.opened(path, lambda file: _dataset(file, wanted, limit, every, begin))
+
+
+def row(path, wanted, dim, at):
+    """The dataset of the variables that grow along `dim`, at one place of it. Raises as `load`."""
+    def read(file):
+        kind, dims, sizes = _formed(file, wanted)
+        if at >= sizes.get(dim, 0):
+            raise NotWhole(f"{file.path}: has {sizes.get(dim, 0)} {dim}, fewer than before; {hdf5.ADVICE}")
+        dims = {name: names for name, names in dims.items() if dim in names}
+        return xr.Dataset(_variables(file, kind, dims, {dim: slice(at, at + 1)}), attrs=file.attrs).isel({dim: 0})
+    return hdf5.opened(path, read)

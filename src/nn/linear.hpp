@@ -2,18 +2,16 @@
 #pragma once
 #include <string>
 
-#include "model/rows.hpp"
+#include "nn/rows.hpp"
 #include "tensor/blas.hpp"
 #include "tensor/parameter.hpp"
 
-namespace switchyard::model {
+namespace switchyard::nn {
 
 class Linear {
  public:
-  /// Declares `name` (out, in), normal with standard deviation `std`.
-  Linear(ParameterSet& parameters, const std::string& name, Index out, Index in, double std);
-  /// Shares a declared parameter (out, in), as a tied head does.
-  Linear(ParameterSet& parameters, int id);
+  /// Of the parameter `name` (out, in).
+  Linear(const ParameterSet& parameters, const std::string& name);
   /// y(N, out) = x(N, in)·Wᵀ, or added to y.
   void forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y,
                blas::Write write = blas::Write::replace) const;
@@ -30,9 +28,9 @@ class Linear {
   Index in() const { return in_; }
 
  private:
-  ParameterSet* parameters_;
+  const ParameterSet* parameters_;
   int id_;
   Index out_, in_;
 };
 
-}  // namespace switchyard::model
+}  // namespace switchyard::nn

@@ -1,24 +1,13 @@
 // A weight matrix without bias, on the products of tensor/blas.hpp.
-#include "model/linear.hpp"
+#include "nn/linear.hpp"
 
-namespace switchyard::model {
-namespace {
+namespace switchyard::nn {
 
-Parameter matrix(const std::string& name, Index out, Index in, double std) {
-  Parameter p;
-  p.name = name;
-  p.shape = {out, in};
-  p.init_std = std;
-  return p;
-}
-
-}  // namespace
-
-Linear::Linear(ParameterSet& parameters, const std::string& name, Index out, Index in, double std)
-    : Linear(parameters, parameters.add(matrix(name, out, in, std))) {}
-
-Linear::Linear(ParameterSet& parameters, int id)
-    : parameters_(&parameters), id_(id), out_(parameters[id].shape[0]), in_(parameters[id].shape[1]) {}
+Linear::Linear(const ParameterSet& parameters, const std::string& name)
+    : parameters_(&parameters),
+      id_(parameters.id(name)),
+      out_(parameters[id_].shape[0]),
+      in_(parameters[id_].shape[1]) {}
 
 void Linear::forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, blas::Write write) const {
   if (rows.count == 0) return;
@@ -50,4 +39,4 @@ float* Linear::gradient(int node) const {
   return parameters_->gradient(id_) + node * parameters_->gradient_stride(id_);
 }
 
-}  // namespace switchyard::model
+}  // namespace switchyard::nn

@@ -1,5 +1,5 @@
 // RMSNorm against the reference in double.
-#include "model/norm.hpp"
+#include "nn/norm.hpp"
 
 #include "model/support.hpp"
 #include "reference/norm.hpp"
@@ -16,12 +16,14 @@ struct Result {
 /// Runs both passes; dx starts from `before`.
 Result run(const Config& config, const Layout& layout, const Doubles& x, const Doubles& weight, const Doubles& dy,
            const Doubles& before) {
-  ParameterSet parameters(layout);
-  model::Norm norm(parameters, "norm.weight", config);
+  TensorSpec weights = tensor("norm.weight", {config.model.width});
+  weights.init = Init::ones;
+  ParameterSet parameters(layout, {weights});
+  nn::Norm norm(parameters, "norm.weight", config.model.norm_epsilon);
   parameters.allocate(1);
   if (parameters.gradient(0)) copy_in(Doubles(config.model.width, 7.0), parameters.gradient(0));
   copy_in(weight, parameters.value(0));
-  const model::Rows rows = model::make_rows(config, layout);
+  const nn::Rows rows = nn::make_rows(config, layout);
   norm.allocate(rows);
   const Index n = rows.count, d = config.model.width;
   const auto y = matrix(n, d), copy = matrix(n, d), in = matrix(n, d, x), dx = matrix(n, d, before);

@@ -6,7 +6,7 @@
 #include "config/layout.hpp"
 #include "tensor/types.hpp"
 
-namespace switchyard::model {
+namespace switchyard::nn {
 
 /// Geometry of the local part of a batch; the same for every pass of a run.
 struct Rows {
@@ -31,4 +31,4 @@ inline Rows make_rows(const Config& config, const Layout& layout) {
   return rows;
 }
 
-}  // namespace switchyard::model
+}  // namespace switchyard::nn

@@ -2,15 +2,15 @@
 #pragma once
 #include <string>
 
-#include "model/rows.hpp"
+#include "nn/rows.hpp"
 #include "tensor/parameter.hpp"
 
-namespace switchyard::model {
+namespace switchyard::nn {
 
 class Norm {
  public:
-  /// Declares `name` (width), ones, without weight decay.
-  Norm(ParameterSet& parameters, const std::string& name, const Config& config);
+  /// Of the parameter `name` (d).
+  Norm(const ParameterSet& parameters, const std::string& name, double epsilon);
   /// Memory for `rows`; before the first pass.
   void allocate(const Rows& rows);
   /// y(N, d) from x(N, d), and x itself into `copy` unless that is empty. x is kept (not copied) until backward.
@@ -21,7 +21,7 @@ class Norm {
   Index width() const { return width_; }
 
  private:
-  ParameterSet* parameters_;
+  const ParameterSet* parameters_;
   int id_;
   Index width_;
   float epsilon_;
@@ -33,4 +33,4 @@ class Norm {
 /// Tree sums of `partial` (local grains, n): node t of `rows` at out + t*stride. Overwrites `partial`.
 void grain_tree(const Rows& rows, const Matrix<float>& partial, float* out, Index stride);
 
-}  // namespace switchyard::model
+}  // namespace switchyard::nn

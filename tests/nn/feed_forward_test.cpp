@@ -1,5 +1,5 @@
 // The expert feed-forward against the double reference, experts and grains without rows among them.
-#include "moe/experts.hpp"
+#include "nn/feed_forward.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,9 @@
 #include <limits>
 
 #include "reference/moe_layer.hpp"
+#include "support/parameters.hpp"
 
-namespace switchyard::moe {
+namespace switchyard::nn {
 namespace {
 
 struct Case {
@@ -35,36 +36,50 @@ Vector<float> filled(int stream, Index n) {
   return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
 }
 
+/// The tensors of the case's network.
+std::vector<TensorSpec> tensors(const Case& c) {
+  std::vector<TensorSpec> all;
+  const auto add = [&](const std::string& matrix, std::int64_t out, std::int64_t in, double std) {
+    std::vector<std::int64_t> shape{out, in};
+    if (c.placement == Placement::expert) shape.insert(shape.begin(), static_cast<std::int64_t>(c.counts.size()));
+    all.push_back(test::tensor("net." + matrix + ".weight", shape, c.placement, std));
+  };
+  if (c.activation == Activation::swiglu) add("gate", c.f, c.d, 0.4);
+  add("up", c.f, c.d, 0.4);
+  add("down", c.d, c.f, 0.3);
+  return all;
+}
+
 /// The case's parameters, rows and network; weights of the network in double.
 struct Problem {
   explicit Problem(const Case& c)
-      : test(c),
+      : trial(c),
         layout{1, 0, 1, static_cast<int>(c.counts[0].size())},
-        parameters(layout),
-        network(parameters, {"net", c.placement, static_cast<int>(c.counts.size()), c.d, c.f, c.activation, 0.4, 0.3}) {
+        parameters(layout, tensors(c)),
+        network(parameters, "net", c.activation) {
     parameters.allocate(5);
     for (const auto& expert : c.counts) {
       for (int count : expert) piece_offsets.push_back(piece_offsets.back() + count);
       offsets.push_back(piece_offsets.back());
     }
-    Kokkos::deep_copy(parameters.gradients(c.placement), std::numeric_limits<float>::quiet_NaN());
+    test::fill_gradients(parameters, c.placement, std::numeric_limits<float>::quiet_NaN());
   }
-  int experts() const { return static_cast<int>(test.counts.size()); }
+  int experts() const { return static_cast<int>(trial.counts.size()); }
   Index rows() const { return offsets.back(); }
-  FeedForwardRows cut() const { return {offsets, piece_offsets, layout.grains}; }
+  NetworkRows cut() const { return {offsets, piece_offsets, layout.grains}; }
 
   reference::Doubles weight(const std::string& matrix, int expert) const {
     const int id = parameters.find("net." + matrix + ".weight");
     if (id < 0) return {};
-    const std::vector<float> all = host_values(parameters.values(test.placement));
     const Parameter& p = parameters[id];
-    return {all.begin() + p.offset + expert * p.unit, all.begin() + p.offset + (expert + 1) * p.unit};
+    const std::vector<float> all = test::read_units(parameters.values(trial.placement).data(), p);
+    return {all.begin() + expert * p.unit, all.begin() + (expert + 1) * p.unit};
   }
   reference::FeedForward reference_network(int e) const {
-    return {test.activation, test.d, test.f, weight("gate", e), weight("up", e), weight("down", e)};
+    return {trial.activation, trial.d, trial.f, weight("gate", e), weight("up", e), weight("down", e)};
   }
 
-  Case test;
+  Case trial;
   Layout layout;
   ParameterSet parameters;
   FeedForward network;
@@ -77,12 +92,8 @@ void check_gradient(const Problem& p, const std::string& matrix, int expert, con
   const int id = p.parameters.find("net." + matrix + ".weight");
   if (id < 0) return;
   const Parameter& q = p.parameters[id];
-  const auto all = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, p.parameters.gradients(p.test.placement));
-  for (Index i = 0; i < q.unit; ++i) {
-    float sum = 0.0f;
-    for (std::size_t node = 0; node < all.extent(0); ++node) sum += all(node, q.offset + expert * q.unit + i);
-    expect_close(sum, expected[i], 10 * std::abs(expected[i]));
-  }
+  const std::vector<float> sum = test::node_sum(p.parameters, q);
+  for (Index i = 0; i < q.unit; ++i) expect_close(sum[expert * q.unit + i], expected[i], 10 * std::abs(expected[i]));
 }
 
 void check(const Case& c) {
@@ -164,4 +175,4 @@ TEST(Experts, ReferenceGradientIsTheSlope) {
 }
 
 }  // namespace
-}  // namespace switchyard::moe
+}  // namespace switchyard::nn

@@ -1,11 +1,11 @@
 // RMSNorm: rows are whole iterations; the weight's gradient is one chain per grain and channel, then the tree.
-#include "model/norm.hpp"
+#include "nn/norm.hpp"
 
 #include <algorithm>
 
 #include "tensor/lanes.hpp"
 
-namespace switchyard::model {
+namespace switchyard::nn {
 namespace {
 
 // Channels of one iteration of a column sum: vectors on the host, coalesced threads on a device. Each channel is a
@@ -89,19 +89,15 @@ void grain_tree(const Rows& rows, const Matrix<float>& partial, float* out, Inde
     tree_node(partial, rows.nodes[t].first - rows.nodes[0].first, rows.nodes[t].size, out + t * stride);
 }
 
-Norm::Norm(ParameterSet& parameters, const std::string& name, const Config& config)
-    : parameters_(&parameters), width_(config.model.width), epsilon_(static_cast<float>(config.model.norm_epsilon)) {
-  Parameter p;
-  p.name = name;
-  p.shape = {width_};
-  p.init = Init::ones;
-  p.decay = false;
-  id_ = parameters.add(p);
-}
+Norm::Norm(const ParameterSet& parameters, const std::string& name, double epsilon)
+    : parameters_(&parameters),
+      id_(parameters.id(name)),
+      width_(parameters[id_].shape[0]),
+      epsilon_(static_cast<float>(epsilon)) {}
 
 void Norm::allocate(const Rows& rows) {
-  scale_ = make_view<Vector<float>>("model::norm::scale", rows.count);
-  partial_ = make_view<Matrix<float>>("model::norm::partial", rows.grain_count(), width_);
+  scale_ = make_view<Vector<float>>("nn::norm::scale", rows.count);
+  partial_ = make_view<Matrix<float>>("nn::norm::partial", rows.grain_count(), width_);
 }
 
 void Norm::forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, const Matrix<float>& copy) {
@@ -121,4 +117,4 @@ void Norm::backward(const Rows& rows, const Matrix<float>& dy, const Matrix<floa
   backward_rows(x_, parameters_->value(id_), scale_, dy, dx);
 }
 
-}  // namespace switchyard::model
+}  // namespace switchyard::nn

@@ -1,0 +1,58 @@
+"""Timelines for the run folders of `fixture`: the datasets of schema version 4, and a step as a training with experts would leave it."""
+import h5py
+import numpy as np
+from fixture import scale, variable, write_run
+
+BLOCK = [("attention", 3.0), ("router", 0.4), ("plan", 0.2), ("dispatch", 1.0), ("experts", 4.0), ("combine", 1.0)]
+
+
+def tasks_of(blocks, queues=1):
+    """(stage, direction, block, lane, queue, ms) of a step, in the order of the flow; with several queues grains alternate between them."""
+    there = [("embedding", "forward", -1, 0.3)]
+    there += [(stage, "forward", b, ms) for b in range(blocks) for stage, ms in BLOCK] + [("head", "forward", -1, 2.0)]
+    back = [(stage, "backward", b, 2 * ms if stage in ("attention", "experts") else ms) for stage, _, b, ms in reversed(there)]
+    end = [("reduce", "step", -1, 2.0), ("optimizer", "step", -1, 1.5)]
+    return [(stage, direction, block, lane, lane, ms) for lane in range(queues) for stage, direction, block, ms in there + back + end]
+
+
+def step_of(tasks, ranks, rng, idle=0.01):
+    """(begin, end) (ranks,) of the step and (start, end) (ranks, tasks), s: each queue one task after another, before each of them `idle` of
+    its time; a rank computes slower than another, and an exchange ends everywhere when the last rank has come to it."""
+    slow, begin = 1 + 0.15 * rng.random(ranks), rng.uniform(-2e-5, 5e-5, ranks)
+    begin[0] = 0
+    start, end, free = np.empty((ranks, len(tasks))), np.empty((ranks, len(tasks))), {}
+    for t, (stage, _, _, _, queue, ms) in enumerate(tasks):
+        length = ms * 1e-3 * slow * rng.uniform(0.9, 1.1, ranks)
+        start[:, t] = free.get(queue, begin) + idle * length
+        end[:, t] = start[:, t] + length
+        if stage in ("dispatch", "combine", "reduce"):
+            end[:, t] = end[:, t].max()
+        free[queue] = end[:, t]
+    return begin, np.max(list(free.values()), 0) + 1e-5, start, end
+
+
+def write_timeline(path, steps, tasks, values, sent=None):
+    """Adds a timeline to a run.h5: `values` are (begin, end, start, stop) of `step_of`, each with the steps in front, or of one step."""
+    values = [np.broadcast_to(v, (len(steps), *np.shape(v)[-n:])) for v, n in zip(values, (1, 1, 2, 2))]
+    sent = np.zeros(values[2].shape, "i8") if sent is None else np.broadcast_to(sent, values[2].shape)
+    with h5py.File(path, "a") as f:
+        f.attrs["schema_version"] = 4
+        for name, size in dict(timeline=len(steps), rank=values[0].shape[1], task=len(tasks)).items():
+            scale(f, name, size, name == "timeline")
+        for name, column, kind in (("stage", 0, "S16"), ("direction", 1, "S16"), ("block", 2, "i4"), ("lane", 3, "i4"), ("queue", 4, "i4")):
+            variable(f, f"task_{name}", ["task"], np.array([t[column] for t in tasks], kind))
+        variable(f, "timeline_step", ["timeline"], np.array(steps, "i8"))
+        for name, value in zip(("step_start", "step_end", "start", "end"), values):
+            variable(f, f"timeline_{name}", ["timeline", "rank", "task"][:value.ndim], value, "s")
+        variable(f, "timeline_bytes", ["timeline", "rank", "task"], sent, "bytes")
+
+
+def timed(folder, blocks=2, ranks=4, queues=1, steps=(10, 20), idle=0.01, **changes):
+    """A run folder with a timeline of every 10th step; returns it."""
+    run = write_run(folder, ranks=ranks, **dict(rows=20, evaluations=0, config="record:\n  timeline_every: 10\n") | changes)
+    tasks, rng = tasks_of(blocks, queues), np.random.default_rng(3)
+    each = [step_of(tasks, ranks, rng, idle) for _ in steps]
+    sent = [1000 * (t[0] in ("dispatch", "combine", "reduce")) for t in tasks]
+    path = run / "segments" / f"{changes.get('segment', 0):03d}" / "run.h5"
+    write_timeline(path, steps, tasks, [np.array([e[i] for e in each]) for i in range(4)], sent)
+    return run

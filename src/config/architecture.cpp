@@ -1,0 +1,123 @@
+#include "config/architecture.hpp"
+
+#include <cmath>
+#include <functional>
+#include <numeric>
+#include <utility>
+
+namespace switchyard {
+namespace {
+
+using Shape = std::vector<std::int64_t>;
+
+/// What the tensors of one part have in common.
+struct Part {
+  std::string prefix;
+  int block;
+  Role role;
+};
+
+TensorSpec matrix(const Part& part, const char* name, Shape shape, double init_std) {
+  TensorSpec t;
+  t.name = part.prefix + name + ".weight";
+  t.shape = std::move(shape);
+  t.block = part.block;
+  t.role = part.role;
+  t.init_std = init_std;
+  return t;
+}
+
+TensorSpec norm(const Config& c, const std::string& name, int block) {
+  TensorSpec t = matrix({"", block, Role::norm}, name.c_str(), {c.model.width}, 0.0);
+  t.init = Init::ones;
+  t.decay = false;
+  return t;
+}
+
+/// Of the projections that write into the residual stream: less, the more of them there are (Radford et al. 2019).
+double output_std(const Config& c) { return c.model.init_std / std::sqrt(2.0 * c.model.blocks); }
+
+/// Gate where the activation has one, up, down; `experts` of them, or one without that axis where it is 0.
+void add_network(const Config& c, const Part& part, std::int64_t hidden, std::int64_t experts,
+                 std::vector<TensorSpec>& all) {
+  const std::int64_t d = c.model.width;
+  const auto add = [&](const char* name, Shape shape, double init_std) {
+    if (experts > 0) shape.insert(shape.begin(), experts);
+    all.push_back(matrix(part, name, std::move(shape), init_std));
+    if (experts > 0) all.back().placement = Placement::expert;
+  };
+  if (c.model.activation == Activation::swiglu) add("gate", {hidden, d}, c.model.init_std);
+  add("up", {hidden, d}, c.model.init_std);
+  add("down", {d, hidden}, output_std(c));
+}
+
+void add_attention(const Config& c, const Part& part, std::vector<TensorSpec>& all) {
+  const std::int64_t d = c.model.width, kv = std::int64_t{c.kv_heads()} * c.head_dim();
+  all.push_back(matrix(part, "q", {d, d}, c.model.init_std));
+  all.push_back(matrix(part, "k", {kv, d}, c.model.init_std));
+  all.push_back(matrix(part, "v", {kv, d}, c.model.init_std));
+  all.push_back(matrix(part, "o", {d, d}, output_std(c)));
+}
+
+void add_mixture(const Config& c, const std::string& prefix, int block, std::vector<TensorSpec>& all) {
+  const std::int64_t experts = c.block_experts(block);
+  const Part router{prefix, block, Role::router};
+  if (c.moe.router != Router::hash) all.push_back(matrix(router, "router", {experts, c.model.width}, c.model.init_std));
+  if (c.moe.router == Router::noisy_topk)
+    all.push_back(matrix(router, "router_noise", {experts, c.model.width}, c.model.init_std));
+  add_network(c, {prefix + "experts.", block, Role::expert}, c.moe.hidden, experts, all);
+  if (c.moe.shared_experts > 0)
+    add_network(c, {prefix + "shared.", block, Role::shared_expert}, std::int64_t{c.moe.shared_experts} * c.moe.hidden,
+                0, all);
+}
+
+std::vector<TensorSpec> before_blocks(const Config& c) {
+  TensorSpec t = matrix({"", -1, Role::embedding}, "embedding", {c.model.vocabulary, c.model.width}, c.model.init_std);
+  t.decay = false;
+  std::vector<TensorSpec> all{t};
+  if (!c.model.tied) return all;
+  // The two sources of a tied embedding's gradient are reduced apart: adding them on a rank would make the order of
+  // additions depend on the layout.
+  t.adds_to = t.name;
+  t.name = "embedding.gather";
+  all.push_back(std::move(t));
+  return all;
+}
+
+std::vector<TensorSpec> behind_blocks(const Config& c) {
+  std::vector<TensorSpec> all{norm(c, "final_norm", c.model.blocks)};
+  if (!c.model.tied)
+    all.push_back(
+        matrix({"", c.model.blocks, Role::head}, "head", {c.model.vocabulary, c.model.width}, c.model.init_std));
+  return all;
+}
+
+}  // namespace
+
+std::int64_t TensorSpec::elements() const {
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+std::vector<TensorSpec> block_architecture(const Config& c, int b) {
+  const std::string prefix = "blocks." + std::to_string(b) + ".";
+  std::vector<TensorSpec> all{norm(c, prefix + "attention_norm", b)};
+  add_attention(c, {prefix + "attention.", b, Role::attention}, all);
+  all.push_back(norm(c, prefix + "feed_forward_norm", b));
+  if (c.block_experts(b) > 0)
+    add_mixture(c, prefix + "moe.", b, all);
+  else
+    add_network(c, {prefix + "feed_forward.", b, Role::feed_forward}, c.model.hidden, 0, all);
+  return all;
+}
+
+std::vector<TensorSpec> architecture(const Config& c) {
+  std::vector<TensorSpec> all = before_blocks(c);
+  const auto append = [&all](std::vector<TensorSpec> more) {
+    all.insert(all.end(), std::move_iterator(more.begin()), std::move_iterator(more.end()));
+  };
+  for (int b = 0; b < c.model.blocks; ++b) append(block_architecture(c, b));
+  append(behind_blocks(c));
+  return all;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,22 @@
+// From a configuration to the list of tasks of a step: one file each in this folder. Pure functions, so that a list can
+// be read, tested and priced without a machine. Free of Kokkos and MPI.
+#pragma once
+#include <vector>
+
+#include "config/config.hpp"
+#include "schedule/task.hpp"
+
+namespace switchyard::schedule {
+
+/// Stages of a mixture of experts in the order in which a token passes them, and back.
+const std::vector<Stage>& mixture_stages(Direction direction);
+
+/// A training step, one lane, one task after another: all blocks forward, statistics, all blocks backward, the update.
+std::vector<Task> serial(const Config& config);
+/// An evaluation pass: forward and statistics.
+std::vector<Task> forward_pass(const Config& config);
+
+/// Why `tasks` cannot be run in their order; empty where they can: each task's predecessors are in the list before it.
+std::string fault_in(const std::vector<Task>& tasks);
+
+}  // namespace switchyard::schedule

@@ -1,0 +1,79 @@
+// The serial schedule: every task reads what the one before it left.
+#include "schedule/generators.hpp"
+
+namespace switchyard::schedule {
+namespace {
+
+/// A list in which each task follows the last one.
+class Chain {
+ public:
+  void add(Stage stage, Direction direction, int block = -1) {
+    Task task{stage, direction, block, 0, 0, {}};
+    if (!tasks_.empty()) task.after.push_back(static_cast<int>(tasks_.size()) - 1);
+    tasks_.push_back(std::move(task));
+  }
+  void block(const Config& config, int b, Direction direction) {
+    const bool forward = direction == Direction::forward;
+    if (forward) {
+      add(Stage::attention, direction, b);
+      add(Stage::feed_forward, direction, b);
+    }
+    if (config.block_experts(b) > 0)
+      for (const Stage stage : mixture_stages(direction))
+        if (stage != Stage::shared || config.moe.shared_experts > 0) add(stage, direction, b);
+    if (!forward) {
+      add(Stage::feed_forward, direction, b);
+      add(Stage::attention, direction, b);
+    }
+  }
+  void forward(const Config& config) {
+    add(Stage::embedding, Direction::forward);
+    for (int b = 0; b < config.model.blocks; ++b) block(config, b, Direction::forward);
+    add(Stage::head, Direction::forward);
+    add(Stage::statistics, Direction::step);
+  }
+  void backward(const Config& config) {
+    add(Stage::head, Direction::backward);
+    for (int b = config.model.blocks; b-- > 0;) block(config, b, Direction::backward);
+    add(Stage::embedding, Direction::backward);
+  }
+  std::vector<Task> take() { return std::move(tasks_); }
+
+ private:
+  std::vector<Task> tasks_;
+};
+
+}  // namespace
+
+const std::vector<Stage>& mixture_stages(Direction direction) {
+  // Backwards the router has its gradient once the experts' is on its way home: it is what the experts' is added to.
+  static const std::vector<Stage> forward{Stage::router,  Stage::plan,    Stage::dispatch,
+                                          Stage::experts, Stage::combine, Stage::shared},
+      backward{Stage::combine, Stage::experts, Stage::router, Stage::dispatch, Stage::shared};
+  return direction == Direction::backward ? backward : forward;
+}
+
+std::vector<Task> serial(const Config& config) {
+  Chain chain;
+  chain.add(Stage::data, Direction::step);
+  chain.forward(config);
+  chain.backward(config);
+  for (const Stage stage : {Stage::reduce, Stage::norm, Stage::optimizer, Stage::balance})
+    chain.add(stage, Direction::step);
+  return chain.take();
+}
+
+std::vector<Task> forward_pass(const Config& config) {
+  Chain chain;
+  chain.forward(config);
+  return chain.take();
+}
+
+std::string fault_in(const std::vector<Task>& tasks) {
+  for (int i = 0; i < static_cast<int>(tasks.size()); ++i)
+    for (const int before : tasks[i].after)
+      if (before < 0 || before >= i) return text_of(i, tasks[i]) + ": waits for what has not been done";
+  return "";
+}
+
+}  // namespace switchyard::schedule
