@@ -18,7 +18,7 @@ CONFIG = """
 model: {width: 64, blocks: 2, heads: 4, context: 64, hidden: 128}
 moe: {experts: 5, top_k: 2, hidden: 64, router: sigmoid, bias_rule: sign}
 train: {steps: 60, batch: 8, grains: 4, warmup: 5, evaluate_every: 20, evaluate_tokens: 1024, checkpoint_every: 10, keep: 3}
-record: {flush_every: 5, sample_every: 20, log_every: 5}
+record: {flush_every: 5, sample_every: 20, timeline_every: 10, log_every: 5}
 """
 
 

@@ -22,7 +22,7 @@ CONFIG = """
 model: {width: 32, blocks: 2, heads: 2, context: 32, hidden: 64}
 moe: {experts: 4, top_k: 2, hidden: 32}
 train: {steps: 400, batch: 8, grains: 4, warmup: 5, evaluate_every: 10, evaluate_tokens: 256, checkpoint_every: 50, keep: 2}
-record: {flush_every: 5, sample_every: 5, log_every: 50}
+record: {flush_every: 5, sample_every: 5, timeline_every: 5, log_every: 50}
 """
 ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 

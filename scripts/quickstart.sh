@@ -4,7 +4,7 @@
 megabytes=8 steps=() run=runs/quickstart
 case ${1:-} in
   "") ;;
-  --short) megabytes=2 steps=(train.steps=30 train.warmup=5 train.evaluate_every=15 train.checkpoint_every=20 record.sample_every=10) run=runs/quickstart-short ;;
+  --short) megabytes=2 steps=(train.steps=30 train.warmup=5 train.evaluate_every=15 train.checkpoint_every=20 record.sample_every=10 record.timeline_every=10) run=runs/quickstart-short ;;
   *) fail "unknown option '$1'" "scripts/quickstart.sh [--short]" ;;
 esac
 

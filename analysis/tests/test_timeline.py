@@ -103,7 +103,7 @@ def test_the_last_segment_of_a_step_holds(tmp_path, begins_after, steps):
     run = resumed(tmp_path, begins_after)
     for step, segment, ranks, blocks in (10, 0, 4, 2), (20, 1, 2, 1), (25, 1, 2, 1):
         found = yardstick.open_timeline(run, step)
-        assert found.attrs["segment"] == segment and found.sizes == dict(rank=ranks, task=len(tasks_of(blocks)))
+        assert found.attrs["segment"] == segment and found.sizes == dict(timeline_rank=ranks, task=len(tasks_of(blocks)))
         assert int(found["timeline_step"]) == step and found.attrs["steps"] == steps
         with h5py.File(run / f"segments/{segment:03d}/run.h5") as f:
             at = f["timeline_step"][:].tolist().index(step)

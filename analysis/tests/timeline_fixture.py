@@ -16,8 +16,8 @@ def tasks_of(blocks, queues=1):
 
 
 def step_of(tasks, ranks, rng, idle=0.01):
-    """(begin, end) (ranks,) of the step and (start, end) (ranks, tasks), s: each queue one task after another, before each of them `idle` of
-    its time; a rank computes slower than another, and an exchange ends everywhere when the last rank has come to it."""
+    """(begin, end) (ranks,) of the step and (start, end) (ranks, tasks), s: each queue one task after another, `idle` of its time before
+    each; a rank computes slower than another, and an exchange ends everywhere when the last rank has come to it."""
     slow, begin = 1 + 0.15 * rng.random(ranks), rng.uniform(-2e-5, 5e-5, ranks)
     begin[0] = 0
     start, end, free = np.empty((ranks, len(tasks))), np.empty((ranks, len(tasks))), {}
@@ -37,14 +37,14 @@ def write_timeline(path, steps, tasks, values, sent=None):
     sent = np.zeros(values[2].shape, "i8") if sent is None else np.broadcast_to(sent, values[2].shape)
     with h5py.File(path, "a") as f:
         f.attrs["schema_version"] = 4
-        for name, size in dict(timeline=len(steps), rank=values[0].shape[1], task=len(tasks)).items():
+        for name, size in dict(timeline=len(steps), timeline_rank=values[0].shape[1], task=len(tasks)).items():
             scale(f, name, size, name == "timeline")
         for name, column, kind in (("stage", 0, "S16"), ("direction", 1, "S16"), ("block", 2, "i4"), ("lane", 3, "i4"), ("queue", 4, "i4")):
             variable(f, f"task_{name}", ["task"], np.array([t[column] for t in tasks], kind))
         variable(f, "timeline_step", ["timeline"], np.array(steps, "i8"))
         for name, value in zip(("step_start", "step_end", "start", "end"), values):
-            variable(f, f"timeline_{name}", ["timeline", "rank", "task"][:value.ndim], value, "s")
-        variable(f, "timeline_bytes", ["timeline", "rank", "task"], sent, "bytes")
+            variable(f, f"timeline_{name}", ["timeline", "timeline_rank", "task"][:value.ndim], value, "s")
+        variable(f, "timeline_bytes", ["timeline", "timeline_rank", "task"], sent, "bytes")
 
 
 def timed(folder, blocks=2, ranks=4, queues=1, steps=(10, 20), idle=0.01, **changes):

@@ -21,7 +21,7 @@ model: {width: 16, blocks: 2, heads: 2, context: 16, hidden: 32}
 moe: {experts: 3, top_k: 2, hidden: 16, router: sigmoid, bias_rule: sign}
 data: {path: bpe}
 train: {steps: 8, batch: 4, grains: 2, warmup: 2, schedule: constant, evaluate_every: 4, evaluate_tokens: 128, checkpoint_every: 4, keep: 3}
-record: {flush_every: 2, sample_every: 4, log_every: 2}
+record: {flush_every: 2, sample_every: 4, timeline_every: 4, log_every: 2}
 """
 SWEEP = "configuration: config.yaml\nset: [data.path=bytes, train.steps=4]\nexperts: [1, 2, 3]\ntop_k: [1]\nseeds: [1]\nranks: 1\n"
 ENVIRONMENT = dict(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg", OMPI_MCA_ess_singleton_isolated="1")
@@ -49,6 +49,7 @@ COMMANDS = {  # by name; the program stands before all but those of mpirun and y
     "digest of results": "verify --digest sweep/results.h5",
     "report": "yardstick report run",
     "routing": "yardstick routing run --shuffles 2",
+    "timeline": "yardstick timeline run",
     "saturation": "yardstick saturation sweep/results.h5",
 }
 
@@ -79,6 +80,7 @@ def _yardstick(arguments):
 
 def import_yardstick():
     import matplotlib.pyplot  # noqa: F401
+    import yardstick.experiments.timeline_report
     import yardstick.pages.report
     import yardstick.routing.analyses
     import yardstick.sweeps.saturation_report  # noqa: F401

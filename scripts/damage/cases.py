@@ -7,7 +7,7 @@ import structure as s
 
 RUN, CORPUS, WHOLE = ("run", "bpe"), ("bpe", "config.yaml"), ("bpe", "config.yaml", "run")
 SWEEP = ("sweep", "sweep.yaml", "config.yaml", "bytes")
-READS, CONTINUES = ("verify", "verify --digest"), ("resume", "resume", "resume on 2 ranks", "generate", "report", "routing")
+READS, CONTINUES = ("verify", "verify --digest"), ("resume", "resume", "resume on 2 ranks", "generate", "report", "routing", "timeline")
 LOADS = ("resume", "resume", "resume", "resume on 2 ranks", "generate", "generate")
 HDF5 = m.BYTES + (m.flip_structure,) * 4 + m.FOREIGN + s.HDF5
 
@@ -56,8 +56,8 @@ ORDER = [kind for kind in KINDS for _ in range(WEIGHTS.get(kind.name, 1))]
 INTEGERS = """model.vocabulary model.width model.blocks model.heads model.kv_heads model.context model.hidden moe.experts moe.top_k
 moe.every moe.first_dense moe.hidden moe.shared_experts moe.groups moe.groups_kept moe.bias_until data.seed train.steps
 train.batch train.grains train.seed train.warmup train.evaluate_every train.evaluate_tokens train.checkpoint_every
-train.keep layout.expert_parallel layout.threads record.flush_every record.sample_every record.log_every
-record.margin_bins""".split()
+train.keep layout.expert_parallel layout.threads record.flush_every record.sample_every record.timeline_every
+record.log_every record.margin_bins""".split()
 FLOATS = """model.rope_base model.norm_epsilon model.init_std model.z_loss moe.scale moe.aux_loss moe.bias_rate moe.capacity_factor
 train.learning_rate train.min_learning_rate train.decay_share train.beta1 train.epsilon train.clip train.max_time""".split()
 LARGE = ("1", "2", "16", "16777216", "1073741824", "2147483647", "4294967296", "1099511627776", "4611686018427387904",

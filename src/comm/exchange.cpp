@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "comm/exchange/algorithms.hpp"
+#include "comm/pending.hpp"
 
 namespace switchyard::comm {
 
@@ -15,9 +16,9 @@ std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& g
   throw Error(Exit::internal, "an exchange without a line in make_exchange");
 }
 
-RowType::RowType(int width) {
-  expect(width > 0, "rows of at least one float");
-  check_mpi(MPI_Type_contiguous(width, MPI_FLOAT, &handle_));
+RowType::RowType(std::int64_t bytes) {
+  expect(bytes > 0, "rows of at least one byte");
+  check_mpi(MPI_Type_contiguous(mpi_count(bytes, "bytes of a row"), MPI_BYTE, &handle_));
   check_mpi(MPI_Type_commit(&handle_));
 }
 
@@ -35,6 +36,13 @@ void check_plan(const RowPlan& plan, int ranks, int rank) {
          "as many rows sent to oneself as received");
 }
 
-int mpi_tag(ExchangeTag tag) { return static_cast<int>(tag.step % 32 * 1024 + tag.layer % 256 * 4 + tag.phase % 4); }
+Itinerary straight(const RowPlan& plan, int ranks, int rank) {
+  check_plan(plan, ranks, rank);
+  return {plan, {plan.receive, plan.send}};
+}
+
+int mpi_tag(ExchangeTag tag) {
+  return static_cast<int>(tag.step % 8 * 4096 + tag.block % 256 * 16 + tag.lane % 4 * 4 + tag.journey % 4);
+}
 
 }  // namespace switchyard::comm

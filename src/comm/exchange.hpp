@@ -17,20 +17,46 @@ struct RowPlan {
   std::vector<std::int64_t> receive;
 };
 
-/// Identifies an exchange for the watchdog and as MPI tag.
+/// A plan and its way back, as an exchange has prepared them: made once, for all journeys by that plan.
+struct Itinerary {
+  RowPlan out, home;
+};
+enum class Bound { out, home };
+
+/// Identifies a journey for the watchdog and as MPI tag.
 struct ExchangeTag {
   std::int64_t step = 0;
-  int layer = 0;
-  int phase = 0;  ///< 0 dispatch, 1 combine, 2 combine backward, 3 dispatch backward
+  int block = 0;
+  int journey = 0;  ///< 0 dispatch, 1 combine, 2 combine backward, 3 dispatch backward
+  int lane = 0;
 };
 
-/// `start` posts, `finish` waits; buffers (host memory, rows of `width` floats) must live until finish returns. A block
-/// for this rank itself is copied. One exchange at a time.
+/// What goes where.
+struct Passage {
+  const Itinerary& itinerary;
+  Bound bound;
+  std::int64_t row_bytes;
+  ExchangeTag tag;
+  const RowPlan& plan() const { return bound == Bound::out ? itinerary.out : itinerary.home; }
+};
+
+/// Rows on their way: owns the requests. The buffers must live, and the itinerary, until it is finished. A flight that
+/// is dropped waits; while an exception unwinds it ends the run instead, since its peers may never come.
+class Flight {
+ public:
+  virtual ~Flight() = default;
+  virtual bool poll() = 0;    ///< lets MPI make progress; true once all rows have arrived and left
+  virtual void finish() = 0;  ///< waits for that
+};
+
+/// Several flights may be under way at once; the ranks of the group start them in the same order. Host memory.
 class Exchange {
  public:
   virtual ~Exchange() = default;
-  virtual void start(const RowPlan& plan, int width, const float* send, float* receive, ExchangeTag tag) = 0;
-  virtual void finish() = 0;
+  /// Local; `plan` fits the group.
+  virtual Itinerary prepare(const RowPlan& plan) const = 0;
+  /// Rows that stay on this rank are in `to` when it returns.
+  virtual std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) = 0;
 };
 
 std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& group);

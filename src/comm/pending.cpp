@@ -40,6 +40,14 @@ void Pending::send(const void* buffer, std::int64_t count, MPI_Datatype type, in
   requests_.push_back(request);
 }
 
+bool Pending::poll() {
+  if (requests_.empty()) return true;
+  int complete = 0;
+  check_mpi(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &complete, MPI_STATUSES_IGNORE));
+  if (complete) requests_.clear();
+  return complete != 0;
+}
+
 void Pending::wait() {
   const int code = MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
   requests_.clear();

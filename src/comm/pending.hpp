@@ -20,6 +20,8 @@ class Pending {
   /// `count` elements of `type`; counts above INT_MAX are an Error.
   void receive(void* buffer, std::int64_t count, MPI_Datatype type, int from, int tag);
   void send(const void* buffer, std::int64_t count, MPI_Datatype type, int to, int tag);
+  /// Lets MPI make progress; whether every transfer is complete.
+  bool poll();
   /// Returns when every transfer is complete.
   void wait();
 

@@ -212,6 +212,7 @@ struct LayoutConfig {
 struct RecordConfig {
   std::int64_t flush_every = 10;
   std::int64_t sample_every = 100;
+  std::int64_t timeline_every = 100;
   std::int64_t log_every = 10;
   int margin_bins = 16;
 
@@ -219,6 +220,8 @@ struct RecordConfig {
     f("flush_every", self.flush_every, "steps",
       "rows of one chunk: a row is safe once its chunk is flushed; divides train.checkpoint_every");
     f("sample_every", self.sample_every, "steps", "every token's routing is kept at these steps; 0 means never");
+    f("timeline_every", self.timeline_every, "steps",
+      "begin and end of every task on every rank are kept at these steps; 0 means never");
     f("log_every", self.log_every, "steps", "lines of the log; at least one a minute is written");
     f("margin_bins", self.margin_bins, "",
       "bins of the histogram of the margin between the last chosen and the first refused score");

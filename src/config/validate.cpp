@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.hpp"
+#include "config/architecture.hpp"
 #include "config/options.hpp"
 #include "config/rules.hpp"
 #include "config/yaml.hpp"
@@ -67,7 +68,9 @@ void validate_size(const Config& c, Rules& rules) {
   const Checked width = c.model.width, hidden = c.model.hidden, expert = c.moe.hidden, shared = c.moe.shared_experts;
   int most = c.moe.experts;
   for (const int experts : c.moe.experts_per_block) most = std::max(most, experts);
-  const Checked block = width * 4 * width + width * 3 * (hidden + (shared + most) * expert) + width * 2 * most;
+  // Every expert's matrices are filled up to unit_block.
+  const Checked block = width * 4 * width + width * 3 * (hidden + (shared + most) * expert) + width * 2 * most +
+                        Checked(most) * 3 * unit_block;
   const Checked weights = block * c.model.blocks + width * 2 * c.model.vocabulary;
   rules.require(weights <= Checked(std::int64_t{1} << 48), "model.width",
                 "the model could have " + to_string(weights) +
@@ -108,6 +111,7 @@ void validate_intervals(const Config& c, Rules& rules) {
   rules.at_least("train.evaluate_every", c.train.evaluate_every, none);
   rules.at_least("train.keep", c.train.keep, 1);
   rules.at_least("record.sample_every", c.record.sample_every, none);
+  rules.at_least("record.timeline_every", c.record.timeline_every, none);
   rules.at_least("record.log_every", c.record.log_every, one);
   rules.require(c.record.margin_bins >= 1 && c.record.margin_bins <= 4096, "record.margin_bins",
                 "is " + text(c.record.margin_bins) + "; must be in [1, 4096]");

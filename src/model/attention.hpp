@@ -30,10 +30,14 @@ struct AttentionGradient {
   Matrix<float> q, k, v;
 };
 
+/// Floats of working memory that a pass needs, forward or backward; the same memory serves one pass after another.
+Index attention_memory(const AttentionShape& shape);
+
 /// Fills state.out and state.log_sum from q, k, v.
-void attention_forward(const AttentionShape& shape, const AttentionState& state);
+void attention_forward(const AttentionShape& shape, const AttentionState& state, const Vector<float>& memory);
 
 /// Fills gradient.q, .k, .v from gradient.out; probabilities are computed again from log_sum.
-void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient);
+void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient,
+                        const Vector<float>& memory);
 
 }  // namespace switchyard::model

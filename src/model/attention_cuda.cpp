@@ -122,10 +122,14 @@ Part part_at(const AttentionShape& shape, Index first, Index most) {
 
 }  // namespace
 
-void attention_forward(const AttentionShape& shape, const AttentionState& state) {
+Index attention_memory(const AttentionShape& shape) {
+  return shape.sequences == 0 ? 0 : 2 * heads_of_part(shape) * shape.context * shape.context;
+}
+
+void attention_forward(const AttentionShape& shape, const AttentionState& state, const Vector<float>& memory) {
   if (shape.sequences == 0) return;
   const Index most = heads_of_part(shape);
-  const auto scores = make_view<Vector<float>>("model::attention::scratch", most * shape.context * shape.context);
+  const Vector<float> scores(memory.data(), most * shape.context * shape.context);
   for (Index first = 0; first < shape.sequences * shape.heads; first += most) {
     const Part part = part_at(shape, first, most);
     score(part, state, scores);
@@ -134,11 +138,11 @@ void attention_forward(const AttentionShape& shape, const AttentionState& state)
   }
 }
 
-void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient) {
+void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient,
+                        const Vector<float>& memory) {
   if (shape.sequences == 0) return;
   const Index most = heads_of_part(shape), elements = most * shape.context * shape.context;
-  const auto scores = make_view<Vector<float>>("model::attention::scratch", elements);
-  const auto score_gradients = make_view<Vector<float>>("model::attention::scratch", elements);
+  const Vector<float> scores(memory.data(), elements), score_gradients(memory.data() + elements, elements);
   for (Index first = 0; first < shape.sequences * shape.heads; first += most) {
     const Part part = part_at(shape, first, most);
     score(part, state, scores);

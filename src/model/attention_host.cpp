@@ -166,36 +166,39 @@ void backward_group(const AttentionShape& shape, const AttentionState& state, co
   blas::unpack(width, own.dv, {dv.data, dv.stride});
 }
 
-/// One row a thread.
-HostMatrix<float> scratch_memory(const AttentionShape& shape, bool backward, Index threads) {
-  const Index n = Scratch(shape, backward, nullptr).floats;
-  return make_view<HostMatrix<float>>("model::attention::scratch", threads, (n + 15) / 16 * 16);
+/// Of one thread: whole cache lines.
+Index thread_floats(const AttentionShape& shape, bool backward) {
+  return (Scratch(shape, backward, nullptr).floats + 15) / 16 * 16;
 }
 
 }  // namespace
 
-void attention_forward(const AttentionShape& shape, const AttentionState& state) {
+Index attention_memory(const AttentionShape& shape) { return thread_floats(shape, true) * Token().size(); }
+
+void attention_forward(const AttentionShape& shape, const AttentionState& state, const Vector<float>& memory) {
   if (shape.sequences == 0) return;
   const Token token;
-  const auto scratch = scratch_memory(shape, false, token.size());
+  const Index floats = thread_floats(shape, false);
   Kokkos::parallel_for(
       "switchyard::attention::forward", Policy(0, shape.sequences * shape.kv_heads, Kokkos::ChunkSize(1)),
       KOKKOS_LAMBDA(Index it) {
         const int thread = token.acquire();
-        forward_group(shape, state, it / shape.kv_heads, it % shape.kv_heads, &scratch(thread, 0));
+        forward_group(shape, state, it / shape.kv_heads, it % shape.kv_heads, memory.data() + thread * floats);
         token.release(thread);
       });
 }
 
-void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient) {
+void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient,
+                        const Vector<float>& memory) {
   if (shape.sequences == 0) return;
   const Token token;
-  const auto scratch = scratch_memory(shape, true, token.size());
+  const Index floats = thread_floats(shape, true);
   Kokkos::parallel_for(
       "switchyard::attention::backward", Policy(0, shape.sequences * shape.kv_heads, Kokkos::ChunkSize(1)),
       KOKKOS_LAMBDA(Index it) {
         const int thread = token.acquire();
-        backward_group(shape, state, gradient, it / shape.kv_heads, it % shape.kv_heads, &scratch(thread, 0));
+        backward_group(shape, state, gradient, it / shape.kv_heads, it % shape.kv_heads,
+                       memory.data() + thread * floats);
         token.release(thread);
       });
 }

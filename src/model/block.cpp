@@ -1,8 +1,6 @@
 // One transformer block.
 #include "model/block.hpp"
 
-#include "tensor/region.hpp"
-
 namespace switchyard::model {
 namespace {
 
@@ -15,8 +13,7 @@ BlockScratch::BlockScratch(const nn::Rows& rows, const Config& config) : rope(co
 }
 
 Block::Block(const moe::LayerContext& context, int block)
-    : timers_(context.timers),
-      attention_norm_(context.parameters, prefix(block) + ".attention_norm.weight", context.config.model.norm_epsilon),
+    : attention_norm_(context.parameters, prefix(block) + ".attention_norm.weight", context.config.model.norm_epsilon),
       attention_(context.parameters, prefix(block) + ".attention", context.config),
       feed_forward_norm_(context.parameters, prefix(block) + ".feed_forward_norm.weight",
                          context.config.model.norm_epsilon) {
@@ -39,32 +36,32 @@ void Block::allocate(const nn::Rows& rows) {
   feed_forward_in_ = make_view<Matrix<float>>("model::block::feed_forward_in", rows.count, width);
 }
 
-void Block::forward(const nn::Rows& rows, const moe::TokenSet& tokens, const BlockScratch& scratch,
-                    const Matrix<float>& x, const Matrix<float>& y) {
-  {
-    const Region region(timers_, Phase::attention);
-    attention_norm_.forward(rows, x, attention_in_, middle_);
-    attention_.forward(rows, scratch.rope, attention_in_, middle_);
+void Block::forward(schedule::Stage stage, const PassTokens& pass, const Matrix<float>& x, const Matrix<float>& y) {
+  switch (stage) {
+    case schedule::Stage::attention:
+      attention_norm_.forward(pass.rows, x, attention_in_, middle_);
+      return attention_.forward(pass.rows, pass.scratch.rope, pass.scratch.attention, attention_in_, middle_);
+    case schedule::Stage::feed_forward:
+      feed_forward_norm_.forward(pass.rows, middle_, feed_forward_in_, y);
+      if (moe_) return moe_->begin(pass.tokens, feed_forward_in_);
+      return dense_->forward(token_rows(), feed_forward_in_.data(), y.data(), blas::Write::add);
+    default:
+      moe_->forward(stage, y);
   }
-  {
-    const Region region(timers_, Phase::feed_forward);
-    feed_forward_norm_.forward(rows, middle_, feed_forward_in_, y);
-    if (dense_) dense_->forward(token_rows(), feed_forward_in_.data(), y.data(), blas::Write::add);
-  }
-  if (moe_) moe_->forward(tokens, feed_forward_in_, y);
 }
 
-void Block::backward(const nn::Rows& rows, const BlockScratch& scratch, const Matrix<float>& d) {
-  if (moe_) moe_->backward(d, scratch.branch);
-  {
-    const Region region(timers_, Phase::feed_forward);
-    if (dense_)
-      dense_->backward(token_rows(), feed_forward_in_.data(), d.data(), scratch.branch.data(), blas::Write::replace);
-    feed_forward_norm_.backward(rows, scratch.branch, d);
+void Block::backward(schedule::Stage stage, const nn::Rows& rows, const BlockScratch& scratch, const Matrix<float>& d) {
+  switch (stage) {
+    case schedule::Stage::feed_forward:
+      if (dense_)
+        dense_->backward(token_rows(), feed_forward_in_.data(), d.data(), scratch.branch.data(), blas::Write::replace);
+      return feed_forward_norm_.backward(rows, scratch.branch, d);
+    case schedule::Stage::attention:
+      attention_.backward(rows, scratch.rope, scratch.attention, d, scratch.branch);
+      return attention_norm_.backward(rows, scratch.branch, d);
+    default:
+      moe_->backward(stage, d, scratch.branch);
   }
-  const Region region(timers_, Phase::attention);
-  attention_.backward(rows, scratch.rope, scratch.attention, d, scratch.branch);
-  attention_norm_.backward(rows, scratch.branch, d);
 }
 
 }  // namespace switchyard::model

@@ -7,6 +7,7 @@
 #include "moe/layer.hpp"
 #include "nn/feed_forward.hpp"
 #include "nn/norm.hpp"
+#include "schedule/task.hpp"
 
 namespace switchyard::model {
 
@@ -18,6 +19,13 @@ struct BlockScratch {
   Matrix<float> branch;  ///< (N, d) gradient of a normalised input
 };
 
+/// The tokens of a pass, as a block needs to know them.
+struct PassTokens {
+  const nn::Rows& rows;
+  const moe::TokenSet& tokens;
+  const BlockScratch& scratch;
+};
+
 class Block {
  public:
   /// Of the parameters blocks.B.{attention_norm.weight, attention.*, feed_forward_norm.weight} and feed_forward.* or
@@ -25,17 +33,15 @@ class Block {
   Block(const moe::LayerContext& context, int block);
   /// Memory for `rows`; before the first pass.
   void allocate(const nn::Rows& rows);
-  /// y(N, d) from x(N, d). x is kept (not copied) until backward. Collective over the expert group.
-  void forward(const nn::Rows& rows, const moe::TokenSet& tokens, const BlockScratch& scratch, const Matrix<float>& x,
-               const Matrix<float>& y);
-  /// d(N, d): gradient of y on entry, of x on return. Collective over the expert group.
-  void backward(const nn::Rows& rows, const BlockScratch& scratch, const Matrix<float>& d);
+  /// A stage of the way from x(N, d) to y(N, d). x is kept (not copied) until backward.
+  void forward(schedule::Stage stage, const PassTokens& pass, const Matrix<float>& x, const Matrix<float>& y);
+  /// A stage of the way back; d(N, d) is the gradient of y before the first, of x after the last.
+  void backward(schedule::Stage stage, const nn::Rows& rows, const BlockScratch& scratch, const Matrix<float>& d);
   moe::Layer* moe() const { return moe_.get(); }  ///< null in a dense block
 
  private:
   nn::NetworkRows token_rows() const { return {whole_, grains_, static_cast<int>(grains_.size()) - 1}; }
 
-  Timers& timers_;
   nn::Norm attention_norm_;
   SelfAttention attention_;
   nn::Norm feed_forward_norm_;

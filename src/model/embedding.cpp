@@ -1,6 +1,7 @@
 // The token embedding. Its gradient needs no memory beside dx: every segment is summed into its first row.
 #include "model/embedding.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "base/check.hpp"
@@ -9,10 +10,9 @@ namespace switchyard::model {
 namespace {
 
 template <class T>
-Vector<T> to_device(const std::vector<T>& host) {
-  Vector<T> device = make_view<Vector<T>>("model::embedding::index", host.size());
-  Kokkos::deep_copy(device, HostVector<const T>(host.data(), host.size()));
-  return device;
+void put(const std::vector<T>& values, Staged<T>& to) {
+  std::copy(values.begin(), values.end(), to.host.data());
+  to.to_device(static_cast<Index>(values.size()));
 }
 
 /// Additions that sum segments lying in grains `grain` (ascending, distinct) along the binary tree of all grains.
@@ -66,38 +66,42 @@ void index_node(const nn::Rows& rows, int node, const std::vector<std::int32_t>&
   finish();
 }
 
-/// The index on the device.
-struct DeviceIndex {
-  Vector<TokenIndex::Entry> entries;
-  Vector<std::int32_t> segments, positions, into, from;
+/// The same as pointers, which kernels take.
+struct IndexPointers {
+  const TokenIndex::Entry* entries;
+  const std::int32_t *segments, *positions, *into, *from;
 };
 
-/// Adds the rows of a segment to its first row, a chain from +0, for channel c.
-KOKKOS_INLINE_FUNCTION void sum_segment(const DeviceIndex& index, Index segment, const Matrix<float>& dx, Index first,
+/// Adds the rows of a segment to its first row, a chain from +0, for channels [first, last).
+KOKKOS_INLINE_FUNCTION void sum_segment(const IndexPointers& index, Index segment, const Matrix<float>& dx, Index first,
                                         Index last) {
-  const Index begin = index.segments(segment), end = index.segments(segment + 1);
-  float* sum = &dx(index.positions(begin), 0);
+  const Index begin = index.segments[segment], end = index.segments[segment + 1];
+  float* sum = &dx(index.positions[begin], 0);
   for (Index c = first; c < last; ++c) sum[c] += 0.0f;
   for (Index p = begin + 1; p < end; ++p) {
-    const float* row = &dx(index.positions(p), 0);
+    const float* row = &dx(index.positions[p], 0);
     for (Index c = first; c < last; ++c) sum[c] += row[c];
   }
 }
 
-void sum_entries(const DeviceIndex& index, const Matrix<float>& dx, float* gradient, Index stride) {
+/// Where the sum of a segment stands.
+KOKKOS_INLINE_FUNCTION float* sum_of(const IndexPointers& index, Index segment, const Matrix<float>& dx) {
+  return &dx(index.positions[index.segments[segment]], 0);
+}
+
+void sum_entries(const IndexPointers& index, Index entries, const Matrix<float>& dx, float* gradient, Index stride) {
   const Index width = dx.extent(1), part = on_host ? width : 1, parts = width / part;
-  const Index entries = static_cast<Index>(index.entries.extent(0)) - 1;
   Kokkos::parallel_for(
       "switchyard::embedding::backward", Kokkos::RangePolicy<Device>(0, entries * parts), KOKKOS_LAMBDA(Index it) {
         const Index e = it / parts, first = it % parts * part, last = first + part;
-        const TokenIndex::Entry entry = index.entries(e), next = index.entries(e + 1);
+        const TokenIndex::Entry entry = index.entries[e], next = index.entries[e + 1];
         for (Index s = entry.segments; s < next.segments; ++s) sum_segment(index, s, dx, first, last);
         for (Index a = entry.adds; a < next.adds; ++a) {
-          float* into = &dx(index.positions(index.segments(index.into(a))), 0);
-          const float* from = &dx(index.positions(index.segments(index.from(a))), 0);
+          float* into = sum_of(index, index.into[a], dx);
+          const float* from = sum_of(index, index.from[a], dx);
           for (Index c = first; c < last; ++c) into[c] += from[c];
         }
-        const float* sum = &dx(index.positions(index.segments(entry.segments)), 0);
+        const float* sum = sum_of(index, entry.segments, dx);
         float* out = gradient + entry.node * stride + entry.token * width;
         for (Index c = first; c < last; ++c) out[c] = sum[c];
       });
@@ -139,16 +143,31 @@ void Embedding::forward(const nn::Rows& rows, const Vector<std::int32_t>& ids, c
   if (rows.count > 0) gather(parameters_->value(weight_), ids, x);
 }
 
-void Embedding::backward(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx) const {
+void DeviceIndex::allocate(Index rows) {
+  entries.reserve("model::embedding::index", rows + 1);
+  segments.reserve("model::embedding::index", rows + 1);
+  for (auto* list : {&positions, &into, &from}) list->reserve("model::embedding::index", rows);
+}
+
+void DeviceIndex::take(const TokenIndex& index) {
+  put(index.entries, entries);
+  put(index.segments, segments);
+  put(index.positions, positions);
+  put(index.into, into);
+  put(index.from, from);
+  entry_count = static_cast<Index>(index.entries.size()) - 1;
+}
+
+void Embedding::backward(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx) {
   if (rows.count == 0) return;
-  const TokenIndex index = index_tokens(rows, tokens, vocabulary_);
-  const DeviceIndex device{to_device(index.entries), to_device(index.segments), to_device(index.positions),
-                           to_device(index.into), to_device(index.from)};
+  index_.take(index_tokens(rows, tokens, vocabulary_));
   float* gradient = parameters_->gradient(gather_);
   const Index stride = parameters_->gradient_stride(gather_), size = (*parameters_)[gather_].unit;
   for (std::size_t t = 0; t < rows.nodes.size(); ++t)
     Kokkos::deep_copy(Vector<float>(gradient + t * stride, size), 0.0f);
-  sum_entries(device, dx, gradient, stride);
+  sum_entries({index_.entries.device.data(), index_.segments.device.data(), index_.positions.device.data(),
+               index_.into.device.data(), index_.from.device.data()},
+              index_.entry_count, dx, gradient, stride);
 }
 
 }  // namespace switchyard::model

@@ -48,6 +48,7 @@ void Head::allocate(const nn::Rows& rows) {
   rows_.loss = make_view<Vector<float>>("model::head::loss", rows.count);
   rows_.log_sum = make_view<Vector<float>>("model::head::log_sum", rows.count);
   rows_.predicted = make_view<Vector<std::int32_t>>("model::head::predicted", rows.count);
+  rows_.memory = make_view<Vector<float>>("model::head::scratch", head_memory(largest, weight_.out()));
   subtrees_ = make_view<Vector<float>>("model::head::subtrees", levels * weight_.out() * weight_.in());
 }
 

@@ -15,10 +15,13 @@ struct HeadRows {
   Vector<std::int32_t> targets;    ///< (N)
   Vector<float> loss, log_sum;     ///< (N)
   Vector<std::int32_t> predicted;  ///< (N) most probable token, the smallest of equals
+  Vector<float> memory;            ///< head_memory(rows of a grain, V), overwritten
   float token_weight = 0.0f;       ///< 1 / tokens of the global batch
   float z_weight = 0.0f;           ///< coefficient / tokens of the global batch
 };
 
+/// Floats of working memory that a pass over rows(n, V) needs.
+Index head_memory(Index n, Index vocabulary);
 /// One pass over every row: head_host.cpp or head_cuda.cpp.
 void head_losses(const HeadRows& rows, moe::Pass pass);
 

@@ -1,4 +1,6 @@
 // Rows of logits on a GPU: 32 threads a row read neighbouring columns; what they find is merged in a fixed order.
+#include <utility>
+
 #include "model/head.hpp"
 #include "tensor/math.hpp"
 
@@ -78,13 +80,16 @@ void write_gradient(const HeadRows& rows, const Partials& partial) {
 
 }  // namespace
 
+Index head_memory(Index n, Index /*vocabulary*/) { return n * (3 * parts + 2); }
+
 void head_losses(const HeadRows& rows, moe::Pass pass) {
   const Index n = rows.logits.extent(0);
-  const Partials partial{make_view<Matrix<float>>("model::head::scratch", n, parts),
-                         make_view<Matrix<float>>("model::head::scratch", n, parts),
-                         make_view<Matrix<std::int32_t>>("model::head::scratch", n, parts),
-                         make_view<Vector<float>>("model::head::scratch", n),
-                         make_view<Vector<float>>("model::head::scratch", n)};
+  float* at = rows.memory.data();
+  const auto take = [&at](Index floats) { return std::exchange(at, at + floats); };
+  float *a = take(n * parts), *b = take(n * parts), *c = take(n * parts), *d = take(n), *e = take(n);
+  const Partials partial{Matrix<float>(a, n, parts), Matrix<float>(b, n, parts),
+                         Matrix<std::int32_t>(reinterpret_cast<std::int32_t*>(c), n, parts), Vector<float>(d, n),
+                         Vector<float>(e, n)};
   find_maxima(rows, partial);
   merge_maxima(rows, partial);
   sum_exponentials(rows, partial);

@@ -52,16 +52,19 @@ void finish_row(const HeadRows& rows, Index i, bool train, float* exponentials) 
 
 }  // namespace
 
+Index head_memory(Index n, Index vocabulary) {
+  return n > 0 ? Kokkos::Experimental::UniqueToken<Host>().size() * vocabulary : 0;
+}
+
 void head_losses(const HeadRows& rows, moe::Pass pass) {
   const bool train = pass == moe::Pass::train;
   const Kokkos::Experimental::UniqueToken<Host> token;
-  const auto scratch =
-      make_view<HostMatrix<float>>("model::head::scratch", train ? 0 : token.size(), rows.logits.extent(1));
+  const Index vocabulary = rows.logits.extent(1);
   Kokkos::parallel_for(
       "switchyard::head::losses", Kokkos::RangePolicy<Host>(0, rows.logits.extent(0)), KOKKOS_LAMBDA(Index i) {
         if (train) return finish_row(rows, i, true, nullptr);
         const int thread = token.acquire();
-        finish_row(rows, i, false, &scratch(thread, 0));
+        finish_row(rows, i, false, rows.memory.data() + thread * vocabulary);
         token.release(thread);
       });
 }

@@ -8,10 +8,11 @@
 
 namespace switchyard::model {
 
-/// Memory of one backward pass that all blocks share.
+/// Memory that all blocks use one after another.
 struct AttentionScratch {
   explicit AttentionScratch(const nn::Rows& rows, const Config& config);
   AttentionGradient gradient;
+  Vector<float> working;  ///< attention_memory
 };
 
 class SelfAttention {
@@ -21,7 +22,8 @@ class SelfAttention {
   /// Memory for `rows`; before the first pass.
   void allocate(const nn::Rows& rows);
   /// y(N, d) += attention(x(N, d)). x is kept (not copied) until backward.
-  void forward(const nn::Rows& rows, const Rope& rope, const Matrix<float>& x, const Matrix<float>& y);
+  void forward(const nn::Rows& rows, const Rope& rope, const AttentionScratch& scratch, const Matrix<float>& x,
+               const Matrix<float>& y);
   /// dx(N, d) from dy(N, d) of y's increment; fills the gradients of the weights.
   void backward(const nn::Rows& rows, const Rope& rope, const AttentionScratch& scratch, const Matrix<float>& dy,
                 const Matrix<float>& dx) const;

@@ -9,10 +9,12 @@
 #include "model/block.hpp"
 #include "model/embedding.hpp"
 #include "model/head.hpp"
-#include "tensor/region.hpp"
+#include "schedule/generators.hpp"
 
 namespace switchyard::model {
 namespace {
+
+using schedule::Stage;
 
 moe::TokenSet token_set(const data::Batch& batch, moe::Pass pass, const Config& config,
                         const Vector<std::int32_t>& ids) {
@@ -28,19 +30,21 @@ bool all_finite(const Matrix<float>& values) {
 
 struct Transformer::State {
   explicit State(const moe::LayerContext& layer_context);
-  void embed(const data::Batch& batch);
   void allocate();
+  void forward(const schedule::Task& task);
+  void backward(const schedule::Task& task);
   moe::LayerContext context;
   nn::Rows rows;
   Embedding embedding;
   std::vector<Block> blocks;
   nn::Norm final_norm;
   Head head;
-  std::unique_ptr<BlockScratch> scratch;  // made with the activations at the first pass
-  std::vector<Matrix<float>> stream;      // (blocks + 1) of (N, d): the residual stream between blocks
-  Matrix<float> head_in, gradient;        // (N, d)
-  Vector<std::int32_t> ids;               // (N)
-  std::vector<std::int32_t> tokens;       // (N)
+  std::unique_ptr<BlockScratch> scratch;      // made with the activations at the first pass
+  std::vector<Matrix<float>> stream;          // (blocks + 1) of (N, d): the residual stream between blocks
+  Matrix<float> head_in, gradient;            // (N, d)
+  Vector<std::int32_t> ids;                   // (N)
+  std::vector<std::int32_t> tokens, targets;  // (N)
+  moe::TokenSet token_set;
   bool backward_due = false;
 };
 
@@ -68,6 +72,7 @@ void Transformer::State::allocate() {
   if (scratch) return;
   const Index width = context.config.model.width;
   scratch = std::make_unique<BlockScratch>(rows, context.config);
+  embedding.allocate(rows);
   for (Block& block : blocks) block.allocate(rows);
   final_norm.allocate(rows);
   head.allocate(rows);
@@ -78,36 +83,60 @@ void Transformer::State::allocate() {
   ids = make_view<Vector<std::int32_t>>("model::ids", rows.count);
 }
 
-void Transformer::State::embed(const data::Batch& batch) {
-  expect(static_cast<Index>(batch.tokens.size()) == rows.count && batch.tokens.size() == batch.targets.size(),
-         "the batch of this rank's grains");
-  tokens = batch.tokens;
-  Kokkos::deep_copy(ids, HostVector<const std::int32_t>(tokens.data(), tokens.size()));
-  embedding.forward(rows, ids, stream[0]);
+void Transformer::State::forward(const schedule::Task& task) {
+  switch (task.stage) {
+    case Stage::embedding:
+      Kokkos::deep_copy(ids, HostVector<const std::int32_t>(tokens.data(), tokens.size()));
+      return embedding.forward(rows, ids, stream[0]);
+    case Stage::head:
+      final_norm.forward(rows, stream.back(), head_in);
+      return head.forward(rows, head_in, targets, token_set.pass, scratch->branch);
+    default:
+      blocks[task.block].forward(task.stage, {rows, token_set, *scratch}, stream[task.block], stream[task.block + 1]);
+  }
+}
+
+void Transformer::State::backward(const schedule::Task& task) {
+  switch (task.stage) {
+    case Stage::head:
+      Kokkos::deep_copy(gradient, 0.0f);
+      return final_norm.backward(rows, scratch->branch, gradient);
+    case Stage::embedding:
+      backward_due = false;
+      return embedding.backward(rows, tokens, gradient);
+    default:
+      blocks[task.block].backward(task.stage, rows, *scratch, gradient);
+  }
 }
 
 Transformer::Transformer(const moe::LayerContext& context) : state_(std::make_unique<State>(context)) {}
 Transformer::~Transformer() = default;
 
-void Transformer::forward(const data::Batch& batch, moe::Pass pass) {
+void Transformer::begin(const data::Batch& batch, moe::Pass pass) {
   State& s = *state_;
+  expect(static_cast<Index>(batch.tokens.size()) == s.rows.count && batch.tokens.size() == batch.targets.size(),
+         "the batch of this rank's grains");
   s.allocate();
   s.backward_due = pass == moe::Pass::train;
-  {
-    const Region region(s.context.timers, Phase::embedding);
-    s.embed(batch);
-  }
-  const moe::TokenSet tokens = token_set(batch, pass, s.context.config, s.ids);
-  for (std::size_t b = 0; b < s.blocks.size(); ++b)
-    s.blocks[b].forward(s.rows, tokens, *s.scratch, s.stream[b], s.stream[b + 1]);
-  const Region region(s.context.timers, Phase::head);
-  s.final_norm.forward(s.rows, s.stream.back(), s.head_in);
-  s.head.forward(s.rows, s.head_in, batch.targets, pass, s.scratch->branch);
+  s.tokens = batch.tokens, s.targets = batch.targets;
+  s.token_set = token_set(batch, pass, s.context.config, s.ids);
+}
+
+void Transformer::run(const schedule::Task& task) {
+  State& s = *state_;
+  if (task.direction == schedule::Direction::forward) return s.forward(task);
+  expect(s.backward_due, "a training pass before backward");
+  s.backward(task);
+}
+
+void Transformer::forward(const data::Batch& batch, moe::Pass pass) {
+  begin(batch, pass);
+  for (const schedule::Task& task : schedule::forward_pass(state_->context.config))
+    if (task.direction == schedule::Direction::forward) run(task);
 }
 
 LossParts Transformer::reduce() {
   State& s = *state_;
-  const Region region(s.context.timers, Phase::balance);
   comm::JointSum sum(s.context.groups);
   const std::vector<moe::Layer*> layers = moe_layers();
   const auto head = sum.add({}, s.head.grain_losses(s.rows), 2);
@@ -124,20 +153,6 @@ LossParts Transformer::reduce() {
     loss.router_z += layer->statistics().z_loss;
   }
   return loss;
-}
-
-void Transformer::backward() {
-  State& s = *state_;
-  expect(s.backward_due, "a training pass before backward");
-  s.backward_due = false;
-  {
-    const Region region(s.context.timers, Phase::head);
-    Kokkos::deep_copy(s.gradient, 0.0f);
-    s.final_norm.backward(s.rows, s.scratch->branch, s.gradient);
-  }
-  for (std::size_t b = s.blocks.size(); b-- > 0;) s.blocks[b].backward(s.rows, *s.scratch, s.gradient);
-  const Region region(s.context.timers, Phase::embedding);
-  s.embedding.backward(s.rows, s.tokens, s.gradient);
 }
 
 std::vector<moe::Layer*> Transformer::moe_layers() {

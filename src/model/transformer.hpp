@@ -7,6 +7,7 @@
 #include "data/batch.hpp"
 #include "model/loss.hpp"
 #include "moe/layer.hpp"
+#include "schedule/task.hpp"
 
 namespace switchyard::model {
 
@@ -21,12 +22,16 @@ class Transformer {
   /// Of the parameters of architecture(context.config), allocated before the first pass.
   explicit Transformer(const moe::LayerContext& context);
   ~Transformer();
-  /// Collective over world. Keeps what backward needs.
-  void forward(const data::Batch& batch, moe::Pass pass);
-  /// Reduces losses and routing statistics over the global batch; between forward and backward. Collective.
+  /// The tokens of the next pass.
+  void begin(const data::Batch& batch, moe::Pass pass);
+  /// One task of that pass from `embedding` to `head`, forward or backward, in the order of a schedule: forward keeps
+  /// what backward needs, backward fills the gradients of all parameters (nodes of ParameterSet). Collective as its
+  /// stage is.
+  void run(const schedule::Task& task);
+  /// Reduces losses and routing statistics over the global batch, between forward and backward: two collectives.
   LossParts reduce();
-  /// Fills the gradients of all parameters (nodes of ParameterSet). Collective.
-  void backward();
+  /// begin and all tasks of a forward pass, for evaluation.
+  void forward(const data::Batch& batch, moe::Pass pass);
 
   std::vector<moe::Layer*> moe_layers();  ///< in block order
   /// Where this rank's part of the last forward pass first has a value that is not finite; nothing if nowhere. Before

@@ -1,5 +1,7 @@
 #include "moe/batch_load.hpp"
 
+#include <algorithm>
+
 namespace switchyard::moe {
 namespace {
 
@@ -95,7 +97,7 @@ LayerStatistics BatchLoad::take(const Config& config, const comm::JointSum& sum)
   return s;
 }
 
-BatchLoad::Coefficients BatchLoad::coefficients(const MoeConfig& moe, const RouterShape& shape) const {
+BatchLoad::Coefficients BatchLoad::coefficients(const MoeConfig& moe, const RouterShape& shape) {
   const bool inner = moe.aux_loss > 0.0 && moe.aux_scope != AuxScope::batch;
   const std::vector<Load> whole(1, batch_);
   const std::vector<Load>& units = !inner ? whole : moe.aux_scope == AuxScope::grain ? grains_ : sequences_;
@@ -103,13 +105,16 @@ BatchLoad::Coefficients BatchLoad::coefficients(const MoeConfig& moe, const Rout
   for (const Load& load : sequences_) local += load.tokens;
   const Index unit_tokens = inner ? units[0].tokens : local;
   const double each = inner ? static_cast<double>(unit_tokens) / static_cast<double>(batch_.tokens) : 1.0;
-  HostMatrix<float> host("moe::balance::coefficients", units.size(), shape.experts);
+  const Index all = static_cast<Index>(units.size()) * shape.experts;
+  coefficients_.reserve("moe::balance::coefficients", all);
+  std::fill_n(coefficients_.host.data(), all, 0.0f);
   for (std::size_t u = 0; u < units.size(); ++u) {
-    if (moe.aux_loss > 0.0) add_switch_gradient(units[u], moe.top_k, moe.aux_loss * each, &host(u, 0));
-    if (moe.importance_loss > 0.0)
-      add_importance_gradient(moe.importance_form, batch_, moe.importance_loss, &host(u, 0));
+    float* of_unit = coefficients_.host.data() + u * shape.experts;
+    if (moe.aux_loss > 0.0) add_switch_gradient(units[u], moe.top_k, moe.aux_loss * each, of_unit);
+    if (moe.importance_loss > 0.0) add_importance_gradient(moe.importance_form, batch_, moe.importance_loss, of_unit);
   }
-  return {Kokkos::create_mirror_view_and_copy(Device::memory_space(), host), unit_tokens};
+  coefficients_.to_device(all);
+  return {Matrix<float>(coefficients_.device.data(), units.size(), shape.experts), unit_tokens};
 }
 
 }  // namespace switchyard::moe

@@ -7,6 +7,7 @@
 #include "moe/balance.hpp"
 #include "moe/layer.hpp"
 #include "moe/tally.hpp"
+#include "tensor/staged.hpp"
 
 namespace switchyard::moe {
 
@@ -23,10 +24,10 @@ class BatchLoad {
 
   /// values(units, E): dL/dp of the balancing losses for the tokens of each unit of moe.aux_scope on this rank.
   struct Coefficients {
-    Matrix<float> values;
+    Matrix<float> values;  ///< valid until the next call
     Index unit_tokens;
   };
-  Coefficients coefficients(const MoeConfig& moe, const RouterShape& shape) const;
+  Coefficients coefficients(const MoeConfig& moe, const RouterShape& shape);
 
  private:
   void load(const Tally& tally, Index grain_tokens);
@@ -35,6 +36,7 @@ class BatchLoad {
   std::vector<Load> sequences_, grains_;  ///< of this rank
   std::vector<double> sums_;              ///< (local grains, 2) entropy and squared log-sum-exp
   comm::JointSum::Place place_{};
+  Staged<float> coefficients_;
   Load batch_;
 };
 

@@ -6,18 +6,19 @@ namespace switchyard::moe {
 
 class Combine {
  public:
-  Combine(const LayerContext& context, Transfer& transfer, int width);
-  /// y(N, d) += Σ over choices, in order, of weight(N, k) · row; rows(expert_rows, d) in expert order. Collective over
-  /// the expert group. Keeps the rows until backward.
-  void forward(const Plan& plan, const Vector<float>& rows, const Matrix<float>& weight, std::int64_t step,
-               const Matrix<float>& y);
-  /// dweight(N, k), +0 where dropped, and d_rows(expert_rows, d) from dy(N, d). Collective over the expert group.
-  /// d_rows may be the rows given to forward.
-  void backward(const Plan& plan, const Matrix<float>& dy, const Matrix<float>& weight, std::int64_t step,
-                const Matrix<float>& dweight, Vector<float>& d_rows);
+  Combine(Transfer& transfer, int width);
+  /// Sends rows(expert_rows, d), in expert order, home; collective over the expert group, as all are.
+  void start(const Plan& plan, const Vector<float>& rows, std::int64_t step);
+  /// y(N, d) += Σ over choices, in order, of weight(N, k) · row. Keeps the rows until backward.
+  void finish(const Plan& plan, const Matrix<float>& weight, const Matrix<float>& y);
+  /// dweight(N, k), +0 where dropped, from dy(N, d); and sends the gradients of the rows back to the experts. d_rows,
+  /// where they will be, may be the rows given to start.
+  void start_backward(const Plan& plan, const Matrix<float>& dy, const Matrix<float>& weight, std::int64_t step,
+                      const Matrix<float>& dweight, Vector<float>& d_rows);
+  /// d_rows(expert_rows, d) in expert order.
+  void finish_backward(const Plan& plan, Vector<float>& d_rows) { transfer_.arrive_at_experts(plan, d_rows); }
 
  private:
-  Timers& timers_;
   Transfer& transfer_;
   int width_;
   Staged<float> home_;  ///< (send_rows, d) expert outputs at home

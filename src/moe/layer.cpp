@@ -1,20 +1,23 @@
-// The stages of one mixture-of-experts layer, forwards and backwards, one line each.
+// The stages of one mixture-of-experts layer, forwards and backwards, one line each; their order stands in
+// schedule/serial.cpp.
 #include "moe/layer.hpp"
 
 #include <algorithm>
 #include <optional>
 #include <string>
 
+#include "base/check.hpp"
 #include "moe/combine.hpp"
 #include "moe/dispatch.hpp"
 #include "moe/plan.hpp"
 #include "moe/router.hpp"
 #include "moe/rows.hpp"
 #include "nn/feed_forward.hpp"
-#include "tensor/region.hpp"
 
 namespace switchyard::moe {
 namespace {
+
+using schedule::Stage;
 
 std::string prefix(int block, const char* part) { return "blocks." + std::to_string(block) + ".moe." + part; }
 
@@ -25,21 +28,22 @@ struct Layer::State {
       : context(shared_context),
         width(context.config.model.width),
         router(context, block_index),
-        plan(context.groups, context.config.block_experts(block_index), context.config.moe.top_k),
+        plan(context.groups, context.exchange, context.config.block_experts(block_index), context.config.moe.top_k),
         transfer(context, block_index, width),
-        dispatch(context, transfer, width),
-        combine(context, transfer, width),
+        dispatch(transfer, width),
+        combine(transfer, width),
         experts(context.parameters, prefix(block_index, "experts"), context.config.model.activation) {
     if (context.config.moe.shared_experts > 0)
       shared.emplace(context.parameters, prefix(block_index, "shared"), context.config.model.activation);
   }
 
-  void cut_tokens(const TokenSet& tokens);
-  void make_plan(const TokenSet& tokens);
+  void begin(const TokenSet& new_tokens, const Matrix<float>& input);
+  void route() { choice = router.forward(tokens, x); }
+  void make_plan();
   void run_experts();
   void run_experts_backward();
-  void run_shared(const Matrix<float>& y);
-  void run_shared_backward(const Matrix<float>& dy, const Matrix<float>& dx);
+  Matrix<float> weight_gradient();
+
   nn::NetworkRows expert_rows() const { return {plan.expert_offsets(), plan.piece_offsets(), plan.pieces()}; }
   nn::NetworkRows token_rows() const {
     return {token_offsets, token_piece_offsets, static_cast<int>(token_piece_offsets.size()) - 1};
@@ -55,7 +59,7 @@ struct Layer::State {
   nn::FeedForward experts;
   std::optional<nn::FeedForward> shared;
   std::vector<Index> token_offsets, token_piece_offsets;  ///< all tokens, and cut at grains: rows of the shared network
-  std::int64_t step = 0;
+  TokenSet tokens;
   Choice choice;
   LayerStatistics statistics;
   Matrix<float> x;          ///< (N, d) the caller's
@@ -64,56 +68,87 @@ struct Layer::State {
   Vector<float> d_weights;  ///< (N, k)
 };
 
-void Layer::State::cut_tokens(const TokenSet& tokens) {
-  const Index grains = context.groups.layout.my_grains().size();
+void Layer::State::begin(const TokenSet& new_tokens, const Matrix<float>& input) {
+  tokens = new_tokens;
+  x = input;
+  const Index grains = context.groups.layout.my_grains().size(), count = tokens.tokens();
   const Index pieces = tokens.pass == Pass::train ? grains : 1;
-  token_offsets = {0, tokens.tokens()};
+  token_offsets = {0, count};
   token_piece_offsets.assign(pieces + 1, 0);
-  for (Index g = 1; g <= pieces; ++g) token_piece_offsets[g] = tokens.tokens() * g / pieces;
+  for (Index g = 1; g <= pieces; ++g) token_piece_offsets[g] = count * g / pieces;
 }
 
-void Layer::State::make_plan(const TokenSet& tokens) {
-  const Region region(context.timers, Phase::plan);
+void Layer::State::make_plan() {
   plan.build(tokens.tokens(), tokens.pass == Pass::train, choice.expert, choice.kept);
   context.timers.bytes[static_cast<int>(Phase::plan)] += plan.bytes_sent();
 }
 
 void Layer::State::run_experts() {
-  const Region region(context.timers, Phase::experts);
   reserve(outputs, "moe::layer::outputs", plan.expert_rows() * width);
   experts.forward(expert_rows(), rows.data(), outputs.data(), blas::Write::replace);
 }
 
 /// The gradient of the experts' input takes the place of the input.
 void Layer::State::run_experts_backward() {
-  const Region region(context.timers, Phase::experts);
   experts.backward(expert_rows(), rows.data(), outputs.data(), rows.data(), blas::Write::replace);
 }
 
-void Layer::State::run_shared(const Matrix<float>& y) {
-  const Region region(context.timers, Phase::experts);
-  if (shared) shared->forward(token_rows(), x.data(), y.data(), blas::Write::add);
-}
-
-void Layer::State::run_shared_backward(const Matrix<float>& dy, const Matrix<float>& dx) {
-  const Region region(context.timers, Phase::experts);
-  if (shared) shared->backward(token_rows(), x.data(), dy.data(), dx.data(), blas::Write::add);
+/// Room for the gradient of the combine weights, (N, k).
+Matrix<float> Layer::State::weight_gradient() {
+  reserve(d_weights, "moe::layer::d_weights", plan.tokens() * plan.top_k());
+  return Matrix<float>(d_weights.data(), plan.tokens(), plan.top_k());
 }
 
 Layer::Layer(const LayerContext& context, int block) : state_(std::make_unique<State>(context, block)) {}
 Layer::~Layer() = default;
 
-void Layer::forward(const TokenSet& tokens, Matrix<float> x, Matrix<float> y) {
+void Layer::begin(const TokenSet& tokens, const Matrix<float>& x) { state_->begin(tokens, x); }
+
+void Layer::forward(schedule::Stage stage, const Matrix<float>& y) {
   State& s = *state_;
-  s.x = x;
-  s.step = tokens.step;
-  s.cut_tokens(tokens);
-  s.choice = s.router.forward(tokens, x);
-  s.make_plan(tokens);
-  s.dispatch.forward(s.plan, x, s.step, s.rows);
-  s.run_experts();
-  s.combine.forward(s.plan, s.outputs, s.choice.weight, s.step, y);
-  s.run_shared(y);
+  switch (stage) {
+    case Stage::router:
+      return s.route();
+    case Stage::plan:
+      return s.make_plan();
+    case Stage::dispatch:
+      return s.dispatch.start(s.plan, s.x, s.tokens.step, s.rows);
+    case Stage::dispatch_finish:
+      return s.dispatch.finish(s.plan, s.rows);
+    case Stage::experts:
+      return s.run_experts();
+    case Stage::combine:
+      return s.combine.start(s.plan, s.outputs, s.tokens.step);
+    case Stage::combine_finish:
+      return s.combine.finish(s.plan, s.choice.weight, y);
+    case Stage::shared:
+      return s.shared->forward(s.token_rows(), s.x.data(), y.data(), blas::Write::add);
+    default:
+      expect(false, "a stage of a mixture of experts");
+  }
+}
+
+// dx is the router's gradient, plus the sum of the experts', plus the shared network's: three terms in this order.
+void Layer::backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx) {
+  State& s = *state_;
+  switch (stage) {
+    case Stage::combine:
+      return s.combine.start_backward(s.plan, dy, s.choice.weight, s.tokens.step, s.weight_gradient(), s.outputs);
+    case Stage::combine_finish:
+      return s.combine.finish_backward(s.plan, s.outputs);
+    case Stage::experts:
+      return s.run_experts_backward();
+    case Stage::router:
+      return s.router.backward(s.weight_gradient(), dx);
+    case Stage::dispatch:
+      return s.dispatch.start_backward(s.plan, s.rows, s.tokens.step);
+    case Stage::dispatch_finish:
+      return s.dispatch.finish_backward(s.plan, dx);
+    case Stage::shared:
+      return s.shared->backward(s.token_rows(), s.x.data(), dy.data(), dx.data(), blas::Write::add);
+    default:
+      expect(false, "a stage of a mixture of experts, backwards");
+  }
 }
 
 void Layer::offer_statistics(comm::JointSum& sum) { state_->router.offer_statistics(sum); }
@@ -123,19 +158,6 @@ void Layer::take_statistics(const comm::JointSum& sum) {
   s.router.take_statistics(sum);
   s.statistics = s.router.statistics();
   s.statistics.traffic = s.plan.traffic();
-}
-
-// dx is the router's gradient, plus the sum of the experts', plus the shared network's: three terms in this order.
-void Layer::backward(Matrix<float> dy, Matrix<float> dx) {
-  State& s = *state_;
-  const Index tokens = s.plan.tokens();
-  reserve(s.d_weights, "moe::layer::d_weights", tokens * s.plan.top_k());
-  const Matrix<float> d_weight(s.d_weights.data(), tokens, s.plan.top_k());
-  s.combine.backward(s.plan, dy, s.choice.weight, s.step, d_weight, s.outputs);
-  s.run_experts_backward();
-  s.router.backward(d_weight, dx);
-  s.dispatch.backward(s.plan, s.rows, s.step, dx);
-  s.run_shared_backward(dy, dx);
 }
 
 void Layer::update_bias(std::int64_t step) { state_->router.update_bias(step); }

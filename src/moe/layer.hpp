@@ -8,6 +8,7 @@
 #include "comm/joint_sum.hpp"
 #include "config/config.hpp"
 #include "moe/statistics.hpp"
+#include "schedule/task.hpp"
 #include "tensor/parameter.hpp"
 #include "tensor/types.hpp"
 
@@ -41,15 +42,18 @@ class Layer {
   /// Of the parameters blocks.B.moe.{router,router_noise,experts.{gate,up,down},shared.{gate,up,down}}.
   Layer(const LayerContext& context, int block);
   ~Layer();
-  /// y(N, d) += mixture(x(N, d)). Collective over the expert group. x is kept (not copied) until backward.
-  void forward(const TokenSet& tokens, Matrix<float> x, Matrix<float> y);
+  /// The tokens of the next pass; x(N, d) is kept (not copied) until backward.
+  void begin(const TokenSet& tokens, const Matrix<float>& x);
+  /// One of schedule::mixture_stages, in that order; together y(N, d) += mixture(x). Dispatch, plan and combine are
+  /// collective over the expert group.
+  void forward(schedule::Stage stage, const Matrix<float>& y);
   /// Counts and probability masses of the global batch, between forward and backward: adds this rank's to a sum, and
   /// takes the whole from it.
   void offer_statistics(comm::JointSum& sum);
   void take_statistics(const comm::JointSum& sum);
-  /// dx(N, d) = gradient with respect to x, given dy(N, d) of y's increment. Replaces gradients of its parameters. Once
-  /// a forward. Collective over the expert group.
-  void backward(Matrix<float> dy, Matrix<float> dx);
+  /// The same backwards, once a forward; together dx(N, d) = gradient with respect to x, given dy(N, d) of y's
+  /// increment. Replaces gradients of its parameters.
+  void backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx);
   /// Loss-free bias update from the counts of the last training step.
   void update_bias(std::int64_t step);
 

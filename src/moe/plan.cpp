@@ -6,18 +6,19 @@
 
 namespace switchyard::moe {
 
-Plan::Plan(const comm::Groups& groups, int experts, int top_k)
+Plan::Plan(const comm::Groups& groups, comm::Exchange& exchange, int experts, int top_k)
     : group_(groups.expert),
       layout_(groups.layout),
       experts_(experts),
       top_k_(top_k),
       mine_(layout_.my_experts(experts)),
-      alone_(layout_.expert_parallel == 1) {
+      alone_(layout_.expert_parallel == 1),
+      exchange_(exchange) {
   for (int e = 0; e < experts; ++e) place_.push_back(layout_.place_of_expert(e, experts));
   const int places = layout_.expert_parallel;
   first_piece_.assign(places + 1, 0);
   for (int side = 0; side < 2; ++side) mpi_counts_[side].assign(places, 0), mpi_offsets_[side].assign(places, 0);
-  for (auto* plan : {&to_experts_, &to_home_}) plan->send.assign(places + 1, 0), plan->receive.assign(places + 1, 0);
+  to_experts_.send.assign(places + 1, 0), to_experts_.receive.assign(places + 1, 0);
   expert_offsets_.assign(mine_.size() + 1, 0);
   piece_offsets_.assign(1, 0);
   traffic_.assign(layout_.ranks, 0);
@@ -116,8 +117,7 @@ void Plan::order_received() {
     to_experts_.receive[p + 1] = received;
   }
   if (!alone_) received_.to_device(received);
-  to_home_.send = to_experts_.receive;
-  to_home_.receive = to_experts_.send;
+  if (!alone_) itinerary_ = exchange_.prepare(to_experts_);
 }
 
 }  // namespace switchyard::moe

@@ -18,7 +18,7 @@ namespace switchyard::moe {
 /// *piece* is what sums over tokens are cut into: a grain in training; in evaluation all tokens of a rank.
 class Plan {
  public:
-  Plan(const comm::Groups& groups, int experts, int top_k);
+  Plan(const comm::Groups& groups, comm::Exchange& exchange, int experts, int top_k);
 
   /// From expert(N, k) and kept(N, k), device. `grains`: tokens are whole grains (training). Collective over the expert
   /// group.
@@ -40,9 +40,8 @@ class Plan {
   /// Received row of each expert row, device; unused where alone().
   const std::int32_t* received_of_row() const { return received_.device.data(); }
 
-  /// Rows of the exchange from tokens to experts, and from experts home.
-  const comm::RowPlan& to_experts() const { return to_experts_; }
-  const comm::RowPlan& to_home() const { return to_home_; }
+  /// Of the rows from tokens to experts and home; where alone() there is none.
+  const comm::Itinerary& itinerary() const { return itinerary_; }
 
   /// Expert rows of local expert e are [e], [e + 1].
   const std::vector<Index>& expert_offsets() const { return expert_offsets_; }
@@ -75,7 +74,9 @@ class Plan {
   std::vector<std::int64_t> counts_in_;    ///< (group piece, my expert) rows
   std::vector<std::int64_t> next_;         ///< (E) scratch: next send row of an expert
   std::vector<int> mpi_counts_[2], mpi_offsets_[2];
-  comm::RowPlan to_experts_, to_home_;
+  comm::Exchange& exchange_;
+  comm::RowPlan to_experts_;
+  comm::Itinerary itinerary_;
   std::vector<Index> expert_offsets_, piece_offsets_;
   std::vector<std::int64_t> traffic_;
   Staged<std::int32_t> choice_, row_, received_;

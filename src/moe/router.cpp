@@ -6,7 +6,6 @@
 #include "base/check.hpp"
 #include "moe/capacity.hpp"
 #include "tensor/blas.hpp"
-#include "tensor/region.hpp"
 
 namespace switchyard::moe {
 namespace {
@@ -87,7 +86,6 @@ void RouterStage::drop() {
 }
 
 const Choice& RouterStage::forward(const TokenSet& tokens, const Matrix<float>& x) {
-  const Region region(context_.timers, Phase::router);
   resize(tokens);
   x_ = x;
   pass_ = tokens.pass;
@@ -125,7 +123,6 @@ void RouterStage::product_backward(int parameter, const Matrix<float>& gradient,
 }
 
 void RouterStage::backward(const Matrix<float>& dweight, const Matrix<float>& dx) {
-  const Region region(context_.timers, Phase::router);
   expect(reduced_ && pass_ == Pass::train, "reduced statistics of a training pass before backward");
   reduced_ = false;  // the scores are overwritten
   if (x_.extent(0) == 0) return;

@@ -1,5 +1,6 @@
 #include "moe/transfer.hpp"
 
+#include "base/check.hpp"
 #include "moe/rows.hpp"
 
 namespace switchyard::moe {
@@ -25,34 +26,50 @@ float* Transfer::outgoing(const Plan& plan, Vector<float>& rows) {
   return send_.device.data();
 }
 
-/// `send_` has left for the host; the rows of `receive` arrive in its host twin and go on to the device.
-void Transfer::exchange(const comm::RowPlan& rows, Staged<float>& receive, Journey journey, std::int64_t step) {
+/// `send_` has left for the host; the rows arrive in the host twin of `receive`.
+void Transfer::start(const Plan& plan, comm::Bound bound, Staged<float>& receive, Journey journey, std::int64_t step) {
+  expect(!flight_, "one journey at a time");
+  const comm::Passage passage{
+      plan.itinerary(), bound, width_ * std::int64_t{sizeof(float)}, {step, block_, static_cast<int>(journey)}};
+  const comm::RowPlan& rows = passage.plan();
   receive.reserve("moe::transfer::receive", rows.receive.back() * width_);
-  Kokkos::fence("switchyard::moe::transfer::exchange");  // the rows to send are written
+  Kokkos::fence("switchyard::moe::transfer::start");  // the rows to send are written
   send_.to_host(rows.send.back() * width_);
-  exchange_.start(rows, width_, send_.host.data(), receive.host.data(), {step, block_, static_cast<int>(journey)});
-  exchange_.finish();
-  receive.to_device(rows.receive.back() * width_);
+  flight_ = exchange_.start(passage, send_.host.data(), receive.host.data());
   const std::int64_t stay = rows.send[place_ + 1] - rows.send[place_];
-  timers_.bytes[static_cast<int>(phase_of(journey))] +=
-      (rows.send.back() - stay) * width_ * static_cast<std::int64_t>(sizeof(float));
+  timers_.bytes[static_cast<int>(phase_of(journey))] += (rows.send.back() - stay) * passage.row_bytes;
 }
 
-void Transfer::to_experts(const Plan& plan, Vector<float>& rows, Journey journey, std::int64_t step) {
+void Transfer::finish(const comm::RowPlan& rows, Staged<float>& receive) {
+  expect(flight_ != nullptr, "a journey under way");
+  flight_->finish();
+  flight_.reset();
+  receive.to_device(rows.receive.back() * width_);
+}
+
+void Transfer::leave_for_experts(const Plan& plan, Journey journey, std::int64_t step) {
+  if (!plan.alone()) start(plan, comm::Bound::out, receive_, journey, step);
+}
+
+void Transfer::arrive_at_experts(const Plan& plan, Vector<float>& rows) {
   if (plan.alone()) return;
-  exchange(plan.to_experts(), receive_, journey, step);
+  finish(plan.itinerary().out, receive_);
   rows::gather(plan.expert_rows(), width_, plan.received_of_row(), 1, receive_.device.data(), rows.data());
 }
 
-void Transfer::to_home(const Plan& plan, const Vector<float>& rows, Staged<float>& home, Journey journey,
-                       std::int64_t step) {
+void Transfer::leave_for_home(const Plan& plan, const Vector<float>& rows, Staged<float>& home, Journey journey,
+                              std::int64_t step) {
   if (plan.alone()) {
     home.device = rows;
     return;
   }
   send_.reserve("moe::transfer::send", plan.expert_rows() * width_);
   rows::scatter(plan.expert_rows(), width_, plan.received_of_row(), rows.data(), send_.device.data());
-  exchange(plan.to_home(), home, journey, step);
+  start(plan, comm::Bound::home, home, journey, step);
+}
+
+void Transfer::arrive_home(const Plan& plan, Staged<float>& home) {
+  if (!plan.alone()) finish(plan.itinerary().home, home);
 }
 
 }  // namespace switchyard::moe

@@ -9,6 +9,7 @@
 #include "record/columns.hpp"
 #include "record/layers.hpp"
 #include "record/record_file.hpp"
+#include "schedule/generators.hpp"
 
 namespace switchyard::record {
 
@@ -42,7 +43,31 @@ RecordFile::Sizes sizes_of(const Config& config, int ranks) {
           {"phase", Timers::phases},
           {"margin_bin", config.record.margin_bins},
           {"rank_from", ranks},
-          {"rank_to", ranks}};
+          {"rank_to", ranks},
+          {"timeline", 1},
+          {"timeline_rank", ranks},
+          {"task", static_cast<std::int64_t>(schedule::serial(config).size())}};
+}
+
+/// 16 bytes each, filled up with zeros.
+std::string fixed_texts(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (name + std::string(16, '\0')).substr(0, 16);
+  return text;
+}
+
+void write_tasks(RecordFile& file, const std::vector<schedule::Task>& tasks) {
+  std::vector<std::string> stages, directions;
+  std::vector<std::int32_t> blocks, lanes, queues;
+  for (const schedule::Task& task : tasks) {
+    stages.push_back(schedule::name_of(task.stage)), directions.push_back(schedule::name_of(task.direction));
+    blocks.push_back(task.block), lanes.push_back(task.lane), queues.push_back(task.queue);
+  }
+  file.write("task_stage", fixed_texts(stages).data());
+  file.write("task_direction", fixed_texts(directions).data());
+  file.write("task_block", blocks.data());
+  file.write("task_lane", lanes.data());
+  file.write("task_queue", queues.data());
 }
 
 /// Number of the segment folder "segments/003" that the file stands in; 0 elsewhere.
@@ -79,9 +104,8 @@ RunFile::RunFile(const std::string& path, const Config& config, int ranks, const
   for (const auto& layer : s.layers) blocks.push_back(layer.block), experts.push_back(layer.experts);
   s.file.write("block", blocks.data());
   s.file.write("experts", experts.data());
-  std::string names;
-  for (const auto& name : phase_names()) names += (name + std::string(16, '\0')).substr(0, 16);
-  s.file.write("phase_name", names.data());
+  s.file.write("phase_name", fixed_texts(phase_names()).data());
+  write_tasks(s.file, schedule::serial(config));
   s.file.publish();
 }
 
@@ -101,6 +125,20 @@ void RunFile::append(const EvaluationRow& row) {
   columns.add("evaluation_bits_per_byte", row.bits_per_byte);
   for (const double loss : row.block_loss) columns.add("evaluation_block_loss", loss);
   state_->file.append("evaluation", 1, columns.columns());
+}
+
+void RunFile::append(const TimelineRow& row) {
+  expect(row.step_start.size() == state_->ranks && row.start.size() == row.end.size() &&
+             row.start.size() == row.bytes.size() && row.start.size() % state_->ranks == 0,
+         "a begin and an end of every task on every rank");
+  Columns columns;
+  columns.add("timeline_step", row.step);
+  columns.add("timeline_step_start", row.step_start);
+  columns.add("timeline_step_end", row.step_end);
+  columns.add("timeline_start", row.start);
+  columns.add("timeline_end", row.end);
+  columns.add("timeline_bytes", row.bytes);
+  state_->file.append("timeline", 1, columns.columns());
 }
 
 void RunFile::sync() { state_->file.sync(); }

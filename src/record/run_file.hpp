@@ -36,6 +36,14 @@ struct EvaluationRow {
   std::vector<double> block_loss = std::vector<double>(blocks, 0.0);  ///< (blocks) nat per token; NaN without tokens
 };
 
+/// Begin and end of every task of a step on every rank; tasks are those of schedule::serial, in their order.
+struct TimelineRow {
+  std::int64_t step = 0;
+  std::vector<double> step_start, step_end;  ///< (ranks) s since rank 0 began the step
+  std::vector<double> start, end;            ///< (ranks, tasks) the same
+  std::vector<std::int64_t> bytes;           ///< (ranks, tasks) sent to other ranks
+};
+
 class RunFile {
  public:
   /// Creates the file; throws Error{storage} where the disk is full. `provenance` is JSON text, `config_text` YAML.
@@ -48,6 +56,7 @@ class RunFile {
   /// checkpoint are in the file. A file whose first step is within a chunk ends with that chunk: see Trainer.
   void append(const StepRow& row);
   void append(const EvaluationRow& row);  ///< written and flushed at once
+  void append(const TimelineRow& row);    ///< the same
   /// fsync of what has been flushed: before a checkpoint, so that no checkpoint outlives the rows before it.
   void sync();
   /// Writes what is buffered as a last, part-filled chunk and closes. Before a checkpoint that does not fall on a

@@ -21,9 +21,11 @@ constexpr const char* file_texts[] = {
     "`task`."};
 
 const char* preamble =
-    "# Record schema, version 3\n\n"
+    "# Record schema, version 4\n\n"
     "Printed by `switchyard schema` from the table in `src/record/schema_table.cpp`; files are created from that table "
-    "and `switchyard verify` checks against it. Versions 1 and 2 are still read: in both, text attributes are of "
+    "and `switchyard verify` checks against it. Versions 1 to 3 are still read: 3 lacks what is marked (since 4) and "
+    "the dimensions `timeline`, `timeline_rank` and `task`; in "
+    "2 and 1, text attributes are of "
     "variable "
     "length and the floating-point variables of run.h5 are not deflated; 1 lacks what is marked (since 2) and the "
     "dimension `evaluation_block`.\n\n"

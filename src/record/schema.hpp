@@ -9,7 +9,7 @@
 
 namespace switchyard::record {
 
-constexpr int schema_version = 3, oldest_schema_version = 1;  ///< written; still read
+constexpr int schema_version = 4, oldest_schema_version = 1;  ///< written; still read
 
 enum class FileKind { run, evaluation, tokens, results };
 
@@ -36,6 +36,7 @@ struct Variable {
 
 const std::vector<Dimension>& dimensions();
 const std::vector<Variable>& variables();
+std::vector<Variable> run_variables();  ///< its part about run.h5
 std::vector<Dimension> dimensions_of(FileKind file);
 std::vector<Variable> variables_of(FileKind file);
 /// The growing dimension along which a variable is appended; empty for one that is written once.

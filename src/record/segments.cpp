@@ -28,7 +28,7 @@ namespace {
 
 /// What run.h5 says of its segment; intervals of 0 where nothing is due.
 struct Course {
-  std::int64_t begins_after = 0, evaluate_every = 0, sample_every = 0;
+  std::int64_t begins_after = 0, evaluate_every = 0, sample_every = 0, timeline_every = 0;
 };
 
 /// Multiples of `every` in (first, last].
@@ -47,7 +47,7 @@ std::int64_t begin_of(const h5::File& run) {
 
 Course course_of(const h5::File& run) {
   const Config config = load_text(run.path(), h5::text_attribute(run.id(), "config", run.path())).config;
-  return {begin_of(run), config.train.evaluate_every, config.record.sample_every};
+  return {begin_of(run), config.train.evaluate_every, config.record.sample_every, config.record.timeline_every};
 }
 
 bool is_name_of(FileKind kind, const std::string& path) {
@@ -61,7 +61,9 @@ Limits limits_of(const h5::File& file, const Course& course, std::int64_t last) 
   const std::string kind = h5::text_attribute(file.id(), "schema", file.path());
   const std::int64_t evaluations = multiples(course.evaluate_every, course.begins_after, last);
   if (kind == schema_name(FileKind::run))
-    return {{"row", std::max<std::int64_t>(0, last - course.begins_after)}, {"evaluation", evaluations}};
+    return {{"row", std::max<std::int64_t>(0, last - course.begins_after)},
+            {"evaluation", evaluations},
+            {"timeline", multiples(course.timeline_every, course.begins_after, last)}};
   if (kind == schema_name(FileKind::evaluation)) return {{"evaluation", evaluations}};
   if (kind != schema_name(FileKind::tokens)) return {};
   const std::int64_t tokens = OpenDataset(file, "step").chunk_rows();  // a chunk is a sample
@@ -167,7 +169,8 @@ std::string set_aside(const std::string& path) {
 
 bool is_full(const Config& config, std::int64_t first, std::int64_t step) {
   std::int64_t every = config.record.flush_every;  // steps of a chunk of the file that has most of them
-  for (const std::int64_t interval : {config.train.evaluate_every, config.record.sample_every})
+  for (const std::int64_t interval :
+       {config.train.evaluate_every, config.record.sample_every, config.record.timeline_every})
     if (interval > 0) every = std::min(every, interval);
   return step % config.record.flush_every == 0 && (step + config.record.flush_every - first) / every > most_chunks;
 }

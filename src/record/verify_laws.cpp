@@ -142,6 +142,35 @@ Problems check_run_rows(const RecordReader& file, RowBlocks& block) {
   return problems;
 }
 
+/// Tasks of each rank have ends after their begins, and lie within the step of that rank, but for a clock's resolution.
+bool within_steps(const RowBlocks& block, std::int64_t r) {
+  constexpr double resolution = 1e-6;
+  const auto first = block.row<double>("timeline_step_start", r), last = block.row<double>("timeline_step_end", r);
+  const auto start = block.row<double>("timeline_start", r), end = block.row<double>("timeline_end", r);
+  const std::size_t tasks = start.size() / first.size();
+  bool good = true;  // comparisons that a NaN fails
+  for (std::size_t i = 0; i < start.size(); ++i)
+    good &= start[i] <= end[i] && start[i] >= first[i / tasks] - resolution && end[i] <= last[i / tasks] + resolution;
+  return good;
+}
+
+Problems check_timeline_rows(const RecordReader& file, RowBlocks& block) {
+  Problems problems;
+  std::int64_t before = 0;
+  while (block.next())
+    for (std::int64_t r = 0; r < block.rows(); ++r) {
+      const std::string where = file.path() + ": timeline " + std::to_string(block.first() + r) + ": ";
+      const auto step = block.value<std::int64_t>("timeline_step", r);
+      if (step <= before) problems.push_back(where + "its step is not after the one before");
+      before = step;
+      if (!within_steps(block, r)) problems.push_back(where + "a task does not lie within the step of its rank");
+      const auto bytes = block.row<std::int64_t>("timeline_bytes", r);
+      if (std::any_of(bytes.begin(), bytes.end(), [](std::int64_t n) { return n < 0; }))
+        problems.push_back(where + "bytes are negative");
+    }
+  return problems;
+}
+
 Problems check_token_rows(const RecordReader& file, RowBlocks& block) {
   std::tuple<std::int64_t, std::int64_t, std::int32_t> before{-1, -1, -1};
   std::int64_t wrong = -1;
@@ -190,6 +219,8 @@ Problems check_rows(const RecordReader& file) {
     Problems found;
     if (file.kind() == FileKind::run && name == "row")
       found = check_run_rows(file, block);
+    else if (file.kind() == FileKind::run && name == "timeline")
+      found = check_timeline_rows(file, block);
     else if (file.kind() == FileKind::tokens)
       found = check_token_rows(file, block);
     else if (file.kind() == FileKind::evaluation)

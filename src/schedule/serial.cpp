@@ -46,10 +46,11 @@ class Chain {
 }  // namespace
 
 const std::vector<Stage>& mixture_stages(Direction direction) {
-  // Backwards the router has its gradient once the experts' is on its way home: it is what the experts' is added to.
-  static const std::vector<Stage> forward{Stage::router,  Stage::plan,    Stage::dispatch,
-                                          Stage::experts, Stage::combine, Stage::shared},
-      backward{Stage::combine, Stage::experts, Stage::router, Stage::dispatch, Stage::shared};
+  // Backwards the router works while gradients are on their way home: its own is what they are added to.
+  static const std::vector<Stage> forward{Stage::router,  Stage::plan,    Stage::dispatch,       Stage::dispatch_finish,
+                                          Stage::experts, Stage::combine, Stage::combine_finish, Stage::shared},
+      backward{Stage::combine, Stage::combine_finish,  Stage::experts, Stage::dispatch,
+               Stage::router,  Stage::dispatch_finish, Stage::shared};
   return direction == Direction::backward ? backward : forward;
 }
 

@@ -21,8 +21,10 @@ const std::array<StageRow, stages>& table() {
                                                   {"router", Phase::router},
                                                   {"plan", Phase::plan},
                                                   {"dispatch", Phase::dispatch},
+                                                  {"dispatch_finish", Phase::dispatch},
                                                   {"experts", Phase::experts},
                                                   {"combine", Phase::combine},
+                                                  {"combine_finish", Phase::combine},
                                                   {"shared", Phase::experts},
                                                   {"head", Phase::head},
                                                   {"statistics", Phase::balance},
@@ -30,7 +32,7 @@ const std::array<StageRow, stages>& table() {
                                                   {"norm", Phase::optimizer},
                                                   {"optimizer", Phase::optimizer},
                                                   {"balance", Phase::balance}}};
-  static_assert(stages == 16, "a row for every stage");
+  static_assert(stages == 18, "a row for every stage");
   return rows;
 }
 
@@ -50,8 +52,8 @@ std::string text_of(int number, const Task& task) {
   if (task.direction != Direction::step) text += " " + name_of(task.direction);
   if (task.block >= 0) text += " block " + std::to_string(task.block);
   text += " lane " + std::to_string(task.lane);
-  for (const char* word = " after"; const int before : task.after)
-    text += word + (" " + std::to_string(before)), word = "";
+  if (!task.after.empty()) text += " after";
+  for (const int before : task.after) text.append(" ").append(std::to_string(before));
   return text;
 }
 

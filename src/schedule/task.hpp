@@ -16,9 +16,11 @@ enum class Stage {
   feed_forward,  ///< the norm before it, and the dense network where the block has no mixture
   router,
   plan,
-  dispatch,
+  dispatch,         ///< rows leave for their experts; backwards their gradients leave for home
+  dispatch_finish,  ///< and have arrived
   experts,
-  combine,
+  combine,  ///< outputs leave for home; backwards their gradients leave for the experts
+  combine_finish,
   shared,  ///< the shared experts
   head,
   statistics,  ///< losses and loads of the global batch; after it they are known to be finite

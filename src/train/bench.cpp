@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -11,13 +10,12 @@
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
 #include "tensor/blas.hpp"
+#include "train/run_tasks.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
 namespace switchyard::train {
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// FLOP/s of all ranks together in a 1024³ product, every rank at the same time: best of `rounds`.
 double product_rate(const comm::Communicator& world, int rounds) {

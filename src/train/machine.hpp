@@ -6,6 +6,7 @@
 #include "comm/groups.hpp"
 #include "config/config.hpp"
 #include "model/transformer.hpp"
+#include "schedule/generators.hpp"
 #include "train/reduce.hpp"
 
 namespace switchyard::train {
@@ -21,6 +22,8 @@ struct Machine {
   ParameterSet parameters;
   std::unique_ptr<model::Transformer> model;
   Gradients gradients;
+  Vector<double> norm_memory;         ///< of train/norm.hpp
+  std::vector<schedule::Task> tasks;  ///< of a training step
 };
 
 }  // namespace switchyard::train

@@ -35,12 +35,14 @@ void sum_blocks(const float* gradient, Index blocks, double* sums) {
 }
 
 /// Σ x² of each local unit, parameters of one placement in order of declaration.
-std::vector<double> unit_sums(const ParameterSet& parameters, const Gradients& gradients, Placement placement) {
+std::vector<double> unit_sums(const ParameterSet& parameters, const Gradients& gradients, Placement placement,
+                              Vector<double>& memory) {
   Index total = 0;
   const auto counted = [&](const Parameter& p) { return p.placement == placement && p.adds_to.empty(); };
   for (const Parameter& p : parameters.all())
     if (counted(p)) total += p.span() / block;
-  const auto sums = make_view<Vector<double>>("norm::block_sums", total);
+  reserve(memory, "norm::block_sums", total);
+  const Vector<double> sums(memory.data(), total);
   Index at = 0;
   for (const Parameter& p : parameters.all()) {
     if (!counted(p)) continue;
@@ -79,11 +81,12 @@ void take(NormResult& result, double& total, double sum, const Parameter& p, int
 
 }  // namespace
 
-NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients) {
-  const std::vector<double> replicated = unit_sums(parameters, gradients, Placement::replicated);
+NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients,
+                         Vector<double>& memory) {
+  const std::vector<double> replicated = unit_sums(parameters, gradients, Placement::replicated, memory);
   const std::vector<std::int64_t> units = units_of_places(groups.layout, parameters);
   const std::vector<double> experts =
-      comm::all_gather(groups.expert, unit_sums(parameters, gradients, Placement::expert), units);
+      comm::all_gather(groups.expert, unit_sums(parameters, gradients, Placement::expert, memory), units);
   std::vector<std::int64_t> next(units.size(), 0);  // of each place in `experts`
   std::exclusive_scan(units.begin(), units.end(), next.begin(), std::int64_t{0});
   NormResult result;

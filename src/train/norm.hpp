@@ -15,7 +15,9 @@ struct NormResult {
 };
 
 /// In double: squares are summed over fixed blocks of 4096 elements of each unit (a replicated tensor, or one expert's
-/// part of a tensor), blocks in order, then units by (parameter, expert). The same on every rank. Collective.
-NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients);
+/// part of a tensor), blocks in order, then units by (parameter, expert). The same on every rank.
+/// `memory` grows to what the sums of the blocks take. Collective.
+NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients,
+                         Vector<double>& memory);
 
 }  // namespace switchyard::train

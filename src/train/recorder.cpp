@@ -6,6 +6,7 @@
 
 #include "base/files.hpp"
 #include "comm/agree.hpp"
+#include "comm/clock.hpp"
 #include "tensor/region.hpp"
 
 namespace switchyard::train {
@@ -29,6 +30,7 @@ Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Bat
                    const SegmentStart& start)
     : machine_(machine),
       root_(machine.groups.world.rank() == 0),
+      clock_(comm::clock_offset(machine.groups.world)),
       folder_(start.folder),
       progress_(start.folder + "/log.txt", machine.config, root_) {
   const Config& config = machine.config;
@@ -46,10 +48,10 @@ Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Bat
 
 /// What rank 0 needs of a rank: seconds of the phases and of the step, bytes of the phases, resident bytes, rows sent
 /// to every rank. Whole numbers are exact, being far below 2^53.
-std::vector<double> Recorder::own_measures(double wall_seconds) const {
+std::vector<double> Recorder::own_measures(const StepResult& result) const {
   const Timers& timers = machine_.timers;
   std::vector<double> mine(timers.seconds.begin(), timers.seconds.end());
-  mine.push_back(wall_seconds);
+  mine.push_back(result.end - result.start);
   mine.insert(mine.end(), timers.bytes.begin(), timers.bytes.end());
   mine.push_back(static_cast<double>(largest_resident_bytes()));
   std::vector<std::int64_t> sent(machine_.groups.world.size(), 0);
@@ -60,8 +62,8 @@ std::vector<double> Recorder::own_measures(double wall_seconds) const {
 }
 
 /// The row of a step; on rank 0 only, and collective all the same.
-record::StepRow Recorder::make_row(std::int64_t step, const StepResult& result, double wall_seconds) {
-  const std::vector<double> mine = own_measures(wall_seconds);
+record::StepRow Recorder::make_row(std::int64_t step, const StepResult& result) {
+  const std::vector<double> mine = own_measures(result);
   const std::size_t ranks = machine_.groups.world.size(), width = mine.size();
   const std::vector<double> all = comm::gather_on_root(
       machine_.groups.world, mine, std::vector<std::int64_t>(ranks, static_cast<std::int64_t>(width)));
@@ -82,15 +84,39 @@ record::StepRow Recorder::make_row(std::int64_t step, const StepResult& result, 
   return row;
 }
 
-void Recorder::step(std::int64_t step, const StepResult& result, const data::Batch& batch, double wall_seconds) {
-  const record::StepRow row = make_row(step, result, wall_seconds);
+/// Begin and end of every task on every rank; on rank 0 only, and collective all the same.
+record::TimelineRow Recorder::make_timeline(std::int64_t step, const StepResult& result) const {
+  std::vector<double> mine{result.start + clock_, result.end + clock_};
+  for (const Interval& interval : result.intervals)
+    mine.insert(mine.end(), {interval.start + clock_, interval.end + clock_, static_cast<double>(interval.bytes)});
+  const std::size_t ranks = machine_.groups.world.size();
+  const std::vector<double> all = comm::gather_on_root(
+      machine_.groups.world, mine, std::vector<std::int64_t>(ranks, static_cast<std::int64_t>(mine.size())));
+  record::TimelineRow row;
+  row.step = step;
+  for (std::size_t at = 0; at < all.size(); at += mine.size()) {
+    row.step_start.push_back(all[at] - result.start), row.step_end.push_back(all[at + 1] - result.start);
+    for (std::size_t i = at + 2; i < at + mine.size(); i += 3) {
+      row.start.push_back(all[i] - result.start), row.end.push_back(all[i + 1] - result.start);
+      row.bytes.push_back(static_cast<std::int64_t>(all[i + 2]));
+    }
+  }
+  return row;
+}
+
+void Recorder::step(std::int64_t step, const StepResult& result) {
+  const RecordConfig& config = machine_.config.record;
+  const auto due = [step](std::int64_t every) { return every > 0 && step % every == 0; };
+  const record::StepRow row = make_row(step, result);
+  record::TimelineRow timeline;
+  if (due(config.timeline_every)) timeline = make_timeline(step, result);
   machine_.timers.clear();  // what follows until the next row counts there
   Region region(machine_.timers, Phase::record);
-  const auto every = machine_.config.record.sample_every;
   comm::agree(machine_.groups.world, [&] {
-    if (tokens_ && every > 0 && step % every == 0) sample(step, batch);
+    if (tokens_ && due(config.sample_every)) sample(step, result.batch);
     if (!root_) return;
     rows_->append(row);
+    if (due(config.timeline_every)) rows_->append(timeline);
     progress_.step(line_of(row));
   });
 }

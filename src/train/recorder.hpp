@@ -27,8 +27,8 @@ struct SegmentStart {
 class Recorder {
  public:
   Recorder(Machine& machine, const data::Corpus& corpus, const data::Batches& batches, const SegmentStart& start);
-  /// One training step; `wall_seconds` of this rank. Reduces timings and traffic: collective.
-  void step(std::int64_t step, const StepResult& result, const data::Batch& batch, double wall_seconds);
+  /// One training step. Collects timings and traffic of all ranks: collective.
+  void step(std::int64_t step, const StepResult& result);
   void evaluation(const Evaluation& evaluation);
   /// The log line and non_finite.json of a step that ended the run.
   void non_finite(const NonFiniteError& error);
@@ -38,10 +38,12 @@ class Recorder {
 
  private:
   void sample(std::int64_t step, const data::Batch& batch);
-  std::vector<double> own_measures(double wall_seconds) const;
-  record::StepRow make_row(std::int64_t step, const StepResult& result, double wall_seconds);
+  std::vector<double> own_measures(const StepResult& result) const;
+  record::StepRow make_row(std::int64_t step, const StepResult& result);
+  record::TimelineRow make_timeline(std::int64_t step, const StepResult& result) const;
   Machine& machine_;
   bool root_;
+  double clock_;  ///< s, what rank 0's clock shows more than this one's
   std::string folder_;
   Progress progress_;
   std::unique_ptr<record::RunFile> rows_;

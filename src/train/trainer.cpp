@@ -73,6 +73,11 @@ class Trainer {
   data::Corpus corpus_;
   Machine machine_;
   std::optional<data::Batches> batches_;
+  BatchSource read_ = [this](std::int64_t step) {  // a damaged shard ends all ranks, rows kept
+    data::Batch batch;
+    comm::agree(world_, [&] { batch = batches_->train(step); });
+    return batch;
+  };
   std::optional<Recorder> recorder_;
   record::TrainState state_;
   std::int64_t saved_step_ = -1, segment_start_ = 0;
@@ -141,25 +146,17 @@ void Trainer::write_head() {
 }
 
 void Trainer::one_step(std::int64_t step) {
-  const auto start = Clock::now();
-  data::Batch batch;
-  {
-    Region region(machine_.timers, Phase::data);
-    comm::agree(world_, [&] { batch = batches_->train(step); });  // a damaged shard ends all ranks, rows kept
-  }
-  const StepResult result = train_step(machine_, batch, step);
+  const StepResult result = train_step(machine_, read_, step);
   state_.step = step;
   state_.tokens += config_.step_tokens();
-  recorder_->step(step, result, batch, seconds_since(start));
+  recorder_->step(step, result);
 }
 
-/// The phases inside an evaluation count as evaluation only.
+/// What is sent inside an evaluation counts in no phase of a step.
 void Trainer::evaluate_now(std::int64_t step) {
-  Timers timers = machine_.timers;
+  const auto bytes = machine_.timers.bytes;
   const Evaluation evaluation = evaluate(machine_, corpus_, *batches_, step);
-  constexpr auto phase = static_cast<std::size_t>(Phase::evaluate);
-  timers.seconds[phase] = machine_.timers.seconds[phase];
-  machine_.timers = timers;
+  machine_.timers.bytes = bytes;
   recorder_->evaluation(evaluation);
 }
 

@@ -57,10 +57,10 @@ TEST_P(ExchangeTest, MovesExactlyThePlannedRows) {
   for (int to = 0; to < comm.size(); ++to)
     for (std::int64_t i = plan.send[to]; i < plan.send[to + 1]; ++i)
       for (int c = 0; c < width; ++c) send[i * width + c] = mark(comm.rank(), to, i - plan.send[to], c);
-  for (int repeat = 0; repeat < 3; ++repeat) {
-    exchange->start(plan, width, send.data(), receive.data(), {repeat, 1, 0});
-    exchange->finish();
-  }
+  const Itinerary itinerary = exchange->prepare(plan);
+  const std::int64_t row_bytes = width * std::int64_t{sizeof(float)};
+  for (int repeat = 0; repeat < 3; ++repeat)
+    exchange->start({itinerary, Bound::out, row_bytes, {repeat, 1, 0}}, send.data(), receive.data())->finish();
   for (int from = 0; from < comm.size(); ++from)
     for (std::int64_t i = plan.receive[from]; i < plan.receive[from + 1]; ++i)
       for (int c = 0; c < width; ++c)
@@ -77,15 +77,61 @@ TEST_P(ExchangeTest, TheWayBackIsTheAdjoint) {
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>((i * 37 + comm.rank() * 11) % 17) - 8;
   for (std::size_t i = 0; i < y.size(); ++i) y[i] = static_cast<float>((i * 53 + comm.rank() * 29) % 13) - 6;
   std::vector<float> there(y.size()), back(x.size());
-  exchange->start(plan, width, x.data(), there.data(), {5, 2, 0});
-  exchange->finish();
-  exchange->start({plan.receive, plan.send}, width, y.data(), back.data(), {5, 2, 1});
-  exchange->finish();
+  const Itinerary itinerary = exchange->prepare(plan);
+  const std::int64_t row_bytes = width * std::int64_t{sizeof(float)};
+  exchange->start({itinerary, Bound::out, row_bytes, {5, 2, 0}}, x.data(), there.data())->finish();
+  exchange->start({itinerary, Bound::home, row_bytes, {5, 2, 1}}, y.data(), back.data())->finish();
   std::int64_t products[2] = {0, 0};  // <dispatch x, y> and <x, combine y>; small integers, so exact
   for (std::size_t i = 0; i < y.size(); ++i) products[0] += static_cast<std::int64_t>(there[i] * y[i]);
   for (std::size_t i = 0; i < x.size(); ++i) products[1] += static_cast<std::int64_t>(x[i] * back[i]);
   all_reduce_sum(comm, products, 2);
   EXPECT_EQ(products[0], products[1]);
+}
+
+/// Three journeys under way at once, there and back, of rows of another width each; polled, then finished in another
+/// order than they began.
+TEST_P(ExchangeTest, SeveralFlightsAtOnce) {
+  const auto [kind, pattern, width] = GetParam();
+  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
+  const auto exchange = make_exchange(kind, comm);
+  const RowPlan plan = make_plan(pattern, comm);
+  const Itinerary itinerary = exchange->prepare(plan);
+  const std::int64_t rows_out = plan.send.back(), rows_in = plan.receive.back();
+  std::vector<std::vector<float>> from, to;
+  std::vector<std::unique_ptr<Flight>> flights;
+  for (int i = 0; i < 3; ++i) {
+    const std::int64_t columns = width + i, left = i == 1 ? rows_in : rows_out, arriving = i == 1 ? rows_out : rows_in;
+    from.emplace_back(left * columns, static_cast<float>(100 * i + comm.rank()));
+    to.emplace_back(arriving * columns, -1.0f);
+  }
+  for (int i = 0; i < 3; ++i)
+    flights.push_back(exchange->start(
+        {itinerary, i == 1 ? Bound::home : Bound::out, (width + i) * std::int64_t{sizeof(float)}, {7, 3, i, i}},
+        from[i].data(), to[i].data()));
+  while (!flights[1]->poll()) continue;
+  for (const int i : {2, 1, 0}) flights[i]->finish();
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<std::int64_t>& of = i == 1 ? plan.send : plan.receive;
+    for (int p = 0; p < comm.size(); ++p)
+      for (std::int64_t at = of[p] * (width + i); at < of[p + 1] * (width + i); ++at)
+        ASSERT_EQ(to[i][at], static_cast<float>(100 * i + p)) << "flight " << i;
+  }
+}
+
+/// Rows that stay can be worked on while the others travel.
+TEST_P(ExchangeTest, RowsThatStayAreThereAtOnce) {
+  const auto [kind, pattern, width] = GetParam();
+  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
+  const auto exchange = make_exchange(kind, comm);
+  const RowPlan plan = make_plan(pattern, comm);
+  const Itinerary itinerary = exchange->prepare(plan);
+  const std::vector<float> from(plan.send.back() * width, 5.0f);
+  std::vector<float> to(plan.receive.back() * width, -1.0f);
+  const auto flight =
+      exchange->start({itinerary, Bound::out, width * std::int64_t{sizeof(float)}, {1, 0, 0}}, from.data(), to.data());
+  for (std::int64_t i = plan.receive[comm.rank()] * width; i < plan.receive[comm.rank() + 1] * width; ++i)
+    ASSERT_EQ(to[i], 5.0f);
+  flight->finish();
 }
 
 std::string test_name(const testing::TestParamInfo<ExchangeTest::ParamType>& info) {
@@ -109,10 +155,10 @@ TEST_P(ExchangeErrors, ABadPlanIsRefused) {
   const auto exchange = make_exchange(GetParam(), comm);
   RowPlan plan = make_plan(Pattern::mixed, comm);
   plan.send.push_back(plan.send.back());
-  EXPECT_THROW(exchange->start(plan, 1, nullptr, nullptr, {}), Error);
+  EXPECT_THROW(exchange->prepare(plan), Error);
   plan = make_plan(Pattern::none, comm);
   plan.receive.back() = -1;
-  EXPECT_THROW(exchange->start(plan, 1, nullptr, nullptr, {}), Error);
+  EXPECT_THROW(exchange->prepare(plan), Error);
 }
 
 TEST_P(ExchangeErrors, MoreRowsThanMpiCanCountIsAClearError) {
@@ -124,7 +170,8 @@ TEST_P(ExchangeErrors, MoreRowsThanMpiCanCountIsAClearError) {
   const int to = (comm.rank() + 1) % comm.size();
   for (int p = to; p < comm.size(); ++p) plan.send[p + 1] = rows;
   try {
-    exchange->start(plan, 1, nullptr, nullptr, {});
+    const Itinerary itinerary = exchange->prepare(plan);
+    exchange->start({itinerary, Bound::out, 4, {}}, nullptr, nullptr);
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), Exit::usage);

@@ -23,8 +23,9 @@ Result run(const Heads& n, const Doubles& q, const Doubles& k, const Doubles& v,
   const model::AttentionGradient gradient{matrix(rows, width, dout), matrix(rows, width, Doubles(q.size(), 9.0)),
                                           matrix(rows, kv, Doubles(k.size(), 9.0)),
                                           matrix(rows, kv, Doubles(k.size(), 9.0))};
-  attention_forward(shape, state);
-  attention_backward(shape, state, gradient);
+  const Vector<float> memory("memory", attention_memory(shape));
+  attention_forward(shape, state, memory);
+  attention_backward(shape, state, gradient, memory);
   return {values_of(state.out), values_of(gradient.q), values_of(gradient.k), values_of(gradient.v)};
 }
 

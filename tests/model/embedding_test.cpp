@@ -38,8 +38,9 @@ std::vector<float> gradient(const Config& config, int ranks, const std::vector<s
     const nn::Rows rows = nn::make_rows(config, layout);
     const Index first = layout.my_grains().first * config.grain_sequences() * config.model.context;
     ParameterSet parameters(layout, architecture(config));
-    const model::Embedding embedding(parameters);
+    model::Embedding embedding(parameters);
     parameters.allocate(1);
+    embedding.allocate(rows);
     const Doubles mine(dx.begin() + first * width, dx.begin() + (first + rows.count) * width);
     const auto device = matrix(rows.count, width, mine);
     embedding.backward(rows, {tokens.begin() + first, tokens.begin() + first + rows.count}, device);

@@ -10,6 +10,7 @@
 #include "model/transformer.hpp"
 #include "record/hdf5.hpp"
 #include "support/parameters.hpp"
+#include "support/passes.hpp"
 
 namespace switchyard {
 namespace {
@@ -82,7 +83,7 @@ void compare_with(const std::string& kind) {
 
   model.forward(batch, moe::Pass::train);
   model.reduce();
-  model.backward();
+  test::run_backward(model, config);
   for (const Parameter& p : parameters.all())
     EXPECT_LT(relative_error(test::node_sum(parameters, p), read_floats(file, "gradients/" + p.name)), 1e-5) << p.name;
 }

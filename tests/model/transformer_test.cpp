@@ -9,6 +9,7 @@
 #include "config/estimate.hpp"
 #include "model/support.hpp"
 #include "reference/transformer.hpp"
+#include "support/passes.hpp"
 
 namespace switchyard {
 namespace {
@@ -56,7 +57,7 @@ struct Trial {
   model::LossParts step() {
     model.forward(batch(), moe::Pass::train);
     const model::LossParts loss = model.reduce();
-    model.backward();
+    run_backward(model, config);
     return loss;
   }
 

@@ -22,9 +22,17 @@ struct Stages {
         parameters(routing.groups.layout, {}),
         context{config, routing.groups, *routing.exchange, parameters, timers},
         transfer(context, 3, width),
-        dispatch(context, transfer, width),
-        combine(context, transfer, width) {}
+        dispatch(transfer, width),
+        combine(transfer, width) {}
   Index tokens() const { return routing.tokens.size(); }
+  void dispatch_forward(const Matrix<float>& x, Vector<float>& rows) {
+    dispatch.start(routing.plan, x, 7, rows);
+    dispatch.finish(routing.plan, rows);
+  }
+  void combine_forward(const Vector<float>& rows, const Matrix<float>& weight, const Matrix<float>& y) {
+    combine.start(routing.plan, rows, 7);
+    combine.finish(routing.plan, weight, y);
+  }
 
   Config config;
   RoutingProblem routing;
@@ -75,7 +83,7 @@ double world_sum(double v) {
 
 void check_dispatch(Stages& s) {
   Vector<float> rows;
-  s.dispatch.forward(s.routing.plan, filled(1, s.routing.tokens, width), 7, rows);
+  s.dispatch_forward(filled(1, s.routing.tokens, width), rows);
   const auto expected = s.routing.expected_rows();
   ASSERT_EQ(s.routing.plan.expert_rows(), static_cast<Index>(expected.size()));
   const auto got = on_host(rows);
@@ -86,9 +94,10 @@ void check_dispatch(Stages& s) {
 void check_dispatch_adjoint(Stages& s) {  // <dispatch x, r> = <x, dispatch' r>
   const Matrix<float> x = filled(1, s.routing.tokens, width), dx("dx", s.tokens(), width);
   Vector<float> rows;
-  s.dispatch.forward(s.routing.plan, x, 7, rows);
+  s.dispatch_forward(x, rows);
   const Vector<float> other = expert_rows(s.routing);
-  s.dispatch.backward(s.routing.plan, other, 7, dx);
+  s.dispatch.start_backward(s.routing.plan, other, 7);
+  s.dispatch.finish_backward(s.routing.plan, dx);
   const double left = world_sum(dot(on_host(rows).data(), on_host(other).data(), other.size()));
   const double right = world_sum(dot(on_host(x).data(), on_host(dx).data(), x.size()));
   EXPECT_NEAR(left, right, 1e-5 * (1 + std::abs(left)));
@@ -97,7 +106,7 @@ void check_dispatch_adjoint(Stages& s) {  // <dispatch x, r> = <x, dispatch' r>
 void check_combine(Stages& s) {  // to the bit: one fma chain a choice, then one addition
   const RoutingCase& test = s.routing.test;
   const Matrix<float> weight = filled(2, s.routing.tokens, test.top_k), y = filled(3, s.routing.tokens, width);
-  s.combine.forward(s.routing.plan, expert_rows(s.routing), weight, 7, y);
+  s.combine_forward(expert_rows(s.routing), weight, y);
   const auto w = on_host(weight);
   const auto got = on_host(y);
   for (std::int64_t t = s.routing.tokens.first; t < s.routing.tokens.last; ++t)
@@ -116,8 +125,9 @@ void check_combine_backward(Stages& s) {
   const Matrix<float> weight = filled(2, tokens, test.top_k), y("y", s.tokens(), width), dy = filled(4, tokens, width),
                       dweight("dweight", s.tokens(), test.top_k);
   Vector<float> rows = expert_rows(s.routing);
-  s.combine.forward(s.routing.plan, rows, weight, 7, y);
-  s.combine.backward(s.routing.plan, dy, weight, 7, dweight, rows);
+  s.combine_forward(rows, weight, y);
+  s.combine.start_backward(s.routing.plan, dy, weight, 7, dweight, rows);
+  s.combine.finish_backward(s.routing.plan, rows);
   const auto expected = s.routing.expected_rows();
   const auto got = on_host(rows);
   for (std::size_t r = 0; r < expected.size(); ++r)
@@ -137,7 +147,7 @@ void check_combine_backward(Stages& s) {
 void check_bytes(Stages& s) {
   Vector<float> rows;
   s.timers.clear();
-  s.dispatch.forward(s.routing.plan, filled(1, s.routing.tokens, width), 7, rows);
+  s.dispatch_forward(filled(1, s.routing.tokens, width), rows);
   const auto& traffic = s.routing.plan.traffic();
   std::int64_t sent = 0;
   for (int r = 0; r < s.routing.groups.layout.ranks; ++r)

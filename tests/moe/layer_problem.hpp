@@ -11,6 +11,7 @@
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
 #include "moe/layer.hpp"
+#include "schedule/generators.hpp"
 #include "support/parameters.hpp"
 
 namespace switchyard::moe::testing {
@@ -93,7 +94,8 @@ struct LayerProblem {
 
   void forward() {
     y = filled(3, rows, config.model.width);  // the residual stream
-    layer.forward(tokens, x, y);
+    layer.begin(tokens, x);
+    for_stages(schedule::Direction::forward, [this](schedule::Stage stage) { layer.forward(stage, y); });
     comm::JointSum sum(groups);
     layer.offer_statistics(sum);
     sum.reduce();
@@ -102,7 +104,13 @@ struct LayerProblem {
   void backward() {
     for (const Placement placement : {Placement::replicated, Placement::expert})  // all of the layer must be replaced
       test::fill_gradients(parameters, placement, NAN);
-    layer.backward(dy, dx);
+    for_stages(schedule::Direction::backward, [this](schedule::Stage stage) { layer.backward(stage, dy, dx); });
+  }
+
+  template <class F>
+  void for_stages(schedule::Direction direction, const F& run) const {
+    for (const schedule::Stage stage : schedule::mixture_stages(direction))
+      if (stage != schedule::Stage::shared || config.moe.shared_experts > 0) run(stage);
   }
 
   /// Gradients of a placement's slab summed over all grains.

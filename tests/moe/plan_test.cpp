@@ -30,9 +30,11 @@ void check_sides(const RoutingProblem& p) {
   const Plan& plan = p.plan;
   const auto& t = plan.traffic();
   EXPECT_EQ(std::accumulate(t.begin(), t.end(), std::int64_t{0}), plan.send_rows());
-  EXPECT_EQ(plan.to_experts().receive.back(), plan.expert_rows());
-  EXPECT_EQ(plan.to_home().send, plan.to_experts().receive);
-  EXPECT_EQ(plan.to_home().receive, plan.to_experts().send);
+  if (!plan.alone()) {
+    EXPECT_EQ(plan.itinerary().out.receive.back(), plan.expert_rows());
+    EXPECT_EQ(plan.itinerary().home.send, plan.itinerary().out.receive);
+    EXPECT_EQ(plan.itinerary().home.receive, plan.itinerary().out.send);
+  }
   std::int64_t rows[2] = {plan.send_rows(), plan.expert_rows()}, kept_rows = 0;
   MPI_Allreduce(MPI_IN_PLACE, rows, 2, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
   for (std::int64_t i = 0; i < std::int64_t{p.test.grains} * p.test.grain_tokens; ++i)
@@ -79,7 +81,8 @@ TEST(Plan, TakesAllTokensOfARankAsOnePieceInEvaluation) {
 
 TEST(Plan, RefusesAnExpertThatDoesNotExist) {
   const comm::Groups groups(comm::Communicator::duplicate(MPI_COMM_WORLD), 1, 1);
-  Plan plan(groups, 4, 1);
+  const auto exchange = comm::make_exchange(ExchangeKind::pairwise, groups.expert);
+  Plan plan(groups, *exchange, 4, 1);
   if (groups.layout.my_grains().size() == 0) return;
   Matrix<std::int32_t> expert("expert", 3, 1);
   Matrix<std::uint8_t> keep("kept", 3, 1);

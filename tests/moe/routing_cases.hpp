@@ -64,7 +64,7 @@ struct RoutingProblem {
       : test(c),
         groups(comm::Communicator::duplicate(MPI_COMM_WORLD), expert_parallel, c.grains),
         exchange(comm::make_exchange(c.exchange, groups.expert)),
-        plan(groups, c.experts, c.top_k) {
+        plan(groups, *exchange, c.experts, c.top_k) {
     const Range grains = groups.layout.my_grains();
     tokens = {grains.first * c.grain_tokens, grains.last * c.grain_tokens};
     const auto expert = make_view<HostMatrix<std::int32_t>>("expert", tokens.size(), c.top_k);

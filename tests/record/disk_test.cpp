@@ -1,5 +1,5 @@
 // What check says of the disk is what the schema's table adds up to.
-#include "config/disk.hpp"
+#include "record/disk.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,6 +11,7 @@
 #include "record/layers.hpp"
 #include "record/run_file.hpp"
 #include "record/schema.hpp"
+#include "schedule/generators.hpp"
 
 namespace {
 
@@ -36,7 +37,7 @@ TEST(Disk, TheTableAddsUpToIt) {
   c.model.vocabulary = 500, c.model.blocks = 5;
   c.moe.experts_per_block = {0, 7, 12, 0, 3}, c.moe.top_k = 2;
   c.train.steps = 1050, c.train.keep = 2, c.train.checkpoint_every = 500, c.train.evaluate_every = 100;
-  c.record.sample_every = 200;
+  c.record.sample_every = 200, c.record.timeline_every = 200;
   const int ranks = 3;
   const DiskBytes d = disk_bytes(c, ranks);
   const std::int64_t layers = static_cast<std::int64_t>(recorded_layers(c).size());
@@ -47,6 +48,9 @@ TEST(Disk, TheTableAddsUpToIt) {
                     {"margin_bin", c.record.margin_bins},
                     {"rank_from", ranks},
                     {"rank_to", ranks}};
+  const Lengths timeline{{"timeline_rank", ranks}, {"task", static_cast<std::int64_t>(schedule::serial(c).size())}};
+  EXPECT_EQ(d.timeline.value(), bytes_of(FileKind::run, "timeline", timeline));
+  EXPECT_EQ(d.timelines, 5);
   EXPECT_EQ(d.row.value(), bytes_of(FileKind::run, "row", run));
   const std::int64_t held_out = std::min<std::int64_t>(EvaluationTokens::most, c.train.evaluate_tokens);
   const Lengths evaluation{{"sample", held_out}, {"layer", layers}, {"choice", 2}};

@@ -26,6 +26,7 @@ inline Config small_config() {
   config.train.evaluate_every = 3;
   config.record.flush_every = 3;
   config.record.sample_every = 2;
+  config.record.timeline_every = 4;
   config.record.margin_bins = 4;
   return config;
 }

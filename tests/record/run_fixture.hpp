@@ -12,6 +12,7 @@
 #include "record/kept_config.hpp"
 #include "record/run_folder.hpp"
 #include "record/token_file.hpp"
+#include "schedule/generators.hpp"
 
 namespace fixtures {
 
@@ -72,6 +73,23 @@ inline record::EvaluationRouting evaluation_of(const Config& config, std::int64_
   return routing;
 }
 
+/// Made-up times: every task of a rank takes 1 ms more than the one before, all within the step.
+inline record::TimelineRow timeline_of(const Config& config, std::int64_t step, int ranks) {
+  const std::size_t tasks = schedule::serial(config).size();
+  record::TimelineRow row;
+  row.step = step;
+  for (int r = 0; r < ranks; ++r) {
+    double at = 1e-3 * r;
+    row.step_start.push_back(at);
+    for (std::size_t t = 0; t < tasks; ++t) {
+      row.start.push_back(at), row.end.push_back(at += 1e-3 * static_cast<double>(t + 1));
+      row.bytes.push_back(static_cast<std::int64_t>(t) * step);
+    }
+    row.step_end.push_back(at);
+  }
+  return row;
+}
+
 /// Steps [first, last] as one segment of `ranks` ranks; sampled as its options say, every third evaluated.
 inline void write_segment(record::RunFolder& folder, const Config& config, int first, int last, int ranks) {
   const std::string segment = folder.start_segment(), text = dump(config, {}) + record::config_end;
@@ -86,6 +104,7 @@ inline void write_segment(record::RunFolder& folder, const Config& config, int f
   for (int step = first; step <= last; ++step) {
     const record::StepRow row = row_of(config, step, ranks);
     rows.append(row);
+    if (step % config.record.timeline_every == 0) rows.append(timeline_of(config, step, ranks));
     for (int r = 0; step % config.record.sample_every == 0 && r < ranks; ++r)
       tokens[r]->append(step, batch_of(config, step, part(r)), routing_of(config, row, part(r)));
     if (step % 3 == 0) {

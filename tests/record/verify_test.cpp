@@ -45,12 +45,6 @@ std::string joined(const std::vector<std::string>& problems) {
   return text;
 }
 
-/// The problems of a run, or why it cannot be checked.
-std::string answer(const std::string& run) try { return joined(verify_path(run).problems); } catch (const Error& e) {
-  EXPECT_EQ(e.code(), Exit::usage);
-  return e.what();
-}
-
 TEST(Verify, SoundRunsHaveNoProblems) {
   const Folder whole, resumed;
   write_whole(whole.path());
@@ -129,6 +123,10 @@ TEST(Verify, BrokenLawsAreNamed) {
   expect_problem(change("run.h5", "entropy", 3, 2), "entropy is not");
   expect_problem(change("run.h5", "entropy", 3, -1), "entropy is not");
   expect_problem(change("run.h5", "prob_mass", 0, -1), "prob_mass is not");
+  expect_problem(change("run.h5", "timeline_step", 1, 4), "timeline 1: its step is not after");
+  expect_problem(change("run.h5", "timeline_end", 3, 0), "a task does not lie within");
+  expect_problem(change("run.h5", "timeline_start", 0, -1), "a task does not lie within");
+  expect_problem(change("run.h5", "timeline_bytes", 0, -1), "bytes are negative");
   expect_problem(change("tokens.r0000.h5", "expert", 0, 2), "other counts");
   expect_problem(change("tokens.r0000.h5", "position", 3, 0), "is not after");
 }
@@ -147,48 +145,6 @@ TEST(Verify, DamageIsNamed) {
   expect_problem([](const std::string& run) { fs::remove(run + "/checkpoints/step-00000012/state.json"); },
                  "state.json is missing");
   expect_problem([](const std::string& run) { fs::resize_file(run + "/segments/000/run.h5", 3000); }, "run.h5");
-}
-
-/// A text attribute as versions 1 and 2 have it, in a heap of the file.
-void make_variable(hid_t object, const char* name) {
-  const std::string text = h5::text_attribute(object, name, name);
-  const hid_t type = H5Tcopy(H5T_C_S1), one = H5Screate(H5S_SCALAR);
-  H5Tset_size(type, H5T_VARIABLE);
-  H5Tset_cset(type, H5T_CSET_UTF8);
-  ASSERT_GE(H5Adelete(object, name), 0);
-  const hid_t attribute = H5Acreate2(object, name, type, one, H5P_DEFAULT, H5P_DEFAULT);
-  const char* value = text.c_str();
-  ASSERT_GE(H5Awrite(attribute, type, &value), 0);
-  H5Aclose(attribute), H5Sclose(one), H5Tclose(type);
-}
-
-/// Makes of a run.h5 one of an earlier version: without the datasets, which the version names as its own.
-void make_older(const std::string& path, std::int32_t version, const std::vector<const char*>& lost) {
-  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
-  for (const char* name : lost) ASSERT_GE(H5Ldelete(file, name, H5P_DEFAULT), 0) << name;
-  for (const char* name : {"schema", "config", "config_sha256", "commit"}) make_variable(file, name);
-  const hid_t set = H5Dopen2(file, "loss", H5P_DEFAULT);
-  make_variable(set, "scope");
-  H5Dclose(set);
-  const hid_t attribute = H5Aopen(file, "schema_version", H5P_DEFAULT);
-  ASSERT_GE(H5Awrite(attribute, H5T_NATIVE_INT32, &version), 0);
-  H5Aclose(attribute), H5Fclose(file);
-}
-
-TEST(Verify, AnEarlierVersionLacksWhatCameLater) {
-  const std::vector<const char*> later{"peak_bytes", "evaluation_block_loss", "evaluation_block"};
-  for (const auto& [version, words] : {std::pair(1, ""), std::pair(int{schema_version}, "peak_bytes is missing"),
-                                       std::pair(schema_version + 1, "schema version")}) {
-    const Folder run;
-    write_whole(run.path());
-    make_older(run / "segments/000/run.h5", version, later);
-    const std::string problems = answer(run.path());
-    EXPECT_EQ(problems.empty(), version == 1) << problems;
-    EXPECT_NE(problems.find(words), std::string::npos) << problems;
-    if (version == 1) {
-      EXPECT_NE(digest(run.path()).find("run/evaluation_loss "), std::string::npos);
-    }
-  }
 }
 
 TEST(Verify, MissingRowsAreNamed) {

@@ -69,7 +69,8 @@ double expected_norm(const ParameterSet& parameters, int seed, bool plain) {
 NormResult norm_of(int degree, const std::vector<Replaced>& replaced) {
   const comm::Groups groups = test::make_groups(degree);
   const ParameterSet parameters = test::make_parameters(groups.layout);
-  return gradient_norm(groups, parameters, make_gradients(parameters, replaced, 0));
+  Vector<double> memory;
+  return gradient_norm(groups, parameters, make_gradients(parameters, replaced, 0), memory);
 }
 
 TEST(Norm, HasTheSameBitsOnEveryLayout) {
@@ -81,8 +82,9 @@ TEST(Norm, HasTheSameBitsOnEveryLayout) {
   for (const int degree : test::degrees()) {
     const comm::Groups groups = test::make_groups(degree);
     const ParameterSet parameters = test::make_parameters(groups.layout);
+    Vector<double> memory;
     for (int seed = 0; seed < seeds; ++seed) {
-      const NormResult result = gradient_norm(groups, parameters, make_gradients(parameters, {}, seed));
+      const NormResult result = gradient_norm(groups, parameters, make_gradients(parameters, {}, seed), memory);
       EXPECT_EQ(result.norm, expected[seed]) << "EP " << degree;
       EXPECT_NEAR(result.norm, chain[seed], 1e-12 * chain[seed]);
       EXPECT_EQ(result.first_parameter, "");
@@ -97,13 +99,14 @@ int seeds_with_other_bits(Index length) {
   constexpr Index n = 13100;
   ParameterSet parameters(groups.layout, {test::tensor("only", {n})});
   parameters.allocate(1);
+  Vector<double> memory;
   Gradients gradients{{Vector<float>("sum", parameters.slab_size(Placement::replicated)), {}}};
   int differ = 0;
   for (int seed = 0; seed < 40; ++seed) {
     std::vector<float> values;
     for (Index i = 0; i < n; ++i) values.push_back(0.75f + spread(0, seed, i, 0) / 4.1f);
     test::write(gradients.slab[0].data(), values);
-    differ += gradient_norm(groups, parameters, gradients).norm != std::sqrt(sum_by_blocks(values, length));
+    differ += gradient_norm(groups, parameters, gradients, memory).norm != std::sqrt(sum_by_blocks(values, length));
   }
   return differ;
 }

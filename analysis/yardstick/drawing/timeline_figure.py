@@ -11,8 +11,8 @@ from ..records.timeline import by_rank
 from .figures import WIDTH, Absent
 
 COLOURS = dict(data="#666666", embedding="#8C564B", attention="#0072B2", feed_forward="#56B4E9", router="#CC79A7", plan="#F0E442",
-               dispatch="#D55E00", experts="#009E73", combine="#E69F00", head="#332288", reduce="#800000", optimizer="#000000",
-               balance="#593359")
+               dispatch="#D55E00", dispatch_finish="#A63603", experts="#009E73", combine="#E69F00", combine_finish="#A67C00",
+               head="#332288", reduce="#800000", optimizer="#000000", balance="#593359")
 OTHERS = ["#999933", "#44AA99", "#AA4499", "#7F7F7F", "#DDCC77"]  # of stages that have no colour of their own, in turn
 LIGHTER = 0.4          # way to white of what runs backward
 IDLE = "#E0E0E0"       # of a step where no task runs
@@ -50,7 +50,7 @@ class _Rows:
 
     def __init__(self, timeline, tallest):
         self.queues = np.unique(timeline["task_queue"].values)
-        self.ranks = shown_ranks(timeline.sizes["rank"], len(self.queues))
+        self.ranks = shown_ranks(timeline.sizes["timeline_rank"], len(self.queues))
         pitch = len(self.queues) + (GAP if len(self.queues) > 1 else 0)
         self.centres = np.arange(len(self.ranks))[:, None] * pitch + np.arange(len(self.queues))
         self.inches = min(tallest, ROW * (self.centres[-1, -1] + 1))
@@ -139,7 +139,7 @@ def draw(timeline, width=2 * WIDTH):
 
 def caption(timeline):
     """What the figure shows, in words: step, segment, ranks, tasks, the longest time and the least share in tasks."""
-    ranks, table = timeline.sizes["rank"], by_rank(timeline)
+    ranks, table = timeline.sizes["timeline_rank"], by_rank(timeline)
     drawn = len(shown_ranks(ranks, len(np.unique(timeline["task_queue"].values))))
     least = table.loc[table["share"].idxmin()]
     some = f", {drawn} of them drawn" if drawn < ranks else ""

@@ -33,7 +33,7 @@ def events(timeline):
     shift, sent = max(0, -int(begin.min())), timeline["timeline_bytes"].values
     names = [name_of(*task) for task in zip(stage, direction, block)]
     found = []
-    for rank in range(timeline.sizes["rank"]):
+    for rank in range(timeline.sizes["timeline_rank"]):
         found += _metadata(rank, sorted(set(queue)))
         for t in np.lexsort((end[rank], begin[rank], queue)).tolist():
             found.append(dict(ph="X", name=names[t], cat=stage[t], pid=rank, tid=queue[t], ts=int(begin[rank, t] + shift) / 1e3,

@@ -60,11 +60,11 @@ KINDS = {
         task_lane int32 task
         task_queue int32 task
         timeline_step int64 timeline
-        timeline_step_start float64 timeline, rank
-        timeline_step_end float64 timeline, rank
-        timeline_start float64 timeline, rank, task
-        timeline_end float64 timeline, rank, task
-        timeline_bytes int64 timeline, rank, task"""),
+        timeline_step_start float64 timeline, timeline_rank
+        timeline_step_end float64 timeline, timeline_rank
+        timeline_start float64 timeline, timeline_rank, task
+        timeline_end float64 timeline, timeline_rank, task
+        timeline_bytes int64 timeline, timeline_rank, task"""),
     "switchyard-evaluation": _kind(["evaluation"], ("step", "token_text", "token"), """
         token int32 sample
         next int32 sample
@@ -118,6 +118,6 @@ KINDS = {
 NUMBERS = ("schema_version", "segment", "ranks", "step_tokens", "top_k", "begins_after")
 TEXTS = ("schema", "program_version", "commit", "config", "config_sha256", "provenance", "domains", "tasks", "runs")
 MOST = 1 << 53        # of any count: beyond it a double no longer holds every one
-ANY_NUMBER = ("seed", "document", "domain", "predicted", "next", "expert", "task_block")  # integers that may be < 0 or have limits of their own
+ANY_NUMBER = ("seed", "document", "domain", "predicted", "next", "expert", "task_block")  # integers, also below 0 or with own limits
 MAY_BE_NAN = ("evaluation_loss", "evaluation_bits_per_byte", "evaluation_block_loss", "loss_validation", "bits_per_byte", "max_vio",
               "max_vio_floor", "drop_share", "seconds_per_step", "peak_bytes", "block_loss", "loss_train", "routing_frequency")

@@ -6,19 +6,26 @@
 namespace switchyard::comm {
 namespace {
 
+/// Has arrived when it is made.
+class Landed : public Flight {
+ public:
+  bool poll() override { return true; }
+  void finish() override {}
+};
+
 class Alltoallv : public Exchange {
  public:
   explicit Alltoallv(const Communicator& group) : group_(group) {}
 
-  void start(const RowPlan& plan, int width, const float* send, float* receive, ExchangeTag) override {
-    check_plan(plan, group_.size(), group_.rank());
-    const RowType row(width);
-    const Blocks out(plan.send), in(plan.receive);
-    check_mpi(MPI_Alltoallv(send, out.counts.data(), out.first.data(), row.handle(), receive, in.counts.data(),
-                            in.first.data(), row.handle(), group_.handle()));
-  }
+  Itinerary prepare(const RowPlan& plan) const override { return straight(plan, group_.size(), group_.rank()); }
 
-  void finish() override {}
+  std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) override {
+    const RowType row(passage.row_bytes);
+    const Blocks out(passage.plan().send), in(passage.plan().receive);
+    check_mpi(MPI_Alltoallv(from, out.counts.data(), out.first.data(), row.handle(), to, in.counts.data(),
+                            in.first.data(), row.handle(), group_.handle()));
+    return std::make_unique<Landed>();
+  }
 
  private:
   struct Blocks {

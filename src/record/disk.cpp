@@ -1,4 +1,4 @@
-#include "config/disk.hpp"
+#include "record/disk.hpp"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,9 @@
 
 #include "base/timers.hpp"
 #include "config/estimate.hpp"
+#include "schedule/generators.hpp"
 
-namespace switchyard {
+namespace switchyard::record {
 namespace {
 
 constexpr std::int64_t evaluation_tokens = 65536, loss_blocks = 64;  // record/evaluation_file.hpp, record/run_file.hpp
@@ -51,6 +52,8 @@ DiskBytes disk_bytes(const Config& c, int ranks) {
   d.evaluation = Checked(std::min<std::int64_t>(c.train.evaluate_tokens, evaluation_tokens)) * (choices + 8) +
                  (loss_blocks + 4) * 8;
   d.evaluations = due(c.train.evaluate_every, steps);
+  d.timeline = Checked(ranks) * (static_cast<std::int64_t>(schedule::serial(c).size()) * 24 + 16) + 8;
+  d.timelines = due(c.record.timeline_every, steps);
   d.checkpoint = Checked(model_size(c).total()) * 12;
   const std::int64_t written =
       due(c.train.checkpoint_every, steps) + 1;  // and the last step's, unless it is one of them
@@ -65,8 +68,9 @@ std::string describe_disk(const Config& config, int ranks) {
                                           " at most, before compression, and a checkpoint that is "
                                           "being written") +
          line("  rows", " a step", d.row, d.rows) + line("  token samples", " a sampled step", d.sample, d.samples) +
+         line("  timelines", " a sampled step", d.timeline, d.timelines) +
          line("  evaluations", "", d.evaluation, d.evaluations) +
          line("  checkpoints", "", d.checkpoint, d.checkpoints);
 }
 
-}  // namespace switchyard
+}  // namespace switchyard::record

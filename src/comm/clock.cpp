@@ -1,0 +1,45 @@
+#include "comm/clock.hpp"
+
+#include <chrono>
+#include <limits>
+
+namespace switchyard::comm {
+namespace {
+
+constexpr int rounds = 10, tag = 72;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// Tells `rank` the time whenever it asks.
+void answer(const Communicator& world, int rank) {
+  for (int i = 0; i < rounds; ++i) {
+    char question = 0;
+    check_mpi(MPI_Recv(&question, 1, MPI_CHAR, rank, tag, world.handle(), MPI_STATUS_IGNORE));
+    const double time = now();
+    check_mpi(MPI_Send(&time, 1, MPI_DOUBLE, rank, tag, world.handle()));
+  }
+}
+
+double ask(const Communicator& world) {
+  double offset = 0.0, quickest = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < rounds; ++i) {
+    const char question = 1;
+    double there = 0.0;
+    const double start = now();
+    check_mpi(MPI_Send(&question, 1, MPI_CHAR, 0, tag, world.handle()));
+    check_mpi(MPI_Recv(&there, 1, MPI_DOUBLE, 0, tag, world.handle(), MPI_STATUS_IGNORE));
+    const double took = now() - start;
+    if (took < quickest) quickest = took, offset = there - (start + took / 2);
+  }
+  return offset;
+}
+
+}  // namespace
+
+double clock_offset(const Communicator& world) {
+  if (world.rank() > 0) return ask(world);
+  for (int rank = 1; rank < world.size(); ++rank) answer(world, rank);
+  return 0.0;
+}
+
+}  // namespace switchyard::comm

@@ -1,0 +1,13 @@
+// The backward pass of a model outside a training step.
+#pragma once
+#include "model/transformer.hpp"
+#include "schedule/generators.hpp"
+
+namespace switchyard::test {
+
+inline void run_backward(model::Transformer& model, const Config& config) {
+  for (const schedule::Task& task : schedule::serial(config))
+    if (task.direction == schedule::Direction::backward) model.run(task);
+}
+
+}  // namespace switchyard::test
