@@ -51,10 +51,11 @@ def _row(folder, part, number, at):
 def open_timeline(run, step=None):
     """The timeline of a sampled step of a run, by default the last; a later segment supersedes the steps of an earlier one.
 
-    An xarray Dataset with the dimensions timeline_rank and task: `timeline_start` and `timeline_end` (rank, task), s, `timeline_bytes` (rank, task),
-    `timeline_step_start` and `_end` (rank), s, all since rank 0 began the step; `task_stage`, `task_direction`, `task_block`, `task_lane`
-    and `task_queue` (task). Attributes: `segment`, `steps` (all sampled ones), `warnings`, and `absent`, which says why there is none: the
-    Dataset is empty then. Raises SchemaError where that step was not sampled or there is no run, RecordError where it is damaged."""
+    An xarray Dataset with the dimensions timeline_rank and task: `timeline_start` and `timeline_end` (rank, task), s, `timeline_bytes`
+    (rank, task), `timeline_step_start` and `_end` (rank), s, all since rank 0 began the step; `task_stage`, `task_direction`,
+    `task_block`, `task_lane` and `task_queue` (task). Attributes: `segment`, `steps` (all sampled ones), `warnings`, and `absent`, which
+    says why there is none: the Dataset is empty then. Raises SchemaError where that step was not sampled or there is no run, RecordError
+    where it is damaged."""
     folder = Segments(run)
     parts = run_parts(folder)
     places = {int(s): (n, part, at) for n, part in parts if "timeline_step" in part for at, s in enumerate(part["timeline_step"].values)}
