@@ -66,8 +66,6 @@ void all_reduce_max(const Communicator& comm, std::int64_t* values, std::int64_t
 
 void all_reduce_max(const Communicator& comm, double* values, std::int64_t n) { all_reduce(comm, values, n, MPI_MAX); }
 
-std::vector<double> all_gather(const Communicator& comm, const std::vector<double>& mine) { return gather(comm, mine); }
-
 std::vector<double> all_gather(const Communicator& comm, const std::vector<double>& mine,
                                const std::vector<std::int64_t>& count_of) {
   expect(static_cast<int>(count_of.size()) == comm.size(), "a number of values for every rank");

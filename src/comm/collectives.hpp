@@ -15,8 +15,7 @@ void all_reduce_max(const Communicator& comm, std::int64_t* values, std::int64_t
 void all_reduce_max(const Communicator& comm, double* values, std::int64_t n);
 
 /// Every rank's values one after another, in rank order; ranks may give different numbers.
-std::vector<double> all_gather(const Communicator& comm, const std::vector<double>& mine);
-/// The same where every rank knows how many each gives: one collective, not two.
+/// Where every rank knows how many each gives, that is one collective and not two.
 std::vector<double> all_gather(const Communicator& comm, const std::vector<double>& mine,
                                const std::vector<std::int64_t>& count_of);
 std::vector<std::int64_t> all_gather(const Communicator& comm, const std::vector<std::int64_t>& mine);

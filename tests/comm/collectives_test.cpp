@@ -144,6 +144,10 @@ TEST(Collectives, GathersKeepRankOrderAndLengths) {
   std::vector<std::int64_t> wanted;
   for (int r = 0; r < comm.size(); ++r) wanted.insert(wanted.end(), r % 3, r);
   EXPECT_EQ(all_gather(comm, mine), wanted);
+  std::vector<std::int64_t> counts;
+  for (int r = 0; r < comm.size(); ++r) counts.push_back(r % 3);
+  EXPECT_EQ(all_gather(comm, std::vector<double>(mine.begin(), mine.end()), counts),
+            std::vector<double>(wanted.begin(), wanted.end()));
   const auto texts = all_gather(comm, std::string(comm.rank() % 3, static_cast<char>('a' + comm.rank())));
   ASSERT_EQ(static_cast<int>(texts.size()), comm.size());
   for (int r = 0; r < comm.size(); ++r) EXPECT_EQ(texts[r], std::string(r % 3, static_cast<char>('a' + r)));
