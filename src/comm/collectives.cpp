@@ -84,18 +84,18 @@ std::vector<std::string> all_gather(const Communicator& comm, const std::string&
   return all;
 }
 
-void gather_bytes(const Communicator& comm, const void* mine, const std::vector<std::int64_t>& bytes_of, void* all,
-                  int root) {
-  expect(static_cast<int>(bytes_of.size()) == comm.size(), "a number of bytes for every rank");
+void gather_elements(const Communicator& comm, const void* mine, const std::vector<std::int64_t>& count_of,
+                     std::size_t element_bytes, void* all) {
+  expect(static_cast<int>(count_of.size()) == comm.size(), "a number of elements for every rank");
+  const MPI_Datatype type = element_bytes == 8 ? MPI_INT64_T : element_bytes == 4 ? MPI_INT32_T : MPI_BYTE;
   std::vector<int> counts, first;
   std::int64_t total = 0;
-  for (const std::int64_t bytes : bytes_of) {
-    counts.push_back(mpi_count(bytes, "bytes to gather from one rank"));
-    first.push_back(mpi_count(total, "bytes to gather"));
-    total += bytes;
+  for (const std::int64_t n : count_of) {
+    counts.push_back(mpi_count(n, "elements to gather from one rank"));
+    first.push_back(mpi_count(total, "elements to gather"));
+    total += n;
   }
-  check_mpi(MPI_Gatherv(mine, counts[comm.rank()], MPI_BYTE, all, counts.data(), first.data(), MPI_BYTE, root,
-                        comm.handle()));
+  check_mpi(MPI_Gatherv(mine, counts[comm.rank()], type, all, counts.data(), first.data(), type, 0, comm.handle()));
 }
 
 void broadcast(const Communicator& comm, void* data, std::int64_t bytes, int root) {

@@ -1,6 +1,7 @@
 // Sums over ranks whose bits do not depend on the layout, and gathers. Host memory.
 #pragma once
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -20,18 +21,18 @@ std::vector<double> all_gather(const Communicator& comm, const std::vector<doubl
                                const std::vector<std::int64_t>& count_of);
 std::vector<std::int64_t> all_gather(const Communicator& comm, const std::vector<std::int64_t>& mine);
 std::vector<std::string> all_gather(const Communicator& comm, const std::string& mine);
-/// On `root` every rank's `bytes_of[r]` bytes in `all`, one after another in rank order; nothing is touched elsewhere.
-void gather_bytes(const Communicator& comm, const void* mine, const std::vector<std::int64_t>& bytes_of, void* all,
-                  int root);
+/// On rank 0 every rank's `count_of[r]` elements of 1, 4 or 8 bytes in `all`, in rank order; nothing is touched
+/// elsewhere.
+void gather_elements(const Communicator& comm, const void* mine, const std::vector<std::int64_t>& count_of,
+                     std::size_t element_bytes, void* all);
 /// On rank 0 the values of all ranks in rank order, `count_of[r]` from each; empty elsewhere.
 template <class T>
 std::vector<T> gather_on_root(const Communicator& comm, const std::vector<T>& mine,
                               const std::vector<std::int64_t>& count_of) {
-  std::vector<std::int64_t> bytes;
-  std::int64_t total = 0;
-  for (const std::int64_t n : count_of) bytes.push_back(n * static_cast<std::int64_t>(sizeof(T))), total += n;
-  std::vector<T> all(comm.rank() == 0 ? total : 0);
-  gather_bytes(comm, mine.data(), bytes, all.data(), 0);
+  static_assert(sizeof(T) == 1 || sizeof(T) == 4 || sizeof(T) == 8);
+  std::vector<T> all(comm.rank() == 0 ? std::accumulate(count_of.begin(), count_of.end(), std::int64_t{0})
+                                      : std::int64_t{0});
+  gather_elements(comm, mine.data(), count_of, sizeof(T), all.data());
   return all;
 }
 

@@ -60,17 +60,28 @@ TEST(JointSum, RefusesAnotherNumberOfGrains) {
   EXPECT_THROW(sum.add({}, std::vector<double>(3 * 8 + 1), 3), Error);
 }
 
-TEST(GatherOnRoot, KeepsTheOrderOfRanks) {
+/// Values of some ranks, none of others; each kind of element.
+template <class T>
+void check_gather() {
   const Communicator world = Communicator::duplicate(MPI_COMM_WORLD);
   std::vector<std::int64_t> counts;
-  std::vector<float> expected;
+  std::vector<T> expected, mine;
   for (int r = 0; r < world.size(); ++r) {
     counts.push_back(r % 3);
-    for (int i = 0; i < r % 3; ++i) expected.push_back(static_cast<float>(10 * r + i));
+    for (int i = 0; i < r % 3; ++i) {
+      expected.push_back(static_cast<T>(10 * r + i));
+      if (r == world.rank()) mine.push_back(expected.back());
+    }
   }
-  std::vector<float> mine;
-  for (int i = 0; i < world.rank() % 3; ++i) mine.push_back(static_cast<float>(10 * world.rank() + i));
-  EXPECT_EQ(gather_on_root(world, mine, counts), world.rank() == 0 ? expected : std::vector<float>());
+  EXPECT_EQ(gather_on_root(world, mine, counts), world.rank() == 0 ? expected : std::vector<T>());
+}
+
+TEST(GatherOnRoot, KeepsTheOrderOfRanks) {
+  check_gather<std::uint8_t>();
+  check_gather<float>();
+  check_gather<std::int32_t>();
+  check_gather<double>();
+  check_gather<std::int64_t>();
 }
 
 }  // namespace
