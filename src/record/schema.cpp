@@ -22,7 +22,8 @@ constexpr const char* file_texts[] = {
 
 const char* preamble =
     "# Record schema, version 4\n\n"
-    "Printed by `switchyard schema` from the table in `src/record/schema_table.cpp`; files are created from that table "
+    "Printed by `switchyard schema` from the tables in `src/record/schema_run.cpp` and `schema_table.cpp`; files are "
+    "created from that table "
     "and `switchyard verify` checks against it. Versions 1 to 3 are still read: 3 lacks what is marked (since 4) and "
     "the dimensions `timeline`, `timeline_rank` and `task`; in "
     "2 and 1, text attributes are of "

@@ -1,4 +1,4 @@
-// The table of the record schema itself.
+// The table of the record schema itself; the variables of run.h5 stand in schema_run.cpp.
 #include "record/schema.hpp"
 
 namespace switchyard::record {
