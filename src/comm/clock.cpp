@@ -1,14 +1,13 @@
 #include "comm/clock.hpp"
 
-#include <chrono>
 #include <limits>
+
+#include "base/clock.hpp"
 
 namespace switchyard::comm {
 namespace {
 
 constexpr int rounds = 10, tag = 72;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Tells `rank` the time whenever it asks.
 void answer(const Communicator& world, int rank) {

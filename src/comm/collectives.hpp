@@ -36,6 +36,12 @@ std::vector<T> gather_on_root(const Communicator& comm, const std::vector<T>& mi
   return all;
 }
 
+/// The same where every rank gives as many.
+template <class T>
+std::vector<T> gather_on_root(const Communicator& comm, const std::vector<T>& mine) {
+  return gather_on_root(comm, mine, std::vector<std::int64_t>(comm.size(), static_cast<std::int64_t>(mine.size())));
+}
+
 void broadcast(const Communicator& comm, void* data, std::int64_t bytes, int root);
 /// The text that `root` has, on every rank.
 std::string broadcast(const Communicator& comm, std::string text, int root);

@@ -11,7 +11,7 @@ namespace switchyard::comm {
 
 class JointSum {
  public:
-  explicit JointSum(const Groups& groups) : groups_(groups) {}
+  explicit JointSum(const Groups& groups) : groups_(groups), of_node_(groups.layout.my_nodes().size()) {}
 
   /// Where the sums of one caller lie; the callers of all ranks add the same numbers in the same order.
   struct Place {
@@ -30,13 +30,9 @@ class JointSum {
  private:
   const Groups& groups_;
   std::vector<std::int64_t> counts_;
-  std::size_t width_ = 0;        ///< values of a node
-  std::vector<double> of_node_;  ///< before reduce: caller after caller, (nodes, n) each
-  std::vector<std::size_t> widths_;
+  std::size_t width_ = 0;                     ///< values of a node, of all callers
+  std::vector<std::vector<double>> of_node_;  ///< before reduce: (nodes) of (width)
   std::vector<double> values_;
 };
-
-/// values(grains, n) of the grains of ascending, contiguous `nodes`, added along the tree inside each: (nodes, n).
-std::vector<double> node_sums(const std::vector<TreeNode>& nodes, const std::vector<double>& values, std::size_t n);
 
 }  // namespace switchyard::comm

@@ -8,36 +8,40 @@
 namespace switchyard {
 namespace {
 
-/// How many blocks have a number of experts (0: dense): nothing else tells what a block holds.
-using BlockCounts = std::map<int, std::int64_t>;
+/// Blocks of one number of experts (0: dense), which are alike: how many there are, and the tensors of each.
+struct BlockKind {
+  std::int64_t count = 0;
+  std::vector<TensorSpec> tensors;
+};
+using BlockKinds = std::map<int, BlockKind>;
 
-BlockCounts count_blocks(const Config& c) {
-  BlockCounts counts;
-  for (int b = 0; b < c.model.blocks; ++b) ++counts[c.block_experts(b)];
-  return counts;
+BlockKinds block_kinds(const Config& c) {
+  BlockKinds kinds;
+  for (int b = 0; b < c.model.blocks; ++b) {
+    BlockKind& kind = kinds[c.block_experts(b)];
+    if (++kind.count == 1) kind.tensors = block_architecture(c, b);
+  }
+  return kinds;
 }
 
 std::int64_t matrices(const Config& c) { return c.model.activation == Activation::swiglu ? 3 : 2; }
 
 std::int64_t kv_width(const Config& c) { return std::int64_t{c.kv_heads()} * c.head_dim(); }
 
-/// Σ f(tensor) over the model. Blocks of one number of experts are alike, so one of each stands for all of them.
+template <class F>
+std::int64_t sum_of(const std::vector<TensorSpec>& tensors, const F& f) {
+  std::int64_t n = 0;
+  for (const TensorSpec& t : tensors) n += f(t);
+  return n;
+}
+
+/// Σ f(tensor) over the model.
 template <class F>
 std::int64_t sum_tensors(const Config& c, const F& f) {
-  const auto sum = [&f](const std::vector<TensorSpec>& tensors) {
-    std::int64_t n = 0;
-    for (const TensorSpec& t : tensors) n += f(t);
-    return n;
-  };
   Config outside = c;
   outside.model.blocks = 0;
-  std::int64_t total = sum(architecture(outside));
-  std::map<int, std::int64_t> of_block;
-  for (int b = 0; b < c.model.blocks; ++b) {
-    const auto [at, is_new] = of_block.try_emplace(c.block_experts(b), 0);
-    if (is_new) at->second = sum(block_architecture(c, b));
-    total += at->second;
-  }
+  std::int64_t total = sum_of(architecture(outside), f);
+  for (const auto& [experts, kind] : block_kinds(c)) total += kind.count * sum_of(kind.tensors, f);
   return total;
 }
 
@@ -46,13 +50,9 @@ std::int64_t used(const Config& c, const TensorSpec& t) {
   return t.unit() * (t.placement == Placement::expert ? std::min<std::int64_t>(c.moe.top_k, t.units()) : 1);
 }
 
-/// Elements of a placement's slab on a rank, filling and the second place of a tied embedding's gradient included.
-std::int64_t slab(const Config& c, const Layout& layout, Placement placement) {
-  return sum_tensors(c, [&](const TensorSpec& t) {
-    if (t.placement != placement) return std::int64_t{0};
-    return padded_unit(t.unit()) *
-           (placement == Placement::expert ? layout.my_experts(static_cast<int>(t.units())).size() : 1);
-  });
+/// Elements of one unit in a slab of this placement, filling included; 0 in the other.
+std::int64_t slab_unit(const TensorSpec& t, Placement placement) {
+  return t.placement == placement ? padded_unit(t.unit()) : 0;
 }
 
 /// comm/tree_reduce.cpp sums slices in rounds of this many elements.
@@ -121,13 +121,24 @@ std::int64_t head_bytes(const Config& c, const Layout& layout, std::int64_t n) {
 
 /// What is the same for every rank.
 struct Whole {
-  BlockCounts blocks;
+  BlockKinds blocks;
   NodeCounts nodes;
-  std::int64_t replicated = 0;  ///< elements of the slab
+  std::int64_t replicated = 0;             ///< elements of the slab, the second place of a tied embedding included
+  std::map<int, std::int64_t> one_expert;  ///< slab elements of one expert in all blocks of that number of experts
 };
 
+Whole whole_of(const Config& c, const Layout& layout) {
+  Whole whole{block_kinds(c), count_nodes(layout), 0, {}};
+  whole.replicated = sum_tensors(c, [](const TensorSpec& t) { return slab_unit(t, Placement::replicated); });
+  for (const auto& [experts, kind] : whole.blocks)
+    whole.one_expert[experts] =
+        kind.count * sum_of(kind.tensors, [](const TensorSpec& t) { return slab_unit(t, Placement::expert); });
+  return whole;
+}
+
 RankBytes bytes_of(const Config& c, const Layout& layout, const Whole& whole) {
-  const std::int64_t held = slab(c, layout, Placement::expert);
+  std::int64_t held = 0;
+  for (const auto& [experts, elements] : whole.one_expert) held += elements * layout.my_experts(experts).size();
   const std::int64_t n = layout.my_grains().size() * c.grain_sequences() * c.model.context, d = c.model.width;
   const std::int64_t sent = n * c.moe.top_k;
   RankBytes bytes;
@@ -137,7 +148,8 @@ RankBytes bytes_of(const Config& c, const Layout& layout, const Whole& whole) {
   bytes.gradients = gradient_bytes(layout, whole.nodes, whole.replicated, held);
   bytes.activations = shared_activations(c, n);
   bytes.head = head_bytes(c, layout, n);
-  for (const auto& [experts, count] : whole.blocks) {
+  for (const auto& [experts, kind] : whole.blocks) {
+    const std::int64_t count = kind.count;
     bytes.activations += count * block_activations(c, experts, n, experts > 0 ? sent : 0);
     if (experts == 0) continue;
     const std::int64_t rows = expert_rows(c, layout, experts), hidden = matrices(c) * c.moe.hidden;
@@ -185,7 +197,7 @@ double flop_per_token(const Config& c) {
 
 std::vector<RankBytes> rank_bytes(const Config& c, int ranks) {
   Layout layout = layout_of(c, ranks);
-  const Whole whole{count_blocks(c), count_nodes(layout), slab(c, layout, Placement::replicated)};
+  const Whole whole = whole_of(c, layout);
   std::vector<RankBytes> all;
   for (layout.rank = 0; layout.rank < ranks; ++layout.rank) all.push_back(bytes_of(c, layout, whole));
   return all;

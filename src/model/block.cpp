@@ -28,8 +28,7 @@ void Block::allocate(const nn::Rows& rows) {
   attention_norm_.allocate(rows);
   attention_.allocate(rows);
   feed_forward_norm_.allocate(rows);
-  whole_ = {0, rows.count};
-  grains_ = rows.grains;
+  tokens_.cut(rows.grains);
   const Index width = attention_norm_.width();
   attention_in_ = make_view<Matrix<float>>("model::block::attention_in", rows.count, width);
   middle_ = make_view<Matrix<float>>("model::block::middle", rows.count, width);
@@ -44,7 +43,7 @@ void Block::forward(schedule::Stage stage, const PassTokens& pass, const Matrix<
     case schedule::Stage::feed_forward:
       feed_forward_norm_.forward(pass.rows, middle_, feed_forward_in_, y);
       if (moe_) return moe_->begin(pass.tokens, feed_forward_in_);
-      return dense_->forward(token_rows(), feed_forward_in_.data(), y.data(), blas::Write::add);
+      return dense_->forward(tokens_.rows(), feed_forward_in_.data(), y.data(), blas::Write::add);
     default:
       moe_->forward(stage, y);
   }
@@ -54,7 +53,8 @@ void Block::backward(schedule::Stage stage, const nn::Rows& rows, const BlockScr
   switch (stage) {
     case schedule::Stage::feed_forward:
       if (dense_)
-        dense_->backward(token_rows(), feed_forward_in_.data(), d.data(), scratch.branch.data(), blas::Write::replace);
+        dense_->backward(tokens_.rows(), feed_forward_in_.data(), d.data(), scratch.branch.data(),
+                         blas::Write::replace);
       return feed_forward_norm_.backward(rows, scratch.branch, d);
     case schedule::Stage::attention:
       attention_.backward(rows, scratch.rope, scratch.attention, d, scratch.branch);

@@ -1,7 +1,6 @@
 // One transformer block with pre-norm residuals: m = x + attention(norm(x)); y = m + mixture(norm(m)).
 #pragma once
 #include <memory>
-#include <vector>
 
 #include "model/self_attention.hpp"
 #include "moe/layer.hpp"
@@ -40,14 +39,12 @@ class Block {
   moe::Layer* moe() const { return moe_.get(); }  ///< null in a dense block
 
  private:
-  nn::NetworkRows token_rows() const { return {whole_, grains_, static_cast<int>(grains_.size()) - 1}; }
-
   nn::Norm attention_norm_;
   SelfAttention attention_;
   nn::Norm feed_forward_norm_;
   std::unique_ptr<nn::FeedForward> dense_;
   std::unique_ptr<moe::Layer> moe_;
-  std::vector<Index> whole_, grains_;  ///< rows of the dense network: all, and cut at grains
+  nn::TokenRows tokens_;  ///< of the dense network
   Matrix<float> attention_in_, middle_, feed_forward_in_;
 };
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/check.hpp"
 #include "moe/combine.hpp"
@@ -45,9 +47,6 @@ struct Layer::State {
   Matrix<float> weight_gradient();
 
   nn::NetworkRows expert_rows() const { return {plan.expert_offsets(), plan.piece_offsets(), plan.pieces()}; }
-  nn::NetworkRows token_rows() const {
-    return {token_offsets, token_piece_offsets, static_cast<int>(token_piece_offsets.size()) - 1};
-  }
 
   LayerContext context;
   int width;
@@ -58,7 +57,7 @@ struct Layer::State {
   Combine combine;
   nn::FeedForward experts;
   std::optional<nn::FeedForward> shared;
-  std::vector<Index> token_offsets, token_piece_offsets;  ///< all tokens, and cut at grains: rows of the shared network
+  nn::TokenRows token_rows;  ///< of the shared network
   TokenSet tokens;
   Choice choice;
   LayerStatistics statistics;
@@ -71,11 +70,10 @@ struct Layer::State {
 void Layer::State::begin(const TokenSet& new_tokens, const Matrix<float>& input) {
   tokens = new_tokens;
   x = input;
-  const Index grains = context.groups.layout.my_grains().size(), count = tokens.tokens();
-  const Index pieces = tokens.pass == Pass::train ? grains : 1;
-  token_offsets = {0, count};
-  token_piece_offsets.assign(pieces + 1, 0);
-  for (Index g = 1; g <= pieces; ++g) token_piece_offsets[g] = count * g / pieces;
+  const Index grain_rows = Index{tokens.grain_sequences} * tokens.context;
+  std::vector<Index> grains;
+  for (Index first = 0; first <= tokens.tokens(); first += grain_rows) grains.push_back(first);
+  token_rows.cut(std::move(grains));
 }
 
 void Layer::State::make_plan() {
@@ -122,7 +120,7 @@ void Layer::forward(schedule::Stage stage, const Matrix<float>& y) {
     case Stage::combine_finish:
       return s.combine.finish(s.plan, s.choice.weight, y);
     case Stage::shared:
-      return s.shared->forward(s.token_rows(), s.x.data(), y.data(), blas::Write::add);
+      return s.shared->forward(s.token_rows.rows(), s.x.data(), y.data(), blas::Write::add);
     default:
       expect(false, "a stage of a mixture of experts");
   }
@@ -145,7 +143,7 @@ void Layer::backward(schedule::Stage stage, const Matrix<float>& dy, const Matri
     case Stage::dispatch_finish:
       return s.dispatch.finish_backward(s.plan, dx);
     case Stage::shared:
-      return s.shared->backward(s.token_rows(), s.x.data(), dy.data(), dx.data(), blas::Write::add);
+      return s.shared->backward(s.token_rows.rows(), s.x.data(), dy.data(), dx.data(), blas::Write::add);
     default:
       expect(false, "a stage of a mixture of experts, backwards");
   }

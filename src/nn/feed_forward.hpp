@@ -2,6 +2,7 @@
 // the dense network of a block and the shared experts are one that every token passes.
 #pragma once
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensor/activation.hpp"
@@ -17,6 +18,20 @@ struct NetworkRows {
   const std::vector<Index>& offsets;
   const std::vector<Index>& piece_offsets;
   int pieces;
+};
+
+/// Of one network that every token passes: all rows of a rank, cut at its grains.
+class TokenRows {
+ public:
+  /// `grains`: first row of each grain, and past the last.
+  void cut(std::vector<Index> grains) {
+    offsets_ = {0, grains.back()};
+    grains_ = std::move(grains);
+  }
+  NetworkRows rows() const { return {offsets_, grains_, static_cast<int>(grains_.size()) - 1}; }
+
+ private:
+  std::vector<Index> offsets_, grains_;
 };
 
 class FeedForward {

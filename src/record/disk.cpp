@@ -52,7 +52,7 @@ DiskBytes disk_bytes(const Config& c, int ranks) {
   d.evaluation = Checked(std::min<std::int64_t>(c.train.evaluate_tokens, evaluation_tokens)) * (choices + 8) +
                  (loss_blocks + 4) * 8;
   d.evaluations = due(c.train.evaluate_every, steps);
-  d.timeline = Checked(ranks) * (static_cast<std::int64_t>(schedule::serial(c).size()) * 24 + 16) + 8;
+  d.timeline = Checked(ranks) * (static_cast<std::int64_t>(schedule::make_tasks(c).size()) * 24 + 16) + 8;
   d.timelines = due(c.record.timeline_every, steps);
   d.checkpoint = Checked(model_size(c).total()) * 12;
   const std::int64_t written =

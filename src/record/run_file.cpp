@@ -46,7 +46,7 @@ RecordFile::Sizes sizes_of(const Config& config, int ranks) {
           {"rank_to", ranks},
           {"timeline", 1},
           {"timeline_rank", ranks},
-          {"task", static_cast<std::int64_t>(schedule::serial(config).size())}};
+          {"task", static_cast<std::int64_t>(schedule::make_tasks(config).size())}};
 }
 
 /// 16 bytes each, filled up with zeros.
@@ -105,7 +105,7 @@ RunFile::RunFile(const std::string& path, const Config& config, int ranks, const
   s.file.write("block", blocks.data());
   s.file.write("experts", experts.data());
   s.file.write("phase_name", fixed_texts(phase_names()).data());
-  write_tasks(s.file, schedule::serial(config));
+  write_tasks(s.file, schedule::make_tasks(config));
   s.file.publish();
 }
 

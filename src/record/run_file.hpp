@@ -36,7 +36,7 @@ struct EvaluationRow {
   std::vector<double> block_loss = std::vector<double>(blocks, 0.0);  ///< (blocks) nat per token; NaN without tokens
 };
 
-/// Begin and end of every task of a step on every rank; tasks are those of schedule::serial, in their order.
+/// Begin and end of every task of a step on every rank; tasks are those of schedule::make_tasks, in their order.
 struct TimelineRow {
   std::int64_t step = 0;
   std::vector<double> step_start, step_end;  ///< (ranks) s since rank 0 began the step

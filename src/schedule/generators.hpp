@@ -13,6 +13,8 @@ const std::vector<Stage>& mixture_stages(Direction direction);
 
 /// A training step, one lane, one task after another: all blocks forward, statistics, all blocks backward, the update.
 std::vector<Task> serial(const Config& config);
+/// The training step of a configuration, by its schedule: what is trained, recorded and reckoned with.
+inline std::vector<Task> make_tasks(const Config& config) { return serial(config); }
 /// An evaluation pass: forward and statistics.
 std::vector<Task> forward_pass(const Config& config);
 

@@ -6,11 +6,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.hpp"
 #include "base/files.hpp"
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
 #include "tensor/blas.hpp"
-#include "train/run_tasks.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 

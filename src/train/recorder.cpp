@@ -65,8 +65,7 @@ std::vector<double> Recorder::own_measures(const StepResult& result) const {
 record::StepRow Recorder::make_row(std::int64_t step, const StepResult& result) {
   const std::vector<double> mine = own_measures(result);
   const std::size_t ranks = machine_.groups.world.size(), width = mine.size();
-  const std::vector<double> all = comm::gather_on_root(
-      machine_.groups.world, mine, std::vector<std::int64_t>(ranks, static_cast<std::int64_t>(width)));
+  const std::vector<double> all = comm::gather_on_root(machine_.groups.world, mine);
   record::StepRow row;
   if (!root_) return row;
   row.step = step, row.tokens = step * machine_.config.step_tokens();
@@ -89,9 +88,7 @@ record::TimelineRow Recorder::make_timeline(std::int64_t step, const StepResult&
   std::vector<double> mine{result.start + clock_, result.end + clock_};
   for (const Interval& interval : result.intervals)
     mine.insert(mine.end(), {interval.start + clock_, interval.end + clock_, static_cast<double>(interval.bytes)});
-  const std::size_t ranks = machine_.groups.world.size();
-  const std::vector<double> all = comm::gather_on_root(
-      machine_.groups.world, mine, std::vector<std::int64_t>(ranks, static_cast<std::int64_t>(mine.size())));
+  const std::vector<double> all = comm::gather_on_root(machine_.groups.world, mine);
   record::TimelineRow row;
   row.step = step;
   for (std::size_t at = 0; at < all.size(); at += mine.size()) {

@@ -1,13 +1,11 @@
 #include "train/run_tasks.hpp"
 
-#include <chrono>
 #include <numeric>
 
+#include "base/clock.hpp"
 #include "tensor/region.hpp"
 
 namespace switchyard::train {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::vector<Interval> run(const std::vector<schedule::Task>& tasks, Timers& timers,
                           const std::function<void(const schedule::Task&)>& perform) {

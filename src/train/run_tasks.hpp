@@ -15,9 +15,6 @@ struct Interval {
   std::int64_t bytes = 0;         ///< sent to other ranks
 };
 
-/// Seconds of this machine's steady clock.
-double now();
-
 /// Calls perform(task) for each of `tasks`; what throws ends the list. Seconds are added to the phases of `timers`,
 /// where `perform` counts its bytes. A device has done the work of a task when its interval ends.
 std::vector<Interval> run(const std::vector<schedule::Task>& tasks, Timers& timers,

@@ -1,5 +1,6 @@
 #include "train/step.hpp"
 
+#include "base/clock.hpp"
 #include "train/finite.hpp"
 #include "train/norm.hpp"
 #include "train/optimizer.hpp"

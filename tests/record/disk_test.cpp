@@ -48,7 +48,7 @@ TEST(Disk, TheTableAddsUpToIt) {
                     {"margin_bin", c.record.margin_bins},
                     {"rank_from", ranks},
                     {"rank_to", ranks}};
-  const Lengths timeline{{"timeline_rank", ranks}, {"task", static_cast<std::int64_t>(schedule::serial(c).size())}};
+  const Lengths timeline{{"timeline_rank", ranks}, {"task", static_cast<std::int64_t>(schedule::make_tasks(c).size())}};
   EXPECT_EQ(d.timeline.value(), bytes_of(FileKind::run, "timeline", timeline));
   EXPECT_EQ(d.timelines, 5);
   EXPECT_EQ(d.row.value(), bytes_of(FileKind::run, "row", run));

@@ -6,7 +6,7 @@
 
 #include "comm/groups.hpp"
 #include "record/checkpoint.hpp"
-#include "tensor/parameter.hpp"
+#include "support/parameters.hpp"
 
 namespace fixtures {
 
@@ -25,10 +25,8 @@ inline ParameterSet make_parameters(const Layout& layout, int experts, std::uint
   std::vector<TensorSpec> tensors;
   const auto declare = [&tensors](const char* name, int block, std::vector<std::int64_t> shape, Placement placement,
                                   const char* adds_to = "") {
-    TensorSpec t;
-    t.name = name, t.shape = std::move(shape), t.placement = placement, t.adds_to = adds_to, t.init_std = 0.02;
-    t.block = block;
-    tensors.push_back(t);
+    tensors.push_back(test::tensor(name, std::move(shape), placement));
+    tensors.back().block = block, tensors.back().adds_to = adds_to;
   };
   declare("embedding", -1, {40, 6}, Placement::replicated);
   declare("blocks.1.norm", 1, {6}, Placement::replicated);

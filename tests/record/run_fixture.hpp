@@ -75,7 +75,7 @@ inline record::EvaluationRouting evaluation_of(const Config& config, std::int64_
 
 /// Made-up times: every task of a rank takes 1 ms more than the one before, all within the step.
 inline record::TimelineRow timeline_of(const Config& config, std::int64_t step, int ranks) {
-  const std::size_t tasks = schedule::serial(config).size();
+  const std::size_t tasks = schedule::make_tasks(config).size();
   record::TimelineRow row;
   row.step = step;
   for (int r = 0; r < ranks; ++r) {
@@ -125,6 +125,14 @@ inline void write_checkpoint(const std::string& run, const Config& config, std::
     Kokkos::deep_copy(Kokkos::subview(moments, 3), change);
   }
   record::save_checkpoint(run, config, *groups, set, state_of(step));
+}
+
+/// Twelve steps without a break on one rank.
+inline void write_whole(const std::string& path) {
+  record::RunFolder folder(path);
+  const Config config = small_config();
+  write_segment(folder, config, 1, 12, 1);
+  write_checkpoint(path, config, 12);
 }
 
 }  // namespace fixtures

@@ -19,15 +19,8 @@ namespace {
 using namespace switchyard;
 using namespace switchyard::record;
 using fixtures::Folder;
+using fixtures::write_whole;
 namespace fs = std::filesystem;
-
-/// Twelve steps without a break on one rank.
-void write_whole(const std::string& path) {
-  RunFolder folder(path);
-  const Config config = fixtures::small_config();
-  fixtures::write_segment(folder, config, 1, 12, 1);
-  fixtures::write_checkpoint(path, config, 12);
-}
 
 /// The same on three ranks, then from step 5 on on two, with other chunks.
 void write_resumed(const std::string& path) {

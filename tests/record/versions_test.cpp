@@ -13,14 +13,7 @@ namespace {
 using namespace switchyard;
 using namespace switchyard::record;
 using fixtures::Folder;
-
-/// Twelve steps without a break on one rank.
-void write_whole(const std::string& path) {
-  RunFolder folder(path);
-  const Config config = fixtures::small_config();
-  fixtures::write_segment(folder, config, 1, 12, 1);
-  fixtures::write_checkpoint(path, config, 12);
-}
+using fixtures::write_whole;
 
 /// The problems of a run, or why it cannot be checked.
 std::string answer(const std::string& run) try {

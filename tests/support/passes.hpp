@@ -6,7 +6,7 @@
 namespace switchyard::test {
 
 inline void run_backward(model::Transformer& model, const Config& config) {
-  for (const schedule::Task& task : schedule::serial(config))
+  for (const schedule::Task& task : schedule::make_tasks(config))
     if (task.direction == schedule::Direction::backward) model.run(task);
 }
 

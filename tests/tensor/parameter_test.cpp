@@ -7,26 +7,19 @@
 #include <cmath>
 #include <map>
 
+#include "support/parameters.hpp"
+
 namespace switchyard {
 namespace {
 
-TensorSpec declared(const std::string& name, std::vector<std::int64_t> shape, Placement placement, Init init) {
-  TensorSpec p;
-  p.name = name;
-  p.shape = std::move(shape);
-  p.placement = placement;
-  p.init = init;
-  p.init_std = 0.02;
-  return p;
-}
+using test::tensor;
 
 ParameterSet make(const Layout& layout, std::uint64_t seed) {
-  TensorSpec tied = declared("head", {37, 12}, Placement::replicated, Init::normal);
+  TensorSpec tied = tensor("head", {37, 12}), norm = tensor("norm", {12});
   tied.adds_to = "embedding";
-  ParameterSet set(layout, {declared("embedding", {37, 12}, Placement::replicated, Init::normal),
-                            declared("norm", {12}, Placement::replicated, Init::ones),
-                            declared("experts.up", {7, 5, 11}, Placement::expert, Init::normal), tied,
-                            declared("experts.down", {7, 11, 5}, Placement::expert, Init::normal)});
+  norm.init = Init::ones;
+  ParameterSet set(layout, {tensor("embedding", {37, 12}), norm, tensor("experts.up", {7, 5, 11}, Placement::expert),
+                            tied, tensor("experts.down", {7, 11, 5}, Placement::expert)});
   set.allocate(seed);
   return set;
 }
@@ -79,7 +72,7 @@ TEST(Parameter, SeedsAndUnitsDiffer) {
 }
 
 TEST(Parameter, NormalValuesHaveTheirSpread) {
-  ParameterSet set(layout_of(1, 0, 1), {declared("w", {400, 500}, Placement::replicated, Init::normal)});
+  ParameterSet set(layout_of(1, 0, 1), {tensor("w", {400, 500})});
   set.allocate(3);
   const auto v = units(set).at({0, 0});
   double sum = 0.0, squares = 0.0, fourth = 0.0;
