@@ -8,6 +8,7 @@
 #include "config/yaml.hpp"
 #include "data/batch.hpp"
 #include "record/disk.hpp"
+#include "train/memory.hpp"
 #include "train/run_corpus.hpp"
 
 namespace switchyard {
@@ -44,9 +45,8 @@ Exit check_config(const CheckOptions& options) {
   add_violations(loaded, options.ranks);
   throw_errors(loaded);
   const std::string note = look_at_corpus(loaded, options.ranks);
-  std::fputs(
-      (describe(loaded.config, options.ranks) + record::describe_disk(loaded.config, options.ranks) + note).c_str(),
-      stdout);
+  const std::string memory = describe(loaded.config, train::rank_bytes(loaded.config, options.ranks));
+  std::fputs((memory + record::describe_disk(loaded.config, options.ranks) + note).c_str(), stdout);
   for (const Violation& a : advice(loaded.config, options.ranks))
     std::printf("note: %s: %s\n", a.key.c_str(), a.message.c_str());
   std::printf("%s: good for %d %s\n", options.config.c_str(), options.ranks, options.ranks == 1 ? "rank" : "ranks");

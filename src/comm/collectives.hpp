@@ -58,4 +58,8 @@ std::vector<double> tree_all_reduce(const Communicator& comm, const std::vector<
 void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const float* mine,
                      std::int64_t n, float* out, Timers& timers);
 
+/// Floats that such a sum needs on `rank` beside the slab, where there are `nodes` in all: those of other ranks in the
+/// part of a slice that is summed at a time, and partial sums of a block.
+std::int64_t reduction_elements(std::int64_t n, int ranks, int rank, std::int64_t nodes, std::int64_t own_nodes);
+
 }  // namespace switchyard::comm

@@ -117,6 +117,11 @@ void Reduction::share(std::int64_t round) {
 
 }  // namespace
 
+std::int64_t reduction_elements(std::int64_t n, int ranks, int rank, std::int64_t nodes, std::int64_t own_nodes) {
+  if (ranks == 1 && nodes == 1) return 0;
+  return nodes * cut + (nodes - own_nodes) * part_of(slice_of(n, ranks, rank), 0).size();
+}
+
 void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const float* mine,
                      std::int64_t n, float* out, Timers& timers) {
   expect(static_cast<int>(nodes_of.size()) == comm.size(), "the nodes of every rank");

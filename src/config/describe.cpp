@@ -57,14 +57,17 @@ std::string experts_line(const Config& c, const Layout& layout) {
                                       std::to_string(layout.expert_parallel) + " rank(s))");
 }
 
-std::string bytes_lines(const RankBytes& b, int rank, int ranks) {
-  std::string text =
-      describe_line("bytes per rank", mebibytes(b.total()) + " at even loads" +
-                                          (ranks > 1 ? ", the most, on rank " + std::to_string(rank) : ""));
+std::string bytes_lines(const std::vector<RankBytes>& ranks) {
+  const auto largest = std::max_element(ranks.begin(), ranks.end(),
+                                        [](const RankBytes& a, const RankBytes& b) { return a.total() < b.total(); });
+  const RankBytes& b = *largest;
+  std::string text = describe_line(
+      "bytes per rank", mebibytes(b.total()) + " at even loads" +
+                            (ranks.size() > 1 ? ", the most, on rank " + std::to_string(largest - ranks.begin()) : ""));
   for (const auto& [name, bytes] : {std::pair("  parameters", b.parameters), std::pair("  moments", b.moments),
                                     std::pair("  gradients", b.gradients), std::pair("  activations", b.activations),
-                                    std::pair("  expert rows", b.experts), std::pair("  exchange", b.exchange),
-                                    std::pair("  head", b.head), std::pair("  fixed base, measured", b.base)})
+                                    std::pair("  expert rows", b.expert_rows), std::pair("  exchange", b.exchange),
+                                    std::pair("  scratch", b.scratch), std::pair("  fixed base, measured", b.base)})
     text += describe_line(name, mebibytes(bytes));
   return text;
 }
@@ -134,12 +137,10 @@ std::string describe_line(const std::string& name, const std::string& value) {
   return text + value + "\n";
 }
 
-std::string describe(const Config& c, int ranks) {
+std::string describe(const Config& c, const std::vector<RankBytes>& bytes) {
+  const int ranks = static_cast<int>(bytes.size());
   const ModelSize size = model_size(c);
   const Layout layout = layout_of(c, ranks);
-  const std::vector<RankBytes> bytes = rank_bytes(c, ranks);
-  const auto largest = std::max_element(bytes.begin(), bytes.end(),
-                                        [](const RankBytes& a, const RankBytes& b) { return a.total() < b.total(); });
   std::int64_t least = c.train.grains, most = 0;
   for (int r = 0; r < ranks; ++r) {
     least = std::min(least, layout.grains_of(r).size());
@@ -154,7 +155,7 @@ std::string describe(const Config& c, int ranks) {
              "work", count(flop_per_token(c)) + "FLOP a token, " + count(flop_per_token(c) * tokens) + "FLOP in all") +
          describe_line("grains", std::to_string(c.train.grains) + " of " + std::to_string(c.grain_sequences()) +
                                      " sequence(s), " + range(least, most) + " a rank") +
-         experts_line(c, layout) + bytes_lines(*largest, static_cast<int>(largest - bytes.begin()), ranks);
+         experts_line(c, layout) + bytes_lines(bytes);
 }
 
 std::vector<Violation> advice(const Config& c, int ranks) {

@@ -30,8 +30,9 @@ struct AttentionGradient {
   Matrix<float> q, k, v;
 };
 
-/// Floats of working memory that a pass needs, forward or backward; the same memory serves one pass after another.
-Index attention_memory(const AttentionShape& shape);
+/// Floats of working memory that a pass on `threads` host threads needs, forward or backward; the same memory serves
+/// one pass after another.
+Index attention_memory(const AttentionShape& shape, int threads);
 
 /// Fills state.out and state.log_sum from q, k, v.
 void attention_forward(const AttentionShape& shape, const AttentionState& state, const Vector<float>& memory);

@@ -122,7 +122,7 @@ Part part_at(const AttentionShape& shape, Index first, Index most) {
 
 }  // namespace
 
-Index attention_memory(const AttentionShape& shape) {
+Index attention_memory(const AttentionShape& shape, int /*threads*/) {
   return shape.sequences == 0 ? 0 : 2 * heads_of_part(shape) * shape.context * shape.context;
 }
 

@@ -173,7 +173,9 @@ Index thread_floats(const AttentionShape& shape, bool backward) {
 
 }  // namespace
 
-Index attention_memory(const AttentionShape& shape) { return thread_floats(shape, true) * Token().size(); }
+Index attention_memory(const AttentionShape& shape, int threads) {
+  return shape.sequences == 0 ? 0 : thread_floats(shape, true) * threads;
+}
 
 void attention_forward(const AttentionShape& shape, const AttentionState& state, const Vector<float>& memory) {
   if (shape.sequences == 0) return;

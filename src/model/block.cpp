@@ -8,13 +8,31 @@ std::string prefix(int block) { return "blocks." + std::to_string(block); }
 
 }  // namespace
 
-BlockScratch::BlockScratch(const nn::Rows& rows, const Config& config) : rope(config), attention(rows, config) {
-  branch = make_view<Matrix<float>>("model::block::branch", rows.count, config.model.width);
+BlockScratch::BlockScratch(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout)
+    : rope(arena, config),
+      branch(arena.matrix<float>(rows.count, config.model.width, Account::scratch)),
+      partial(arena.matrix<float>(rows.grain_count(), config.model.width, Account::scratch)),
+      layer(arena, config, layout) {}
+
+BlockPass::BlockPass(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout, int block,
+                     BlockScratch& shared_scratch)
+    : scratch(shared_scratch),
+      attention_norm(arena, rows),
+      feed_forward_norm(arena, rows),
+      attention(arena, rows, config),
+      attention_in(arena.matrix<float>(rows.count, config.model.width)),
+      middle(arena.matrix<float>(rows.count, config.model.width)),
+      feed_forward_in(arena.matrix<float>(rows.count, config.model.width)) {
+  if (config.block_experts(block) > 0)
+    moe = std::make_unique<moe::LayerPass>(arena, config, layout, block, scratch.layer);
+  else
+    dense = std::make_unique<nn::FeedForwardPass>(arena, Account::activations, rows.count, config.model.hidden,
+                                                  config.model.activation);
 }
 
 Block::Block(const moe::LayerContext& context, int block)
     : attention_norm_(context.parameters, prefix(block) + ".attention_norm.weight", context.config.model.norm_epsilon),
-      attention_(context.parameters, prefix(block) + ".attention", context.config),
+      attention_(context.parameters, prefix(block) + ".attention"),
       feed_forward_norm_(context.parameters, prefix(block) + ".feed_forward_norm.weight",
                          context.config.model.norm_epsilon) {
   if (context.config.block_experts(block) > 0)
@@ -24,43 +42,37 @@ Block::Block(const moe::LayerContext& context, int block)
                                                context.config.model.activation);
 }
 
-void Block::allocate(const nn::Rows& rows) {
-  attention_norm_.allocate(rows);
-  attention_.allocate(rows);
-  feed_forward_norm_.allocate(rows);
-  tokens_.cut(rows.grains);
-  const Index width = attention_norm_.width();
-  attention_in_ = make_view<Matrix<float>>("model::block::attention_in", rows.count, width);
-  middle_ = make_view<Matrix<float>>("model::block::middle", rows.count, width);
-  feed_forward_in_ = make_view<Matrix<float>>("model::block::feed_forward_in", rows.count, width);
-}
-
-void Block::forward(schedule::Stage stage, const PassTokens& pass, const Matrix<float>& x, const Matrix<float>& y) {
+void Block::forward(schedule::Stage stage, const PassTokens& tokens, const Matrix<float>& x, const Matrix<float>& y,
+                    BlockPass& pass) const {
+  const BlockScratch& scratch = pass.scratch;
   switch (stage) {
     case schedule::Stage::attention:
-      attention_norm_.forward(pass.rows, x, attention_in_, middle_);
-      return attention_.forward(pass.rows, pass.scratch.rope, pass.scratch.attention, attention_in_, middle_);
+      attention_norm_.forward(tokens.rows, x, pass.attention_in, pass.attention_norm, pass.middle);
+      return attention_.forward(tokens.rows, scratch.rope, scratch.attention, pass.attention_in, pass.middle,
+                                pass.attention);
     case schedule::Stage::feed_forward:
-      feed_forward_norm_.forward(pass.rows, middle_, feed_forward_in_, y);
-      if (moe_) return moe_->begin(pass.tokens, feed_forward_in_);
-      return dense_->forward(tokens_.rows(), feed_forward_in_.data(), y.data(), blas::Write::add);
+      feed_forward_norm_.forward(tokens.rows, pass.middle, pass.feed_forward_in, pass.feed_forward_norm, y);
+      if (moe_) return moe_->begin(tokens.tokens, pass.feed_forward_in, *pass.moe);
+      return dense_->forward(tokens.rows.network(), pass.feed_forward_in.data(), y.data(), blas::Write::add,
+                             *pass.dense);
     default:
-      moe_->forward(stage, y);
+      moe_->forward(stage, y, *pass.moe);
   }
 }
 
-void Block::backward(schedule::Stage stage, const nn::Rows& rows, const BlockScratch& scratch, const Matrix<float>& d) {
+void Block::backward(schedule::Stage stage, const nn::Rows& rows, const Matrix<float>& d, BlockPass& pass) const {
+  const BlockScratch& scratch = pass.scratch;
   switch (stage) {
     case schedule::Stage::feed_forward:
       if (dense_)
-        dense_->backward(tokens_.rows(), feed_forward_in_.data(), d.data(), scratch.branch.data(),
-                         blas::Write::replace);
-      return feed_forward_norm_.backward(rows, scratch.branch, d);
+        dense_->backward(rows.network(), pass.feed_forward_in.data(), d.data(), scratch.branch.data(),
+                         blas::Write::replace, *pass.dense);
+      return feed_forward_norm_.backward(rows, scratch.branch, d, pass.feed_forward_norm, scratch.partial);
     case schedule::Stage::attention:
-      attention_.backward(rows, scratch.rope, scratch.attention, d, scratch.branch);
-      return attention_norm_.backward(rows, scratch.branch, d);
+      attention_.backward(rows, scratch.rope, scratch.attention, d, scratch.branch, pass.attention);
+      return attention_norm_.backward(rows, scratch.branch, d, pass.attention_norm, scratch.partial);
     default:
-      moe_->backward(stage, d, scratch.branch);
+      moe_->backward(stage, d, scratch.branch, *pass.moe);
   }
 }
 

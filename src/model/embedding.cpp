@@ -11,7 +11,7 @@ namespace {
 
 template <class T>
 void put(const std::vector<T>& values, Staged<T>& to) {
-  std::copy(values.begin(), values.end(), to.host.data());
+  std::copy(values.begin(), values.end(), to.host());
   to.to_device(static_cast<Index>(values.size()));
 }
 
@@ -143,10 +143,13 @@ void Embedding::forward(const nn::Rows& rows, const Vector<std::int32_t>& ids, c
   if (rows.count > 0) gather(parameters_->value(weight_), ids, x);
 }
 
-void DeviceIndex::allocate(Index rows) {
-  entries.reserve("model::embedding::index", rows + 1);
-  segments.reserve("model::embedding::index", rows + 1);
-  for (auto* list : {&positions, &into, &from}) list->reserve("model::embedding::index", rows);
+DeviceIndex::DeviceIndex(Arena& arena, Index rows)
+    : entries(arena, "model::embedding::entries", Account::activations, rows + 1) {
+  const auto list = [&](Index n) {
+    return Staged<std::int32_t>(arena, "model::embedding::index", Account::activations, n);
+  };
+  segments = list(rows + 1);
+  positions = list(rows), into = list(rows), from = list(rows);
 }
 
 void DeviceIndex::take(const TokenIndex& index) {
@@ -158,16 +161,17 @@ void DeviceIndex::take(const TokenIndex& index) {
   entry_count = static_cast<Index>(index.entries.size()) - 1;
 }
 
-void Embedding::backward(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx) {
+void Embedding::backward(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx,
+                         DeviceIndex& index) const {
   if (rows.count == 0) return;
-  index_.take(index_tokens(rows, tokens, vocabulary_));
+  index.take(index_tokens(rows, tokens, vocabulary_));
   float* gradient = parameters_->gradient(gather_);
   const Index stride = parameters_->gradient_stride(gather_), size = (*parameters_)[gather_].unit;
   for (std::size_t t = 0; t < rows.nodes.size(); ++t)
     Kokkos::deep_copy(Vector<float>(gradient + t * stride, size), 0.0f);
-  sum_entries({index_.entries.device.data(), index_.segments.device.data(), index_.positions.device.data(),
-               index_.into.device.data(), index_.from.device.data()},
-              index_.entry_count, dx, gradient, stride);
+  sum_entries({index.entries.device(), index.segments.device(), index.positions.device(), index.into.device(),
+               index.from.device()},
+              index.entry_count, dx, gradient, stride);
 }
 
 }  // namespace switchyard::model

@@ -5,7 +5,7 @@
 
 #include "nn/rows.hpp"
 #include "tensor/parameter.hpp"
-#include "tensor/staged.hpp"
+#include "tensor/room.hpp"
 
 namespace switchyard::model {
 
@@ -28,32 +28,30 @@ struct TokenIndex {
 TokenIndex index_tokens(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, int vocabulary);
 
 /// The index of a pass where kernels read it.
-class DeviceIndex {
- public:
+struct DeviceIndex {
   /// Room for any index of n rows.
-  void allocate(Index rows);
+  DeviceIndex(Arena& arena, Index rows);
   void take(const TokenIndex& index);
   Staged<TokenIndex::Entry> entries;
   Staged<std::int32_t> segments, positions, into, from;
   Index entry_count = 0;  ///< without the one at the end
 };
 
+/// Holds parameters only.
 class Embedding {
  public:
   /// Of embedding.weight (V, d), and of embedding.gather, which takes the gradient where there is one.
   explicit Embedding(const ParameterSet& parameters);
   /// x(N, d) = rows of the weight.
   void forward(const nn::Rows& rows, const Vector<std::int32_t>& ids, const Matrix<float>& x) const;
-  /// Memory for `rows`; before the first pass.
-  void allocate(const nn::Rows& rows) { index_.allocate(rows.count); }
-  /// Fills the gather's gradient from dx(N, d), which is overwritten.
-  void backward(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx);
+  /// Fills the gather's gradient from dx(N, d), which is overwritten, as is `index`.
+  void backward(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx,
+                DeviceIndex& index) const;
 
  private:
   const ParameterSet* parameters_;
   int weight_, gather_;
   int vocabulary_;
-  DeviceIndex index_;
 };
 
 }  // namespace switchyard::model

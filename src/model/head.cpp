@@ -31,60 +31,65 @@ void merge(Index n, const float* from, float* into) {
 
 }  // namespace
 
-Head::Head(const ParameterSet& parameters, const Config& config)
-    : weight_(parameters, config.model.tied ? "embedding.weight" : "head.weight") {
-  rows_.token_weight = static_cast<float>(1.0 / static_cast<double>(config.step_tokens()));
-  rows_.z_weight = static_cast<float>(config.model.z_loss / static_cast<double>(config.step_tokens()));
+HeadPass::HeadPass(Arena& arena, const nn::Rows& all) {
+  rows.targets = arena.vector<std::int32_t>(all.count);
+  rows.loss = arena.vector<float>(all.count);
+  rows.log_sum = arena.vector<float>(all.count);
+  rows.predicted = arena.vector<std::int32_t>(all.count);
 }
 
-void Head::allocate(const nn::Rows& rows) {
+void HeadPass::take_scratch(Arena& arena, const nn::Rows& all, const Config& config, int threads) {
   int most = 1;
   Index largest = 0;
-  for (const TreeNode& node : rows.nodes) most = std::max(most, node.size);
-  for (int g = 0; g < rows.grain_count(); ++g) largest = std::max(largest, rows.grains[g + 1] - rows.grains[g]);
-  const Index levels = rows.count > 0 ? std::bit_width(static_cast<unsigned>(most)) - 1 : 0;
-  rows_.logits = make_view<Matrix<float>>("model::head::logits", largest, weight_.out());
-  rows_.targets = make_view<Vector<std::int32_t>>("model::head::targets", rows.count);
-  rows_.loss = make_view<Vector<float>>("model::head::loss", rows.count);
-  rows_.log_sum = make_view<Vector<float>>("model::head::log_sum", rows.count);
-  rows_.predicted = make_view<Vector<std::int32_t>>("model::head::predicted", rows.count);
-  rows_.memory = make_view<Vector<float>>("model::head::scratch", head_memory(largest, weight_.out()));
-  subtrees_ = make_view<Vector<float>>("model::head::subtrees", levels * weight_.out() * weight_.in());
+  for (const TreeNode& node : all.nodes) most = std::max(most, node.size);
+  for (int g = 0; g < all.grain_count(); ++g) largest = std::max(largest, all.grains[g + 1] - all.grains[g]);
+  const Index levels = all.count > 0 ? std::bit_width(static_cast<unsigned>(most)) - 1 : 0;
+  const Index vocabulary = config.model.vocabulary;
+  rows.logits = arena.matrix<float>(largest, vocabulary, Account::scratch);
+  rows.memory = arena.vector<float>(head_memory(largest, vocabulary, threads), Account::scratch);
+  subtrees = arena.vector<float>(levels * vocabulary * config.model.width, Account::scratch);
 }
 
-HeadRows Head::grain(Index first, Index count) const {
-  HeadRows g = rows_;
-  g.logits = part(rows_.logits, 0, count);
-  g.targets = part(rows_.targets, first, count);
-  g.loss = part(rows_.loss, first, count), g.log_sum = part(rows_.log_sum, first, count);
-  g.predicted = part(rows_.predicted, first, count);
+Head::Head(const ParameterSet& parameters, const Config& config)
+    : weight_(parameters, config.model.tied ? "embedding.weight" : "head.weight"),
+      token_weight_(static_cast<float>(1.0 / static_cast<double>(config.step_tokens()))),
+      z_weight_(static_cast<float>(config.model.z_loss / static_cast<double>(config.step_tokens()))) {}
+
+HeadRows Head::grain(const HeadPass& pass, Index first, Index count) const {
+  HeadRows g = pass.rows;
+  g.logits = part(g.logits, 0, count);
+  g.targets = part(g.targets, first, count);
+  g.loss = part(g.loss, first, count), g.log_sum = part(g.log_sum, first, count);
+  g.predicted = part(g.predicted, first, count);
+  g.token_weight = token_weight_, g.z_weight = z_weight_;
   return g;
 }
 
-void Head::add_gradient(int node, int leaf, const Matrix<float>& dy, const Matrix<float>& x) const {
+void Head::add_gradient(const HeadPass& pass, int node, int leaf, const Matrix<float>& dy,
+                        const Matrix<float>& x) const {
   const Index n = weight_.out() * weight_.in();
   int height = std::popcount(static_cast<unsigned>(leaf));  // subtrees that wait
-  const auto level = [&](int h) { return h == 0 ? weight_.gradient(node) : subtrees_.data() + (h - 1) * n; };
+  const auto level = [&](int h) { return h == 0 ? weight_.gradient(node) : pass.subtrees.data() + (h - 1) * n; };
   weight_.grain_gradient(dy, x, level(height));
   for (int merges = std::countr_one(static_cast<unsigned>(leaf)); merges > 0; --merges, --height)
     merge(n, level(height), level(height - 1));
 }
 
 void Head::forward(const nn::Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets,
-                   moe::Pass pass, const Matrix<float>& dx) {
+                   moe::Pass kind, const Matrix<float>& dx, HeadPass& pass) const {
   if (rows.count == 0) return;
-  Kokkos::deep_copy(rows_.targets, HostVector<const std::int32_t>(targets.data(), targets.size()));
+  Kokkos::deep_copy(pass.rows.targets, HostVector<const std::int32_t>(targets.data(), targets.size()));
   int g = 0;
   for (int node = 0; node < static_cast<int>(rows.nodes.size()); ++node)
     for (int leaf = 0; leaf < rows.nodes[node].size; ++leaf, ++g) {
       const Index first = rows.grains[g], count = rows.grains[g + 1] - first;
-      const HeadRows own = grain(first, count);
+      const HeadRows own = grain(pass, first, count);
       const Matrix<float> own_x = part(x, first, count);
       weight_.forward(plain_rows(count), own_x, own.logits);
-      head_losses(own, pass);
-      if (pass != moe::Pass::train) continue;
+      head_losses(own, kind);
+      if (kind != moe::Pass::train) continue;
       weight_.input_gradient(plain_rows(count), own.logits, part(dx, first, count));
-      add_gradient(node, leaf, own.logits, own_x);
+      add_gradient(pass, node, leaf, own.logits, own_x);
     }
 }
 
@@ -95,9 +100,9 @@ std::vector<float> Head::logits(const Matrix<float>& x, Index row) const {
   return {host.data(), host.data() + host.size()};
 }
 
-std::vector<double> Head::grain_losses(const nn::Rows& rows) const {
-  const auto loss = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows_.loss);
-  const auto log_sum = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows_.log_sum);
+std::vector<double> grain_losses(const nn::Rows& rows, const HeadPass& pass) {
+  const auto loss = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), pass.rows.loss);
+  const auto log_sum = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), pass.rows.log_sum);
   std::vector<double> sums(2 * rows.grain_count(), 0.0);
   for (int g = 0; g < rows.grain_count(); ++g)
     for (Index i = rows.grains[g]; i < rows.grains[g + 1]; ++i) {

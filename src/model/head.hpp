@@ -5,6 +5,7 @@
 
 #include "moe/layer.hpp"
 #include "nn/linear.hpp"
+#include "tensor/arena.hpp"
 
 namespace switchyard::model {
 
@@ -15,40 +16,47 @@ struct HeadRows {
   Vector<std::int32_t> targets;    ///< (N)
   Vector<float> loss, log_sum;     ///< (N)
   Vector<std::int32_t> predicted;  ///< (N) most probable token, the smallest of equals
-  Vector<float> memory;            ///< head_memory(rows of a grain, V), overwritten
+  Vector<float> memory;            ///< head_memory(rows of a grain, V, threads), overwritten
   float token_weight = 0.0f;       ///< 1 / tokens of the global batch
   float z_weight = 0.0f;           ///< coefficient / tokens of the global batch
 };
 
-/// Floats of working memory that a pass over rows(n, V) needs.
-Index head_memory(Index n, Index vocabulary);
+/// Floats of working memory that a pass over rows(n, V) on `threads` host threads needs.
+Index head_memory(Index n, Index vocabulary, int threads);
 /// One pass over every row: head_host.cpp or head_cuda.cpp.
 void head_losses(const HeadRows& rows, moe::Pass pass);
 
+/// What the head leaves of a forward pass, and what it works in.
+struct HeadPass {
+  HeadPass(Arena& arena, const nn::Rows& rows);
+  /// Memory that other stages may use as well.
+  void take_scratch(Arena& arena, const nn::Rows& rows, const Config& config, int threads);
+  HeadRows rows;           ///< of all N rows but the logits, which are the last grain's
+  Vector<float> subtrees;  ///< (levels, V, d): finished subtrees that wait for their right neighbour
+};
+
 /// Works grain by grain, so that a grain's logits are still in cache when they are used, and N·V of them never exist.
+/// Holds parameters only.
 class Head {
  public:
   /// Of head.weight (V, d), or of the embedding's where they are tied.
   Head(const ParameterSet& parameters, const Config& config);
-  /// Memory for `rows`; before the first pass.
-  void allocate(const nn::Rows& rows);
   /// Losses of x(N, d) against `targets` (N). A training pass also fills dx(N, d) of the objective and the gradient of
   /// the weight.
-  void forward(const nn::Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets, moe::Pass pass,
-               const Matrix<float>& dx);
-  /// Sums of cross-entropy and log_sum² of each local grain, (grains, 2): chains in token order.
-  std::vector<double> grain_losses(const nn::Rows& rows) const;
+  void forward(const nn::Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets, moe::Pass kind,
+               const Matrix<float>& dx, HeadPass& pass) const;
   /// Logits (V) of row `row` of x(N, d), computed again.
   std::vector<float> logits(const Matrix<float>& x, Index row) const;
-  const HeadRows& last() const { return rows_; }  ///< of all N rows but the logits, which are the last grain's
 
  private:
-  HeadRows grain(Index first, Index count) const;
+  HeadRows grain(const HeadPass& pass, Index first, Index count) const;
   /// Adds grain `leaf` of node `node` to the node's gradient, along the tree.
-  void add_gradient(int node, int leaf, const Matrix<float>& dy, const Matrix<float>& x) const;
+  void add_gradient(const HeadPass& pass, int node, int leaf, const Matrix<float>& dy, const Matrix<float>& x) const;
   nn::Linear weight_;
-  HeadRows rows_;
-  Vector<float> subtrees_;  ///< (levels, V, d): finished subtrees that wait for their right neighbour
+  float token_weight_, z_weight_;
 };
+
+/// Sums of cross-entropy and log_sum² of each local grain, (grains, 2): chains in token order.
+std::vector<double> grain_losses(const nn::Rows& rows, const HeadPass& pass);
 
 }  // namespace switchyard::model

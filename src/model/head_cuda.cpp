@@ -80,7 +80,7 @@ void write_gradient(const HeadRows& rows, const Partials& partial) {
 
 }  // namespace
 
-Index head_memory(Index n, Index /*vocabulary*/) { return n * (3 * parts + 2); }
+Index head_memory(Index n, Index /*vocabulary*/, int /*threads*/) { return n * (3 * parts + 2); }
 
 void head_losses(const HeadRows& rows, moe::Pass pass) {
   const Index n = rows.logits.extent(0);

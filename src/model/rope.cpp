@@ -27,10 +27,11 @@ void turn_rows(const Matrix<float>& x, const Matrix<float>& cosine, const Matrix
 
 }  // namespace
 
-Rope::Rope(const Config& config) {
+Rope::Rope(Arena& arena, const Config& config)
+    : cosine_(arena.matrix<float>(config.model.context, config.head_dim() / 2)),
+      sine_(arena.matrix<float>(config.model.context, config.head_dim() / 2)) {
+  if (!arena.places()) return;
   const int half = config.head_dim() / 2, context = config.model.context;
-  cosine_ = make_view<Matrix<float>>("model::rope::cosine", context, half);
-  sine_ = make_view<Matrix<float>>("model::rope::sine", context, half);
   const auto cosine = Kokkos::create_mirror_view(cosine_), sine = Kokkos::create_mirror_view(sine_);
   for (int t = 0; t < context; ++t)
     for (int i = 0; i < half; ++i) {

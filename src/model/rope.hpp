@@ -2,13 +2,14 @@
 // position · base^(−2i/D).
 #pragma once
 #include "nn/rows.hpp"
+#include "tensor/arena.hpp"
 
 namespace switchyard::model {
 
 class Rope {
  public:
   /// Tables of `context` positions, computed in double.
-  explicit Rope(const Config& config);
+  Rope(Arena& arena, const Config& config);
   /// Turns the heads of x(N, heads*D) forward, or backward (the transpose), in place.
   void forward(const nn::Rows& rows, const Matrix<float>& x) const;
   void backward(const nn::Rows& rows, const Matrix<float>& x) const;

@@ -8,31 +8,37 @@
 
 namespace switchyard::model {
 
+/// What the attention of a block keeps from its forward to its backward pass.
+struct AttentionPass {
+  AttentionPass(Arena& arena, const nn::Rows& rows, const Config& config);
+  AttentionShape shape;
+  AttentionState state;
+  Matrix<float> x;  ///< (N, d) the caller's
+};
+
 /// Memory that all blocks use one after another.
 struct AttentionScratch {
-  explicit AttentionScratch(const nn::Rows& rows, const Config& config);
+  AttentionScratch() = default;
+  /// Working memory for `threads` host threads.
+  AttentionScratch(Arena& arena, const nn::Rows& rows, const Config& config, int threads);
   AttentionGradient gradient;
   Vector<float> working;  ///< attention_memory
 };
 
+/// Holds parameters only.
 class SelfAttention {
  public:
   /// Of PREFIX.{q,k,v,o}.weight.
-  SelfAttention(const ParameterSet& parameters, const std::string& prefix, const Config& config);
-  /// Memory for `rows`; before the first pass.
-  void allocate(const nn::Rows& rows);
+  SelfAttention(const ParameterSet& parameters, const std::string& prefix);
   /// y(N, d) += attention(x(N, d)). x is kept (not copied) until backward.
   void forward(const nn::Rows& rows, const Rope& rope, const AttentionScratch& scratch, const Matrix<float>& x,
-               const Matrix<float>& y);
+               const Matrix<float>& y, AttentionPass& pass) const;
   /// dx(N, d) from dy(N, d) of y's increment; fills the gradients of the weights.
   void backward(const nn::Rows& rows, const Rope& rope, const AttentionScratch& scratch, const Matrix<float>& dy,
-                const Matrix<float>& dx) const;
+                const Matrix<float>& dx, const AttentionPass& pass) const;
 
  private:
   nn::Linear q_, k_, v_, o_;
-  AttentionShape shape_;
-  AttentionState state_;
-  Matrix<float> x_;
 };
 
 }  // namespace switchyard::model

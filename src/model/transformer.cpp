@@ -6,9 +6,7 @@
 
 #include "base/check.hpp"
 #include "comm/joint_sum.hpp"
-#include "model/block.hpp"
-#include "model/embedding.hpp"
-#include "model/head.hpp"
+#include "model/lane.hpp"
 #include "schedule/generators.hpp"
 
 namespace switchyard::model {
@@ -30,22 +28,15 @@ bool all_finite(const Matrix<float>& values) {
 
 struct Transformer::State {
   explicit State(const moe::LayerContext& layer_context);
-  void allocate();
+  Lane& start_lane();
   void forward(const schedule::Task& task);
   void backward(const schedule::Task& task);
   moe::LayerContext context;
-  nn::Rows rows;
   Embedding embedding;
   std::vector<Block> blocks;
   nn::Norm final_norm;
   Head head;
-  std::unique_ptr<BlockScratch> scratch;      // made with the activations at the first pass
-  std::vector<Matrix<float>> stream;          // (blocks + 1) of (N, d): the residual stream between blocks
-  Matrix<float> head_in, gradient;            // (N, d)
-  Vector<std::int32_t> ids;                   // (N)
-  std::vector<std::int32_t> tokens, targets;  // (N)
-  moe::TokenSet token_set;
-  bool backward_due = false;
+  std::unique_ptr<Placed<Lane>> lane;  // made at the first pass
 };
 
 namespace {
@@ -60,7 +51,6 @@ std::vector<Block> make_blocks(const moe::LayerContext& context) {
 
 Transformer::State::State(const moe::LayerContext& layer_context)
     : context(layer_context),
-      rows(nn::make_rows(context.config, context.groups.layout)),
       embedding(context.parameters),
       blocks(make_blocks(context)),
       final_norm(context.parameters, "final_norm.weight", context.config.model.norm_epsilon),
@@ -68,44 +58,38 @@ Transformer::State::State(const moe::LayerContext& layer_context)
   expect(context.config.model.vocabulary > 0, "a vocabulary taken from the corpus");
 }
 
-void Transformer::State::allocate() {
-  if (scratch) return;
-  const Index width = context.config.model.width;
-  scratch = std::make_unique<BlockScratch>(rows, context.config);
-  embedding.allocate(rows);
-  for (Block& block : blocks) block.allocate(rows);
-  final_norm.allocate(rows);
-  head.allocate(rows);
-  for (std::size_t b = 0; b <= blocks.size(); ++b)
-    stream.push_back(make_view<Matrix<float>>("model::stream", rows.count, width));
-  head_in = make_view<Matrix<float>>("model::head::in", rows.count, width);
-  gradient = make_view<Matrix<float>>("model::gradient", rows.count, width);
-  ids = make_view<Vector<std::int32_t>>("model::ids", rows.count);
+Lane& Transformer::State::start_lane() {
+  if (!lane)
+    lane = std::make_unique<Placed<Lane>>("model::lane", context.config, context.groups.layout, Host().concurrency());
+  return **lane;
 }
 
 void Transformer::State::forward(const schedule::Task& task) {
+  Lane& l = **lane;
   switch (task.stage) {
     case Stage::embedding:
-      Kokkos::deep_copy(ids, HostVector<const std::int32_t>(tokens.data(), tokens.size()));
-      return embedding.forward(rows, ids, stream[0]);
+      Kokkos::deep_copy(l.ids, HostVector<const std::int32_t>(l.tokens.data(), l.tokens.size()));
+      return embedding.forward(l.rows, l.ids, l.stream[0]);
     case Stage::head:
-      final_norm.forward(rows, stream.back(), head_in);
-      return head.forward(rows, head_in, targets, token_set.pass, scratch->branch);
+      final_norm.forward(l.rows, l.stream.back(), l.head_in, l.final_norm);
+      return head.forward(l.rows, l.head_in, l.targets, l.token_set.pass, l.scratch.branch, l.head);
     default:
-      blocks[task.block].forward(task.stage, {rows, token_set, *scratch}, stream[task.block], stream[task.block + 1]);
+      blocks[task.block].forward(task.stage, {l.rows, l.token_set}, l.stream[task.block], l.stream[task.block + 1],
+                                 l.blocks[task.block]);
   }
 }
 
 void Transformer::State::backward(const schedule::Task& task) {
+  Lane& l = **lane;
   switch (task.stage) {
     case Stage::head:
-      Kokkos::deep_copy(gradient, 0.0f);
-      return final_norm.backward(rows, scratch->branch, gradient);
+      Kokkos::deep_copy(l.gradient, 0.0f);
+      return final_norm.backward(l.rows, l.scratch.branch, l.gradient, l.final_norm, l.scratch.partial);
     case Stage::embedding:
-      backward_due = false;
-      return embedding.backward(rows, tokens, gradient);
+      l.backward_due = false;
+      return embedding.backward(l.rows, l.tokens, l.gradient, l.index);
     default:
-      blocks[task.block].backward(task.stage, rows, *scratch, gradient);
+      blocks[task.block].backward(task.stage, l.rows, l.gradient, l.blocks[task.block]);
   }
 }
 
@@ -113,19 +97,19 @@ Transformer::Transformer(const moe::LayerContext& context) : state_(std::make_un
 Transformer::~Transformer() = default;
 
 void Transformer::begin(const data::Batch& batch, moe::Pass pass) {
-  State& s = *state_;
-  expect(static_cast<Index>(batch.tokens.size()) == s.rows.count && batch.tokens.size() == batch.targets.size(),
+  Lane& l = state_->start_lane();
+  expect(static_cast<Index>(batch.tokens.size()) == l.rows.count && batch.tokens.size() == batch.targets.size(),
          "the batch of this rank's grains");
-  s.allocate();
-  s.backward_due = pass == moe::Pass::train;
-  s.tokens = batch.tokens, s.targets = batch.targets;
-  s.token_set = token_set(batch, pass, s.context.config, s.ids);
+  l.backward_due = pass == moe::Pass::train;
+  l.tokens = batch.tokens, l.targets = batch.targets;
+  l.token_set = token_set(batch, pass, state_->context.config, l.ids);
 }
 
 void Transformer::run(const schedule::Task& task) {
   State& s = *state_;
+  expect(s.lane != nullptr, "tokens before a task");
   if (task.direction == schedule::Direction::forward) return s.forward(task);
-  expect(s.backward_due, "a training pass before backward");
+  expect((*s.lane)->backward_due, "a training pass before backward");
   s.backward(task);
 }
 
@@ -137,17 +121,19 @@ void Transformer::forward(const data::Batch& batch, moe::Pass pass) {
 
 LossParts Transformer::reduce() {
   State& s = *state_;
+  const Lane& l = **s.lane;
   comm::JointSum sum(s.context.groups);
-  const std::vector<moe::Layer*> layers = moe_layers();
-  const auto head = sum.add({}, s.head.grain_losses(s.rows), 2);
-  for (moe::Layer* layer : layers) layer->offer_statistics(sum);
+  const auto head = sum.add({}, grain_losses(l.rows, l.head), 2);
+  for (moe::Layer* layer : moe_layers()) layer->offer_statistics(sum);
   sum.reduce();
   LossParts loss;
-  const auto count = static_cast<double>(s.rows.step_tokens);
+  const auto count = static_cast<double>(l.rows.step_tokens);
   loss.cross_entropy = sum.values(head)[0] / count;
   loss.head_z = s.context.config.model.z_loss * sum.values(head)[1] / count;
-  for (moe::Layer* layer : layers) {
-    layer->take_statistics(sum);
+  for (std::size_t b = 0; b < s.blocks.size(); ++b) {
+    moe::Layer* layer = s.blocks[b].moe();
+    if (!layer) continue;
+    layer->take_statistics(sum, *l.blocks[b].moe);
     loss.aux += layer->statistics().aux_loss;
     loss.importance += layer->statistics().importance_loss;
     loss.router_z += layer->statistics().z_loss;
@@ -162,28 +148,36 @@ std::vector<moe::Layer*> Transformer::moe_layers() {
   return layers;
 }
 
+std::vector<moe::RoutingSample> Transformer::samples() const {
+  std::vector<moe::RoutingSample> samples;
+  for (const BlockPass& pass : (*state_->lane)->blocks)
+    if (pass.moe) samples.push_back(moe::sample(*pass.moe));
+  return samples;
+}
+
 std::optional<Place> Transformer::first_non_finite() const {
-  const State& s = *state_;
-  const int blocks = static_cast<int>(s.blocks.size());
-  if (s.stream.empty()) return {};
-  if (!all_finite(s.stream[0])) return Place{-1, -1};
+  if (!state_->lane) return {};
+  const Lane& l = **state_->lane;
+  const int blocks = static_cast<int>(l.blocks.size()), width = state_->context.config.model.width;
+  if (!all_finite(l.stream[0])) return Place{-1, -1};
   for (int b = 0; b < blocks; ++b) {
     // Experts work for other ranks' tokens too, so they are asked even where this rank's stream is finite.
-    const int expert = s.blocks[b].moe() ? s.blocks[b].moe()->first_non_finite_expert() : -1;
-    if (expert >= 0 || !all_finite(s.stream[b + 1])) return Place{b, expert};
+    const int expert = l.blocks[b].moe ? moe::first_non_finite_expert(*l.blocks[b].moe, width) : -1;
+    if (expert >= 0 || !all_finite(l.stream[b + 1])) return Place{b, expert};
   }
   for (const float loss : token_losses())
     if (!std::isfinite(loss)) return Place{blocks, -1};
   return {};
 }
 
-std::vector<float> Transformer::token_losses() const { return host_values(state_->head.last().loss); }
+std::vector<float> Transformer::token_losses() const { return host_values((*state_->lane)->head.rows.loss); }
 
-std::vector<std::int32_t> Transformer::predictions() const { return host_values(state_->head.last().predicted); }
+std::vector<std::int32_t> Transformer::predictions() const { return host_values((*state_->lane)->head.rows.predicted); }
 
 std::vector<float> Transformer::logits(Index row) const {
-  expect(row < static_cast<Index>(state_->head_in.extent(0)), "a row of a pass");
-  return state_->head.logits(state_->head_in, row);
+  const Lane& l = **state_->lane;
+  expect(row < l.rows.count, "a row of a pass");
+  return state_->head.logits(l.head_in, row);
 }
 
 }  // namespace switchyard::model

@@ -106,15 +106,15 @@ BatchLoad::Coefficients BatchLoad::coefficients(const MoeConfig& moe, const Rout
   const Index unit_tokens = inner ? units[0].tokens : local;
   const double each = inner ? static_cast<double>(unit_tokens) / static_cast<double>(batch_.tokens) : 1.0;
   const Index all = static_cast<Index>(units.size()) * shape.experts;
-  coefficients_.reserve("moe::balance::coefficients", all);
-  std::fill_n(coefficients_.host.data(), all, 0.0f);
+  coefficients_.reserve(all);
+  std::fill_n(coefficients_.host(), all, 0.0f);
   for (std::size_t u = 0; u < units.size(); ++u) {
-    float* of_unit = coefficients_.host.data() + u * shape.experts;
+    float* of_unit = coefficients_.host() + u * shape.experts;
     if (moe.aux_loss > 0.0) add_switch_gradient(units[u], moe.top_k, moe.aux_loss * each, of_unit);
     if (moe.importance_loss > 0.0) add_importance_gradient(moe.importance_form, batch_, moe.importance_loss, of_unit);
   }
   coefficients_.to_device(all);
-  return {Matrix<float>(coefficients_.device.data(), units.size(), shape.experts), unit_tokens};
+  return {Matrix<float>(coefficients_.device(), units.size(), shape.experts), unit_tokens};
 }
 
 }  // namespace switchyard::moe

@@ -7,7 +7,7 @@
 #include "moe/balance.hpp"
 #include "moe/layer.hpp"
 #include "moe/tally.hpp"
-#include "tensor/staged.hpp"
+#include "tensor/room.hpp"
 
 namespace switchyard::moe {
 

@@ -4,24 +4,27 @@
 
 namespace switchyard::moe {
 
-Combine::Combine(Transfer& transfer, int width) : transfer_(transfer), width_(width) {}
+CombinePass::CombinePass(Arena& arena, const Config& config, const Layout& layout)
+    : home(arena, "moe::combine::home", Account::exchange,
+           layout.expert_parallel > 1 ? sent_rows(config, layout) * config.model.width : 0) {}
 
-void Combine::start(const Plan& plan, const Vector<float>& rows, std::int64_t step) {
-  transfer_.leave_for_home(plan, rows, home_, Journey::combine, step);
+void Combine::start(const Trip& trip, const Room<float>& rows, CombinePass& pass) const {
+  pass.rows = rows.data();
+  transfer_.leave_for_home(trip, rows.data(), pass.home, Journey::combine);
 }
 
-void Combine::finish(const Plan& plan, const Matrix<float>& weight, const Matrix<float>& y) {
-  transfer_.arrive_home(plan, home_);
-  rows::combine({plan.tokens(), plan.top_k(), plan.row_of_choice()}, width_, weight.data(), home_.device.data(),
+void Combine::finish(const Trip& trip, const Matrix<float>& weight, const Matrix<float>& y, CombinePass& pass) const {
+  pass.rows = transfer_.arrive_home(trip, pass.rows, pass.home);
+  rows::combine({trip.plan.tokens(), trip.plan.top_k(), trip.plan.row_of_choice()}, width_, weight.data(), pass.rows,
                 y.data());
 }
 
-void Combine::start_backward(const Plan& plan, const Matrix<float>& dy, const Matrix<float>& weight, std::int64_t step,
-                             const Matrix<float>& dweight, Vector<float>& d_rows) {
-  float* send = transfer_.outgoing(plan, d_rows);
-  rows::combine_backward({plan.tokens(), plan.top_k(), plan.row_of_choice()}, width_, weight.data(), dy.data(),
-                         home_.device.data(), dweight.data(), send);
-  transfer_.leave_for_experts(plan, Journey::combine_backward, step);
+void Combine::start_backward(const Trip& trip, const Matrix<float>& dy, const Matrix<float>& weight,
+                             const Matrix<float>& dweight, Room<float>& d_rows, const CombinePass& pass) const {
+  float* send = transfer_.outgoing(trip, d_rows);
+  rows::combine_backward({trip.plan.tokens(), trip.plan.top_k(), trip.plan.row_of_choice()}, width_, weight.data(),
+                         dy.data(), pass.rows, dweight.data(), send);
+  transfer_.leave_for_experts(trip, Journey::combine_backward);
 }
 
 }  // namespace switchyard::moe

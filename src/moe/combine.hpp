@@ -4,24 +4,31 @@
 
 namespace switchyard::moe {
 
+/// What a combine keeps from its forward to its backward pass.
+struct CombinePass {
+  CombinePass(Arena& arena, const Config& config, const Layout& layout);
+  Staged<float> home;           ///< (send_rows, d) expert outputs at home; nothing where an expert group is one rank
+  const float* rows = nullptr;  ///< where they are: there, or where the experts wrote them
+};
+
 class Combine {
  public:
-  Combine(Transfer& transfer, int width);
-  /// Sends rows(expert_rows, d), in expert order, home; collective over the expert group, as all are.
-  void start(const Plan& plan, const Vector<float>& rows, std::int64_t step);
-  /// y(N, d) += Σ over choices, in order, of weight(N, k) · row. Keeps the rows until backward.
-  void finish(const Plan& plan, const Matrix<float>& weight, const Matrix<float>& y);
+  Combine(const Transfer& transfer, int width) : transfer_(transfer), width_(width) {}
+  /// Sends rows(expert_rows, d), in expert order, home; they must stay until finish. Collective over the expert group,
+  /// as all are.
+  void start(const Trip& trip, const Room<float>& rows, CombinePass& pass) const;
+  /// y(N, d) += Σ over choices, in order, of weight(N, k) · row.
+  void finish(const Trip& trip, const Matrix<float>& weight, const Matrix<float>& y, CombinePass& pass) const;
   /// dweight(N, k), +0 where dropped, from dy(N, d); and sends the gradients of the rows back to the experts. d_rows,
   /// where they will be, may be the rows given to start.
-  void start_backward(const Plan& plan, const Matrix<float>& dy, const Matrix<float>& weight, std::int64_t step,
-                      const Matrix<float>& dweight, Vector<float>& d_rows);
+  void start_backward(const Trip& trip, const Matrix<float>& dy, const Matrix<float>& weight,
+                      const Matrix<float>& dweight, Room<float>& d_rows, const CombinePass& pass) const;
   /// d_rows(expert_rows, d) in expert order.
-  void finish_backward(const Plan& plan, Vector<float>& d_rows) { transfer_.arrive_at_experts(plan, d_rows); }
+  void finish_backward(const Trip& trip, const Room<float>& d_rows) const { transfer_.arrive_at_experts(trip, d_rows); }
 
  private:
-  Transfer& transfer_;
+  const Transfer& transfer_;
   int width_;
-  Staged<float> home_;  ///< (send_rows, d) expert outputs at home
 };
 
 }  // namespace switchyard::moe

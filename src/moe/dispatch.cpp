@@ -4,21 +4,19 @@
 
 namespace switchyard::moe {
 
-Dispatch::Dispatch(Transfer& transfer, int width) : transfer_(transfer), width_(width) {}
-
-void Dispatch::start(const Plan& plan, const Matrix<float>& x, std::int64_t step, Vector<float>& rows) {
-  float* send = transfer_.outgoing(plan, rows);
-  rows::gather(plan.send_rows(), width_, plan.choice_of_row(), plan.top_k(), x.data(), send);
-  transfer_.leave_for_experts(plan, Journey::dispatch, step);
+void Dispatch::start(const Trip& trip, const Matrix<float>& x, Room<float>& rows) const {
+  float* send = transfer_.outgoing(trip, rows);
+  rows::gather(trip.plan.send_rows(), width_, trip.plan.choice_of_row(), trip.plan.top_k(), x.data(), send);
+  transfer_.leave_for_experts(trip, Journey::dispatch);
 }
 
-void Dispatch::start_backward(const Plan& plan, const Vector<float>& d_rows, std::int64_t step) {
-  transfer_.leave_for_home(plan, d_rows, home_, Journey::dispatch_backward, step);
+void Dispatch::start_backward(const Trip& trip, const float* d_rows) const {
+  transfer_.leave_for_home(trip, d_rows, trip.buffers.home, Journey::dispatch_backward);
 }
 
-void Dispatch::finish_backward(const Plan& plan, const Matrix<float>& dx) {
-  transfer_.arrive_home(plan, home_);
-  rows::sum({plan.tokens(), plan.top_k(), plan.row_of_choice()}, width_, home_.device.data(), dx.data());
+void Dispatch::finish_backward(const Trip& trip, const float* d_rows, const Matrix<float>& dx) const {
+  const float* home = transfer_.arrive_home(trip, d_rows, trip.buffers.home);
+  rows::sum({trip.plan.tokens(), trip.plan.top_k(), trip.plan.row_of_choice()}, width_, home, dx.data());
 }
 
 }  // namespace switchyard::moe

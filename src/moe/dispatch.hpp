@@ -6,20 +6,20 @@ namespace switchyard::moe {
 
 class Dispatch {
  public:
-  Dispatch(Transfer& transfer, int width);
-  /// Sends the rows of x(N, d) to the experts; collective over the expert group, as all are.
-  void start(const Plan& plan, const Matrix<float>& x, std::int64_t step, Vector<float>& rows);
+  Dispatch(const Transfer& transfer, int width) : transfer_(transfer), width_(width) {}
+  /// Sends the rows of x(N, d) to the experts; makes room for them in `rows`. Collective over the expert group, as all
+  /// are.
+  void start(const Trip& trip, const Matrix<float>& x, Room<float>& rows) const;
   /// rows(expert_rows, d) in expert order.
-  void finish(const Plan& plan, Vector<float>& rows) { transfer_.arrive_at_experts(plan, rows); }
+  void finish(const Trip& trip, const Room<float>& rows) const { transfer_.arrive_at_experts(trip, rows); }
   /// Sends the gradients d_rows(expert_rows, d) of the rows home.
-  void start_backward(const Plan& plan, const Vector<float>& d_rows, std::int64_t step);
-  /// dx(N, d) += the sum of the gradients of each token's rows, in choice order.
-  void finish_backward(const Plan& plan, const Matrix<float>& dx);
+  void start_backward(const Trip& trip, const float* d_rows) const;
+  /// dx(N, d) += the sum of the gradients of each token's rows, in choice order, given the d_rows that left.
+  void finish_backward(const Trip& trip, const float* d_rows, const Matrix<float>& dx) const;
 
  private:
-  Transfer& transfer_;
+  const Transfer& transfer_;
   int width_;
-  Staged<float> home_;  ///< (send_rows, d) gradients of rows, back at home
 };
 
 }  // namespace switchyard::moe

@@ -2,19 +2,13 @@
 // schedule/serial.cpp.
 #include "moe/layer.hpp"
 
-#include <algorithm>
 #include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "base/check.hpp"
-#include "moe/combine.hpp"
 #include "moe/dispatch.hpp"
-#include "moe/plan.hpp"
+#include "moe/layer_pass.hpp"
 #include "moe/router.hpp"
-#include "moe/rows.hpp"
-#include "nn/feed_forward.hpp"
 
 namespace switchyard::moe {
 namespace {
@@ -26,124 +20,110 @@ std::string prefix(int block, const char* part) { return "blocks." + std::to_str
 }  // namespace
 
 struct Layer::State {
-  State(const LayerContext& shared_context, int block_index)
+  State(const LayerContext& shared_context, int block)
       : context(shared_context),
         width(context.config.model.width),
-        router(context, block_index),
-        plan(context.groups, context.exchange, context.config.block_experts(block_index), context.config.moe.top_k),
-        transfer(context, block_index, width),
+        router(context, block),
+        transfer(context, block, width),
         dispatch(transfer, width),
         combine(transfer, width),
-        experts(context.parameters, prefix(block_index, "experts"), context.config.model.activation) {
+        experts(context.parameters, prefix(block, "experts"), context.config.model.activation) {
     if (context.config.moe.shared_experts > 0)
-      shared.emplace(context.parameters, prefix(block_index, "shared"), context.config.model.activation);
+      shared.emplace(context.parameters, prefix(block, "shared"), context.config.model.activation);
   }
+  State(const State&) = delete;
 
-  void begin(const TokenSet& new_tokens, const Matrix<float>& input);
-  void route() { choice = router.forward(tokens, x); }
-  void make_plan();
-  void run_experts();
-  void run_experts_backward();
-  Matrix<float> weight_gradient();
-
-  nn::NetworkRows expert_rows() const { return {plan.expert_offsets(), plan.piece_offsets(), plan.pieces()}; }
+  void make_plan(LayerPass& pass) const;
+  void run_experts(LayerPass& pass) const;
+  void run_experts_backward(LayerPass& pass) const;
 
   LayerContext context;
   int width;
   RouterStage router;
-  Plan plan;
   Transfer transfer;
   Dispatch dispatch;
   Combine combine;
   nn::FeedForward experts;
   std::optional<nn::FeedForward> shared;
-  nn::TokenRows token_rows;  ///< of the shared network
-  TokenSet tokens;
-  Choice choice;
   LayerStatistics statistics;
-  Matrix<float> x;          ///< (N, d) the caller's
-  Vector<float> rows;       ///< (expert_rows, d) into the experts; in backward its gradient
-  Vector<float> outputs;    ///< (expert_rows, d) out of the experts; in backward its gradient
-  Vector<float> d_weights;  ///< (N, k)
 };
 
-void Layer::State::begin(const TokenSet& new_tokens, const Matrix<float>& input) {
-  tokens = new_tokens;
-  x = input;
-  const Index grain_rows = Index{tokens.grain_sequences} * tokens.context;
-  std::vector<Index> grains;
-  for (Index first = 0; first <= tokens.tokens(); first += grain_rows) grains.push_back(first);
-  token_rows.cut(std::move(grains));
+namespace {
+
+nn::NetworkRows expert_rows(const Plan& plan) { return {plan.expert_offsets(), plan.piece_offsets(), plan.pieces()}; }
+
+}  // namespace
+
+void Layer::State::make_plan(LayerPass& pass) const {
+  pass.plan.build({pass.tokens.tokens(), pass.tokens.pass == Pass::train, pass.choice.expert, pass.choice.kept},
+                  context.groups.expert, context.exchange);
+  context.timers.bytes[static_cast<int>(Phase::plan)] += pass.plan.bytes_sent();
 }
 
-void Layer::State::make_plan() {
-  plan.build(tokens.tokens(), tokens.pass == Pass::train, choice.expert, choice.kept);
-  context.timers.bytes[static_cast<int>(Phase::plan)] += plan.bytes_sent();
-}
-
-void Layer::State::run_experts() {
-  reserve(outputs, "moe::layer::outputs", plan.expert_rows() * width);
-  experts.forward(expert_rows(), rows.data(), outputs.data(), blas::Write::replace);
+void Layer::State::run_experts(LayerPass& pass) const {
+  pass.outputs.reserve(pass.plan.expert_rows() * width);
+  experts.forward(expert_rows(pass.plan), pass.rows.data(), pass.outputs.data(), blas::Write::replace, pass.experts);
 }
 
 /// The gradient of the experts' input takes the place of the input.
-void Layer::State::run_experts_backward() {
-  experts.backward(expert_rows(), rows.data(), outputs.data(), rows.data(), blas::Write::replace);
-}
-
-/// Room for the gradient of the combine weights, (N, k).
-Matrix<float> Layer::State::weight_gradient() {
-  reserve(d_weights, "moe::layer::d_weights", plan.tokens() * plan.top_k());
-  return Matrix<float>(d_weights.data(), plan.tokens(), plan.top_k());
+void Layer::State::run_experts_backward(LayerPass& pass) const {
+  experts.backward(expert_rows(pass.plan), pass.rows.data(), pass.outputs.data(), pass.rows.data(),
+                   blas::Write::replace, pass.experts);
 }
 
 Layer::Layer(const LayerContext& context, int block) : state_(std::make_unique<State>(context, block)) {}
 Layer::~Layer() = default;
 
-void Layer::begin(const TokenSet& tokens, const Matrix<float>& x) { state_->begin(tokens, x); }
+void Layer::begin(const TokenSet& tokens, const Matrix<float>& x, LayerPass& pass) const {
+  pass.tokens = tokens;
+  pass.x = x;
+}
 
-void Layer::forward(schedule::Stage stage, const Matrix<float>& y) {
+void Layer::forward(schedule::Stage stage, const Matrix<float>& y, LayerPass& pass) {
   State& s = *state_;
   switch (stage) {
     case Stage::router:
-      return s.route();
+      pass.choice = s.router.forward(pass.tokens, pass.x);
+      return;
     case Stage::plan:
-      return s.make_plan();
+      return s.make_plan(pass);
     case Stage::dispatch:
-      return s.dispatch.start(s.plan, s.x, s.tokens.step, s.rows);
+      return s.dispatch.start(pass.trip(), pass.x, pass.rows);
     case Stage::dispatch_finish:
-      return s.dispatch.finish(s.plan, s.rows);
+      return s.dispatch.finish(pass.trip(), pass.rows);
     case Stage::experts:
-      return s.run_experts();
+      return s.run_experts(pass);
     case Stage::combine:
-      return s.combine.start(s.plan, s.outputs, s.tokens.step);
+      return s.combine.start(pass.trip(), pass.outputs, pass.combine);
     case Stage::combine_finish:
-      return s.combine.finish(s.plan, s.choice.weight, y);
+      return s.combine.finish(pass.trip(), pass.choice.weight, y, pass.combine);
     case Stage::shared:
-      return s.shared->forward(s.token_rows.rows(), s.x.data(), y.data(), blas::Write::add);
+      return s.shared->forward(pass.token_rows.network(), pass.x.data(), y.data(), blas::Write::add, *pass.shared);
     default:
       expect(false, "a stage of a mixture of experts");
   }
 }
 
 // dx is the router's gradient, plus the sum of the experts', plus the shared network's: three terms in this order.
-void Layer::backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx) {
+void Layer::backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx, LayerPass& pass) {
   State& s = *state_;
+  const Matrix<float>& d_weights = pass.scratch.d_weights;
   switch (stage) {
     case Stage::combine:
-      return s.combine.start_backward(s.plan, dy, s.choice.weight, s.tokens.step, s.weight_gradient(), s.outputs);
+      return s.combine.start_backward(pass.trip(), dy, pass.choice.weight, d_weights, pass.outputs, pass.combine);
     case Stage::combine_finish:
-      return s.combine.finish_backward(s.plan, s.outputs);
+      return s.combine.finish_backward(pass.trip(), pass.outputs);
     case Stage::experts:
-      return s.run_experts_backward();
+      return s.run_experts_backward(pass);
     case Stage::router:
-      return s.router.backward(s.weight_gradient(), dx);
+      return s.router.backward(d_weights, dx);
     case Stage::dispatch:
-      return s.dispatch.start_backward(s.plan, s.rows, s.tokens.step);
+      return s.dispatch.start_backward(pass.trip(), pass.rows.data());
     case Stage::dispatch_finish:
-      return s.dispatch.finish_backward(s.plan, dx);
+      return s.dispatch.finish_backward(pass.trip(), pass.rows.data(), dx);
     case Stage::shared:
-      return s.shared->backward(s.token_rows.rows(), s.x.data(), dy.data(), dx.data(), blas::Write::add);
+      return s.shared->backward(pass.token_rows.network(), pass.x.data(), dy.data(), dx.data(), blas::Write::add,
+                                *pass.shared);
     default:
       expect(false, "a stage of a mixture of experts, backwards");
   }
@@ -151,11 +131,11 @@ void Layer::backward(schedule::Stage stage, const Matrix<float>& dy, const Matri
 
 void Layer::offer_statistics(comm::JointSum& sum) { state_->router.offer_statistics(sum); }
 
-void Layer::take_statistics(const comm::JointSum& sum) {
+void Layer::take_statistics(const comm::JointSum& sum, const LayerPass& pass) {
   State& s = *state_;
   s.router.take_statistics(sum);
   s.statistics = s.router.statistics();
-  s.statistics.traffic = s.plan.traffic();
+  s.statistics.traffic = pass.plan.traffic();
 }
 
 void Layer::update_bias(std::int64_t step) { state_->router.update_bias(step); }
@@ -163,19 +143,5 @@ const LayerStatistics& Layer::statistics() const { return state_->statistics; }
 int Layer::experts() const { return state_->router.experts(); }
 std::vector<float> Layer::bias() const { return state_->router.bias(); }
 void Layer::set_bias(const std::vector<float>& bias) { state_->router.set_bias(bias); }
-
-RoutingSample Layer::sample() const {
-  const Choice& c = state_->choice;
-  return {host_values(c.expert), host_values(c.weight), host_values(c.kept)};
-}
-
-int Layer::first_non_finite_expert() const {
-  const State& s = *state_;
-  const Index row = rows::first_made_non_finite(s.plan.expert_rows(), s.width, s.rows.data(), s.outputs.data());
-  if (row < 0) return -1;
-  const std::vector<Index>& offsets = s.plan.expert_offsets();
-  const auto next = std::upper_bound(offsets.begin(), offsets.end(), row);
-  return s.plan.first_expert() + static_cast<int>(next - offsets.begin()) - 1;
-}
 
 }  // namespace switchyard::moe

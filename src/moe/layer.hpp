@@ -37,31 +37,29 @@ struct LayerContext {
   Timers& timers;
 };
 
+struct LayerPass;
+
 class Layer {
  public:
   /// Of the parameters blocks.B.moe.{router,router_noise,experts.{gate,up,down},shared.{gate,up,down}}.
   Layer(const LayerContext& context, int block);
   ~Layer();
   /// The tokens of the next pass; x(N, d) is kept (not copied) until backward.
-  void begin(const TokenSet& tokens, const Matrix<float>& x);
+  void begin(const TokenSet& tokens, const Matrix<float>& x, LayerPass& pass) const;
   /// One of schedule::mixture_stages, in that order; together y(N, d) += mixture(x). Dispatch, plan and combine are
   /// collective over the expert group.
-  void forward(schedule::Stage stage, const Matrix<float>& y);
+  void forward(schedule::Stage stage, const Matrix<float>& y, LayerPass& pass);
   /// Counts and probability masses of the global batch, between forward and backward: adds this rank's to a sum, and
   /// takes the whole from it.
   void offer_statistics(comm::JointSum& sum);
-  void take_statistics(const comm::JointSum& sum);
+  void take_statistics(const comm::JointSum& sum, const LayerPass& pass);
   /// The same backwards, once a forward; together dx(N, d) = gradient with respect to x, given dy(N, d) of y's
   /// increment. Replaces gradients of its parameters.
-  void backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx);
+  void backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx, LayerPass& pass);
   /// Loss-free bias update from the counts of the last training step.
   void update_bias(std::int64_t step);
 
   const LayerStatistics& statistics() const;  ///< reduced
-  RoutingSample sample() const;
-  /// Global id of the first local expert that made an output which is not finite from an input which is, in the last
-  /// forward pass; −1 if none. Before backward.
-  int first_non_finite_expert() const;
   int experts() const;
   std::vector<float> bias() const;  ///< (E) balancer state, part of a checkpoint
   void set_bias(const std::vector<float>& bias);

@@ -6,16 +6,33 @@
 
 namespace switchyard::moe {
 
-Plan::Plan(const comm::Groups& groups, comm::Exchange& exchange, int experts, int top_k)
-    : group_(groups.expert),
-      layout_(groups.layout),
+Index even_expert_rows(const Config& config, const Layout& layout, int experts) {
+  const Index tokens = layout.my_group_grains().size() * config.grain_sequences() * config.model.context;
+  return tokens * config.moe.top_k * layout.my_experts(experts).size() / experts;
+}
+
+Index sent_rows(const Config& config, const Layout& layout) {
+  return layout.my_grains().size() * config.grain_sequences() * config.model.context * config.moe.top_k;
+}
+
+Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int experts)
+    : layout_(layout),
       experts_(experts),
-      top_k_(top_k),
+      top_k_(config.moe.top_k),
       mine_(layout_.my_experts(experts)),
-      alone_(layout_.expert_parallel == 1),
-      exchange_(exchange) {
-  for (int e = 0; e < experts; ++e) place_.push_back(layout_.place_of_expert(e, experts));
+      alone_(layout_.expert_parallel == 1) {
+  const Index sent = sent_rows(config, layout);
+  choice_ = {arena, "moe::plan::choice", Account::activations, sent};
+  row_ = {arena, "moe::plan::row", Account::activations, sent};
+  received_ = {arena, "moe::plan::received", Account::expert_rows,
+               alone_ ? 0 : even_expert_rows(config, layout, experts)};
+  if (arena.places()) make_tables();
+}
+
+/// What does not depend on the choices.
+void Plan::make_tables() {
   const int places = layout_.expert_parallel;
+  for (int e = 0; e < experts_; ++e) place_.push_back(layout_.place_of_expert(e, experts_));
   first_piece_.assign(places + 1, 0);
   for (int side = 0; side < 2; ++side) mpi_counts_[side].assign(places, 0), mpi_offsets_[side].assign(places, 0);
   to_experts_.send.assign(places + 1, 0), to_experts_.receive.assign(places + 1, 0);
@@ -29,15 +46,18 @@ int Plan::pieces_of(int place, bool grains) const {
   return static_cast<int>(layout_.grains_of(layout_.group() * layout_.expert_parallel + place).size());
 }
 
-void Plan::build(Index tokens, bool grains, const Matrix<std::int32_t>& expert, const Matrix<std::uint8_t>& kept) {
-  expect(tokens * top_k_ <= std::numeric_limits<std::int32_t>::max(), "choices of one rank that int32 can count");
-  tokens_ = tokens;
-  for (int p = 0; p < layout_.expert_parallel; ++p) first_piece_[p + 1] = first_piece_[p] + pieces_of(p, grains);
-  const auto host_expert = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, expert);
-  const auto host_kept = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, kept);
+void Plan::build(const Choices& choices, const comm::Communicator& group, const comm::Exchange& exchange) {
+  expect(choices.tokens * top_k_ <= std::numeric_limits<std::int32_t>::max(),
+         "choices of one rank that int32 can count");
+  tokens_ = choices.tokens;
+  for (int p = 0; p < layout_.expert_parallel; ++p)
+    first_piece_[p + 1] = first_piece_[p] + pieces_of(p, choices.grains);
+  const auto host_expert = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choices.expert);
+  const auto host_kept = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choices.kept);
   order_choices(host_expert.data(), host_kept.data());
-  exchange_counts();
+  exchange_counts(group);
   order_received();
+  if (!alone_) itinerary_ = exchange.prepare(to_experts_);
 }
 
 /// Counting sort of the kept choices by expert; stable, so tokens stay ascending.
@@ -63,18 +83,19 @@ void Plan::order_choices(const std::int32_t* expert, const std::uint8_t* kept) {
     to_experts_.send[p + 1] = next_[layout_.experts_of(p, experts_).last];
     traffic_[first_rank + p] = to_experts_.send[p + 1] - to_experts_.send[p];
   }
-  choice_.reserve("moe::plan::choice", next_[experts_]);
-  row_.reserve("moe::plan::row", choices);
+  choice_.reserve(next_[experts_]);
+  row_.reserve(choices);
+  std::int32_t *row = row_.host(), *choice = choice_.host();
   for (Index i = 0; i < choices; ++i) {
-    row_.host(i) = kept[i] ? static_cast<std::int32_t>(next_[expert[i]]++) : -1;
-    if (kept[i]) choice_.host(row_.host(i)) = static_cast<std::int32_t>(i);
+    row[i] = kept[i] ? static_cast<std::int32_t>(next_[expert[i]]++) : -1;
+    if (kept[i]) choice[row[i]] = static_cast<std::int32_t>(i);
   }
   choice_.to_device(send_rows());
   row_.to_device(choices);
 }
 
 /// Tells every place of the expert group how many rows of each of my pieces its experts get.
-void Plan::exchange_counts() {
+void Plan::exchange_counts(const comm::Communicator& group) {
   bytes_ = 0;
   counts_in_.resize(first_piece_.back() * mine_.size());
   if (alone_) {
@@ -93,7 +114,7 @@ void Plan::exchange_counts() {
   }
   comm::check_mpi(MPI_Alltoallv(counts_out_.data(), mpi_counts_[0].data(), mpi_offsets_[0].data(), MPI_INT64_T,
                                 counts_in_.data(), mpi_counts_[1].data(), mpi_offsets_[1].data(), MPI_INT64_T,
-                                group_.handle()));
+                                group.handle()));
 }
 
 /// Offsets of the expert rows, and where each of them lies among the received rows, which come by (place, expert,
@@ -106,18 +127,17 @@ void Plan::order_received() {
       piece_offsets_[e * all + g + 1] = piece_offsets_[e * all + g] + counts_in_[g * experts + e];
     expert_offsets_[e + 1] = piece_offsets_[(e + 1) * all];
   }
-  received_.reserve("moe::plan::received", alone_ ? 0 : expert_rows());
+  received_.reserve(alone_ ? 0 : expert_rows());
   Index received = 0;
   for (int p = 0; p < layout_.expert_parallel; ++p) {
     for (Index e = 0; e < experts; ++e) {
       const Index last = piece_offsets_[e * all + first_piece_[p + 1]];
       for (Index row = piece_offsets_[e * all + first_piece_[p]]; row < last; ++row, ++received)
-        if (!alone_) received_.host(row) = static_cast<std::int32_t>(received);
+        if (!alone_) received_.host()[row] = static_cast<std::int32_t>(received);
     }
     to_experts_.receive[p + 1] = received;
   }
   if (!alone_) received_.to_device(received);
-  if (!alone_) itinerary_ = exchange_.prepare(to_experts_);
 }
 
 }  // namespace switchyard::moe

@@ -4,13 +4,16 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/timers.hpp"
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
-#include "tensor/staged.hpp"
+#include "tensor/room.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard::moe {
+
+/// Expert rows of this rank in a layer of `experts` where loads are even, and choices of its tokens.
+Index even_expert_rows(const Config& config, const Layout& layout, int experts);
+Index sent_rows(const Config& config, const Layout& layout);
 
 /// Three orders of rows. *Choices*: (token, choice), N·k of them, dropped ones included. *Send rows*: the kept choices
 /// of this rank by (expert, token, choice), so that the rows for one place of the expert group lie together. *Expert
@@ -18,11 +21,19 @@ namespace switchyard::moe {
 /// *piece* is what sums over tokens are cut into: a grain in training; in evaluation all tokens of a rank.
 class Plan {
  public:
-  Plan(const comm::Groups& groups, comm::Exchange& exchange, int experts, int top_k);
+  /// Of a layer of `experts`, with memory for a pass of `config` at even loads.
+  Plan(Arena& arena, const Config& config, const Layout& layout, int experts);
 
-  /// From expert(N, k) and kept(N, k), device. `grains`: tokens are whole grains (training). Collective over the expert
-  /// group.
-  void build(Index tokens, bool grains, const Matrix<std::int32_t>& expert, const Matrix<std::uint8_t>& kept);
+  /// What routing chose for `tokens`: expert(N, k) and kept(N, k), device. `grains`: tokens are whole grains
+  /// (training).
+  struct Choices {
+    Index tokens;
+    bool grains;
+    const Matrix<std::int32_t>& expert;
+    const Matrix<std::uint8_t>& kept;
+  };
+  /// Collective over the expert group, whose exchange will carry the rows.
+  void build(const Choices& choices, const comm::Communicator& group, const comm::Exchange& exchange);
 
   Index tokens() const { return tokens_; }
   int top_k() const { return top_k_; }
@@ -34,11 +45,11 @@ class Plan {
   Index expert_rows() const { return expert_offsets_.back(); }
 
   /// Choice of each send row, device.
-  const std::int32_t* choice_of_row() const { return choice_.device.data(); }
+  const std::int32_t* choice_of_row() const { return choice_.device(); }
   /// Send row of each choice, −1 where dropped, device.
-  const std::int32_t* row_of_choice() const { return row_.device.data(); }
+  const std::int32_t* row_of_choice() const { return row_.device(); }
   /// Received row of each expert row, device; unused where alone().
-  const std::int32_t* received_of_row() const { return received_.device.data(); }
+  const std::int32_t* received_of_row() const { return received_.device(); }
 
   /// Of the rows from tokens to experts and home; where alone() there is none.
   const comm::Itinerary& itinerary() const { return itinerary_; }
@@ -55,12 +66,12 @@ class Plan {
   std::int64_t bytes_sent() const { return bytes_; }
 
  private:
+  void make_tables();
   void order_choices(const std::int32_t* expert, const std::uint8_t* kept);
-  void exchange_counts();
+  void exchange_counts(const comm::Communicator& group);
   void order_received();
   int pieces_of(int place, bool grains) const;
 
-  const comm::Communicator& group_;
   Layout layout_;
   int experts_;
   int top_k_;
@@ -74,7 +85,6 @@ class Plan {
   std::vector<std::int64_t> counts_in_;    ///< (group piece, my expert) rows
   std::vector<std::int64_t> next_;         ///< (E) scratch: next send row of an expert
   std::vector<int> mpi_counts_[2], mpi_offsets_[2];
-  comm::Exchange& exchange_;
   comm::RowPlan to_experts_;
   comm::Itinerary itinerary_;
   std::vector<Index> expert_offsets_, piece_offsets_;

@@ -1,5 +1,7 @@
 #include "moe/transfer.hpp"
 
+#include <algorithm>
+
 #include "base/check.hpp"
 #include "moe/rows.hpp"
 
@@ -10,7 +12,30 @@ Phase phase_of(Journey journey) {
   return journey == Journey::dispatch || journey == Journey::dispatch_backward ? Phase::dispatch : Phase::combine;
 }
 
+/// Rows of the largest layer at even loads: that arrive at the experts of a rank, and that leave its tokens.
+struct RowCounts {
+  Index experts = 0, home = 0;
+};
+
+RowCounts most_rows(const Config& config, const Layout& layout) {
+  RowCounts most;
+  for (int b = 0; b < config.model.blocks && layout.expert_parallel > 1; ++b)
+    if (const int experts = config.block_experts(b); experts > 0)
+      most = {std::max(most.experts, even_expert_rows(config, layout, experts)), sent_rows(config, layout)};
+  return most;
+}
+
 }  // namespace
+
+TransferPass::TransferPass(Arena& arena, const Config& config, const Layout& layout) {
+  const RowCounts rows = most_rows(config, layout);
+  const auto buffer = [&](const char* label, Index n) {
+    return Staged<float>(arena, label, Account::exchange, n * config.model.width);
+  };
+  send = buffer("moe::transfer::send", std::max(rows.experts, rows.home));
+  receive = buffer("moe::transfer::receive", rows.experts);
+  home = buffer("moe::transfer::home", rows.home);
+}
 
 Transfer::Transfer(const LayerContext& context, int block, int width)
     : exchange_(context.exchange),
@@ -19,57 +44,58 @@ Transfer::Transfer(const LayerContext& context, int block, int width)
       block_(block),
       width_(width) {}
 
-float* Transfer::outgoing(const Plan& plan, Vector<float>& rows) {
-  reserve(rows, "moe::transfer::rows", plan.expert_rows() * width_);
-  if (plan.alone()) return rows.data();
-  send_.reserve("moe::transfer::send", plan.send_rows() * width_);
-  return send_.device.data();
+float* Transfer::outgoing(const Trip& trip, Room<float>& rows) const {
+  rows.reserve(trip.plan.expert_rows() * width_);
+  if (trip.plan.alone()) return rows.data();
+  trip.buffers.send.reserve(trip.plan.send_rows() * width_);
+  return trip.buffers.send.device();
 }
 
-/// `send_` has left for the host; the rows arrive in the host twin of `receive`.
-void Transfer::start(const Plan& plan, comm::Bound bound, Staged<float>& receive, Journey journey, std::int64_t step) {
-  expect(!flight_, "one journey at a time");
-  const comm::Passage passage{
-      plan.itinerary(), bound, width_ * std::int64_t{sizeof(float)}, {step, block_, static_cast<int>(journey)}};
+/// The rows to send have left for the host; they arrive in the host twin of `receive`.
+void Transfer::start(const Trip& trip, comm::Bound bound, Staged<float>& receive, Journey journey) const {
+  expect(!trip.buffers.flight, "one journey at a time");
+  const comm::Passage passage{trip.plan.itinerary(),
+                              bound,
+                              width_ * std::int64_t{sizeof(float)},
+                              {trip.step, block_, static_cast<int>(journey)}};
   const comm::RowPlan& rows = passage.plan();
-  receive.reserve("moe::transfer::receive", rows.receive.back() * width_);
+  receive.reserve(rows.receive.back() * width_);
   Kokkos::fence("switchyard::moe::transfer::start");  // the rows to send are written
-  send_.to_host(rows.send.back() * width_);
-  flight_ = exchange_.start(passage, send_.host.data(), receive.host.data());
+  trip.buffers.send.to_host(rows.send.back() * width_);
+  trip.buffers.flight = exchange_.start(passage, trip.buffers.send.host(), receive.host());
   const std::int64_t stay = rows.send[place_ + 1] - rows.send[place_];
   timers_.bytes[static_cast<int>(phase_of(journey))] += (rows.send.back() - stay) * passage.row_bytes;
 }
 
-void Transfer::finish(const comm::RowPlan& rows, Staged<float>& receive) {
-  expect(flight_ != nullptr, "a journey under way");
-  flight_->finish();
-  flight_.reset();
+void Transfer::finish(const Trip& trip, const comm::RowPlan& rows, const Staged<float>& receive) const {
+  expect(trip.buffers.flight != nullptr, "a journey under way");
+  trip.buffers.flight->finish();
+  trip.buffers.flight.reset();
   receive.to_device(rows.receive.back() * width_);
 }
 
-void Transfer::leave_for_experts(const Plan& plan, Journey journey, std::int64_t step) {
-  if (!plan.alone()) start(plan, comm::Bound::out, receive_, journey, step);
+void Transfer::leave_for_experts(const Trip& trip, Journey journey) const {
+  if (!trip.plan.alone()) start(trip, comm::Bound::out, trip.buffers.receive, journey);
 }
 
-void Transfer::arrive_at_experts(const Plan& plan, Vector<float>& rows) {
-  if (plan.alone()) return;
-  finish(plan.itinerary().out, receive_);
-  rows::gather(plan.expert_rows(), width_, plan.received_of_row(), 1, receive_.device.data(), rows.data());
+void Transfer::arrive_at_experts(const Trip& trip, const Room<float>& rows) const {
+  if (trip.plan.alone()) return;
+  finish(trip, trip.plan.itinerary().out, trip.buffers.receive);
+  rows::gather(trip.plan.expert_rows(), width_, trip.plan.received_of_row(), 1, trip.buffers.receive.device(),
+               rows.data());
 }
 
-void Transfer::leave_for_home(const Plan& plan, const Vector<float>& rows, Staged<float>& home, Journey journey,
-                              std::int64_t step) {
-  if (plan.alone()) {
-    home.device = rows;
-    return;
-  }
-  send_.reserve("moe::transfer::send", plan.expert_rows() * width_);
-  rows::scatter(plan.expert_rows(), width_, plan.received_of_row(), rows.data(), send_.device.data());
-  start(plan, comm::Bound::home, home, journey, step);
+void Transfer::leave_for_home(const Trip& trip, const float* rows, Staged<float>& home, Journey journey) const {
+  if (trip.plan.alone()) return;
+  trip.buffers.send.reserve(trip.plan.expert_rows() * width_);
+  rows::scatter(trip.plan.expert_rows(), width_, trip.plan.received_of_row(), rows, trip.buffers.send.device());
+  start(trip, comm::Bound::home, home, journey);
 }
 
-void Transfer::arrive_home(const Plan& plan, Staged<float>& home) {
-  if (!plan.alone()) finish(plan.itinerary().home, home);
+const float* Transfer::arrive_home(const Trip& trip, const float* rows, const Staged<float>& home) const {
+  if (trip.plan.alone()) return rows;
+  finish(trip, trip.plan.itinerary().home, home);
+  return home.device();
 }
 
 }  // namespace switchyard::moe

@@ -5,42 +5,55 @@
 
 #include "moe/layer.hpp"
 #include "moe/plan.hpp"
-#include "tensor/staged.hpp"
+#include "tensor/room.hpp"
 
 namespace switchyard::moe {
 
 /// The four journeys of a row through one layer and step; numbers of comm::ExchangeTag::journey.
 enum class Journey { dispatch = 0, combine = 1, combine_backward = 2, dispatch_backward = 3 };
 
-/// Stages of one layer share one object, and one journey is under way at a time. `width` floats a row; all memory is on
-/// the device, exchanges are staged through the host where that is another memory.
+/// The buffers of a lane's journeys, of which one is under way at a time. `width` floats a row; on the device, staged
+/// through the host where that is another memory.
+struct TransferPass {
+  /// For the largest layer at even loads; nothing where an expert group is one rank.
+  TransferPass(Arena& arena, const Config& config, const Layout& layout);
+  Staged<float> send;     ///< (rows, width) as they leave
+  Staged<float> receive;  ///< (rows, width) as they arrive at the experts
+  Staged<float> home;     ///< (send rows, width) gradients of rows, back at home
+  std::unique_ptr<comm::Flight> flight;
+};
+
+/// What goes by which plan, in which step.
+struct Trip {
+  const Plan& plan;
+  TransferPass& buffers;
+  std::int64_t step;
+};
+
+/// Stages of one layer share one object.
 class Transfer {
  public:
   Transfer(const LayerContext& context, int block, int width);
   /// Where the send rows (send_rows, width) are to be written before leave_for_experts; makes room in `rows`.
-  float* outgoing(const Plan& plan, Vector<float>& rows);
+  float* outgoing(const Trip& trip, Room<float>& rows) const;
   /// Sends what was written there. Collective over the expert group, as all four are.
-  void leave_for_experts(const Plan& plan, Journey journey, std::int64_t step);
+  void leave_for_experts(const Trip& trip, Journey journey) const;
   /// rows(expert_rows, width) in expert order.
-  void arrive_at_experts(const Plan& plan, Vector<float>& rows);
-  /// Sends rows(expert_rows, width) home into `home`, which may become `rows` itself where nothing travels.
-  void leave_for_home(const Plan& plan, const Vector<float>& rows, Staged<float>& home, Journey journey,
-                      std::int64_t step);
-  /// home(send_rows, width) in send order.
-  void arrive_home(const Plan& plan, Staged<float>& home);
+  void arrive_at_experts(const Trip& trip, const Room<float>& rows) const;
+  /// Sends rows(expert_rows, width) home into `home`; where nothing travels they are there.
+  void leave_for_home(const Trip& trip, const float* rows, Staged<float>& home, Journey journey) const;
+  /// (send_rows, width) in send order: in `home`, or the `rows` that left where nothing travels.
+  const float* arrive_home(const Trip& trip, const float* rows, const Staged<float>& home) const;
 
  private:
-  void start(const Plan& plan, comm::Bound bound, Staged<float>& receive, Journey journey, std::int64_t step);
-  void finish(const comm::RowPlan& rows, Staged<float>& receive);
+  void start(const Trip& trip, comm::Bound bound, Staged<float>& receive, Journey journey) const;
+  void finish(const Trip& trip, const comm::RowPlan& rows, const Staged<float>& receive) const;
 
   comm::Exchange& exchange_;
   Timers& timers_;
   int place_;
   int block_;
   int width_;
-  Staged<float> send_;     ///< (rows, width) as they leave
-  Staged<float> receive_;  ///< (rows, width) as they arrive at the experts
-  std::unique_ptr<comm::Flight> flight_;
 };
 
 }  // namespace switchyard::moe

@@ -2,6 +2,11 @@
 
 namespace switchyard::nn {
 
+FeedForwardPass::FeedForwardPass(Arena& arena, Account account, Index rows, Index width, Activation activation)
+    : gate(arena, "nn::feed_forward::gate", account, activation::gated(activation) ? rows * width : 0),
+      up(arena, "nn::feed_forward::up", account, rows * width),
+      hidden(arena, "nn::feed_forward::hidden", account, rows * width) {}
+
 FeedForward::FeedForward(const ParameterSet& parameters, const std::string& prefix, Activation activation)
     : parameters_(parameters),
       activation_(activation),
@@ -15,29 +20,30 @@ blas::Groups FeedForward::groups(const NetworkRows& rows, int id) const {
   return {static_cast<int>(rows.offsets.size()) - 1, rows.offsets.data(), parameters_[id].stride};
 }
 
-void FeedForward::forward(const NetworkRows& rows, const float* x, float* out, blas::Write write) {
+void FeedForward::forward(const NetworkRows& rows, const float* x, float* out, blas::Write write,
+                          FeedForwardPass& pass) const {
   const Index n = rows.offsets.back(), d = width_, f = hidden_;
   if (n == 0) return;
-  reserve(up_rows_, "nn::feed_forward::up", n * f);
-  reserve(hidden_rows_, "nn::feed_forward::hidden", n * f);
+  pass.up.reserve(n * f);
+  pass.hidden.reserve(n * f);
   if (gate_ >= 0) {
-    reserve(gate_rows_, "nn::feed_forward::gate", n * f);
-    blas::forward(groups(rows, gate_), f, d, x, parameters_.value(gate_), gate_rows_.data());
+    pass.gate.reserve(n * f);
+    blas::forward(groups(rows, gate_), f, d, x, parameters_.value(gate_), pass.gate.data());
   }
-  blas::forward(groups(rows, up_), f, d, x, parameters_.value(up_), up_rows_.data());
-  activation::forward(activation_, n * f, gate_ < 0 ? nullptr : gate_rows_.data(), up_rows_.data(),
-                      hidden_rows_.data());
-  blas::forward(groups(rows, down_), d, f, hidden_rows_.data(), parameters_.value(down_), out, write);
+  blas::forward(groups(rows, up_), f, d, x, parameters_.value(up_), pass.up.data());
+  activation::forward(activation_, n * f, gate_ < 0 ? nullptr : pass.gate.data(), pass.up.data(), pass.hidden.data());
+  blas::forward(groups(rows, down_), d, f, pass.hidden.data(), parameters_.value(down_), out, write);
 }
 
-void FeedForward::backward(const NetworkRows& rows, const float* x, const float* d_out, float* dx, blas::Write write) {
+void FeedForward::backward(const NetworkRows& rows, const float* x, const float* d_out, float* dx, blas::Write write,
+                           FeedForwardPass& pass) const {
   const Index n = rows.offsets.back(), d = width_, f = hidden_;
-  weight_gradient(down_, rows, d_out, hidden_rows_.data());
-  float* d_up = hidden_rows_.data();  // the hidden rows have been used for the last time
-  float* d_gate = gate_rows_.data();  // null where not gated
+  weight_gradient(down_, rows, d_out, pass.hidden.data());
+  float* d_up = pass.hidden.data();  // the hidden rows have been used for the last time
+  float* d_gate = gate_ < 0 ? nullptr : pass.gate.data();
   if (n > 0) {
     blas::input_gradient(groups(rows, down_), d, f, d_out, parameters_.value(down_), d_up);
-    activation::backward(activation_, n * f, d_gate, up_rows_.data(), d_up, d_gate, d_up);
+    activation::backward(activation_, n * f, d_gate, pass.up.data(), d_up, d_gate, d_up);
   }
   weight_gradient(up_, rows, d_up, x);
   if (gate_ >= 0) weight_gradient(gate_, rows, d_gate, x);

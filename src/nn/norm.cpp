@@ -90,31 +90,25 @@ void grain_tree(const Rows& rows, const Matrix<float>& partial, float* out, Inde
 }
 
 Norm::Norm(const ParameterSet& parameters, const std::string& name, double epsilon)
-    : parameters_(&parameters),
-      id_(parameters.id(name)),
-      width_(parameters[id_].shape[0]),
-      epsilon_(static_cast<float>(epsilon)) {}
+    : parameters_(&parameters), id_(parameters.id(name)), epsilon_(static_cast<float>(epsilon)) {}
 
-void Norm::allocate(const Rows& rows) {
-  scale_ = make_view<Vector<float>>("nn::norm::scale", rows.count);
-  partial_ = make_view<Matrix<float>>("nn::norm::partial", rows.grain_count(), width_);
-}
-
-void Norm::forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, const Matrix<float>& copy) {
-  x_ = x;
+void Norm::forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, NormPass& pass,
+                   const Matrix<float>& copy) const {
+  pass.x = x;
   if (rows.count == 0) return;
   const float* weight = parameters_->value(id_);
   if (copy.data())
-    forward_rows_copy(x, weight, epsilon_, y, scale_, copy);
+    forward_rows_copy(x, weight, epsilon_, y, pass.scale, copy);
   else
-    forward_rows(x, weight, epsilon_, y, scale_);
+    forward_rows(x, weight, epsilon_, y, pass.scale);
 }
 
-void Norm::backward(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& dx) const {
+void Norm::backward(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& dx, const NormPass& pass,
+                    const Matrix<float>& partial) const {
   if (rows.count == 0) return;
-  weight_partials(x_, scale_, dy, partial_, rows.grains[1]);
-  grain_tree(rows, partial_, parameters_->gradient(id_), parameters_->gradient_stride(id_));
-  backward_rows(x_, parameters_->value(id_), scale_, dy, dx);
+  weight_partials(pass.x, pass.scale, dy, partial, rows.grains[1]);
+  grain_tree(rows, partial, parameters_->gradient(id_), parameters_->gradient_stride(id_));
+  backward_rows(pass.x, parameters_->value(id_), pass.scale, dy, dx);
 }
 
 }  // namespace switchyard::nn

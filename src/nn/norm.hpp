@@ -3,31 +3,35 @@
 #include <string>
 
 #include "nn/rows.hpp"
+#include "tensor/arena.hpp"
 #include "tensor/parameter.hpp"
 
 namespace switchyard::nn {
 
+/// What a norm keeps from its forward to its backward pass.
+struct NormPass {
+  NormPass(Arena& arena, const Rows& rows) : scale(arena.vector<float>(rows.count)) {}
+  Matrix<float> x;      ///< (N, d) the caller's
+  Vector<float> scale;  ///< (N) 1 / root mean square
+};
+
+/// Holds parameters only.
 class Norm {
  public:
   /// Of the parameter `name` (d).
   Norm(const ParameterSet& parameters, const std::string& name, double epsilon);
-  /// Memory for `rows`; before the first pass.
-  void allocate(const Rows& rows);
   /// y(N, d) from x(N, d), and x itself into `copy` unless that is empty. x is kept (not copied) until backward.
-  void forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, const Matrix<float>& copy = {});
-  /// Adds the gradient with respect to x to dx(N, d), given dy(N, d); fills the gradient of the weight.
-  void backward(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& dx) const;
-
-  Index width() const { return width_; }
+  void forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, NormPass& pass,
+               const Matrix<float>& copy = {}) const;
+  /// Adds the gradient with respect to x to dx(N, d), given dy(N, d); fills the gradient of the weight. Overwrites
+  /// `partial` (local grains, d).
+  void backward(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& dx, const NormPass& pass,
+                const Matrix<float>& partial) const;
 
  private:
   const ParameterSet* parameters_;
   int id_;
-  Index width_;
   float epsilon_;
-  Matrix<float> x_;        // input of the last forward pass
-  Vector<float> scale_;    // (N) 1 / root mean square
-  Matrix<float> partial_;  // (local grains, d) sums of one grain
 };
 
 /// Tree sums of `partial` (local grains, n): node t of `rows` at out + t*stride. Overwrites `partial`.

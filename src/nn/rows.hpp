@@ -8,15 +8,26 @@
 
 namespace switchyard::nn {
 
-/// Geometry of the local part of a batch; the same for every pass of a run.
+/// Rows of some networks: offsets[e] … offsets[e + 1] belong to network e; piece_offsets cuts each of them at the
+/// grains of the parameters' nodes (blas::GrainGroups). Host memory.
+struct NetworkRows {
+  const std::vector<Index>& offsets;
+  const std::vector<Index>& piece_offsets;
+  int pieces;
+};
+
+/// Geometry of a lane's part of a batch; the same for every pass of a run.
 struct Rows {
   Index count = 0;              ///< N, local tokens
   Index sequences = 0;          ///< local sequences
   int context = 0;              ///< T
   Index step_tokens = 0;        ///< tokens of the global batch
+  std::vector<Index> whole;     ///< 0 and N
   std::vector<Index> grains;    ///< (local grains + 1) first row of each local grain
   std::vector<TreeNode> nodes;  ///< tree nodes that make up the local grains
   int grain_count() const { return static_cast<int>(grains.size()) - 1; }
+  /// Of a network that every token passes.
+  NetworkRows network() const { return {whole, grains, grain_count()}; }
 };
 
 inline Rows make_rows(const Config& config, const Layout& layout) {
@@ -28,6 +39,7 @@ inline Rows make_rows(const Config& config, const Layout& layout) {
   for (Index g = 0; g <= layout.my_grains().size(); ++g) rows.grains.push_back(g * grain_rows);
   rows.sequences = layout.my_grains().size() * config.grain_sequences();
   rows.count = rows.grains.back();
+  rows.whole = {0, rows.count};
   return rows;
 }
 

@@ -42,12 +42,25 @@ ParameterSet::ParameterSet(const Layout& layout, const std::vector<TensorSpec>& 
   }
 }
 
-void ParameterSet::allocate(std::uint64_t seed) {
+void ParameterSet::take(Arena& arena) {
   for (int p = 0; p < 2; ++p) {
-    value_[p] = Vector<float>("parameters::value", size_[p]);
-    first_[p] = Vector<float>("parameters::first_moment", size_[p]);
-    second_[p] = Vector<float>("parameters::second_moment", size_[p]);
-    gradient_[p] = Matrix<float>("parameters::gradient", nodes_[p].size(), size_[p]);
+    value_[p] = arena.vector<float>(size_[p], Account::parameters);
+    first_[p] = arena.vector<float>(size_[p], Account::moments);
+    second_[p] = arena.vector<float>(size_[p], Account::moments);
+    const auto nodes = static_cast<Index>(nodes_[p].size());
+    gradient_[p] = arena.matrix<float>(nodes, size_[p], Account::gradients);
+    sum_[p] =
+        nodes > 0 ? Vector<float>(gradient_[p].data(), size_[p]) : arena.vector<float>(size_[p], Account::gradients);
+  }
+}
+
+void ParameterSet::allocate(std::uint64_t seed) {
+  take(arena_);
+  arena_.place("parameters::slabs");
+  take(arena_);
+  for (int p = 0; p < 2; ++p) {
+    for (const auto& slab : {value_[p], first_[p], second_[p], sum_[p]}) Kokkos::deep_copy(slab, 0.0f);
+    Kokkos::deep_copy(gradient_[p], 0.0f);
   }
   const std::uint64_t key = stream_key(seed, Purpose::init);
   for (const Parameter& p : all_) {

@@ -7,7 +7,7 @@
 
 #include "config/architecture.hpp"
 #include "config/layout.hpp"
-#include "tensor/types.hpp"
+#include "tensor/arena.hpp"
 
 namespace switchyard {
 
@@ -29,6 +29,8 @@ class ParameterSet {
   ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors);
   /// Makes the slabs and fills the values: a pure function of (seed, id, unit, element).
   void allocate(std::uint64_t seed);
+  /// Takes the slabs from `arena`, of which allocate() makes one.
+  void take(Arena& arena);
 
   const std::vector<Parameter>& all() const { return all_; }
   const Parameter& operator[](int id) const { return all_[id]; }
@@ -43,6 +45,8 @@ class ParameterSet {
   Vector<float> first_moments(Placement p) const { return first_[static_cast<int>(p)]; }
   Vector<float> second_moments(Placement p) const { return second_[static_cast<int>(p)]; }
   Matrix<float> gradients(Placement p) const { return gradient_[static_cast<int>(p)]; }
+  /// (size) where the sum over all nodes of all ranks is to be: node 0, or memory of its own where there is none.
+  Vector<float> gradient_sum(Placement p) const { return sum_[static_cast<int>(p)]; }
 
   float* value(int id) const;
   float* gradient(int id) const;  ///< node 0; null where this rank holds no node
@@ -53,7 +57,8 @@ class ParameterSet {
   std::unordered_map<std::string, int> ids_;
   Index size_[2] = {0, 0};
   std::vector<TreeNode> nodes_[2];
-  Vector<float> value_[2], first_[2], second_[2];
+  Arena arena_;
+  Vector<float> value_[2], first_[2], second_[2], sum_[2];
   Matrix<float> gradient_[2];
 };
 

@@ -37,15 +37,4 @@ std::vector<typename V::non_const_value_type> host_values(const V& view) {
   return {host.data(), host.data() + host.size()};
 }
 
-/// `v` with room for at least n elements; contents are lost when it grows. What has to grow is of no fixed size and
-/// gets half more, so that it settles soon.
-template <class T>
-void reserve(Vector<T>& v, const char* label, Index n) {
-  const auto room = static_cast<Index>(v.extent(0));
-  if (room < n) {
-    v = Vector<T>();
-    v = make_view<Vector<T>>(label, room > 0 ? n + n / 2 : n);
-  }
-}
-
 }  // namespace switchyard

@@ -44,10 +44,10 @@ std::vector<double> block_means(const std::vector<float>& losses) {
 /// Adds the routing of one held-out batch, up to the number of tokens that is recorded.
 void add_routing(Machine& m, std::int64_t samples, record::EvaluationRouting& routing) {
   append(routing.predicted, gather(m, m.model->predictions(), 1), samples);
-  const auto layers = m.model->moe_layers();
-  routing.layers.resize(layers.size());
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const moe::RoutingSample mine = layers[i]->sample();
+  const auto samples_of = m.model->samples();
+  routing.layers.resize(samples_of.size());
+  for (std::size_t i = 0; i < samples_of.size(); ++i) {
+    const moe::RoutingSample& mine = samples_of[i];
     const std::int64_t k = m.config.moe.top_k;
     append(routing.layers[i].experts, gather(m, mine.experts, k), samples * k);
     append(routing.layers[i].weights, gather(m, mine.weights, k), samples * k);

@@ -7,6 +7,7 @@
 #include "config/config.hpp"
 #include "model/transformer.hpp"
 #include "schedule/generators.hpp"
+#include "tensor/room.hpp"
 #include "train/reduce.hpp"
 
 namespace switchyard::train {
@@ -22,7 +23,7 @@ struct Machine {
   ParameterSet parameters;
   std::unique_ptr<model::Transformer> model;
   Gradients gradients;
-  Vector<double> norm_memory;         ///< of train/norm.hpp
+  Room<double> norm_memory;           ///< of train/norm.hpp
   std::vector<schedule::Task> tasks;  ///< of a training step
 };
 

@@ -36,12 +36,12 @@ void sum_blocks(const float* gradient, Index blocks, double* sums) {
 
 /// Σ x² of each local unit, parameters of one placement in order of declaration.
 std::vector<double> unit_sums(const ParameterSet& parameters, const Gradients& gradients, Placement placement,
-                              Vector<double>& memory) {
+                              Room<double>& memory) {
   Index total = 0;
   const auto counted = [&](const Parameter& p) { return p.placement == placement && p.adds_to.empty(); };
   for (const Parameter& p : parameters.all())
     if (counted(p)) total += p.span() / block;
-  reserve(memory, "norm::block_sums", total);
+  memory.reserve(total);
   const Vector<double> sums(memory.data(), total);
   Index at = 0;
   for (const Parameter& p : parameters.all()) {
@@ -82,7 +82,7 @@ void take(NormResult& result, double& total, double sum, const Parameter& p, int
 }  // namespace
 
 NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients,
-                         Vector<double>& memory) {
+                         Room<double>& memory) {
   const std::vector<double> replicated = unit_sums(parameters, gradients, Placement::replicated, memory);
   const std::vector<std::int64_t> units = units_of_places(groups.layout, parameters);
   const std::vector<double> experts =

@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 
+#include "tensor/room.hpp"
 #include "train/reduce.hpp"
 
 namespace switchyard::train {
@@ -18,6 +19,6 @@ struct NormResult {
 /// part of a tensor), blocks in order, then units by (parameter, expert). The same on every rank.
 /// `memory` grows to what the sums of the blocks take. Collective.
 NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients,
-                         Vector<double>& memory);
+                         Room<double>& memory);
 
 }  // namespace switchyard::train

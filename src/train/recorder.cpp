@@ -119,9 +119,7 @@ void Recorder::step(std::int64_t step, const StepResult& result) {
 }
 
 void Recorder::sample(std::int64_t step, const data::Batch& batch) {
-  std::vector<moe::RoutingSample> samples;
-  for (moe::Layer* layer : machine_.model->moe_layers()) samples.push_back(layer->sample());
-  tokens_->append(step, batch, samples);
+  tokens_->append(step, batch, machine_.model->samples());
 }
 
 void Recorder::evaluation(const Evaluation& evaluation) {

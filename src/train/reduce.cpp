@@ -6,19 +6,12 @@
 namespace switchyard::train {
 namespace {
 
-/// Where the sum of a slab lies: in the first node where there is one.
-Vector<float> place_of_sum(const ParameterSet& parameters, Placement placement, const Vector<float>& current) {
-  if (!parameters.nodes(placement).empty()) return Kokkos::subview(parameters.gradients(placement), 0, Kokkos::ALL);
-  if (static_cast<Index>(current.extent(0)) == parameters.slab_size(placement)) return current;
-  return Vector<float>("gradients::sum", parameters.slab_size(placement));
-}
-
 void reduce_slab(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, Vector<float>& sum,
                  Timers& timers) {
   const bool replicated = placement == Placement::replicated;  // else rank g of expert_data is of group g
   const comm::Communicator& comm = replicated ? groups.world : groups.expert_data;
   const Index n = parameters.slab_size(placement);
-  sum = place_of_sum(parameters, placement, sum);
+  sum = parameters.gradient_sum(placement);
   if (comm.size() == 1 && parameters.nodes(placement).size() == 1) return;  // the one node is the sum
   const auto mine = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), parameters.gradients(placement));
   const auto out = Kokkos::create_mirror_view(Kokkos::HostSpace(), sum);

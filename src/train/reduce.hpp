@@ -6,8 +6,8 @@
 
 namespace switchyard::train {
 
-/// Sums over the global batch, laid out like the parameter slabs; index: Placement. A rank that holds grains sums into
-/// the first node of its ParameterSet (the slab here is a view of it); one without grains has memory of its own.
+/// Sums over the global batch, laid out like the parameter slabs; index: Placement. Views of ParameterSet's
+/// gradient_sum once they are reduced.
 struct Gradients {
   Vector<float> slab[2];
   const float* of(const Parameter& p) const { return slab[static_cast<int>(p.placement)].data() + p.offset; }

@@ -23,7 +23,7 @@ Result run(const Heads& n, const Doubles& q, const Doubles& k, const Doubles& v,
   const model::AttentionGradient gradient{matrix(rows, width, dout), matrix(rows, width, Doubles(q.size(), 9.0)),
                                           matrix(rows, kv, Doubles(k.size(), 9.0)),
                                           matrix(rows, kv, Doubles(k.size(), 9.0))};
-  const Vector<float> memory("memory", attention_memory(shape));
+  const Vector<float> memory("memory", attention_memory(shape, Host().concurrency()));
   attention_forward(shape, state, memory);
   attention_backward(shape, state, gradient, memory);
   return {values_of(state.out), values_of(gradient.q), values_of(gradient.k), values_of(gradient.v)};
@@ -95,12 +95,12 @@ TEST(Rope, TurnsAndTurnsBack) {
   const nn::Rows rows = nn::make_rows(config, one_rank(config));
   const Doubles x = random_values(rows.count * config.model.width, 1);
   const auto turned = matrix(rows.count, config.model.width, x);
-  const model::Rope rope(config);
-  rope.forward(rows, turned);
+  const Placed<model::Rope> rope("test::rope", config);
+  rope->forward(rows, turned);
   EXPECT_LT(
       relative_error(reference::rope(x, config.model.context, 3, 8, config.model.rope_base, 1.0), values_of(turned)),
       1e-6);
-  rope.backward(rows, turned);
+  rope->backward(rows, turned);
   EXPECT_LT(relative_error(x, values_of(turned)), 1e-6);
 }
 

@@ -38,12 +38,12 @@ std::vector<float> gradient(const Config& config, int ranks, const std::vector<s
     const nn::Rows rows = nn::make_rows(config, layout);
     const Index first = layout.my_grains().first * config.grain_sequences() * config.model.context;
     ParameterSet parameters(layout, architecture(config));
-    model::Embedding embedding(parameters);
+    const model::Embedding embedding(parameters);
     parameters.allocate(1);
-    embedding.allocate(rows);
+    Placed<model::DeviceIndex> index("test::index", rows.count);
     const Doubles mine(dx.begin() + first * width, dx.begin() + (first + rows.count) * width);
     const auto device = matrix(rows.count, width, mine);
-    embedding.backward(rows, {tokens.begin() + first, tokens.begin() + first + rows.count}, device);
+    embedding.backward(rows, {tokens.begin() + first, tokens.begin() + first + rows.count}, device, *index);
     const int id = parameters.find("embedding.gather");
     for (std::size_t t = 0; t < rows.nodes.size(); ++t)
       parts.push_back(

@@ -17,7 +17,7 @@ model::HeadRows make_head_rows(Index n, Index vocabulary, const Doubles& logits,
   rows.loss = Vector<float>("loss", n);
   rows.log_sum = Vector<float>("log_sum", n);
   rows.predicted = Vector<std::int32_t>("predicted", n);
-  rows.memory = Vector<float>("memory", model::head_memory(n, vocabulary));
+  rows.memory = Vector<float>("memory", model::head_memory(n, vocabulary, Host().concurrency()));
   rows.token_weight = 0.125f;
   rows.z_weight = 0.03125f;
   return rows;

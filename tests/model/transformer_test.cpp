@@ -6,7 +6,6 @@
 #include <mpi.h>
 
 #include "comm/collectives.hpp"
-#include "config/estimate.hpp"
 #include "model/support.hpp"
 #include "reference/transformer.hpp"
 #include "support/passes.hpp"
@@ -230,41 +229,6 @@ TEST(TransformerOutput, FindsTheFirstNonFiniteBlock) {
   EXPECT_EQ(run.model.first_non_finite()->block, 1);
   EXPECT_EQ(run.model.first_non_finite()->expert, -1);
 }
-
-std::int64_t allocated_bytes;  // while counting
-
-class TransformerMemory : public testing::TestWithParam<Case> {};
-
-TEST_P(TransformerMemory, IsWhatTheEstimateSays) {
-  using namespace Kokkos::Tools::Experimental;
-  Trial run(GetParam().config, MPI_COMM_SELF);
-  allocated_bytes = 0;
-  set_allocate_data_callback(
-      [](const Kokkos_Profiling_SpaceHandle, const char* label, const void*, std::uint64_t bytes) {
-        const std::string name(label);
-        if ((name.starts_with("model::") || name.starts_with("nn::")) && name.find("scratch") == std::string::npos)
-          allocated_bytes += static_cast<std::int64_t>(bytes);
-      });
-  run.step();
-  set_allocate_data_callback(nullptr);
-  const RankBytes estimate = rank_bytes(run.config, 1)[0];
-  // The rest are tables of angles, sums of norms and token indices, which do not grow with N·d.
-  EXPECT_NEAR(1.0, static_cast<double>(allocated_bytes) / static_cast<double>(estimate.activations + estimate.head),
-              0.03);
-}
-
-/// Without experts, whose rows depend on the routing.
-std::vector<Case> larger_dense_cases() {
-  std::vector<Case> dense;
-  for (Case c : cases()) {
-    c.config.model.context = 32, c.config.model.width *= 4, c.config.model.hidden = 256;
-    if (c.config.moe.experts == 0) dense.push_back(c);
-  }
-  return dense;
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, TransformerMemory, testing::ValuesIn(larger_dense_cases()),
-                         [](const auto& instance) { return instance.param.name; });
 
 TEST(TransformerParameters, FollowTheConventions) {
   Trial run(with_experts(), MPI_COMM_SELF);

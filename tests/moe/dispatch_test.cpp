@@ -15,23 +15,32 @@ namespace {
 
 constexpr int width = 19;
 
+Config with_width(Config config) {
+  config.model.width = width, config.model.blocks = 1;
+  return config;
+}
+
 /// A problem with the stages on top.
 struct Stages {
   Stages(const RoutingCase& c, int expert_parallel)
-      : routing(c, expert_parallel),
+      : config(with_width(config_of(c))),
+        routing(c, expert_parallel),
         parameters(routing.groups.layout, {}),
         context{config, routing.groups, *routing.exchange, parameters, timers},
         transfer(context, 3, width),
         dispatch(transfer, width),
-        combine(transfer, width) {}
+        combine(transfer, width),
+        buffers("test::transfer", config, routing.groups.layout),
+        pass("test::combine", config, routing.groups.layout) {}
   Index tokens() const { return routing.tokens.size(); }
-  void dispatch_forward(const Matrix<float>& x, Vector<float>& rows) {
-    dispatch.start(routing.plan, x, 7, rows);
-    dispatch.finish(routing.plan, rows);
+  Trip trip() { return {*routing.plan, *buffers, 7}; }
+  void dispatch_forward(const Matrix<float>& x, Room<float>& rows) {
+    dispatch.start(trip(), x, rows);
+    dispatch.finish(trip(), rows);
   }
-  void combine_forward(const Vector<float>& rows, const Matrix<float>& weight, const Matrix<float>& y) {
-    combine.start(routing.plan, rows, 7);
-    combine.finish(routing.plan, weight, y);
+  void combine_forward(const Room<float>& rows, const Matrix<float>& weight, const Matrix<float>& y) {
+    combine.start(trip(), rows, *pass);
+    combine.finish(trip(), weight, y, *pass);
   }
 
   Config config;
@@ -42,6 +51,8 @@ struct Stages {
   Transfer transfer;
   Dispatch dispatch;
   Combine combine;
+  Placed<TransferPass> buffers;
+  Placed<CombinePass> pass;
 };
 
 float value(int stream, std::int64_t row, int c) {
@@ -57,12 +68,15 @@ Matrix<float> filled(int stream, const Range& rows, int columns) {
 }
 
 /// Rows of expert outputs, a function of (expert, token, channel).
-Vector<float> expert_rows(const RoutingProblem& p) {
+Room<float> expert_rows(const RoutingProblem& p) {
   const auto rows = p.expected_rows();
   const HostVector<float> host("host", rows.size() * width);
   for (std::size_t r = 0; r < rows.size(); ++r)
     for (int c = 0; c < width; ++c) host(r * width + c) = value(5 + rows[r].expert, rows[r].token, c);
-  return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
+  Room<float> room;
+  room.reserve(host.size());
+  Kokkos::deep_copy(Vector<float>(room.data(), host.size()), host);
+  return room;
 }
 
 template <class V>
@@ -82,23 +96,24 @@ double world_sum(double v) {
 }
 
 void check_dispatch(Stages& s) {
-  Vector<float> rows;
+  Room<float> rows;
   s.dispatch_forward(filled(1, s.routing.tokens, width), rows);
   const auto expected = s.routing.expected_rows();
-  ASSERT_EQ(s.routing.plan.expert_rows(), static_cast<Index>(expected.size()));
-  const auto got = on_host(rows);
+  ASSERT_EQ(s.routing.plan->expert_rows(), static_cast<Index>(expected.size()));
+  const auto got = on_host(rows.view());
   for (std::size_t r = 0; r < expected.size(); ++r)
     for (int c = 0; c < width; ++c) ASSERT_EQ(got(r * width + c), value(1, expected[r].token, c)) << r;
 }
 
 void check_dispatch_adjoint(Stages& s) {  // <dispatch x, r> = <x, dispatch' r>
   const Matrix<float> x = filled(1, s.routing.tokens, width), dx("dx", s.tokens(), width);
-  Vector<float> rows;
+  Room<float> rows;
   s.dispatch_forward(x, rows);
-  const Vector<float> other = expert_rows(s.routing);
-  s.dispatch.start_backward(s.routing.plan, other, 7);
-  s.dispatch.finish_backward(s.routing.plan, dx);
-  const double left = world_sum(dot(on_host(rows).data(), on_host(other).data(), other.size()));
+  const Room<float> other = expert_rows(s.routing);
+  s.dispatch.start_backward(s.trip(), other.data());
+  s.dispatch.finish_backward(s.trip(), other.data(), dx);
+  const double left =
+      world_sum(dot(on_host(rows.view()).data(), on_host(other.view()).data(), s.routing.plan->expert_rows() * width));
   const double right = world_sum(dot(on_host(x).data(), on_host(dx).data(), x.size()));
   EXPECT_NEAR(left, right, 1e-5 * (1 + std::abs(left)));
 }
@@ -124,12 +139,12 @@ void check_combine_backward(Stages& s) {
   const Range& tokens = s.routing.tokens;
   const Matrix<float> weight = filled(2, tokens, test.top_k), y("y", s.tokens(), width), dy = filled(4, tokens, width),
                       dweight("dweight", s.tokens(), test.top_k);
-  Vector<float> rows = expert_rows(s.routing);
+  Room<float> rows = expert_rows(s.routing);
   s.combine_forward(rows, weight, y);
-  s.combine.start_backward(s.routing.plan, dy, weight, 7, dweight, rows);
-  s.combine.finish_backward(s.routing.plan, rows);
+  s.combine.start_backward(s.trip(), dy, weight, dweight, rows, *s.pass);
+  s.combine.finish_backward(s.trip(), rows);
   const auto expected = s.routing.expected_rows();
-  const auto got = on_host(rows);
+  const auto got = on_host(rows.view());
   for (std::size_t r = 0; r < expected.size(); ++r)
     for (int c = 0; c < width; ++c)
       ASSERT_EQ(got(r * width + c), value(2, expected[r].token, expected[r].choice) * value(4, expected[r].token, c));
@@ -145,10 +160,10 @@ void check_combine_backward(Stages& s) {
 }
 
 void check_bytes(Stages& s) {
-  Vector<float> rows;
+  Room<float> rows;
   s.timers.clear();
   s.dispatch_forward(filled(1, s.routing.tokens, width), rows);
-  const auto& traffic = s.routing.plan.traffic();
+  const auto& traffic = s.routing.plan->traffic();
   std::int64_t sent = 0;
   for (int r = 0; r < s.routing.groups.layout.ranks; ++r)
     if (r != s.routing.groups.layout.rank) sent += traffic[r] * width * 4;

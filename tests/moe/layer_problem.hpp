@@ -10,7 +10,7 @@
 #include "comm/collectives.hpp"
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
-#include "moe/layer.hpp"
+#include "moe/layer_pass.hpp"
 #include "schedule/generators.hpp"
 #include "support/parameters.hpp"
 
@@ -76,7 +76,9 @@ struct LayerProblem {
         groups(std::move(world), expert_parallel, c.grains),
         exchange(comm::make_exchange(c.exchange, groups.expert)),
         parameters(groups.layout, test::tensors_of(config, "blocks.0.moe.")),
-        layer({config, groups, *exchange, parameters, timers}, 0) {
+        layer({config, groups, *exchange, parameters, timers}, 0),
+        scratch("test::scratch", config, groups.layout),
+        pass("test::pass", config, groups.layout, 0, *scratch) {
     parameters.allocate(11);
     const Range grains = groups.layout.my_grains();
     tokens.step = 3;
@@ -94,17 +96,17 @@ struct LayerProblem {
 
   void forward() {
     y = filled(3, rows, config.model.width);  // the residual stream
-    layer.begin(tokens, x);
-    for_stages(schedule::Direction::forward, [this](schedule::Stage stage) { layer.forward(stage, y); });
+    layer.begin(tokens, x, *pass);
+    for_stages(schedule::Direction::forward, [this](schedule::Stage stage) { layer.forward(stage, y, *pass); });
     comm::JointSum sum(groups);
     layer.offer_statistics(sum);
     sum.reduce();
-    layer.take_statistics(sum);
+    layer.take_statistics(sum, *pass);
   }
   void backward() {
     for (const Placement placement : {Placement::replicated, Placement::expert})  // all of the layer must be replaced
       test::fill_gradients(parameters, placement, NAN);
-    for_stages(schedule::Direction::backward, [this](schedule::Stage stage) { layer.backward(stage, dy, dx); });
+    for_stages(schedule::Direction::backward, [this](schedule::Stage stage) { layer.backward(stage, dy, dx, *pass); });
   }
 
   template <class F>
@@ -136,6 +138,8 @@ struct LayerProblem {
   ParameterSet parameters;
   Timers timers;
   Layer layer;
+  Placed<LayerScratch> scratch;
+  Placed<LayerPass> pass;
   TokenSet tokens;
   Range rows;  ///< tokens of the global batch
   Matrix<float> x, y, dy, dx;

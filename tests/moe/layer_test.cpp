@@ -91,7 +91,7 @@ std::int64_t total(const std::vector<std::int64_t>& v) { return std::accumulate(
 void check_conservation(const LayerProblem& p) {
   const LayerStatistics& s = p.layer.statistics();
   EXPECT_EQ(total(s.assigned), p.config.step_tokens() * p.config.moe.top_k);
-  const RoutingSample sample = p.layer.sample();
+  const RoutingSample sample = moe::sample(*p.pass);
   std::int64_t counts[2] = {total(s.traffic), std::accumulate(sample.kept.begin(), sample.kept.end(), std::int64_t{0})};
   EXPECT_EQ(counts[0], counts[1]);
   MPI_Allreduce(MPI_IN_PLACE, counts, 2, MPI_INT64_T, MPI_SUM, p.groups.world.handle());
@@ -163,7 +163,7 @@ TEST(Layer, FollowsTheReference) {
     SCOPED_TRACE(c.name);
     LayerProblem p(alone(), c, 1);
     p.forward();
-    const RoutingSample s = p.layer.sample();
+    const RoutingSample s = sample(*p.pass);
     const int tokens = static_cast<int>(p.rows.size()), d = c.width;
     std::vector<reference::FeedForward> experts;
     for (int e = 0; e < c.experts; ++e) experts.push_back(network(p, "experts", Placement::expert, e));
@@ -192,7 +192,7 @@ double loss(const LayerCase& c, double h, int direction, std::vector<std::int32_
   for (Placement placement : {Placement::replicated, Placement::expert})
     move(p.parameters.values(placement).data(), p.parameters.slab_size(placement), 1 + static_cast<int>(placement));
   p.forward();
-  experts = p.layer.sample().experts;
+  experts = sample(*p.pass).experts;
   double sum = p.layer.statistics().aux_loss;
   const std::vector<float> y = host_values(p.y), dy = host_values(p.dy);
   for (std::size_t i = 0; i < y.size(); ++i) sum += static_cast<double>(y[i]) * dy[i];
@@ -233,13 +233,13 @@ TEST(Layer, NamesTheExpertOfTheFirstNonFiniteOutput) {
   const LayerCase& c = cases()[2];
   LayerProblem p(alone(), c, 1);
   p.forward();
-  EXPECT_EQ(p.layer.first_non_finite_expert(), -1);
+  EXPECT_EQ(first_non_finite_expert(*p.pass, c.width), -1);
   const Parameter& q = p.parameters[p.parameters.find("blocks.0.moe.experts.down.weight")];
   const auto v = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, p.parameters.values(Placement::expert));
   v(q.offset + 2 * q.stride + 5) = INFINITY;
   Kokkos::deep_copy(p.parameters.values(Placement::expert), v);
   p.forward();
-  EXPECT_EQ(p.layer.first_non_finite_expert(), 2);
+  EXPECT_EQ(first_non_finite_expert(*p.pass, c.width), 2);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace switchyard::moe::testing {
 namespace {
 
 void check_offsets(const RoutingProblem& p) {
-  const Plan& plan = p.plan;
+  const Plan& plan = *p.plan;
   const Range grains = p.groups.layout.my_group_grains(), mine = p.groups.layout.my_experts(p.test.experts);
   ASSERT_EQ(plan.pieces(), grains.size());
   ASSERT_EQ(plan.local_experts(), mine.size());
@@ -27,7 +27,7 @@ void check_offsets(const RoutingProblem& p) {
 }
 
 void check_sides(const RoutingProblem& p) {
-  const Plan& plan = p.plan;
+  const Plan& plan = *p.plan;
   const auto& t = plan.traffic();
   EXPECT_EQ(std::accumulate(t.begin(), t.end(), std::int64_t{0}), plan.send_rows());
   if (!plan.alone()) {
@@ -44,7 +44,7 @@ void check_sides(const RoutingProblem& p) {
 }
 
 void check_choices(const RoutingProblem& p) {
-  const Plan& plan = p.plan;
+  const Plan& plan = *p.plan;
   const Index choices = plan.tokens() * plan.top_k();
   const Kokkos::View<const std::int32_t*, Device::memory_space> row(plan.row_of_choice(), choices);
   const Kokkos::View<const std::int32_t*, Device::memory_space> choice(plan.choice_of_row(), plan.send_rows());
@@ -73,8 +73,8 @@ TEST(Plan, FollowsItsDefinition) {
 TEST(Plan, TakesAllTokensOfARankAsOnePieceInEvaluation) {
   for (int ep : expert_group_sizes()) {
     const RoutingProblem p({8, 2, 6, 4, 8, 0}, ep, false);
-    EXPECT_EQ(p.plan.pieces(), ep);
-    EXPECT_EQ(p.plan.expert_rows(), static_cast<Index>(p.expected_rows().size()));
+    EXPECT_EQ(p.plan->pieces(), ep);
+    EXPECT_EQ(p.plan->expert_rows(), static_cast<Index>(p.expected_rows().size()));
     check_sides(p);
   }
 }
@@ -82,13 +82,15 @@ TEST(Plan, TakesAllTokensOfARankAsOnePieceInEvaluation) {
 TEST(Plan, RefusesAnExpertThatDoesNotExist) {
   const comm::Groups groups(comm::Communicator::duplicate(MPI_COMM_WORLD), 1, 1);
   const auto exchange = comm::make_exchange(ExchangeKind::pairwise, groups.expert);
-  Plan plan(groups, *exchange, 4, 1);
+  Config config;
+  config.train.grains = config.train.batch = 1, config.moe.top_k = 1;
+  Placed<Plan> plan("test::plan", config, groups.layout, 4);
   if (groups.layout.my_grains().size() == 0) return;
   Matrix<std::int32_t> expert("expert", 3, 1);
   Matrix<std::uint8_t> keep("kept", 3, 1);
   Kokkos::deep_copy(expert, 4);
   Kokkos::deep_copy(keep, 1);
-  EXPECT_ANY_THROW(plan.build(3, true, expert, keep));
+  EXPECT_ANY_THROW(plan->build({3, true, expert, keep}, groups.expert, *exchange));
 }
 
 }  // namespace

@@ -58,13 +58,22 @@ inline bool kept(const RoutingCase& c, std::int64_t token, int choice) {
   return c.drop == 0 || mix(static_cast<std::uint32_t>(token * 16 + choice + 7)) % c.drop != 0;
 }
 
+/// A configuration with the tokens and the choices of a case.
+inline Config config_of(const RoutingCase& c) {
+  Config config;
+  config.train.grains = config.train.batch = c.grains;
+  config.model.context = c.grain_tokens;
+  config.moe.experts = c.experts, config.moe.top_k = c.top_k;
+  return config;
+}
+
 /// A world of this case with EP ranks to an expert group, and the routing of this rank's tokens.
 struct RoutingProblem {
   RoutingProblem(const RoutingCase& c, int expert_parallel, bool grains_known = true)
       : test(c),
         groups(comm::Communicator::duplicate(MPI_COMM_WORLD), expert_parallel, c.grains),
         exchange(comm::make_exchange(c.exchange, groups.expert)),
-        plan(groups, *exchange, c.experts, c.top_k) {
+        plan("test::plan", config_of(c), groups.layout, c.experts) {
     const Range grains = groups.layout.my_grains();
     tokens = {grains.first * c.grain_tokens, grains.last * c.grain_tokens};
     const auto expert = make_view<HostMatrix<std::int32_t>>("expert", tokens.size(), c.top_k);
@@ -74,8 +83,9 @@ struct RoutingProblem {
         expert(t - tokens.first, j) = expert_of(c, t, j);
         keep(t - tokens.first, j) = kept(c, t, j);
       }
-    plan.build(tokens.size(), grains_known, Kokkos::create_mirror_view_and_copy(Device::memory_space{}, expert),
-               Kokkos::create_mirror_view_and_copy(Device::memory_space{}, keep));
+    plan->build({tokens.size(), grains_known, Kokkos::create_mirror_view_and_copy(Device::memory_space{}, expert),
+                 Kokkos::create_mirror_view_and_copy(Device::memory_space{}, keep)},
+                groups.expert, *exchange);
   }
 
   struct Row {
@@ -97,7 +107,7 @@ struct RoutingProblem {
   RoutingCase test;
   comm::Groups groups;
   std::unique_ptr<comm::Exchange> exchange;
-  Plan plan;
+  Placed<Plan> plan;
   Range tokens;  ///< of the global batch
 };
 

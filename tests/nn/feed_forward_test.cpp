@@ -56,7 +56,8 @@ struct Problem {
       : trial(c),
         layout{1, 0, 1, static_cast<int>(c.counts[0].size())},
         parameters(layout, tensors(c)),
-        network(parameters, "net", c.activation) {
+        network(parameters, "net", c.activation),
+        pass("test::pass", Account::expert_rows, Index{1}, Index{c.f}, c.activation) {  // which has to grow
     parameters.allocate(5);
     for (const auto& expert : c.counts) {
       for (int count : expert) piece_offsets.push_back(piece_offsets.back() + count);
@@ -83,6 +84,7 @@ struct Problem {
   Layout layout;
   ParameterSet parameters;
   FeedForward network;
+  Placed<FeedForwardPass> pass;
   std::vector<Index> offsets{0}, piece_offsets{0};
 };
 
@@ -100,8 +102,8 @@ void check(const Case& c) {
   Problem p(c);
   const Vector<float> x = filled(1, p.rows() * c.d), out = filled(2, p.rows() * c.d), dy = filled(3, p.rows() * c.d),
                       dx = filled(4, p.rows() * c.d);
-  p.network.forward(p.cut(), x.data(), out.data(), blas::Write::add);
-  p.network.backward(p.cut(), x.data(), dy.data(), dx.data(), blas::Write::add);
+  p.network.forward(p.cut(), x.data(), out.data(), blas::Write::add, *p.pass);
+  p.network.backward(p.cut(), x.data(), dy.data(), dx.data(), blas::Write::add, *p.pass);
   const std::vector<float> got = host_values(out), got_dx = host_values(dx);
   for (int e = 0; e < p.experts(); ++e) {
     const reference::FeedForward net = p.reference_network(e);
@@ -135,11 +137,11 @@ TEST(Experts, GradientOfTheInputMayTakeItsPlace) {
     Problem p(c);
     const Index n = p.rows() * c.d;
     const Vector<float> x = filled(1, n), out("out", n), dy = filled(3, n), dx("dx", n);
-    p.network.forward(p.cut(), x.data(), out.data(), blas::Write::replace);
-    p.network.backward(p.cut(), x.data(), dy.data(), dx.data(), blas::Write::replace);
+    p.network.forward(p.cut(), x.data(), out.data(), blas::Write::replace, *p.pass);
+    p.network.backward(p.cut(), x.data(), dy.data(), dx.data(), blas::Write::replace, *p.pass);
     const std::vector<float> beside = host_values(dx);
-    p.network.forward(p.cut(), x.data(), out.data(), blas::Write::replace);
-    p.network.backward(p.cut(), x.data(), dy.data(), x.data(), blas::Write::replace);
+    p.network.forward(p.cut(), x.data(), out.data(), blas::Write::replace, *p.pass);
+    p.network.backward(p.cut(), x.data(), dy.data(), x.data(), blas::Write::replace, *p.pass);
     EXPECT_EQ(host_values(x), beside);
   }
 }

@@ -19,16 +19,17 @@ Result run(const Config& config, const Layout& layout, const Doubles& x, const D
   TensorSpec weights = tensor("norm.weight", {config.model.width});
   weights.init = Init::ones;
   ParameterSet parameters(layout, {weights});
-  nn::Norm norm(parameters, "norm.weight", config.model.norm_epsilon);
+  const nn::Norm norm(parameters, "norm.weight", config.model.norm_epsilon);
   parameters.allocate(1);
   if (parameters.gradient(0)) copy_in(Doubles(config.model.width, 7.0), parameters.gradient(0));
   copy_in(weight, parameters.value(0));
   const nn::Rows rows = nn::make_rows(config, layout);
-  norm.allocate(rows);
+  Placed<nn::NormPass> pass("test::norm", rows);
   const Index n = rows.count, d = config.model.width;
+  const auto partial = matrix(rows.grain_count(), d);
   const auto y = matrix(n, d), copy = matrix(n, d), in = matrix(n, d, x), dx = matrix(n, d, before);
-  norm.forward(rows, in, y, copy);
-  norm.backward(rows, matrix(n, d, dy), dx);
+  norm.forward(rows, in, y, *pass, copy);
+  norm.backward(rows, matrix(n, d, dy), dx, *pass, partial);
   return {values_of(y), values_of(copy), values_of(dx), gradient_of(parameters, 0)};
 }
 

@@ -133,16 +133,5 @@ TEST(KokkosPatterns, CopiesAndParts) {
   EXPECT_EQ(h(55), 165.0f);
 }
 
-TEST(KokkosPatterns, ReserveKeepsWhatIsLargeEnough) {
-  Vector<float> v;
-  reserve(v, "v", 10);
-  EXPECT_EQ(v.extent(0), 10u);
-  reserve(v, "v", 12);
-  EXPECT_EQ(v.extent(0), 18u);
-  const float* before = v.data();
-  reserve(v, "v", 18);
-  EXPECT_EQ(v.data(), before);
-}
-
 }  // namespace
 }  // namespace switchyard

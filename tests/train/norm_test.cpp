@@ -69,7 +69,7 @@ double expected_norm(const ParameterSet& parameters, int seed, bool plain) {
 NormResult norm_of(int degree, const std::vector<Replaced>& replaced) {
   const comm::Groups groups = test::make_groups(degree);
   const ParameterSet parameters = test::make_parameters(groups.layout);
-  Vector<double> memory;
+  Room<double> memory;
   return gradient_norm(groups, parameters, make_gradients(parameters, replaced, 0), memory);
 }
 
@@ -82,7 +82,7 @@ TEST(Norm, HasTheSameBitsOnEveryLayout) {
   for (const int degree : test::degrees()) {
     const comm::Groups groups = test::make_groups(degree);
     const ParameterSet parameters = test::make_parameters(groups.layout);
-    Vector<double> memory;
+    Room<double> memory;
     for (int seed = 0; seed < seeds; ++seed) {
       const NormResult result = gradient_norm(groups, parameters, make_gradients(parameters, {}, seed), memory);
       EXPECT_EQ(result.norm, expected[seed]) << "EP " << degree;
@@ -99,7 +99,7 @@ int seeds_with_other_bits(Index length) {
   constexpr Index n = 13100;
   ParameterSet parameters(groups.layout, {test::tensor("only", {n})});
   parameters.allocate(1);
-  Vector<double> memory;
+  Room<double> memory;
   Gradients gradients{{Vector<float>("sum", parameters.slab_size(Placement::replicated)), {}}};
   int differ = 0;
   for (int seed = 0; seed < 40; ++seed) {

@@ -3,7 +3,7 @@
 
 #include <Kokkos_Core.hpp>
 
-#include "config/estimate.hpp"
+#include "train/memory.hpp"
 #include "config/yaml.hpp"
 
 namespace switchyard {
@@ -169,7 +169,7 @@ TEST_F(Program, PeakMemoryIsWhatCheckSays) {
         run("train xs.yaml --run m" + std::to_string(ranks) + "-" + std::to_string(experts) + change, ranks);
     ASSERT_EQ(o.code, 0) << o.err;
     LoadResult loaded = load((folder_ / "xs.yaml").string(), {"moe.experts=" + std::to_string(experts)});
-    const double predicted = double(rank_bytes(loaded.config, ranks).front().total()) / (1 << 20);
+    const double predicted = double(train::rank_bytes(loaded.config, ranks).front().total()) / (1 << 20);
     EXPECT_NEAR(o.largest_mib, predicted, 0.1 * o.largest_mib) << ranks << " ranks, " << experts << " experts";
     std::printf("peak resident MiB of a rank: %.1f, predicted %.1f (%d ranks, E = %d)\n", o.largest_mib, predicted,
                 ranks, experts);

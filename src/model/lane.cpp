@@ -1,0 +1,23 @@
+#include "model/lane.hpp"
+
+namespace switchyard::model {
+
+Lane::Lane(Arena& arena, const Config& config, const Layout& layout, int threads)
+    : rows(nn::make_rows(config, layout)),
+      scratch(arena, rows, config, layout),
+      index(arena, rows.count),
+      final_norm(arena, rows),
+      head(arena, rows),
+      head_in(arena.matrix<float>(rows.count, config.model.width)),
+      gradient(arena.matrix<float>(rows.count, config.model.width)),
+      ids(arena.vector<std::int32_t>(rows.count)) {
+  blocks.reserve(config.model.blocks);
+  for (int b = 0; b < config.model.blocks; ++b) blocks.emplace_back(arena, rows, config, layout, b, scratch);
+  for (int b = 0; b <= config.model.blocks; ++b) stream.push_back(arena.matrix<float>(rows.count, config.model.width));
+  const Arena::Mark mark = arena.mark();
+  scratch.attention = AttentionScratch(arena, rows, config, threads);
+  arena.rewind(mark);
+  head.take_scratch(arena, rows, config, threads);
+}
+
+}  // namespace switchyard::model

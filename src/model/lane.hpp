@@ -1,0 +1,31 @@
+// A lane: a part of a rank's grains on its way through the model, and all that it keeps between forward and backward.
+#pragma once
+#include <vector>
+
+#include "model/block.hpp"
+#include "model/embedding.hpp"
+#include "model/head.hpp"
+
+namespace switchyard::model {
+
+/// All memory of a pass of a rank; the modules of a Transformer hold parameters only.
+struct Lane {
+  /// Working memory is for `threads` host threads. Last in its arena.
+  Lane(Arena& arena, const Config& config, const Layout& layout, int threads);
+  Lane(const Lane&) = delete;
+
+  nn::Rows rows;
+  BlockScratch scratch;
+  DeviceIndex index;
+  std::vector<BlockPass> blocks;
+  nn::NormPass final_norm;
+  HeadPass head;
+  std::vector<Matrix<float>> stream;          ///< (blocks + 1) of (N, d): the residual stream between blocks
+  Matrix<float> head_in, gradient;            ///< (N, d)
+  Vector<std::int32_t> ids;                   ///< (N)
+  std::vector<std::int32_t> tokens, targets;  ///< (N)
+  moe::TokenSet token_set;
+  bool backward_due = false;
+};
+
+}  // namespace switchyard::model

@@ -1,0 +1,46 @@
+// What a mixture-of-experts layer keeps from the forward to the backward pass of a lane.
+#pragma once
+#include <optional>
+
+#include "moe/combine.hpp"
+#include "moe/layer.hpp"
+#include "moe/plan.hpp"
+#include "moe/selection.hpp"
+#include "moe/transfer.hpp"
+#include "nn/feed_forward.hpp"
+#include "nn/rows.hpp"
+
+namespace switchyard::moe {
+
+/// What the layers of a lane use one after another.
+struct LayerScratch {
+  LayerScratch(Arena& arena, const Config& config, const Layout& layout);
+  TransferPass transfer;
+  Matrix<float> d_weights;  ///< (N, k) gradients of the combine weights
+};
+
+struct LayerPass {
+  /// Of block `block`, for `rows`, which must live, as must the scratch.
+  LayerPass(Arena& arena, const Config& config, const Layout& layout, int block, LayerScratch& shared_scratch);
+  Trip trip() { return {plan, scratch.transfer, tokens.step}; }
+
+  LayerScratch& scratch;
+  Plan plan;
+  CombinePass combine;
+  nn::FeedForwardPass experts;
+  std::optional<nn::FeedForwardPass> shared;
+  Room<float> rows;     ///< (expert_rows, d) into the experts; in backward its gradient
+  Room<float> outputs;  ///< (expert_rows, d) out of the experts; in backward its gradient
+  nn::Rows token_rows;  ///< of the pass
+  TokenSet tokens;
+  Matrix<float> x;  ///< (N, d) the caller's
+  Choice choice;
+};
+
+/// Choices of the last forward pass, host copies.
+RoutingSample sample(const LayerPass& pass);
+/// Global id of the first local expert that made an output which is not finite from an input which is, in the last
+/// forward pass of width `width`; −1 if none. Before backward.
+int first_non_finite_expert(const LayerPass& pass, int width);
+
+}  // namespace switchyard::moe

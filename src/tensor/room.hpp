@@ -1,0 +1,69 @@
+// Memory for rows whose number routing decides: as many as even loads need at first, and more where that is too little.
+#pragma once
+#include <type_traits>
+
+#include "tensor/arena.hpp"
+
+namespace switchyard {
+
+template <class T>
+class Room {
+ public:
+  Room() = default;
+  /// For `expected` elements; counted by the arena, but an allocation of its own, since it may grow.
+  Room(Arena& arena, const char* label, Account account, Index expected) : label_(label) {
+    arena.add(expected * static_cast<std::int64_t>(sizeof(T)), account);
+    if (arena.places() && expected > 0) memory_ = make_view<Vector<T>>(label, expected);
+  }
+  /// Room for n elements; contents are lost when it grows, by an eighth more than is asked for, so that it settles
+  /// soon.
+  void reserve(Index n) {
+    if (static_cast<Index>(memory_.extent(0)) >= n) return;
+    memory_ = Vector<T>();
+    memory_ = make_view<Vector<T>>(label_, n + n / 8);
+  }
+  T* data() const { return memory_.data(); }
+  const Vector<T>& view() const { return memory_; }
+
+ private:
+  const char* label_ = "tensor::room";
+  Vector<T> memory_;
+};
+
+/// A room with its twin on the host: one memory on host builds, two on device builds.
+template <class T>
+class Staged {
+ public:
+  Staged() = default;
+  Staged(Arena& arena, const char* label, Account account, Index expected) : room_(arena, label, account, expected) {
+    follow();
+  }
+  void reserve(Index n) {
+    room_.reserve(n);
+    follow();
+  }
+  T* device() const { return room_.data(); }
+  T* host() const { return host_.data(); }
+  void to_device(Index n) const {
+    if (separate && n > 0) Kokkos::deep_copy(first(room_.view(), n), first(host_, n));
+  }
+  void to_host(Index n) const {
+    if (separate && n > 0) Kokkos::deep_copy(first(host_, n), first(room_.view(), n));
+  }
+
+ private:
+  static constexpr bool separate = !std::is_same_v<typename Vector<T>::memory_space, Kokkos::HostSpace>;
+  template <class V>
+  static V first(const V& v, Index n) {
+    return Kokkos::subview(v, Kokkos::make_pair(Index{0}, n));
+  }
+  void follow() {
+    // Sizes, since a device's allocator may give the same address to the larger memory.
+    const bool stale = separate ? host_.extent(0) != room_.view().extent(0) : host_.data() != room_.data();
+    if (stale) host_ = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, room_.view());
+  }
+  Room<T> room_;
+  typename Vector<T>::HostMirror host_;
+};
+
+}  // namespace switchyard

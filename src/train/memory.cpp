@@ -1,0 +1,91 @@
+#include "train/memory.hpp"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "comm/collectives.hpp"
+#include "model/lane.hpp"
+#include "tensor/parameter.hpp"
+
+namespace switchyard::train {
+namespace {
+
+using Nodes = std::vector<std::vector<TreeNode>>;
+
+std::int64_t count(const Nodes& nodes) {
+  std::int64_t all = 0;
+  for (const auto& of : nodes) all += static_cast<std::int64_t>(of.size());
+  return all;
+}
+
+/// Tree nodes of all ranks, and of all expert groups.
+struct NodeCounts {
+  std::int64_t ranks, groups;
+};
+
+/// Sizes alone: where the nodes stand does not matter.
+std::vector<int> sizes(const std::vector<TreeNode>& nodes) {
+  std::vector<int> all;
+  for (const TreeNode& node : nodes) all.push_back(node.size);
+  return all;
+}
+
+/// What ranks must have in common to take the same memory.
+using Kind = std::tuple<std::vector<int>, std::vector<int>, std::int64_t, std::vector<std::int64_t>>;
+
+Kind kind_of(const Config& config, const Layout& layout) {
+  std::vector<std::int64_t> experts;
+  for (int b = 0; b < config.model.blocks; ++b)
+    if (const int all = config.block_experts(b); all > 0) experts.push_back(layout.my_experts(all).size());
+  std::sort(experts.begin(), experts.end());
+  return {sizes(layout.my_nodes()), sizes(layout.my_group_nodes()), layout.my_group_grains().size(), experts};
+}
+
+/// Both slabs of gradients are summed one after another.
+std::int64_t reduction_bytes(const Layout& layout, const NodeCounts& nodes, const ParameterSet& parameters) {
+  const auto own = [&](Placement p) { return static_cast<std::int64_t>(parameters.nodes(p).size()); };
+  return static_cast<std::int64_t>(sizeof(float)) *
+         std::max(comm::reduction_elements(parameters.slab_size(Placement::replicated), layout.ranks, layout.rank,
+                                           nodes.ranks, own(Placement::replicated)),
+                  comm::reduction_elements(parameters.slab_size(Placement::expert), layout.groups(), layout.group(),
+                                           nodes.groups, own(Placement::expert)));
+}
+
+RankBytes measure(const Config& config, const Layout& layout, const std::vector<TensorSpec>& tensors,
+                  const NodeCounts& nodes) {
+  Arena slabs, passes;
+  ParameterSet parameters(layout, tensors);
+  parameters.take(slabs);
+  slabs.add(reduction_bytes(layout, nodes, parameters), Account::gradients);
+  const model::Lane lane(passes, config, layout, config.layout.threads);
+  RankBytes bytes;
+  bytes.parameters = slabs.bytes(Account::parameters);
+  bytes.moments = slabs.bytes(Account::moments);
+  bytes.gradients = slabs.bytes(Account::gradients);
+  bytes.activations = passes.bytes(Account::activations);
+  bytes.expert_rows = passes.bytes(Account::expert_rows);
+  bytes.exchange = passes.bytes(Account::exchange);
+  bytes.scratch = passes.bytes(Account::scratch);
+  bytes.base = fixed_base_bytes;
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<RankBytes> rank_bytes(const Config& config, int ranks) {
+  Layout layout = layout_of(config, ranks);
+  const std::vector<TensorSpec> tensors = architecture(config);
+  const NodeCounts nodes{count(layout.nodes_of_ranks()), count(layout.nodes_of_groups())};
+  std::map<Kind, RankBytes> known;
+  std::vector<RankBytes> all;
+  for (layout.rank = 0; layout.rank < ranks; ++layout.rank) {
+    const Kind kind = kind_of(config, layout);
+    auto found = known.find(kind);
+    if (found == known.end()) found = known.emplace(kind, measure(config, layout, tensors, nodes)).first;
+    all.push_back(found->second);
+  }
+  return all;
+}
+
+}  // namespace switchyard::train

@@ -1,0 +1,13 @@
+// The memory of a run before it is one: what its ranks would ask of their arenas, asked of arenas that only measure.
+#pragma once
+#include <vector>
+
+#include "config/estimate.hpp"
+
+namespace switchyard::train {
+
+/// Of every rank; `ranks` must fit the configuration, whose vocabulary is known. Needs neither MPI nor Kokkos to be
+/// initialized.
+std::vector<RankBytes> rank_bytes(const Config& config, int ranks);
+
+}  // namespace switchyard::train

@@ -1,0 +1,122 @@
+// ranks: 1 2 3 5
+// What check predicts is what the allocator is asked for: every byte of a machine and its first steps.
+#include "train/memory.hpp"
+
+#include <gtest/gtest.h>
+
+#include <Kokkos_Core.hpp>
+#include <chrono>
+#include <functional>
+
+#include "train/step.hpp"
+#include "train/synthetic.hpp"
+
+namespace switchyard::train {
+namespace {
+
+Config base() {
+  Config c;
+  c.model = {.vocabulary = 96, .width = 32, .blocks = 3, .heads = 4, .context = 16, .hidden = 48};
+  c.moe.hidden = 40, c.moe.top_k = 2, c.moe.aux_loss = 0.01;
+  c.train.batch = 16, c.train.grains = 8;
+  c.layout.threads = Host().concurrency();
+  return c;
+}
+
+const std::vector<std::function<void(Config&)>> changes{
+    [](Config&) {},
+    [](Config& c) { c.model.tied = false, c.model.kv_heads = 2, c.model.activation = Activation::swiglu; },
+    [](Config& c) { c.moe.shared_experts = 2; },
+    [](Config& c) { c.moe.experts = 0; },
+    [](Config& c) { c.moe.experts = 1, c.moe.top_k = 1; },
+    [](Config& c) { c.moe.experts = 257, c.moe.every = 2; },
+    [](Config& c) {
+      c.moe.experts_per_block = {0, 3, 5};
+    },
+    [](Config& c) { c.moe.router = Router::noisy_topk; },
+    [](Config& c) { c.moe.router = Router::hash; },
+    [](Config& c) { c.layout.expert_parallel = 1; },
+    [](Config& c) { c.train.grains = 2; },
+};
+
+std::int64_t allocated;  // bytes, by Kokkos
+
+/// Counts what is allocated as long as it lives, and what of it is still there.
+struct Counted {
+  Counted() {
+    allocated = 0;
+    Kokkos::Tools::Experimental::set_allocate_data_callback(
+        [](const Kokkos_Profiling_SpaceHandle, const char*, const void*, std::uint64_t bytes) {
+          allocated += static_cast<std::int64_t>(bytes);
+        });
+    Kokkos::Tools::Experimental::set_deallocate_data_callback(
+        [](const Kokkos_Profiling_SpaceHandle, const char*, const void*, std::uint64_t bytes) {
+          allocated -= static_cast<std::int64_t>(bytes);
+        });
+  }
+  ~Counted() {
+    Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr);
+    Kokkos::Tools::Experimental::set_deallocate_data_callback(nullptr);
+  }
+};
+
+TEST(Memory, IsWhatTheAllocatorIsAskedFor) {
+  if (!on_host) GTEST_SKIP() << "a device has copies for the host beside its own";
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    Config config = base();
+    changes[i](config);
+    const Counted counted;
+    Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
+    train_step(machine, synthetic_batch(config, machine.groups.layout, 1), 1);
+    const Layout& layout = machine.groups.layout;
+    const RankBytes predicted = rank_bytes(config, layout.ranks).at(layout.rank);
+    const std::int64_t uneven = layout.expert_parallel > 1 ? predicted.expert_rows + predicted.exchange : 0;
+    const std::int64_t expected = predicted.parameters + predicted.moments + predicted.gradients +
+                                  predicted.activations + predicted.expert_rows + predicted.exchange +
+                                  predicted.scratch;
+    // Loads are not even where experts are on several ranks; sums of a gradient are in the host's own memory.
+    EXPECT_NEAR(static_cast<double>(allocated), static_cast<double>(expected),
+                0.03 * static_cast<double>(expected) + 2.0 * static_cast<double>(uneven))
+        << i;
+    if (layout.ranks == 1) EXPECT_NEAR(static_cast<double>(allocated) / static_cast<double>(expected), 1.0, 0.03) << i;
+  }
+}
+
+TEST(Memory, GrowsAffinelyInTheNumberOfExperts) {
+  Config c = base();
+  std::vector<std::int64_t> totals;
+  for (const int experts : {64, 128, 192}) {
+    c.moe.experts = experts;
+    totals.push_back(rank_bytes(c, 2).front().total());
+  }
+  EXPECT_NEAR(static_cast<double>(totals[1] - totals[0]), static_cast<double>(totals[2] - totals[1]), 4096.0);
+  EXPECT_GT(totals[1], totals[0]);
+}
+
+TEST(Memory, RanksBeyondTheGrainsHaveNoRowsOfTheirOwn) {
+  Config c = base();
+  c.train.grains = 2;
+  const auto bytes = rank_bytes(c, 3);
+  EXPECT_LT(bytes[0].scratch, bytes[1].scratch) << "grain 0 of 2 starts on rank 1 of 3";
+  EXPECT_GT(bytes[0].gradients, 0);
+}
+
+TEST(Memory, IsTheSameFromEveryRanksView) {
+  Config c = base();
+  c.train.grains = 5, c.train.batch = 10;
+  const auto bytes = rank_bytes(c, 4);
+  ASSERT_EQ(bytes.size(), 4u);
+  EXPECT_EQ(rank_bytes(c, 4)[3].total(), bytes[3].total());
+}
+
+TEST(Memory, OfManyRanksIsReckonedByKind) {
+  Config c = base();
+  c.model.blocks = 64, c.moe.experts = 4096;
+  c.train.batch = c.train.grains = 3 << 12;
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(rank_bytes(c, 1 << 14).size(), std::size_t{1} << 14);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
+}  // namespace
+}  // namespace switchyard::train
