@@ -14,6 +14,7 @@ Phase phase_of(Journey journey) {
 
 Transfer::Transfer(const LayerContext& context, int block, int width)
     : exchange_(context.exchange),
+      through_host_(exchange_.memory() == comm::Memory::host),
       timers_(context.timers),
       place_(context.groups.layout.place()),
       block_(block),
@@ -26,7 +27,9 @@ float* Transfer::outgoing(const Plan& plan, Vector<float>& rows) {
   return send_.device.data();
 }
 
-/// `send_` has left for the host; the rows arrive in the host twin of `receive`.
+float* Transfer::side(const Staged<float>& rows) const { return through_host_ ? rows.host.data() : rows.device.data(); }
+
+/// The rows of `send_` leave; they arrive in `receive`, on the side where the exchange works.
 void Transfer::start(const Plan& plan, comm::Bound bound, Staged<float>& receive, Journey journey, std::int64_t step) {
   expect(!flight_, "one journey at a time");
   const comm::Passage passage{
@@ -34,8 +37,8 @@ void Transfer::start(const Plan& plan, comm::Bound bound, Staged<float>& receive
   const comm::RowPlan& rows = passage.plan();
   receive.reserve("moe::transfer::receive", rows.receive.back() * width_);
   Kokkos::fence("switchyard::moe::transfer::start");  // the rows to send are written
-  send_.to_host(rows.send.back() * width_);
-  flight_ = exchange_.start(passage, send_.host.data(), receive.host.data());
+  if (through_host_) send_.to_host(rows.send.back() * width_);
+  flight_ = exchange_.start(passage, side(send_), side(receive));
   const std::int64_t stay = rows.send[place_ + 1] - rows.send[place_];
   timers_.bytes[static_cast<int>(phase_of(journey))] += (rows.send.back() - stay) * passage.row_bytes;
 }
@@ -44,7 +47,7 @@ void Transfer::finish(const comm::RowPlan& rows, Staged<float>& receive) {
   expect(flight_ != nullptr, "a journey under way");
   flight_->finish();
   flight_.reset();
-  receive.to_device(rows.receive.back() * width_);
+  if (through_host_) receive.to_device(rows.receive.back() * width_);
 }
 
 void Transfer::leave_for_experts(const Plan& plan, Journey journey, std::int64_t step) {

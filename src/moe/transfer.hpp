@@ -13,7 +13,7 @@ namespace switchyard::moe {
 enum class Journey { dispatch = 0, combine = 1, combine_backward = 2, dispatch_backward = 3 };
 
 /// Stages of one layer share one object, and one journey is under way at a time. `width` floats a row; all memory is on
-/// the device, exchanges are staged through the host where that is another memory.
+/// the device, and staged through the host for an exchange that works there, where that is another memory.
 class Transfer {
  public:
   Transfer(const LayerContext& context, int block, int width);
@@ -31,9 +31,11 @@ class Transfer {
 
  private:
   void start(const Plan& plan, comm::Bound bound, Staged<float>& receive, Journey journey, std::int64_t step);
+  float* side(const Staged<float>& rows) const;  ///< the twin that the exchange works with
   void finish(const comm::RowPlan& rows, Staged<float>& receive);
 
   comm::Exchange& exchange_;
+  bool through_host_;
   Timers& timers_;
   int place_;
   int block_;
