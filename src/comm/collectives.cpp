@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "base/check.hpp"
-#include "comm/pending.hpp"
+#include "comm/mpi_count.hpp"
 
 namespace switchyard::comm {
 namespace {

@@ -2,28 +2,17 @@
 
 #include "base/check.hpp"
 #include "comm/exchange/algorithms.hpp"
-#include "comm/pending.hpp"
 
 namespace switchyard::comm {
 
 std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& group) {
   switch (kind) {
     case ExchangeKind::pairwise:
-      return make_pairwise(group);
+      return make_pairwise(make_transports(group));
     case ExchangeKind::alltoallv:
       return make_alltoallv(group);
   }
   throw Error(Exit::internal, "an exchange without a line in make_exchange");
-}
-
-RowType::RowType(std::int64_t bytes) {
-  expect(bytes > 0, "rows of at least one byte");
-  check_mpi(MPI_Type_contiguous(mpi_count(bytes, "bytes of a row"), MPI_BYTE, &handle_));
-  check_mpi(MPI_Type_commit(&handle_));
-}
-
-RowType::~RowType() {
-  if (handle_ != MPI_DATATYPE_NULL) MPI_Type_free(&handle_);  // transfers under way keep it alive
 }
 
 void check_plan(const RowPlan& plan, int ranks, int rank) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/transport.hpp"
 #include "config/config.hpp"
 
 namespace switchyard::comm {
@@ -40,19 +41,21 @@ struct Passage {
   const RowPlan& plan() const { return bound == Bound::out ? itinerary.out : itinerary.home; }
 };
 
-/// Rows on their way: owns the requests. The buffers must live, and the itinerary, until it is finished. A flight that
+/// Rows on their way: owns the transfers. The buffers must live, and the itinerary, until it is finished. A flight that
 /// is dropped waits; while an exception unwinds it ends the run instead, since its peers may never come.
 class Flight {
  public:
   virtual ~Flight() = default;
-  virtual bool poll() = 0;    ///< lets MPI make progress; true once all rows have arrived and left
+  virtual bool poll() = 0;    ///< lets them make progress; true once all rows have arrived and left
   virtual void finish() = 0;  ///< waits for that
 };
 
-/// Several flights may be under way at once; the ranks of the group start them in the same order. Host memory.
+/// Several flights may be under way at once; the ranks of the group start them in the same order.
 class Exchange {
  public:
   virtual ~Exchange() = default;
+  /// Where the rows lie that `start` takes and gives.
+  virtual Memory memory() const = 0;
   /// Local; `plan` fits the group.
   virtual Itinerary prepare(const RowPlan& plan) const = 0;
   /// Rows that stay on this rank are in `to` when it returns.

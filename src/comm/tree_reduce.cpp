@@ -4,7 +4,7 @@
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
-#include "comm/pending.hpp"
+#include "comm/transfers.hpp"
 #include "config/architecture.hpp"
 #include "config/layout.hpp"
 
@@ -66,8 +66,9 @@ struct Reduction {
   std::int64_t n;
   float* out;
   std::vector<TreeAdd> additions;
-  std::vector<float> buffer;  // nodes of other ranks, (nodes, part)
-  std::int64_t sent = 0;      // elements to other ranks
+  std::vector<float> buffer;                        // nodes of other ranks, (nodes, part)
+  std::int64_t sent = 0;                            // elements to other ranks
+  Transports transports{comm, TransportKind::mpi};  // merged on the host
 
   Range part(int owner, std::int64_t round) const { return part_of(slice_of(n, comm.size(), owner), round); }
   std::vector<const float*> gather_nodes(std::int64_t round);
@@ -79,7 +80,7 @@ std::vector<const float*> Reduction::gather_nodes(std::int64_t round) {
   const int ranks = comm.size(), rank = comm.rank();
   const Range own = part(rank, round);
   std::vector<const float*> slots;
-  Pending pending(comm);
+  Transfers transfers(transports, sizeof(float));
   std::size_t remote = 0;
   for (int r = 0; r < ranks; ++r)
     for (std::size_t k = 0; k < nodes_of[r].size(); ++k) {
@@ -87,16 +88,16 @@ std::vector<const float*> Reduction::gather_nodes(std::int64_t round) {
         slots.push_back(mine + k * n + own.first);
       } else {
         slots.push_back(buffer.data() + remote++ * own.size());
-        if (own.size()) pending.receive(const_cast<float*>(slots.back()), own.size(), MPI_FLOAT, r, 0);
+        if (own.size()) transfers.receive(const_cast<float*>(slots.back()), own.size(), r, 0);
       }
     }
   for (int i = 1; i < ranks; ++i) {
     const int to = (rank + i) % ranks;
     const Range theirs = part(to, round);
     for (std::size_t k = 0; theirs.size() && k < nodes_of[rank].size(); ++k, sent += theirs.size())
-      pending.send(mine + k * n + theirs.first, theirs.size(), MPI_FLOAT, to, 0);
+      transfers.send(mine + k * n + theirs.first, theirs.size(), to, 0);
   }
-  pending.wait();
+  transfers.wait();
   return slots;
 }
 
@@ -104,15 +105,15 @@ std::vector<const float*> Reduction::gather_nodes(std::int64_t round) {
 void Reduction::share(std::int64_t round) {
   const int ranks = comm.size(), rank = comm.rank();
   const Range own = part(rank, round);
-  Pending pending(comm);
+  Transfers transfers(transports, sizeof(float));
   for (int i = 1; i < ranks; ++i) {
     const int from = (rank + ranks - i) % ranks;
     const Range theirs = part(from, round);
-    if (theirs.size()) pending.receive(out + theirs.first, theirs.size(), MPI_FLOAT, from, 1);
+    if (theirs.size()) transfers.receive(out + theirs.first, theirs.size(), from, 1);
   }
   for (int i = 1; own.size() && i < ranks; ++i, sent += own.size())
-    pending.send(out + own.first, own.size(), MPI_FLOAT, (rank + i) % ranks, 1);
-  pending.wait();
+    transfers.send(out + own.first, own.size(), (rank + i) % ranks, 1);
+  transfers.wait();
 }
 
 }  // namespace

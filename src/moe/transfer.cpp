@@ -39,6 +39,7 @@ TransferPass::TransferPass(Arena& arena, const Config& config, const Layout& lay
 
 Transfer::Transfer(const LayerContext& context, int block, int width)
     : exchange_(context.exchange),
+      through_host_(exchange_.memory() == comm::Memory::host),
       timers_(context.timers),
       place_(context.groups.layout.place()),
       block_(block),
@@ -51,7 +52,10 @@ float* Transfer::outgoing(const Trip& trip, Room<float>& rows) const {
   return trip.buffers.send.device();
 }
 
-/// The rows to send have left for the host; they arrive in the host twin of `receive`.
+/// On the side where the exchange works.
+float* Transfer::side(const Staged<float>& rows) const { return through_host_ ? rows.host() : rows.device(); }
+
+/// The rows of `send` leave; they arrive in `receive`.
 void Transfer::start(const Trip& trip, comm::Bound bound, Staged<float>& receive, Journey journey) const {
   expect(!trip.buffers.flight, "one journey at a time");
   const comm::Passage passage{trip.plan.itinerary(),
@@ -61,8 +65,8 @@ void Transfer::start(const Trip& trip, comm::Bound bound, Staged<float>& receive
   const comm::RowPlan& rows = passage.plan();
   receive.reserve(rows.receive.back() * width_);
   Kokkos::fence("switchyard::moe::transfer::start");  // the rows to send are written
-  trip.buffers.send.to_host(rows.send.back() * width_);
-  trip.buffers.flight = exchange_.start(passage, trip.buffers.send.host(), receive.host());
+  if (through_host_) trip.buffers.send.to_host(rows.send.back() * width_);
+  trip.buffers.flight = exchange_.start(passage, side(trip.buffers.send), side(receive));
   const std::int64_t stay = rows.send[place_ + 1] - rows.send[place_];
   timers_.bytes[static_cast<int>(phase_of(journey))] += (rows.send.back() - stay) * passage.row_bytes;
 }
@@ -71,7 +75,7 @@ void Transfer::finish(const Trip& trip, const comm::RowPlan& rows, const Staged<
   expect(trip.buffers.flight != nullptr, "a journey under way");
   trip.buffers.flight->finish();
   trip.buffers.flight.reset();
-  receive.to_device(rows.receive.back() * width_);
+  if (through_host_) receive.to_device(rows.receive.back() * width_);
 }
 
 void Transfer::leave_for_experts(const Trip& trip, Journey journey) const {

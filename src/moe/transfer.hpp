@@ -46,10 +46,12 @@ class Transfer {
   const float* arrive_home(const Trip& trip, const float* rows, const Staged<float>& home) const;
 
  private:
+  float* side(const Staged<float>& rows) const;
   void start(const Trip& trip, comm::Bound bound, Staged<float>& receive, Journey journey) const;
   void finish(const Trip& trip, const comm::RowPlan& rows, const Staged<float>& receive) const;
 
   comm::Exchange& exchange_;
+  bool through_host_;  ///< rows are staged through the host where the exchange works there
   Timers& timers_;
   int place_;
   int block_;

@@ -3,23 +3,12 @@
 #include <memory>
 
 #include "comm/exchange.hpp"
+#include "comm/transfers.hpp"
 
 namespace switchyard::comm {
 
-std::unique_ptr<Exchange> make_pairwise(const Communicator& group);
+std::unique_ptr<Exchange> make_pairwise(Transports transports);
 std::unique_ptr<Exchange> make_alltoallv(const Communicator& group);
-
-/// A row of `bytes` as one MPI element, so that counts are rows.
-class RowType {
- public:
-  explicit RowType(std::int64_t bytes);
-  RowType(const RowType&) = delete;
-  ~RowType();
-  MPI_Datatype handle() const { return handle_; }
-
- private:
-  MPI_Datatype handle_ = MPI_DATATYPE_NULL;
-};
 
 /// Throws Error{internal} unless `plan` fits a group of `ranks` in which this one is `rank`.
 void check_plan(const RowPlan& plan, int ranks, int rank);

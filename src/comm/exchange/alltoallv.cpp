@@ -1,7 +1,7 @@
 // MPI's own MPI_Alltoallv, the baseline that the other algorithms are compared with. It blocks: everything happens in
 // start.
 #include "comm/exchange/algorithms.hpp"
-#include "comm/pending.hpp"
+#include "comm/mpi_count.hpp"
 
 namespace switchyard::comm {
 namespace {
@@ -17,6 +17,7 @@ class Alltoallv : public Exchange {
  public:
   explicit Alltoallv(const Communicator& group) : group_(group) {}
 
+  Memory memory() const override { return Memory::host; }
   Itinerary prepare(const RowPlan& plan) const override { return straight(plan, group_.size(), group_.rank()); }
 
   std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) override {

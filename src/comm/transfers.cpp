@@ -1,0 +1,83 @@
+#include "comm/transfers.hpp"
+
+#include <mpi.h>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "base/check.hpp"
+
+namespace switchyard::comm {
+namespace {
+
+std::vector<std::unique_ptr<Transport>> only(std::unique_ptr<Transport> transport) {
+  std::vector<std::unique_ptr<Transport>> all;
+  all.push_back(std::move(transport));
+  return all;
+}
+
+}  // namespace
+
+Transports::Transports(const Communicator& group, std::vector<std::unique_ptr<Transport>> made,
+                       std::vector<int> index_of)
+    : group_(group), made_(std::move(made)), index_of_(std::move(index_of)) {
+  expect(!made_.empty() && static_cast<int>(index_of_.size()) == group.size(), "a transport for every rank");
+  for (const int i : index_of_) expect(i >= 0 && i < static_cast<int>(made_.size()), "a transport that was made");
+  for (const auto& transport : made_) expect(transport->memory() == memory(), "transports that work in one memory");
+}
+
+Transports::Transports(const Communicator& group, TransportKind kind)
+    : Transports(group, only(make_transport(kind, group)), std::vector<int>(group.size(), 0)) {}
+
+Transports make_transports(const Communicator& group) { return {group, TransportKind::mpi}; }
+
+Transfers::Transfers(Transports& transports, std::int64_t row_bytes)
+    : transports_(transports), exceptions_(std::uncaught_exceptions()) {
+  for (const auto& transport : transports.made()) requests_.push_back(transport->begin(row_bytes));
+}
+
+Transfers::~Transfers() {
+  if (!under_way_) return;
+  const std::size_t left = under_way_;
+  std::string why = "an error ended a rank";
+  try {
+    if (std::uncaught_exceptions() == exceptions_) {
+      wait();
+      return;
+    }
+  } catch (const Error& error) {
+    why = error.what();
+  }
+  std::fprintf(stderr, "switchyard: %s while %zu of its transfers were under way\n", why.c_str(), left);
+  MPI_Abort(transports_.group().handle(), static_cast<int>(Exit::internal));
+}
+
+void Transfers::receive(void* buffer, std::int64_t rows, int from, int tag) {
+  requests_[transports_.index_of(from)]->receive(buffer, rows, from, tag);
+  ++under_way_;
+}
+
+void Transfers::send(const void* buffer, std::int64_t rows, int to, int tag) {
+  requests_[transports_.index_of(to)]->send(buffer, rows, to, tag);
+  ++under_way_;
+}
+
+bool Transfers::poll() {
+  bool complete = true;
+  for (const auto& of : requests_) complete = of->poll() && complete;
+  if (complete) under_way_ = 0;
+  return complete;
+}
+
+void Transfers::wait() {
+  if (requests_.size() == 1) {
+    under_way_ = 0;  // also where an error ends the wait
+    return requests_[0]->wait();
+  }
+  // In turn: a peer may need the progress of one transport to come to the other.
+  while (!poll()) continue;
+}
+
+}  // namespace switchyard::comm

@@ -1,0 +1,58 @@
+// Transfers under way by whatever transports, and the promise that nobody leaves while their buffers are in use.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "comm/transport.hpp"
+
+namespace switchyard::comm {
+
+/// The transport of every pair of ranks that this one is in; all of them work in one memory. `group` must outlive it.
+class Transports {
+ public:
+  /// Pairs with rank r of the group use `made[index_of[r]]`.
+  Transports(const Communicator& group, std::vector<std::unique_ptr<Transport>> made, std::vector<int> index_of);
+  /// The same for all pairs. Collective.
+  Transports(const Communicator& group, TransportKind kind);
+
+  const Communicator& group() const { return group_; }
+  Memory memory() const { return made_[0]->memory(); }  ///< where buffers must lie
+  const std::vector<std::unique_ptr<Transport>>& made() const { return made_; }
+  std::size_t index_of(int rank) const { return index_of_[rank]; }
+
+ private:
+  const Communicator& group_;
+  std::vector<std::unique_ptr<Transport>> made_;
+  std::vector<int> index_of_;
+};
+
+/// Chooses for every pair of `group`; both ranks of a pair choose alike. Collective.
+Transports make_transports(const Communicator& group);
+
+/// Sends and receives of rows of `row_bytes`, each by the transport of its pair, waited for together. Buffers and
+/// `transports` must outlive it. The destructor waits; while an exception unwinds it ends the run instead, because the
+/// peers of these transfers may never come.
+class Transfers {
+ public:
+  Transfers(Transports& transports, std::int64_t row_bytes);
+  Transfers(const Transfers&) = delete;
+  ~Transfers();
+
+  /// `rows` from or to another rank of the group; more than the transport can count (MPI: INT_MAX) are Error{usage}.
+  void receive(void* buffer, std::int64_t rows, int from, int tag);
+  void send(const void* buffer, std::int64_t rows, int to, int tag);
+  /// Lets the transports make progress; whether every transfer is complete.
+  bool poll();
+  /// Returns when every transfer is complete.
+  void wait();
+
+ private:
+  const Transports& transports_;
+  int exceptions_;                                   // in flight when this object was made
+  std::vector<std::unique_ptr<Requests>> requests_;  // of each transport
+  std::size_t under_way_ = 0;
+};
+
+}  // namespace switchyard::comm

@@ -1,0 +1,16 @@
+#include "comm/transport.hpp"
+
+#include "base/check.hpp"
+#include "comm/transport/kinds.hpp"
+
+namespace switchyard::comm {
+
+std::unique_ptr<Transport> make_transport(TransportKind kind, const Communicator& group) {
+  switch (kind) {
+    case TransportKind::mpi:
+      return make_mpi_transport(group);
+  }
+  throw Error(Exit::internal, "a transport without a line in make_transport");
+}
+
+}  // namespace switchyard::comm

@@ -1,0 +1,42 @@
+// How bytes travel between two ranks. Adding a transport: one file in comm/transport/, one enumerator here, one line in
+// make_transport and in the test table; make_transports (transfers.hpp) says which pairs take it.
+#pragma once
+#include <cstdint>
+#include <memory>
+
+#include "comm/communicator.hpp"
+
+namespace switchyard::comm {
+
+enum class TransportKind { mpi };
+
+/// Where a buffer lies: one and the same on host builds.
+enum class Memory { host, device };
+
+/// Messages of one transport under way, of rows of one size, waited for together. Buffers must live until all are
+/// complete; comm::Transfers, which owns these objects, sees to it that nobody leaves before.
+class Requests {
+ public:
+  virtual ~Requests() = default;
+  /// `rows` (0 or more, as many as are sent) from rank `from` of the group.
+  virtual void receive(void* buffer, std::int64_t rows, int from, int tag) = 0;
+  virtual void send(const void* buffer, std::int64_t rows, int to, int tag) = 0;
+  virtual bool poll() = 0;  ///< lets the transport make progress; whether all are complete
+  virtual void wait() = 0;  ///< returns when all are complete
+};
+
+/// Carries rows between this rank and others of its group. Messages of one pair and tag are received in the order in
+/// which they were sent, whatever their Requests; `tag` is at most 32767. Polling or waiting for some lets all others
+/// of the transport make progress.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  virtual Memory memory() const = 0;  ///< where its buffers must lie
+  /// Local. Rows of `row_bytes` (at least 1); a transport that cannot count the rows of a message throws Error{usage}.
+  virtual std::unique_ptr<Requests> begin(std::int64_t row_bytes) = 0;
+};
+
+/// Collective over `group`, which must outlive it.
+std::unique_ptr<Transport> make_transport(TransportKind kind, const Communicator& group);
+
+}  // namespace switchyard::comm

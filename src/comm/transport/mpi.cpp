@@ -1,0 +1,65 @@
+// MPI's nonblocking messages. Counts are rows: a message may have more than 2 GiB, but not more than INT_MAX rows.
+#include <mpi.h>
+
+#include <vector>
+
+#include "comm/mpi_count.hpp"
+#include "comm/transport/kinds.hpp"
+
+namespace switchyard::comm {
+namespace {
+
+class MpiRequests : public Requests {
+ public:
+  MpiRequests(MPI_Comm group, std::int64_t row_bytes) : group_(group), row_(row_bytes) {}
+
+  void receive(void* buffer, std::int64_t rows, int from, int tag) override {
+    MPI_Request request = MPI_REQUEST_NULL;
+    check_mpi(MPI_Irecv(buffer, mpi_count(rows, "rows to receive"), row_.handle(), from, tag, group_, &request));
+    requests_.push_back(request);
+  }
+
+  void send(const void* buffer, std::int64_t rows, int to, int tag) override {
+    MPI_Request request = MPI_REQUEST_NULL;
+    check_mpi(MPI_Isend(buffer, mpi_count(rows, "rows to send"), row_.handle(), to, tag, group_, &request));
+    requests_.push_back(request);
+  }
+
+  bool poll() override {
+    int complete = 0;
+    check_mpi(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &complete, MPI_STATUSES_IGNORE));
+    if (complete) requests_.clear();
+    return complete != 0;
+  }
+
+  void wait() override {
+    const int code = MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
+    requests_.clear();
+    check_mpi(code);
+  }
+
+ private:
+  MPI_Comm group_;
+  RowType row_;
+  std::vector<MPI_Request> requests_;
+};
+
+class MpiTransport : public Transport {
+ public:
+  explicit MpiTransport(const Communicator& group) : group_(group) {}
+  Memory memory() const override { return Memory::host; }
+  std::unique_ptr<Requests> begin(std::int64_t row_bytes) override {
+    return std::make_unique<MpiRequests>(group_.handle(), row_bytes);
+  }
+
+ private:
+  const Communicator& group_;
+};
+
+}  // namespace
+
+std::unique_ptr<Transport> make_mpi_transport(const Communicator& group) {
+  return std::make_unique<MpiTransport>(group);
+}
+
+}  // namespace switchyard::comm
