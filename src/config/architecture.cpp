@@ -62,8 +62,9 @@ void add_attention(const Config& c, const Part& part, std::vector<TensorSpec>& a
 void add_mixture(const Config& c, const std::string& prefix, int block, std::vector<TensorSpec>& all) {
   const std::int64_t experts = c.block_experts(block);
   const Part router{prefix, block, Role::router};
-  if (c.moe.router != Router::hash) all.push_back(matrix(router, "router", {experts, c.model.width}, c.model.init_std));
-  if (c.moe.router == Router::noisy_topk)
+  if (c.moe.router != RouterKind::hash)
+    all.push_back(matrix(router, "router", {experts, c.model.width}, c.model.init_std));
+  if (c.moe.router == RouterKind::noisy_topk)
     all.push_back(matrix(router, "router_noise", {experts, c.model.width}, c.model.init_std));
   add_network(c, {prefix + "experts.", block, Role::expert}, c.moe.hidden, experts, all);
   if (c.moe.shared_experts > 0)

@@ -20,11 +20,11 @@ void expect_sensible(const RouterShape& s) {
   expect(s.groups_kept >= 1 && s.groups_kept <= s.groups, "groups to keep among all");
   expect(s.top_k <= s.experts / s.groups * s.groups_kept, "k experts in the groups kept");
   const Normalise n = s.normalise;
-  const bool softmax = s.router == Router::softmax, noisy = s.router == Router::noisy_topk;
+  const bool softmax = s.router == RouterKind::softmax, noisy = s.router == RouterKind::noisy_topk;
   expect(!softmax || n != Normalise::none, "softmax weights, before or after selection");
   expect(!noisy || n == Normalise::after, "noisy top-k with a softmax over the selected");
-  expect(s.router != Router::sigmoid || n != Normalise::before, "sigmoids, normalised after selection or not");
-  expect(!s.biased || softmax || s.router == Router::sigmoid, "a selection bias with scores to add it to");
+  expect(s.router != RouterKind::sigmoid || n != Normalise::before, "sigmoids, normalised after selection or not");
+  expect(!s.biased || softmax || s.router == RouterKind::sigmoid, "a selection bias with scores to add it to");
 }
 
 }  // namespace
@@ -36,8 +36,8 @@ RouterStage::RouterStage(const LayerContext& context, int block)
       bias_(shape_.experts, 0.0f),
       device_bias_("moe::router::bias", shape_.experts) {
   expect_sensible(shape_);
-  if (shape_.router != Router::hash) weight_ = parameter(context, block, "router");
-  if (shape_.router == Router::noisy_topk) noise_ = parameter(context, block, "router_noise");
+  if (shape_.router != RouterKind::hash) weight_ = parameter(context, block, "router");
+  if (shape_.router == RouterKind::noisy_topk) noise_ = parameter(context, block, "router_noise");
 }
 
 void RouterStage::resize(const TokenSet& tokens) {
@@ -59,7 +59,7 @@ void RouterStage::resize(const TokenSet& tokens) {
 /// Logits, noise, scores, and the experts that they select.
 void RouterStage::choose(const TokenSet& tokens) {
   const Config& config = context_.config;
-  if (shape_.router == Router::hash)
+  if (shape_.router == RouterKind::hash)
     return select_by_hash(shape_, config.train.seed, block_, tokens.ids, scores_, choice_, tally_.token_margin);
   const Index offsets[2] = {0, tokens.tokens()}, width = config.model.width;
   const ParameterSet& parameters = context_.parameters;
@@ -126,7 +126,7 @@ void RouterStage::backward(const Matrix<float>& dweight, const Matrix<float>& dx
   expect(reduced_ && pass_ == Pass::train, "reduced statistics of a training pass before backward");
   reduced_ = false;  // the scores are overwritten
   if (x_.extent(0) == 0) return;
-  if (shape_.router == Router::hash) return Kokkos::deep_copy(dx, 0.0f);
+  if (shape_.router == RouterKind::hash) return Kokkos::deep_copy(dx, 0.0f);
   const MoeConfig& moe = context_.config.moe;
   const BatchLoad::Coefficients coefficients = batch_.coefficients(moe, shape_);
   const auto z = static_cast<float>(2.0 * moe.z_loss / static_cast<double>(batch_.tokens()));

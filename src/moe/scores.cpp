@@ -119,7 +119,7 @@ KOKKOS_INLINE_FUNCTION void add_sigmoid_weights(const RouterShape& shape, const 
 KOKKOS_INLINE_FUNCTION void row_gradient(const RouterShape& shape, const Chosen& chosen, const float* coefficient,
                                          const float* score, RowResult row, float* gradient) {
   const float z = row.entropy;  // carries z·lse here
-  if (shape.router == Router::sigmoid) {
+  if (shape.router == RouterKind::sigmoid) {
     z_row_gradient(shape.experts, row.lse, z, gradient);
     sigmoid_row_gradient(shape.experts, score, row.inverse, coefficient, gradient);
     return add_sigmoid_weights(shape, chosen, score, gradient);
@@ -145,8 +145,9 @@ RouterShape router_shape(const MoeConfig& moe, int experts) {
 
 Scores make_scores(const RouterShape& shape, Index tokens) {
   Scores s;
-  const bool noisy = shape.router == Router::noisy_topk;
-  s.logits = make_view<Matrix<float>>("moe::scores::logits", shape.router == Router::hash ? 0 : tokens, shape.experts);
+  const bool noisy = shape.router == RouterKind::noisy_topk;
+  s.logits =
+      make_view<Matrix<float>>("moe::scores::logits", shape.router == RouterKind::hash ? 0 : tokens, shape.experts);
   s.score = make_view<Matrix<float>>("moe::scores::score", tokens, shape.experts);
   s.slope = make_view<Matrix<float>>("moe::scores::slope", noisy ? tokens : 0, shape.experts);
   s.inverse = make_view<Vector<float>>("moe::scores::inverse", tokens);
@@ -157,7 +158,7 @@ Scores make_scores(const RouterShape& shape, Index tokens) {
 
 void score_tokens(const RouterShape& shape, bool wants_lse, const Scores& s) {
   const int n = shape.experts;
-  const bool sigmoids = shape.router == Router::sigmoid;
+  const bool sigmoids = shape.router == RouterKind::sigmoid;
   Kokkos::parallel_for(
       "switchyard::moe::scores::score", Kokkos::RangePolicy<Device>(0, s.score.extent(0)), KOKKOS_LAMBDA(Index t) {
         const RowResult row = sigmoids ? sigmoid_row(n, &s.logits(t, 0), &s.score(t, 0), wants_lse)

@@ -11,7 +11,7 @@ struct Choice;
 
 /// The options of a router that its kernels read.
 struct RouterShape {
-  Router router = Router::softmax;
+  RouterKind router = RouterKind::softmax;
   Normalise normalise = Normalise::after;
   GroupScore group_score = GroupScore::top2_sum;
   int experts = 1;

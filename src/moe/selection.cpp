@@ -140,7 +140,7 @@ KOKKOS_INLINE_FUNCTION void rank(const RouterShape& s, const Ranking& r, int n, 
 
 /// Combine weights of the chosen; `row` is the logits for a softmax after selection, else the scores.
 KOKKOS_INLINE_FUNCTION void weigh(const RouterShape& s, const Best& best, const float* row, float* weight) {
-  const bool after = s.normalise == Normalise::after, softmax = s.router != Router::sigmoid;
+  const bool after = s.normalise == Normalise::after, softmax = s.router != RouterKind::sigmoid;
   float top = row[best.id[0]], sum = 0.0f;
   for (int j = 1; j < s.top_k; ++j) top = row[best.id[j]] > top ? row[best.id[j]] : top;
   for (int j = 0; j < s.top_k; ++j) {
@@ -185,7 +185,7 @@ KOKKOS_INLINE_FUNCTION void hash_row(int experts, int k, std::uint64_t key, std:
 void select(const RouterShape& shape, const Scores& scores, const Vector<float>& bias, const Choice& choice,
             const Vector<float>& margin) {
   const int k = shape.top_k;
-  const bool softmax = shape.router != Router::sigmoid;
+  const bool softmax = shape.router != RouterKind::sigmoid;
   const bool by_logits = softmax && !shape.biased && shape.groups == 1;
   const bool by_selected = softmax && shape.normalise == Normalise::after;
   Kokkos::parallel_for(

@@ -70,7 +70,7 @@ TEST(Balance, CountsAfterDropWouldMisleadTheBias) {
 // A router that sends everything to expert 0 first, at capacity factor 1: the bias must follow the choices.
 TEST(Balance, BiasFollowsChoicesBeforeTheDrop) {
   Config c = test::small_config(8, 2);
-  c.moe.router = Router::sigmoid;
+  c.moe.router = RouterKind::sigmoid;
   c.moe.bias_rule = BiasRule::sign;
   c.moe.capacity_factor = 1.0;
   Rig rig(c, MPI_COMM_SELF);
@@ -182,15 +182,15 @@ std::vector<double> everything(const LayerStatistics& s, const std::vector<float
   return all;
 }
 
-Config invariance_config(Router router, AuxScope scope, int experts) {
+Config invariance_config(RouterKind router, AuxScope scope, int experts) {
   Config c = test::small_config(experts, std::min(experts, 2));
   c.train.batch = 14;
   c.train.grains = 7;
   c.moe.router = router;
-  if (router != Router::hash) c.moe.aux_loss = c.moe.importance_loss = c.moe.z_loss = 0.3;
+  if (router != RouterKind::hash) c.moe.aux_loss = c.moe.importance_loss = c.moe.z_loss = 0.3;
   c.moe.aux_scope = scope;
   c.moe.capacity_factor = 0.9;
-  if (router == Router::sigmoid || router == Router::softmax) c.moe.bias_rule = BiasRule::proportional;
+  if (router == RouterKind::sigmoid || router == RouterKind::softmax) c.moe.bias_rule = BiasRule::proportional;
   return c;
 }
 
@@ -224,13 +224,13 @@ void expect_same_as_alone(const Config& config) {
 }
 
 TEST(Statistics, SameBitsOnAnyNumberOfRanks) {
-  for (const Router router : {Router::softmax, Router::sigmoid, Router::noisy_topk, Router::hash})
+  for (const RouterKind router : {RouterKind::softmax, RouterKind::sigmoid, RouterKind::noisy_topk, RouterKind::hash})
     for (const AuxScope scope : {AuxScope::sequence, AuxScope::grain, AuxScope::batch})
       for (const int experts : {1, 3, 70}) expect_same_as_alone(invariance_config(router, scope, experts));
 }
 
 TEST(Statistics, ConservationLaws) {
-  const Config c = invariance_config(Router::sigmoid, AuxScope::batch, 6);
+  const Config c = invariance_config(RouterKind::sigmoid, AuxScope::batch, 6);
   Rig rig(c, MPI_COMM_WORLD);
   rig.forward();
   rig.reduce();

@@ -8,7 +8,7 @@ namespace {
 
 using test::Rig;
 
-Config with(Router router, int experts = 8, int k = 3) {
+Config with(RouterKind router, int experts = 8, int k = 3) {
   Config c = test::small_config(experts, k);
   c.moe.router = router;
   c.moe.scale = 1.7;
@@ -22,8 +22,8 @@ std::vector<std::array<int, 3>> rows_of_three(const std::vector<std::int32_t>& f
 }
 
 TEST(Chance, EvaluationHasNoNoise) {
-  Rig noisy(with(Router::noisy_topk), MPI_COMM_SELF);
-  Rig plain(with(Router::softmax), MPI_COMM_SELF);
+  Rig noisy(with(RouterKind::noisy_topk), MPI_COMM_SELF);
+  Rig plain(with(RouterKind::softmax), MPI_COMM_SELF);
   const auto quiet = host_values(noisy.forward(moe::Pass::evaluate).weight);
   EXPECT_EQ(quiet, host_values(plain.forward(moe::Pass::evaluate).weight));
   EXPECT_NE(quiet, host_values(noisy.forward(moe::Pass::train).weight));
@@ -54,7 +54,7 @@ TEST(Chance, NoiseIsStandardNormalAndItsOwnForEachStep) {
 }
 
 TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
-  Config c = with(Router::hash, 5, 3);
+  Config c = with(RouterKind::hash, 5, 3);
   Rig rig(c, MPI_COMM_SELF);
   const moe::Choice& choice = rig.forward();
   const auto expert = rows_of_three(host_values(choice.expert));
@@ -73,7 +73,7 @@ TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
 
 TEST(Chance, HashIsUniform) {
   constexpr int experts = 7, k = 3, ids = 20000;
-  const moe::RouterShape shape{Router::hash, Normalise::after, GroupScore::max, experts, k};
+  const moe::RouterShape shape{RouterKind::hash, Normalise::after, GroupScore::max, experts, k};
   const moe::Choice choice{Matrix<std::int32_t>("e", ids, k), Matrix<float>("w", ids, k),
                            Matrix<std::uint8_t>("k", ids, k)};
   const auto id = Vector<std::int32_t>("id", ids);

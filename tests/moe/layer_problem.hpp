@@ -22,7 +22,7 @@ struct LayerCase {
   int top_k;
   int grains;
   Activation activation = Activation::gelu;
-  Router router = Router::softmax;
+  RouterKind router = RouterKind::softmax;
   int shared = 0;
   double capacity = 0.0;
   double aux = 0.0;

@@ -16,8 +16,8 @@ namespace {
 
 const std::vector<LayerCase>& cases() {
   constexpr Activation gelu = Activation::gelu, relu = Activation::relu, swiglu = Activation::swiglu;
-  constexpr Router softmax = Router::softmax, sigmoid = Router::sigmoid, noisy = Router::noisy_topk,
-                   hash = Router::hash;
+  constexpr RouterKind softmax = RouterKind::softmax, sigmoid = RouterKind::sigmoid, noisy = RouterKind::noisy_topk,
+                       hash = RouterKind::hash;
   constexpr ExchangeKind collective = ExchangeKind::alltoallv;
   static const std::vector<LayerCase> all{
       {"one expert", 1, 1, 8},

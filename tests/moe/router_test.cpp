@@ -27,7 +27,7 @@ struct Oracle {
     x = rows_of<double>(host_values(rig.x), d);
     const auto w = rig.value("router");
     weight = Row(w.begin(), w.end());
-    if (moe.router != Router::noisy_topk) return;
+    if (moe.router != RouterKind::noisy_topk) return;
     const auto n = rig.value("router_noise");
     noise_weight = Row(n.begin(), n.end());
     recover_noise(rig);
@@ -116,7 +116,7 @@ void expect_choice_of_oracle(const Oracle& oracle, const std::vector<float>& bia
 void expect_gradients_of_oracle(Rig& rig, Oracle& oracle, const reference::Routing& r) {
   const Matrix<float> dx = rig.backward();
   expect_near_all(rig.gradient("router"), differences(oracle, oracle.weight, r), 2e-5, "router weight");
-  if (rig.config.moe.router == Router::noisy_topk)
+  if (rig.config.moe.router == RouterKind::noisy_topk)
     expect_near_all(rig.gradient("router_noise"), differences(oracle, oracle.noise_weight, r), 2e-5, "noise weight");
   const auto flat = host_values(dx);
   for (std::size_t t = 0; t < oracle.x.size(); t += 11) {
@@ -144,7 +144,7 @@ void compare(const Config& config) {
   expect_gradients_of_oracle(rig, oracle, r);
 }
 
-Config with(Router router, Normalise normalise, int experts = 8, int k = 3) {
+Config with(RouterKind router, Normalise normalise, int experts = 8, int k = 3) {
   Config c = test::small_config(experts, k);
   c.moe.router = router;
   c.moe.normalise = normalise;
@@ -162,17 +162,17 @@ Config with_losses(Config c, AuxScope scope, ImportanceForm form) {
   return c;
 }
 
-TEST(Router, SoftmaxBeforeSelection) { compare(with(Router::softmax, Normalise::before)); }
-TEST(Router, SoftmaxAfterSelection) { compare(with(Router::softmax, Normalise::after)); }
-TEST(Router, SigmoidNormalised) { compare(with(Router::sigmoid, Normalise::after)); }
-TEST(Router, SigmoidRaw) { compare(with(Router::sigmoid, Normalise::none)); }
-TEST(Router, NoisyTopK) { compare(with(Router::noisy_topk, Normalise::after)); }
+TEST(Router, SoftmaxBeforeSelection) { compare(with(RouterKind::softmax, Normalise::before)); }
+TEST(Router, SoftmaxAfterSelection) { compare(with(RouterKind::softmax, Normalise::after)); }
+TEST(Router, SigmoidNormalised) { compare(with(RouterKind::sigmoid, Normalise::after)); }
+TEST(Router, SigmoidRaw) { compare(with(RouterKind::sigmoid, Normalise::none)); }
+TEST(Router, NoisyTopK) { compare(with(RouterKind::noisy_topk, Normalise::after)); }
 
 TEST(Router, BiasMovesTheSelectionButNotTheWeights) {
-  for (const auto& [router, normalise] : {std::pair(Router::sigmoid, Normalise::after),
-                                          {Router::sigmoid, Normalise::none},
-                                          {Router::softmax, Normalise::before},
-                                          {Router::softmax, Normalise::after}}) {
+  for (const auto& [router, normalise] : {std::pair(RouterKind::sigmoid, Normalise::after),
+                                          {RouterKind::sigmoid, Normalise::none},
+                                          {RouterKind::softmax, Normalise::before},
+                                          {RouterKind::softmax, Normalise::after}}) {
     Config c = with(router, normalise);
     c.moe.bias_rule = BiasRule::sign;
     compare(c);
@@ -180,11 +180,11 @@ TEST(Router, BiasMovesTheSelectionButNotTheWeights) {
 }
 
 TEST(Router, EveryLossAtEveryScope) {
-  for (const auto& [router, normalise] : {std::pair(Router::softmax, Normalise::before),
-                                          {Router::softmax, Normalise::after},
-                                          {Router::sigmoid, Normalise::after},
-                                          {Router::sigmoid, Normalise::none},
-                                          {Router::noisy_topk, Normalise::after}})
+  for (const auto& [router, normalise] : {std::pair(RouterKind::softmax, Normalise::before),
+                                          {RouterKind::softmax, Normalise::after},
+                                          {RouterKind::sigmoid, Normalise::after},
+                                          {RouterKind::sigmoid, Normalise::none},
+                                          {RouterKind::noisy_topk, Normalise::after}})
     for (const AuxScope scope : {AuxScope::sequence, AuxScope::grain, AuxScope::batch})
       for (const ImportanceForm form : {ImportanceForm::cv2, ImportanceForm::squared_deviation})
         compare(with_losses(with(router, normalise), scope, form));
@@ -193,17 +193,17 @@ TEST(Router, EveryLossAtEveryScope) {
 TEST(Router, NumbersOfExperts) {
   for (const int experts : {1, 2, 3, 17, 33}) {
     const int k = std::min(experts, 2);
-    compare(with_losses(with(Router::softmax, Normalise::after, experts, k), AuxScope::grain, ImportanceForm::cv2));
-    compare(with_losses(with(Router::sigmoid, Normalise::after, experts, k), AuxScope::batch,
+    compare(with_losses(with(RouterKind::softmax, Normalise::after, experts, k), AuxScope::grain, ImportanceForm::cv2));
+    compare(with_losses(with(RouterKind::sigmoid, Normalise::after, experts, k), AuxScope::batch,
                         ImportanceForm::squared_deviation));
-    compare(
-        with_losses(with(Router::noisy_topk, Normalise::after, experts, k), AuxScope::sequence, ImportanceForm::cv2));
+    compare(with_losses(with(RouterKind::noisy_topk, Normalise::after, experts, k), AuxScope::sequence,
+                        ImportanceForm::cv2));
   }
 }
 
 TEST(Router, GroupLimited) {
   for (const GroupScore score : {GroupScore::top2_sum, GroupScore::share_sum, GroupScore::max})
-    for (const Router router : {Router::softmax, Router::sigmoid}) {
+    for (const RouterKind router : {RouterKind::softmax, RouterKind::sigmoid}) {
       Config c = with_losses(with(router, Normalise::after, 24, 6), AuxScope::batch, ImportanceForm::cv2);
       c.moe.groups = 6;
       c.moe.groups_kept = 2;
@@ -211,24 +211,24 @@ TEST(Router, GroupLimited) {
       c.moe.bias_rule = BiasRule::sign;
       compare(c);
     }
-  Config most = with(Router::sigmoid, Normalise::after, 64, 3);
+  Config most = with(RouterKind::sigmoid, Normalise::after, 64, 3);
   most.moe.groups = 64, most.moe.groups_kept = 40, most.moe.group_score = GroupScore::max;
   compare(most);
 }
 
 TEST(Router, DroppedChoicesCarryNoGradientAndWeightsStay) {
   for (const DropOrder order : {DropOrder::weight, DropOrder::position}) {
-    Config c = with_losses(with(Router::softmax, Normalise::after, 5, 2), AuxScope::batch, ImportanceForm::cv2);
+    Config c = with_losses(with(RouterKind::softmax, Normalise::after, 5, 2), AuxScope::batch, ImportanceForm::cv2);
     c.moe.capacity_factor = 0.7;
     c.moe.drop_order = order;
     compare(c);
-    c.moe.router = Router::sigmoid;
+    c.moe.router = RouterKind::sigmoid;
     compare(c);
   }
 }
 
 TEST(Router, DropsTrainingTokensOnlyAndCountsBeforeTheDrop) {
-  Config c = with(Router::softmax, Normalise::before, 5, 2);
+  Config c = with(RouterKind::softmax, Normalise::before, 5, 2);
   c.moe.capacity_factor = 0.7;
   Rig rig(c, MPI_COMM_SELF);
   rig.forward();
@@ -248,7 +248,7 @@ TEST(Router, DropsTrainingTokensOnlyAndCountsBeforeTheDrop) {
 }
 
 TEST(Router, BiasFollowsTrainingCountsAndFreezes) {
-  Config c = with(Router::sigmoid, Normalise::after);
+  Config c = with(RouterKind::sigmoid, Normalise::after);
   c.moe.bias_rule = BiasRule::proportional;
   c.moe.bias_rate = 0.01;
   c.moe.bias_until = 10;
@@ -275,9 +275,9 @@ TEST(Router, BiasFollowsTrainingCountsAndFreezes) {
 
 TEST(Router, RefusesSenselessOptions) {
   const auto make = [](const Config& c) { Rig rig(c, MPI_COMM_SELF); };
-  EXPECT_THROW(make(with(Router::softmax, Normalise::none)), Error);
-  EXPECT_THROW(make(with(Router::sigmoid, Normalise::before)), Error);
-  EXPECT_THROW(make(with(Router::softmax, Normalise::after, 2, 3)), Error);
+  EXPECT_THROW(make(with(RouterKind::softmax, Normalise::none)), Error);
+  EXPECT_THROW(make(with(RouterKind::sigmoid, Normalise::before)), Error);
+  EXPECT_THROW(make(with(RouterKind::softmax, Normalise::after, 2, 3)), Error);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ struct Selected {
 /// Selection from raw scores(N, E), as sigmoids.
 Selected run(const MoeConfig& config, int experts, const std::vector<float>& score, const std::vector<float>& bias) {
   RouterShape shape = router_shape(config, experts);
-  shape.router = Router::sigmoid, shape.normalise = Normalise::none, shape.biased = true;
+  shape.router = RouterKind::sigmoid, shape.normalise = Normalise::none, shape.biased = true;
   const Index tokens = score.size() / experts;
   const Scores scores = make_scores(shape, tokens);
   Kokkos::deep_copy(scores.score, HostMatrix<const float>(score.data(), tokens, experts));

@@ -32,7 +32,7 @@ inline double log_sum_exp(const Row& x) {
 
 /// What experts are ranked by, without the bias: softmax probabilities or sigmoids.
 inline Row scores(const MoeConfig& moe, const Row& logits) {
-  if (moe.router != Router::sigmoid) return softmax(logits);
+  if (moe.router != RouterKind::sigmoid) return softmax(logits);
   Row s;
   for (const double l : logits) s.push_back(1.0 / (1.0 + std::exp(-l)));
   return s;
@@ -42,7 +42,7 @@ inline Row scores(const MoeConfig& moe, const Row& logits) {
 inline Row normalised(const MoeConfig& moe, const Row& logits) {
   Row p = scores(moe, logits);
   const double sum = std::accumulate(p.begin(), p.end(), 0.0);
-  for (double& v : p) v /= sum + (moe.router == Router::sigmoid ? 1e-20 : 0.0);
+  for (double& v : p) v /= sum + (moe.router == RouterKind::sigmoid ? 1e-20 : 0.0);
   return p;
 }
 
@@ -91,11 +91,11 @@ std::vector<int> selection(const MoeConfig& moe, std::vector<T> value, T refused
 inline Row weights(const MoeConfig& moe, const Row& logits, const std::vector<int>& chosen) {
   Row w;
   for (const int e : chosen)
-    w.push_back(moe.normalise == Normalise::after && moe.router != Router::sigmoid ? logits[e]
-                                                                                   : scores(moe, logits)[e]);
+    w.push_back(moe.normalise == Normalise::after && moe.router != RouterKind::sigmoid ? logits[e]
+                                                                                       : scores(moe, logits)[e]);
   if (moe.normalise == Normalise::after) {
-    if (moe.router != Router::sigmoid) w = softmax(w);
-    const double sum = std::accumulate(w.begin(), w.end(), 0.0) + (moe.router == Router::sigmoid ? 1e-20 : 0.0);
+    if (moe.router != RouterKind::sigmoid) w = softmax(w);
+    const double sum = std::accumulate(w.begin(), w.end(), 0.0) + (moe.router == RouterKind::sigmoid ? 1e-20 : 0.0);
     for (double& v : w) v /= sum;
   }
   for (double& v : w) v *= moe.scale;

@@ -40,24 +40,24 @@ void add_routers(std::map<std::string, Config>& cases) {
     cases["softmax_after" + e] = c;
     c.moe.normalise = Normalise::before, c.moe.aux_loss = 0.01, c.moe.z_loss = 1e-3;
     cases["softmax_before.aux_batch" + e] = c;
-    c.moe.router = Router::noisy_topk, c.moe.normalise = Normalise::after, c.moe.aux_scope = AuxScope::grain;
+    c.moe.router = RouterKind::noisy_topk, c.moe.normalise = Normalise::after, c.moe.aux_scope = AuxScope::grain;
     cases["noisy_topk.aux_grain" + e] = c;
-    c = base(experts, k), c.moe.router = Router::sigmoid, c.moe.bias_rule = BiasRule::centred_sign,
+    c = base(experts, k), c.moe.router = RouterKind::sigmoid, c.moe.bias_rule = BiasRule::centred_sign,
     c.moe.bias_rate = 0.05;
     cases["sigmoid.centred_sign" + e] = c;
-    c = base(experts, k), c.moe.router = Router::hash;
+    c = base(experts, k), c.moe.router = RouterKind::hash;
     cases["hash" + e] = c;
   }
 }
 
 void add_shapes(std::map<std::string, Config>& cases) {
   Config c = base(8, 2);
-  c.moe.router = Router::sigmoid, c.moe.groups = 4, c.moe.groups_kept = 2, c.moe.bias_rule = BiasRule::proportional;
+  c.moe.router = RouterKind::sigmoid, c.moe.groups = 4, c.moe.groups_kept = 2, c.moe.bias_rule = BiasRule::proportional;
   c.model.activation = Activation::swiglu, c.moe.shared_experts = 1, c.model.tied = false;
   cases["grouped.swiglu.shared.untied"] = c;
   c = base(9, 4), c.moe.groups = 3, c.moe.groups_kept = 2, c.moe.group_score = GroupScore::share_sum;
   cases["grouped.share_sum"] = c;
-  c.moe.group_score = GroupScore::max, c.moe.router = Router::sigmoid, c.moe.bias_rule = BiasRule::sign;
+  c.moe.group_score = GroupScore::max, c.moe.router = RouterKind::sigmoid, c.moe.bias_rule = BiasRule::sign;
   cases["grouped.max.sign"] = c;
   c = base(8, 2), c.moe.capacity_factor = 0.75, c.moe.bias_rule = BiasRule::sign, c.moe.aux_loss = 0.01;
   c.moe.aux_scope = AuxScope::sequence;
