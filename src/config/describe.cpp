@@ -171,7 +171,7 @@ std::vector<Violation> advice(const Config& c, int ranks) {
                      std::string(most == 0 ? "no block has experts, so these change nothing: "
                                            : "layers have one expert, so these change no weight: ") +
                          join(idle)});
-  const bool learned = most > 1 && c.moe.router != RouterKind::hash;
+  const bool learned = most > 1 && !router_tensors(c.moe.router).empty();
   if (learned && c.moe.top_k == 1 && c.moe.normalise == Normalise::after)
     notes.push_back({"moe.normalise",
                      "after with moe.top_k 1 makes every combine weight the same: the language-model loss "

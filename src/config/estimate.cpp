@@ -84,7 +84,7 @@ std::int64_t block_activations(const Config& c, std::int64_t experts, std::int64
   const std::int64_t d = c.model.width;
   std::int64_t numbers = n * (5 * d + 2 * kv_width(c) + c.model.heads + 2);
   if (experts == 0) return number * (numbers + n * matrices(c) * c.model.hidden);
-  const std::int64_t score_rows = c.moe.router == RouterKind::noisy_topk ? 3 : c.moe.router == RouterKind::hash ? 1 : 2;
+  const auto score_rows = 1 + static_cast<std::int64_t>(router_tensors(c.moe.router).size());  // and their products
   numbers +=
       n * (score_rows * experts + 4) + 5 * sent;  // scores; expert, weight, gradient, and both orders of a choice
   return number * numbers + sent + n / c.model.context * (16 * experts + number * c.record.margin_bins);

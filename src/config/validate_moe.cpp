@@ -1,6 +1,7 @@
 // Rules between the options of the mixture-of-experts layers.
 #include <algorithm>
 
+#include "config/architecture.hpp"
 #include "config/rules.hpp"
 
 namespace switchyard {
@@ -109,13 +110,13 @@ void validate_router(const MoeConfig& m, Rules& rules) {
   rules.require(m.bias_rule == BiasRule::none || limited, "moe.bias_rule",
                 format_value(m.bias_rule) + " cannot be combined with " + router +
                     " (the selection bias is added to the scores of the softmax and sigmoid routers); use none");
-  if (m.router != RouterKind::hash) return;
+  if (!router_tensors(m.router).empty()) return;
   for (const auto& [key, value] :
        {std::pair("moe.aux_loss", m.aux_loss), std::pair("moe.importance_loss", m.importance_loss),
         std::pair("moe.z_loss", m.z_loss)})
     rules.require(value == 0.0, key,
                   format_value(value) + " cannot be combined with " + router +
-                      " (hash routing has no scores that a loss could change); set it to 0");
+                      " (it has no scores that a loss could change); set it to 0");
 }
 
 /// The selection bias: options that would be read and do nothing.
