@@ -1,19 +1,20 @@
-// The router of one layer: tokens to scores, experts and combine weights; what keeps the loads even; and the gradients.
-// Every formula stands in docs/conventions.md.
+// The stage of one layer around its router (routers/) and balancers (balancers/): drops what is over the capacity,
+// counts, keeps the selection bias. Every formula stands in docs/conventions.md.
 #pragma once
+#include <memory>
 #include <vector>
 
+#include "moe/balancers/balancer.hpp"
 #include "moe/batch_load.hpp"
 #include "moe/layer.hpp"
-#include "moe/scores.hpp"
-#include "moe/selection.hpp"
+#include "moe/routers/router.hpp"
 #include "moe/tally.hpp"
 
 namespace switchyard::moe {
 
 class RouterStage {
  public:
-  /// Of blocks.B.moe.router.weight (E, d), and blocks.B.moe.router_noise.weight (E, d) for noisy_topk.
+  /// Of the router that the configuration names, and its parameters.
   RouterStage(const LayerContext& context, int block);
 
   /// Routes x(N, d), which is kept (not copied) until backward. The choice is valid until the next forward. Tokens are
@@ -32,28 +33,23 @@ class RouterStage {
 
   /// Of the last reduced pass, `traffic` left empty.
   const LayerStatistics& statistics() const { return statistics_; }
-  int experts() const { return shape_.experts; }
+  int experts() const { return router_->shape().experts; }
   const std::vector<float>& bias() const { return bias_; }  ///< (E)
   void set_bias(const std::vector<float>& bias);
 
  private:
   void resize(const TokenSet& tokens);
-  void choose(const TokenSet& tokens);
   void drop();
-  void product_backward(int parameter, const Matrix<float>& gradient, const Matrix<float>& dx, bool add);
 
   LayerContext context_;
   int block_;
-  RouterShape shape_;
-  int weight_ = -1, noise_ = -1;  ///< parameter ids
-  std::vector<float> bias_;       ///< (E)
-  Vector<float> device_bias_;     ///< (E)
-  Matrix<float> x_;               ///< (N, d) the caller's
-  Scores scores_;
-  Choice choice_;
+  std::unique_ptr<Router> router_;
+  Balancers balancers_;
+  std::vector<float> bias_;    ///< (E)
+  Vector<float> device_bias_;  ///< (E)
+  RouterPass routed_;          ///< x is the caller's
   Tally tally_;
   BatchLoad batch_;
-  Index grain_tokens_ = 0;
   Pass pass_ = Pass::train;
   bool reduced_ = false;
   LayerStatistics statistics_;

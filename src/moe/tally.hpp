@@ -3,8 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "moe/scores.hpp"
-#include "moe/selection.hpp"
+#include "moe/routers/scores.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard::moe {
@@ -16,7 +15,7 @@ struct Tally {
   Matrix<std::int32_t> margin;    ///< (S, bins)
   Matrix<double> mass;            ///< (S, E) sum of normalised scores
   Matrix<double> sums;            ///< (S, 2) sums of entropy and of squared log-sum-exp
-  Vector<float> token_margin;     ///< (N) written by select
+  Vector<float> token_margin;     ///< (N) written by Router::route
 };
 
 Tally make_tally(Index sequences, Index tokens, int experts, int bins);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "moe/router_rig.hpp"
+#include "moe/routers/noise.hpp"
 
 namespace switchyard {
 namespace {
@@ -73,15 +74,18 @@ TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
 
 TEST(Chance, HashIsUniform) {
   constexpr int experts = 7, k = 3, ids = 20000;
-  const moe::RouterShape shape{RouterKind::hash, Normalise::after, GroupScore::max, experts, k};
-  const moe::Choice choice{Matrix<std::int32_t>("e", ids, k), Matrix<float>("w", ids, k),
-                           Matrix<std::uint8_t>("k", ids, k)};
-  const auto id = Vector<std::int32_t>("id", ids);
-  const auto host_id = Kokkos::create_mirror_view(id);
-  for (int i = 0; i < ids; ++i) host_id(i) = i;
-  Kokkos::deep_copy(id, host_id);
-  moe::select_by_hash(shape, 9, 1, id, moe::make_scores(shape, ids), choice, Vector<float>("margin", ids));
-  const auto expert = host_values(choice.expert);
+  Config c = with(RouterKind::hash, experts, k);
+  c.train.seed = 9;
+  const Rig rig(c, MPI_COMM_SELF);
+  moe::TokenSet tokens;
+  tokens.ids = Vector<std::int32_t>("id", ids);
+  const auto id = Kokkos::create_mirror_view(tokens.ids);
+  for (int i = 0; i < ids; ++i) id(i) = i;
+  Kokkos::deep_copy(tokens.ids, id);
+  const moe::RouterPass pass{
+      {}, 1, moe::make_scores(experts, ids, 0), moe::make_choice(ids, k), Vector<float>("margin", ids)};
+  moe::make_router({rig.config, rig.parameters, 1})->route(tokens, {}, pass);
+  const auto expert = host_values(pass.choice.expert);
   for (int j = 0; j < k; ++j) {
     std::vector<int> count(experts, 0);
     for (int i = 0; i < ids; ++i) ++count[expert[i * k + j]];
