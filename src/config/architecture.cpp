@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "base/check.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -61,10 +63,8 @@ void add_attention(const Config& c, const Part& part, std::vector<TensorSpec>& a
 
 void add_mixture(const Config& c, const std::string& prefix, int block, std::vector<TensorSpec>& all) {
   const std::int64_t experts = c.block_experts(block);
-  const Part router{prefix, block, Role::router};
-  if (c.moe.router != Router::hash) all.push_back(matrix(router, "router", {experts, c.model.width}, c.model.init_std));
-  if (c.moe.router == Router::noisy_topk)
-    all.push_back(matrix(router, "router_noise", {experts, c.model.width}, c.model.init_std));
+  for (const std::string& name : router_tensors(c.moe.router))
+    all.push_back(matrix({prefix, block, Role::router}, name.c_str(), {experts, c.model.width}, c.model.init_std));
   add_network(c, {prefix + "experts.", block, Role::expert}, c.moe.hidden, experts, all);
   if (c.moe.shared_experts > 0)
     add_network(c, {prefix + "shared.", block, Role::shared_expert}, std::int64_t{c.moe.shared_experts} * c.moe.hidden,
@@ -96,6 +96,19 @@ std::vector<TensorSpec> behind_blocks(const Config& c) {
 
 std::int64_t TensorSpec::elements() const {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+std::vector<std::string> router_tensors(RouterKind router) {
+  switch (router) {  // no default: a router without a line here is a warning
+    case RouterKind::softmax:
+    case RouterKind::sigmoid:
+      return {"router"};
+    case RouterKind::noisy_topk:
+      return {"router", "router_noise"};
+    case RouterKind::hash:
+      return {};
+  }
+  throw Error(Exit::internal, "a router without a line in router_tensors");
 }
 
 std::vector<TensorSpec> block_architecture(const Config& c, int b) {

@@ -29,7 +29,7 @@ inline std::vector<std::string> names_in(const std::string& list) {
     static inline const std::vector<std::string> names = names_in(#__VA_ARGS__); \
   }
 SWITCHYARD_ENUM(Activation, gelu, relu, swiglu);
-SWITCHYARD_ENUM(Router, softmax, sigmoid, noisy_topk, hash);
+SWITCHYARD_ENUM(RouterKind, softmax, sigmoid, noisy_topk, hash);
 SWITCHYARD_ENUM(Normalise, before, after, none);
 SWITCHYARD_ENUM(GroupScore, top2_sum, share_sum, max);
 SWITCHYARD_ENUM(AuxScope, sequence, grain, batch);
@@ -85,7 +85,7 @@ struct MoeConfig {
   int first_dense = 0;
   int hidden = 512;
   int shared_experts = 0;
-  Router router = Router::softmax;
+  RouterKind router = RouterKind::softmax;
   Normalise normalise = Normalise::after;
   double scale = 1.0;
   int groups = 1;

@@ -81,7 +81,7 @@ bool does_nothing(const Config& c, const std::string& key, int most) {
                 "moe.bias_rule", "moe.bias_rate", "moe.bias_until",      "moe.group_score"};
   if (!key.starts_with("moe.") || most > 1) return false;
   if (most == 0) return !dense_blocks.contains(key);
-  if (key == "moe.router" || key == "moe.normalise") return c.moe.router != Router::sigmoid;
+  if (key == "moe.router" || key == "moe.normalise") return c.moe.router != RouterKind::sigmoid;
   if (key == "moe.capacity_factor" || key == "moe.drop_order")
     return c.moe.capacity_factor == 0.0 || c.moe.capacity_factor >= 1.0;
   return balancing.contains(key);
@@ -172,12 +172,12 @@ std::vector<Violation> advice(const Config& c, int ranks) {
                      std::string(most == 0 ? "no block has experts, so these change nothing: "
                                            : "layers have one expert, so these change no weight: ") +
                          join(idle)});
-  const bool learned = most > 1 && c.moe.router != Router::hash;
+  const bool learned = most > 1 && !router_tensors(c.moe.router).empty();
   if (learned && c.moe.top_k == 1 && c.moe.normalise == Normalise::after)
     notes.push_back({"moe.normalise",
                      "after with moe.top_k 1 makes every combine weight the same: the language-model loss "
                      "teaches the router nothing; use " +
-                         std::string(c.moe.router == Router::sigmoid ? "none" : "before")});
+                         std::string(c.moe.router == RouterKind::sigmoid ? "none" : "before")});
   if (learned && c.moe.aux_loss == 0.0 && c.moe.importance_loss == 0.0 && c.moe.bias_rule == BiasRule::none)
     notes.push_back({"moe.aux_loss",
                      "nothing keeps the experts' loads even; set moe.aux_loss, moe.importance_loss or "

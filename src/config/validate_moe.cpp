@@ -1,6 +1,7 @@
 // Rules between the options of the mixture-of-experts layers.
 #include <algorithm>
 
+#include "config/architecture.hpp"
 #include "config/rules.hpp"
 
 namespace switchyard {
@@ -93,15 +94,15 @@ void validate_selection(const Config& c, Rules& rules) {
 /// What each router can be combined with.
 void validate_router(const MoeConfig& m, Rules& rules) {
   const std::string router = "moe.router " + format_value(m.router);
-  rules.require(m.router != Router::sigmoid || m.normalise != Normalise::before, "moe.normalise",
+  rules.require(m.router != RouterKind::sigmoid || m.normalise != Normalise::before, "moe.normalise",
                 "before has no meaning with " + router +
                     " (sigmoid scores stand alone, nothing is normalised before selection); use after or none");
-  rules.require(m.router != Router::softmax || m.normalise != Normalise::none, "moe.normalise",
+  rules.require(m.router != RouterKind::softmax || m.normalise != Normalise::none, "moe.normalise",
                 "none has no meaning with " + router + " (raw logits are no weights); use before or after");
-  rules.require(m.router != Router::noisy_topk || m.normalise == Normalise::after, "moe.normalise",
+  rules.require(m.router != RouterKind::noisy_topk || m.normalise == Normalise::after, "moe.normalise",
                 format_value(m.normalise) + " has no meaning with " + router +
                     " (Shazeer's gate is a softmax over the selected); use after");
-  const bool limited = m.router == Router::softmax || m.router == Router::sigmoid;
+  const bool limited = m.router == RouterKind::softmax || m.router == RouterKind::sigmoid;
   rules.require(limited || m.groups == 1, "moe.groups",
                 text(m.groups) + " cannot be combined with " + router +
                     " (groups are chosen by their experts' scores, by "
@@ -109,13 +110,13 @@ void validate_router(const MoeConfig& m, Rules& rules) {
   rules.require(m.bias_rule == BiasRule::none || limited, "moe.bias_rule",
                 format_value(m.bias_rule) + " cannot be combined with " + router +
                     " (the selection bias is added to the scores of the softmax and sigmoid routers); use none");
-  if (m.router != Router::hash) return;
+  if (!router_tensors(m.router).empty()) return;
   for (const auto& [key, value] :
        {std::pair("moe.aux_loss", m.aux_loss), std::pair("moe.importance_loss", m.importance_loss),
         std::pair("moe.z_loss", m.z_loss)})
     rules.require(value == 0.0, key,
                   format_value(value) + " cannot be combined with " + router +
-                      " (hash routing has no scores that a loss could change); set it to 0");
+                      " (it has no scores that a loss could change); set it to 0");
 }
 
 /// The selection bias: options that would be read and do nothing.

@@ -121,10 +121,11 @@ void Transformer::forward(const data::Batch& batch, moe::Pass pass) {
 
 LossParts Transformer::reduce() {
   State& s = *state_;
-  const Lane& l = **s.lane;
+  Lane& l = **s.lane;
   comm::JointSum sum(s.context.groups);
   const auto head = sum.add({}, grain_losses(l.rows, l.head), 2);
-  for (moe::Layer* layer : moe_layers()) layer->offer_statistics(sum);
+  for (std::size_t b = 0; b < s.blocks.size(); ++b)
+    if (s.blocks[b].moe()) s.blocks[b].moe()->offer_statistics(*l.blocks[b].moe, sum);
   sum.reduce();
   LossParts loss;
   const auto count = static_cast<double>(l.rows.step_tokens);

@@ -1,6 +1,7 @@
 #include "moe/batch_load.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace switchyard::moe {
 namespace {
@@ -18,6 +19,8 @@ void add(const Load& part, Load& whole) {
     whole.assigned[e] += part.assigned[e];
     whole.mass[e] += part.mass[e];
   }
+  whole.entropy += part.entropy;
+  whole.squares += part.squares;
 }
 
 /// (assigned(E), kept(E), margin(bins)) of this rank.
@@ -30,7 +33,29 @@ std::vector<std::int64_t> local_counts(const Tally& tally) {
   return counts;
 }
 
+/// How many balancers have units inside the batch.
+std::size_t inner_scopes(const Balancers& balancers) {
+  return std::count_if(balancers.begin(), balancers.end(),
+                       [](const auto& balancer) { return balancer->scope() != AuxScope::batch; });
+}
+
+/// The smallest scope of any balancer: scopes stand from the smallest to the largest.
+AuxScope smallest_scope(const Balancers& balancers) {
+  AuxScope smallest = AuxScope::batch;
+  for (const auto& balancer : balancers) smallest = std::min(smallest, balancer->scope());
+  return smallest;
+}
+
+std::size_t unit_count(AuxScope scope, std::size_t grains, std::size_t sequences) {
+  return scope == AuxScope::batch ? 1 : scope == AuxScope::grain ? grains : sequences;
+}
+
 }  // namespace
+
+BatchLoad::BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, int experts) {
+  const std::size_t units = unit_count(smallest_scope(make_balancers(config.moe)), rows.grain_count(), rows.sequences);
+  coefficients_ = {arena, "moe::balance::coefficients", Account::activations, static_cast<Index>(units) * experts};
+}
 
 /// Host copies of the tally as loads of sequences and grains.
 void BatchLoad::load(const Tally& tally, Index grain_tokens) {
@@ -40,81 +65,89 @@ void BatchLoad::load(const Tally& tally, Index grain_tokens) {
   const auto sums = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.sums);
   const Index count = assigned.extent(0), context = count ? tally.token_margin.extent(0) / count : 1;
   const Index in_grain = grain_tokens / context, grains = count / in_grain;
-  const Load empty{0, std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0)};
+  const Load empty{0, std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0), 0.0, 0.0};
   sequences_.assign(count, empty);
   grains_.assign(grains, empty);
-  sums_.assign(2 * grains, 0.0);
   for (Index s = 0; s < count; ++s) {
     Load& load = sequences_[s];
     load.tokens = context;
     for (int e = 0; e < experts; ++e) load.assigned[e] = assigned(s, e), load.mass[e] = mass(s, e);
+    load.entropy = sums(s, 0), load.squares = sums(s, 1);
     add(load, grains_[s / in_grain]);
-    for (int i = 0; i < 2; ++i) sums_[s / in_grain * 2 + i] += sums(s, i);
   }
 }
 
-/// (local grains, E + 3): masses, entropy, squared log-sum-exp, and the Switch loss where its scope is inside a grain.
-std::vector<double> BatchLoad::grain_sums(const Config& config) const {
-  const MoeConfig& moe = config.moe;
+/// (local grains, E + 2 + balancers with a scope inside the batch): masses, entropy, squared log-sum-exp, losses of
+/// units.
+std::vector<double> BatchLoad::grain_sums(const Balancers& balancers) const {
   const std::size_t in_grain = grains_.empty() ? 0 : sequences_.size() / grains_.size();
   std::vector<double> sums;
   for (std::size_t g = 0; g < grains_.size(); ++g) {
     sums.insert(sums.end(), grains_[g].mass.begin(), grains_[g].mass.end());
-    sums.insert(sums.end(), {sums_[2 * g], sums_[2 * g + 1], 0.0});
-    if (moe.aux_scope == AuxScope::grain) sums.back() = switch_loss(grains_[g], moe.top_k);
-    if (moe.aux_scope != AuxScope::sequence) continue;
-    for (std::size_t s = g * in_grain; s < (g + 1) * in_grain; ++s)
-      sums.back() += switch_loss(sequences_[s], moe.top_k);
+    sums.insert(sums.end(), {grains_[g].entropy, grains_[g].squares});
+    for (const auto& balancer : balancers) {
+      if (balancer->scope() == AuxScope::batch) continue;
+      sums.push_back(balancer->scope() == AuxScope::grain ? balancer->unit_loss(grains_[g]) : 0.0);
+      if (balancer->scope() == AuxScope::grain) continue;
+      for (std::size_t s = g * in_grain; s < (g + 1) * in_grain; ++s) sums.back() += balancer->unit_loss(sequences_[s]);
+    }
   }
   return sums;
 }
 
-void BatchLoad::offer(const Config& config, const Tally& tally, Index grain_tokens, comm::JointSum& sum) {
+void BatchLoad::offer(const Balancers& balancers, const Tally& tally, Index grain_tokens, comm::JointSum& sum) {
   load(tally, grain_tokens);
-  place_ = sum.add(local_counts(tally), grain_sums(config), tally.mass.extent(1) + 3);
+  place_ = sum.add(local_counts(tally), grain_sums(balancers), tally.mass.extent(1) + 2 + inner_scopes(balancers));
 }
 
-LayerStatistics BatchLoad::take(const Config& config, const comm::JointSum& sum) {
+LayerStatistics BatchLoad::take(const Config& config, const Balancers& balancers, const comm::JointSum& sum) {
   const auto counts = sum.counts(place_);
   const auto sums = sum.values(place_);
-  const std::size_t experts = sums.size() - 3;
+  const std::size_t experts = sums.size() - 2 - inner_scopes(balancers);
   LayerStatistics s;
   s.experts = static_cast<int>(experts);
   s.assigned.assign(counts.begin(), counts.begin() + experts);
   s.kept.assign(counts.begin() + experts, counts.begin() + 2 * experts);
   s.margin.assign(counts.begin() + 2 * experts, counts.end());
   s.prob_mass.assign(sums.begin(), sums.begin() + experts);
-  batch_ = {config.step_tokens(), s.assigned, s.prob_mass};
-  const MoeConfig& moe = config.moe;
-  const auto tokens = static_cast<double>(batch_.tokens);
-  const double units = moe.aux_scope == AuxScope::grain ? config.train.grains : config.train.batch;
-  s.entropy = sums[experts] / tokens;
-  s.z_loss = moe.z_loss * sums[experts + 1] / tokens;
-  if (moe.aux_loss > 0.0)
-    s.aux_loss =
-        moe.aux_loss * (moe.aux_scope == AuxScope::batch ? switch_loss(batch_, moe.top_k) : sums[experts + 2] / units);
-  if (moe.importance_loss > 0.0) s.importance_loss = moe.importance_loss * importance_loss(moe.importance_form, batch_);
+  batch_ = {config.step_tokens(), s.assigned, s.prob_mass, sums[experts], sums[experts + 1]};
+  s.entropy = batch_.entropy / static_cast<double>(batch_.tokens);
+  std::size_t place = experts + 2;
+  for (const auto& balancer : balancers) {
+    const double units = balancer->scope() == AuxScope::grain ? config.train.grains : config.train.batch;
+    const double mean = balancer->scope() == AuxScope::batch ? 0.0 : sums[place++] / units;
+    s.*(balancer->part()) += balancer->loss(batch_, mean);
+  }
   return s;
 }
 
-BatchLoad::Coefficients BatchLoad::coefficients(const MoeConfig& moe, const RouterShape& shape) {
-  const bool inner = moe.aux_loss > 0.0 && moe.aux_scope != AuxScope::batch;
-  const std::vector<Load> whole(1, batch_);
-  const std::vector<Load>& units = !inner ? whole : moe.aux_scope == AuxScope::grain ? grains_ : sequences_;
-  Index local = 0;
-  for (const Load& load : sequences_) local += load.tokens;
-  const Index unit_tokens = inner ? units[0].tokens : local;
-  const double each = inner ? static_cast<double>(unit_tokens) / static_cast<double>(batch_.tokens) : 1.0;
-  const Index all = static_cast<Index>(units.size()) * shape.experts;
+/// The unit of `scope` that unit u of the smallest scope is part of.
+const Load& BatchLoad::unit(AuxScope scope, AuxScope smallest, std::size_t u) const {
+  if (scope == AuxScope::batch) return batch_;
+  if (scope == smallest) return scope == AuxScope::grain ? grains_[u] : sequences_[u];
+  return grains_[u / (sequences_.size() / grains_.size())];
+}
+
+BatchLoad::Gradient BatchLoad::gradient(const Balancers& balancers) {
+  const AuxScope smallest = smallest_scope(balancers);
+  const std::size_t experts = batch_.mass.size();
+  const std::size_t units = unit_count(smallest, grains_.size(), sequences_.size());
+  const Index local = std::accumulate(sequences_.begin(), sequences_.end(), Index{0},
+                                      [](Index n, const Load& l) { return n + l.tokens; });
+  const auto all = static_cast<Index>(units * experts);
   coefficients_.reserve(all);
   std::fill_n(coefficients_.host(), all, 0.0f);
-  for (std::size_t u = 0; u < units.size(); ++u) {
-    float* of_unit = coefficients_.host() + u * shape.experts;
-    if (moe.aux_loss > 0.0) add_switch_gradient(units[u], moe.top_k, moe.aux_loss * each, of_unit);
-    if (moe.importance_loss > 0.0) add_importance_gradient(moe.importance_form, batch_, moe.importance_loss, of_unit);
-  }
+  double z = 0.0;
+  for (const auto& balancer : balancers) z += balancer->lse_slope(batch_.tokens);
+  for (std::size_t u = 0; u < units; ++u)
+    for (const auto& balancer : balancers) {
+      const Load& load = unit(balancer->scope(), smallest, u);
+      const double share = static_cast<double>(load.tokens) / static_cast<double>(batch_.tokens);
+      balancer->add_gradient(load, share, coefficients_.host() + u * experts);
+    }
   coefficients_.to_device(all);
-  return {Matrix<float>(coefficients_.device(), units.size(), shape.experts), unit_tokens};
+  return {Matrix<float>(coefficients_.device(), units, experts), local / static_cast<Index>(units),
+          static_cast<float>(z)};
 }
 
 }  // namespace switchyard::moe

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "comm/joint_sum.hpp"
-#include "moe/balance.hpp"
-#include "moe/layer.hpp"
+#include "config/config.hpp"
+#include "moe/balancers/balancer.hpp"
 #include "moe/tally.hpp"
 #include "tensor/room.hpp"
 
@@ -13,28 +13,29 @@ namespace switchyard::moe {
 
 class BatchLoad {
  public:
+  /// Of a pass of `rows` through a layer of `experts`.
+  BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, int experts);
   /// Adds what `tally` holds of a pass to a sum over the global batch: integers, and sums over tokens, which are a
   /// chain per sequence, a chain over the sequences of a grain, and the tree over grains.
-  void offer(const Config& config, const Tally& tally, Index grain_tokens, comm::JointSum& sum);
+  void offer(const Balancers& balancers, const Tally& tally, Index grain_tokens, comm::JointSum& sum);
   /// Statistics of that pass from the finished sum; block, bias and traffic are left to the caller.
-  LayerStatistics take(const Config& config, const comm::JointSum& sum);
+  LayerStatistics take(const Config& config, const Balancers& balancers, const comm::JointSum& sum);
 
-  /// Tokens of the global batch.
-  std::int64_t tokens() const { return batch_.tokens; }
-
-  /// values(units, E): dL/dp of the balancing losses for the tokens of each unit of moe.aux_scope on this rank.
-  struct Coefficients {
-    Matrix<float> values;  ///< valid until the next call
+  /// What the balancers' losses ask of the tokens of this rank, which is not without.
+  struct Gradient {
+    Matrix<float> coefficients;  ///< (units, E) dL/dp of each token of a unit, which is the smallest of all scopes;
+                                 ///< valid until the next call
     Index unit_tokens;
+    float z;  ///< dL/dlse of each token by its log-sum-exp
   };
-  Coefficients coefficients(const MoeConfig& moe, const RouterShape& shape);
+  Gradient gradient(const Balancers& balancers);
 
  private:
   void load(const Tally& tally, Index grain_tokens);
-  std::vector<double> grain_sums(const Config& config) const;
+  std::vector<double> grain_sums(const Balancers& balancers) const;
+  const Load& unit(AuxScope scope, AuxScope smallest, std::size_t u) const;
 
   std::vector<Load> sequences_, grains_;  ///< of this rank
-  std::vector<double> sums_;              ///< (local grains, 2) entropy and squared log-sum-exp
   comm::JointSum::Place place_{};
   Staged<float> coefficients_;
   Load batch_;

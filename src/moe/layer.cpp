@@ -55,7 +55,8 @@ nn::NetworkRows expert_rows(const Plan& plan) { return {plan.expert_offsets(), p
 }  // namespace
 
 void Layer::State::make_plan(LayerPass& pass) const {
-  pass.plan.build({pass.tokens.tokens(), pass.tokens.pass == Pass::train, pass.choice.expert, pass.choice.kept},
+  const Choice& choice = pass.routing.choice();
+  pass.plan.build({pass.tokens.tokens(), pass.tokens.pass == Pass::train, choice.expert, choice.kept},
                   context.groups.expert, context.exchange);
   context.timers.bytes[static_cast<int>(Phase::plan)] += pass.plan.bytes_sent();
 }
@@ -79,12 +80,11 @@ void Layer::begin(const TokenSet& tokens, const Matrix<float>& x, LayerPass& pas
   pass.x = x;
 }
 
-void Layer::forward(schedule::Stage stage, const Matrix<float>& y, LayerPass& pass) {
-  State& s = *state_;
+void Layer::forward(schedule::Stage stage, const Matrix<float>& y, LayerPass& pass) const {
+  const State& s = *state_;
   switch (stage) {
     case Stage::router:
-      pass.choice = s.router.forward(pass.tokens, pass.x);
-      return;
+      return s.router.forward(pass.tokens, pass.x, pass.routing);
     case Stage::plan:
       return s.make_plan(pass);
     case Stage::dispatch:
@@ -96,7 +96,7 @@ void Layer::forward(schedule::Stage stage, const Matrix<float>& y, LayerPass& pa
     case Stage::combine:
       return s.combine.start(pass.trip(), pass.outputs, pass.combine);
     case Stage::combine_finish:
-      return s.combine.finish(pass.trip(), pass.choice.weight, y, pass.combine);
+      return s.combine.finish(pass.trip(), pass.routing.choice().weight, y, pass.combine);
     case Stage::shared:
       return s.shared->forward(pass.token_rows.network(), pass.x.data(), y.data(), blas::Write::add, *pass.shared);
     default:
@@ -105,18 +105,19 @@ void Layer::forward(schedule::Stage stage, const Matrix<float>& y, LayerPass& pa
 }
 
 // dx is the router's gradient, plus the sum of the experts', plus the shared network's: three terms in this order.
-void Layer::backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx, LayerPass& pass) {
-  State& s = *state_;
+void Layer::backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx, LayerPass& pass) const {
+  const State& s = *state_;
   const Matrix<float>& d_weights = pass.scratch.d_weights;
   switch (stage) {
     case Stage::combine:
-      return s.combine.start_backward(pass.trip(), dy, pass.choice.weight, d_weights, pass.outputs, pass.combine);
+      return s.combine.start_backward(pass.trip(), dy, pass.routing.choice().weight, d_weights, pass.outputs,
+                                      pass.combine);
     case Stage::combine_finish:
       return s.combine.finish_backward(pass.trip(), pass.outputs);
     case Stage::experts:
       return s.run_experts_backward(pass);
     case Stage::router:
-      return s.router.backward(d_weights, dx);
+      return s.router.backward(d_weights, dx, pass.routing);
     case Stage::dispatch:
       return s.dispatch.start_backward(pass.trip(), pass.rows.data());
     case Stage::dispatch_finish:
@@ -129,11 +130,13 @@ void Layer::backward(schedule::Stage stage, const Matrix<float>& dy, const Matri
   }
 }
 
-void Layer::offer_statistics(comm::JointSum& sum) { state_->router.offer_statistics(sum); }
+void Layer::offer_statistics(LayerPass& pass, comm::JointSum& sum) const {
+  state_->router.offer_statistics(pass.routing, sum);
+}
 
-void Layer::take_statistics(const comm::JointSum& sum, const LayerPass& pass) {
+void Layer::take_statistics(const comm::JointSum& sum, LayerPass& pass) {
   State& s = *state_;
-  s.router.take_statistics(sum);
+  s.router.take_statistics(sum, pass.routing);
   s.statistics = s.router.statistics();
   s.statistics.traffic = pass.plan.traffic();
 }

@@ -39,6 +39,7 @@ struct LayerContext {
 
 struct LayerPass;
 
+/// Holds parameters, and what a layer has from step to step: selection bias and statistics.
 class Layer {
  public:
   /// Of the parameters blocks.B.moe.{router,router_noise,experts.{gate,up,down},shared.{gate,up,down}}.
@@ -48,14 +49,14 @@ class Layer {
   void begin(const TokenSet& tokens, const Matrix<float>& x, LayerPass& pass) const;
   /// One of schedule::mixture_stages, in that order; together y(N, d) += mixture(x). Dispatch, plan and combine are
   /// collective over the expert group.
-  void forward(schedule::Stage stage, const Matrix<float>& y, LayerPass& pass);
+  void forward(schedule::Stage stage, const Matrix<float>& y, LayerPass& pass) const;
   /// Counts and probability masses of the global batch, between forward and backward: adds this rank's to a sum, and
   /// takes the whole from it.
-  void offer_statistics(comm::JointSum& sum);
-  void take_statistics(const comm::JointSum& sum, const LayerPass& pass);
+  void offer_statistics(LayerPass& pass, comm::JointSum& sum) const;
+  void take_statistics(const comm::JointSum& sum, LayerPass& pass);
   /// The same backwards, once a forward; together dx(N, d) = gradient with respect to x, given dy(N, d) of y's
   /// increment. Replaces gradients of its parameters.
-  void backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx, LayerPass& pass);
+  void backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx, LayerPass& pass) const;
   /// Loss-free bias update from the counts of the last training step.
   void update_bias(std::int64_t step);
 

@@ -30,10 +30,11 @@ LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& lay
 
 LayerPass::LayerPass(Arena& arena, const Config& config, const Layout& layout, int block, LayerScratch& shared_scratch)
     : scratch(shared_scratch),
+      token_rows(nn::make_rows(config, layout)),
+      routing(arena, config, token_rows, config.block_experts(block)),
       plan(arena, config, layout, config.block_experts(block)),
       combine(arena, config, layout),
-      experts(expert_pass(arena, config, even_expert_rows(config, layout, config.block_experts(block)))),
-      token_rows(nn::make_rows(config, layout)) {
+      experts(expert_pass(arena, config, even_expert_rows(config, layout, config.block_experts(block)))) {
   const Index expected = even_expert_rows(config, layout, config.block_experts(block));
   rows = expert_room(arena, "moe::layer::rows", config, expected);
   outputs = expert_room(arena, "moe::layer::outputs", config, expected);
@@ -43,7 +44,8 @@ LayerPass::LayerPass(Arena& arena, const Config& config, const Layout& layout, i
 }
 
 RoutingSample sample(const LayerPass& pass) {
-  return {host_values(pass.choice.expert), host_values(pass.choice.weight), host_values(pass.choice.kept)};
+  const Choice& choice = pass.routing.choice();
+  return {host_values(choice.expert), host_values(choice.weight), host_values(choice.kept)};
 }
 
 int first_non_finite_expert(const LayerPass& pass, int width) {

@@ -5,7 +5,7 @@
 #include "moe/combine.hpp"
 #include "moe/layer.hpp"
 #include "moe/plan.hpp"
-#include "moe/selection.hpp"
+#include "moe/router.hpp"
 #include "moe/transfer.hpp"
 #include "nn/feed_forward.hpp"
 #include "nn/rows.hpp"
@@ -25,16 +25,16 @@ struct LayerPass {
   Trip trip() { return {plan, scratch.transfer, tokens.step}; }
 
   LayerScratch& scratch;
+  nn::Rows token_rows;
+  RoutingPass routing;
   Plan plan;
   CombinePass combine;
   nn::FeedForwardPass experts;
   std::optional<nn::FeedForwardPass> shared;
   Room<float> rows;     ///< (expert_rows, d) into the experts; in backward its gradient
   Room<float> outputs;  ///< (expert_rows, d) out of the experts; in backward its gradient
-  nn::Rows token_rows;  ///< of the pass
   TokenSet tokens;
   Matrix<float> x;  ///< (N, d) the caller's
-  Choice choice;
 };
 
 /// Choices of the last forward pass, host copies.

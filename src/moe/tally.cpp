@@ -1,12 +1,10 @@
 #include "moe/tally.hpp"
 
-#include <type_traits>
-
 namespace switchyard::moe {
 namespace {
 
 // Experts of one iteration of the mass: vectors on the host, coalesced threads on a device. Each is a chain of its own.
-constexpr int tile = std::is_same_v<Device::memory_space, Kokkos::HostSpace> ? 64 : 1;
+constexpr int tile = on_host ? 64 : 1;
 
 /// Integers only: atomics on them give the same counts in any order.
 void count_choices(const Choice& choice, const Tally& tally, Index context) {
@@ -71,14 +69,14 @@ void sum_tokens(const Scores& scores, const Tally& tally, Index context) {
 
 }  // namespace
 
-Tally make_tally(Index sequences, Index tokens, int experts, int bins) {
+Tally make_tally(Arena& arena, const nn::Rows& rows, int experts, int bins) {
   Tally t;
-  t.assigned = make_view<Matrix<std::int32_t>>("moe::tally::assigned", sequences, experts);
-  t.kept = make_view<Matrix<std::int32_t>>("moe::tally::kept", sequences, experts);
-  t.margin = make_view<Matrix<std::int32_t>>("moe::tally::margin", sequences, bins);
-  t.mass = make_view<Matrix<double>>("moe::tally::mass", sequences, experts);
-  t.sums = make_view<Matrix<double>>("moe::tally::sums", sequences, 2);
-  t.token_margin = make_view<Vector<float>>("moe::tally::token_margin", tokens);
+  t.assigned = arena.matrix<std::int32_t>(rows.sequences, experts);
+  t.kept = arena.matrix<std::int32_t>(rows.sequences, experts);
+  t.margin = arena.matrix<std::int32_t>(rows.sequences, bins);
+  t.mass = arena.matrix<double>(rows.sequences, experts);
+  t.sums = arena.matrix<double>(rows.sequences, 2);
+  t.token_margin = arena.vector<float>(rows.count);
   return t;
 }
 

@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "moe/scores.hpp"
-#include "moe/selection.hpp"
-#include "tensor/types.hpp"
+#include "moe/routers/scores.hpp"
+#include "nn/rows.hpp"
+#include "tensor/arena.hpp"
 
 namespace switchyard::moe {
 
@@ -16,10 +16,10 @@ struct Tally {
   Matrix<std::int32_t> margin;    ///< (S, bins)
   Matrix<double> mass;            ///< (S, E) sum of normalised scores
   Matrix<double> sums;            ///< (S, 2) sums of entropy and of squared log-sum-exp
-  Vector<float> token_margin;     ///< (N) written by select
+  Vector<float> token_margin;     ///< (N) written by Router::route
 };
 
-Tally make_tally(Index sequences, Index tokens, int experts, int bins);
+Tally make_tally(Arena& arena, const nn::Rows& rows, int experts, int bins);
 
 /// Replaces all counts and sums by those of the pass.
 void count(const Choice& choice, const Scores& scores, const Tally& tally);

@@ -41,16 +41,16 @@ void add_routers(std::vector<GoldenRun>& runs) {
     moe.capacity_factor = 1.25;
   }));
   runs.push_back(run("noisy-topk", [](auto&, auto& moe, auto&) {
-    moe.router = Router::noisy_topk, moe.importance_loss = 0.1, moe.capacity_factor = 1.0;
+    moe.router = RouterKind::noisy_topk, moe.importance_loss = 0.1, moe.capacity_factor = 1.0;
     moe.drop_order = DropOrder::position;
   }));
   runs.push_back(run("sigmoid-groups", [](auto& model, auto& moe, auto&) {  // as DeepSeek-V3
-    moe.router = Router::sigmoid, moe.bias_rule = BiasRule::centred_sign, moe.bias_rate = 0.05, moe.groups = 4;
+    moe.router = RouterKind::sigmoid, moe.bias_rule = BiasRule::centred_sign, moe.bias_rate = 0.05, moe.groups = 4;
     moe.groups_kept = 2, moe.scale = 2.5, moe.shared_experts = 1, moe.first_dense = 1;
     model.activation = Activation::swiglu, model.tied = false, model.kv_heads = 2;
   }));
   runs.push_back(run("sigmoid-raw", [](auto&, auto& moe, auto&) {
-    moe.router = Router::sigmoid, moe.normalise = Normalise::none, moe.bias_rule = BiasRule::proportional;
+    moe.router = RouterKind::sigmoid, moe.normalise = Normalise::none, moe.bias_rule = BiasRule::proportional;
     moe.bias_rate = 0.05, moe.groups = 2, moe.groups_kept = 1, moe.group_score = GroupScore::max;
   }));
   runs.push_back(run("softmax-bias", [](auto&, auto& moe, auto& train) {
@@ -58,8 +58,9 @@ void add_routers(std::vector<GoldenRun>& runs) {
     moe.group_score = GroupScore::share_sum, moe.importance_loss = 0.1;
     moe.importance_form = ImportanceForm::squared_deviation, train.schedule = Schedule::wsd;
   }));
-  runs.push_back(run(
-      "hash", [](auto& model, auto& moe, auto&) { moe.router = Router::hash, model.activation = Activation::relu; }));
+  runs.push_back(run("hash", [](auto& model, auto& moe, auto&) {
+    moe.router = RouterKind::hash, model.activation = Activation::relu;
+  }));
 }
 
 void add_shapes(std::vector<GoldenRun>& runs) {
@@ -69,7 +70,7 @@ void add_shapes(std::vector<GoldenRun>& runs) {
   }));
   runs.push_back(run("one-expert", [](auto&, auto& moe, auto&) { moe.experts = moe.top_k = 1; }));
   runs.push_back(run("many-experts", [](auto&, auto& moe, auto&) {
-    moe.experts = 257, moe.top_k = 4, moe.hidden = 16, moe.router = Router::sigmoid;
+    moe.experts = 257, moe.top_k = 4, moe.hidden = 16, moe.router = RouterKind::sigmoid;
   }));
   runs.push_back(run("uneven-blocks", [](auto& model, auto& moe, auto& train) {
     model.blocks = 3, moe.experts_per_block = {5, 0, 3}, train.grains = 8, train.clip = 0.0;

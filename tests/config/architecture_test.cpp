@@ -67,7 +67,7 @@ final_norm.weight 12 ones in 2
 TEST(Architecture, UntiedGatedNoisyAndShared) {
   Config c = small();
   c.model.blocks = 1, c.model.tied = false, c.model.activation = Activation::swiglu;
-  c.moe.every = 1, c.moe.shared_experts = 2, c.moe.router = Router::noisy_topk;
+  c.moe.every = 1, c.moe.shared_experts = 2, c.moe.router = RouterKind::noisy_topk;
   const std::string text = lines_of(c);
   const auto from = text.find("blocks.0.feed_forward_norm");
   EXPECT_EQ(text.substr(0, text.find('\n')), "embedding.weight 50 12 in -1 std 0.1");
@@ -87,7 +87,7 @@ head.weight 50 12 decay in 1 std 0.1
 
 TEST(Architecture, AHashRouterHasNoWeights) {
   Config c = small();
-  c.moe.router = Router::hash;
+  c.moe.router = RouterKind::hash;
   EXPECT_EQ(lines_of(c).find("moe.router"), std::string::npos);
 }
 

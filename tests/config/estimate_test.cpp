@@ -29,8 +29,8 @@ const std::vector<std::function<void(Config&)>> changes{
     [](Config& c) {
       c.moe.experts_per_block = {0, 3, 5, 8};
     },
-    [](Config& c) { c.moe.router = Router::noisy_topk; },
-    [](Config& c) { c.moe.router = Router::hash; },
+    [](Config& c) { c.moe.router = RouterKind::noisy_topk; },
+    [](Config& c) { c.moe.router = RouterKind::hash; },
     [](Config& c) { c.layout.expert_parallel = 1; },
 };
 
@@ -116,7 +116,7 @@ TEST(Advice, NamesOptionsThatDoNothingWithoutExperts) {
   Config c = base();
   c.moe = {};
   c.moe.bias_rule = BiasRule::sign, c.moe.aux_loss = 0.1, c.moe.capacity_factor = 1.5, c.moe.top_k = 7;
-  c.moe.router = Router::hash, c.moe.groups = 3;
+  c.moe.router = RouterKind::hash, c.moe.groups = 3;
   EXPECT_EQ(idle(c), "");
   c.moe.experts = 0;
   EXPECT_EQ(idle(c),

@@ -50,7 +50,7 @@ TEST(Load, ReadsEveryKindOfValue) {
   EXPECT_EQ(c.model.activation, Activation::swiglu);
   EXPECT_EQ(c.model.rope_base, 1e5);
   EXPECT_EQ(c.moe.experts_per_block, (std::vector{0, 8, 0, 257}));
-  EXPECT_EQ(c.moe.router, Router::sigmoid);
+  EXPECT_EQ(c.moe.router, RouterKind::sigmoid);
   EXPECT_EQ(c.moe.aux_loss, 0.01);
   EXPECT_EQ(c.data.path, "my corpus");
   EXPECT_EQ(c.data.seed, 18446744073709551615u);
@@ -212,7 +212,7 @@ TEST(Load, OverridesReplaceTheFile) {
   EXPECT_EQ(r.config.moe.experts, 16);
   EXPECT_EQ(r.config.moe.experts_per_block, (std::vector{0, 8}));
   EXPECT_EQ(r.config.data.path, "a=b #c");
-  EXPECT_EQ(r.config.moe.router, Router::hash);
+  EXPECT_EQ(r.config.moe.router, RouterKind::hash);
   EXPECT_EQ(to_string(r.origins.at("moe.top_k")), "command line");
   EXPECT_EQ(to_string(r.origins.at("moe.experts")), "c.yaml:3");
   EXPECT_FALSE(r.origins.contains("moe.every"));

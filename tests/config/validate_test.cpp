@@ -65,22 +65,22 @@ const std::vector<Case> cases{
     {"top_k reachable", [](Config& c) { c.moe.groups = 4; c.moe.top_k = 3; }, "moe.top_k", "3 is more than the 2 experts"},
     {"share_sum", [](Config& c) { c.moe.groups = 4; c.moe.groups_kept = 2; c.moe.top_k = 3;
                                   c.moe.group_score = GroupScore::share_sum; }, "moe.group_score", "3 / 2 is not whole"},
-    {"sigmoid before", [](Config& c) { c.moe.router = Router::sigmoid; c.moe.normalise = Normalise::before; },
+    {"sigmoid before", [](Config& c) { c.moe.router = RouterKind::sigmoid; c.moe.normalise = Normalise::before; },
      "moe.normalise", "before has no meaning with moe.router sigmoid"},
     {"softmax none", [](Config& c) { c.moe.normalise = Normalise::none; }, "moe.normalise", "none has no meaning"},
-    {"noisy before", [](Config& c) { c.moe.router = Router::noisy_topk; c.moe.normalise = Normalise::before; },
+    {"noisy before", [](Config& c) { c.moe.router = RouterKind::noisy_topk; c.moe.normalise = Normalise::before; },
      "moe.normalise", "before has no meaning with moe.router noisy_topk"},
-    {"noisy groups", [](Config& c) { c.moe.router = Router::noisy_topk; c.moe.groups = 2; }, "moe.groups",
+    {"noisy groups", [](Config& c) { c.moe.router = RouterKind::noisy_topk; c.moe.groups = 2; }, "moe.groups",
      "2 cannot be combined with moe.router noisy_topk"},
-    {"noisy bias", [](Config& c) { c.moe.router = Router::noisy_topk; c.moe.bias_rule = BiasRule::sign; }, "moe.bias_rule",
+    {"noisy bias", [](Config& c) { c.moe.router = RouterKind::noisy_topk; c.moe.bias_rule = BiasRule::sign; }, "moe.bias_rule",
      "sign cannot be combined with moe.router noisy_topk"},
-    {"hash groups", [](Config& c) { c.moe.router = Router::hash; c.moe.groups = 2; }, "moe.groups", "cannot be combined"},
-    {"hash bias", [](Config& c) { c.moe.router = Router::hash; c.moe.bias_rule = BiasRule::sign; }, "moe.bias_rule",
+    {"hash groups", [](Config& c) { c.moe.router = RouterKind::hash; c.moe.groups = 2; }, "moe.groups", "cannot be combined"},
+    {"hash bias", [](Config& c) { c.moe.router = RouterKind::hash; c.moe.bias_rule = BiasRule::sign; }, "moe.bias_rule",
      "cannot be combined with moe.router hash"},
-    {"hash aux", [](Config& c) { c.moe.router = Router::hash; c.moe.aux_loss = 0.1; }, "moe.aux_loss", "has no scores"},
-    {"hash importance", [](Config& c) { c.moe.router = Router::hash; c.moe.importance_loss = 0.1; }, "moe.importance_loss",
+    {"hash aux", [](Config& c) { c.moe.router = RouterKind::hash; c.moe.aux_loss = 0.1; }, "moe.aux_loss", "has no scores"},
+    {"hash importance", [](Config& c) { c.moe.router = RouterKind::hash; c.moe.importance_loss = 0.1; }, "moe.importance_loss",
      "has no scores"},
-    {"hash z", [](Config& c) { c.moe.router = Router::hash; c.moe.z_loss = 0.1; }, "moe.z_loss", "has no scores"},
+    {"hash z", [](Config& c) { c.moe.router = RouterKind::hash; c.moe.z_loss = 0.1; }, "moe.z_loss", "has no scores"},
     {"aux_loss", [](Config& c) { c.moe.aux_loss = -0.1; }, "moe.aux_loss", "at least 0"},
     {"importance_loss", [](Config& c) { c.moe.importance_loss = -0.1; }, "moe.importance_loss", "at least 0"},
     {"z_loss", [](Config& c) { c.moe.z_loss = -0.1; }, "moe.z_loss", "at least 0"},
@@ -153,20 +153,20 @@ TEST(Validate, GoodConfigurationsPass) {
       [](Config& c) {
         c.moe.experts = 257;
         c.moe.top_k = 8;
-        c.moe.router = Router::sigmoid;
+        c.moe.router = RouterKind::sigmoid;
         c.moe.bias_rule = BiasRule::sign;
       },
       [](Config& c) {
-        c.moe.router = Router::sigmoid;
+        c.moe.router = RouterKind::sigmoid;
         c.moe.normalise = Normalise::none;
         c.moe.aux_loss = 1e-4;
       },
       [](Config& c) {
-        c.moe.router = Router::hash;
+        c.moe.router = RouterKind::hash;
         c.moe.bias_rate = 0.1;
       },
       [](Config& c) {
-        c.moe.router = Router::noisy_topk;
+        c.moe.router = RouterKind::noisy_topk;
         c.moe.top_k = 2;
         c.moe.importance_loss = 0.1;
       },
@@ -183,7 +183,7 @@ TEST(Validate, GoodConfigurationsPass) {
         c.moe.top_k = 32;
       },
       [](Config& c) {
-        c.moe.router = Router::sigmoid;
+        c.moe.router = RouterKind::sigmoid;
         c.moe.bias_rule = BiasRule::proportional;
         c.moe.bias_until = 500;
       },

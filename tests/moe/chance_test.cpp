@@ -2,13 +2,14 @@
 #include <gtest/gtest.h>
 
 #include "moe/router_rig.hpp"
+#include "moe/routers/noise.hpp"
 
 namespace switchyard {
 namespace {
 
 using test::Rig;
 
-Config with(Router router, int experts = 8, int k = 3) {
+Config with(RouterKind router, int experts = 8, int k = 3) {
   Config c = test::small_config(experts, k);
   c.moe.router = router;
   c.moe.scale = 1.7;
@@ -22,8 +23,8 @@ std::vector<std::array<int, 3>> rows_of_three(const std::vector<std::int32_t>& f
 }
 
 TEST(Chance, EvaluationHasNoNoise) {
-  Rig noisy(with(Router::noisy_topk), MPI_COMM_SELF);
-  Rig plain(with(Router::softmax), MPI_COMM_SELF);
+  Rig noisy(with(RouterKind::noisy_topk), MPI_COMM_SELF);
+  Rig plain(with(RouterKind::softmax), MPI_COMM_SELF);
   const auto quiet = host_values(noisy.forward(moe::Pass::evaluate).weight);
   EXPECT_EQ(quiet, host_values(plain.forward(moe::Pass::evaluate).weight));
   EXPECT_NE(quiet, host_values(noisy.forward(moe::Pass::train).weight));
@@ -54,7 +55,7 @@ TEST(Chance, NoiseIsStandardNormalAndItsOwnForEachStep) {
 }
 
 TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
-  Config c = with(Router::hash, 5, 3);
+  Config c = with(RouterKind::hash, 5, 3);
   Rig rig(c, MPI_COMM_SELF);
   const moe::Choice& choice = rig.forward();
   const auto expert = rows_of_three(host_values(choice.expert));
@@ -73,15 +74,23 @@ TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
 
 TEST(Chance, HashIsUniform) {
   constexpr int experts = 7, k = 3, ids = 20000;
-  const moe::RouterShape shape{Router::hash, Normalise::after, GroupScore::max, experts, k};
-  const moe::Choice choice{Matrix<std::int32_t>("e", ids, k), Matrix<float>("w", ids, k),
-                           Matrix<std::uint8_t>("k", ids, k)};
-  const auto id = Vector<std::int32_t>("id", ids);
-  const auto host_id = Kokkos::create_mirror_view(id);
-  for (int i = 0; i < ids; ++i) host_id(i) = i;
-  Kokkos::deep_copy(id, host_id);
-  moe::select_by_hash(shape, 9, 1, id, moe::make_scores(shape, ids), choice, Vector<float>("margin", ids));
-  const auto expert = host_values(choice.expert);
+  Config c = with(RouterKind::hash, experts, k);
+  c.train.seed = 9;
+  const Rig rig(c, MPI_COMM_SELF);
+  moe::TokenSet tokens;
+  tokens.ids = Vector<std::int32_t>("id", ids);
+  const auto id = Kokkos::create_mirror_view(tokens.ids);
+  for (int i = 0; i < ids; ++i) id(i) = i;
+  Kokkos::deep_copy(tokens.ids, id);
+  struct Memory {
+    Memory(Arena& arena, int among, Index n, int each)
+        : pass{{}, 1, moe::make_scores(arena, among, n, 0), moe::make_choice(arena, n, each), arena.vector<float>(n)} {}
+    moe::RouterPass pass;
+  };
+  const Placed<Memory> memory("test::pass", experts, Index{ids}, k);
+  const moe::RouterPass& pass = memory->pass;
+  moe::make_router({rig.config, rig.parameters, 1})->route(tokens, {}, pass);
+  const auto expert = host_values(pass.choice.expert);
   for (int j = 0; j < k; ++j) {
     std::vector<int> count(experts, 0);
     for (int i = 0; i < ids; ++i) ++count[expert[i * k + j]];

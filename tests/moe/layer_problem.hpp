@@ -22,7 +22,7 @@ struct LayerCase {
   int top_k;
   int grains;
   Activation activation = Activation::gelu;
-  Router router = Router::softmax;
+  RouterKind router = RouterKind::softmax;
   int shared = 0;
   double capacity = 0.0;
   double aux = 0.0;
@@ -99,7 +99,7 @@ struct LayerProblem {
     layer.begin(tokens, x, *pass);
     for_stages(schedule::Direction::forward, [this](schedule::Stage stage) { layer.forward(stage, y, *pass); });
     comm::JointSum sum(groups);
-    layer.offer_statistics(sum);
+    layer.offer_statistics(*pass, sum);
     sum.reduce();
     layer.take_statistics(sum, *pass);
   }

@@ -10,30 +10,35 @@
 
 #include "layer_problem.hpp"
 #include "reference/moe_layer.hpp"
+#include "support/kinds.hpp"
 
 namespace switchyard::moe::testing {
 namespace {
 
+std::vector<LayerCase> with_every_router(std::vector<LayerCase> cases) {
+  for (const RouterKind router : test::all_of<RouterKind>())
+    cases.push_back({test::name_of(router).c_str(), 5, 2, 3, Activation::gelu, router});
+  return cases;
+}
+
 const std::vector<LayerCase>& cases() {
   constexpr Activation gelu = Activation::gelu, relu = Activation::relu, swiglu = Activation::swiglu;
-  constexpr Router softmax = Router::softmax, sigmoid = Router::sigmoid, noisy = Router::noisy_topk,
-                   hash = Router::hash;
+  constexpr RouterKind softmax = RouterKind::softmax, sigmoid = RouterKind::sigmoid, noisy = RouterKind::noisy_topk;
   constexpr ExchangeKind collective = ExchangeKind::alltoallv;
-  static const std::vector<LayerCase> all{
-      {"one expert", 1, 1, 8},
-      {"two experts", 2, 1, 8, relu},
-      {"three experts, two choices", 3, 2, 8, gelu, softmax, 0, 0.0, 0.01},
-      {"eight gated experts", 8, 2, 8, swiglu, sigmoid, 0, 0.0, 0.02},
-      {"shared expert, six grains", 8, 2, 6, swiglu, softmax, 1},
-      {"five grains, capacity", 3, 2, 5, gelu, softmax, 2, 0.7, 0.01},
-      {"one grain", 8, 1, 1, gelu, noisy},
-      {"three grains, hash", 5, 2, 3, gelu, hash},
-      {"many experts", 257, 1, 8, gelu, softmax, 0, 0.0, 0.01},
-      {"many gated experts, two choices", 257, 2, 7, swiglu, sigmoid, 1},
-      {"tokens alike", 8, 2, 8, gelu, softmax, 0, 0.0, 0.01, true},
-      {"tokens alike, capacity", 8, 1, 4, gelu, softmax, 0, 1.0, 0.0, true},
-      {"full vectors, collective", 8, 2, 8, gelu, softmax, 0, 1.25, 0.01, false, 32, collective},
-      {"many experts, collective", 257, 2, 3, relu, softmax, 0, 0.0, 0.0, false, 16, collective}};
+  static const std::vector<LayerCase> all =
+      with_every_router({{"one expert", 1, 1, 8},
+                         {"two experts", 2, 1, 8, relu},
+                         {"three experts, two choices", 3, 2, 8, gelu, softmax, 0, 0.0, 0.01},
+                         {"eight gated experts", 8, 2, 8, swiglu, sigmoid, 0, 0.0, 0.02},
+                         {"shared expert, six grains", 8, 2, 6, swiglu, softmax, 1},
+                         {"five grains, capacity", 3, 2, 5, gelu, softmax, 2, 0.7, 0.01},
+                         {"one grain", 8, 1, 1, gelu, noisy},
+                         {"many experts", 257, 1, 8, gelu, softmax, 0, 0.0, 0.01},
+                         {"many gated experts, two choices", 257, 2, 7, swiglu, sigmoid, 1},
+                         {"tokens alike", 8, 2, 8, gelu, softmax, 0, 0.0, 0.01, true},
+                         {"tokens alike, capacity", 8, 1, 4, gelu, softmax, 0, 1.0, 0.0, true},
+                         {"full vectors, collective", 8, 2, 8, gelu, softmax, 0, 1.25, 0.01, false, 32, collective},
+                         {"many experts, collective", 257, 2, 3, relu, softmax, 0, 0.0, 0.0, false, 16, collective}});
   return all;
 }
 

@@ -39,7 +39,8 @@ struct Rig {
         groups(comm::Communicator::duplicate(comm), 1, c.train.grains),
         exchange(comm::make_exchange(ExchangeKind::pairwise, groups.expert)),
         parameters(groups.layout, tensors_of(config, "blocks.1.moe.router")),
-        router(moe::LayerContext{config, groups, *exchange, parameters, timers}, 1) {
+        router(moe::LayerContext{config, groups, *exchange, parameters, timers}, 1),
+        pass("test::pass", config, nn::make_rows(config, groups.layout), config.moe.experts) {
     parameters.allocate(7);
   }
   Rig(const Rig&) = delete;
@@ -69,22 +70,23 @@ struct Rig {
     return m;
   }
 
-  const moe::Choice& forward(moe::Pass pass = moe::Pass::train, std::int64_t step = 3) {
+  const moe::Choice& forward(moe::Pass kind = moe::Pass::train, std::int64_t step = 3) {
     x = values(config.model.width, 1);
-    return router.forward(tokens(pass, step), x);
+    router.forward(tokens(kind, step), x, *pass);
+    return pass->choice();
   }
 
   void reduce() {
     comm::JointSum sum(groups);
-    router.offer_statistics(sum);
+    router.offer_statistics(*pass, sum);
     sum.reduce();
-    router.take_statistics(sum);
+    router.take_statistics(sum, *pass);
   }
 
   /// dx of the last training pass; gradients of the parameters lie in `parameters`.
   Matrix<float> backward() {
     const auto dx = make_view<Matrix<float>>("dx", x.extent(0), x.extent(1));
-    router.backward(values(config.moe.top_k, 2), dx);
+    router.backward(values(config.moe.top_k, 2), dx, *pass);
     return dx;
   }
 
@@ -105,6 +107,7 @@ struct Rig {
   ParameterSet parameters;
   Timers timers;
   moe::RouterStage router;
+  Placed<moe::RoutingPass> pass;
   Matrix<float> x;
 };
 

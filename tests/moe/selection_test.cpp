@@ -1,5 +1,5 @@
 // Selection by a total order: ties, not-a-number, every number of experts, and the traps of group limits.
-#include "moe/selection.hpp"
+#include "moe/routers/selection.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,22 +11,25 @@ namespace {
 
 struct Selected {
   std::vector<std::int32_t> expert;
-  std::vector<float> weight, margin;
+  std::vector<float> margin;
 };
 
-/// Selection from raw scores(N, E), as sigmoids.
+struct Choices {
+  Choices(Arena& arena, Index tokens, int top_k) : choice(make_choice(arena, tokens, top_k)) {}
+  Choice choice;
+};
+
+/// Selection from score(N, E) + bias(E).
 Selected run(const MoeConfig& config, int experts, const std::vector<float>& score, const std::vector<float>& bias) {
-  RouterShape shape = router_shape(config, experts);
-  shape.router = Router::sigmoid, shape.normalise = Normalise::none, shape.biased = true;
   const Index tokens = score.size() / experts;
-  const Scores scores = make_scores(shape, tokens);
-  Kokkos::deep_copy(scores.score, HostMatrix<const float>(score.data(), tokens, experts));
+  const Matrix<float> scores("score", tokens, experts);
+  Kokkos::deep_copy(scores, HostMatrix<const float>(score.data(), tokens, experts));
   const Vector<float> device_bias("bias", experts), margin("margin", tokens);
   Kokkos::deep_copy(device_bias, HostVector<const float>(bias.data(), experts));
-  const Choice choice{Matrix<std::int32_t>("e", tokens, shape.top_k), Matrix<float>("w", tokens, shape.top_k),
-                      Matrix<std::uint8_t>("k", tokens, shape.top_k)};
-  select(shape, scores, device_bias, choice, margin);
-  return {host_values(choice.expert), host_values(choice.weight), host_values(margin)};
+  const Placed<Choices> memory("test::choice", tokens, config.top_k);
+  const Choice& choice = memory->choice;
+  select(router_shape(config, experts), {scores, scores, device_bias}, choice, margin);
+  return {host_values(choice.expert), host_values(margin)};
 }
 
 MoeConfig config_of(int top_k, int groups = 1, int kept = 1, GroupScore score = GroupScore::top2_sum) {
@@ -54,10 +57,8 @@ void expect_reference(const MoeConfig& c, int experts, const std::vector<float>&
   for (std::size_t t = 0; t < score.size() / experts; ++t) {
     const std::vector<float> value = ranked(score, bias, t);
     const auto want = reference::selection(c, value);
-    for (int j = 0; j < c.top_k; ++j) {
+    for (int j = 0; j < c.top_k; ++j)
       EXPECT_EQ(got.expert[t * c.top_k + j], want[j]) << "E " << experts << " k " << c.top_k << " token " << t;
-      EXPECT_EQ(got.weight[t * c.top_k + j], score[t * experts + want[j]]);
-    }
     if (c.groups > 1) continue;
     const auto order = reference::ranking(value);
     const float other = c.top_k < experts ? value[order[c.top_k]] : 0.0f;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
 #include "config/config.hpp"
@@ -28,16 +29,26 @@ inline double importance(ImportanceForm form, const std::vector<double>& mass, d
   return sum / (mean * mean);
 }
 
+/// Step of the bias of an expert that lacks mean − count rows, over the rate; throws at a rule without a line here.
+inline double bias_step(BiasRule rule, double lack, double mean) {
+  const double sign = lack > 0.0 ? 1.0 : lack < 0.0 ? -1.0 : 0.0;
+  switch (rule) {
+    case BiasRule::sign:
+    case BiasRule::centred_sign:
+      return sign;
+    case BiasRule::proportional:
+      return lack / mean;
+    default:
+      throw std::out_of_range("a bias rule without a definition");
+  }
+}
+
 inline std::vector<double> moved_bias(BiasRule rule, double rate, const std::vector<std::int64_t>& count,
                                       std::vector<double> bias) {
   const double n = static_cast<double>(count.size());
   const double mean = static_cast<double>(std::accumulate(count.begin(), count.end(), std::int64_t{0})) / n;
   std::vector<double> step;
-  for (const std::int64_t c : count) {
-    const double lack = mean - static_cast<double>(c);
-    const double sign = lack > 0.0 ? 1.0 : lack < 0.0 ? -1.0 : 0.0;
-    step.push_back(rate * (rule == BiasRule::proportional ? lack / mean : sign));
-  }
+  for (const std::int64_t c : count) step.push_back(rate * bias_step(rule, mean - static_cast<double>(c), mean));
   const double centre = rule == BiasRule::centred_sign ? std::accumulate(step.begin(), step.end(), 0.0) / n : 0.0;
   for (std::size_t e = 0; e < step.size(); ++e) bias[e] += step[e] - centre;
   return bias;

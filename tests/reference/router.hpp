@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <numeric>
 #include <vector>
 
@@ -30,19 +31,35 @@ inline double log_sum_exp(const Row& x) {
   return top + std::log(sum);
 }
 
-/// What experts are ranked by, without the bias: softmax probabilities or sigmoids.
-inline Row scores(const MoeConfig& moe, const Row& logits) {
-  if (moe.router != Router::sigmoid) return softmax(logits);
+inline Row sigmoids(const Row& x) {
   Row s;
-  for (const double l : logits) s.push_back(1.0 / (1.0 + std::exp(-l)));
+  for (const double v : x) s.push_back(1.0 / (1.0 + std::exp(-v)));
   return s;
 }
+
+/// What tells one router from another.
+struct RouterRule {
+  Row (*scores)(const Row& logits);  ///< what experts are ranked by, without the bias; null where there are no logits
+  double guard;                      ///< added to the sums that scores are divided by
+  bool softmax_of_chosen;            ///< the weights after selection: softmax of the chosen logits, or shares of scores
+};
+
+/// Throws std::out_of_range at a router without a line here.
+inline const RouterRule& rule_of(RouterKind router) {
+  static const std::map<RouterKind, RouterRule> rules{{RouterKind::softmax, {softmax, 0.0, true}},
+                                                      {RouterKind::sigmoid, {sigmoids, 1e-20, false}},
+                                                      {RouterKind::noisy_topk, {softmax, 0.0, true}},
+                                                      {RouterKind::hash, {nullptr, 0.0, false}}};
+  return rules.at(router);
+}
+
+inline Row scores(const MoeConfig& moe, const Row& logits) { return rule_of(moe.router).scores(logits); }
 
 /// P of the losses: the scores with sum 1.
 inline Row normalised(const MoeConfig& moe, const Row& logits) {
   Row p = scores(moe, logits);
-  const double sum = std::accumulate(p.begin(), p.end(), 0.0);
-  for (double& v : p) v /= sum + (moe.router == Router::sigmoid ? 1e-20 : 0.0);
+  const double sum = std::accumulate(p.begin(), p.end(), rule_of(moe.router).guard);
+  for (double& v : p) v /= sum;
   return p;
 }
 
@@ -89,16 +106,14 @@ std::vector<int> selection(const MoeConfig& moe, std::vector<T> value, T refused
 
 /// Combine weights of the experts chosen.
 inline Row weights(const MoeConfig& moe, const Row& logits, const std::vector<int>& chosen) {
+  const RouterRule& rule = rule_of(moe.router);
+  const bool after = moe.normalise == Normalise::after;
+  const Row values = after && rule.softmax_of_chosen ? logits : rule.scores(logits);
   Row w;
-  for (const int e : chosen)
-    w.push_back(moe.normalise == Normalise::after && moe.router != Router::sigmoid ? logits[e]
-                                                                                   : scores(moe, logits)[e]);
-  if (moe.normalise == Normalise::after) {
-    if (moe.router != Router::sigmoid) w = softmax(w);
-    const double sum = std::accumulate(w.begin(), w.end(), 0.0) + (moe.router == Router::sigmoid ? 1e-20 : 0.0);
-    for (double& v : w) v /= sum;
-  }
-  for (double& v : w) v *= moe.scale;
+  for (const int e : chosen) w.push_back(values[e]);
+  if (after && rule.softmax_of_chosen) w = softmax(w);
+  const double sum = after ? std::accumulate(w.begin(), w.end(), rule.guard) : 1.0;
+  for (double& v : w) v *= moe.scale / sum;
   return w;
 }
 

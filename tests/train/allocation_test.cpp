@@ -64,10 +64,11 @@ Config base() {
 
 std::vector<Config> configs() {
   std::vector<Config> all(4, base());
-  all[1].moe.router = Router::noisy_topk, all[1].moe.capacity_factor = 1.0, all[1].moe.aux_scope = AuxScope::sequence;
-  all[2].moe.router = Router::sigmoid, all[2].moe.bias_rule = BiasRule::sign, all[2].moe.bias_rate = 0.0;
+  all[1].moe.router = RouterKind::noisy_topk, all[1].moe.capacity_factor = 1.0,
+  all[1].moe.aux_scope = AuxScope::sequence;
+  all[2].moe.router = RouterKind::sigmoid, all[2].moe.bias_rule = BiasRule::sign, all[2].moe.bias_rate = 0.0;
   all[2].model.activation = Activation::swiglu, all[2].moe.shared_experts = 1, all[2].model.tied = false;
-  all[3].moe.router = Router::hash, all[3].moe.aux_loss = 0.0, all[3].layout.expert_parallel = 1;
+  all[3].moe.router = RouterKind::hash, all[3].moe.aux_loss = 0.0, all[3].layout.expert_parallel = 1;
   return all;
 }
 

@@ -42,7 +42,7 @@ Config config_of(int layers) {
   Config c;
   c.model = {.vocabulary = 40, .width = 12, .blocks = layers, .heads = 3, .context = 6, .hidden = 16};
   c.moe.experts = 5, c.moe.hidden = 8, c.moe.top_k = 2;
-  c.moe.aux_loss = 0.01, c.moe.z_loss = 1e-3, c.moe.router = Router::sigmoid, c.moe.bias_rule = BiasRule::sign;
+  c.moe.aux_loss = 0.01, c.moe.z_loss = 1e-3, c.moe.router = RouterKind::sigmoid, c.moe.bias_rule = BiasRule::sign;
   c.train.batch = 8, c.train.grains = 4;
   return c;
 }

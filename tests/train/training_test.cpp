@@ -28,7 +28,7 @@ Config small() {
   Config c;
   c.model.vocabulary = 61, c.model.width = 32, c.model.blocks = 2, c.model.heads = 4, c.model.kv_heads = 2;
   c.model.context = 32, c.model.hidden = 64;
-  c.moe.experts = 8, c.moe.top_k = 2, c.moe.hidden = 32, c.moe.router = Router::sigmoid;
+  c.moe.experts = 8, c.moe.top_k = 2, c.moe.hidden = 32, c.moe.router = RouterKind::sigmoid;
   c.moe.bias_rule = BiasRule::centred_sign, c.moe.bias_rate = 0.01, c.moe.shared_experts = 1;
   c.train.batch = 16, c.train.grains = 4, c.train.steps = 150, c.train.warmup = 10, c.train.learning_rate = 1e-2;
   return c;

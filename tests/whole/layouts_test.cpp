@@ -17,6 +17,7 @@
 #include "record/digest.hpp"
 #include "record/verify.hpp"
 #include "support/folder.hpp"
+#include "support/kinds.hpp"
 #include "train/bits.hpp"
 #include "train/trainer.hpp"
 
@@ -32,32 +33,38 @@ Config base(int experts, int top_k) {
   return c;
 }
 
+/// A balancing loss and a bias rule where the router can have them.
+Config balanced(RouterKind router, int experts, int top_k) {
+  Config c = base(experts, top_k);
+  c.moe.router = router;
+  Config more = c;
+  more.moe.aux_loss = 0.01, more.moe.aux_scope = AuxScope::grain;
+  if (test::allowed(more)) c = more;
+  more = c;
+  more.moe.bias_rule = BiasRule::centred_sign, more.moe.bias_rate = 0.05;
+  return test::allowed(more) ? more : c;
+}
+
 void add_routers(std::map<std::string, Config>& cases) {
   for (const int experts : {1, 2, 3, 8, 257}) {
     const int k = experts > 2 ? 2 : 1;
     const std::string e = ".E" + std::to_string(experts);
     Config c = base(experts, k);
-    cases["softmax_after" + e] = c;
     c.moe.normalise = Normalise::before, c.moe.aux_loss = 0.01, c.moe.z_loss = 1e-3;
     cases["softmax_before.aux_batch" + e] = c;
-    c.moe.router = Router::noisy_topk, c.moe.normalise = Normalise::after, c.moe.aux_scope = AuxScope::grain;
-    cases["noisy_topk.aux_grain" + e] = c;
-    c = base(experts, k), c.moe.router = Router::sigmoid, c.moe.bias_rule = BiasRule::centred_sign,
-    c.moe.bias_rate = 0.05;
-    cases["sigmoid.centred_sign" + e] = c;
-    c = base(experts, k), c.moe.router = Router::hash;
-    cases["hash" + e] = c;
+    for (const RouterKind router : test::all_of<RouterKind>())
+      cases[test::name_of(router) + e] = balanced(router, experts, k);
   }
 }
 
 void add_shapes(std::map<std::string, Config>& cases) {
   Config c = base(8, 2);
-  c.moe.router = Router::sigmoid, c.moe.groups = 4, c.moe.groups_kept = 2, c.moe.bias_rule = BiasRule::proportional;
+  c.moe.router = RouterKind::sigmoid, c.moe.groups = 4, c.moe.groups_kept = 2, c.moe.bias_rule = BiasRule::proportional;
   c.model.activation = Activation::swiglu, c.moe.shared_experts = 1, c.model.tied = false;
   cases["grouped.swiglu.shared.untied"] = c;
   c = base(9, 4), c.moe.groups = 3, c.moe.groups_kept = 2, c.moe.group_score = GroupScore::share_sum;
   cases["grouped.share_sum"] = c;
-  c.moe.group_score = GroupScore::max, c.moe.router = Router::sigmoid, c.moe.bias_rule = BiasRule::sign;
+  c.moe.group_score = GroupScore::max, c.moe.router = RouterKind::sigmoid, c.moe.bias_rule = BiasRule::sign;
   cases["grouped.max.sign"] = c;
   c = base(8, 2), c.moe.capacity_factor = 0.75, c.moe.bias_rule = BiasRule::sign, c.moe.aux_loss = 0.01;
   c.moe.aux_scope = AuxScope::sequence;
@@ -86,13 +93,6 @@ std::string digest(const Config& config) {
   for (const std::string& line : train::trained_bits(config, comm::Communicator::duplicate(MPI_COMM_WORLD)))
     text += line + "\n";
   return files::sha256_of_text(text).substr(0, 16);
-}
-
-/// Every exchange that the option names.
-std::vector<ExchangeKind> exchanges() {
-  std::vector<ExchangeKind> all;
-  for (std::size_t i = 0; i < EnumNames<ExchangeKind>::names.size(); ++i) all.push_back(static_cast<ExchangeKind>(i));
-  return all;
 }
 
 /// The digests that one rank wrote, or the file to write them into.
@@ -131,8 +131,9 @@ TEST(Layouts, EveryCaseGivesTheBitsOfOneRank) {
   Digests digests("");
   for (auto [name, config] : make_cases())
     for (int ep = 1; ep <= digests.ranks; ++ep)
-      for (const ExchangeKind exchange : exchanges()) {
-        if (digests.ranks % ep || (ep == 1 && exchange != exchanges().front())) continue;  // EP 1 exchanges nothing
+      for (const ExchangeKind exchange : test::all_of<ExchangeKind>()) {
+        if (digests.ranks % ep || (ep == 1 && exchange != test::all_of<ExchangeKind>().front()))
+          continue;  // EP 1 exchanges nothing
         config.layout.expert_parallel = ep, config.layout.exchange = exchange;
         digests.take(name, config, digest(config));
       }
@@ -180,7 +181,7 @@ TEST(Layouts, EveryFileOfARunIsThatOfOneRank) {
   std::size_t turn = 0;
   for (auto [name, config] : make_cases()) {
     config.layout.expert_parallel = digests.ranks;
-    config.layout.exchange = exchanges()[turn++ % exchanges().size()];
+    config.layout.exchange = test::all_of<ExchangeKind>()[turn++ % test::all_of<ExchangeKind>().size()];
     const std::string found = digest_of_run(config, world, folder);
     if (world.rank() == 0) digests.take(name, config, found);
   }

@@ -1,6 +1,5 @@
-#include "moe/selection.hpp"
+#include "moe/routers/selection.hpp"
 
-#include "base/philox.hpp"
 #include "tensor/lanes.hpp"
 #include "tensor/math.hpp"
 
@@ -138,19 +137,6 @@ KOKKOS_INLINE_FUNCTION void rank(const RouterShape& s, const Ranking& r, int n, 
   }
 }
 
-/// Combine weights of the chosen; `row` is the logits for a softmax after selection, else the scores.
-KOKKOS_INLINE_FUNCTION void weigh(const RouterShape& s, const Best& best, const float* row, float* weight) {
-  const bool after = s.normalise == Normalise::after, softmax = s.router != Router::sigmoid;
-  float top = row[best.id[0]], sum = 0.0f;
-  for (int j = 1; j < s.top_k; ++j) top = row[best.id[j]] > top ? row[best.id[j]] : top;
-  for (int j = 0; j < s.top_k; ++j) {
-    weight[j] = after && softmax ? fast_exp(row[best.id[j]] - top) : row[best.id[j]];
-    sum += weight[j];
-  }
-  const float divisor = !after ? 1.0f : softmax ? sum : sum + 1e-20f;
-  for (int j = 0; j < s.top_k; ++j) weight[j] = weight[j] / divisor * s.scale;
-}
-
 /// Lowest chosen minus highest refused score, in [0, 1].
 KOKKOS_INLINE_FUNCTION float margin_of(int k, const Best& best, const Ranking& r) {
   const int chosen = best.id[k - 1], refused = best.id[k];
@@ -159,67 +145,17 @@ KOKKOS_INLINE_FUNCTION float margin_of(int k, const Best& best, const Ranking& r
   return margin > 1.0f ? 1.0f : margin > 0.0f ? margin : 0.0f;
 }
 
-/// The r-th (from 0) of the experts that are not among `taken`, n of them, ascending; it is added to them.
-KOKKOS_INLINE_FUNCTION int take(std::int32_t* taken, int n, int r) {
-  int place = 0;
-  for (; place < n && taken[place] <= r; ++place) ++r;
-  for (int j = n; j > place; --j) taken[j] = taken[j - 1];
-  taken[place] = r;
-  return r;
-}
-
-/// k different experts of one token id, in the order drawn.
-KOKKOS_INLINE_FUNCTION void hash_row(int experts, int k, std::uint64_t key, std::uint32_t id, std::uint32_t block,
-                                     std::int32_t* expert) {
-  std::int32_t taken[max_choices];
-  Philox random{};
-  for (int j = 0; j < k; ++j) {
-    if (j % 4 == 0) random = philox(key, {{id, block, static_cast<std::uint32_t>(j / 4), 0}});
-    const std::uint64_t among = static_cast<std::uint64_t>(experts - j);
-    expert[j] = take(taken, j, static_cast<int>(random.v[j % 4] * among >> 32));
-  }
-}
-
 }  // namespace
 
-void select(const RouterShape& shape, const Scores& scores, const Vector<float>& bias, const Choice& choice,
-            const Vector<float>& margin) {
+void select(const RouterShape& shape, const RankedBy& by, const Choice& choice, const Vector<float>& margin) {
   const int k = shape.top_k;
-  const bool softmax = shape.router != Router::sigmoid;
-  const bool by_logits = softmax && !shape.biased && shape.groups == 1;
-  const bool by_selected = softmax && shape.normalise == Normalise::after;
   Kokkos::parallel_for(
       "switchyard::moe::selection::select", Kokkos::RangePolicy<Device>(0, choice.expert.extent(0)),
       KOKKOS_LAMBDA(Index t) {
-        const float* score = &scores.score(t, 0);
-        const Ranking ranking{by_logits ? &scores.logits(t, 0) : score, bias.data()};
         Best best;
-        rank(shape, ranking, k + 1, best);
+        rank(shape, {&by.order(t, 0), by.bias.data()}, k + 1, best);
         for (int j = 0; j < k; ++j) choice.expert(t, j) = best.id[j];
-        weigh(shape, best, by_selected ? &scores.logits(t, 0) : score, &choice.weight(t, 0));
-        margin(t) = margin_of(k, best, {score, bias.data()});
-      });
-}
-
-void select_by_hash(const RouterShape& shape, std::uint64_t seed, int block, const Vector<std::int32_t>& ids,
-                    const Scores& scores, const Choice& choice, const Vector<float>& margin) {
-  const int k = shape.top_k, experts = shape.experts;
-  const float share = 1.0f / static_cast<float>(k), weight = shape.scale * share;
-  const std::uint64_t key = stream_key(seed, Purpose::router_hash);
-  Kokkos::parallel_for(
-      "switchyard::moe::selection::hash", Kokkos::RangePolicy<Device>(0, choice.expert.extent(0)),
-      KOKKOS_LAMBDA(Index t) {
-        hash_row(experts, k, key, static_cast<std::uint32_t>(ids(t)), static_cast<std::uint32_t>(block),
-                 &choice.expert(t, 0));
-        for (int e = 0; e < experts; ++e) scores.score(t, e) = 0.0f;
-        for (int j = 0; j < k; ++j) {
-          scores.score(t, choice.expert(t, j)) = share;
-          choice.weight(t, j) = weight;
-        }
-        scores.inverse(t) = 1.0f;
-        scores.lse(t) = 0.0f;
-        scores.entropy(t) = fast_log(static_cast<float>(k));
-        margin(t) = share;
+        margin(t) = margin_of(k, best, {&by.score(t, 0), by.bias.data()});
       });
 }
 

@@ -1,6 +1,7 @@
-// The noise of noisy top-k: Philox numbers turned into normal ones without branches.
+// Philox numbers turned into normal ones without branches.
+#include "moe/routers/noise.hpp"
+
 #include "base/philox.hpp"
-#include "moe/scores.hpp"
 #include "tensor/math.hpp"
 
 namespace switchyard::moe {

@@ -1,0 +1,70 @@
+// What keeps the loads of experts even: losses of the load, and steps of the selection bias. Each is a class in a file
+// of its own beside this one, on small vectors on the host. It holds options only. Formulas stand in
+// docs/conventions.md.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "config/config.hpp"
+#include "moe/statistics.hpp"
+
+namespace switchyard::moe {
+
+/// Choices and sums over some tokens: a sequence, a grain or the batch.
+struct Load {
+  std::int64_t tokens = 0;
+  std::vector<std::int64_t> assigned;  ///< (E) choices before drop
+  std::vector<double> mass;            ///< (E) sum of normalised scores
+  double entropy = 0.0;                ///< sum of the entropies of the normalised scores, nat
+  double squares = 0.0;                ///< sum of squared log-sum-exps of the logits
+};
+
+/// A balancer overrides what it does; what it does not is nothing.
+class Balancer {
+ public:
+  using Part = double LayerStatistics::*;  // nvcc reads no function of that type without a name for it
+  virtual ~Balancer() = default;
+
+  /// The units whose loads its loss is of; it is the mean over them.
+  virtual AuxScope scope() const { return AuxScope::batch; }
+  /// Its loss of one unit inside the batch, coefficient not included; asked only where the scope is not the batch.
+  virtual double unit_loss(const Load&) const { return 0.0; }
+  /// Its loss, coefficient included; `unit_mean` is the mean of unit_loss where the scope is not the batch.
+  virtual double loss(const Load& /*batch*/, double /*unit_mean*/) const { return 0.0; }
+  /// The recorded value that the loss is added to; all of them are in the loss of the model.
+  virtual Part part() const { return &LayerStatistics::aux_loss; }
+  /// Adds dL/dp(E) of each token of a unit of its scope, given the unit's share of the batch's tokens. Counts are
+  /// constants.
+  virtual void add_gradient(const Load& /*unit*/, double /*share*/, float* /*gradient*/) const {}
+  /// dL/dlse of each token by its log-sum-exp.
+  virtual double lse_slope(std::int64_t /*batch_tokens*/) const { return 0.0; }
+  /// After a step: moves bias(E) by the pre-drop counts(E) of the global batch.
+  virtual void update(std::int64_t /*step*/, const std::vector<std::int64_t>& /*assigned*/,
+                      std::vector<float>& /*bias*/) const {}
+};
+
+using Balancers = std::vector<std::unique_ptr<Balancer>>;
+
+/// A balancer of the configuration; nothing where its options turn it off.
+struct BalancerKind {
+  const char* name;
+  std::unique_ptr<Balancer> (*make)(const MoeConfig& moe);
+};
+
+/// All there are, in the order in which their gradients are added.
+const std::vector<BalancerKind>& balancer_kinds();
+
+/// Those that the configuration turns on.
+Balancers make_balancers(const MoeConfig& moe);
+
+// What balancer_kinds lists.
+std::unique_ptr<Balancer> make_switch_loss(const MoeConfig& moe);
+std::unique_ptr<Balancer> make_importance_loss(const MoeConfig& moe);
+std::unique_ptr<Balancer> make_z_loss(const MoeConfig& moe);
+std::unique_ptr<Balancer> make_bias_rule(const MoeConfig& moe);
+
+/// Of a vector that is not empty.
+double mean_of(const std::vector<double>& values);
+
+}  // namespace switchyard::moe

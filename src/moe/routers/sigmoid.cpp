@@ -1,0 +1,126 @@
+// A sigmoid of W·x for every expert alone; combine weights divided by the selected sum, or raw (docs/conventions.md).
+#include "base/check.hpp"
+#include "moe/routers/projection.hpp"
+#include "moe/routers/row.hpp"
+#include "moe/routers/selection.hpp"
+
+namespace switchyard::moe {
+namespace {
+
+constexpr float tiny = 1e-20f;  ///< keeps sums of scores that may all be 0 from dividing by it
+
+/// 1 / (1 + exp(−x)) that keeps relative precision at both ends.
+KOKKOS_INLINE_FUNCTION float logistic(float x) {
+  const float z = fast_exp(-magnitude(x)), larger = 1.0f / (1.0f + z);
+  return x < 0.0f ? z * larger : larger;
+}
+
+/// Entropy of p = s / S by log S − Σ s·log s / S.
+KOKKOS_INLINE_FUNCTION RowResult sigmoid_row(int n, const float* logit, float* KOKKOS_RESTRICT score, bool wants_lse) {
+  float sum, lse = 0.0f;
+  if (wants_lse) lse = log_sum_exp(n, logit, score, sum);
+  for (int e = 0; e < n; ++e) score[e] = logistic(logit[e]);
+  const float* s = score;
+  sum = lane_sum(n, [=](int e) { return s[e]; });
+  const float weighted = lane_sum(n, [=](int e) { return s[e] * fast_log(s[e] > 1e-37f ? s[e] : 1e-37f); });
+  const float inverse = 1.0f / (sum + tiny);
+  return {inverse, lse, fast_log(sum + tiny) - weighted * inverse};
+}
+
+/// Combine weights: scores of the chosen by their sum.
+KOKKOS_INLINE_FUNCTION void weigh_by_share(const RouterShape& s, const float* score, const std::int32_t* expert,
+                                           float* weight) {
+  float sum = 0.0f;
+  for (int j = 0; j < s.top_k; ++j) sum += score[expert[j]];
+  for (int j = 0; j < s.top_k; ++j) weight[j] = score[expert[j]] / (sum + tiny) * s.scale;
+}
+
+/// gradient = z·softmax(logits), on top of the logits.
+KOKKOS_INLINE_FUNCTION void z_row_gradient(int n, float lse, float z, float* gradient) {
+  for (int e = 0; e < n; ++e) gradient[e] = z == 0.0f ? 0.0f : z * fast_exp(gradient[e] - lse);
+}
+
+/// Adds what flows through p.
+KOKKOS_INLINE_FUNCTION void add_sigmoid_row_gradient(int n, const float* score, float inverse,
+                                                     const float* KOKKOS_RESTRICT coefficient,
+                                                     float* KOKKOS_RESTRICT gradient) {
+  const float dot = lane_dot(score, coefficient, n) * inverse;
+  for (int e = 0; e < n; ++e) gradient[e] += (coefficient[e] - dot) * inverse * (score[e] - score[e] * score[e]);
+}
+
+/// Adds what flows through the weights: w = scale·s, or scale·s / (Σ selected s + tiny).
+KOKKOS_INLINE_FUNCTION void add_sigmoid_weights(const RouterShape& shape, const Chosen& chosen, const float* score,
+                                                float* gradient) {
+  float divisor = 1.0f, dot = 0.0f;
+  if (shape.normalise == Normalise::after) {
+    float sum = 0.0f;
+    for (int j = 0; j < shape.top_k; ++j) sum += score[chosen.expert[j]];
+    divisor = sum + tiny;
+    dot = weighted_gradient(shape.top_k, chosen);
+  }
+  for (int j = 0; j < shape.top_k; ++j) {
+    const float s = score[chosen.expert[j]];
+    gradient[chosen.expert[j]] += (shape.scale * chosen.d(j) - dot) / divisor * (s - s * s);
+  }
+}
+
+void score_sigmoid(bool wants_lse, const Scores& s) {
+  const int n = static_cast<int>(s.score.extent(1));
+  Kokkos::parallel_for(
+      "switchyard::moe::sigmoid::score", Kokkos::RangePolicy<Device>(0, s.score.extent(0)),
+      KOKKOS_LAMBDA(Index t) { write_row(sigmoid_row(n, &s.logits(t, 0), &s.score(t, 0), wants_lse), s, t); });
+}
+
+void weigh_sigmoid(const RouterShape& shape, const Scores& s, const Choice& choice) {
+  Kokkos::parallel_for(
+      "switchyard::moe::sigmoid::weigh", Kokkos::RangePolicy<Device>(0, choice.expert.extent(0)),
+      KOKKOS_LAMBDA(Index t) {
+        if (shape.normalise == Normalise::after)
+          weigh_by_share(shape, &s.score(t, 0), &choice.expert(t, 0), &choice.weight(t, 0));
+        else
+          weigh_by_score(shape, &s.score(t, 0), &choice.expert(t, 0), &choice.weight(t, 0));
+      });
+}
+
+void sigmoid_gradient(const RouterShape& shape, const ScoreGradient& g, const Choice& choice, const Scores& s) {
+  const int n = shape.experts;
+  Kokkos::parallel_for(
+      "switchyard::moe::sigmoid::gradient", Kokkos::RangePolicy<Device>(0, s.score.extent(0)), KOKKOS_LAMBDA(Index t) {
+        float* gradient = &s.logits(t, 0);
+        const float* score = &s.score(t, 0);
+        z_row_gradient(n, s.lse(t), g.z * s.lse(t), gradient);
+        add_sigmoid_row_gradient(n, score, s.inverse(t), &g.coefficients(t / g.unit_tokens, 0), gradient);
+        add_sigmoid_weights(shape, chosen_of(choice, g.weight, t), score, gradient);
+      });
+}
+
+class SigmoidRouter : public Router {
+ public:
+  explicit SigmoidRouter(const RouterContext& context)
+      : Router(context), wants_lse_(context.config.moe.z_loss > 0.0), logits_(context, "router") {
+    expect(shape().normalise != Normalise::before, "sigmoids, normalised after selection or not");
+  }
+  void route(const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
+    const Scores& s = pass.scores;
+    logits_.forward(pass, s.logits);
+    score_sigmoid(wants_lse_, s);
+    select(shape(), {s.score, s.score, bias}, pass.choice, pass.margin);
+    weigh_sigmoid(shape(), s, pass.choice);
+  }
+  void backward(const ScoreGradient& gradient, const RouterPass& pass, const Matrix<float>& dx) const override {
+    sigmoid_gradient(shape(), gradient, pass.choice, pass.scores);
+    logits_.backward(pass, pass.scores.logits, dx, blas::Write::replace);
+  }
+
+ private:
+  bool wants_lse_;
+  Projection logits_;
+};
+
+}  // namespace
+
+std::unique_ptr<Router> make_sigmoid_router(const RouterContext& context) {
+  return std::make_unique<SigmoidRouter>(context);
+}
+
+}  // namespace switchyard::moe

@@ -1,0 +1,87 @@
+#include "moe/routers/softmax_scores.hpp"
+
+#include "moe/routers/row.hpp"
+#include "moe/routers/selection.hpp"
+
+namespace switchyard::moe {
+namespace {
+
+/// Entropy by −Σ p·log p = lse − Σ p·logit.
+KOKKOS_INLINE_FUNCTION RowResult softmax_row(int n, const float* logit, float* score) {
+  float sum;
+  const float lse = log_sum_exp(n, logit, score, sum);
+  const float inverse = 1.0f / sum;
+  for (int e = 0; e < n; ++e) score[e] *= inverse;
+  return {1.0f, lse, lane_sum(n, [=](int e) { return score[e] * (lse - logit[e]); })};
+}
+
+/// Combine weights: softmax over the logits of the chosen.
+KOKKOS_INLINE_FUNCTION void weigh_by_softmax(const RouterShape& s, const float* logit, const std::int32_t* expert,
+                                             float* weight) {
+  float top = logit[expert[0]], sum = 0.0f;
+  for (int j = 1; j < s.top_k; ++j) top = logit[expert[j]] > top ? logit[expert[j]] : top;
+  for (int j = 0; j < s.top_k; ++j) {
+    weight[j] = fast_exp(logit[expert[j]] - top);
+    sum += weight[j];
+  }
+  for (int j = 0; j < s.top_k; ++j) weight[j] = weight[j] / sum * s.scale;
+}
+
+/// gradient = dL/dlogit through p and the log-sum-exp, on top of the logits themselves; `through` is what reaches Σ
+/// p·dL/dp through the weights.
+KOKKOS_INLINE_FUNCTION void softmax_row_gradient(int n, const float* score, const float* KOKKOS_RESTRICT coefficient,
+                                                 float through, float z, float* KOKKOS_RESTRICT gradient) {
+  const float dot = lane_dot(score, coefficient, n) + through;
+  for (int e = 0; e < n; ++e) gradient[e] = score[e] * (coefficient[e] - dot + z);
+}
+
+/// Adds what flows through the weights of a softmax, before or after selection.
+KOKKOS_INLINE_FUNCTION void add_softmax_weights(const RouterShape& shape, const Chosen& chosen, float* gradient) {
+  const float dot = shape.normalise == Normalise::after ? weighted_gradient(shape.top_k, chosen) / shape.scale : 0.0f;
+  for (int j = 0; j < shape.top_k; ++j)
+    gradient[chosen.expert[j]] += chosen.weight[j] * (chosen.d(j) - dot);  // before: Σ p·dL/dp is taken off all rows
+}
+
+void score_softmax(const Scores& s) {
+  const int n = static_cast<int>(s.score.extent(1));
+  Kokkos::parallel_for(
+      "switchyard::moe::softmax::score", Kokkos::RangePolicy<Device>(0, s.score.extent(0)),
+      KOKKOS_LAMBDA(Index t) { write_row(softmax_row(n, &s.logits(t, 0), &s.score(t, 0)), s, t); });
+}
+
+void weigh_softmax(const RouterShape& shape, const Scores& s, const Choice& choice) {
+  Kokkos::parallel_for(
+      "switchyard::moe::softmax::weigh", Kokkos::RangePolicy<Device>(0, choice.expert.extent(0)),
+      KOKKOS_LAMBDA(Index t) {
+        if (shape.normalise == Normalise::after)
+          weigh_by_softmax(shape, &s.logits(t, 0), &choice.expert(t, 0), &choice.weight(t, 0));
+        else
+          weigh_by_score(shape, &s.score(t, 0), &choice.expert(t, 0), &choice.weight(t, 0));
+      });
+}
+
+}  // namespace
+
+void route_by_softmax(const RouterShape& shape, const Vector<float>& bias, const RouterPass& pass) {
+  const Scores& s = pass.scores;
+  const bool by_logits = !shape.biased && shape.groups == 1;
+  score_softmax(s);
+  select(shape, {by_logits ? s.logits : s.score, s.score, bias}, pass.choice, pass.margin);
+  weigh_softmax(shape, s, pass.choice);
+}
+
+void softmax_gradient(const RouterShape& shape, const ScoreGradient& g, const RouterPass& pass) {
+  const Scores& s = pass.scores;
+  const Choice& choice = pass.choice;
+  const int n = shape.experts, k = shape.top_k;
+  Kokkos::parallel_for(
+      "switchyard::moe::softmax::gradient", Kokkos::RangePolicy<Device>(0, s.score.extent(0)), KOKKOS_LAMBDA(Index t) {
+        const Chosen chosen = chosen_of(choice, g.weight, t);
+        const float through = shape.normalise == Normalise::before ? weighted_gradient(k, chosen) : 0.0f;
+        softmax_row_gradient(n, &s.score(t, 0), &g.coefficients(t / g.unit_tokens, 0), through, g.z * s.lse(t),
+                             &s.logits(t, 0));
+        add_softmax_weights(shape, chosen, &s.logits(t, 0));
+      });
+}
+
+}  // namespace switchyard::moe
