@@ -2,32 +2,30 @@
 
 #include <limits>
 
-#include "base/clock.hpp"
-
 namespace switchyard::comm {
 namespace {
 
 constexpr int rounds = 10, tag = 72;
 
 /// Tells `rank` the time whenever it asks.
-void answer(const Communicator& world, int rank) {
+void answer(const Communicator& world, int rank, const std::function<double()>& clock) {
   for (int i = 0; i < rounds; ++i) {
     char question = 0;
     check_mpi(MPI_Recv(&question, 1, MPI_CHAR, rank, tag, world.handle(), MPI_STATUS_IGNORE));
-    const double time = now();
+    const double time = clock();
     check_mpi(MPI_Send(&time, 1, MPI_DOUBLE, rank, tag, world.handle()));
   }
 }
 
-double ask(const Communicator& world) {
+double ask(const Communicator& world, const std::function<double()>& clock) {
   double offset = 0.0, quickest = std::numeric_limits<double>::infinity();
   for (int i = 0; i < rounds; ++i) {
     const char question = 1;
     double there = 0.0;
-    const double start = now();
+    const double start = clock();
     check_mpi(MPI_Send(&question, 1, MPI_CHAR, 0, tag, world.handle()));
     check_mpi(MPI_Recv(&there, 1, MPI_DOUBLE, 0, tag, world.handle(), MPI_STATUS_IGNORE));
-    const double took = now() - start;
+    const double took = clock() - start;
     if (took < quickest) quickest = took, offset = there - (start + took / 2);
   }
   return offset;
@@ -35,9 +33,9 @@ double ask(const Communicator& world) {
 
 }  // namespace
 
-double clock_offset(const Communicator& world) {
-  if (world.rank() > 0) return ask(world);
-  for (int rank = 1; rank < world.size(); ++rank) answer(world, rank);
+double clock_offset(const Communicator& world, const std::function<double()>& clock) {
+  if (world.rank() > 0) return ask(world, clock);
+  for (int rank = 1; rank < world.size(); ++rank) answer(world, rank, clock);
   return 0.0;
 }
 

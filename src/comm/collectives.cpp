@@ -32,11 +32,17 @@ std::vector<std::int64_t> gather_counts(const Communicator& comm, std::int64_t m
   return counts;
 }
 
+/// Where the values of each rank begin, and at the end how many there are.
+std::vector<std::int64_t> begins(const std::vector<std::int64_t>& counts) {
+  std::vector<std::int64_t> begin{0};
+  for (const std::int64_t n : counts) begin.push_back(begin.back() + n);
+  return begin;
+}
+
 /// All ranks' values in rank order; `counts[r]` of rank r.
 template <class T>
 std::vector<T> gather(const Communicator& comm, const T* mine, const std::vector<std::int64_t>& counts) {
-  std::vector<std::int64_t> begin(comm.size() + 1, 0);
-  for (int r = 0; r < comm.size(); ++r) begin[r + 1] = begin[r] + counts[r];
+  const std::vector<std::int64_t> begin = begins(counts);
   std::vector<T> all(begin.back());
   if (begin.back() <= max_count) {
     const std::vector<int> n(counts.begin(), counts.end()), at(begin.begin(), begin.end() - 1);
@@ -85,17 +91,22 @@ std::vector<std::string> all_gather(const Communicator& comm, const std::string&
 }
 
 void gather_elements(const Communicator& comm, const void* mine, const std::vector<std::int64_t>& count_of,
-                     std::size_t element_bytes, void* all) {
+                     std::size_t element_bytes, void* all, std::int64_t round) {
   expect(static_cast<int>(count_of.size()) == comm.size(), "a number of elements for every rank");
   const MPI_Datatype type = element_bytes == 8 ? MPI_INT64_T : element_bytes == 4 ? MPI_INT32_T : MPI_BYTE;
-  std::vector<int> counts, first;
-  std::int64_t total = 0;
-  for (const std::int64_t n : count_of) {
-    counts.push_back(mpi_count(n, "elements to gather from one rank"));
-    first.push_back(mpi_count(total, "elements to gather"));
-    total += n;
+  const auto bytes = static_cast<std::int64_t>(element_bytes);
+  const std::vector<std::int64_t> begin = begins(count_of);
+  std::vector<int> counts(count_of.size()), places(count_of.size());
+  for (std::int64_t at = 0; at < begin.back(); at += round) {  // elements [at, at + round) of all
+    for (std::size_t r = 0; r < counts.size(); ++r) {
+      const std::int64_t first = std::clamp(begin[r], at, at + round), last = std::clamp(begin[r + 1], at, at + round);
+      counts[r] = static_cast<int>(last - first), places[r] = static_cast<int>(first - at);
+    }
+    const std::int64_t sent = std::max<std::int64_t>(0, at - begin[comm.rank()]);
+    check_mpi(MPI_Gatherv(static_cast<const char*>(mine) + (counts[comm.rank()] > 0 ? sent * bytes : 0),
+                          counts[comm.rank()], type, static_cast<char*>(all) + (comm.rank() == 0 ? at * bytes : 0),
+                          counts.data(), places.data(), type, 0, comm.handle()));
   }
-  check_mpi(MPI_Gatherv(mine, counts[comm.rank()], type, all, counts.data(), first.data(), type, 0, comm.handle()));
 }
 
 void broadcast(const Communicator& comm, void* data, std::int64_t bytes, int root) {

@@ -1,10 +1,12 @@
 // Sums over ranks whose bits do not depend on the layout, and gathers. Host memory.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
 
+#include "base/check.hpp"
 #include "base/timers.hpp"
 #include "base/tree.hpp"
 #include "comm/communicator.hpp"
@@ -21,15 +23,16 @@ std::vector<double> all_gather(const Communicator& comm, const std::vector<doubl
                                const std::vector<std::int64_t>& count_of);
 std::vector<std::int64_t> all_gather(const Communicator& comm, const std::vector<std::int64_t>& mine);
 std::vector<std::string> all_gather(const Communicator& comm, const std::string& mine);
-/// On rank 0 every rank's `count_of[r]` elements of 1, 4 or 8 bytes in `all`, in rank order; nothing is touched
-/// elsewhere.
+/// On rank 0 the first `count_of[r]` elements of 1, 4 or 8 bytes of every rank in `all`, in rank order; nothing is
+/// touched elsewhere. In rounds of at most `round` elements, since MPI counts in 31 bits.
 void gather_elements(const Communicator& comm, const void* mine, const std::vector<std::int64_t>& count_of,
-                     std::size_t element_bytes, void* all);
-/// On rank 0 the values of all ranks in rank order, `count_of[r]` from each; empty elsewhere.
+                     std::size_t element_bytes, void* all, std::int64_t round = std::numeric_limits<int>::max());
+/// On rank 0 the values of all ranks in rank order, the first `count_of[r]` of each; empty elsewhere.
 template <class T>
 std::vector<T> gather_on_root(const Communicator& comm, const std::vector<T>& mine,
                               const std::vector<std::int64_t>& count_of) {
   static_assert(sizeof(T) == 1 || sizeof(T) == 4 || sizeof(T) == 8);
+  expect(static_cast<std::int64_t>(mine.size()) >= count_of.at(comm.rank()), "the elements that others wait for");
   std::vector<T> all(comm.rank() == 0 ? std::accumulate(count_of.begin(), count_of.end(), std::int64_t{0})
                                       : std::int64_t{0});
   gather_elements(comm, mine.data(), count_of, sizeof(T), all.data());

@@ -23,21 +23,28 @@ BlockKinds block_kinds(const Config& c) {
   return kinds;
 }
 
-template <class F>
-std::int64_t sum_of(const std::vector<TensorSpec>& tensors, const F& f) {
-  std::int64_t n = 0;
+template <class Number = std::int64_t, class F>
+Number sum_of(const std::vector<TensorSpec>& tensors, const F& f) {
+  Number n = 0;
   for (const TensorSpec& t : tensors) n += f(t);
   return n;
 }
 
 /// Σ f(tensor) over the model.
-template <class F>
-std::int64_t sum_tensors(const Config& c, const F& f) {
+template <class Number = std::int64_t, class F>
+Number sum_tensors(const Config& c, const F& f) {
   Config outside = c;
   outside.model.blocks = 0;
-  std::int64_t total = sum_of(architecture(outside), f);
-  for (const auto& [experts, kind] : block_kinds(c)) total += kind.count * sum_of(kind.tensors, f);
+  Number total = sum_of<Number>(architecture(outside), f);
+  for (const auto& [experts, kind] : block_kinds(c)) total += Number(kind.count) * sum_of<Number>(kind.tensors, f);
   return total;
+}
+
+/// Product of the lengths from an axis on.
+Checked product(const TensorSpec& t, std::size_t axis) {
+  Checked n = 1;
+  for (; axis < t.shape.size(); ++axis) n *= t.shape[axis];
+  return n;
 }
 
 /// Elements that a token uses: of routed experts its choices.
@@ -62,6 +69,17 @@ ModelSize model_size(const Config& c) {
   return {sum_tensors(c, [&](const TensorSpec& t) { return own(t, Placement::replicated); }),
           sum_tensors(c, [&](const TensorSpec& t) { return own(t, Placement::expert); }),
           sum_tensors(c, [&](const TensorSpec& t) { return t.adds_to.empty() ? used(c, t) : 0; })};
+}
+
+Checked checked_parameters(const Config& c) {
+  return sum_tensors<Checked>(c, [](const TensorSpec& t) { return t.adds_to.empty() ? product(t, 0) : Checked(0); });
+}
+
+Checked checked_slab_elements(const Config& c) {
+  return sum_tensors<Checked>(c, [](const TensorSpec& t) {
+    const bool cut = t.placement == Placement::expert;
+    return (product(t, cut ? 1 : 0) + (unit_block - 1)) / unit_block * unit_block * t.units();
+  });
 }
 
 std::int64_t dense_parameters(const Config& c) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/checked.hpp"
 #include "config/architecture.hpp"
 #include "config/config.hpp"
 #include "config/layout.hpp"
@@ -18,6 +19,11 @@ struct ModelSize {
   std::int64_t total() const { return replicated + experts; }
 };
 ModelSize model_size(const Config& config);
+
+/// model_size(config).total() of a configuration that may be too large for it.
+Checked checked_parameters(const Config& config);
+/// The elements that the parameters take in slabs: units filled up, a tied embedding twice.
+Checked checked_slab_elements(const Config& config);
 
 /// Weights that a token meets in the blocks, without router, norms and embeddings: N of the scaling laws, the same for
 /// every number of experts (Clark et al. 2022, `dense_parameter_count`).

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.hpp"
-#include "config/architecture.hpp"
+#include "config/estimate.hpp"
 #include "config/options.hpp"
 #include "config/rules.hpp"
 #include "config/yaml.hpp"
@@ -63,18 +63,16 @@ void validate_batch(const Config& c, Rules& rules) {
                       "train.evaluate_every to 0");
 }
 
-/// Sizes whose factors are each allowed. The terms are no smaller than those of estimate.cpp, which adds few of them.
+/// Sizes whose factors are each allowed. What is limited is what is reckoned with, filling included; what is said is
+/// what people count. The terms of a step are no smaller than those of estimate.cpp, which adds few of them.
 void validate_size(const Config& c, Rules& rules) {
+  rules.require(checked_slab_elements(c) <= Checked(std::int64_t{1} << 48), "model.width",
+                "the model has " + to_string(checked_parameters(c)) + " parameters" +
+                    (c.model.vocabulary > 0 ? "" : " without its embedding") +
+                    " (at most 2^48 are computed with); make model.* or moe.* smaller");
   const Checked width = c.model.width, hidden = c.model.hidden, expert = c.moe.hidden, shared = c.moe.shared_experts;
   int most = c.moe.experts;
   for (const int experts : c.moe.experts_per_block) most = std::max(most, experts);
-  // Every expert's matrices are filled up to unit_block.
-  const Checked block = width * 4 * width + width * 3 * (hidden + (shared + most) * expert) + width * 2 * most +
-                        Checked(most) * 3 * unit_block;
-  const Checked weights = block * c.model.blocks + width * 2 * c.model.vocabulary;
-  rules.require(weights <= Checked(std::int64_t{1} << 48), "model.width",
-                "the model could have " + to_string(weights) +
-                    " parameters (at most 2^48 are computed with); make model.* or moe.* smaller");
   const Checked row = width * 16 * (Checked(c.moe.top_k) + 1) + hidden * 8 + (shared + c.moe.top_k) * expert * 8 +
                       Checked(most) * 32 + Checked(c.record.margin_bins) * 8;
   const Checked work = row * c.model.blocks * c.train.batch * c.model.context;

@@ -19,12 +19,10 @@ ManifestEntry measure_file(const std::string& folder, const std::string& name) {
 
 void check_file(const std::string& folder, const ManifestEntry& entry) {
   const std::string path = folder + "/" + entry.name, advice = "; use an older checkpoint";
+  const std::filesystem::file_type kind = files::kind_at(path);
+  check(kind != std::filesystem::file_type::not_found, Exit::corrupt, path + " is missing" + advice);
+  check(kind == std::filesystem::file_type::regular, Exit::corrupt, path + " is no regular file" + advice);
   std::error_code error;
-  const auto status = std::filesystem::symlink_status(path, error);
-  const bool missing = status.type() == std::filesystem::file_type::not_found;
-  if (error && !missing) files::throw_system_error(error.value(), "read", path);
-  check(!missing, Exit::corrupt, path + " is missing" + advice);
-  check(std::filesystem::is_regular_file(status), Exit::corrupt, path + " is no regular file" + advice);
   const auto bytes = std::filesystem::file_size(path, error);
   if (error) files::throw_system_error(error.value(), "read", path);
   check(static_cast<std::int64_t>(bytes) == entry.bytes, Exit::corrupt,

@@ -53,9 +53,7 @@ std::vector<int> RunFolder::segments(const std::string& path) {
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
     if (error != std::errc() || end != name.data() + name.size() || segment_path(path, number) != entry.path())
       continue;
-    check(
-        !entry.is_symlink(), Exit::usage,
-        entry.path().string() + " is a link (a run reads and writes inside its own folder only); put the folder there");
+    files::require_inside(path, entry.path().string());
     numbers.push_back(number);
   }
   std::sort(numbers.begin(), numbers.end());

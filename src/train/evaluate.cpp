@@ -12,20 +12,21 @@
 namespace switchyard::train {
 namespace {
 
-/// Values of all ranks in global token order, on rank 0: `of_token` of each token.
+/// Adds to `to`, on rank 0, what all ranks have of the first `tokens` tokens of a batch, in their order: `of_token`
+/// values of each.
 template <class T>
-std::vector<T> gather(const Machine& m, const std::vector<T>& mine, std::int64_t of_token) {
+void gather(const Machine& m, const std::vector<T>& mine, std::int64_t of_token, std::int64_t tokens,
+            std::vector<T>& to) {
   const Layout& layout = m.groups.layout;
-  const std::int64_t of_grain = of_token * m.config.grain_sequences() * m.config.model.context;
+  const std::int64_t of_grain = m.config.grain_sequences() * m.config.model.context;
   std::vector<std::int64_t> counts;
-  for (int r = 0; r < layout.ranks; ++r) counts.push_back(layout.grains_of(r).size() * of_grain);
-  return comm::gather_on_root(m.groups.world, mine, counts);
-}
-
-template <class T>
-void append(std::vector<T>& to, const std::vector<T>& from, std::int64_t most) {
-  const auto room = std::clamp<std::int64_t>(most - static_cast<std::int64_t>(to.size()), 0, from.size());
-  to.insert(to.end(), from.begin(), from.begin() + room);
+  for (int r = 0; r < layout.ranks; ++r) {
+    const Range grains = layout.grains_of(r);
+    counts.push_back(of_token *
+                     std::clamp<std::int64_t>(tokens - grains.first * of_grain, 0, grains.size() * of_grain));
+  }
+  const std::vector<T> all = comm::gather_on_root(m.groups.world, mine, counts);
+  to.insert(to.end(), all.begin(), all.end());
 }
 
 /// Means of the losses (T) in equal contiguous parts, summed in token order.
@@ -41,17 +42,17 @@ std::vector<double> block_means(const std::vector<float>& losses) {
   return means;
 }
 
-/// Adds the routing of one held-out batch, up to the number of tokens that is recorded.
-void add_routing(Machine& m, std::int64_t samples, record::EvaluationRouting& routing) {
-  append(routing.predicted, gather(m, m.model->predictions(), 1), samples);
-  const auto samples_of = m.model->samples();
-  routing.layers.resize(samples_of.size());
-  for (std::size_t i = 0; i < samples_of.size(); ++i) {
-    const moe::RoutingSample& mine = samples_of[i];
+/// Adds the routing of the first `tokens` tokens of a held-out batch: of the others nothing is recorded or sent.
+void add_routing(Machine& m, std::int64_t tokens, record::EvaluationRouting& routing) {
+  gather(m, m.model->predictions(), 1, tokens, routing.predicted);
+  const std::vector<moe::RoutingSample> of_layers = m.model->samples();
+  routing.layers.resize(of_layers.size());
+  for (std::size_t i = 0; i < of_layers.size(); ++i) {
+    const moe::RoutingSample& mine = of_layers[i];
     const std::int64_t k = m.config.moe.top_k;
-    append(routing.layers[i].experts, gather(m, mine.experts, k), samples * k);
-    append(routing.layers[i].weights, gather(m, mine.weights, k), samples * k);
-    append(routing.layers[i].kept, gather(m, mine.kept, k), samples * k);
+    gather(m, mine.experts, k, tokens, routing.layers[i].experts);
+    gather(m, mine.weights, k, tokens, routing.layers[i].weights);
+    gather(m, mine.kept, k, tokens, routing.layers[i].kept);
   }
 }
 
@@ -82,8 +83,10 @@ Evaluation evaluate(Machine& m, const data::Corpus& corpus, const data::Batches&
     comm::agree(m.groups.world, [&] { batch = batches.validation(i); });
     m.model->forward(batch, moe::Pass::evaluate);
     evaluation.row.loss += m.model->reduce().cross_entropy / static_cast<double>(count);
-    append(losses, gather(m, m.model->token_losses(), 1), tokens);
-    if (i * m.config.step_tokens() < samples) add_routing(m, samples, evaluation.routing);
+    // All of them: the mean of a part is one chain of additions, whichever ranks its tokens are on.
+    gather(m, m.model->token_losses(), 1, m.config.step_tokens(), losses);
+    const std::int64_t left = samples - i * m.config.step_tokens();
+    if (left > 0) add_routing(m, std::min(left, m.config.step_tokens()), evaluation.routing);
   }
   if (m.groups.world.rank() == 0) {
     evaluation.row.block_loss = block_means(losses);

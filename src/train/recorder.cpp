@@ -30,7 +30,6 @@ Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Bat
                    const SegmentStart& start)
     : machine_(machine),
       root_(machine.groups.world.rank() == 0),
-      clock_(comm::clock_offset(machine.groups.world)),
       folder_(start.folder),
       progress_(start.folder + "/log.txt", machine.config, root_) {
   const Config& config = machine.config;
@@ -83,11 +82,13 @@ record::StepRow Recorder::make_row(std::int64_t step, const StepResult& result) 
   return row;
 }
 
-/// Begin and end of every task on every rank; on rank 0 only, and collective all the same.
+/// Begin and end of every task on every rank; on rank 0 only, and collective all the same. Clocks are compared at each
+/// such step: over a segment of hours they drift apart by more than a task takes.
 record::TimelineRow Recorder::make_timeline(std::int64_t step, const StepResult& result) const {
-  std::vector<double> mine{result.start + clock_, result.end + clock_};
+  const double offset = comm::clock_offset(machine_.groups.world);
+  std::vector<double> mine{result.start + offset, result.end + offset};
   for (const Interval& interval : result.intervals)
-    mine.insert(mine.end(), {interval.start + clock_, interval.end + clock_, static_cast<double>(interval.bytes)});
+    mine.insert(mine.end(), {interval.start + offset, interval.end + offset, static_cast<double>(interval.bytes)});
   const std::vector<double> all = comm::gather_on_root(machine_.groups.world, mine);
   record::TimelineRow row;
   row.step = step;
@@ -103,6 +104,7 @@ record::TimelineRow Recorder::make_timeline(std::int64_t step, const StepResult&
 
 void Recorder::step(std::int64_t step, const StepResult& result) {
   const RecordConfig& config = machine_.config.record;
+  // Of the configuration and the step alone, so that all ranks agree on what is collective.
   const auto due = [step](std::int64_t every) { return every > 0 && step % every == 0; };
   const record::StepRow row = make_row(step, result);
   record::TimelineRow timeline;

@@ -43,7 +43,6 @@ class Recorder {
   record::TimelineRow make_timeline(std::int64_t step, const StepResult& result) const;
   Machine& machine_;
   bool root_;
-  double clock_;  ///< s, what rank 0's clock shows more than this one's
   std::string folder_;
   Progress progress_;
   std::unique_ptr<record::RunFile> rows_;

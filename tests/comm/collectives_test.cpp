@@ -153,6 +153,31 @@ TEST(Collectives, GathersKeepRankOrderAndLengths) {
   for (int r = 0; r < comm.size(); ++r) EXPECT_EQ(texts[r], std::string(r % 3, static_cast<char>('a' + r)));
 }
 
+/// Rounds cut between ranks, within one, and are larger than all; what a rank has beyond its number stays there.
+template <class T>
+void check_gather(std::int64_t round) {
+  const Communicator comm = world();
+  std::vector<T> wanted, mine, all;
+  std::vector<std::int64_t> counts;
+  for (int r = 0; r < comm.size(); ++r) {
+    counts.push_back(r % 3 == 1 ? 0 : 4 + r);
+    for (std::int64_t i = 0; i < counts.back(); ++i) wanted.push_back(static_cast<T>(16 * r + i));
+  }
+  for (std::int64_t i = 0; i < counts[comm.rank()] + 2; ++i) mine.push_back(static_cast<T>(16 * comm.rank() + i));
+  if (comm.rank() == 0) all.resize(wanted.size());
+  gather_elements(comm, mine.data(), counts, sizeof(T), all.data(), round);
+  EXPECT_EQ(all, comm.rank() == 0 ? wanted : std::vector<T>()) << round;
+  EXPECT_EQ(gather_on_root(comm, mine, counts), all);
+}
+
+TEST(Collectives, GathersInRoundsAreWhole) {
+  for (const std::int64_t round : {1, 3, 4, 7, 1000}) {
+    check_gather<std::uint8_t>(round);
+    check_gather<float>(round);
+    check_gather<double>(round);
+  }
+}
+
 TEST(Collectives, SumsMaximaAndBroadcast) {
   const Communicator comm = world();
   std::int64_t sums[2] = {comm.rank() + 1, std::int64_t{1} << 40};

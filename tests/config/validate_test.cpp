@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "config/estimate.hpp"
 #include "config/yaml.hpp"
 
 namespace switchyard {
@@ -136,6 +137,24 @@ TEST(Validate, EachRuleAloneIsFound) {
     EXPECT_EQ(found[0].key, c.key) << c.name;
     EXPECT_NE(found[0].message.find(c.message), std::string::npos) << c.name << ": " << found[0].message;
   }
+}
+
+// Experts of three million elements each, which slabs fill up to 4096: that is no number to tell people.
+TEST(Validate, ParametersAreCountedWithoutFilling) {
+  Config c;
+  c.model.vocabulary = 1000, c.model.width = 1000000, c.model.blocks = 1024;
+  c.moe.experts = 32767, c.moe.hidden = 3;
+  const std::int64_t parameters = model_size(c).total();
+  EXPECT_GT(checked_slab_elements(c), Checked(parameters));
+  const auto found = validate(c, 0);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].message.find("the model has " + std::to_string(parameters) + " parameters (at most 2^48"), 0u)
+      << found[0].message;
+  c.model.vocabulary = 0;
+  EXPECT_NE(validate(c, 0).at(0).message.find(" parameters without its embedding"), std::string::npos);
+  c.model.blocks = 4;
+  EXPECT_EQ(checked_parameters(c), Checked(model_size(c).total()));
+  EXPECT_TRUE(validate(c, 0).empty());
 }
 
 TEST(Validate, GoodConfigurationsPass) {

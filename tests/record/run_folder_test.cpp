@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "base/check.hpp"
@@ -74,6 +75,30 @@ TEST(RunFolder, EveryStartHasASegmentOfItsOwn) {
   EXPECT_EQ(folder.start_segment(), base / "run/segments/000");
   EXPECT_EQ(folder.start_segment(), base / "run/segments/001");
   EXPECT_EQ(RunFolder::segments(folder.path()), (std::vector<int>{0, 1}));
+}
+
+// Nothing is read or written outside of the run, whatever stands in a segment's place.
+TEST(RunFolder, ASegmentIsAFolderOfTheRun) {
+  const Folder base;
+  RunFolder folder(base / "run");
+  const std::string first = folder.start_segment(), run = folder.path();
+  const auto refusal = [&] {
+    try {
+      RunFolder::segments(run);
+      return std::string();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Exit::usage);
+      return std::string(error.what());
+    }
+  };
+  std::filesystem::rename(first, base / "elsewhere");
+  for (const char* target : {"elsewhere", "nowhere"}) {
+    std::filesystem::create_symlink(base / target, first);
+    EXPECT_EQ(refusal().find(first + " is a link (nothing is written outside of " + run + ")"), 0u) << refusal();
+    std::filesystem::remove(first);
+  }
+  files::write_text(first, "no folder");
+  EXPECT_EQ(refusal().find(first + " is no folder"), 0u) << refusal();
 }
 
 TEST(RunFolder, WritesTextsWhole) {
