@@ -1,8 +1,11 @@
 #include "record/row_blocks.hpp"
 
+#include "base/check.hpp"
+
 namespace switchyard::record {
 
-RowBlocks::RowBlocks(const RecordReader& file, const std::string& dimension) : length_(file.length(dimension)) {
+RowBlocks::RowBlocks(const RecordReader& file, const std::string& dimension)
+    : path_(file.path()), length_(file.length(dimension)) {
   std::int64_t bytes = 0, chunk = 1;
   for (const Variable& v : variables_of(file.kind())) {
     if (growing_dimension(v) != dimension || !file.has(v.name)) continue;
@@ -20,6 +23,12 @@ bool RowBlocks::next() {
   for (auto& [name, part] : parts_)
     if (rows_ > 0) part.dataset.read(first_, rows_, part.bytes.data());
   return rows_ > 0;
+}
+
+const RowBlocks::Part& RowBlocks::part_of(const char* variable) const {
+  const auto part = parts_.find(variable);
+  if (part == parts_.end()) throw Error(Exit::corrupt, path_ + ":" + variable + " is missing");
+  return part->second;
 }
 
 }  // namespace switchyard::record

@@ -1,5 +1,6 @@
 // All variables along one growing dimension, block of rows after block, each chunk read once.
 #pragma once
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -17,10 +18,10 @@ class RowBlocks {
   bool next();
   std::int64_t first() const { return first_; }  ///< number of the block's first row
   std::int64_t rows() const { return rows_; }
-  /// Row `row` of the block.
+  /// Row `row` of the block. Throws Error{corrupt} where the file lacks the variable.
   template <class T>
   std::span<const T> row(const char* variable, std::int64_t row) const {
-    const Part& part = parts_.at(variable);
+    const Part& part = part_of(variable);
     return {reinterpret_cast<const T*>(part.bytes.data() + row * part.dataset.row_bytes()),
             static_cast<std::size_t>(part.dataset.row_bytes()) / sizeof(T)};
   }
@@ -34,6 +35,9 @@ class RowBlocks {
     OpenDataset dataset;
     std::vector<char> bytes;
   };
+  const Part& part_of(const char* variable) const;
+
+  std::string path_;
   std::map<std::string, Part, std::less<>> parts_;
   std::int64_t length_, piece_, first_ = 0, rows_ = 0;
 };

@@ -24,12 +24,9 @@ const char* preamble =
     "# Record schema, version 4\n\n"
     "Printed by `switchyard schema` from the tables in `src/record/schema_run.cpp` and `schema_table.cpp`; files are "
     "created from that table "
-    "and `switchyard verify` checks against it. Versions 1 to 3 are still read: 3 lacks what is marked (since 4) and "
-    "the dimensions `timeline`, `timeline_rank` and `task`; in "
-    "2 and 1, text attributes are of "
-    "variable "
-    "length and the floating-point variables of run.h5 are not deflated; 1 lacks what is marked (since 2) and the "
-    "dimension `evaluation_block`.\n\n"
+    "and `switchyard verify` checks against it. Versions 1 to 3 are still read: 3 lacks what is marked (since 4); in 2 "
+    "and 1, text attributes are of variable length and the floating-point variables of run.h5 are not deflated; 1 "
+    "lacks what is marked (since 2).\n\n"
     "All files are plain HDF5 (1.10 or later reads them), little-endian, chunked, shuffled and deflated, with "
     "Fletcher-32 "
     "sums; the structure of a file has sums as well. A chunk is written once, then flushed, and only then the length "
@@ -55,9 +52,12 @@ const char* preamble =
     "first max(0, E - begins_after) rows count, and as many evaluations and samples as were due up to E; nothing "
     "beyond "
     "is read or need be readable. Of records before version 3 the later of two rows of a step holds. A file that could "
-    "not be opened when a run went on is kept as `NAME.damaged`. Variables with a "
-    "dimension "
-    "of length 0 (`layer` of a dense model) are left out.\n";
+    "not be opened when a run went on is kept as `NAME.damaged`. Of a dense model "
+    "the dimensions `layer` and, in run.h5, `expert` are left out with their variables; nothing else is ever left "
+    "out.\n\n"
+    "Steps wait for their chunk; evaluations and timelines are written at once, and after the chunk that ends with "
+    "their step. So the run.h5 of a killed run may hold evaluations and timelines of steps beyond its last row, and "
+    "may lack those of that row itself, but none of an earlier one.\n";
 
 const char* non_finite_text =
     "\n## non_finite.json (`switchyard-non-finite`)\n\n"
@@ -74,6 +74,9 @@ const char* non_finite_text =
     "has one); null where none did |\n"
     "| where | the same in words: `block 3, expert 5`, `the embedding`, `the head`, `a balancing loss`, or the "
     "parameter |\n";
+
+/// " (since 4)"; empty for what every version has.
+std::string since(int version) { return version > 1 ? " (since " + std::to_string(version) + ")" : ""; }
 
 }  // namespace
 
@@ -116,13 +119,13 @@ std::string schema_markdown() {
     out << "\n## " << file_names[f] << " (`" << schema_name(file) << "`)\n\n" << file_texts[f] << "\n\n";
     out << "| dimension | grows | meaning |\n|---|---|---|\n";
     for (const auto& d : dimensions_of(file))
-      out << "| " << d.name << " | " << (d.growing ? "yes" : "") << " | " << d.meaning << " |\n";
+      out << "| " << d.name << " | " << (d.growing ? "yes" : "") << " | " << d.meaning << since(d.since) << " |\n";
     out << "\n| variable | dimensions | type | scope | units | meaning |\n|---|---|---|---|---|---|\n";
     for (const auto& v : variables_of(file)) {
       out << "| " << v.name << " | ";
       for (std::size_t i = 0; i < v.dims.size(); ++i) out << (i ? ", " : "") << v.dims[i];
       out << " | " << h5::name_of(v.type) << " | " << scope_name(v.scope) << " | " << v.units << " | " << v.long_name
-          << (v.since > 1 ? " (since " + std::to_string(v.since) + ")" : "") << " |\n";
+          << since(v.since) << " |\n";
     }
   }
   out << non_finite_text;

@@ -21,6 +21,8 @@ struct Dimension {
   const char* name;
   bool growing;
   const char* meaning;
+  int since = 1;             ///< first schema version that has it
+  bool of_mixtures = false;  ///< left out, with its variables, where the model is dense; any other must be there
 };
 
 struct Variable {

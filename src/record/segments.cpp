@@ -11,7 +11,6 @@
 
 #include "base/checked.hpp"
 #include "base/files.hpp"
-#include "config/yaml.hpp"
 #include "record/run_folder.hpp"
 
 namespace switchyard::record {
@@ -46,7 +45,7 @@ std::int64_t begin_of(const h5::File& run) {
 }
 
 Course course_of(const h5::File& run) {
-  const Config config = load_text(run.path(), h5::text_attribute(run.id(), "config", run.path())).config;
+  const Config config = config_of(run);
   return {begin_of(run), config.train.evaluate_every, config.record.sample_every, config.record.timeline_every};
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "config/yaml.hpp"
+#include "record/layers.hpp"
 
 namespace switchyard::record {
 namespace {
@@ -11,10 +13,10 @@ namespace {
 using Lengths = std::map<std::string, std::int64_t>;
 
 /// Root attributes that are read: integers and texts.
-void check_attributes(const h5::File& file, FileKind kind) {
+void check_attributes(const h5::File& file, FileKind kind, std::int64_t version) {
   std::vector<const char*> integers, texts{"program_version", "commit"};
   if (kind == FileKind::run) integers = {"segment", "ranks", "step_tokens", "top_k"};
-  if (kind == FileKind::run && h5::has_attribute(file.id(), "begins_after")) integers.push_back("begins_after");
+  if (kind == FileKind::run && version >= 3) integers.push_back("begins_after");
   if (kind == FileKind::run) texts.insert(texts.end(), {"config", "config_sha256", "provenance"});
   if (kind == FileKind::evaluation) texts.push_back("domains");
   if (kind == FileKind::results) texts.push_back("tasks");
@@ -27,13 +29,19 @@ void check_attributes(const h5::File& file, FileKind kind) {
         file.path() + " is damaged (its attribute config does not have the sum config_sha256)");
 }
 
-std::int64_t length_of(const h5::File& file, const char* dimension) {
-  if (!file.has(dimension)) return 0;
-  const std::string where = file.path() + ":" + dimension;
-  const h5::Shape shape = h5::inspect(file.open_dataset(dimension), where);
+/// 0 where the file may lack the dimension and does.
+std::int64_t length_of(const h5::File& file, const Dimension& dimension, std::int64_t version) {
+  if (!file.has(dimension.name)) {
+    check(version < dimension.since || dimension.of_mixtures, Exit::corrupt,
+          file.path() + " lacks the dimension " + dimension.name);
+    return 0;
+  }
+  const std::string where = file.path() + ":" + dimension.name;
+  const h5::Shape shape = h5::inspect(file.open_dataset(dimension.name), where);
   const h5::Extent& extent = shape.extent;
   check(shape.type == h5::Type::i32 && extent.size() == 1 && extent[0] <= hsize_t{1} << 62, Exit::corrupt,
         where + " is damaged (it is no dimension)");
+  check(dimension.growing || extent[0] > 0, Exit::corrupt, where + " is damaged (it has the length 0)");
   return static_cast<std::int64_t>(extent[0]);
 }
 
@@ -56,6 +64,39 @@ void check_shape(const h5::File& file, const Variable& v, const h5::Shape& shape
   h5::check_claim(file, shape, lengths.at(v.dims.front()), where);
 }
 
+/// A length of run.h5 that an attribute of it says too.
+void require_length(const h5::File& file, const Lengths& lengths, const char* dimension, std::int64_t wanted,
+                    const std::string& attribute) {
+  const std::int64_t length = lengths.at(dimension);
+  const std::string asked = "its attribute " + attribute + " asks for " + std::to_string(wanted);
+  check(length > 0 || wanted == 0, Exit::corrupt,
+        file.path() + " lacks the dimension " + dimension + " (" + asked + ")");
+  check(length == wanted, Exit::corrupt,
+        file.path() + ":" + dimension + " is damaged (it has the length " + std::to_string(length) + ", and " + asked +
+            ")");
+}
+
+void check_rank_lengths(const h5::File& file, std::int64_t version, const Lengths& lengths) {
+  const std::int64_t ranks = h5::int_attribute(file.id(), "ranks", file.path());
+  for (const char* dimension : {"rank_from", "rank_to"}) require_length(file, lengths, dimension, ranks, "ranks");
+  if (version >= 4) require_length(file, lengths, "timeline_rank", ranks, "ranks");  // which no earlier one has
+}
+
+/// Without it a file of which all layers are lost would pass for one of a dense model.
+void check_layer_lengths(const h5::File& file, const Lengths& lengths) {
+  constexpr int most_blocks = 1024;  // of any configuration that was allowed
+  const LoadResult loaded = load_text(file.path(), h5::text_attribute(file.id(), "config", file.path()));
+  if (!loaded.errors.empty()) return;  // of another version of the program: what it asks for is not known
+  const auto& list = loaded.config.moe.experts_per_block;
+  const int blocks = loaded.config.model.blocks;
+  check(
+      blocks <= most_blocks && loaded.config.moe.every > 0 && (list.empty() || static_cast<int>(list.size()) == blocks),
+      Exit::corrupt, file.path() + " is damaged (no model is as its attribute config says)");
+  const auto layers = recorded_layers(loaded.config);
+  require_length(file, lengths, "layer", static_cast<std::int64_t>(layers.size()), "config");
+  require_length(file, lengths, "expert", largest_layer(layers), "config");
+}
+
 void check_variable(const h5::File& file, const Variable& v, std::int64_t version, const Lengths& lengths) {
   const std::string where = file.path() + ":" + v.name;
   if (!file.has(v.name)) {
@@ -69,17 +110,26 @@ void check_variable(const h5::File& file, const Variable& v, std::int64_t versio
   check(h5::has_attribute(dataset.get(), "scope") &&
             h5::text_attribute(dataset.get(), "scope", where) == scope_name(v.scope),
         Exit::corrupt, where + " is damaged (it does not have the scope " + scope_name(v.scope) + ")");
+  for (const char* words : {"units", "long_name"}) h5::text_attribute(dataset.get(), words, where);  // must be there
 }
 
 }  // namespace
 
 Lengths check_structure(const h5::File& file, FileKind kind, std::int64_t version, const Limits& limits) {
-  check_attributes(file, kind);
+  check_attributes(file, kind, version);
   Lengths lengths;
-  for (const Dimension& d : dimensions_of(kind)) lengths[d.name] = length_of(file, d.name);
+  for (const Dimension& d : dimensions_of(kind)) lengths[d.name] = length_of(file, d, version);
+  if (kind == FileKind::run) {
+    check_rank_lengths(file, version, lengths);
+    check_layer_lengths(file, lengths);
+  }
   for (const auto& [dimension, most] : limits) lengths.at(dimension) = std::min(lengths.at(dimension), most);
   for (const Variable& v : variables_of(kind)) check_variable(file, v, version, lengths);
   return lengths;
+}
+
+Config config_of(const h5::File& run) {
+  return load_text(run.path(), h5::text_attribute(run.id(), "config", run.path())).config;
 }
 
 }  // namespace switchyard::record

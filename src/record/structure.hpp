@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "config/config.hpp"
 #include "record/schema.hpp"
 
 namespace switchyard::record {
@@ -13,8 +14,12 @@ using Limits = std::map<std::string, std::int64_t>;
 
 /// Length of every dimension of the file, at most its limit; 0 where it is left out. Throws Error{corrupt} where a
 /// dimension is none, or a dataset or attribute of the table is missing, of another type, shape or storage, a link, or
-/// claims more than the file can hold. Variables since a later schema version may be missing.
+/// claims more than the file can hold. What came with a later schema version may be missing, and what only mixtures of
+/// experts have in a file of a dense model; of run.h5 its attribute config says whether it is one.
 std::map<std::string, std::int64_t> check_structure(const h5::File& file, FileKind kind, std::int64_t version,
                                                     const Limits& limits);
+
+/// The configuration that run.h5 keeps. Options of another version of the program are left out.
+Config config_of(const h5::File& run);
 
 }  // namespace switchyard::record

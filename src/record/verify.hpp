@@ -16,9 +16,9 @@ struct Findings {
 ///   Every file: schema and version, each variable's type, dimensions and attributes, checksums.
 ///   run.h5: steps ascend; tokens follow; the loss is the sum of its parts; for each row and layer the sum of assigned
 ///   is step_tokens * top_k, 0 <= kept <= assigned, nothing beyond a layer's experts; the sum of traffic is the sum of
-///   kept. tokens: ordered; experts within the layer; together all tokens of their step, with the counts that run.h5
-///   has. Checkpoints: sizes and sha256 of the manifest; run folders: no step missing up to the newest row and
-///   checkpoint.
+///   kept; timelines of all steps that are due, and of no others, each task within the step of its rank. tokens:
+///   ordered; experts within the layer; together all tokens of their step, with the counts that run.h5 has.
+///   Checkpoints: sizes and sha256 of the manifest; run folders: no step missing up to the newest row and checkpoint.
 Findings verify_path(const std::string& path);
 
 }  // namespace switchyard::record

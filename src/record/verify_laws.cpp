@@ -154,15 +154,36 @@ bool within_steps(const RowBlocks& block, std::int64_t r) {
   return good;
 }
 
+/// The steps of which a segment keeps timelines: the multiples of an interval after its begin.
+struct TimelineSteps {
+  std::int64_t every, begins_after;
+  explicit TimelineSteps(const RecordReader& run)
+      : every(config_of(run.file()).record.timeline_every), begins_after(run.attribute("begins_after")) {}
+  /// Of timeline i; 0 where none is due.
+  Checked of(std::int64_t i) const { return every > 0 ? (Checked(begins_after / every) + 1 + i) * every : Checked(0); }
+  /// How many there are at least beside so many rows: the timeline of a row's own step is written after it.
+  std::int64_t least(std::int64_t rows) const {
+    const std::int64_t last = (Checked(begins_after) + rows).value();
+    return every > 0 && rows > 0 ? (last - 1) / every - begins_after / every : 0;
+  }
+};
+
 Problems check_timeline_rows(const RecordReader& file, RowBlocks& block) {
   Problems problems;
-  std::int64_t before = 0;
+  const TimelineSteps steps(file);
+  const std::int64_t count = file.length("timeline"), least = steps.least(file.length("row"));
+  const std::string because = " (record.timeline_every is " + std::to_string(steps.every) +
+                              ", and the segment begins after step " + std::to_string(steps.begins_after) + ")";
+  if (count < least)
+    problems.push_back(file.path() + ": " + std::to_string(count) + " timelines, but its rows have at least " +
+                       std::to_string(least) + because);
   while (block.next())
     for (std::int64_t r = 0; r < block.rows(); ++r) {
       const std::string where = file.path() + ": timeline " + std::to_string(block.first() + r) + ": ";
       const auto step = block.value<std::int64_t>("timeline_step", r);
-      if (step <= before) problems.push_back(where + "its step is not after the one before");
-      before = step;
+      const Checked due = steps.of(block.first() + r);
+      if (steps.every <= 0 || due != step)
+        problems.push_back(where + "it is of step " + std::to_string(step) + ", not of " + to_string(due) + because);
       if (!within_steps(block, r)) problems.push_back(where + "a task does not lie within the step of its rank");
       const auto bytes = block.row<std::int64_t>("timeline_bytes", r);
       if (std::any_of(bytes.begin(), bytes.end(), [](std::int64_t n) { return n < 0; }))
@@ -219,7 +240,7 @@ Problems check_rows(const RecordReader& file) {
     Problems found;
     if (file.kind() == FileKind::run && name == "row")
       found = check_run_rows(file, block);
-    else if (file.kind() == FileKind::run && name == "timeline")
+    else if (file.kind() == FileKind::run && name == "timeline" && file.has(name))  // since version 4
       found = check_timeline_rows(file, block);
     else if (file.kind() == FileKind::tokens)
       found = check_token_rows(file, block);

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <map>
 
-#include "config/yaml.hpp"
 #include "record/routing_shape.hpp"
 #include "record/verify_laws.hpp"
 
@@ -15,12 +14,6 @@ struct SampleCounts {
   std::int64_t tokens = 0;
   std::vector<std::int64_t> assigned, kept;  ///< (layers, experts)
 };
-
-/// record.sample_every of a segment; an option of another version of the program does not matter here.
-std::int64_t sample_interval(const RecordReader& run) {
-  const std::string text = h5::text_attribute(run.file().id(), "config", run.path());
-  return load_text(run.path(), text).config.record.sample_every;
-}
 
 /// Adds the choices of one block of sampled tokens.
 void count_block(const TokenBlock& block, const RoutingShape& shape, SampleCounts& counts) {
@@ -55,7 +48,7 @@ Problems check_samples(const Segment& segment, bool ended) {
   const RoutingShape shape(run);
   for (const auto& file : segment.tokens) shape.check_same(*file);
   if (shape.layers == 0) return problems;  // of a dense model nothing is sampled
-  const std::int64_t every = sample_interval(run);
+  const std::int64_t every = config_of(run.file()).record.sample_every;
   std::map<std::int64_t, std::vector<TokenBlock>> samples;
   for (const auto& file : segment.tokens)
     for (const TokenBlock& block : token_blocks(*file)) samples[block.step].push_back(block);
@@ -100,8 +93,9 @@ Problems check_evaluations(const Segment& segment) {
       !std::equal(found.begin(), found.end(), expected.begin()))
     problems.push_back(where + std::to_string(expected.size()) + " evaluations, but evaluation.h5 has " +
                        std::to_string(found.size()) + ", or of other steps");
-  if (!problems.empty() || found.empty()) return problems;
-  shape.check_same(*segment.evaluation);
+  if (!segment.evaluation) return problems;
+  shape.check_same(*segment.evaluation);  // of a file without evaluations too
+  if (!problems.empty()) return problems;
   if (shape.layers == 0) return problems;
   const auto choices = static_cast<std::size_t>(segment.evaluation->length("choice"));
   for (std::size_t row = 0; row < found.size(); ++row) {

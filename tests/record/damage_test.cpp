@@ -23,7 +23,7 @@ using fixtures::Folder;
 
 std::string write_run(const Folder& folder) {
   const Config config = fixtures::small_config();
-  RunFile file(folder / "run.h5", config, 2, "model: {}\n", "{}", 0);
+  RunFile file(folder / "run.h5", config, 2, dump(config, {}), "{}", 0);
   for (int step = 1; step <= 6; ++step) file.append(fixtures::row_of(config, step, 2));
   file.close();
   return folder / "run.h5";
@@ -62,6 +62,13 @@ void replace_attribute(hid_t file, const char* name, hid_t type, const std::vect
   const hid_t attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
   ASSERT_GE(attribute, 0);
   H5Aclose(attribute), H5Sclose(space);
+}
+
+/// Another configuration, with its sum.
+void replace_config(hid_t file, const std::string& text) {
+  for (const char* name : {"config", "config_sha256"}) H5Adelete(file, name);
+  h5::set_attribute(file, "config", text, "");
+  h5::set_attribute(file, "config_sha256", files::sha256_of_text(text), "");
 }
 
 struct Damage {
@@ -131,6 +138,31 @@ const Damage damages[] = {
     {"its attribute ranks is not one integer",
      [](hid_t file) { replace_attribute(file, "ranks", H5T_STD_I64LE, {7}); }},
     {"its attribute schema is not one text", [](hid_t file) { replace_attribute(file, "schema", H5T_STD_I64LE, {1}); }},
+    {"run.h5:timeline_rank is damaged (it has the length 3, and its attribute ranks asks for 2)",
+     [](hid_t file) {
+       replace(file, "timeline_rank", {int32(), {3}, {3}});
+     }},
+    {"run.h5:rank_to is damaged (it has the length 1, and its attribute ranks asks for 2)",
+     [](hid_t file) {
+       replace(file, "rank_to", {int32(), {1}, {1}});
+     }},
+    {"run.h5:task is damaged (it has the length 0)",
+     [](hid_t file) {
+       replace(file, "task", {int32(), {0}, {1}});
+     }},
+    {"run.h5:expert is damaged (it has the length 4, and its attribute config asks for 5)",
+     [](hid_t file) {
+       replace(file, "expert", {int32(), {4}, {4}});
+     }},
+    {"no model is as its attribute config says", [](hid_t file) { replace_config(file, "moe: {every: 0}\n"); }},
+    {"no model is as its attribute config says",
+     [](hid_t file) { replace_config(file, "moe: {experts_per_block: [0, 3]}\n"); }},
+    {"attribute units of ",
+     [](hid_t file) {
+       const hid_t set = H5Dopen2(file, "loss", H5P_DEFAULT);
+       H5Adelete(set, "units"), H5Dclose(set);
+     }},
+    {"attribute begins_after", [](hid_t file) { H5Adelete(file, "begins_after"); }},
     {"does not have the sum config_sha256",
      [](hid_t file) {
        H5Adelete(file, "config");

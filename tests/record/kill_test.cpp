@@ -30,6 +30,7 @@ using namespace switchyard::record;
     if (step % 2 == 0)
       tokens.append(step, fixtures::batch_of(config, step, all), fixtures::routing_of(config, row, all));
     rows.append(row);
+    if (step % config.record.timeline_every == 0) rows.append(fixtures::timeline_of(config, step, 1));
     if (step % config.record.flush_every == 0 && write(told, &step, sizeof step) != sizeof step) _exit(1);
   }
 }

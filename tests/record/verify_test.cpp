@@ -116,12 +116,39 @@ TEST(Verify, BrokenLawsAreNamed) {
   expect_problem(change("run.h5", "entropy", 3, 2), "entropy is not");
   expect_problem(change("run.h5", "entropy", 3, -1), "entropy is not");
   expect_problem(change("run.h5", "prob_mass", 0, -1), "prob_mass is not");
-  expect_problem(change("run.h5", "timeline_step", 1, 4), "timeline 1: its step is not after");
+  expect_problem(change("run.h5", "timeline_step", 1, 4), "timeline 1: it is of step 4, not of 8");
+  expect_problem(change("run.h5", "timeline_step", 1, 9), "timeline 1: it is of step 9, not of 8");
+  expect_problem(change("run.h5", "timeline_step", 2, 16), "timeline 2: it is of step 16, not of 12");
   expect_problem(change("run.h5", "timeline_end", 3, 0), "a task does not lie within");
   expect_problem(change("run.h5", "timeline_start", 0, -1), "a task does not lie within");
   expect_problem(change("run.h5", "timeline_bytes", 0, -1), "bytes are negative");
   expect_problem(change("tokens.r0000.h5", "expert", 0, 2), "other counts");
   expect_problem(change("tokens.r0000.h5", "position", 3, 0), "is not after");
+}
+
+/// A run.h5 of steps [first, last] in a folder of its own, with the timelines of some steps; what is wrong with it.
+std::string problems_of_timelines(std::int64_t first, std::int64_t last, const std::vector<std::int64_t>& timelines,
+                                  std::int64_t every = 4) {
+  const Folder folder;
+  Config config = fixtures::small_config();
+  config.record.timeline_every = every, config.record.flush_every = 1;
+  RunFile rows(folder / "run.h5", config, 2, dump(config, {}), "{}", first - 1);
+  for (std::int64_t step = first; step <= last; ++step) rows.append(fixtures::row_of(config, step, 2));
+  for (const std::int64_t step : timelines) rows.append(fixtures::timeline_of(config, step, 2));
+  rows.close();
+  return joined(verify_path(folder / "run.h5").problems);
+}
+
+// A killed job has lost the rows that waited for their chunk, and no timeline but that of the last row.
+TEST(Verify, TimelinesAreOfTheStepsThatAreDue) {
+  EXPECT_EQ(problems_of_timelines(6, 12, {8, 12}), "");
+  EXPECT_EQ(problems_of_timelines(6, 12, {8}), "");
+  EXPECT_EQ(problems_of_timelines(6, 12, {8, 12, 16}), "");
+  EXPECT_EQ(problems_of_timelines(5, 7, {}), "");
+  EXPECT_EQ(problems_of_timelines(1, 12, {}, 0), "");
+  EXPECT_NE(problems_of_timelines(5, 12, {4, 8}).find("timeline 0: it is of step 4, not of 8"), std::string::npos);
+  EXPECT_NE(problems_of_timelines(6, 13, {8}).find("1 timelines, but its rows have at least 2"), std::string::npos);
+  EXPECT_NE(problems_of_timelines(1, 12, {4}, 0).find("timeline 0: it is of step 4, not of 0"), std::string::npos);
 }
 
 /// Flips a bit of the last byte that is not zero: of data, since only unused space has no sum.
@@ -137,6 +164,13 @@ TEST(Verify, DamageIsNamed) {
                  "dense.h5 is damaged");
   expect_problem([](const std::string& run) { fs::remove(run + "/checkpoints/step-00000012/state.json"); },
                  "state.json is missing");
+  expect_problem(
+      [](const std::string& run) {
+        const std::string state = run + "/checkpoints/step-00000012/state.json";
+        fs::rename(state, run + "/state.json");
+        fs::create_symlink(run + "/state.json", state);
+      },
+      "state.json is no regular file; use an older checkpoint");
   expect_problem([](const std::string& run) { fs::resize_file(run + "/segments/000/run.h5", 3000); }, "run.h5");
 }
 

@@ -53,8 +53,9 @@ void make_older(const std::string& path, std::int32_t version, const std::vector
 
 TEST(Verify, AnEarlierVersionLacksWhatCameLater) {
   const std::vector<const char*> later{"peak_bytes", "evaluation_block_loss", "evaluation_block"};
-  for (const auto& [version, words] : {std::pair(1, ""), std::pair(int{schema_version}, "peak_bytes is missing"),
-                                       std::pair(schema_version + 1, "schema version")}) {
+  for (const auto& [version, words] :
+       {std::pair(1, ""), std::pair(int{schema_version}, "run.h5 lacks the dimension evaluation_block"),
+        std::pair(schema_version + 1, "schema version")}) {
     const Folder run;
     write_whole(run.path());
     make_older(run / "segments/000/run.h5", version, later);
@@ -67,14 +68,23 @@ TEST(Verify, AnEarlierVersionLacksWhatCameLater) {
   }
 }
 
-TEST(Verify, VersionThreeHasNoTimeline) {
-  const Folder run;
-  write_whole(run.path());
-  std::vector<const char*> lost{"timeline", "timeline_rank", "task"};
+/// What version 4 has and version 3 has not.
+std::vector<const char*> timeline_tables() {
+  std::vector<const char*> names{"timeline", "timeline_rank", "task"};
   for (const Variable& v : variables_of(FileKind::run))
-    if (v.since == 4) lost.push_back(v.name);
-  make_older(run / "segments/000/run.h5", 3, lost);
-  EXPECT_EQ(answer(run.path()), "");
+    if (v.since == 4) names.push_back(v.name);
+  return names;
+}
+
+TEST(Verify, OnlyVersionThreeHasNoTimeline) {
+  for (const auto& [version, words] : {std::pair(3, ""), std::pair(4, "run.h5 lacks the dimension timeline\n")}) {
+    const Folder run;
+    write_whole(run.path());
+    make_older(run / "segments/000/run.h5", version, timeline_tables());
+    const std::string problems = answer(run.path());
+    EXPECT_EQ(problems.empty(), version == 3) << problems;
+    EXPECT_NE(problems.find(words), std::string::npos) << problems;
+  }
 }
 
 }  // namespace
