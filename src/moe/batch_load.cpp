@@ -54,7 +54,7 @@ std::size_t unit_count(AuxScope scope, std::size_t grains, std::size_t sequences
 
 BatchLoad::BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, int experts) {
   const std::size_t units = unit_count(smallest_scope(make_balancers(config.moe)), rows.grain_count(), rows.sequences);
-  coefficients_ = {arena, "moe::balance::coefficients", Account::activations, static_cast<Index>(units) * experts};
+  coefficients_ = {arena, "moe::batch_load::coefficients", Account::activations, static_cast<Index>(units) * experts};
 }
 
 /// Host copies of the tally as loads of sequences and grains.
@@ -77,20 +77,23 @@ void BatchLoad::load(const Tally& tally, Index grain_tokens) {
   }
 }
 
-/// (local grains, E + 2 + balancers with a scope inside the batch): masses, entropy, squared log-sum-exp, losses of
-/// units.
+/// Sum of the losses of a balancer's units in local grain g.
+double BatchLoad::unit_losses(const Balancer& balancer, std::size_t g) const {
+  if (balancer.scope() == AuxScope::grain) return balancer.unit_loss(grains_[g]);
+  const std::size_t in_grain = sequences_.size() / grains_.size();
+  double sum = 0.0;
+  for (std::size_t s = g * in_grain; s < (g + 1) * in_grain; ++s) sum += balancer.unit_loss(sequences_[s]);
+  return sum;
+}
+
+/// (local grains, E + 2 + inner_scopes): masses, entropy, squared log-sum-exp, losses of units.
 std::vector<double> BatchLoad::grain_sums(const Balancers& balancers) const {
-  const std::size_t in_grain = grains_.empty() ? 0 : sequences_.size() / grains_.size();
   std::vector<double> sums;
   for (std::size_t g = 0; g < grains_.size(); ++g) {
     sums.insert(sums.end(), grains_[g].mass.begin(), grains_[g].mass.end());
     sums.insert(sums.end(), {grains_[g].entropy, grains_[g].squares});
-    for (const auto& balancer : balancers) {
-      if (balancer->scope() == AuxScope::batch) continue;
-      sums.push_back(balancer->scope() == AuxScope::grain ? balancer->unit_loss(grains_[g]) : 0.0);
-      if (balancer->scope() == AuxScope::grain) continue;
-      for (std::size_t s = g * in_grain; s < (g + 1) * in_grain; ++s) sums.back() += balancer->unit_loss(sequences_[s]);
-    }
+    for (const auto& balancer : balancers)
+      if (balancer->scope() != AuxScope::batch) sums.push_back(unit_losses(*balancer, g));
   }
   return sums;
 }

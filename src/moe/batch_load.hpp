@@ -32,6 +32,7 @@ class BatchLoad {
 
  private:
   void load(const Tally& tally, Index grain_tokens);
+  double unit_losses(const Balancer& balancer, std::size_t g) const;
   std::vector<double> grain_sums(const Balancers& balancers) const;
   const Load& unit(AuxScope scope, AuxScope smallest, std::size_t u) const;
 
