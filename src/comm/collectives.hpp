@@ -54,12 +54,20 @@ std::string broadcast(const Communicator& comm, std::string text, int root);
 std::vector<double> tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of,
                                     const std::vector<double>& mine, std::int64_t n);
 
-/// The same for a slab of gradients: `mine` (nodes, n) row-major; the sum lands in `out` (n) on every rank. Each rank
-/// owns a slice (cut at multiples of 4096), receives all nodes' parts of it, adds them up the tree and shares the
-/// result. Bytes sent to other ranks are added to `timers` under Phase::reduce. `out` may be `mine` (the first node is
-/// then overwritten).
-void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const float* mine,
-                     std::int64_t n, float* out, Timers& timers);
+/// Part of a slab of gradients: n elements of each of this rank's nodes, and where their sum goes, which may be the
+/// first of them (it is then overwritten).
+struct SlabPart {
+  const float* nodes;  ///< element i of node k is nodes[k * stride + i]
+  std::int64_t stride;
+  std::int64_t n;
+  float* out;
+};
+
+/// The same for a part of a slab, on every rank. Each rank owns a slice (cut at multiples of 4096), receives all nodes'
+/// parts of it, adds them up the tree and shares the result. Bytes sent to other ranks are added to `timers` under
+/// Phase::reduce.
+void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const SlabPart& part,
+                     Timers& timers);
 
 /// Floats that such a sum needs on `rank` beside the slab, where there are `nodes` in all: those of other ranks in the
 /// part of a slice that is summed at a time, and partial sums of a block.

@@ -62,15 +62,13 @@ void merge(const std::vector<TreeAdd>& additions, const std::vector<const float*
 struct Reduction {
   const Communicator& comm;
   const Nodes& nodes_of;
-  const float* mine;
-  std::int64_t n;
-  float* out;
+  const SlabPart& slab;
   std::vector<TreeAdd> additions;
   std::vector<float> buffer;                        // nodes of other ranks, (nodes, part)
   std::int64_t sent = 0;                            // elements to other ranks
   Transports transports{comm, TransportKind::mpi};  // merged on the host
 
-  Range part(int owner, std::int64_t round) const { return part_of(slice_of(n, comm.size(), owner), round); }
+  Range part(int owner, std::int64_t round) const { return part_of(slice_of(slab.n, comm.size(), owner), round); }
   std::vector<const float*> gather_nodes(std::int64_t round);
   void share(std::int64_t round);
 };
@@ -85,7 +83,7 @@ std::vector<const float*> Reduction::gather_nodes(std::int64_t round) {
   for (int r = 0; r < ranks; ++r)
     for (std::size_t k = 0; k < nodes_of[r].size(); ++k) {
       if (r == rank) {
-        slots.push_back(mine + k * n + own.first);
+        slots.push_back(slab.nodes + k * slab.stride + own.first);
       } else {
         slots.push_back(buffer.data() + remote++ * own.size());
         if (own.size()) transfers.receive(const_cast<float*>(slots.back()), own.size(), r, 0);
@@ -95,7 +93,7 @@ std::vector<const float*> Reduction::gather_nodes(std::int64_t round) {
     const int to = (rank + i) % ranks;
     const Range theirs = part(to, round);
     for (std::size_t k = 0; theirs.size() && k < nodes_of[rank].size(); ++k, sent += theirs.size())
-      transfers.send(mine + k * n + theirs.first, theirs.size(), to, 0);
+      transfers.send(slab.nodes + k * slab.stride + theirs.first, theirs.size(), to, 0);
   }
   transfers.wait();
   return slots;
@@ -109,10 +107,10 @@ void Reduction::share(std::int64_t round) {
   for (int i = 1; i < ranks; ++i) {
     const int from = (rank + ranks - i) % ranks;
     const Range theirs = part(from, round);
-    if (theirs.size()) transfers.receive(out + theirs.first, theirs.size(), from, 1);
+    if (theirs.size()) transfers.receive(slab.out + theirs.first, theirs.size(), from, 1);
   }
   for (int i = 1; own.size() && i < ranks; ++i, sent += own.size())
-    transfers.send(out + own.first, own.size(), (rank + i) % ranks, 1);
+    transfers.send(slab.out + own.first, own.size(), (rank + i) % ranks, 1);
   transfers.wait();
 }
 
@@ -123,25 +121,25 @@ std::int64_t reduction_elements(std::int64_t n, int ranks, int rank, std::int64_
   return nodes * cut + (nodes - own_nodes) * part_of(slice_of(n, ranks, rank), 0).size();
 }
 
-void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const float* mine,
-                     std::int64_t n, float* out, Timers& timers) {
+void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const SlabPart& slab,
+                     Timers& timers) {
   expect(static_cast<int>(nodes_of.size()) == comm.size(), "the nodes of every rank");
   std::vector<TreeNode> nodes;
   for (const auto& of : nodes_of) nodes.insert(nodes.end(), of.begin(), of.end());
-  Reduction reduction{comm, nodes_of, mine, n, out, tree_additions(nodes), {}};
+  Reduction reduction{comm, nodes_of, slab, tree_additions(nodes), {}};
   if (comm.size() == 1) {
     std::vector<const float*> slots;
-    for (std::size_t k = 0; k < nodes.size(); ++k) slots.push_back(mine + k * n);
-    return merge(reduction.additions, slots, n, out);
+    for (std::size_t k = 0; k < nodes.size(); ++k) slots.push_back(slab.nodes + k * slab.stride);
+    return merge(reduction.additions, slots, slab.n, slab.out);
   }
   const std::size_t remote = nodes.size() - nodes_of[comm.rank()].size();
   reduction.buffer.resize(remote * reduction.part(comm.rank(), 0).size());
   std::int64_t longest = 0;
-  for (int r = 0; r < comm.size(); ++r) longest = std::max(longest, slice_of(n, comm.size(), r).size());
+  for (int r = 0; r < comm.size(); ++r) longest = std::max(longest, slice_of(slab.n, comm.size(), r).size());
   for (std::int64_t round = 0; round * round_elements < longest; ++round) {
     const auto slots = reduction.gather_nodes(round);
     const Range own = reduction.part(comm.rank(), round);
-    merge(reduction.additions, slots, own.size(), out + own.first);
+    merge(reduction.additions, slots, own.size(), slab.out + own.first);
     reduction.share(round);
   }
   timers.bytes[static_cast<int>(Phase::reduce)] += reduction.sent * static_cast<std::int64_t>(sizeof(float));

@@ -133,4 +133,17 @@ std::vector<TensorSpec> architecture(const Config& c) {
   return all;
 }
 
+std::vector<Range> gradient_buckets(const Config& c) {
+  std::vector<std::int64_t> elements(c.model.blocks + 2, 0);  // of block −1, 0, …
+  for (const TensorSpec& t : architecture(c)) elements[t.block + 1] += t.elements();
+  std::vector<Range> buckets;
+  std::int64_t held = bucket_elements;
+  for (std::int64_t b = c.model.blocks; b >= -1; --b) {
+    if (held >= bucket_elements) buckets.push_back({b + 1, b + 1}), held = 0;
+    buckets.back().first = b;
+    held += elements[b + 1];
+  }
+  return buckets;
+}
+
 }  // namespace switchyard

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/config.hpp"
+#include "config/layout.hpp"
 
 namespace switchyard {
 
@@ -57,5 +58,12 @@ std::vector<TensorSpec> architecture(const Config& config);
 std::vector<TensorSpec> block_architecture(const Config& config, int b);
 /// Names of the tensors (E, d) of a router, below blocks.B.moe.; none where nothing of it is learned.
 std::vector<std::string> router_tensors(RouterKind router);
+
+/// Consecutive blocks [first, last), from −1 to blocks + 1, whose gradients are summed over ranks together, in the
+/// order in which a backward pass is through with them: the last block first. A bucket takes blocks until it has
+/// bucket_elements, so that messages are neither many nor late.
+std::vector<Range> gradient_buckets(const Config& config);
+constexpr std::int64_t bucket_elements = std::int64_t{1} << 22;
+constexpr Range all_blocks{-1, std::int64_t{1} << 31};
 
 }  // namespace switchyard

@@ -67,7 +67,8 @@ std::string bytes_lines(const std::vector<RankBytes>& ranks) {
   for (const auto& [name, bytes] : {std::pair("  parameters", b.parameters), std::pair("  moments", b.moments),
                                     std::pair("  gradients", b.gradients), std::pair("  activations", b.activations),
                                     std::pair("  expert rows", b.expert_rows), std::pair("  exchange", b.exchange),
-                                    std::pair("  scratch", b.scratch), std::pair("  fixed base, measured", b.base)})
+                                    std::pair("  scratch", b.scratch), std::pair("  sums, or records", b.transient),
+                                    std::pair("  fixed base, measured", b.base)})
     text += describe_line(name, mebibytes(bytes));
   return text;
 }

@@ -1,4 +1,5 @@
 // The serial schedule: every task reads what the one before it left.
+#include "config/architecture.hpp"
 #include "schedule/generators.hpp"
 
 namespace switchyard::schedule {
@@ -32,14 +33,26 @@ class Chain {
     add(Stage::head, Direction::forward);
     add(Stage::statistics, Direction::step);
   }
+  /// A bucket of gradients is summed as soon as its blocks are through.
   void backward(const Config& config) {
-    add(Stage::head, Direction::backward);
-    for (int b = config.model.blocks; b-- > 0;) block(config, b, Direction::backward);
-    add(Stage::embedding, Direction::backward);
+    const std::vector<Range> buckets = gradient_buckets(config);
+    for (auto bucket = buckets.begin(); bucket != buckets.end(); ++bucket) {
+      for (std::int64_t b = bucket->last; b-- > bucket->first;) backward(config, static_cast<int>(b));
+      add(Stage::reduce, Direction::step, static_cast<int>(bucket->first));
+    }
   }
   std::vector<Task> take() { return std::move(tasks_); }
 
  private:
+  /// Of a block, of the embedding (−1), or of what stands behind the blocks.
+  void backward(const Config& config, int b) {
+    if (b < 0)
+      add(Stage::embedding, Direction::backward);
+    else if (b == config.model.blocks)
+      add(Stage::head, Direction::backward);
+    else
+      block(config, b, Direction::backward);
+  }
   std::vector<Task> tasks_;
 };
 
@@ -59,8 +72,7 @@ std::vector<Task> serial(const Config& config) {
   chain.add(Stage::data, Direction::step);
   chain.forward(config);
   chain.backward(config);
-  for (const Stage stage : {Stage::reduce, Stage::norm, Stage::optimizer, Stage::balance})
-    chain.add(stage, Direction::step);
+  for (const Stage stage : {Stage::norm, Stage::optimizer, Stage::balance}) chain.add(stage, Direction::step);
   return chain.take();
 }
 

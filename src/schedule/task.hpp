@@ -24,7 +24,7 @@ enum class Stage {
   shared,  ///< the shared experts
   head,
   statistics,  ///< losses and loads of the global batch; after it they are known to be finite
-  reduce,
+  reduce,      ///< gradients of a bucket, which begins with the task's block
   norm,
   optimizer,
   balance,
@@ -36,9 +36,9 @@ enum class Direction { forward, backward, step };
 struct Task {
   Stage stage;
   Direction direction = Direction::step;
-  int block = -1;          ///< transformer block; −1 for what belongs to none
-  int lane = 0;            ///< which part of the rank's grains
-  int queue = 0;           ///< in-order stream of the device that it runs on
+  int block = -1;  ///< transformer block, or what is before (−1) or after them; −1 also for what belongs to none
+  int lane = 0;    ///< which part of the rank's grains
+  int queue = 0;   ///< in-order stream of the device that it runs on
   std::vector<int> after;  ///< tasks of the list, all before this one, whose results it reads
 };
 

@@ -1,5 +1,7 @@
 #include "tensor/parameter.hpp"
 
+#include <algorithm>
+
 #include "base/check.hpp"
 #include "base/philox.hpp"
 
@@ -75,6 +77,16 @@ void ParameterSet::allocate(std::uint64_t seed) {
     }
   }
   Kokkos::fence("switchyard::parameters::allocate");
+}
+
+Range ParameterSet::span_of(Placement placement, const Range& blocks) const {
+  Range span{slab_size(placement), 0};
+  for (const Parameter& p : all_)
+    if (p.placement == placement && p.block >= blocks.first && p.block < blocks.last) {
+      span.first = std::min(span.first, p.offset);
+      span.last = std::max(span.last, p.offset + p.span());
+    }
+  return {std::min(span.first, span.last), span.last};
 }
 
 int ParameterSet::find(const std::string& name) const {

@@ -39,6 +39,8 @@ class ParameterSet {
 
   /// Slab elements of a placement, filling included.
   Index slab_size(Placement p) const { return size_[static_cast<int>(p)]; }
+  /// Elements of the slab of a placement that belong to blocks [first, last): contiguous, and so is a bucket.
+  Range span_of(Placement p, const Range& blocks) const;
   const std::vector<TreeNode>& nodes(Placement p) const { return nodes_[static_cast<int>(p)]; }
   /// Slabs: (size) each, gradients (nodes, size).
   Vector<float> values(Placement p) const { return value_[static_cast<int>(p)]; }

@@ -10,10 +10,13 @@ template <class T>
 class Room {
  public:
   Room() = default;
-  /// For `expected` elements; counted by the arena, but an allocation of its own, since it may grow.
+  /// For `expected` elements; counted by the arena, but an allocation of its own, since it may grow. Rows whose number
+  /// depends on the loads get a little more, which a host does not have resident before it is used.
   Room(Arena& arena, const char* label, Account account, Index expected) : label_(label) {
     arena.add(expected * static_cast<std::int64_t>(sizeof(T)), account);
-    if (arena.places() && expected > 0) memory_ = make_view<Vector<T>>(label, expected);
+    const bool by_load = account == Account::expert_rows || account == Account::exchange;
+    if (arena.places() && expected > 0)
+      memory_ = make_view<Vector<T>>(label, by_load ? expected + expected / 16 : expected);
   }
   /// Room for n elements; contents are lost when it grows, by an eighth more than is asked for, so that it settles
   /// soon.

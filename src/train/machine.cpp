@@ -1,5 +1,7 @@
 #include "train/machine.hpp"
 
+#include <algorithm>
+
 #include "base/check.hpp"
 
 namespace switchyard::train {
@@ -9,11 +11,19 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
       groups(std::move(world), config.layout.expert_parallel, config.train.grains),
       exchange(comm::make_exchange(config.layout.exchange, groups.expert)),
       parameters(groups.layout, architecture(config)),
+      buckets(gradient_buckets(config)),
       tasks(schedule::make_tasks(config)) {
   const std::string fault = schedule::fault_in(tasks);
   check(fault.empty(), Exit::internal, fault);
   model = std::make_unique<model::Transformer>(moe::LayerContext{config, groups, *exchange, parameters, timers});
   parameters.allocate(config.train.seed);
+}
+
+const Range& Machine::bucket_from(int block) const {
+  const auto found =
+      std::find_if(buckets.begin(), buckets.end(), [block](const Range& bucket) { return bucket.first == block; });
+  expect(found != buckets.end(), "a bucket of gradients that begins with this block");
+  return *found;
 }
 
 }  // namespace switchyard::train

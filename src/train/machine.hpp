@@ -15,6 +15,8 @@ namespace switchyard::train {
 /// Built once from a resolved configuration (model.vocabulary > 0). Collective over `world`.
 struct Machine {
   Machine(const Config& config, comm::Communicator world);
+  /// The bucket whose first block that is.
+  const Range& bucket_from(int block) const;
 
   Config config;
   comm::Groups groups;
@@ -24,6 +26,7 @@ struct Machine {
   std::unique_ptr<model::Transformer> model;
   Gradients gradients;
   Room<double> norm_memory;           ///< of train/norm.hpp
+  std::vector<Range> buckets;         ///< of gradients
   std::vector<schedule::Task> tasks;  ///< of a training step
 };
 

@@ -42,14 +42,20 @@ Kind kind_of(const Config& config, const Layout& layout) {
   return {sizes(layout.my_nodes()), sizes(layout.my_group_nodes()), layout.my_group_grains().size(), experts};
 }
 
-/// Both slabs of gradients are summed one after another.
-std::int64_t reduction_bytes(const Layout& layout, const NodeCounts& nodes, const ParameterSet& parameters) {
+/// Buckets are summed one after another, and of each the one slab after the other.
+std::int64_t reduction_bytes(const Layout& layout, const NodeCounts& nodes, const ParameterSet& parameters,
+                             const std::vector<Range>& buckets) {
   const auto own = [&](Placement p) { return static_cast<std::int64_t>(parameters.nodes(p).size()); };
-  return static_cast<std::int64_t>(sizeof(float)) *
-         std::max(comm::reduction_elements(parameters.slab_size(Placement::replicated), layout.ranks, layout.rank,
-                                           nodes.ranks, own(Placement::replicated)),
-                  comm::reduction_elements(parameters.slab_size(Placement::expert), layout.groups(), layout.group(),
-                                           nodes.groups, own(Placement::expert)));
+  std::int64_t most = 0;
+  for (const Range& blocks : buckets) {
+    const auto size = [&](Placement p) { return parameters.span_of(p, blocks).size(); };
+    most = std::max({most,
+                     comm::reduction_elements(size(Placement::replicated), layout.ranks, layout.rank, nodes.ranks,
+                                              own(Placement::replicated)),
+                     comm::reduction_elements(size(Placement::expert), layout.groups(), layout.group(), nodes.groups,
+                                              own(Placement::expert))});
+  }
+  return most * static_cast<std::int64_t>(sizeof(float));
 }
 
 RankBytes measure(const Config& config, const Layout& layout, const std::vector<TensorSpec>& tensors,
@@ -57,7 +63,6 @@ RankBytes measure(const Config& config, const Layout& layout, const std::vector<
   Arena slabs, passes;
   ParameterSet parameters(layout, tensors);
   parameters.take(slabs);
-  slabs.add(reduction_bytes(layout, nodes, parameters), Account::gradients);
   const model::Lane lane(passes, config, layout, config.layout.threads);
   RankBytes bytes;
   bytes.parameters = slabs.bytes(Account::parameters);
@@ -67,6 +72,7 @@ RankBytes measure(const Config& config, const Layout& layout, const std::vector<
   bytes.expert_rows = passes.bytes(Account::expert_rows);
   bytes.exchange = passes.bytes(Account::exchange);
   bytes.scratch = passes.bytes(Account::scratch);
+  bytes.transient = reduction_bytes(layout, nodes, parameters, gradient_buckets(config));
   bytes.base = fixed_base_bytes;
   return bytes;
 }
@@ -85,6 +91,7 @@ std::vector<RankBytes> rank_bytes(const Config& config, int ranks) {
     if (found == known.end()) found = known.emplace(kind, measure(config, layout, tensors, nodes)).first;
     all.push_back(found->second);
   }
+  all[0].transient = std::max(all[0].transient, record_base_bytes);
   return all;
 }
 

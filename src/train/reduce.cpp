@@ -1,23 +1,52 @@
 #include "train/reduce.hpp"
 
+#include <algorithm>
+
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
 
 namespace switchyard::train {
 namespace {
 
-void reduce_slab(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, Vector<float>& sum,
+/// The nodes of a part of a slab where MPI reads them, and where it puts their sum: the slab itself on a host.
+class HostPart {
+ public:
+  HostPart(const ParameterSet& parameters, Placement placement, const Range& part)
+      : nodes_(parameters.gradients(placement)), sum_(parameters.gradient_sum(placement)), part_(part) {
+    if (on_host) return;
+    const Index count = nodes_.extent(0), n = part.size();
+    staged_ = make_view<HostMatrix<float>>("reduce::staged", std::max<Index>(count, 1), n);
+    for (Index k = 0; k < count; ++k)
+      Kokkos::deep_copy(HostVector<float>(&staged_(k, 0), n),
+                        Vector<float>(nodes_.data() + k * stride_of(nodes_) + part.first, n));
+  }
+  comm::SlabPart slab() const {
+    if (on_host) return {nodes_.data() + part_.first, stride_of(nodes_), part_.size(), sum_.data() + part_.first};
+    return {staged_.data(), part_.size(), part_.size(), staged_.data()};
+  }
+  void finish() const {
+    if (!on_host)
+      Kokkos::deep_copy(Vector<float>(sum_.data() + part_.first, part_.size()),
+                        HostVector<float>(staged_.data(), part_.size()));
+  }
+
+ private:
+  static Index stride_of(const Matrix<float>& m) { return static_cast<Index>(m.extent(1)); }
+  Matrix<float> nodes_;
+  Vector<float> sum_;
+  Range part_;
+  HostMatrix<float> staged_;
+};
+
+void reduce_part(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, const Range& blocks,
                  Timers& timers) {
   const bool replicated = placement == Placement::replicated;  // else rank g of expert_data is of group g
   const comm::Communicator& comm = replicated ? groups.world : groups.expert_data;
-  const Index n = parameters.slab_size(placement);
-  sum = parameters.gradient_sum(placement);
   if (comm.size() == 1 && parameters.nodes(placement).size() == 1) return;  // the one node is the sum
-  const auto mine = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), parameters.gradients(placement));
-  const auto out = Kokkos::create_mirror_view(Kokkos::HostSpace(), sum);
+  const HostPart part(parameters, placement, parameters.span_of(placement, blocks));
   comm::tree_all_reduce(comm, replicated ? groups.layout.nodes_of_ranks() : groups.layout.nodes_of_groups(),
-                        mine.data(), n, out.data(), timers);
-  Kokkos::deep_copy(sum, out);
+                        part.slab(), timers);
+  part.finish();
 }
 
 void add(float* into, const float* from, Index n) {
@@ -28,15 +57,19 @@ void add(float* into, const float* from, Index n) {
 
 }  // namespace
 
-void reduce_gradients(const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients, Timers& timers) {
+void reduce_gradients(const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients, const Range& blocks,
+                      Timers& timers) {
   Kokkos::fence("switchyard::reduce::start");  // the kernels of backward have written what MPI reads
-  for (const Placement placement : {Placement::replicated, Placement::expert})
-    reduce_slab(groups, parameters, placement, gradients.slab[static_cast<int>(placement)], timers);
+  for (const Placement placement : {Placement::replicated, Placement::expert}) {
+    gradients.slab[static_cast<int>(placement)] = parameters.gradient_sum(placement);
+    reduce_part(groups, parameters, placement, blocks, timers);
+  }
   for (const Parameter& p : parameters.all()) {
-    if (p.adds_to.empty()) continue;
+    if (p.adds_to.empty() || p.block < blocks.first || p.block >= blocks.last) continue;
     const int id = parameters.find(p.adds_to);
-    expect(id >= 0 && parameters[id].placement == p.placement && parameters[id].span() == p.span(),
-           "a source of a gradient of its own shape and placement");
+    expect(id >= 0 && parameters[id].placement == p.placement && parameters[id].span() == p.span() &&
+               parameters[id].block == p.block,
+           "a source of a gradient of its own shape, placement and block");
     const Vector<float>& slab = gradients.slab[static_cast<int>(p.placement)];
     add(slab.data() + parameters[id].offset, slab.data() + p.offset, p.span());
   }

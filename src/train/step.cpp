@@ -32,7 +32,7 @@ void Step::perform(const schedule::Task& task) {
     case Stage::statistics:
       return reduce_statistics();
     case Stage::reduce:
-      return reduce_gradients(m.groups, m.parameters, m.gradients, m.timers);
+      return reduce_gradients(m.groups, m.parameters, m.gradients, m.bucket_from(task.block), m.timers);
     case Stage::norm:
       return measure_gradient();
     case Stage::optimizer:

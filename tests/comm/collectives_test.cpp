@@ -98,7 +98,7 @@ void check_slab(int grains, std::int64_t n, bool in_place) {
   Timers timers;
   const bool alias = in_place && !held.mine.empty();
   float* result = alias ? held.mine.data() : out.data();
-  tree_all_reduce(comm, held.nodes_of, held.mine.data(), n, result, timers);
+  tree_all_reduce(comm, held.nodes_of, SlabPart{held.mine.data(), n, n, result}, timers);
   EXPECT_EQ(first_wrong(result, grains, n), n) << "G " << grains;
   if (!alias) {
     EXPECT_EQ(out[n], -7.0f) << "wrote behind the slab";
@@ -134,7 +134,7 @@ TEST(TreeAllReduce, AnEmptySlab) {
   const Communicator comm = world();
   Timers timers;
   const Holding<float> held(comm, 8, 0);
-  tree_all_reduce(comm, held.nodes_of, nullptr, 0, nullptr, timers);
+  tree_all_reduce(comm, held.nodes_of, SlabPart{nullptr, 0, 0, nullptr}, timers);
   EXPECT_EQ(timers.bytes[static_cast<int>(Phase::reduce)], 0);
 }
 

@@ -67,7 +67,8 @@ struct Trial {
     const auto nodes = expert ? groups.layout.nodes_of_groups() : groups.layout.nodes_of_ranks();
     const auto mine = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), parameters.gradients(placement));
     std::vector<float> sum(parameters.slab_size(placement));
-    comm::tree_all_reduce(ranks, nodes, mine.data(), sum.size(), sum.data(), timers);
+    const auto n = static_cast<Index>(sum.size());
+    comm::tree_all_reduce(ranks, nodes, {mine.data(), n, n, sum.data()}, timers);
     return sum;
   }
 

@@ -127,8 +127,9 @@ struct LayerProblem {
     std::vector<float> sum(parameters.slab_size(placement));
     const std::vector<float> mine = host_values(parameters.gradients(placement));
     if (!sum.empty())
-      comm::tree_all_reduce(replicated ? groups.world : groups.expert_data, nodes, mine.data(),
-                            static_cast<std::int64_t>(sum.size()), sum.data(), timers);
+      comm::tree_all_reduce(replicated ? groups.world : groups.expert_data, nodes,
+                            {mine.data(), parameters.slab_size(placement), parameters.slab_size(placement), sum.data()},
+                            timers);
     return sum;
   }
 

@@ -51,8 +51,8 @@ struct Rig {
   }
   Index first() const { return sequences().first * config.model.context; }
 
-  moe::TokenSet tokens(moe::Pass pass, std::int64_t step = 3) const {
-    moe::TokenSet t{pass, step, config.model.context, sequences(), config.grain_sequences(), {}};
+  moe::TokenSet tokens(moe::Pass kind, std::int64_t step = 3) const {
+    moe::TokenSet t{kind, step, config.model.context, sequences(), config.grain_sequences(), {}};
     t.ids = make_view<Vector<std::int32_t>>("ids", t.tokens());
     const auto ids = Kokkos::create_mirror_view(t.ids);
     for (Index i = 0; i < t.tokens(); ++i)

@@ -96,6 +96,18 @@ TEST(Serial, KeepsTheOrderOfASum) {
     }
 }
 
+TEST(Serial, SumsABucketAsSoonAsItsBlocksAreThrough) {
+  Config c = small();
+  c.model.blocks = 3, c.model.width = 1024, c.model.hidden = 4096, c.moe.experts = 0;
+  std::string backward;
+  for (const Task& task : serial(c))
+    if (task.direction == Direction::backward || task.stage == Stage::reduce)
+      backward += name_of(task.stage) + " " + std::to_string(task.block) + ", ";
+  EXPECT_EQ(backward,
+            "head -1, feed_forward 2, attention 2, reduce 2, feed_forward 1, attention 1, reduce 1, feed_forward 0, "
+            "attention 0, reduce 0, embedding -1, reduce -1, ");
+}
+
 TEST(FaultIn, FindsATaskThatIsTooEarly) {
   auto tasks = serial(small());
   std::swap(tasks[3], tasks[4]);

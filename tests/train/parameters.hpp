@@ -23,7 +23,8 @@ inline std::vector<int> degrees() {
   return all;
 }
 
-/// Embedding with a second source, a norm, a matrix longer than a norm block, and experts: 5 of them, and one alone.
+/// Embedding with a second source, a norm, a matrix longer than a norm block, and experts: 5 of them, and one alone; in
+/// blocks −1, 0 and 1.
 inline ParameterSet make_parameters(const Layout& layout) {
   const auto plain = [](TensorSpec t) {
     t.decay = false;
@@ -33,9 +34,15 @@ inline ParameterSet make_parameters(const Layout& layout) {
   gather.adds_to = "embedding.weight";
   TensorSpec norm = plain(tensor("norm.weight", {7}));
   norm.init = Init::ones;
-  ParameterSet set(layout, {plain(tensor("embedding.weight", {37, 24})), gather, norm,
-                            tensor("experts.up", {5, 90, 50}, Placement::expert), tensor("dense.weight", {100, 131}),
-                            tensor("alone.up", {1, 3, 5}, Placement::expert)});
+  std::vector<TensorSpec> all{plain(tensor("embedding.weight", {37, 24})),
+                              gather,
+                              norm,
+                              tensor("experts.up", {5, 90, 50}, Placement::expert),
+                              tensor("dense.weight", {100, 131}),
+                              tensor("alone.up", {1, 3, 5}, Placement::expert)};
+  const int blocks[] = {-1, -1, 0, 0, 1, 1};
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].block = blocks[i];
+  ParameterSet set(layout, all);
   set.allocate(1);
   return set;
 }

@@ -34,23 +34,28 @@ void fill_nodes(const ParameterSet& parameters) {
   }
 }
 
-void check_layout(int degree, int grains) {
-  const comm::Groups groups = test::make_groups(degree, grains);
-  ParameterSet parameters = test::make_parameters(groups.layout);
-  Gradients gradients;
-  Timers timers;
-  for (int step = 0; step < 2; ++step) {  // twice, since the sum overwrites the first node
-    fill_nodes(parameters);
-    reduce_gradients(groups, parameters, gradients, timers);
-  }
+void check_sums(const ParameterSet& parameters, const Gradients& gradients, int grains) {
   for (const Parameter& p : parameters.all()) {
     const auto sums = test::read_units(gradients.slab[static_cast<int>(p.placement)].data(), p);
     for (Index i = 0; p.adds_to.empty() && i < test::elements(p); ++i) {
       float wanted = tree(p.id, p.experts.first + i / p.unit, i % p.unit, 0, grains);
       if (p.name == "embedding.weight") wanted += tree(parameters.find("embedding.gather"), 0, i, 0, grains);
-      ASSERT_EQ(std::memcmp(&sums[i], &wanted, sizeof(float)), 0)
-          << p.name << " " << i << ", EP " << degree << ", G " << grains;
+      ASSERT_EQ(std::memcmp(&sums[i], &wanted, sizeof(float)), 0) << p.name << " " << i << ", G " << grains;
     }
+  }
+}
+
+void check_layout(int degree, int grains) {
+  SCOPED_TRACE(degree);
+  const comm::Groups groups = test::make_groups(degree, grains);
+  ParameterSet parameters = test::make_parameters(groups.layout);
+  Gradients gradients;
+  Timers timers;
+  using Buckets = std::vector<Range>;
+  for (const Buckets& buckets : {Buckets{all_blocks}, Buckets{{1, 2}, {-1, 1}}, Buckets{{1, 2}, {0, 1}, {-1, 0}}}) {
+    fill_nodes(parameters);  // again, since the sum overwrites the first node
+    for (const Range& blocks : buckets) reduce_gradients(groups, parameters, gradients, blocks, timers);
+    check_sums(parameters, gradients, grains);
   }
   std::int64_t bytes = timers.bytes[static_cast<int>(Phase::reduce)];
   comm::all_reduce_sum(groups.world, &bytes, 1);
@@ -67,7 +72,7 @@ TEST(Reduce, NeedsNoMemoryWhereTheRankHoldsGrains) {
   ParameterSet parameters = test::make_parameters(groups.layout);
   Gradients gradients;
   Timers timers;
-  reduce_gradients(groups, parameters, gradients, timers);
+  reduce_gradients(groups, parameters, gradients, all_blocks, timers);
   if (!parameters.nodes(Placement::replicated).empty()) {
     EXPECT_EQ(gradients.slab[0].data(), parameters.gradients(Placement::replicated).data());
   }
