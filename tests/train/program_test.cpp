@@ -162,10 +162,19 @@ std::string name_of(int ranks, int expert_parallel, int experts) {
   return std::to_string(ranks) + "-ranks-ep" + std::to_string(expert_parallel) + "-e" + std::to_string(experts);
 }
 
+/// Lines in which every printable character is as frequent as the others, so that loads are even.
+std::string even_text(std::uint32_t lines) {
+  std::string text;
+  for (std::uint32_t i = 0; i < 64 * lines; ++i)
+    text += i % 64 == 63 ? '\n' : static_cast<char>('!' + (i * 2654435761u >> 16) % 94);
+  return text;
+}
+
 TEST_F(Program, PeakMemoryIsWhatCheckSays) {
-  make_tiny();
+  for (const char* file : {"a.txt", "b.txt", "c.txt"}) write(file, even_text(2000));
+  ASSERT_EQ(run("data build a.txt b.txt c.txt --out even --tokenizer bytes --validation-share 0.3").code, 0);
   write("xs.yaml",
-        "model: {vocabulary: 4096}\nmoe: {every: 2, router: hash}\n"
+        "data: {path: even}\nmodel: {vocabulary: 4096}\nmoe: {every: 2, router: hash}\n"
         "train: {steps: 2, warmup: 1, evaluate_every: 1, evaluate_tokens: 4096, checkpoint_every: 1}\n"
         "record: {flush_every: 1, sample_every: 1}\n");
   const struct {
