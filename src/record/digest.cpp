@@ -73,15 +73,15 @@ void add_checkpoint(Lines& lines, const std::string& folder) {
   const std::string manifest = folder + "/manifest.json";
   for (const ManifestEntry& entry : parse_manifest(files::read_text(manifest), manifest)) {
     if (std::filesystem::path(entry.name).extension() != ".h5") continue;
-    const h5::File file = h5::File::open(folder + "/" + entry.name);
-    const bool experts = h5::has_attribute(file.id(), "first_expert");
-    const std::int64_t first = experts ? h5::int_attribute(file.id(), "first_expert", file.path()) : 0;
+    const hdf5::File file = hdf5::File::open(folder + "/" + entry.name);
+    const bool experts = hdf5::has_attribute(file.id(), "first_expert");
+    const std::int64_t first = experts ? hdf5::int_attribute(file.id(), "first_expert", file.path()) : 0;
     for (const std::string& name : file.datasets()) places[name][first] = file.path();
   }
   for (const auto& [name, files] : places) {
     files::Sha256 sum;
     for (const auto& [first, path] : files) {
-      const h5::File file = h5::File::open(path);
+      const hdf5::File file = hdf5::File::open(path);
       const auto rows = static_cast<std::int64_t>(check_tensor(file, name).extent[0]);
       for_each_piece(file, name, 0, rows, [&sum](const char* bytes, std::size_t size) { sum.add(bytes, size); });
     }

@@ -34,8 +34,8 @@ class ExpertWriter {
   const ParameterSet& parameters_;
   const ExpertFile& part_;
   int owner_;
-  std::unique_ptr<h5::File> file_;
-  h5::Id dataset_;
+  std::unique_ptr<hdf5::File> file_;
+  hdf5::Id dataset_;
   std::string where_;  ///< of the dataset, for messages
 };
 

@@ -10,8 +10,8 @@
 #include "config/options.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
+#include "hdf5/hdf5.hpp"
 #include "record/checkpoint.hpp"
-#include "record/hdf5.hpp"
 #include "record/run_folder.hpp"
 
 namespace switchyard::record {
@@ -34,8 +34,8 @@ Kept newest_kept(const std::string& run) {
   for (std::size_t i = numbers.size(); i-- > 0;) try {
       const std::string path = RunFolder::segment_path(run, numbers[i]) + "/run.h5";
       if (files::kind_behind(path) == std::filesystem::file_type::not_found) continue;
-      const h5::File file = h5::File::open(path);
-      return {h5::text_attribute(file.id(), "config", path), path};
+      const hdf5::File file = hdf5::File::open(path);
+      return {hdf5::text_attribute(file.id(), "config", path), path};
     } catch (const Error& e) {
       if (e.code() != Exit::corrupt) throw;
     }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "record/hdf5.hpp"
+#include "hdf5/hdf5.hpp"
 
 namespace switchyard::record {
 
@@ -29,7 +29,7 @@ struct Variable {
   FileKind file;
   const char* name;
   std::vector<std::string> dims;  ///< the first one grows or none does
-  h5::Type type;
+  hdf5::Type type;
   Scope scope;
   const char* units;  ///< "1" where there is none
   const char* long_name;

@@ -62,7 +62,7 @@ void check_record_file(const RecordReader& file, Problems& problems) {
 
 void check_tensor_file(const std::string& path, Problems& problems) {
   attempt(problems, [&] {
-    const h5::File file = h5::File::open(path);
+    const hdf5::File file = hdf5::File::open(path);
     for (const auto& name : file.datasets())
       attempt(problems, [&] {
         const auto rows = static_cast<std::int64_t>(check_tensor(file, name).extent[0]);
@@ -180,9 +180,9 @@ Findings check_run(const std::string& run) {
 }
 
 bool is_tensor_file(const std::string& path) {
-  const h5::File file = h5::File::open(path);
-  return h5::has_attribute(file.id(), "schema") &&
-         h5::text_attribute(file.id(), "schema", path) == "switchyard-checkpoint";
+  const hdf5::File file = hdf5::File::open(path);
+  return hdf5::has_attribute(file.id(), "schema") &&
+         hdf5::text_attribute(file.id(), "schema", path) == "switchyard-checkpoint";
 }
 
 Problems check_file(const std::string& path) {
