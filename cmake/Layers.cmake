@@ -1,6 +1,6 @@
 # The folders of src and the ones right below each, whose headers (and those below them) it may include. Stated here only: the
 # libraries are linked by it, and a test holds every #include to it (tests/support/layers.cmake).
-set(layers base config schedule tensor hdf5 comm data nn moe laboratory model record sweep train app)
+set(layers base config schedule tensor hdf5 comm data nn moe laboratory model record sweep train bench app)
 set(below_base "")
 set(below_config base)
 set(below_schedule config)
@@ -15,4 +15,5 @@ set(below_model moe data)
 set(below_record model schedule hdf5)
 set(below_sweep record)
 set(below_train record)
-set(below_app train sweep laboratory)
+set(below_bench train)
+set(below_app bench sweep laboratory)
