@@ -8,9 +8,9 @@
 
 #include "base/files.hpp"
 #include "base/json.hpp"
+#include "base/schema_version.hpp"
 #include "comm/agree.hpp"
 #include "config/yaml.hpp"
-#include "record/schema.hpp"
 #include "record/tensor_files.hpp"
 
 namespace switchyard::record {

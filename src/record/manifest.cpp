@@ -8,7 +8,7 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "base/json.hpp"
-#include "record/schema.hpp"
+#include "base/schema_version.hpp"
 
 namespace switchyard::record {
 

@@ -5,11 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "base/schema_version.hpp"
 #include "hdf5/hdf5.hpp"
 
 namespace switchyard::record {
-
-constexpr int schema_version = 4, oldest_schema_version = 1;  ///< written; still read
 
 enum class FileKind { run, evaluation, tokens, results };
 

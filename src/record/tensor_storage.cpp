@@ -4,7 +4,7 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
-#include "record/schema.hpp"
+#include "base/schema_version.hpp"
 
 namespace switchyard::record {
 
