@@ -1,6 +1,6 @@
 # The folders of src and the ones right below each, whose headers (and those below them) it may include. Stated here only: the
 # libraries are linked by it, and a test holds every #include to it (tests/support/layers.cmake).
-set(layers base config schedule tensor hdf5 comm data nn moe laboratory model record sweep train bench app)
+set(layers base config schedule tensor hdf5 comm data nn moe laboratory model checkpoint record sweep train bench app)
 set(below_base "")
 set(below_config base)
 set(below_schedule config)
@@ -12,7 +12,8 @@ set(below_nn tensor)
 set(below_moe nn comm schedule)
 set(below_laboratory data tensor)
 set(below_model moe data)
-set(below_record model schedule hdf5)
+set(below_checkpoint tensor hdf5 comm)
+set(below_record model schedule checkpoint)
 set(below_sweep record)
 set(below_train record)
 set(below_bench train)

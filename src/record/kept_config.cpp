@@ -7,11 +7,11 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "checkpoint/checkpoint.hpp"
 #include "config/options.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
 #include "hdf5/hdf5.hpp"
-#include "record/checkpoint.hpp"
 #include "record/run_folder.hpp"
 
 namespace switchyard::record {
@@ -75,7 +75,7 @@ std::string read_whole(const Kept& kept, const std::string& run) {
   using enum std::filesystem::file_type;
   const std::string file = run + "/config.yaml";
   const bool stands = files::kind_at(file) != not_found;
-  check(stands || !RunFolder::segments(run).empty() || !list_checkpoints(run).empty(), Exit::usage,
+  check(stands || !RunFolder::segments(run).empty() || !checkpoint::list_checkpoints(run).empty(), Exit::usage,
         run + ": no run there (" + (files::kind_behind(run) == not_found ? "no such folder" : "it has no config.yaml") +
             "); give the folder of a run that switchyard train has started");
   check(files::kind_behind(file) == regular, Exit::corrupt,

@@ -1,4 +1,4 @@
-#include "record/tensor_storage.hpp"
+#include "checkpoint/tensor_storage.hpp"
 
 #include <algorithm>
 
@@ -6,7 +6,7 @@
 #include "base/files.hpp"
 #include "base/schema_version.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 
 Vector<float> slab(const ParameterSet& parameters, Placement placement, std::size_t kind) {
   if (kind == 0) return parameters.values(placement);
@@ -55,4 +55,4 @@ ManifestEntry finish_file(hdf5::File& file, const std::string& folder, const std
   return measure_file(folder, name);
 }
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

@@ -1,4 +1,4 @@
-#include "record/tensor_files.hpp"
+#include "checkpoint/tensor_files.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -6,11 +6,11 @@
 #include <map>
 
 #include "base/check.hpp"
+#include "checkpoint/expert_writer.hpp"
+#include "checkpoint/tensor_storage.hpp"
 #include "comm/collectives.hpp"
-#include "record/expert_writer.hpp"
-#include "record/tensor_storage.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 namespace {
 
 ManifestEntry write_dense(const std::string& folder, const ParameterSet& parameters) {
@@ -146,4 +146,4 @@ void share_tensors(const comm::Groups& groups, ParameterSet& parameters) {
   }
 }
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

@@ -1,4 +1,4 @@
-#include "record/manifest.hpp"
+#include "checkpoint/manifest.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -10,7 +10,7 @@
 #include "base/json.hpp"
 #include "base/schema_version.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 
 ManifestEntry measure_file(const std::string& folder, const std::string& name) {
   const std::string path = folder + "/" + name;
@@ -57,4 +57,4 @@ std::vector<ManifestEntry> parse_manifest(const std::string& text, const std::st
   });
 }
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

@@ -1,4 +1,4 @@
-#include "record/expert_writer.hpp"
+#include "checkpoint/expert_writer.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -6,7 +6,7 @@
 
 #include "base/check.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 namespace {
 
 constexpr int tag = 71;
@@ -115,4 +115,4 @@ void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place, 
   }
 }
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

@@ -4,11 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/manifest.hpp"
 #include "hdf5/hdf5.hpp"
-#include "record/manifest.hpp"
 #include "tensor/parameter.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 
 /// The datasets of a parameter, in the order of `kind`.
 inline constexpr std::array<const char*, 3> tensor_kinds{"value", "first_moment", "second_moment"};
@@ -30,4 +30,4 @@ void start_file(hdf5::File& file, const char* content);
 /// Flushes, closes, fsyncs and measures.
 ManifestEntry finish_file(hdf5::File& file, const std::string& folder, const std::string& name);
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint
