@@ -124,7 +124,7 @@ function(switchyard_library folder)
 endfunction()
 
 # bench/<name>.cpp and what else is named of that folder, as the program bench_<name>, which is built only when named.
-function(switchyard_bench name)
+function(switchyard_measurement name)
   list(TRANSFORM ARGN PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/bench/)
   add_executable(bench_${name} EXCLUDE_FROM_ALL ${CMAKE_CURRENT_SOURCE_DIR}/bench/${name}.cpp ${ARGN})
   switchyard_target(bench_${name} KOKKOS)

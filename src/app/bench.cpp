@@ -1,11 +1,10 @@
 // `switchyard bench step`: the speed of whole training steps.
-#include "train/bench.hpp"
-
 #include <cstdio>
 #include <memory>
 
 #include "app/commands.hpp"
 #include "app/launch.hpp"
+#include "bench/step.hpp"
 #include "comm/agree.hpp"
 
 namespace switchyard {
@@ -35,7 +34,7 @@ Exit bench_command(const BenchOptions& options) {
   });
   const KokkosSession kokkos(loaded.config.layout.threads);
   print_notes(loaded.config, kokkos);
-  return train::bench_step(loaded.config, options.warmup, options.repetitions, options.json);
+  return bench::measure_step(loaded.config, options.warmup, options.repetitions, options.json);
 }
 
 }  // namespace

@@ -6,11 +6,11 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "base/json.hpp"
-#include "record/checkpoint.hpp"
+#include "checkpoint/checkpoint.hpp"
+#include "checkpoint/manifest.hpp"
+#include "checkpoint/tensor_storage.hpp"
 #include "record/in_use.hpp"
-#include "record/manifest.hpp"
 #include "record/segments.hpp"
-#include "record/tensor_storage.hpp"
 
 namespace switchyard::record {
 namespace {
@@ -71,18 +71,18 @@ void add_segments(Lines& lines, const std::string& run) {
 void add_checkpoint(Lines& lines, const std::string& folder) {
   std::map<std::string, std::map<std::int64_t, std::string>> places;  // dataset → first expert → file
   const std::string manifest = folder + "/manifest.json";
-  for (const ManifestEntry& entry : parse_manifest(files::read_text(manifest), manifest)) {
+  for (const checkpoint::ManifestEntry& entry : checkpoint::parse_manifest(files::read_text(manifest), manifest)) {
     if (std::filesystem::path(entry.name).extension() != ".h5") continue;
-    const h5::File file = h5::File::open(folder + "/" + entry.name);
-    const bool experts = h5::has_attribute(file.id(), "first_expert");
-    const std::int64_t first = experts ? h5::int_attribute(file.id(), "first_expert", file.path()) : 0;
+    const hdf5::File file = hdf5::File::open(folder + "/" + entry.name);
+    const bool experts = hdf5::has_attribute(file.id(), "first_expert");
+    const std::int64_t first = experts ? hdf5::int_attribute(file.id(), "first_expert", file.path()) : 0;
     for (const std::string& name : file.datasets()) places[name][first] = file.path();
   }
   for (const auto& [name, files] : places) {
     files::Sha256 sum;
     for (const auto& [first, path] : files) {
-      const h5::File file = h5::File::open(path);
-      const auto rows = static_cast<std::int64_t>(check_tensor(file, name).extent[0]);
+      const hdf5::File file = hdf5::File::open(path);
+      const auto rows = static_cast<std::int64_t>(checkpoint::check_tensor(file, name).extent[0]);
       for_each_piece(file, name, 0, rows, [&sum](const char* bytes, std::size_t size) { sum.add(bytes, size); });
     }
     lines["checkpoint/" + name] = sum.hex();
@@ -96,12 +96,12 @@ void add_checkpoint(Lines& lines, const std::string& folder) {
 
 /// Of the newest checkpoint; where that was removed while it was read, by a job that goes on, of the newest one then.
 void add_newest_checkpoint(Lines& lines, const std::string& run) {
-  for (std::string folder = latest_checkpoint(run), next; !folder.empty(); folder = next) try {
+  for (std::string folder = checkpoint::latest_checkpoint(run), next; !folder.empty(); folder = next) try {
       Lines found;
       add_checkpoint(found, folder);
       return lines.merge(found);
     } catch (const Error&) {
-      next = latest_checkpoint(run);
+      next = checkpoint::latest_checkpoint(run);
       if (next == folder) throw;
     }
 }

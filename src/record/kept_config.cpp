@@ -7,11 +7,11 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "checkpoint/checkpoint.hpp"
 #include "config/options.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
-#include "record/checkpoint.hpp"
-#include "record/hdf5.hpp"
+#include "hdf5/hdf5.hpp"
 #include "record/run_folder.hpp"
 
 namespace switchyard::record {
@@ -34,8 +34,8 @@ Kept newest_kept(const std::string& run) {
   for (std::size_t i = numbers.size(); i-- > 0;) try {
       const std::string path = RunFolder::segment_path(run, numbers[i]) + "/run.h5";
       if (files::kind_behind(path) == std::filesystem::file_type::not_found) continue;
-      const h5::File file = h5::File::open(path);
-      return {h5::text_attribute(file.id(), "config", path), path};
+      const hdf5::File file = hdf5::File::open(path);
+      return {hdf5::text_attribute(file.id(), "config", path), path};
     } catch (const Error& e) {
       if (e.code() != Exit::corrupt) throw;
     }
@@ -75,7 +75,7 @@ std::string read_whole(const Kept& kept, const std::string& run) {
   using enum std::filesystem::file_type;
   const std::string file = run + "/config.yaml";
   const bool stands = files::kind_at(file) != not_found;
-  check(stands || !RunFolder::segments(run).empty() || !list_checkpoints(run).empty(), Exit::usage,
+  check(stands || !RunFolder::segments(run).empty() || !checkpoint::list_checkpoints(run).empty(), Exit::usage,
         run + ": no run there (" + (files::kind_behind(run) == not_found ? "no such folder" : "it has no config.yaml") +
             "); give the folder of a run that switchyard train has started");
   check(files::kind_behind(file) == regular, Exit::corrupt,

@@ -15,7 +15,7 @@
 #include "base/check.hpp"
 #include "base/version.hpp"
 #include "comm/collectives.hpp"
-#include "record/hdf5.hpp"
+#include "hdf5/hdf5.hpp"
 #include "tensor/blas.hpp"
 #include "tensor/types.hpp"
 
@@ -91,7 +91,7 @@ Json batch_system() {
 Json libraries() {
   Json list;
   list["mpi"] = mpi_library();
-  list["hdf5"] = h5::library_version();
+  list["hdf5"] = hdf5::library_version();
   list["kokkos"] = kokkos_library();
   std::istringstream known(version::libraries);
   for (std::string entry; std::getline(known, entry, '|');)

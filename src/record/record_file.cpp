@@ -12,7 +12,7 @@
 namespace switchyard::record {
 
 RecordFile::RecordFile(FileKind kind, const std::string& path, const Sizes& sizes)
-    : kind_(kind), sizes_(sizes), file_(h5::File::create(path + ".part")) {
+    : kind_(kind), sizes_(sizes), file_(hdf5::File::create(path + ".part")) {
   attribute("schema", schema_name(kind));
   attribute("schema_version", schema_version);
   attribute("program_version", program_version());
@@ -32,18 +32,18 @@ void RecordFile::publish() {
 void RecordFile::make_dimension(const Dimension& d) {
   const auto size = static_cast<hsize_t>(sizes_.at(d.name));
   if (size == 0) return;
-  const h5::Storage storage{{d.growing ? 0 : size}, {d.growing ? 1024 : size}, d.growing, false};
-  h5::Id scale = file_.make_dataset(d.name, h5::Type::i32, storage);
+  const hdf5::Storage storage{{d.growing ? 0 : size}, {d.growing ? 1024 : size}, d.growing, false};
+  hdf5::Id scale = file_.make_dataset(d.name, hdf5::Type::i32, storage);
   char mark[80];
   std::snprintf(mark, sizeof mark, "This is a netCDF dimension but not a netCDF variable.%10lld",
                 static_cast<long long>(storage.extent[0]));
-  h5::check_hdf5(H5DSset_scale(scale.get(), mark), "make dimension " + where(d.name));
-  h5::set_attribute(scale.get(), "long_name", d.meaning, where(d.name));
+  hdf5::check_hdf5(H5DSset_scale(scale.get(), mark), "make dimension " + where(d.name));
+  hdf5::set_attribute(scale.get(), "long_name", d.meaning, where(d.name));
   scales_.emplace(d.name, std::move(scale));
 }
 
 void RecordFile::make_variable(const Variable& v) {
-  h5::Storage storage;
+  hdf5::Storage storage;
   storage.growing = !growing_dimension(v).empty();
   storage.deflate = true;
   for (const auto& dim : v.dims) {
@@ -53,28 +53,28 @@ void RecordFile::make_variable(const Variable& v) {
   }
   storage.extent = storage.chunk;
   if (storage.growing) storage.extent[0] = 0;
-  h5::Id dataset = file_.make_dataset(v.name, v.type, storage);
+  hdf5::Id dataset = file_.make_dataset(v.name, v.type, storage);
   for (std::size_t i = 0; i < v.dims.size(); ++i)
-    h5::check_hdf5(H5DSattach_scale(dataset.get(), scales_.at(v.dims[i]).get(), static_cast<unsigned>(i)),
-                   "name the dimensions of " + where(v.name));
-  h5::set_attribute(dataset.get(), "scope", scope_name(v.scope), where(v.name));
-  h5::set_attribute(dataset.get(), "units", v.units, where(v.name));
-  h5::set_attribute(dataset.get(), "long_name", v.long_name, where(v.name));
+    hdf5::check_hdf5(H5DSattach_scale(dataset.get(), scales_.at(v.dims[i]).get(), static_cast<unsigned>(i)),
+                     "name the dimensions of " + where(v.name));
+  hdf5::set_attribute(dataset.get(), "scope", scope_name(v.scope), where(v.name));
+  hdf5::set_attribute(dataset.get(), "units", v.units, where(v.name));
+  hdf5::set_attribute(dataset.get(), "long_name", v.long_name, where(v.name));
   datasets_.emplace(v.name, std::move(dataset));
 }
 
 void RecordFile::attribute(const std::string& name, const std::string& text) {
-  h5::set_attribute(file_.id(), name, text, file_.path());
+  hdf5::set_attribute(file_.id(), name, text, file_.path());
 }
 
 void RecordFile::attribute(const std::string& name, std::int64_t value) {
-  h5::set_attribute(file_.id(), name, value, file_.path());
+  hdf5::set_attribute(file_.id(), name, value, file_.path());
 }
 
 void RecordFile::write(const std::string& name, const void* data) {
   for (const auto& v : variables_of(kind_)) {
     if (v.name != name || !has(name)) continue;
-    h5::write_rows(datasets_.at(name), v.type, 0, static_cast<hsize_t>(sizes_.at(v.dims[0])), data, where(name));
+    hdf5::write_rows(datasets_.at(name), v.type, 0, static_cast<hsize_t>(sizes_.at(v.dims[0])), data, where(name));
   }
 }
 
@@ -87,13 +87,13 @@ void RecordFile::append(const std::string& dimension, std::int64_t rows, const s
     const auto column =
         std::find_if(columns.begin(), columns.end(), [&](const Column& c) { return v.name == std::string(c.name); });
     expect(column != columns.end(), "a column for every variable");
-    h5::write_rows(datasets_.at(v.name), v.type, static_cast<hsize_t>(done), static_cast<hsize_t>(rows), column->data,
-                   where(v.name));
+    hdf5::write_rows(datasets_.at(v.name), v.type, static_cast<hsize_t>(done), static_cast<hsize_t>(rows), column->data,
+                     where(v.name));
   }
   file_.flush();
   done += rows;
   const hsize_t length = static_cast<hsize_t>(done);
-  h5::check_hdf5(H5Dset_extent(scales_.at(dimension).get(), &length), "write " + where(dimension));
+  hdf5::check_hdf5(H5Dset_extent(scales_.at(dimension).get(), &length), "write " + where(dimension));
   file_.flush();
 }
 

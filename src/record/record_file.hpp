@@ -45,8 +45,8 @@ class RecordFile {
 
   FileKind kind_;
   Sizes sizes_;
-  h5::File file_;
-  std::map<std::string, h5::Id> scales_, datasets_;
+  hdf5::File file_;
+  std::map<std::string, hdf5::Id> scales_, datasets_;
   std::map<std::string, std::int64_t> rows_;  ///< of each growing dimension
 };
 

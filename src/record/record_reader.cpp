@@ -7,19 +7,19 @@
 namespace switchyard::record {
 namespace {
 
-std::int64_t version_of(const h5::File& file) {
-  check(h5::has_attribute(file.id(), "schema") && h5::has_attribute(file.id(), "schema_version"), Exit::usage,
+std::int64_t version_of(const hdf5::File& file) {
+  check(hdf5::has_attribute(file.id(), "schema") && hdf5::has_attribute(file.id(), "schema_version"), Exit::usage,
         file.path() + " is no record file (it has no attribute schema)");
-  return h5::int_attribute(file.id(), "schema_version", file.path());
+  return hdf5::int_attribute(file.id(), "schema_version", file.path());
 }
 
-FileKind kind_of(const h5::File& file) {
+FileKind kind_of(const hdf5::File& file) {
   const std::int64_t version = version_of(file);
   check(oldest_schema_version <= version && version <= schema_version, Exit::usage,
         file.path() + " has schema version " + std::to_string(version) + " (this program knows " +
             std::to_string(oldest_schema_version) + " to " + std::to_string(schema_version) +
             "); use the version that wrote it");
-  const std::string schema = h5::text_attribute(file.id(), "schema", file.path());
+  const std::string schema = hdf5::text_attribute(file.id(), "schema", file.path());
   for (const FileKind kind : {FileKind::run, FileKind::evaluation, FileKind::tokens, FileKind::results})
     if (schema == schema_name(kind)) return kind;
   throw Error(Exit::usage, file.path() + " has the schema " + schema + " (this program does not know it)");
@@ -27,18 +27,18 @@ FileKind kind_of(const h5::File& file) {
 
 }  // namespace
 
-OpenDataset::OpenDataset(const h5::File& file, const std::string& name)
-    : where_(file.path() + ":" + name), dataset_(file.open_dataset(name)), shape_(h5::inspect(dataset_, where_)) {
-  h5::keep_a_chunk(file, name, shape_, dataset_);
+OpenDataset::OpenDataset(const hdf5::File& file, const std::string& name)
+    : where_(file.path() + ":" + name), dataset_(file.open_dataset(name)), shape_(hdf5::inspect(dataset_, where_)) {
+  hdf5::keep_a_chunk(file, name, shape_, dataset_);
 }
 
 void OpenDataset::read(std::int64_t first, std::int64_t count, void* data) const {
-  h5::read_rows(dataset_, shape_.type, static_cast<hsize_t>(first), static_cast<hsize_t>(count), data, where_);
+  hdf5::read_rows(dataset_, shape_.type, static_cast<hsize_t>(first), static_cast<hsize_t>(count), data, where_);
 }
 
-RecordReader::RecordReader(const std::string& path) : RecordReader(h5::File::open(path), {}) {}
+RecordReader::RecordReader(const std::string& path) : RecordReader(hdf5::File::open(path), {}) {}
 
-RecordReader::RecordReader(h5::File file, const Limits& limits)
+RecordReader::RecordReader(hdf5::File file, const Limits& limits)
     : file_(std::move(file)),
       kind_(kind_of(file_)),
       lengths_(check_structure(file_, kind_, version_of(file_), limits)) {}

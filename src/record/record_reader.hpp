@@ -14,18 +14,18 @@ namespace switchyard::record {
 class OpenDataset {
  public:
   /// Throws Error{corrupt} where it is missing, a link, or its storage is not ours.
-  OpenDataset(const h5::File& file, const std::string& name);
+  OpenDataset(const hdf5::File& file, const std::string& name);
   std::int64_t rows() const { return static_cast<std::int64_t>(shape_.extent[0]); }
   std::int64_t chunk_rows() const { return static_cast<std::int64_t>(shape_.chunk[0]); }
-  std::int64_t row_bytes() const { return h5::bytes_of_row(shape_).value(); }
-  h5::Type type() const { return shape_.type; }
+  std::int64_t row_bytes() const { return hdf5::bytes_of_row(shape_).value(); }
+  hdf5::Type type() const { return shape_.type; }
   /// Rows [first, first + count) into `data`.
   void read(std::int64_t first, std::int64_t count, void* data) const;
 
  private:
   std::string where_;
-  h5::Id dataset_;
-  h5::Shape shape_;
+  hdf5::Id dataset_;
+  hdf5::Shape shape_;
 };
 
 class RecordReader {
@@ -34,15 +34,15 @@ class RecordReader {
   /// schema is not known.
   explicit RecordReader(const std::string& path);
   /// Of an open file; beyond the limits nothing counts, and nothing is read.
-  RecordReader(h5::File file, const Limits& limits);
+  RecordReader(hdf5::File file, const Limits& limits);
   FileKind kind() const { return kind_; }
   const std::string& path() const { return file_.path(); }
-  const h5::File& file() const { return file_; }
+  const hdf5::File& file() const { return file_; }
   /// Length of a dimension when the file was opened; for a growing one the rows that count. 0 where the file leaves it
   /// out.
   std::int64_t length(const std::string& dimension) const;
   bool has(const std::string& variable) const { return file_.has(variable); }
-  std::int64_t attribute(const std::string& name) const { return h5::int_attribute(file_.id(), name, path()); }
+  std::int64_t attribute(const std::string& name) const { return hdf5::int_attribute(file_.id(), name, path()); }
   OpenDataset open(const std::string& variable) const { return {file_, variable}; }
 
   /// Rows [first, first + count) of a variable, T its type in memory.
@@ -60,7 +60,7 @@ class RecordReader {
   }
 
  private:
-  h5::File file_;
+  hdf5::File file_;
   FileKind kind_;
   std::map<std::string, std::int64_t> lengths_;
 };
@@ -75,7 +75,7 @@ inline std::int64_t rows_of_piece(std::int64_t chunk, std::int64_t bytes) {
 
 /// Hands rows [first, first + count) of a dataset to visit(bytes, size) in pieces of moderate size.
 template <class Visit>
-void for_each_piece(const h5::File& file, const std::string& name, std::int64_t first, std::int64_t count,
+void for_each_piece(const hdf5::File& file, const std::string& name, std::int64_t first, std::int64_t count,
                     Visit visit) {
   const OpenDataset dataset(file, name);
   const std::int64_t bytes = dataset.row_bytes(), rows = rows_of_piece(dataset.chunk_rows(), bytes);

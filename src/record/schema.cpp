@@ -6,7 +6,7 @@ namespace switchyard::record {
 namespace {
 
 using enum FileKind;
-using enum h5::Type;
+using enum hdf5::Type;
 
 constexpr const char* file_names[] = {"run.h5", "evaluation.h5", "tokens.rNNNN.h5", "results.h5"};
 constexpr const char* file_texts[] = {
@@ -124,7 +124,7 @@ std::string schema_markdown() {
     for (const auto& v : variables_of(file)) {
       out << "| " << v.name << " | ";
       for (std::size_t i = 0; i < v.dims.size(); ++i) out << (i ? ", " : "") << v.dims[i];
-      out << " | " << h5::name_of(v.type) << " | " << scope_name(v.scope) << " | " << v.units << " | " << v.long_name
+      out << " | " << hdf5::name_of(v.type) << " | " << scope_name(v.scope) << " | " << v.units << " | " << v.long_name
           << since(v.since) << " |\n";
     }
   }

@@ -5,11 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "record/hdf5.hpp"
+#include "base/schema_version.hpp"
+#include "hdf5/hdf5.hpp"
 
 namespace switchyard::record {
-
-constexpr int schema_version = 4, oldest_schema_version = 1;  ///< written; still read
 
 enum class FileKind { run, evaluation, tokens, results };
 
@@ -29,7 +28,7 @@ struct Variable {
   FileKind file;
   const char* name;
   std::vector<std::string> dims;  ///< the first one grows or none does
-  h5::Type type;
+  hdf5::Type type;
   Scope scope;
   const char* units;  ///< "1" where there is none
   const char* long_name;

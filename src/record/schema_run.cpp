@@ -6,7 +6,7 @@ namespace {
 
 using enum FileKind;
 using enum Scope;
-using enum h5::Type;
+using enum hdf5::Type;
 
 }  // namespace
 

@@ -36,15 +36,15 @@ std::int64_t multiples(std::int64_t every, std::int64_t first, std::int64_t last
 }
 
 /// Of records of earlier programs the first row tells it.
-std::int64_t begin_of(const h5::File& run) {
-  if (h5::has_attribute(run.id(), "begins_after")) return h5::int_attribute(run.id(), "begins_after", run.path());
+std::int64_t begin_of(const hdf5::File& run) {
+  if (hdf5::has_attribute(run.id(), "begins_after")) return hdf5::int_attribute(run.id(), "begins_after", run.path());
   const OpenDataset steps(run, "step");
   std::int64_t first = 1;
-  if (steps.type() == h5::Type::i64 && steps.row_bytes() == 8 && steps.rows() > 0) steps.read(0, 1, &first);
+  if (steps.type() == hdf5::Type::i64 && steps.row_bytes() == 8 && steps.rows() > 0) steps.read(0, 1, &first);
   return first - 1;
 }
 
-Course course_of(const h5::File& run) {
+Course course_of(const hdf5::File& run) {
   const Config config = config_of(run);
   return {begin_of(run), config.train.evaluate_every, config.record.sample_every, config.record.timeline_every};
 }
@@ -56,8 +56,8 @@ bool is_name_of(FileKind kind, const std::string& path) {
 }
 
 /// What counts of a file of a segment that is superseded beyond `last`.
-Limits limits_of(const h5::File& file, const Course& course, std::int64_t last) {
-  const std::string kind = h5::text_attribute(file.id(), "schema", file.path());
+Limits limits_of(const hdf5::File& file, const Course& course, std::int64_t last) {
+  const std::string kind = hdf5::text_attribute(file.id(), "schema", file.path());
   const std::int64_t evaluations = multiples(course.evaluate_every, course.begins_after, last);
   if (kind == schema_name(FileKind::run))
     return {{"row", std::max<std::int64_t>(0, last - course.begins_after)},
@@ -88,8 +88,8 @@ class Opener {
 
  private:
   void add(Segment& segment, const std::string& path, std::optional<Course>& course) {
-    h5::File file = h5::File::open(path);
-    check(h5::has_attribute(file.id(), "schema"), Exit::corrupt, path + " is damaged (it has no attribute schema)");
+    hdf5::File file = hdf5::File::open(path);
+    check(hdf5::has_attribute(file.id(), "schema"), Exit::corrupt, path + " is damaged (it has no attribute schema)");
     if (path.ends_with("/run.h5")) course = course_of(file);
     const Limits limits = course && last_ != every_step ? limits_of(file, *course, last_) : Limits();
     auto reader = std::make_unique<RecordReader>(std::move(file), limits);
@@ -119,7 +119,7 @@ class Opener {
 
 /// The last recorded step of a segment, superseded or not.
 std::int64_t last_step_of(const RecordReader& run) {
-  const h5::Extent rows = h5::extent_of(run.file().open_dataset("row"), run.path());
+  const hdf5::Extent rows = hdf5::extent_of(run.file().open_dataset("row"), run.path());
   return (Checked(begin_of(run.file())) + static_cast<std::int64_t>(rows.at(0))).value();
 }
 
@@ -151,7 +151,7 @@ LastRows last_rows(const std::string& run, std::int64_t after) {
     if (step == begin) continue;
     hole(std::min(begin, after));
     covered = std::max(covered, begin + segment.run->length("row"));
-    last.config = h5::text_attribute(segment.run->file().id(), "config", segment.run->path());
+    last.config = hdf5::text_attribute(segment.run->file().id(), "config", segment.run->path());
     last.step = std::max(last.step, step);
   }
   hole(after);

@@ -13,7 +13,7 @@ namespace {
 using Lengths = std::map<std::string, std::int64_t>;
 
 /// Root attributes that are read: integers and texts.
-void check_attributes(const h5::File& file, FileKind kind, std::int64_t version) {
+void check_attributes(const hdf5::File& file, FileKind kind, std::int64_t version) {
   std::vector<const char*> integers, texts{"program_version", "commit"};
   if (kind == FileKind::run) integers = {"segment", "ranks", "step_tokens", "top_k"};
   if (kind == FileKind::run && version >= 3) integers.push_back("begins_after");
@@ -21,34 +21,34 @@ void check_attributes(const h5::File& file, FileKind kind, std::int64_t version)
   if (kind == FileKind::evaluation) texts.push_back("domains");
   if (kind == FileKind::results) texts.push_back("tasks");
   for (const char* name : integers)
-    check(h5::int_attribute(file.id(), name, file.path()) >= 0, Exit::corrupt,
+    check(hdf5::int_attribute(file.id(), name, file.path()) >= 0, Exit::corrupt,
           file.path() + " is damaged (its attribute " + name + " is negative)");
   std::map<std::string, std::string> found;
-  for (const char* name : texts) found[name] = h5::text_attribute(file.id(), name, file.path());
+  for (const char* name : texts) found[name] = hdf5::text_attribute(file.id(), name, file.path());
   check(kind != FileKind::run || files::sha256_of_text(found["config"]) == found["config_sha256"], Exit::corrupt,
         file.path() + " is damaged (its attribute config does not have the sum config_sha256)");
 }
 
 /// 0 where the file may lack the dimension and does.
-std::int64_t length_of(const h5::File& file, const Dimension& dimension, std::int64_t version) {
+std::int64_t length_of(const hdf5::File& file, const Dimension& dimension, std::int64_t version) {
   if (!file.has(dimension.name)) {
     check(version < dimension.since || dimension.of_mixtures, Exit::corrupt,
           file.path() + " lacks the dimension " + dimension.name);
     return 0;
   }
   const std::string where = file.path() + ":" + dimension.name;
-  const h5::Shape shape = h5::inspect(file.open_dataset(dimension.name), where);
-  const h5::Extent& extent = shape.extent;
-  check(shape.type == h5::Type::i32 && extent.size() == 1 && extent[0] <= hsize_t{1} << 62, Exit::corrupt,
+  const hdf5::Shape shape = hdf5::inspect(file.open_dataset(dimension.name), where);
+  const hdf5::Extent& extent = shape.extent;
+  check(shape.type == hdf5::Type::i32 && extent.size() == 1 && extent[0] <= hsize_t{1} << 62, Exit::corrupt,
         where + " is damaged (it is no dimension)");
   check(dimension.growing || extent[0] > 0, Exit::corrupt, where + " is damaged (it has the length 0)");
   return static_cast<std::int64_t>(extent[0]);
 }
 
-void check_shape(const h5::File& file, const Variable& v, const h5::Shape& shape, const Lengths& lengths) {
+void check_shape(const hdf5::File& file, const Variable& v, const hdf5::Shape& shape, const Lengths& lengths) {
   const std::string where = file.path() + ":" + v.name;
   check(shape.type == v.type, Exit::corrupt,
-        where + " is damaged (it has another type than " + h5::name_of(v.type) + ")");
+        where + " is damaged (it has another type than " + hdf5::name_of(v.type) + ")");
   check(shape.extent.size() == v.dims.size(), Exit::corrupt,
         where + " is damaged (it has another number of dimensions than the schema)");
   const bool growing = !growing_dimension(v).empty();
@@ -61,11 +61,11 @@ void check_shape(const h5::File& file, const Variable& v, const h5::Shape& shape
     check(appended || shape.chunk[d] == shape.extent[d], Exit::corrupt,
           where + " is damaged (its chunks are cut along " + v.dims[d] + ")");
   }
-  h5::check_claim(file, shape, lengths.at(v.dims.front()), where);
+  hdf5::check_claim(file, shape, lengths.at(v.dims.front()), where);
 }
 
 /// A length of run.h5 that an attribute of it says too.
-void require_length(const h5::File& file, const Lengths& lengths, const char* dimension, std::int64_t wanted,
+void require_length(const hdf5::File& file, const Lengths& lengths, const char* dimension, std::int64_t wanted,
                     const std::string& attribute) {
   const std::int64_t length = lengths.at(dimension);
   const std::string asked = "its attribute " + attribute + " asks for " + std::to_string(wanted);
@@ -76,16 +76,16 @@ void require_length(const h5::File& file, const Lengths& lengths, const char* di
             ")");
 }
 
-void check_rank_lengths(const h5::File& file, std::int64_t version, const Lengths& lengths) {
-  const std::int64_t ranks = h5::int_attribute(file.id(), "ranks", file.path());
+void check_rank_lengths(const hdf5::File& file, std::int64_t version, const Lengths& lengths) {
+  const std::int64_t ranks = hdf5::int_attribute(file.id(), "ranks", file.path());
   for (const char* dimension : {"rank_from", "rank_to"}) require_length(file, lengths, dimension, ranks, "ranks");
   if (version >= 4) require_length(file, lengths, "timeline_rank", ranks, "ranks");  // which no earlier one has
 }
 
 /// Without it a file of which all layers are lost would pass for one of a dense model.
-void check_layer_lengths(const h5::File& file, const Lengths& lengths) {
+void check_layer_lengths(const hdf5::File& file, const Lengths& lengths) {
   constexpr int most_blocks = 1024;  // of any configuration that was allowed
-  const LoadResult loaded = load_text(file.path(), h5::text_attribute(file.id(), "config", file.path()));
+  const LoadResult loaded = load_text(file.path(), hdf5::text_attribute(file.id(), "config", file.path()));
   if (!loaded.errors.empty()) return;  // of another version of the program: what it asks for is not known
   const auto& list = loaded.config.moe.experts_per_block;
   const int blocks = loaded.config.model.blocks;
@@ -97,7 +97,7 @@ void check_layer_lengths(const h5::File& file, const Lengths& lengths) {
   require_length(file, lengths, "expert", largest_layer(layers), "config");
 }
 
-void check_variable(const h5::File& file, const Variable& v, std::int64_t version, const Lengths& lengths) {
+void check_variable(const hdf5::File& file, const Variable& v, std::int64_t version, const Lengths& lengths) {
   const std::string where = file.path() + ":" + v.name;
   if (!file.has(v.name)) {
     bool left_out = version < v.since;
@@ -105,17 +105,17 @@ void check_variable(const h5::File& file, const Variable& v, std::int64_t versio
     check(left_out, Exit::corrupt, where + " is missing");
     return;
   }
-  const h5::Id dataset = file.open_dataset(v.name);
-  check_shape(file, v, h5::inspect(dataset, where), lengths);
-  check(h5::has_attribute(dataset.get(), "scope") &&
-            h5::text_attribute(dataset.get(), "scope", where) == scope_name(v.scope),
+  const hdf5::Id dataset = file.open_dataset(v.name);
+  check_shape(file, v, hdf5::inspect(dataset, where), lengths);
+  check(hdf5::has_attribute(dataset.get(), "scope") &&
+            hdf5::text_attribute(dataset.get(), "scope", where) == scope_name(v.scope),
         Exit::corrupt, where + " is damaged (it does not have the scope " + scope_name(v.scope) + ")");
-  for (const char* words : {"units", "long_name"}) h5::text_attribute(dataset.get(), words, where);  // must be there
+  for (const char* words : {"units", "long_name"}) hdf5::text_attribute(dataset.get(), words, where);  // must be there
 }
 
 }  // namespace
 
-Lengths check_structure(const h5::File& file, FileKind kind, std::int64_t version, const Limits& limits) {
+Lengths check_structure(const hdf5::File& file, FileKind kind, std::int64_t version, const Limits& limits) {
   check_attributes(file, kind, version);
   Lengths lengths;
   for (const Dimension& d : dimensions_of(kind)) lengths[d.name] = length_of(file, d, version);
@@ -128,8 +128,8 @@ Lengths check_structure(const h5::File& file, FileKind kind, std::int64_t versio
   return lengths;
 }
 
-Config config_of(const h5::File& run) {
-  return load_text(run.path(), h5::text_attribute(run.id(), "config", run.path())).config;
+Config config_of(const hdf5::File& run) {
+  return load_text(run.path(), hdf5::text_attribute(run.id(), "config", run.path())).config;
 }
 
 }  // namespace switchyard::record

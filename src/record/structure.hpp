@@ -16,10 +16,10 @@ using Limits = std::map<std::string, std::int64_t>;
 /// dimension is none, or a dataset or attribute of the table is missing, of another type, shape or storage, a link, or
 /// claims more than the file can hold. What came with a later schema version may be missing, and what only mixtures of
 /// experts have in a file of a dense model; of run.h5 its attribute config says whether it is one.
-std::map<std::string, std::int64_t> check_structure(const h5::File& file, FileKind kind, std::int64_t version,
+std::map<std::string, std::int64_t> check_structure(const hdf5::File& file, FileKind kind, std::int64_t version,
                                                     const Limits& limits);
 
 /// The configuration that run.h5 keeps. Options of another version of the program are left out.
-Config config_of(const h5::File& run);
+Config config_of(const hdf5::File& run);
 
 }  // namespace switchyard::record

@@ -8,12 +8,12 @@
 #include "base/check.hpp"
 #include "base/failure.hpp"
 #include "base/files.hpp"
-#include "record/checkpoint.hpp"
+#include "checkpoint/checkpoint.hpp"
+#include "checkpoint/manifest.hpp"
+#include "checkpoint/tensor_storage.hpp"
 #include "record/in_use.hpp"
 #include "record/kept_config.hpp"
-#include "record/manifest.hpp"
 #include "record/run_folder.hpp"
-#include "record/tensor_storage.hpp"
 #include "record/verify_laws.hpp"
 
 namespace switchyard::record {
@@ -62,10 +62,10 @@ void check_record_file(const RecordReader& file, Problems& problems) {
 
 void check_tensor_file(const std::string& path, Problems& problems) {
   attempt(problems, [&] {
-    const h5::File file = h5::File::open(path);
+    const hdf5::File file = hdf5::File::open(path);
     for (const auto& name : file.datasets())
       attempt(problems, [&] {
-        const auto rows = static_cast<std::int64_t>(check_tensor(file, name).extent[0]);
+        const auto rows = static_cast<std::int64_t>(checkpoint::check_tensor(file, name).extent[0]);
         for_each_piece(file, name, 0, rows, [](const char*, std::size_t) {});
       });
   });
@@ -75,9 +75,10 @@ void check_checkpoint(const std::string& folder, Problems& problems) {
   const std::string manifest = folder + "/manifest.json";
   attempt(problems, [&] {
     std::set<std::string> listed{"manifest.json"};
-    for (const ManifestEntry& entry : parse_manifest(files::read_text(manifest), manifest)) {
+    for (const checkpoint::ManifestEntry& entry : checkpoint::parse_manifest(files::read_text(manifest), manifest)) {
       listed.insert(entry.name);
-      if (attempt(problems, [&] { check_file(folder, entry); }) && fs::path(entry.name).extension() == ".h5")
+      if (attempt(problems, [&] { checkpoint::check_file(folder, entry); }) &&
+          fs::path(entry.name).extension() == ".h5")
         check_tensor_file(folder + "/" + entry.name, problems);
     }
     for (const auto& entry : fs::directory_iterator(folder))
@@ -124,8 +125,8 @@ void check_coverage(const std::string& run, const std::vector<Segment>& segments
 
 /// A checkpoint is whole once its manifest stands. An older one without may be half removed, the newest may not.
 void check_newest_manifest(const std::string& run, Problems& problems) {
-  const std::string newest = newest_folder(run);
-  if (!newest.empty() && newest != latest_checkpoint(run))
+  const std::string newest = checkpoint::newest_folder(run);
+  if (!newest.empty() && newest != checkpoint::latest_checkpoint(run))
     problems.push_back(newest + "/manifest.json is missing; remove that checkpoint, and the one before it is used");
 }
 
@@ -166,23 +167,23 @@ Findings check_run(const std::string& run) {
   std::string note;
   attempt(problems, [&] { note = check_config(run); });
   if (!note.empty()) found.notes.push_back(note);
-  const std::int64_t checkpoint = checkpoint_step(run);  // first: rows are written before it
+  const std::int64_t checkpoint = checkpoint::checkpoint_step(run);  // first: rows are written before it
   attempt(problems, [&] { check_segments(run, checkpoint, problems); });
   check_newest_manifest(run, problems);
   const std::string checkpoints = run + "/checkpoints";  // a run whose checkpoints lie elsewhere seems to have none
   if (files::kind_at(checkpoints) != fs::file_type::not_found &&
       files::kind_behind(checkpoints) != fs::file_type::directory)
     problems.push_back(checkpoints + " is no folder; move it away, or put the folder back");
-  for (const std::string& stranger : strangers_of(run))
+  for (const std::string& stranger : checkpoint::strangers_of(run))
     found.notes.push_back(stranger + " is no checkpoint by its name: it is not looked at");
-  for (const std::string& folder : list_checkpoints(run)) check_listed_checkpoint(folder, problems);
+  for (const std::string& folder : checkpoint::list_checkpoints(run)) check_listed_checkpoint(folder, problems);
   return found;
 }
 
 bool is_tensor_file(const std::string& path) {
-  const h5::File file = h5::File::open(path);
-  return h5::has_attribute(file.id(), "schema") &&
-         h5::text_attribute(file.id(), "schema", path) == "switchyard-checkpoint";
+  const hdf5::File file = hdf5::File::open(path);
+  return hdf5::has_attribute(file.id(), "schema") &&
+         hdf5::text_attribute(file.id(), "schema", path) == "switchyard-checkpoint";
 }
 
 Problems check_file(const std::string& path) {

@@ -153,8 +153,8 @@ nlohmann::ordered_json origin_of(const std::string& name, const Segments& segmen
   nlohmann::ordered_json origin{{"run", name}};
   for (const auto& segment : segments)
     if (segment.run) {  // the first one that is left: later ones went on from it
-      const record::h5::File& file = segment.run->file();
-      const auto text = [&](const char* key) { return record::h5::text_attribute(file.id(), key, file.path()); };
+      const hdf5::File& file = segment.run->file();
+      const auto text = [&](const char* key) { return hdf5::text_attribute(file.id(), key, file.path()); };
       const auto provenance = parse_json(text("provenance"), file.path(), "", [](const nlohmann::json& json) {
         return std::tuple(json.at("command").get<std::vector<std::string>>(), json.at("processor"), json.at("backend"));
       });

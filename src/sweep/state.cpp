@@ -7,7 +7,7 @@
 
 #include "base/failure.hpp"
 #include "base/files.hpp"
-#include "record/checkpoint.hpp"
+#include "checkpoint/checkpoint.hpp"
 #include "record/run_folder.hpp"
 
 namespace switchyard::sweep {
@@ -33,7 +33,7 @@ const char* state_name(State state) {
 }
 
 bool is_finished(const std::string& folder, const Sweep& sweep, const Task& task) try {
-  return record::checkpoint_step(run_folder(folder, task)) >= config_of(sweep, task).train.steps;
+  return checkpoint::checkpoint_step(run_folder(folder, task)) >= config_of(sweep, task).train.steps;
 } catch (const std::exception& e) {
   if (as_error(e).code() != Exit::corrupt) throw;
   return false;
@@ -44,7 +44,7 @@ TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& tas
   TaskState state;
   state.steps = config_of(sweep, task).train.steps;
   const bool blocked = fs::exists(run) && !fs::is_directory(run);
-  state.step = record::checkpoint_step(run, &state.reason);
+  state.step = checkpoint::checkpoint_step(run, &state.reason);
   if (blocked) state.reason = run + " is no folder; move it away";
   const std::string holder = record::RunFolder::holder(run);
   if (!holder.empty())

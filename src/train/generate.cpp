@@ -6,7 +6,7 @@
 
 #include "base/check.hpp"
 #include "base/philox.hpp"
-#include "record/checkpoint.hpp"
+#include "checkpoint/checkpoint.hpp"
 #include "record/in_use.hpp"
 #include "train/machine.hpp"
 #include "train/restore.hpp"
@@ -69,7 +69,7 @@ std::vector<float> next_logits(Machine& m, const std::vector<std::int32_t>& ids)
 std::string generate(const std::string& run, const Config& config, const Prompt& prompt) {
   auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   expect(world.size() == 1, "one rank");
-  require_checkpoint(!record::list_checkpoints(run).empty(), run);  // before the machine is made
+  require_checkpoint(!checkpoint::list_checkpoints(run).empty(), run);  // before the machine is made
   Config resolved = config;
   const auto corpus = open_corpus_for(resolved, true);
   Machine machine(single_sequence(resolved), std::move(world));

@@ -16,7 +16,7 @@ void check_continuation(const std::string& run, const std::string& options, cons
 }
 
 /// What the checkpoint says beside the parameters must fit the run.
-void take_state(const record::TrainState& state, const RunParts& run, Machine& machine) {
+void take_state(const checkpoint::TrainState& state, const RunParts& run, Machine& machine) {
   const auto layers = machine.model->moe_layers();
   comm::agree(machine.groups.world, [&] {
     require_same_corpus(state, run.corpus, run.folder);
@@ -48,7 +48,7 @@ class Restoring {
 
 /// The rows that stand there must be those of this run, and within it. On rank 0.
 void Restoring::check_rows() const {
-  const record::LastRows last = record::last_rows(run_, record::checkpoint_step(run_));
+  const record::LastRows last = record::last_rows(run_, checkpoint::checkpoint_step(run_));
   check(last.step <= config_.train.steps, Exit::usage,
         run_ + ": train.steps is " + std::to_string(config_.train.steps) + ", but rows up to step " +
             std::to_string(last.step) + " are recorded; give at least that many");
@@ -88,8 +88,8 @@ Loaded load_newest(const RunParts& parts, Machine& machine) {
   Loaded result;
   std::vector<std::string> folders;
   comm::on_root(world, [&] {
-    folders = record::list_checkpoints(run);
-    const std::string newest = record::newest_folder(run);
+    folders = checkpoint::list_checkpoints(run);
+    const std::string newest = checkpoint::newest_folder(run);
     if (!newest.empty() && (folders.empty() || newest != folders.front()))
       result.notes.push_back(newest + " has no manifest.json (it is not whole); taking the checkpoint before it");
   });
@@ -99,7 +99,8 @@ Loaded load_newest(const RunParts& parts, Machine& machine) {
   for (std::int64_t i = 0; i < count; ++i) {
     const std::string folder = comm::broadcast(world, folders[i], 0);
     try {
-      comm::agree(world, [&] { result.state = record::load_checkpoint(folder, machine.groups, machine.parameters); });
+      comm::agree(world,
+                  [&] { result.state = checkpoint::load_checkpoint(folder, machine.groups, machine.parameters); });
       result.folder = folder;
       break;
     } catch (const AgreedError& e) {

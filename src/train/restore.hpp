@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/checkpoint.hpp"
 #include "config/config.hpp"
 #include "data/corpus.hpp"
-#include "record/checkpoint.hpp"
 #include "train/machine.hpp"
 
 namespace switchyard::train {
@@ -20,7 +20,7 @@ struct RunParts {
 /// A checkpoint whose tensors are in the machine's parameters.
 struct Loaded {
   std::string folder;  ///< "" where the run has none
-  record::TrainState state;
+  checkpoint::TrainState state;
   std::vector<std::string> notes;  ///< newer ones that are damaged
 };
 
@@ -29,7 +29,7 @@ struct Loaded {
 Loaded load_newest(const RunParts& run, Machine& machine);
 
 struct Restored {
-  record::TrainState state;
+  checkpoint::TrainState state;
   std::int64_t saved_step = -1;    ///< of the checkpoint; −1 where there is none
   std::string event;               ///< a line for the log
   std::vector<std::string> notes;  ///< warnings: a damaged checkpoint, record files that were set aside

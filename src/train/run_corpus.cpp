@@ -22,7 +22,7 @@ data::Corpus open_corpus_for(Config& config, bool begun) {
   return corpus;
 }
 
-void require_same_corpus(const record::TrainState& state, const data::Corpus& corpus, const std::string& run) {
+void require_same_corpus(const checkpoint::TrainState& state, const data::Corpus& corpus, const std::string& run) {
   check(state.corpus_sha256 == corpus.manifest_sha256(), Exit::usage,
         corpus.path() + " is not the corpus that " + run +
             " was trained on (its manifest has another sha256); put that corpus back");

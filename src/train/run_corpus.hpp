@@ -2,9 +2,9 @@
 #pragma once
 #include <string>
 
+#include "checkpoint/checkpoint.hpp"
 #include "config/config.hpp"
 #include "data/corpus.hpp"
-#include "record/checkpoint.hpp"
 
 namespace switchyard::train {
 
@@ -14,6 +14,6 @@ data::Corpus open_corpus_for(Config& config, bool begun = false);
 
 /// Throws Error{usage} where the checkpoint of `run` was trained on another corpus: for all that reads or writes tokens
 /// with a trained model.
-void require_same_corpus(const record::TrainState& state, const data::Corpus& corpus, const std::string& run);
+void require_same_corpus(const checkpoint::TrainState& state, const data::Corpus& corpus, const std::string& run);
 
 }  // namespace switchyard::train

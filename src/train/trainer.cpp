@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "base/signals.hpp"
+#include "checkpoint/checkpoint.hpp"
 #include "comm/agree.hpp"
-#include "record/checkpoint.hpp"
 #include "record/kept_config.hpp"
 #include "record/provenance.hpp"
 #include "record/run_folder.hpp"
@@ -79,7 +79,7 @@ class Trainer {
     return batch;
   };
   std::optional<Recorder> recorder_;
-  record::TrainState state_;
+  checkpoint::TrainState state_;
   std::int64_t saved_step_ = -1, segment_start_ = 0;
   double longest_step_ = 0.0, longest_checkpoint_ = 0.0;  // s, a step with its rows and its evaluation
 };
@@ -167,7 +167,7 @@ void Trainer::checkpoint_now(std::int64_t step) {
   comm::agree(world_, [&] { recorder_->sync(); });
   state_.bias.clear();
   for (moe::Layer* layer : machine_.model->moe_layers()) state_.bias.push_back(layer->bias());
-  record::save_checkpoint(request_.run, config_, machine_.groups, machine_.parameters, state_);
+  checkpoint::save_checkpoint(request_.run, config_, machine_.groups, machine_.parameters, state_);
   saved_step_ = step;
   longest_checkpoint_ = std::max(longest_checkpoint_, seconds_since(start));
 }

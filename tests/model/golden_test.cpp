@@ -7,32 +7,32 @@
 
 #include "comm/exchange.hpp"
 #include "config/yaml.hpp"
+#include "hdf5/hdf5.hpp"
 #include "model/transformer.hpp"
-#include "record/hdf5.hpp"
 #include "support/parameters.hpp"
 #include "support/passes.hpp"
 
 namespace switchyard {
 namespace {
 
-std::vector<float> read_floats(const record::h5::File& file, const std::string& name) {
+std::vector<float> read_floats(const hdf5::File& file, const std::string& name) {
   const auto dataset = file.open_dataset(name);
-  const record::h5::Id space(H5Dget_space(dataset.get()), H5Sclose);
+  const hdf5::Id space(H5Dget_space(dataset.get()), H5Sclose);
   std::vector<float> values(H5Sget_simple_extent_npoints(space.get()));
   H5Dread(dataset.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data());
   return values;
 }
 
-std::vector<std::int32_t> read_ints(const record::h5::File& file, const std::string& name) {
+std::vector<std::int32_t> read_ints(const hdf5::File& file, const std::string& name) {
   std::vector<std::int32_t> ints;
   for (const float v : read_floats(file, name)) ints.push_back(static_cast<std::int32_t>(v));
   return ints;
 }
 
 std::string read_config(const std::string& path) {
-  const record::h5::Id file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
-  const record::h5::Id attribute(H5Aopen(file.get(), "config", H5P_DEFAULT), H5Aclose);
-  const record::h5::Id type(H5Aget_type(attribute.get()), H5Tclose);
+  const hdf5::Id file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+  const hdf5::Id attribute(H5Aopen(file.get(), "config", H5P_DEFAULT), H5Aclose);
+  const hdf5::Id type(H5Aget_type(attribute.get()), H5Tclose);
   char* text = nullptr;
   H5Aread(attribute.get(), type.get(), &text);
   std::string config(text);
@@ -64,7 +64,7 @@ void compare_with(const std::string& kind) {
   Timers timers;
   model::Transformer model({config, groups, *exchange, parameters, timers});
   parameters.allocate(1);
-  const auto file = record::h5::File::open(path);
+  const auto file = hdf5::File::open(path);
   for (const Parameter& p : parameters.all()) set_values(parameters, p, read_floats(file, "parameters/" + p.name));
   for (auto* layer : model.moe_layers())
     if (file.has("bias")) layer->set_bias(read_floats(file, "bias"));

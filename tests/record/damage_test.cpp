@@ -11,7 +11,7 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
-#include "record/hdf5_probe.hpp"
+#include "hdf5/probe.hpp"
 #include "record/record_reader.hpp"
 #include "run_fixture.hpp"
 
@@ -51,7 +51,7 @@ void replace(hid_t file, const char* name, const Made& made) {
   ASSERT_GE(H5Ldelete(file, name, H5P_DEFAULT), 0);
   const hid_t set = H5Dcreate2(file, name, made.type, space, H5P_DEFAULT, list, H5P_DEFAULT);
   ASSERT_GE(set, 0);
-  h5::set_attribute(set, "scope", "invariant", name);
+  hdf5::set_attribute(set, "scope", "invariant", name);
   H5Dclose(set), H5Sclose(space), H5Pclose(list);
 }
 
@@ -67,8 +67,8 @@ void replace_attribute(hid_t file, const char* name, hid_t type, const std::vect
 /// Another configuration, with its sum.
 void replace_config(hid_t file, const std::string& text) {
   for (const char* name : {"config", "config_sha256"}) H5Adelete(file, name);
-  h5::set_attribute(file, "config", text, "");
-  h5::set_attribute(file, "config_sha256", files::sha256_of_text(text), "");
+  hdf5::set_attribute(file, "config", text, "");
+  hdf5::set_attribute(file, "config_sha256", files::sha256_of_text(text), "");
 }
 
 struct Damage {
@@ -166,7 +166,7 @@ const Damage damages[] = {
     {"does not have the sum config_sha256",
      [](hid_t file) {
        H5Adelete(file, "config");
-       h5::set_attribute(file, "config", "model: {blocks: 3}\n", "");
+       hdf5::set_attribute(file, "config", "model: {blocks: 3}\n", "");
      }},
 };
 
@@ -220,7 +220,7 @@ std::string write_old(const Folder& folder) {
 TEST(Damage, NoFlippedByteEndsThisProcess) {
   const Folder folder;
   const std::string path = write_old(folder), sound = files::read_text(path);
-  EXPECT_NO_THROW(h5::probe(path));
+  EXPECT_NO_THROW(hdf5::probe(path));
   int refused = 0;
   for (std::size_t at = 0; at < sound.find("GCOL"); ++at) {
     if (sound[at] == 0) continue;
@@ -228,9 +228,9 @@ TEST(Damage, NoFlippedByteEndsThisProcess) {
     bytes[at] = static_cast<char>(bytes[at] ^ (1 << at % 8));
     std::ofstream(path, std::ios::binary) << bytes;
     try {
-      const h5::File file = h5::File::open(path);
+      const hdf5::File file = hdf5::File::open(path);
       for (const char* name : {"schema", "config"})
-        if (h5::has_attribute(file.id(), name)) h5::text_attribute(file.id(), name, path);
+        if (hdf5::has_attribute(file.id(), name)) hdf5::text_attribute(file.id(), name, path);
     } catch (const Error& error) {
       ++refused;
       EXPECT_EQ(error.code(), Exit::corrupt) << error.what();
@@ -245,7 +245,7 @@ std::string claim_length(const std::string& path, std::size_t byte, char value) 
   bytes[bytes.find("GCOL") + 24 + byte] = value;
   std::ofstream(path, std::ios::binary) << bytes;
   try {
-    h5::probe(path);
+    hdf5::probe(path);
     return "";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Exit::corrupt);
@@ -264,9 +264,9 @@ TEST(Damage, AFileOnWhichHdf5FailsIsNamed) {
   EXPECT_EQ(crash, path + " is damaged (HDF5 itself fails on it)");
   EXPECT_EQ(loop, path + " is damaged (HDF5 itself fails on it, without end)");
 #endif
-  EXPECT_NO_THROW(h5::probe(write_old(folder)));  // another process answers
+  EXPECT_NO_THROW(hdf5::probe(write_old(folder)));  // another process answers
   std::this_thread::sleep_for(std::chrono::milliseconds(2300));
-  EXPECT_NO_THROW(h5::probe(path));  // and another, since that one had nothing to do and left
+  EXPECT_NO_THROW(hdf5::probe(path));  // and another, since that one had nothing to do and left
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ std::int64_t bytes_of(FileKind kind, const std::string& growing, const Lengths& 
   std::int64_t sum = 0;
   for (const Variable& v : variables_of(kind)) {
     if (growing_dimension(v) != growing) continue;
-    auto bytes = static_cast<std::int64_t>(h5::size_of(v.type));
+    auto bytes = static_cast<std::int64_t>(hdf5::size_of(v.type));
     for (std::size_t d = 1; d < v.dims.size(); ++d) bytes *= lengths.at(v.dims[d]);
     sum += bytes;
   }

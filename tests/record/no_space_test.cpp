@@ -120,7 +120,7 @@ int fill_with_checkpoints(const std::string& run, const std::string& ballast) {
 
 /// A run's checkpoint after the failed one: the old one alone, whole, and nothing left beside it.
 void expect_first_intact(const std::string& run) {
-  EXPECT_EQ(latest_checkpoint(run), run + "/checkpoints/step-00000001");
+  EXPECT_EQ(checkpoint::latest_checkpoint(run), run + "/checkpoints/step-00000001");
   EXPECT_EQ(verify_path(run + "/checkpoints/step-00000001").problems, std::vector<std::string>{});
   EXPECT_FALSE(std::filesystem::exists(run + "/checkpoints/.step-00000002.tmp"));
 }

@@ -68,7 +68,7 @@ TEST(EvaluationFile, ReadsBack) {
   const auto dropped = reader.read<std::uint8_t>("dropped", 0, 1);
   for (std::size_t i = 0; i < dropped.size(); ++i) EXPECT_EQ(dropped[i], i == (1 * 2 + 1) * 2 + 1) << i;
   EXPECT_EQ(std::string(reader.read<char>("token_text", 12, 1).data()), "token 12");
-  EXPECT_EQ(h5::text_attribute(reader.file().id(), "domains", "file"), "[\"prose\",\"code\"]");
+  EXPECT_EQ(hdf5::text_attribute(reader.file().id(), "domains", "file"), "[\"prose\",\"code\"]");
 }
 
 TEST(EvaluationFile, TextsAreCutBetweenCharacters) {

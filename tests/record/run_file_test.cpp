@@ -7,7 +7,7 @@
 
 #include "base/check.hpp"
 #include "fixtures.hpp"
-#include "record/hdf5.hpp"
+#include "hdf5/hdf5.hpp"
 #include "record/schema.hpp"
 
 namespace {
@@ -17,12 +17,12 @@ using namespace switchyard::record;
 using fixtures::Folder;
 
 template <class T>
-std::vector<T> read(const h5::File& file, const std::string& name) {
-  const h5::Id dataset = file.open_dataset(name);
-  const auto extent = h5::extent_of(dataset, name);
-  const h5::Type type = h5::type_of(dataset, name);
-  std::vector<T> values(static_cast<std::size_t>(h5::elements(extent)) * h5::size_of(type) / sizeof(T));
-  h5::read_rows(dataset, type, 0, extent[0], values.data(), name);
+std::vector<T> read(const hdf5::File& file, const std::string& name) {
+  const hdf5::Id dataset = file.open_dataset(name);
+  const auto extent = hdf5::extent_of(dataset, name);
+  const hdf5::Type type = hdf5::type_of(dataset, name);
+  std::vector<T> values(static_cast<std::size_t>(hdf5::elements(extent)) * hdf5::size_of(type) / sizeof(T));
+  hdf5::read_rows(dataset, type, 0, extent[0], values.data(), name);
   return values;
 }
 
@@ -40,7 +40,7 @@ std::string write_run(const Folder& folder, const Config& config, int steps, int
 TEST(RunFile, ReadsBackWhatWasAppended) {
   const Folder folder;
   const Config config = fixtures::small_config();
-  const h5::File file = h5::File::open(write_run(folder, config, 8));
+  const hdf5::File file = hdf5::File::open(write_run(folder, config, 8));
   const auto steps = read<std::int64_t>(file, "step");
   ASSERT_EQ(steps.size(), 8u);
   for (int i = 0; i < 8; ++i) EXPECT_EQ(steps[i], i + 1);
@@ -64,7 +64,7 @@ TEST(RunFile, ReadsBackWhatWasAppended) {
 // gave 0.1273 and 0.2842. So few draws are far from normal: that approximation would give 0.18 for 3 experts.
 TEST(RunFile, TheFloorIsThatOfTheLayersOwnExperts) {
   const Folder folder;
-  const h5::File file = h5::File::open(write_run(folder, fixtures::small_config(), 3));
+  const hdf5::File file = hdf5::File::open(write_run(folder, fixtures::small_config(), 3));
   const auto floors = read<double>(file, "max_vio_floor");
   ASSERT_EQ(floors.size(), 3u * 2);
   for (int row = 0; row < 3; ++row) {
@@ -75,25 +75,25 @@ TEST(RunFile, TheFloorIsThatOfTheLayersOwnExperts) {
 
 TEST(RunFile, EveryVariableOfTheSchemaIsThere) {
   const Folder folder;
-  const h5::File file = h5::File::open(write_run(folder, fixtures::small_config(), 3));
+  const hdf5::File file = hdf5::File::open(write_run(folder, fixtures::small_config(), 3));
   for (const auto& v : variables_of(FileKind::run)) {
     ASSERT_TRUE(file.has(v.name)) << v.name;
-    const h5::Id dataset = file.open_dataset(v.name);
-    EXPECT_EQ(h5::type_of(dataset, v.name), v.type) << v.name;
-    EXPECT_EQ(h5::text_attribute(dataset.get(), "scope", v.name), scope_name(v.scope));
-    EXPECT_EQ(h5::extent_of(dataset, v.name).size(), v.dims.size());
+    const hdf5::Id dataset = file.open_dataset(v.name);
+    EXPECT_EQ(hdf5::type_of(dataset, v.name), v.type) << v.name;
+    EXPECT_EQ(hdf5::text_attribute(dataset.get(), "scope", v.name), scope_name(v.scope));
+    EXPECT_EQ(hdf5::extent_of(dataset, v.name).size(), v.dims.size());
   }
-  EXPECT_EQ(h5::text_attribute(file.id(), "schema", "run"), "switchyard-run");
-  EXPECT_EQ(h5::int_attribute(file.id(), "schema_version", "run"), schema_version);
-  EXPECT_EQ(h5::text_attribute(file.id(), "config", "run"), "model: {}\n");
+  EXPECT_EQ(hdf5::text_attribute(file.id(), "schema", "run"), "switchyard-run");
+  EXPECT_EQ(hdf5::int_attribute(file.id(), "schema_version", "run"), schema_version);
+  EXPECT_EQ(hdf5::text_attribute(file.id(), "config", "run"), "model: {}\n");
 }
 
 TEST(RunFile, EverythingIsDeflated) {
   const Folder folder;
-  const h5::File file = h5::File::open(write_run(folder, fixtures::small_config(), 3));
+  const hdf5::File file = hdf5::File::open(write_run(folder, fixtures::small_config(), 3));
   for (const auto& v : variables_of(FileKind::run)) {
-    const h5::Id dataset = file.open_dataset(v.name);
-    const h5::Id list{H5Dget_create_plist(dataset.get()), H5Pclose};
+    const hdf5::Id dataset = file.open_dataset(v.name);
+    const hdf5::Id list{H5Dget_create_plist(dataset.get()), H5Pclose};
     EXPECT_EQ(H5Pget_nfilters(list.get()), 3) << v.name;  // shuffle, deflate, sums
   }
 }
@@ -104,15 +104,15 @@ TEST(Attributes, TextOfAnyLengthComesBack) {
   const std::string path = folder / "text.h5";
   const std::vector<std::string> texts{"", "x", "Größe µ", std::string(9000, 'c'), std::string(300000, 't')};
   {
-    h5::File file = h5::File::create(path);
-    for (std::size_t i = 0; i < texts.size(); ++i) h5::set_attribute(file.id(), std::to_string(i), texts[i], path);
+    hdf5::File file = hdf5::File::create(path);
+    for (std::size_t i = 0; i < texts.size(); ++i) hdf5::set_attribute(file.id(), std::to_string(i), texts[i], path);
     file.close();
   }
-  const h5::File file = h5::File::open(path);
+  const hdf5::File file = hdf5::File::open(path);
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    EXPECT_EQ(h5::text_attribute(file.id(), std::to_string(i), path), texts[i]);
-    const h5::Id attribute{H5Aopen(file.id(), std::to_string(i).c_str(), H5P_DEFAULT), H5Aclose};
-    const h5::Id type{H5Aget_type(attribute.get()), H5Tclose};
+    EXPECT_EQ(hdf5::text_attribute(file.id(), std::to_string(i), path), texts[i]);
+    const hdf5::Id attribute{H5Aopen(file.id(), std::to_string(i).c_str(), H5P_DEFAULT), H5Aclose};
+    const hdf5::Id type{H5Aget_type(attribute.get()), H5Tclose};
     EXPECT_EQ(H5Tis_variable_str(type.get()), 0);
     EXPECT_EQ(H5Tget_cset(type.get()), H5T_CSET_UTF8);
   }
@@ -126,17 +126,17 @@ TEST(RunFile, RowsAppearOnlyInWholeChunksUntilTheEnd) {
   for (int step = 1; step <= 5; ++step) {
     file.append(fixtures::row_of(config, step, 1));
     std::filesystem::copy_file(path, folder / "seen.h5", std::filesystem::copy_options::overwrite_existing);
-    EXPECT_EQ(read<std::int64_t>(h5::File::open(folder / "seen.h5"), "step").size(), step / 3 * 3u) << step;
+    EXPECT_EQ(read<std::int64_t>(hdf5::File::open(folder / "seen.h5"), "step").size(), step / 3 * 3u) << step;
   }
   file.close();
-  EXPECT_EQ(read<std::int64_t>(h5::File::open(path), "step").size(), 5u);
+  EXPECT_EQ(read<std::int64_t>(hdf5::File::open(path), "step").size(), 5u);
 }
 
 TEST(RunFile, DenseModelHasNoLayerVariables) {
   const Folder folder;
   Config config = fixtures::small_config();
   config.moe.experts_per_block = {0, 0, 0, 0};
-  const h5::File file = h5::File::open(write_run(folder, config, 4));
+  const hdf5::File file = hdf5::File::open(write_run(folder, config, 4));
   EXPECT_FALSE(file.has("assigned"));
   EXPECT_FALSE(file.has("layer"));
   EXPECT_EQ(read<std::int64_t>(file, "step").size(), 4u);

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/model_fixture.hpp"
 #include "config/yaml.hpp"
 #include "fixtures.hpp"
-#include "model_fixture.hpp"
 #include "record/evaluation_file.hpp"
 #include "record/kept_config.hpp"
 #include "record/run_folder.hpp"
@@ -124,7 +124,7 @@ inline void write_checkpoint(const std::string& run, const Config& config, std::
     const Vector<float> moments = set.second_moments(Placement::expert);
     Kokkos::deep_copy(Kokkos::subview(moments, 3), change);
   }
-  record::save_checkpoint(run, config, *groups, set, state_of(step));
+  checkpoint::save_checkpoint(run, config, *groups, set, state_of(step));
 }
 
 /// Twelve steps without a break on one rank.

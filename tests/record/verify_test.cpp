@@ -9,8 +9,8 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "checkpoint/manifest.hpp"
 #include "record/digest.hpp"
-#include "record/manifest.hpp"
 #include "record/schema.hpp"
 #include "run_fixture.hpp"
 
@@ -201,7 +201,7 @@ TEST(Verify, AManifestsVersionIsANumber) {
        {std::pair("\"3\"", Exit::corrupt), std::pair("null", Exit::corrupt), std::pair("2.5", Exit::corrupt),
         std::pair("[3]", Exit::corrupt), std::pair("99", Exit::usage)})
     try {
-      parse_manifest("{\"schema_version\": " + std::string(version) + ", \"files\": []}", "manifest.json");
+      checkpoint::parse_manifest("{\"schema_version\": " + std::string(version) + ", \"files\": []}", "manifest.json");
       ADD_FAILURE() << version << " was taken";
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), code) << version << ": " << e.what();
@@ -215,7 +215,7 @@ TEST(Verify, WhatIsNoCheckpointIsNamed) {
   fixtures::write_checkpoint(other.path(), fixtures::small_config(), 12);
   const std::string place = run / "checkpoints";
   for (const auto& [target, problem, note] :
-       {std::tuple(latest_checkpoint(other.path()), "", "/dense.h5 is no checkpoint by its name"),
+       {std::tuple(checkpoint::latest_checkpoint(other.path()), "", "/dense.h5 is no checkpoint by its name"),
         {other / "absent", " is no folder; move it away", ""}}) {
     fs::remove_all(place);
     fs::create_directory_symlink(target, place);

@@ -27,7 +27,7 @@ std::string answer(const std::string& run) try {
 
 /// A text attribute as versions 1 and 2 have it, in a heap of the file.
 void make_variable(hid_t object, const char* name) {
-  const std::string text = h5::text_attribute(object, name, name);
+  const std::string text = hdf5::text_attribute(object, name, name);
   const hid_t type = H5Tcopy(H5T_C_S1), one = H5Screate(H5S_SCALAR);
   H5Tset_size(type, H5T_VARIABLE);
   H5Tset_cset(type, H5T_CSET_UTF8);

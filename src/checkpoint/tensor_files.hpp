@@ -3,11 +3,11 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/manifest.hpp"
 #include "comm/groups.hpp"
-#include "record/manifest.hpp"
 #include "tensor/parameter.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 
 /// Up to 32 experts of one block: a file of its own.
 struct ExpertFile {
@@ -34,4 +34,4 @@ void read_tensors(const std::string& folder, const comm::Groups& groups, Paramet
 /// Gives what read_tensors read to all other ranks. Collective over world.
 void share_tensors(const comm::Groups& groups, ParameterSet& parameters);
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

@@ -1,12 +1,12 @@
-#include "record/tensor_storage.hpp"
+#include "checkpoint/tensor_storage.hpp"
 
 #include <algorithm>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
-#include "record/schema.hpp"
+#include "base/schema_version.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 
 Vector<float> slab(const ParameterSet& parameters, Placement placement, std::size_t kind) {
   if (kind == 0) return parameters.values(placement);
@@ -18,12 +18,12 @@ Vector<float> unit_of(const ParameterSet& parameters, const Parameter& p, std::s
   return Kokkos::subview(slab(parameters, p.placement, kind), std::pair<Index, Index>(first, first + p.unit));
 }
 
-h5::Extent to_extent(const std::vector<std::int64_t>& shape) { return {shape.begin(), shape.end()}; }
+hdf5::Extent to_extent(const std::vector<std::int64_t>& shape) { return {shape.begin(), shape.end()}; }
 
-h5::Storage storage_of(h5::Extent extent, bool experts) {
+hdf5::Storage storage_of(hdf5::Extent extent, bool experts) {
   constexpr hsize_t wanted = 1 << 20;
   const std::size_t cut = experts && extent.size() > 1 ? 1 : 0;
-  h5::Extent chunk = extent;
+  hdf5::Extent chunk = extent;
   if (experts) chunk[0] = 1;
   hsize_t row = 1;
   for (std::size_t d = cut + 1; d < extent.size(); ++d) row *= extent[d];
@@ -34,25 +34,25 @@ h5::Storage storage_of(h5::Extent extent, bool experts) {
   return {std::move(extent), std::move(chunk), false, false};
 }
 
-h5::Shape check_tensor(const h5::File& file, const std::string& name) {
+hdf5::Shape check_tensor(const hdf5::File& file, const std::string& name) {
   const std::string where = file.path() + ":" + name;
-  h5::Shape shape = h5::inspect(file.open_dataset(name), where);
-  check(shape.type == h5::Type::f32, Exit::corrupt, where + " is damaged (it has another type than float32)");
-  h5::check_claim(file, shape, static_cast<std::int64_t>(shape.extent[0]), where);
+  hdf5::Shape shape = hdf5::inspect(file.open_dataset(name), where);
+  check(shape.type == hdf5::Type::f32, Exit::corrupt, where + " is damaged (it has another type than float32)");
+  hdf5::check_claim(file, shape, static_cast<std::int64_t>(shape.extent[0]), where);
   return shape;
 }
 
-void start_file(h5::File& file, const char* content) {
-  h5::set_attribute(file.id(), "schema", "switchyard-checkpoint", file.path());
-  h5::set_attribute(file.id(), "schema_version", schema_version, file.path());
-  h5::set_attribute(file.id(), "content", content, file.path());
+void start_file(hdf5::File& file, const char* content) {
+  hdf5::set_attribute(file.id(), "schema", "switchyard-checkpoint", file.path());
+  hdf5::set_attribute(file.id(), "schema_version", schema_version, file.path());
+  hdf5::set_attribute(file.id(), "content", content, file.path());
 }
 
-ManifestEntry finish_file(h5::File& file, const std::string& folder, const std::string& name) {
+ManifestEntry finish_file(hdf5::File& file, const std::string& folder, const std::string& name) {
   file.flush();
   file.close();
   files::sync_path(folder + "/" + name);
   return measure_file(folder, name);
 }
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

@@ -1,5 +1,5 @@
 // "HDF5 File Format Specification Version 3.0": II.A the superblock, IV.A.1.b the header of an object.
-#include "record/hdf5_times.hpp"
+#include "hdf5/times.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 
-namespace switchyard::record::h5 {
+namespace switchyard::hdf5 {
 namespace {
 
 constexpr std::size_t extension_at = 20, times_at = 6, times_bytes = 16;  // in a superblock 2 or 3; in a header 2
@@ -80,4 +80,4 @@ void settle_times(const std::string& path) {
   if (!good) files::throw_system_error(error, "write", path);
 }
 
-}  // namespace switchyard::record::h5
+}  // namespace switchyard::hdf5

@@ -1,4 +1,4 @@
-#include "record/hdf5_probe.hpp"
+#include "hdf5/probe.hpp"
 
 #include <fcntl.h>
 #include <hdf5.h>
@@ -19,9 +19,9 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
-#include "record/hdf5.hpp"
+#include "hdf5/hdf5.hpp"
 
-namespace switchyard::record::h5 {
+namespace switchyard::hdf5 {
 namespace {
 
 constexpr const char* variable = "SWITCHYARD_PROBES_HDF5";  // set for the process that answers
@@ -227,4 +227,4 @@ void probe(const std::string& path) {
               path + " is damaged (HDF5 itself fails on it" + (signal == SIGPROF ? ", without end" : "") + ")");
 }
 
-}  // namespace switchyard::record::h5
+}  // namespace switchyard::hdf5

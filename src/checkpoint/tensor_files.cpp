@@ -1,4 +1,4 @@
-#include "record/tensor_files.hpp"
+#include "checkpoint/tensor_files.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -6,50 +6,50 @@
 #include <map>
 
 #include "base/check.hpp"
+#include "checkpoint/expert_writer.hpp"
+#include "checkpoint/tensor_storage.hpp"
 #include "comm/collectives.hpp"
-#include "record/expert_writer.hpp"
-#include "record/tensor_storage.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 namespace {
 
 ManifestEntry write_dense(const std::string& folder, const ParameterSet& parameters) {
-  h5::File file = h5::File::create(folder + "/dense.h5");
+  hdf5::File file = hdf5::File::create(folder + "/dense.h5");
   start_file(file, "replicated parameters");
   for (const int id : dense_parameters(parameters)) {
     const Parameter& p = parameters[id];
-    const h5::Id group = file.make_group(p.name);
+    const hdf5::Id group = file.make_group(p.name);
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
       const std::string name = p.name + "/" + tensor_kinds[kind];
-      const h5::Id dataset = file.make_dataset(name, h5::Type::f32, storage_of(to_extent(p.shape), false));
+      const hdf5::Id dataset = file.make_dataset(name, hdf5::Type::f32, storage_of(to_extent(p.shape), false));
       const HostPart host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), unit_of(parameters, p, kind, 0));
-      h5::write_rows(dataset, h5::Type::f32, 0, static_cast<hsize_t>(p.shape[0]), host.data(),
-                     file.path() + ":" + name);
+      hdf5::write_rows(dataset, hdf5::Type::f32, 0, static_cast<hsize_t>(p.shape[0]), host.data(),
+                       file.path() + ":" + name);
     }
   }
   return finish_file(file, folder, "dense.h5");
 }
 
 /// Rows [first, first + count) of a dataset of the file into the local units from `unit` on.
-void read_part(const h5::File& file, const ParameterSet& parameters, const Parameter& p, Range rows,
+void read_part(const hdf5::File& file, const ParameterSet& parameters, const Parameter& p, Range rows,
                std::int64_t unit) {
   const bool experts = p.placement == Placement::expert;
   for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
     const std::string name = p.name + "/" + tensor_kinds[kind], where = file.path() + ":" + name;
     check(file.has(name), Exit::usage,
           where + " is missing (the model has this parameter); resume with the configuration that wrote it");
-    const h5::Extent extent = check_tensor(file, name).extent;
-    h5::Extent wanted = to_extent(p.shape);
+    const hdf5::Extent extent = check_tensor(file, name).extent;
+    hdf5::Extent wanted = to_extent(p.shape);
     if (experts) wanted[0] = extent[0];
     check(extent == wanted && rows.last <= static_cast<std::int64_t>(extent[0]), Exit::usage,
           where + " has another shape than the model's parameter; resume with the configuration that wrote it");
-    const h5::Id dataset = file.open_dataset(name);
+    const hdf5::Id dataset = file.open_dataset(name);
     const std::int64_t rows_of_unit = experts ? 1 : rows.size();
     for (std::int64_t row = rows.first; row < rows.last; row += rows_of_unit) {
       const Vector<float> to = unit_of(parameters, p, kind, unit + (experts ? row - rows.first : 0));
       const HostPart host = Kokkos::create_mirror_view(Kokkos::HostSpace(), to);
-      h5::read_rows(dataset, h5::Type::f32, static_cast<hsize_t>(row), static_cast<hsize_t>(rows_of_unit), host.data(),
-                    where);
+      hdf5::read_rows(dataset, hdf5::Type::f32, static_cast<hsize_t>(row), static_cast<hsize_t>(rows_of_unit),
+                      host.data(), where);
       Kokkos::deep_copy(to, host);
     }
   }
@@ -115,7 +115,7 @@ std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::
 
 void read_tensors(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters) {
   if (groups.world.rank() == 0) {
-    const h5::File file = h5::File::open(folder + "/dense.h5");
+    const hdf5::File file = hdf5::File::open(folder + "/dense.h5");
     const auto ids = dense_parameters(parameters);
     check(file.datasets().size() == tensor_kinds.size() * ids.size(), Exit::usage,
           file.path() + " has other parameters than the model; resume with the configuration that wrote it");
@@ -126,7 +126,7 @@ void read_tensors(const std::string& folder, const comm::Groups& groups, Paramet
     const Range held = groups.layout.my_experts(part.experts);
     const Range both{std::max(held.first, part.range.first), std::min(held.last, part.range.last)};
     if (both.first >= both.last) continue;
-    const h5::File file = h5::File::open(folder + "/" + part.name());
+    const hdf5::File file = hdf5::File::open(folder + "/" + part.name());
     for (const int id : part.parameters)
       read_part(file, parameters, parameters[id], {both.first - part.range.first, both.last - part.range.first},
                 both.first - held.first);
@@ -146,4 +146,4 @@ void share_tensors(const comm::Groups& groups, ParameterSet& parameters) {
   }
 }
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

@@ -1,9 +1,9 @@
 #include <algorithm>
 
 #include "base/check.hpp"
-#include "record/hdf5.hpp"
+#include "hdf5/hdf5.hpp"
 
-namespace switchyard::record::h5 {
+namespace switchyard::hdf5 {
 namespace {
 
 constexpr std::size_t most_text = std::size_t{64} << 20;  // bytes; a table of all tasks of a sweep has some MB
@@ -81,4 +81,4 @@ std::int64_t int_attribute(hid_t object, const std::string& name, const std::str
   return value;
 }
 
-}  // namespace switchyard::record::h5
+}  // namespace switchyard::hdf5

@@ -1,4 +1,4 @@
-#include "record/manifest.hpp"
+#include "checkpoint/manifest.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -8,9 +8,9 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "base/json.hpp"
-#include "record/schema.hpp"
+#include "base/schema_version.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 
 ManifestEntry measure_file(const std::string& folder, const std::string& name) {
   const std::string path = folder + "/" + name;
@@ -57,4 +57,4 @@ std::vector<ManifestEntry> parse_manifest(const std::string& text, const std::st
   });
 }
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-namespace switchyard::record::h5 {
+namespace switchyard::hdf5 {
 
 /// Has everything but the rows of a file read by a process of its own: objects, types, attributes, indices of chunks.
 /// Throws Error{corrupt} where that process dies of it, needs more than 2 s of processor time or 2 GB, or finds an
@@ -12,4 +12,4 @@ namespace switchyard::record::h5 {
 /// that links this library, needs no MPI, and serves all files of this process until there are no more for 2 s.
 void probe(const std::string& path);
 
-}  // namespace switchyard::record::h5
+}  // namespace switchyard::hdf5

@@ -1,4 +1,4 @@
-#include "record/expert_writer.hpp"
+#include "checkpoint/expert_writer.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -6,7 +6,7 @@
 
 #include "base/check.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 namespace {
 
 constexpr int tag = 71;
@@ -80,22 +80,22 @@ HostPart ExpertWriter::unit_on_host(const Parameter& p, std::size_t kind, std::i
 }
 
 void ExpertWriter::open() {
-  file_ = std::make_unique<h5::File>(h5::File::create(folder_ + "/" + part_.name()));
+  file_ = std::make_unique<hdf5::File>(hdf5::File::create(folder_ + "/" + part_.name()));
   start_file(*file_, "experts of one block");
-  h5::set_attribute(file_->id(), "block", part_.block, file_->path());
-  h5::set_attribute(file_->id(), "first_expert", part_.range.first, file_->path());
+  hdf5::set_attribute(file_->id(), "block", part_.block, file_->path());
+  hdf5::set_attribute(file_->id(), "first_expert", part_.range.first, file_->path());
   for (const int id : part_.parameters) {
-    const h5::Id group = file_->make_group(parameters_[id].name);
-    h5::set_attribute(group.get(), "first_expert", part_.range.first, file_->path());
+    const hdf5::Id group = file_->make_group(parameters_[id].name);
+    hdf5::set_attribute(group.get(), "first_expert", part_.range.first, file_->path());
   }
 }
 
 void ExpertWriter::make_dataset(const Parameter& p, std::size_t kind) {
-  h5::Extent extent = to_extent(p.shape);
+  hdf5::Extent extent = to_extent(p.shape);
   extent[0] = static_cast<hsize_t>(part_.range.size());
   const std::string name = p.name + "/" + tensor_kinds[kind];
   where_ = file_->path() + ":" + name;
-  dataset_ = file_->make_dataset(name, h5::Type::f32, storage_of(extent, true));
+  dataset_ = file_->make_dataset(name, hdf5::Type::f32, storage_of(extent, true));
 }
 
 template <class Attempt>
@@ -111,8 +111,8 @@ void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place, 
     else
       comm::check_mpi(MPI_Recv(host.data(), count_of(p), MPI_FLOAT, place, tag, group_.handle(), MPI_STATUS_IGNORE));
     const auto row = static_cast<hsize_t>(e - part_.range.first);
-    attempt([&] { h5::write_rows(dataset_, h5::Type::f32, row, 1, host.data(), where_); });
+    attempt([&] { hdf5::write_rows(dataset_, hdf5::Type::f32, row, 1, host.data(), where_); });
   }
 }
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

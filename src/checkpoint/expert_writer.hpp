@@ -3,11 +3,11 @@
 #include <memory>
 #include <string>
 
+#include "checkpoint/tensor_files.hpp"
+#include "checkpoint/tensor_storage.hpp"
 #include "comm/groups.hpp"
-#include "record/tensor_files.hpp"
-#include "record/tensor_storage.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 
 /// The rank that owns the file's first expert writes; the others of the group send their experts, one message a unit,
 /// in the order in which they are written. Every rank of the group either calls write() or send().
@@ -34,9 +34,9 @@ class ExpertWriter {
   const ParameterSet& parameters_;
   const ExpertFile& part_;
   int owner_;
-  std::unique_ptr<h5::File> file_;
-  h5::Id dataset_;
+  std::unique_ptr<hdf5::File> file_;
+  hdf5::Id dataset_;
   std::string where_;  ///< of the dataset, for messages
 };
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

@@ -1,4 +1,4 @@
-#include "record/checkpoint.hpp"
+#include "checkpoint/checkpoint.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -8,12 +8,12 @@
 
 #include "base/files.hpp"
 #include "base/json.hpp"
+#include "base/schema_version.hpp"
+#include "checkpoint/tensor_files.hpp"
 #include "comm/agree.hpp"
 #include "config/yaml.hpp"
-#include "record/schema.hpp"
-#include "record/tensor_files.hpp"
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 namespace {
 
 namespace fs = std::filesystem;
@@ -204,4 +204,4 @@ TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups
   return parse_state(comm::broadcast(world, text, 0), state_path);
 }
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

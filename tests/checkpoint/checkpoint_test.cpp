@@ -1,6 +1,6 @@
 // ranks: 1 2 3 5
 // Checkpoints: any layout reads any other's, the same bytes from all; damage is found and named; old ones are pruned.
-#include "record/checkpoint.hpp"
+#include "checkpoint/checkpoint.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,13 +11,13 @@
 #include "base/files.hpp"
 #include "comm/collectives.hpp"
 #include "config/yaml.hpp"
-#include "fixtures.hpp"
 #include "model_fixture.hpp"
+#include "support/small_config.hpp"
 
 namespace {
 
 using namespace switchyard;
-using namespace switchyard::record;
+using namespace switchyard::checkpoint;
 namespace fs = std::filesystem;
 
 const comm::Communicator& world() {

@@ -9,7 +9,7 @@
 
 #include "base/checked.hpp"
 
-namespace switchyard::record::h5 {
+namespace switchyard::hdf5 {
 
 /// "1.10.8". Prepares the library as every function here does: nothing else may call it before.
 std::string library_version();
@@ -130,4 +130,4 @@ void keep_a_chunk(const File& file, const std::string& name, const Shape& shape,
 void write_rows(const Id& dataset, Type type, hsize_t first, hsize_t count, const void* data, const std::string& where);
 void read_rows(const Id& dataset, Type type, hsize_t first, hsize_t count, void* data, const std::string& where);
 
-}  // namespace switchyard::record::h5
+}  // namespace switchyard::hdf5

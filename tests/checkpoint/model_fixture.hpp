@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/checkpoint.hpp"
 #include "comm/groups.hpp"
-#include "record/checkpoint.hpp"
 #include "support/parameters.hpp"
 
 namespace fixtures {
@@ -74,7 +74,7 @@ inline std::int64_t count_differences(ParameterSet& set) {
   return wrong;
 }
 
-inline record::TrainState state_of(std::int64_t step) {
+inline checkpoint::TrainState state_of(std::int64_t step) {
   return {step, step * 32, {{0.1f, -0.25f, 1e-9f}, {0.0f}}, "corpus", ""};
 }
 

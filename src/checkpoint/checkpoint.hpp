@@ -17,7 +17,7 @@ namespace switchyard {
 class ParameterSet;
 }
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 
 /// What a checkpoint holds beside the parameter slabs.
 struct TrainState {
@@ -49,4 +49,4 @@ std::int64_t checkpoint_step(const std::string& run, std::string* damage = nullp
 /// not match its manifest, Error{usage} where the checkpoint is of another model.
 TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters);
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

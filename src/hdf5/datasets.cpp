@@ -3,9 +3,9 @@
 #include <limits>
 
 #include "base/check.hpp"
-#include "record/hdf5.hpp"
+#include "hdf5/hdf5.hpp"
 
-namespace switchyard::record::h5 {
+namespace switchyard::hdf5 {
 namespace {
 
 /// The file space with rows [first, first + count) selected, and a memory space of that shape.
@@ -117,4 +117,4 @@ void read_rows(const Id& dataset, Type type, hsize_t first, hsize_t count, void*
   check_hdf5(H5Dread(dataset.get(), memory_type(type), memory.get(), file.get(), H5P_DEFAULT, data), what);
 }
 
-}  // namespace switchyard::record::h5
+}  // namespace switchyard::hdf5

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace switchyard::record {
+namespace switchyard::checkpoint {
 
 struct ManifestEntry {
   std::string name;
@@ -21,4 +21,4 @@ std::string manifest_text(std::vector<ManifestEntry> entries);
 /// Throws Error{corrupt} naming `path` where the text is no manifest of this schema version.
 std::vector<ManifestEntry> parse_manifest(const std::string& text, const std::string& path);
 
-}  // namespace switchyard::record
+}  // namespace switchyard::checkpoint

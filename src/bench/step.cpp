@@ -1,4 +1,4 @@
-#include "train/bench.hpp"
+#include "bench/step.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -14,7 +14,7 @@
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
-namespace switchyard::train {
+namespace switchyard::bench {
 namespace {
 
 /// FLOP/s of all ranks together in a 1024³ product, every rank at the same time: best of `rounds`.
@@ -47,8 +47,8 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
 
 }  // namespace
 
-Exit bench_step(const Config& config, int warmup, int repetitions, const std::string& json_out) {
-  Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
+Exit measure_step(const Config& config, int warmup, int repetitions, const std::string& json_out) {
+  train::Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
   const auto& world = machine.groups.world;
   std::ofstream file;
   comm::on_root(world, [&] {  // before the measurement, which would be lost
@@ -58,10 +58,10 @@ Exit bench_step(const Config& config, int warmup, int repetitions, const std::st
   const double rate_before = product_rate(world, 20);
   std::vector<double> seconds;
   for (int i = 1; i <= warmup + repetitions; ++i) {
-    const auto batch = synthetic_batch(config, machine.groups.layout, i);
+    const auto batch = train::synthetic_batch(config, machine.groups.layout, i);
     if (i == warmup + 1) machine.timers.clear();
     const double start = now();
-    train_step(machine, batch, i);
+    train::train_step(machine, batch, i);
     double took = now() - start;
     comm::all_reduce_max(world, &took, 1);
     if (i > warmup) seconds.push_back(took);
@@ -88,4 +88,4 @@ Exit bench_step(const Config& config, int warmup, int repetitions, const std::st
   return Exit::ok;
 }
 
-}  // namespace switchyard::train
+}  // namespace switchyard::bench

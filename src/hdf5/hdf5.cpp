@@ -1,4 +1,4 @@
-#include "record/hdf5.hpp"
+#include "hdf5/hdf5.hpp"
 
 #include <unistd.h>
 
@@ -13,10 +13,10 @@
 #include "base/check.hpp"
 #include "base/failure.hpp"
 #include "base/files.hpp"
-#include "record/hdf5_probe.hpp"
-#include "record/hdf5_times.hpp"
+#include "hdf5/probe.hpp"
+#include "hdf5/times.hpp"
 
-namespace switchyard::record::h5 {
+namespace switchyard::hdf5 {
 namespace {
 
 constexpr hsize_t page_bytes = 4096;  // the smallest page of any system
@@ -258,4 +258,4 @@ void File::close() {
   settle_times(path_);
 }
 
-}  // namespace switchyard::record::h5
+}  // namespace switchyard::hdf5
