@@ -65,7 +65,7 @@ TEST_P(ExchangeTest, MovesExactlyThePlannedRows) {
     for (std::int64_t i = plan.receive[from]; i < plan.receive[from + 1]; ++i)
       for (int c = 0; c < width; ++c)
         ASSERT_EQ(receive[i * width + c], mark(from, comm.rank(), i - plan.receive[from], c)) << from << " " << i;
-  EXPECT_EQ(receive.back(), -1.0f) << "wrote behind the last row";
+  EXPECT_EQ(receive.back(), -1.0f) << "wrote past the last row";
 }
 
 TEST_P(ExchangeTest, TheWayBackIsTheAdjoint) {
