@@ -1,30 +1,13 @@
-// A small set of parameters of every kind, and copies of its slabs between host and device.
+// A small set of parameters of every kind on the ranks of a test, and numbers for them.
 #pragma once
-#include <mpi.h>
-
 #include <vector>
 
-#include "comm/groups.hpp"
-#include "support/parameters.hpp"
+#include "support/ranks.hpp"
 
 namespace switchyard::test {
 
-inline comm::Groups make_groups(int expert_parallel, int grains = 8) {
-  return comm::Groups(comm::Communicator::duplicate(MPI_COMM_WORLD), expert_parallel, grains);
-}
-
-/// Expert-parallel degrees that this number of ranks allows.
-inline std::vector<int> degrees() {
-  int ranks = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  std::vector<int> all;
-  for (int d = 1; d <= ranks; ++d)
-    if (ranks % d == 0) all.push_back(d);
-  return all;
-}
-
 /// Embedding with a second source, a norm, a matrix longer than a norm block, and experts: 5 of them, and one alone.
-inline ParameterSet make_parameters(const Layout& layout) {
+inline std::vector<TensorSpec> tensors_of_every_kind() {
   const auto plain = [](TensorSpec t) {
     t.decay = false;
     return t;
@@ -33,11 +16,19 @@ inline ParameterSet make_parameters(const Layout& layout) {
   gather.adds_to = "embedding.weight";
   TensorSpec norm = plain(tensor("norm.weight", {7}));
   norm.init = Init::ones;
-  ParameterSet set(layout, {plain(tensor("embedding.weight", {37, 24})), gather, norm,
-                            tensor("experts.up", {5, 90, 50}, Placement::expert), tensor("dense.weight", {100, 131}),
-                            tensor("alone.up", {1, 3, 5}, Placement::expert)});
-  set.allocate(1);
-  return set;
+  return {plain(tensor("embedding.weight", {37, 24})),
+          gather,
+          norm,
+          tensor("experts.up", {5, 90, 50}, Placement::expert),
+          tensor("dense.weight", {100, 131}),
+          tensor("alone.up", {1, 3, 5}, Placement::expert)};
+}
+
+/// All ranks with parameters; `degree` 0: one expert group.
+inline Ranks make_ranks(int degree, int grains = 8, const std::vector<TensorSpec>& tensors = tensors_of_every_kind()) {
+  Config config;
+  config.train.grains = grains;
+  return Ranks(config, MPI_COMM_WORLD, degree, tensors);
 }
 
 /// A number that depends on all arguments, of widely spread magnitude, so that another order of sums gives other bits.

@@ -3,8 +3,8 @@
 
 #include <Kokkos_Core.hpp>
 
-#include "train/memory.hpp"
 #include "config/yaml.hpp"
+#include "train/memory.hpp"
 
 namespace switchyard {
 namespace {

@@ -35,13 +35,12 @@ void fill_nodes(const ParameterSet& parameters) {
 }
 
 void check_layout(int degree, int grains) {
-  const comm::Groups groups = test::make_groups(degree, grains);
-  ParameterSet parameters = test::make_parameters(groups.layout);
+  test::Ranks ranks = test::make_ranks(degree, grains);
+  ParameterSet& parameters = ranks.parameters;
   Gradients gradients;
-  Timers timers;
   for (int step = 0; step < 2; ++step) {  // twice, since the sum overwrites the first node
     fill_nodes(parameters);
-    reduce_gradients(groups, parameters, gradients, timers);
+    reduce_gradients(ranks.groups, parameters, gradients, ranks.timers);
   }
   for (const Parameter& p : parameters.all()) {
     const auto sums = test::read_units(gradients.slab[static_cast<int>(p.placement)].data(), p);
@@ -52,9 +51,9 @@ void check_layout(int degree, int grains) {
           << p.name << " " << i << ", EP " << degree << ", G " << grains;
     }
   }
-  std::int64_t bytes = timers.bytes[static_cast<int>(Phase::reduce)];
-  comm::all_reduce_sum(groups.world, &bytes, 1);
-  EXPECT_EQ(bytes == 0, groups.world.size() == 1);
+  std::int64_t bytes = ranks.timers.bytes[static_cast<int>(Phase::reduce)];
+  comm::all_reduce_sum(ranks.groups.world, &bytes, 1);
+  EXPECT_EQ(bytes == 0, test::world_size() == 1);
 }
 
 TEST(Reduce, HasTheBitsOfTheTreeOnEveryLayout) {
@@ -63,11 +62,10 @@ TEST(Reduce, HasTheBitsOfTheTreeOnEveryLayout) {
 }
 
 TEST(Reduce, NeedsNoMemoryWhereTheRankHoldsGrains) {
-  const comm::Groups groups = test::make_groups(0);
-  ParameterSet parameters = test::make_parameters(groups.layout);
+  test::Ranks ranks = test::make_ranks(0);
+  ParameterSet& parameters = ranks.parameters;
   Gradients gradients;
-  Timers timers;
-  reduce_gradients(groups, parameters, gradients, timers);
+  reduce_gradients(ranks.groups, parameters, gradients, ranks.timers);
   if (!parameters.nodes(Placement::replicated).empty()) {
     EXPECT_EQ(gradients.slab[0].data(), parameters.gradients(Placement::replicated).data());
   }
