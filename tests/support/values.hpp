@@ -1,5 +1,8 @@
-// Made-up numbers that every rank can compute for all others.
+// Made-up numbers, the same on every rank.
 #pragma once
+#include <random>
+#include <vector>
+
 #include "config/layout.hpp"
 #include "tensor/types.hpp"
 
@@ -24,6 +27,15 @@ inline Matrix<float> filled(std::uint64_t salt, const Range& rows, Index columns
   for (std::int64_t r = rows.first; r < rows.last; ++r)
     for (Index c = 0; c < columns; ++c) host(r - rows.first, c) = value(salt, alike ? 0 : r, c);
   return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
+}
+
+/// n numbers drawn from [−1, 1).
+inline std::vector<float> numbers(Index n, unsigned seed) {
+  std::mt19937 engine(seed);
+  std::uniform_real_distribution<float> draw(-1.0f, 1.0f);
+  std::vector<float> drawn(n);
+  for (float& x : drawn) x = draw(engine);
+  return drawn;
 }
 
 }  // namespace switchyard::test

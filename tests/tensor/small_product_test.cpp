@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <random>
 #include <sstream>
 #include <vector>
 
 #include "reference/product.hpp"
+#include "support/values.hpp"
 #include "tensor/types.hpp"
 #if !defined(KOKKOS_ENABLE_CUDA)
 #include "tensor/packed_product_host.hpp"
@@ -16,15 +16,8 @@ namespace switchyard {
 namespace {
 
 using blas::Index;
+using test::numbers;
 using Values = std::vector<float>;
-
-Values numbers(Index n, unsigned seed) {
-  std::mt19937 engine(seed);
-  std::uniform_real_distribution<float> draw(-1.0f, 1.0f);
-  Values v(n);
-  for (float& x : v) x = draw(engine);
-  return v;
-}
 
 using Product = void (*)(blas::Size, blas::ConstBlock, blas::ConstBlock, blas::Block, blas::Write);
 
