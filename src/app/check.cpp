@@ -15,7 +15,7 @@ namespace switchyard {
 namespace {
 
 /// Memory is stated for each rank, so that their number bounds the time of the answer.
-constexpr int most_ranks = 1 << 14;
+constexpr int max_ranks = 1 << 14;
 
 struct CheckOptions {
   std::string config;
@@ -62,7 +62,7 @@ void add_check(CLI::App& app, Command& command) {
   sub->add_option("overrides", check->overrides, "section.key=value");
   sub->add_option("--ranks", check->ranks, "number of MPI ranks of the run")
       ->capture_default_str()
-      ->check(number_in(1, most_ranks));
+      ->check(number_in(1, max_ranks));
   sub->callback([&command, check] { command.run = [check] { return check_config(*check); }; });
 }
 

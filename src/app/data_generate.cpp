@@ -23,7 +23,7 @@ Exit generate_command(laboratory::GenerateOptions options, const std::vector<std
 }
 
 /// What a shard of 16-bit tokens tells apart.
-constexpr int most_pieces = 50256;
+constexpr int max_pieces = 50256;
 
 }  // namespace
 
@@ -36,16 +36,16 @@ void add_data_generate(CLI::App& group, Command& command) {
   sub->add_option("--tasks", generate->tasks, "L, where the gain of more experts ends")
       ->capture_default_str()
       ->check(number_in(2, 4096));
-  sub->add_option("--keys", generate->keys, "keys of a task")->capture_default_str()->check(number_in(1, most_pieces));
+  sub->add_option("--keys", generate->keys, "keys of a task")->capture_default_str()->check(number_in(1, max_pieces));
   sub->add_option("--values", generate->values, "values of a level's alphabet, or answers of facts")
       ->capture_default_str()
-      ->check(number_in(1, most_pieces));
+      ->check(number_in(1, max_pieces));
   sub->add_option("--samples", generate->samples, "samples to train on, three tokens each")
       ->capture_default_str()
-      ->check(number_in(std::int64_t{1}, most_samples));
+      ->check(number_in(std::int64_t{1}, max_samples));
   sub->add_option("--facts", generate->facts, "facts, each with a random key and answer")
       ->capture_default_str()
-      ->check(number_in(1, most_pieces));
+      ->check(number_in(1, max_pieces));
   sub->add_option("--seed", generate->seed, "of all that is drawn")->capture_default_str()->check(any_seed());
   sub->add_option("--out", generate->out, "folder to make; must not exist")->required();
   sub->callback([&command, generate, sub] {

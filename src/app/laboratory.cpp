@@ -127,7 +127,7 @@ void add_laboratory(CLI::App& group, Command& command) {
       ->check(list_of(number_in(1, 1 << 14)));
   sub->add_option("--samples", o.samples, "of a tree, the folder's first; 0 takes all")
       ->capture_default_str()
-      ->check(number_in(std::int64_t{0}, most_samples));
+      ->check(number_in(std::int64_t{0}, max_samples));
   sub->add_option("--model", lab->model, "experts: table (Adagrad; what trees take) or mlp (AdamW; what facts take)")
       ->check(one_of({"table", "mlp"}));
   sub->add_option("--hidden", o.model.hidden, "hidden units of an mlp")

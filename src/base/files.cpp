@@ -202,7 +202,7 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
-std::string read_once(const std::string& path, std::size_t most) {
+std::string read_once(const std::string& path, std::size_t max_bytes) {
   const auto fail = [&] {
     throw std::filesystem::filesystem_error("read", path, std::error_code(errno, std::generic_category()));
   };
@@ -211,7 +211,7 @@ std::string read_once(const std::string& path, std::size_t most) {
   if (file.get() < 0 || ::fcntl(file.get(), F_SETFL, O_RDONLY) < 0) fail();
   std::string text;
   std::vector<char> buffer(1 << 16);
-  for (ssize_t n = 1; n != 0 && text.size() <= most;) {
+  for (ssize_t n = 1; n != 0 && text.size() <= max_bytes;) {
     n = ::read(file.get(), buffer.data(), buffer.size());
     if (n < 0 && errno != EINTR) fail();
     if (n > 0) text.append(buffer.data(), static_cast<std::size_t>(n));

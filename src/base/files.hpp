@@ -55,9 +55,9 @@ std::string sha256_of_file(const std::string& path);
 /// The whole file. Throws Error{corrupt} where it is missing or no regular file, Error{storage} where the disk fails,
 /// Error{usage} where it may not be read.
 std::string read_text(const std::string& path);
-/// What comes from a file, pipe or device until it ends or more than `most` bytes have come, of which one is kept to
-/// tell. A FIFO that nobody writes to is empty. Throws std::filesystem::filesystem_error.
-std::string read_once(const std::string& path, std::size_t most);
+/// What comes from a file, pipe or device until it ends or more than `max_bytes` bytes have come, of which one is kept
+/// to tell. A FIFO that nobody writes to is empty. Throws std::filesystem::filesystem_error.
+std::string read_once(const std::string& path, std::size_t max_bytes);
 /// Writes aside, fsyncs and renames: readers see the old text or the new one.
 void write_text(const std::string& path, const std::string& text);
 /// The entries of a folder; none where it is missing. Throws what throw_system_error throws where it cannot be read.

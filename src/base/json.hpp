@@ -23,15 +23,15 @@ std::string shown(const Json& value) {
   return text.size() > 40 ? text.substr(0, 40) + "…" : text;
 }
 
-/// What a member holds, which must be an integer of [least, most]: the library would cut one to fit. Throws BadMember.
+/// What a member holds, which must be an integer of [min, max]: the library would cut one to fit. Throws BadMember.
 template <class Json>
-std::int64_t whole(const Json& j, const char* key, std::int64_t least, std::int64_t most) {
+std::int64_t whole(const Json& j, const char* key, std::int64_t min, std::int64_t max) {
   const Json& value = j.at(key);
   const bool fits =
       value.is_number_integer() && !(value.is_number_unsigned() && value.template get<std::uint64_t>() >> 63);
-  if (!fits || value.template get<std::int64_t>() < least || value.template get<std::int64_t>() > most)
-    throw BadMember(std::string(key) + " is " + shown(value) + ", not a whole number from " + std::to_string(least) +
-                    " to " + std::to_string(most));
+  if (!fits || value.template get<std::int64_t>() < min || value.template get<std::int64_t>() > max)
+    throw BadMember(std::string(key) + " is " + shown(value) + ", not a whole number from " + std::to_string(min) +
+                    " to " + std::to_string(max));
   return value.template get<std::int64_t>();
 }
 

@@ -69,10 +69,10 @@ std::string state_text(const Config& config, const TrainState& state) {
 TrainState parse_state(const std::string& text, const std::string& path) {
   const std::string advice = "; use an older checkpoint";
   TrainState state = parse_json(text, path, advice, [](const nlohmann::json& json) {
-    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
-    const std::int64_t planned = json.contains("planned_steps") ? whole(json, "planned_steps", 0, most) : 0;
-    return TrainState{whole(json, "step", 0, most),
-                      whole(json, "tokens", 0, most),
+    constexpr std::int64_t max = std::numeric_limits<std::int64_t>::max();
+    const std::int64_t planned = json.contains("planned_steps") ? whole(json, "planned_steps", 0, max) : 0;
+    return TrainState{whole(json, "step", 0, max),
+                      whole(json, "tokens", 0, max),
                       json.at("bias"),
                       json.at("corpus_sha256"),
                       json.at("options"),

@@ -82,8 +82,8 @@ std::vector<ExpertFile> expert_files(const ParameterSet& parameters) {
   }
   std::vector<ExpertFile> files;
   for (auto& [block, entry] : blocks)
-    for (int first = 0; first < entry.experts; first += ExpertFile::most) {
-      entry.range = {first, std::min(first + ExpertFile::most, entry.experts)};
+    for (int first = 0; first < entry.experts; first += ExpertFile::max_experts) {
+      entry.range = {first, std::min(first + ExpertFile::max_experts, entry.experts)};
       files.push_back(entry);
     }
   return files;

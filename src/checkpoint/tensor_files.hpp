@@ -11,7 +11,7 @@ namespace switchyard::checkpoint {
 
 /// Up to 32 experts of one block: a file of its own.
 struct ExpertFile {
-  static constexpr int most = 32;
+  static constexpr int max_experts = 32;
   int block = 0;
   int experts = 0;              ///< E of the block
   Range range;                  ///< experts in this file

@@ -33,7 +33,7 @@ struct TensorSpec {
   Init init = Init::normal;
   double init_std = 0.0;
   bool decay = true;  ///< takes part in weight decay
-  int block = 0;      ///< which transformer block; −1 before the blocks, their number behind them
+  int block = 0;      ///< which transformer block; −1 before the blocks, their number after them
   Role role = Role::feed_forward;
   std::string adds_to;  ///< a second source of the gradient of the tensor of that name (tied embedding); has no value
                         ///< of its own

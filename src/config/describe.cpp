@@ -35,24 +35,24 @@ std::string whole(std::int64_t value) {
 }
 
 /// "3" or "2 to 3".
-std::string range(std::int64_t least, std::int64_t most) {
-  return least == most ? std::to_string(least) : std::to_string(least) + " to " + std::to_string(most);
+std::string range(std::int64_t min, std::int64_t max) {
+  return min == max ? std::to_string(min) : std::to_string(min) + " to " + std::to_string(max);
 }
 
 std::string experts_line(const Config& c, const Layout& layout) {
-  std::int64_t most_experts = 0, layers = 0;
+  std::int64_t max_experts = 0, layers = 0;
   for (int b = 0; b < c.model.blocks; ++b) {
-    most_experts = std::max<std::int64_t>(most_experts, c.block_experts(b));
+    max_experts = std::max<std::int64_t>(max_experts, c.block_experts(b));
     layers += c.block_experts(b) > 0;
   }
   if (layers == 0) return describe_line("experts", "none, all blocks are dense");
-  std::int64_t least = most_experts, most = 0;
+  std::int64_t min = max_experts, max = 0;
   for (int place = 0; place < layout.expert_parallel; ++place) {
-    const std::int64_t held = layout.experts_of(place, static_cast<int>(most_experts)).size();
-    least = std::min(least, held), most = std::max(most, held);
+    const std::int64_t held = layout.experts_of(place, static_cast<int>(max_experts)).size();
+    min = std::min(min, held), max = std::max(max, held);
   }
-  return describe_line("experts", std::to_string(most_experts) + " in " + std::to_string(layers) + " of " +
-                                      std::to_string(c.model.blocks) + " blocks, " + range(least, most) + " a rank (" +
+  return describe_line("experts", std::to_string(max_experts) + " in " + std::to_string(layers) + " of " +
+                                      std::to_string(c.model.blocks) + " blocks, " + range(min, max) + " a rank (" +
                                       std::to_string(layout.groups()) + " expert group(s) of " +
                                       std::to_string(layout.expert_parallel) + " rank(s))");
 }
@@ -73,15 +73,15 @@ std::string bytes_lines(const std::vector<RankBytes>& ranks) {
   return text;
 }
 
-/// Whether a moe.* option changes nothing in a model whose largest layer has `most` experts. One expert gets every
-/// token, with the weight 1 unless scores are sigmoids.
-bool does_nothing(const Config& c, const std::string& key, int most) {
+/// Whether a moe.* option changes nothing in a model whose largest layer has `max_experts` experts. One expert gets
+/// every token, with the weight 1 unless scores are sigmoids.
+bool does_nothing(const Config& c, const std::string& key, int max_experts) {
   static const std::set<std::string> dense_blocks{"moe.experts", "moe.experts_per_block", "moe.every",
                                                   "moe.first_dense"},
       balancing{"moe.aux_loss",  "moe.aux_scope", "moe.importance_loss", "moe.importance_form",
                 "moe.bias_rule", "moe.bias_rate", "moe.bias_until",      "moe.group_score"};
-  if (!key.starts_with("moe.") || most > 1) return false;
-  if (most == 0) return !dense_blocks.contains(key);
+  if (!key.starts_with("moe.") || max_experts > 1) return false;
+  if (max_experts == 0) return !dense_blocks.contains(key);
   if (key == "moe.router" || key == "moe.normalise") return c.moe.router != RouterKind::sigmoid;
   if (key == "moe.capacity_factor" || key == "moe.drop_order")
     return c.moe.capacity_factor == 0.0 || c.moe.capacity_factor >= 1.0;
@@ -100,8 +100,8 @@ std::vector<std::string> idle_options(const Config& c, const std::function<bool(
   return found;
 }
 
-/// Notes on options that another option makes idle, in a model whose largest layer has `most` experts.
-std::vector<Violation> overruled(const Config& c, int most) {
+/// Notes on options that another option makes idle, in a model whose largest layer has `max_experts` experts.
+std::vector<Violation> overruled(const Config& c, int max_experts) {
   static const std::set<std::string> by_list{"moe.experts", "moe.every", "moe.first_dense"};
   std::vector<Violation> notes;
   if (!c.moe.experts_per_block.empty())
@@ -118,7 +118,7 @@ std::vector<Violation> overruled(const Config& c, int most) {
                {"moe.bias_rate", "moe.bias_rule is none", c.moe.bias_rule == BiasRule::none},
                {"moe.drop_order", "moe.capacity_factor is 0", c.moe.capacity_factor == 0.0}};
   for (const auto& [key, since, idle] : pairs)
-    if (idle && !does_nothing(c, key, most) &&
+    if (idle && !does_nothing(c, key, max_experts) &&
         !idle_options(c, [&, k = key](const std::string& o) { return o == k; }).empty())
       notes.push_back({key, std::string("changes nothing, since ") + since});
   return notes;
@@ -142,10 +142,10 @@ std::string describe(const Config& c, const std::vector<RankBytes>& bytes) {
   const int ranks = static_cast<int>(bytes.size());
   const ModelSize size = model_size(c);
   const Layout layout = layout_of(c, ranks);
-  std::int64_t least = c.train.grains, most = 0;
+  std::int64_t min = c.train.grains, max = 0;
   for (int r = 0; r < ranks; ++r) {
-    least = std::min(least, layout.grains_of(r).size());
-    most = std::max(most, layout.grains_of(r).size());
+    min = std::min(min, layout.grains_of(r).size());
+    max = std::max(max, layout.grains_of(r).size());
   }
   const double tokens = double(c.train.steps) * double(c.step_tokens());
   return describe_line("parameters", whole(size.total()) + " in all, " + whole(size.active) + " active for a token") +
@@ -155,25 +155,25 @@ std::string describe(const Config& c, const std::vector<RankBytes>& bytes) {
          describe_line(
              "work", count(flop_per_token(c)) + "FLOP a token, " + count(flop_per_token(c) * tokens) + "FLOP in all") +
          describe_line("grains", std::to_string(c.train.grains) + " of " + std::to_string(c.grain_sequences()) +
-                                     " sequence(s), " + range(least, most) + " a rank") +
+                                     " sequence(s), " + range(min, max) + " a rank") +
          experts_line(c, layout) + bytes_lines(bytes);
 }
 
 std::vector<Violation> advice(const Config& c, int ranks) {
-  int fewest = 0, most = 0;
+  int min_experts = 0, max_experts = 0;
   for (int b = 0; b < c.model.blocks; ++b)
     if (const int experts = c.block_experts(b); experts > 0) {
-      fewest = fewest ? std::min(fewest, experts) : experts;
-      most = std::max(most, experts);
+      min_experts = min_experts ? std::min(min_experts, experts) : experts;
+      max_experts = std::max(max_experts, experts);
     }
-  std::vector<Violation> notes = overruled(c, most);
-  if (const auto idle = idle_options(c, [&](const std::string& key) { return does_nothing(c, key, most); });
+  std::vector<Violation> notes = overruled(c, max_experts);
+  if (const auto idle = idle_options(c, [&](const std::string& key) { return does_nothing(c, key, max_experts); });
       !idle.empty())
     notes.push_back({c.moe.experts_per_block.empty() ? "moe.experts" : "moe.experts_per_block",
-                     std::string(most == 0 ? "no block has experts, so these change nothing: "
-                                           : "layers have one expert, so these change no weight: ") +
+                     std::string(max_experts == 0 ? "no block has experts, so these change nothing: "
+                                                  : "layers have one expert, so these change no weight: ") +
                          join(idle)});
-  const bool learned = most > 1 && !router_tensors(c.moe.router).empty();
+  const bool learned = max_experts > 1 && !router_tensors(c.moe.router).empty();
   if (learned && c.moe.top_k == 1 && c.moe.normalise == Normalise::after)
     notes.push_back({"moe.normalise",
                      "after with moe.top_k 1 makes every combine weight the same: the language-model loss "
@@ -187,9 +187,9 @@ std::vector<Violation> advice(const Config& c, int ranks) {
     notes.push_back({"train.grains", std::to_string(ranks) + " ranks share " + std::to_string(c.train.grains) +
                                          " grains: some ranks have no tokens; more grains would use them"});
   const int expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
-  if (fewest > 0 && fewest < expert_parallel)
+  if (min_experts > 0 && min_experts < expert_parallel)
     notes.push_back({"layout.expert_parallel", std::to_string(expert_parallel) + " ranks share " +
-                                                   std::to_string(fewest) + " experts: some ranks hold none"});
+                                                   std::to_string(min_experts) + " experts: some ranks hold none"});
   return notes;
 }
 

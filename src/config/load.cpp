@@ -163,10 +163,10 @@ std::string read_text(const std::string& file) {
   const auto refuse = [&](const std::string& why) {
     throw Error(Exit::usage, file + ": cannot be read (" + why + "); give the path of a readable file");
   };
-  constexpr std::size_t most = 64 << 20;
+  constexpr std::size_t max_bytes = 64 << 20;
   try {
-    const std::string text = files::read_once(file, most);
-    if (text.size() > most) refuse("it is larger than 64 MiB, as no configuration is");
+    const std::string text = files::read_once(file, max_bytes);
+    if (text.size() > max_bytes) refuse("it is larger than 64 MiB, as no configuration is");
     if (text.empty() && !std::filesystem::is_regular_file(file)) refuse("nothing comes from it");
     return text;
   } catch (const std::filesystem::filesystem_error& e) {

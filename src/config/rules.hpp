@@ -13,14 +13,14 @@ class Rules {
   explicit Rules(std::vector<Violation>& found) : found_(found) {}
 
   /// Message form: "<what is wrong> (<why it is wrong>); <what to do>".
-  void require(bool good, const std::string& key, const std::string& message) {
-    if (!good) found_.push_back({key, message});
+  void require(bool holds, const std::string& key, const std::string& message) {
+    if (!holds) found_.push_back({key, message});
   }
-  /// value >= least; returns whether it holds, so that rules that divide by it can be left out.
+  /// value >= min; returns whether it holds, so that rules that divide by it can be left out.
   template <class T>
-  bool at_least(const std::string& key, T value, T least) {
-    require(value >= least, key, "is " + format_value(value) + "; must be at least " + format_value(least));
-    return value >= least;
+  bool at_least(const std::string& key, T value, T min) {
+    require(value >= min, key, "is " + format_value(value) + "; must be at least " + format_value(min));
+    return value >= min;
   }
   /// low <= value <= high; returns whether it holds. The upper ends keep the arithmetic of estimates within 64 bits and
   /// the time of an answer short.

@@ -71,10 +71,10 @@ void validate_size(const Config& c, Rules& rules) {
                     (c.model.vocabulary > 0 ? "" : " without its embedding") +
                     " (at most 2^48 are computed with); make model.* or moe.* smaller");
   const Checked width = c.model.width, hidden = c.model.hidden, expert = c.moe.hidden, shared = c.moe.shared_experts;
-  int most = c.moe.experts;
-  for (const int experts : c.moe.experts_per_block) most = std::max(most, experts);
+  int max_experts = c.moe.experts;
+  for (const int experts : c.moe.experts_per_block) max_experts = std::max(max_experts, experts);
   const Checked row = width * 16 * (Checked(c.moe.top_k) + 1) + hidden * 8 + (shared + c.moe.top_k) * expert * 8 +
-                      Checked(most) * 32 + Checked(c.record.margin_bins) * 8;
+                      Checked(max_experts) * 32 + Checked(c.record.margin_bins) * 8;
   const Checked work = row * c.model.blocks * c.train.batch * c.model.context;
   rules.require(work <= Checked(std::int64_t{1} << 58), "train.batch",
                 "a step could keep " + to_string(work) +

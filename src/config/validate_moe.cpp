@@ -28,12 +28,12 @@ const char* experts_key(const Config& c) {
 /// Ranges of single options; returns whether the rules between them can be asked.
 bool validate_ranges(const Config& c, Rules& rules) {
   const MoeConfig& m = c.moe;
-  bool good = rules.at_least("moe.experts", m.experts, 0);
-  good &= rules.at_least("moe.top_k", m.top_k, 1);
-  good &= rules.at_least("moe.every", m.every, 1);
-  good &= rules.at_least("moe.first_dense", m.first_dense, 0);
-  good &= rules.at_least("moe.groups", m.groups, 1);
-  good &= rules.at_least("moe.groups_kept", m.groups_kept, 1);
+  bool valid = rules.at_least("moe.experts", m.experts, 0);
+  valid &= rules.at_least("moe.top_k", m.top_k, 1);
+  valid &= rules.at_least("moe.every", m.every, 1);
+  valid &= rules.at_least("moe.first_dense", m.first_dense, 0);
+  valid &= rules.at_least("moe.groups", m.groups, 1);
+  valid &= rules.at_least("moe.groups_kept", m.groups_kept, 1);
   rules.within("moe.hidden", m.hidden, 1, 1 << 24);
   rules.within("moe.shared_experts", m.shared_experts, 0, 1 << 15);
   rules.above_zero("moe.scale", m.scale);
@@ -58,7 +58,7 @@ bool validate_ranges(const Config& c, Rules& rules) {
   const bool recorded =
       std::all_of(m.experts_per_block.begin(), m.experts_per_block.end(), [](int e) { return e <= 32767; });
   rules.require(recorded, "moe.experts_per_block", "has an entry above 32767, the most that can be recorded; lower it");
-  return good && counts && m.top_k <= 32 && m.groups <= 64;
+  return valid && counts && m.top_k <= 32 && m.groups <= 64;
 }
 
 void validate_groups(const Config& c, int experts, Rules& rules) {

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/utf8.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -71,21 +73,6 @@ std::string parse_integer(const std::string& text, T& value) {
   return "";
 }
 
-/// Bytes of the UTF-8 character that starts at t[i]; 0 where it is malformed, overlong, a surrogate or beyond U+10FFFF.
-std::size_t utf8_length(const std::string& t, std::size_t i) {
-  const auto byte = [&](std::size_t k) { return k < t.size() ? static_cast<unsigned char>(t[k]) : 0u; };
-  const unsigned first = byte(i);
-  if (first < 0x80) return 1;
-  const std::size_t n = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4) return 0;
-  for (std::size_t k = 1; k < n; ++k)
-    if ((byte(i + k) & 0xc0) != 0x80) return 0;
-  const unsigned second = byte(i + 1);
-  if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return 0;
-  if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return 0;
-  return n;
-}
-
 bool plain_in_yaml(const std::string& t) {
   static const std::array<std::string, 9> words{"true", "false", "null", "yes", "no", "on", "off", "y", "n"};
   std::string lower = t;
@@ -120,8 +107,8 @@ std::string parse_value(const std::string& text, bool& value) {
 
 std::string parse_value(const std::string& text, std::string& value) {
   if (text.empty()) return "is empty";
-  if (const std::size_t good = clean_utf8_length(text); good < text.size())
-    return "byte " + std::to_string(good + 1) + " of the text is a control character or not UTF-8";
+  if (const std::size_t clean = clean_utf8_length(text); clean < text.size())
+    return "byte " + std::to_string(clean + 1) + " of the text is a control character or not UTF-8";
   value = text;
   return "";
 }

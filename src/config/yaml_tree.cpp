@@ -131,8 +131,8 @@ void check_text(const std::string& text, std::vector<YamlError>& errors) {
       errors.push_back({{l + 1, static_cast<int>(tab) + 1}, "a tab in the indentation; YAML wants spaces"});
     std::replace(line.begin(), line.end(), '\t', ' ');
     if (line.ends_with('\r')) line.pop_back();
-    if (const std::size_t good = clean_utf8_length(line); good < line.size())
-      errors.push_back({{l + 1, static_cast<int>(good) + 1}, "a control character, or not UTF-8"});
+    if (const std::size_t clean = clean_utf8_length(line); clean < line.size())
+      errors.push_back({{l + 1, static_cast<int>(clean) + 1}, "a control character, or not UTF-8"});
   }
 }
 

@@ -101,9 +101,9 @@ std::vector<std::string> learning_texts(const BuildOptions& options, const Surve
   const auto take = [&](const TextDocument& d) {
     progress.add(d.text.size());
     for (std::size_t i = 0; i < d.text.size();) {
-      const std::size_t most = std::min(i + line_bytes, d.text.size()), least = std::min(i + 200, d.text.size());
-      const auto newline = std::find(d.text.begin() + least, d.text.begin() + most, '\n');
-      std::size_t end = newline - d.text.begin() + (newline == d.text.begin() + most ? 0 : 1);
+      const std::size_t max_end = std::min(i + line_bytes, d.text.size()), min_end = std::min(i + 200, d.text.size());
+      const auto newline = std::find(d.text.begin() + min_end, d.text.begin() + max_end, '\n');
+      std::size_t end = newline - d.text.begin() + (newline == d.text.begin() + max_end ? 0 : 1);
       while (end < d.text.size() && (static_cast<unsigned char>(d.text[end]) & 0xC0) == 0x80) ++end;
       owed += share * static_cast<double>(end - i);
       if (owed > 0.0) {

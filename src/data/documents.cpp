@@ -7,6 +7,7 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "base/utf8.hpp"
 #include "data/json_line.hpp"
 
 namespace switchyard::data {
@@ -14,12 +15,7 @@ namespace {
 
 using Visit = std::function<void(const TextDocument&)>;
 
-/// Takes a byte-order mark off the front of `text`; whether there was one.
-bool drop_mark(std::string& text) {
-  if (text.rfind("\xef\xbb\xbf", 0) != 0) return false;
-  text.erase(0, 3);
-  return true;
-}
+constexpr const char* no_text = "holds no text; leave it out";
 
 /// One pass over the sources.
 class Reader {
@@ -29,16 +25,19 @@ class Reader {
   void read(const Source& source) {
     if (source.lines) return read_lines(source);
     TextDocument document{files::read_text(source.file), source.domain, source.file, 0};
-    if (take_mark(document.text)) document.offset = 3;
-    give(document);
+    if (is_utf8(document.text, document)) give(document);
   }
   std::int64_t marks() const { return marks_; }
 
  private:
-  bool take_mark(std::string& text) {
-    const bool dropped = drop_mark(text);
-    marks_ += dropped;
-    return dropped;
+  /// Whether the bytes that were read at `place` are text; a byte-order mark is taken off their front.
+  bool is_utf8(std::string& bytes, TextDocument& place) {
+    if (bytes.starts_with("\xef\xbb\xbf")) bytes.erase(0, 3), place.offset += 3, ++marks_;
+    const std::int64_t bad = first_bad_utf8(bytes);
+    if (bad < 0) return true;
+    place.offset += bad;
+    complaints_.add(place, "not UTF-8; convert it or leave it out");
+    return false;
   }
   void read_lines(const Source& source) {
     std::ifstream in(source.file, std::ios::binary);
@@ -52,12 +51,10 @@ class Reader {
       place.offset += bytes + 1;
     }
     if (in.bad()) files::throw_system_error(errno, "read", source.file);
-    if (!any) complaints_.add(source.file, 0, "an empty file");
+    if (!any) complaints_.add(source.file, 0, no_text);
   }
   void read_line(std::string& line, TextDocument document) {
-    if (take_mark(line)) document.offset += 3;
-    if (const auto bad = first_bad_utf8(line); bad >= 0)
-      return complaints_.add(document.file, document.offset + bad, "not UTF-8");
+    if (!is_utf8(line, document)) return;
     JsonLine json = read_json_line(line);
     if (!json.error.empty()) return complaints_.add(document, json.error);
     document.text = std::move(*json.text);
@@ -65,9 +62,7 @@ class Reader {
     give(document);
   }
   void give(const TextDocument& document) {
-    if (document.text.empty()) return complaints_.add(document, "an empty document");
-    if (const auto bad = first_bad_utf8(document.text); bad >= 0)
-      return complaints_.add(document.file, document.offset + bad, "not UTF-8; convert the file or leave it out");
+    if (document.text.empty()) return complaints_.add(document, no_text);
     visit_(document);
   }
 
@@ -76,39 +71,13 @@ class Reader {
   std::int64_t marks_ = 0;
 };
 
-/// Length of the well-formed sequence at text[i], 0 where there is none: RFC 3629, table of section 4.
-std::size_t utf8_length(const std::string& text, std::size_t i) {
-  const auto byte = [&](std::size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u; };
-  const auto tail = [&](std::size_t k) { return byte(k) >= 0x80 && byte(k) <= 0xBF; };
-  const unsigned lead = byte(i), second = byte(i + 1);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xC2 && lead <= 0xDF) return tail(i + 1) ? 2 : 0;
-  if (lead >= 0xE0 && lead <= 0xEF) {
-    const bool good = (lead != 0xE0 || second >= 0xA0) && (lead != 0xED || second <= 0x9F);
-    return good && tail(i + 1) && tail(i + 2) ? 3 : 0;
-  }
-  if (lead >= 0xF0 && lead <= 0xF4) {
-    const bool good = (lead != 0xF0 || second >= 0x90) && (lead != 0xF4 || second <= 0x8F);
-    return good && tail(i + 1) && tail(i + 2) && tail(i + 3) ? 4 : 0;
-  }
-  return 0;
-}
-
 }  // namespace
 
-std::int64_t first_bad_utf8(const std::string& text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = utf8_length(text, i);
-    if (length == 0) return static_cast<std::int64_t>(i);
-    i += length;
-  }
-  return -1;
-}
-
 void Complaints::add(const std::string& file, std::int64_t offset, const std::string& what) {
-  constexpr int most = 20;
-  if (++count_ <= most) text_ += (count_ > 1 ? "\n" : "") + file + ": byte " + std::to_string(offset) + ": " + what;
-  shown_ = std::min(count_, most);
+  constexpr int max_shown = 20;
+  if (++count_ <= max_shown)
+    text_ += (count_ > 1 ? "\n" : "") + file + ": byte " + std::to_string(offset) + ": " + what;
+  shown_ = std::min(count_, max_shown);
 }
 
 void Complaints::add(const TextDocument& d, const std::string& what) {

@@ -37,12 +37,9 @@ class Complaints {
 
 /// Calls `visit` for each document, in order, and returns the number of byte-order marks, which are part of no
 /// document: one at the start of a file or line is left out. Keeps one document in memory at a time. Every bad place is
-/// added to `complaints`: bad UTF-8, an empty file, broken JSON with the parser's reason and column. Throws Error for a
-/// file that cannot be read.
+/// added to `complaints`: bad UTF-8, a file or document without text, broken JSON with the parser's reason and column.
+/// Throws Error for a file that cannot be read.
 std::int64_t for_each_document(const std::vector<Source>& sources,
                                const std::function<void(const TextDocument&)>& visit, Complaints& complaints);
-
-/// Byte offset of the first byte that is not well-formed UTF-8 (RFC 3629); −1 where all are.
-std::int64_t first_bad_utf8(const std::string& text);
 
 }  // namespace switchyard::data

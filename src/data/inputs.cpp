@@ -12,6 +12,7 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "base/utf8.hpp"
 
 namespace switchyard::data {
 namespace {
@@ -32,12 +33,12 @@ std::string kind_of(const fs::path& path) {
 }
 
 std::string list(const std::map<std::string, int>& counts) {
-  constexpr std::size_t most = 20;
+  constexpr std::size_t max_kinds = 20;
   std::string text;
   std::size_t shown = 0;
   for (const auto& [what, count] : counts)
-    if (++shown <= most) text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + what;
-  return text + (shown > most ? " and " + std::to_string(shown - most) + " other endings" : "");
+    if (++shown <= max_kinds) text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + what;
+  return text + (shown > max_kinds ? " and " + std::to_string(shown - max_kinds) + " other endings" : "");
 }
 
 class Finder {

@@ -37,12 +37,12 @@ class Picker : public nlohmann::json_sax<nlohmann::json> {
     if (const auto end = reason.find("] "); end != std::string::npos) reason.erase(0, end + 2);
     if (const auto end = reason.find(": "); reason.rfind("parse error at", 0) == 0 && end != std::string::npos)
       reason.erase(0, end + 2);
-    if (reason.size() > most) reason.resize(most), reason += " …";
+    if (reason.size() > max_reason) reason.resize(max_reason), reason += " …";
     return fail("broken JSON at column " + std::to_string(position) + " (" + reason + "); mend or remove the line");
   }
 
  private:
-  static constexpr std::size_t most = 200;  // bytes of a reason, which quotes what was read last
+  static constexpr std::size_t max_reason = 200;  // bytes of a reason, which quotes what was read last
 
   /// A value that is no string: not where one of the two is wanted, nor in place of the object.
   bool other() {

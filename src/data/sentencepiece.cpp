@@ -35,13 +35,13 @@ std::string with_spaces(const std::string& piece) {
 char byte_of(const std::string& piece, const std::string& file) {
   unsigned value = 0;
   int end = 0;
-  const bool good = std::sscanf(piece.c_str(), "<0x%2X>%n", &value, &end) == 1 && end == 6 && piece.size() == 6;
-  check(good, Exit::usage,
+  const bool is_byte = std::sscanf(piece.c_str(), "<0x%2X>%n", &value, &end) == 1 && end == 6 && piece.size() == 6;
+  check(is_byte, Exit::usage,
         file + ": cannot be used as a SentencePiece model (its byte piece '" + piece + "' is no byte)");
   return static_cast<char>(value);
 }
 
-/// Code point of the well-formed UTF-8 character that starts at text[i]; i moves behind it.
+/// Code point of the well-formed UTF-8 character that starts at text[i]; i moves past it.
 char32_t next_character(const std::string& text, std::size_t& i) {
   const auto lead = static_cast<unsigned char>(text[i]);
   const std::size_t length = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;

@@ -6,7 +6,7 @@
 namespace switchyard::hdf5 {
 namespace {
 
-constexpr std::size_t most_text = std::size_t{64} << 20;  // bytes; a table of all tasks of a sweep has some MB
+constexpr std::size_t max_text = std::size_t{64} << 20;  // bytes; a table of all tasks of a sweep has some MB
 
 /// Text of `bytes` bytes, UTF-8, padded with zeros: nothing of it stands outside the attribute.
 Id text_type(std::size_t bytes) {
@@ -50,7 +50,7 @@ std::string variable_text(const Id& attribute, const Id& type, const std::string
 }  // namespace
 
 void set_attribute(hid_t object, const std::string& name, const std::string& text, const std::string& where) {
-  expect(text.size() <= most_text, "a text that can be read again");
+  expect(text.size() <= max_text, "a text that can be read again");
   const Id type = text_type(std::max<std::size_t>(text.size(), 1));
   write_attribute(object, name, type.get(), type.get(), text.c_str(), where);
 }
@@ -66,7 +66,7 @@ std::string text_attribute(hid_t object, const std::string& name, const std::str
   const auto [attribute, type] = open_attribute(object, name, H5T_STRING, where);
   if (check_hdf5(H5Tis_variable_str(type.get()), what) > 0) return variable_text(attribute, type, what);
   const std::size_t size = H5Tget_size(type.get());
-  check(size > 0 && size <= most_text, Exit::corrupt,
+  check(size > 0 && size <= max_text, Exit::corrupt,
         where + " is damaged (its attribute " + name + " claims " + std::to_string(size) + " bytes)");
   std::string text(size, '\0');
   check_hdf5(H5Aread(attribute.get(), type.get(), text.data()), what);

@@ -78,15 +78,15 @@ void check_claim(const File& file, const Shape& shape, std::int64_t rows, const 
   if (rows == 0) return;
   Checked chunk = static_cast<std::int64_t>(size_of(shape.type));
   for (const hsize_t size : shape.chunk) chunk *= saturated(size);
-  const Checked bytes = Checked(rows) * bytes_of_row(shape), most = Checked(file.bytes()) * largest_ratio;
-  check(std::max(bytes, chunk) <= most, Exit::corrupt,
+  const Checked bytes = Checked(rows) * bytes_of_row(shape), max_bytes = Checked(file.bytes()) * largest_ratio;
+  check(std::max(bytes, chunk) <= max_bytes, Exit::corrupt,
         where + " is damaged (it claims " + to_string(bytes) + " bytes, more than the file can hold)");
 }
 
 void keep_a_chunk(const File& file, const std::string& name, const Shape& shape, Id& dataset) {
-  constexpr std::int64_t usual = 1 << 20, most = 256 << 20;
+  constexpr std::int64_t usual = 1 << 20, max_bytes = 256 << 20;
   const Checked bytes = bytes_of_row(shape) * saturated(shape.chunk[0]);
-  if (bytes <= usual || bytes > most) return;
+  if (bytes <= usual || bytes > max_bytes) return;
   const std::string what = "open dataset " + name + " of " + file.path();
   const Id list{check_hdf5(H5Pcreate(H5P_DATASET_ACCESS), what), H5Pclose};
   check_hdf5(H5Pset_chunk_cache(list.get(), H5D_CHUNK_CACHE_NSLOTS_DEFAULT, static_cast<std::size_t>(bytes.value()),

@@ -27,7 +27,7 @@ namespace {
 constexpr const char* variable = "SWITCHYARD_PROBES_HDF5";  // set for the process that answers
 constexpr int server_socket = 3;
 constexpr int seconds = 2;
-constexpr rlim_t most_memory = rlim_t{2} << 30;
+constexpr rlim_t max_memory = rlim_t{2} << 30;
 constexpr std::size_t longest = 1 << 14;  // of a path or an answer
 
 // --- the process that reads ---
@@ -44,7 +44,7 @@ void read_attribute(hid_t object, const std::string& name, const std::string& wh
   const Id space{check_hdf5(H5Aget_space(attribute.get()), what), H5Sclose};
   const hssize_t points = check_hdf5(H5Sget_simple_extent_npoints(space.get()), what);
   const std::size_t size = H5Tget_size(type.get());
-  check(points >= 0 && (size == 0 || static_cast<rlim_t>(points) < most_memory / size), Exit::corrupt,
+  check(points >= 0 && (size == 0 || static_cast<rlim_t>(points) < max_memory / size), Exit::corrupt,
         where + " is damaged (its attribute " + name + " is larger than any memory)");
   std::vector<char> values(static_cast<std::size_t>(points) * size + 1);
   check_hdf5(H5Aread(attribute.get(), type.get(), values.data()), what);
@@ -105,7 +105,7 @@ void limit_memory() {
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
 #ifndef __SANITIZE_ADDRESS__  // which reserves more than any limit
-  const rlimit memory{most_memory, most_memory};
+  const rlimit memory{max_memory, max_memory};
   setrlimit(RLIMIT_AS, &memory);
 #endif
 }

@@ -72,12 +72,12 @@ void settle_times(const std::string& path) {
   const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (file < 0) files::throw_system_error(errno, "open", path);
   Page page{};
-  bool good = ::pread(file, page.data(), page.size(), 0) == static_cast<ssize_t>(page.size());
-  if (good && settle(page, number_at<std::uint64_t>(page, extension_at)))
-    good = ::pwrite(file, page.data(), page.size(), 0) == static_cast<ssize_t>(page.size());
+  bool done = ::pread(file, page.data(), page.size(), 0) == static_cast<ssize_t>(page.size());
+  if (done && settle(page, number_at<std::uint64_t>(page, extension_at)))
+    done = ::pwrite(file, page.data(), page.size(), 0) == static_cast<ssize_t>(page.size());
   const int error = errno;
   ::close(file);
-  if (!good) files::throw_system_error(error, "write", path);
+  if (!done) files::throw_system_error(error, "write", path);
 }
 
 }  // namespace switchyard::hdf5

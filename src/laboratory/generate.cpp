@@ -30,7 +30,7 @@ void check_vocabulary(const std::string& of, std::int64_t tokens, const std::str
                of + " make " + std::to_string(tokens) + " tokens; a shard holds 50256: lower " + remedy);
 }
 
-bool good_tasks(int tasks) { return tasks >= 2 && tasks <= 4096 && std::has_single_bit(static_cast<unsigned>(tasks)); }
+bool valid_tasks(int tasks) { return tasks >= 2 && tasks <= 4096 && std::has_single_bit(static_cast<unsigned>(tasks)); }
 
 void validate(const GenerateOptions& o) {
   check_option(o.values >= 2, "--values must be at least 2");
@@ -38,16 +38,16 @@ void validate(const GenerateOptions& o) {
     check_option(o.facts >= 1, "--facts must be at least 1");
     return check_vocabulary("facts and answers", std::int64_t{o.facts} + o.values, "--facts or --values");
   }
-  check_option(good_tasks(o.tasks),
+  check_option(valid_tasks(o.tasks),
                "--tasks is " + std::to_string(o.tasks) + "; must be a power of two from 2 to 4096");
   check_option(o.keys >= 1, "--keys must be at least 1");
-  constexpr std::int64_t most_keys = 1 << 20;
-  check_option(std::int64_t{o.tasks} * o.keys <= most_keys,
+  constexpr std::int64_t max_keys = 1 << 20;
+  check_option(std::int64_t{o.tasks} * o.keys <= max_keys,
                "--tasks * --keys is " + std::to_string(std::int64_t{o.tasks} * o.keys) + "; must be at most " +
-                   std::to_string(most_keys) + ": every task has a table of its keys");
-  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max() / 3;
-  check_option(o.samples >= 1 && o.samples <= most,
-               "--samples is " + std::to_string(o.samples) + "; must be from 1 to " + std::to_string(most) +
+                   std::to_string(max_keys) + ": every task has a table of its keys");
+  constexpr std::int64_t max_samples = std::numeric_limits<std::int32_t>::max() / 3;
+  check_option(o.samples >= 1 && o.samples <= max_samples,
+               "--samples is " + std::to_string(o.samples) + "; must be from 1 to " + std::to_string(max_samples) +
                    ": the head of a shard counts its tokens, three a sample, in an int32");
   const int depth = std::countr_zero(static_cast<unsigned>(o.tasks));
   const TreeTasks t = make_tasks(o.shape, depth, 1, 1, o.seed);  // refuses a shape that is not known
@@ -94,8 +94,8 @@ std::string ideal_table(const TreeTasks& t, Progress& progress) {
   constexpr int draws = 32;
   std::ostringstream out;
   out << "experts,floor,ideal,hash,hash_mean,hash_sd,even,balanced\n" << std::setprecision(10);
-  const int most = (t.shape == "zipf" ? 16 : 4) * t.tasks();  // the tax of hard balance ends late
-  for (int e = 1; e <= most; e *= 2) {
+  const int max_experts = (t.shape == "zipf" ? 16 : 4) * t.tasks();  // the tax of hard balance ends late
+  for (int e = 1; e <= max_experts; e *= 2) {
     double own = 0.0, sum = 0.0, squares = 0.0;
     for (int i = 0; i < draws; ++i) {
       progress.at([&] {
@@ -158,8 +158,8 @@ void write_facts(const GenerateOptions& o, const std::string& folder) {
 
 /// The options of generator.json, before validate().
 GenerateOptions parse(const Json& json) {
-  constexpr std::int64_t most = std::numeric_limits<int>::max();
-  const auto number = [&json](const char* key) { return static_cast<int>(whole(json, key, 1, most)); };
+  constexpr std::int64_t max = std::numeric_limits<int>::max();
+  const auto number = [&json](const char* key) { return static_cast<int>(whole(json, key, 1, max)); };
   GenerateOptions o{.shape = json.at("shape"), .values = number("values"), .seed = seed_of(json), .out = {}};
   const bool facts = json.at("generator") == "t2";
   if (facts != (o.shape == "facts") || (!facts && json.at("generator") != "t1"))
@@ -167,7 +167,7 @@ GenerateOptions parse(const Json& json) {
   if (facts)
     o.facts = number("facts");
   else
-    o.tasks = number("tasks"), o.keys = number("keys"), o.samples = whole(json, "samples", 1, most);
+    o.tasks = number("tasks"), o.keys = number("keys"), o.samples = whole(json, "samples", 1, max);
   return o;
 }
 

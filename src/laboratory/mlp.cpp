@@ -69,8 +69,8 @@ template <class Real>
 Real Mlp<Real>::add(const Real* x, int answer, Real gate) {
   const std::size_t h = hidden_.size(), v = logits_.size();
   forward(x, hidden_.data(), logits_.data());
-  const Real most = *std::max_element(logits_.begin(), logits_.end());  // gates are positive
-  for (std::size_t a = 0; a < v; ++a) share_[a] = exponential(gate * (logits_[a] - most));
+  const Real max = *std::max_element(logits_.begin(), logits_.end());  // gates are positive
+  for (std::size_t a = 0; a < v; ++a) share_[a] = exponential(gate * (logits_[a] - max));
   Real sum = 0;
   for (const Real s : share_) sum += s;
   for (Real& s : share_) s *= Real(1) / sum;
@@ -102,10 +102,10 @@ template <class Real>
 double Mlp<Real>::loss(const Real* x, int answer) const {
   std::vector<Real> hidden(hidden_.size()), logits(logits_.size());
   forward(x, hidden.data(), logits.data());
-  const double most = *std::max_element(logits.begin(), logits.end());
+  const double max = *std::max_element(logits.begin(), logits.end());
   double sum = 0.0;
-  for (const Real z : logits) sum += std::exp(z - most);
-  return most + std::log(sum) - logits[static_cast<std::size_t>(answer)];
+  for (const Real z : logits) sum += std::exp(z - max);
+  return max + std::log(sum) - logits[static_cast<std::size_t>(answer)];
 }
 
 template class Mlp<float>;

@@ -36,9 +36,9 @@ void LearnedRouter::choose() {
       p[e] = 0.0;
       for (int l = 0; l < depth_; ++l) p[e] += w[l] * cue[l];
     }
-    const double most = *std::max_element(p, p + experts_);
+    const double max = *std::max_element(p, p + experts_);
     double sum = 0.0;
-    for (int e = 0; e < experts_; ++e) sum += p[e] = std::exp(p[e] - most);
+    for (int e = 0; e < experts_; ++e) sum += p[e] = std::exp(p[e] - max);
     int best = 0;
     for (int e = 0; e < experts_; ++e) {
       p[e] /= sum;

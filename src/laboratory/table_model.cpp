@@ -17,9 +17,9 @@ TableModel::TableModel(int experts, int keys, int answers, double rate)
 
 double TableModel::train(int expert, int key, int answer, float gate) {
   float *w = &logits_[row(expert, key)], *g2 = &squares_[row(expert, key)], *p = share_.data();
-  const float most = *std::max_element(w, w + answers_);
+  const float max = *std::max_element(w, w + answers_);
   float sum = 0.0f, slope = 0.0f;
-  for (std::size_t a = 0; a < answers_; ++a) p[a] = fast_exp(gate * (w[a] - most));
+  for (std::size_t a = 0; a < answers_; ++a) p[a] = fast_exp(gate * (w[a] - max));
   for (std::size_t a = 0; a < answers_; ++a) sum += p[a];
   const float scale = 1.0f / sum;
   for (std::size_t a = 0; a < answers_; ++a)
@@ -35,10 +35,10 @@ double TableModel::train(int expert, int key, int answer, float gate) {
 
 double TableModel::loss(int expert, int key, int answer) const {
   const float* w = &logits_[row(expert, key)];
-  const double most = *std::max_element(w, w + answers_);
+  const double max = *std::max_element(w, w + answers_);
   double sum = 0.0;
-  for (std::size_t a = 0; a < answers_; ++a) sum += std::exp(w[a] - most);
-  return most + std::log(sum) - w[answer];
+  for (std::size_t a = 0; a < answers_; ++a) sum += std::exp(w[a] - max);
+  return max + std::log(sum) - w[answer];
 }
 
 }  // namespace switchyard::laboratory

@@ -134,9 +134,9 @@ Assignment even_assignment(const TreeTasks& t, int experts) {
   Assignment a(static_cast<std::size_t>(t.tasks()));
   std::vector<double> load(static_cast<std::size_t>(experts), 0.0);
   for (const int z : by_share(t)) {
-    const auto least = std::min_element(load.begin(), load.end());
-    a[static_cast<std::size_t>(z)] = static_cast<int>(least - load.begin());
-    *least += t.task_share[static_cast<std::size_t>(z)];
+    const auto lightest = std::min_element(load.begin(), load.end());
+    a[static_cast<std::size_t>(z)] = static_cast<int>(lightest - load.begin());
+    *lightest += t.task_share[static_cast<std::size_t>(z)];
   }
   return a;
 }

@@ -30,7 +30,7 @@ Slice slice(const Matrix<float>& m, Index sequence, Index head, const AttentionS
 
 blas::ConstBlock rows_of(const Slice& s, Index first) { return {s.row(first), s.stride}; }
 
-/// Memory of one thread. Keys and values of one head stand there in panels, as they are and turned.
+/// Memory of one thread. Keys and values of one head stand there in panels, as they are and transposed.
 struct Scratch {
   Index floats = 0;                   ///< taken
   Index stride;                       ///< of a row of scores: whole panels of keys
@@ -63,7 +63,7 @@ struct Queries {
   int keys() const { return first + rows; }
 };
 
-/// Scores → exponentials, 0 for keys behind a query; row sums and log-sums.
+/// Scores → exponentials, 0 for keys after a query; row sums and log-sums.
 void softmax_rows(const Queries& queries, float scale, float* scores, Index stride, float* sums, float* log_sums) {
   for (int i = 0; i < queries.rows; ++i) {
     float* p = scores + i * stride;
@@ -98,7 +98,7 @@ void forward_head(const AttentionShape& shape, const AttentionState& state, Inde
 /// All query heads of one (sequence, key and value head).
 void forward_group(const AttentionShape& shape, const AttentionState& state, Index sequence, Index kv, float* memory) {
   const Scratch own(shape, false, memory);
-  blas::pack_turned(shape.context, rows_of(slice(state.k, sequence, kv, shape), 0), own.keys_t);
+  blas::pack_transposed(shape.context, rows_of(slice(state.k, sequence, kv, shape), 0), own.keys_t);
   blas::pack(shape.head_dim, rows_of(slice(state.v, sequence, kv, shape), 0), own.values);
   const Index group = shape.heads / shape.kv_heads;
   for (Index h = kv * group; h < (kv + 1) * group; ++h) forward_head(shape, state, sequence, h, own);
@@ -151,8 +151,8 @@ void backward_group(const AttentionShape& shape, const AttentionState& state, co
   const Slice k = slice(state.k, sequence, kv, shape), v = slice(state.v, sequence, kv, shape);
   const Slice dk = slice(gradient.k, sequence, kv, shape), dv = slice(gradient.v, sequence, kv, shape);
   const Index context = shape.context, width = shape.head_dim, group = shape.heads / shape.kv_heads;
-  blas::pack_turned(context, rows_of(k, 0), own.keys_t);
-  blas::pack_turned(context, rows_of(v, 0), own.values_t);
+  blas::pack_transposed(context, rows_of(k, 0), own.keys_t);
+  blas::pack_transposed(context, rows_of(v, 0), own.values_t);
   blas::pack(width, rows_of(k, 0), own.keys);
   std::fill_n(own.dk.data, blas::panel_floats(context, width), 0.0f);
   std::fill_n(own.dv.data, blas::panel_floats(context, width), 0.0f);

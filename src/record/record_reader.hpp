@@ -67,10 +67,10 @@ class RecordReader {
 
 /// Rows that are read at once, where they are `bytes` bytes each: whole chunks of moderate size, parts of larger ones.
 inline std::int64_t rows_of_piece(std::int64_t chunk, std::int64_t bytes) {
-  constexpr std::int64_t usual = 16 << 20, most = 256 << 20;
+  constexpr std::int64_t usual = 16 << 20, max = 256 << 20;
   const std::int64_t row = std::max<std::int64_t>(bytes, 1);
-  return std::clamp<std::int64_t>(usual / row / chunk * chunk, std::max<std::int64_t>(1, std::min(chunk, most / row)),
-                                  std::max<std::int64_t>(1, most / row));
+  return std::clamp<std::int64_t>(usual / row / chunk * chunk, std::max<std::int64_t>(1, std::min(chunk, max / row)),
+                                  std::max<std::int64_t>(1, max / row));
 }
 
 /// Hands rows [first, first + count) of a dataset to visit(bytes, size) in pieces of moderate size.

@@ -171,7 +171,7 @@ bool is_full(const Config& config, std::int64_t first, std::int64_t step) {
   for (const std::int64_t interval :
        {config.train.evaluate_every, config.record.sample_every, config.record.timeline_every})
     if (interval > 0) every = std::min(every, interval);
-  return step % config.record.flush_every == 0 && (step + config.record.flush_every - first) / every > most_chunks;
+  return step % config.record.flush_every == 0 && (step + config.record.flush_every - first) / every > max_chunks;
 }
 
 std::vector<Span> latest_rows(const std::vector<const RecordReader*>& files, const std::string& key) {

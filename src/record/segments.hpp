@@ -59,7 +59,7 @@ LastRows last_rows(const std::string& run, std::int64_t after);
 std::string set_aside(const std::string& path);
 
 /// Chunks of one file after which a new segment begins, since blocks of a larger index cross pages (hdf5.cpp).
-constexpr std::int64_t most_chunks = 8000;
+constexpr std::int64_t max_chunks = 8000;
 /// Whether a segment that began after step `first` is full at `step`, a multiple of record.flush_every.
 bool is_full(const Config& config, std::int64_t first, std::int64_t step);
 

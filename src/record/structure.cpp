@@ -84,13 +84,13 @@ void check_rank_lengths(const hdf5::File& file, std::int64_t version, const Leng
 
 /// Without it a file of which all layers are lost would pass for one of a dense model.
 void check_layer_lengths(const hdf5::File& file, const Lengths& lengths) {
-  constexpr int most_blocks = 1024;  // of any configuration that was allowed
+  constexpr int max_blocks = 1024;  // of any configuration that was allowed
   const LoadResult loaded = load_text(file.path(), hdf5::text_attribute(file.id(), "config", file.path()));
   if (!loaded.errors.empty()) return;  // of another version of the program: what it asks for is not known
   const auto& list = loaded.config.moe.experts_per_block;
   const int blocks = loaded.config.model.blocks;
   check(
-      blocks <= most_blocks && loaded.config.moe.every > 0 && (list.empty() || static_cast<int>(list.size()) == blocks),
+      blocks <= max_blocks && loaded.config.moe.every > 0 && (list.empty() || static_cast<int>(list.size()) == blocks),
       Exit::corrupt, file.path() + " is damaged (no model is as its attribute config says)");
   const auto layers = recorded_layers(loaded.config);
   require_length(file, lengths, "layer", static_cast<std::int64_t>(layers.size()), "config");
@@ -123,7 +123,7 @@ Lengths check_structure(const hdf5::File& file, FileKind kind, std::int64_t vers
     check_rank_lengths(file, version, lengths);
     check_layer_lengths(file, lengths);
   }
-  for (const auto& [dimension, most] : limits) lengths.at(dimension) = std::min(lengths.at(dimension), most);
+  for (const auto& [dimension, max_rows] : limits) lengths.at(dimension) = std::min(lengths.at(dimension), max_rows);
   for (const Variable& v : variables_of(kind)) check_variable(file, v, version, lengths);
   return lengths;
 }

@@ -51,9 +51,9 @@ void check_scalars(const Row& row, std::int64_t before, Problems& problems) {
   if (row.value<double>("loss") != sum) problems.push_back(row.where + "loss is not the sum of its parts");
 }
 
-/// Whether all are within 0 and `most`, so that sums of them fit.
-bool within(std::span<const std::int64_t> counts, Checked most) {
-  return std::all_of(counts.begin(), counts.end(), [&](std::int64_t n) { return n >= 0 && n <= most; });
+/// Whether all are within 0 and `max`, so that sums of them fit.
+bool within(std::span<const std::int64_t> counts, Checked max) {
+  return std::all_of(counts.begin(), counts.end(), [&](std::int64_t n) { return n >= 0 && n <= max; });
 }
 
 std::int64_t sum_of(std::span<const std::int64_t> counts) {
@@ -83,8 +83,8 @@ bool check_counts(const Row& row, std::int64_t l, const std::string& where, Prob
 /// elsewhere. Sums of floats may leave their range by rounding.
 void check_routing(const Row& row, std::int64_t l, const std::string& where, Problems& problems) {
   constexpr double rounding = 0.01;
-  const auto require = [&](bool good, const char* message) {
-    if (!good) problems.push_back(where + message);
+  const auto require = [&](bool holds, const char* message) {
+    if (!holds) problems.push_back(where + message);
   };
   const auto at = static_cast<std::size_t>(l);
   const std::int64_t experts = row.shape.layer_experts[at];
@@ -148,10 +148,11 @@ bool within_steps(const RowBlocks& block, std::int64_t r) {
   const auto first = block.row<double>("timeline_step_start", r), last = block.row<double>("timeline_step_end", r);
   const auto start = block.row<double>("timeline_start", r), end = block.row<double>("timeline_end", r);
   const std::size_t tasks = start.size() / first.size();
-  bool good = true;  // comparisons that a NaN fails
+  bool ordered = true;  // comparisons that a NaN fails
   for (std::size_t i = 0; i < start.size(); ++i)
-    good &= start[i] <= end[i] && start[i] >= first[i / tasks] - resolution && end[i] <= last[i / tasks] + resolution;
-  return good;
+    ordered &=
+        start[i] <= end[i] && start[i] >= first[i / tasks] - resolution && end[i] <= last[i / tasks] + resolution;
+  return ordered;
 }
 
 /// The steps of which a segment keeps timelines: the multiples of an interval after its begin.
@@ -162,7 +163,7 @@ struct TimelineSteps {
   /// Of timeline i; 0 where none is due.
   Checked of(std::int64_t i) const { return every > 0 ? (Checked(begins_after / every) + 1 + i) * every : Checked(0); }
   /// How many there are at least beside so many rows: the timeline of a row's own step is written after it.
-  std::int64_t least(std::int64_t rows) const {
+  std::int64_t min_timelines(std::int64_t rows) const {
     const std::int64_t last = (Checked(begins_after) + rows).value();
     return every > 0 && rows > 0 ? (last - 1) / every - begins_after / every : 0;
   }
@@ -171,12 +172,12 @@ struct TimelineSteps {
 Problems check_timeline_rows(const RecordReader& file, RowBlocks& block) {
   Problems problems;
   const TimelineSteps steps(file);
-  const std::int64_t count = file.length("timeline"), least = steps.least(file.length("row"));
+  const std::int64_t count = file.length("timeline"), min = steps.min_timelines(file.length("row"));
   const std::string because = " (record.timeline_every is " + std::to_string(steps.every) +
                               ", and the segment begins after step " + std::to_string(steps.begins_after) + ")";
-  if (count < least)
+  if (count < min)
     problems.push_back(file.path() + ": " + std::to_string(count) + " timelines, but its rows have at least " +
-                       std::to_string(least) + because);
+                       std::to_string(min) + because);
   while (block.next())
     for (std::int64_t r = 0; r < block.rows(); ++r) {
       const std::string where = file.path() + ": timeline " + std::to_string(block.first() + r) + ": ";

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 using Kind = YamlNode::Kind;
 
 /// Each is checked before the first begins.
-constexpr std::int64_t most_tasks = 4096;
+constexpr std::int64_t max_tasks = 4096;
 
 /// The key of section.key=value; all of a number.
 std::string key_of(const std::string& value) { return value.substr(0, value.find('=')); }
@@ -120,8 +120,8 @@ class Reader {
     if (value.kind != Kind::list || value.items.empty())
       return complain(value.kind == Kind::null ? name.place : value.place, name.text + ": must be a list, not empty");
     into.clear();
-    if (static_cast<std::int64_t>(value.items.size()) > most_tasks)
-      return complain(value.place, name.text + ": has more than " + std::to_string(most_tasks) +
+    if (static_cast<std::int64_t>(value.items.size()) > max_tasks)
+      return complain(value.place, name.text + ": has more than " + std::to_string(max_tasks) +
                                        " entries, as many as a sweep has tasks at most; shorten the list");
     std::set<std::string> given;  // an entry of a list says again, or otherwise, what the first of its key says
     for (const YamlNode& item : value.items) {
@@ -265,8 +265,8 @@ Sweep read_sweep(const std::string& file, const std::vector<std::string>& overri
   const std::map<std::string, std::vector<std::string>> arms(axes.arms.begin(), axes.arms.end());
   const Checked tasks = Checked(std::ssize(axes.experts)) * std::ssize(axes.top_k) * std::ssize(axes.granularity) *
                         std::ssize(axes.seeds) * std::max<std::int64_t>(1, std::ssize(axes.arms));
-  check(tasks <= Checked(most_tasks), Exit::usage,
-        file + ": is " + to_string(tasks) + " combinations (at most " + std::to_string(most_tasks) +
+  check(tasks <= Checked(max_tasks), Exit::usage,
+        file + ": is " + to_string(tasks) + " combinations (at most " + std::to_string(max_tasks) +
             " tasks are a sweep); shorten a list, or make several files");
   sweep.tasks = combine(axes);
   std::set<std::string> known;

@@ -72,11 +72,11 @@ void copy(const float* from, Index n, float* to) {
   check_cuda(cudaMemcpyAsync(to, from, n * sizeof(float), cudaMemcpyDeviceToDevice, nullptr), "cudaMemcpyAsync");
 }
 
-/// C(m, n) = A(m, k)·B(k, n) + beta·C, all row-major, A or B stored turned where said: cuBLAS computes Cᵀ = Bᵀ·Aᵀ by
-/// columns.
+/// C(m, n) = A(m, k)·B(k, n) + beta·C, all row-major, A or B stored transposed where said: cuBLAS computes Cᵀ = Bᵀ·Aᵀ
+/// by columns.
 struct Product {
   Index m, n, k;
-  bool a_turned, b_turned;
+  bool a_transposed, b_transposed;
 };
 
 void multiply(const Product& p, const float* a, const float* b, float* c, float beta) {
@@ -85,10 +85,11 @@ void multiply(const Product& p, const float* a, const float* b, float* c, float 
     return;
   }
   const float one = 1.0f;
-  const auto b_stride = static_cast<int>(p.b_turned ? p.k : p.n), a_stride = static_cast<int>(p.a_turned ? p.m : p.k);
-  check_cublas(cublasSgemm(handle(), p.b_turned ? CUBLAS_OP_T : CUBLAS_OP_N, p.a_turned ? CUBLAS_OP_T : CUBLAS_OP_N,
-                           static_cast<int>(p.n), static_cast<int>(p.m), static_cast<int>(p.k), &one, b, b_stride, a,
-                           a_stride, &beta, c, static_cast<int>(p.n)),
+  const auto b_stride = static_cast<int>(p.b_transposed ? p.k : p.n),
+             a_stride = static_cast<int>(p.a_transposed ? p.m : p.k);
+  check_cublas(cublasSgemm(handle(), p.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
+                           p.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, static_cast<int>(p.n), static_cast<int>(p.m),
+                           static_cast<int>(p.k), &one, b, b_stride, a, a_stride, &beta, c, static_cast<int>(p.n)),
                "cublasSgemm");
 }
 

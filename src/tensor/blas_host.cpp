@@ -19,7 +19,7 @@ struct Item {
   Index row, rows, column, columns;
 };
 
-Index parts_of(Index total, Index most) { return (total + most - 1) / most; }
+Index parts_of(Index total, Index max) { return (total + max - 1) / max; }
 
 /// Cuts every group into items of at most a row block, and of columns in whole panels, so that there are about eight
 /// items of like work a thread where the products are large enough for that.
@@ -28,15 +28,15 @@ const std::vector<Item>& cut(const Groups& groups, Index columns, Index depth) {
   items.clear();
   const Index total = groups.offsets[groups.count] - groups.offsets[0];
   const Index share = total * columns * depth / (8 * Device().concurrency());
-  const Index most = std::max<Index>(share, Index{1} << 18);  // multiply-adds of one item
-  const Index most_rows = row_block(depth);
+  const Index max_work = std::max<Index>(share, Index{1} << 18);  // multiply-adds of one item
+  const Index max_rows = row_block(depth);
   for (int e = 0; e < groups.count; ++e) {
     const Index first = groups.offsets[e], rows = groups.offsets[e + 1] - first;
-    const Index tiles = parts_of(parts_of(rows, std::max<Index>(1, parts_of(rows, most_rows))), simd::tile_rows);
+    const Index tiles = parts_of(parts_of(rows, std::max<Index>(1, parts_of(rows, max_rows))), simd::tile_rows);
     for (Index begin = 0; begin < rows; begin += tiles * simd::tile_rows) {
       const Index end = std::min(rows, begin + tiles * simd::tile_rows);
       const Index panels = parts_of(columns, simd::panel_width);
-      const Index wanted = std::min(parts_of((end - begin) * columns * depth, most), panels);
+      const Index wanted = std::min(parts_of((end - begin) * columns * depth, max_work), panels);
       const Index parts = std::max<Index>(wanted, 1);  // also of a product without columns
       for (Index p = 0; p < parts; ++p) {
         const Index left = panels * p / parts * simd::panel_width;

@@ -42,7 +42,7 @@ void pack(Index n, ConstBlock b, Panels panels) {
     simd::pack_rows(b.data + j, b.stride, panels.depth, columns_of(n, j), panels.data + j * panels.depth);
 }
 
-void pack_turned(Index n, ConstBlock b, Panels panels) {
+void pack_transposed(Index n, ConstBlock b, Panels panels) {
   for (Index j = 0; j < n; j += panel_width)
     simd::pack_columns(b.data + j * b.stride, b.stride, panels.depth, columns_of(n, j), panels.data + j * panels.depth);
 }

@@ -15,18 +15,19 @@ constexpr Index block_depth = 256;     // a panel of this depth fills half of th
 constexpr Index few_rows = 18;         // up to here B is not packed but read once, in the order in which it lies,
 constexpr Index shallow_depth = 64;    // in blocks of so many rows
 
-/// A(i, s) at a[i·a_row + s]; B(s, j) at b[s·b_row + j], or at b[j·b_row + s] where `turned`.
+/// A(i, s) at a[i·a_row + s]; B(s, j) at b[s·b_row + j], or at b[j·b_row + s] where `transposed`.
 struct Operands {
   const float* a;
   Index a_row;
   const float* b;
   Index b_row;
-  bool turned;
+  bool transposed;
 };
 
 /// Offsets of a block of A, B and C.
 Operands shifted(const Operands& o, Index i, Index j, Index s) {
-  return {o.a + i * o.a_row + s, o.a_row, o.b + (o.turned ? j * o.b_row + s : s * o.b_row + j), o.b_row, o.turned};
+  return {o.a + i * o.a_row + s, o.a_row, o.b + (o.transposed ? j * o.b_row + s : s * o.b_row + j), o.b_row,
+          o.transposed};
 }
 
 simd::Scratch& scratch() {
@@ -59,7 +60,7 @@ void panel_product(Size size, const Operands& o, float* panel, Between between, 
   const Index tiles = simd::tile_count(size.m);
   const float* b = panel;
   Index step = panel_width;
-  if (o.turned)
+  if (o.transposed)
     simd::pack_columns(o.b, o.b_row, size.k, columns, panel);
   else if (size.m > few_rows || columns % simd::width != 0)
     simd::pack_rows(o.b, o.b_row, size.k, columns, panel);
@@ -84,8 +85,9 @@ void panel_product(Size size, const Operands& o, float* panel, Between between, 
 
 /// Rows ≤ row_block, columns ≤ block_columns, any depth.
 void block_product(Size size, const Operands& o, Block c, bool add) {
-  const bool direct = !o.turned && size.m <= few_rows;  // B is read where it lies, in the order in which it lies
-  const Index most = direct ? shallow_depth : block_depth, parts = std::max<Index>(1, (size.k + most - 1) / most);
+  const bool direct = !o.transposed && size.m <= few_rows;  // B is read where it lies, in the order in which it lies
+  const Index max_depth = direct ? shallow_depth : block_depth,
+              parts = std::max<Index>(1, (size.k + max_depth - 1) / max_depth);
   const Index depth = std::max<Index>(1, (size.k + parts - 1) / parts);
   const Index panels = (size.n + panel_width - 1) / panel_width, tiles = simd::tile_count(size.m);
   float* panel = scratch().floats(depth * panel_width + (parts > 1 ? size.m * panels * panel_width : 0));
@@ -96,16 +98,16 @@ void block_product(Size size, const Operands& o, Block c, bool add) {
       const Operands at = shifted(o, 0, j * panel_width, s);
       const Index next = panel_width * o.b_row;
       const Ahead ahead =
-          direct     ? spread(o.b + (s + depth) * o.b_row + j * depth * panel_width, depth * panel_width, tiles, depth)
-          : o.turned ? spread(at.b + next, next, tiles, depth)
-                     : Ahead{at.b + panel_width, 0, o.b_row};
+          direct ? spread(o.b + (s + depth) * o.b_row + j * depth * panel_width, depth * panel_width, tiles, depth)
+          : o.transposed ? spread(at.b + next, next, tiles, depth)
+                         : Ahead{at.b + panel_width, 0, o.b_row};
       const Size part{size.m, std::min<Index>(panel_width, size.n - j * panel_width), std::min(depth, size.k - s)};
       panel_product(part, at, panel, {s > 0 ? state : nullptr, s + depth < size.k ? state : nullptr},
                     {c.data + j * panel_width, c.stride}, add, ahead);
     }
 }
 
-/// Few rows against B turned: Cᵀ = B·Aᵀ, so that B is read where it lies and A alone is packed.
+/// Few rows against B transposed: Cᵀ = B·Aᵀ, so that B is read where it lies and A alone is packed.
 void few_rows_product(Size size, const Operands& o, Block c, bool add) {
   const int columns = static_cast<int>(size.m), vectors = columns <= simd::width ? 1 : 2;
   const Index tiles = simd::tile_count(size.n);
@@ -122,7 +124,7 @@ void few_rows_product(Size size, const Operands& o, Block c, bool add) {
 
 void product(Size size, const Operands& o, Block c, Write write) {
   const bool add = write == Write::add;
-  if (o.turned && size.m <= panel_width) {
+  if (o.transposed && size.m <= panel_width) {
     if (size.m > 0) few_rows_product(size, o, c, add);
     return;
   }

@@ -158,11 +158,12 @@ void chunk_tiles(const Problem& p, const Item& item, std::span<const Segment> se
 void block_gradient(const Problem& p, const Item& item, Memory& memory) {
   make_chunks(p.groups, item.group, memory);
   const Index tiles = simd::tile_count(item.n), panels = (item.k + panel_width - 1) / panel_width;
-  const Index most = std::min(chunk_rows, memory.chunks.back().end - memory.chunks.front().begin);
+  const Index max_rows = std::min(chunk_rows, memory.chunks.back().end - memory.chunks.front().begin);
   const bool several = memory.chunks.size() > 1;  // then each tile's state waits for the next chunk
   const Index level = (several ? tiles * panels : 1) * tile_floats,
               levels = 2 + std::bit_width(unsigned(p.groups.grains));
-  const Index dy_floats = tiles * panel_stride(most, a_width), x_floats = panels * panel_stride(most, panel_width);
+  const Index dy_floats = tiles * panel_stride(max_rows, a_width),
+              x_floats = panels * panel_stride(max_rows, panel_width);
   float* dy = memory.floats.floats(dy_floats + x_floats + levels * level);
   float* x = dy + dy_floats;
   float* chain = x + x_floats;

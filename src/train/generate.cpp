@@ -50,7 +50,7 @@ std::int32_t draw(const std::vector<float>& logits, double temperature, double u
   return static_cast<std::int32_t>(std::min<std::ptrdiff_t>(chosen, static_cast<std::ptrdiff_t>(logits.size()) - 1));
 }
 
-/// Logits after the last of `ids`, of which the last `context` count; what stands behind it in the batch is not seen.
+/// Logits after the last of `ids`, of which the last `context` count; what stands after it in the batch is not seen.
 std::vector<float> next_logits(Machine& m, const std::vector<std::int32_t>& ids) {
   const int context = m.config.model.context;
   const auto count = std::min<std::ptrdiff_t>(context, static_cast<std::ptrdiff_t>(ids.size()));

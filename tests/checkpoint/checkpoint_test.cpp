@@ -53,16 +53,15 @@ struct Shape {
 std::vector<Shape> shapes() {
   std::vector<Shape> list;
   for (int n = 1; n <= world().size(); ++n)
-    for (int ep = 1; ep <= n; ++ep)
-      if (n % ep == 0) list.push_back({n, ep});
+    for (const int ep : test::degrees(n)) list.push_back({n, ep});
   return list;
 }
 
 void save(const Shape& shape, const std::string& run, int experts, std::int64_t step) {
-  if (const auto groups = fixtures::groups_of(shape.ranks, shape.expert_parallel)) {
-    ParameterSet set = fixtures::make_parameters(groups->layout, experts);
+  if (const auto ranks = fixtures::ranks_of(shape.ranks, shape.expert_parallel, experts)) {
+    ParameterSet& set = ranks->parameters;
     fixtures::fill(set);
-    save_checkpoint(run, fixtures::small_config(), *groups, set, fixtures::state_of(step));
+    save_checkpoint(run, fixtures::small_config(), ranks->groups, set, fixtures::state_of(step));
   }
   MPI_Barrier(world().handle());
 }
@@ -70,10 +69,10 @@ void save(const Shape& shape, const std::string& run, int experts, std::int64_t 
 /// Differences after a load; −1 on ranks outside the shape. Errors come back as their exit code, times −100.
 std::int64_t load(const Shape& shape, const std::string& run, int experts, std::string* message = nullptr) {
   std::int64_t result = -1;
-  if (const auto groups = fixtures::groups_of(shape.ranks, shape.expert_parallel)) {
-    ParameterSet set = fixtures::make_parameters(groups->layout, experts);
+  if (const auto ranks = fixtures::ranks_of(shape.ranks, shape.expert_parallel, experts)) {
+    ParameterSet& set = ranks->parameters;
     try {
-      const TrainState state = load_checkpoint(latest_checkpoint(run), *groups, set);
+      const TrainState state = load_checkpoint(latest_checkpoint(run), ranks->groups, set);
       const TrainState expected = fixtures::state_of(state.step);
       result = fixtures::count_differences(set);
       EXPECT_EQ(state.tokens, expected.tokens);

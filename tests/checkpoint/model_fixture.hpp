@@ -5,23 +5,14 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
-#include "comm/groups.hpp"
-#include "support/parameters.hpp"
+#include "support/ranks.hpp"
 
 namespace fixtures {
 
 using namespace switchyard;
 
-/// Ranks [0, size) of the world as a run of their own; other ranks get none.
-inline std::unique_ptr<comm::Groups> groups_of(int size, int expert_parallel, int grains = 4) {
-  const comm::Communicator world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  comm::Communicator part = world.split(world.rank() < size ? 0 : 1, world.rank());
-  if (world.rank() >= size) return nullptr;
-  return std::make_unique<comm::Groups>(std::move(part), expert_parallel, grains);
-}
-
 /// Two blocks of experts (E of them, and 3), dense tensors, and a second source of the embedding's gradient.
-inline ParameterSet make_parameters(const Layout& layout, int experts, std::uint64_t seed = 1) {
+inline std::vector<TensorSpec> tensors_of(int experts) {
   std::vector<TensorSpec> tensors;
   const auto declare = [&tensors](const char* name, int block, std::vector<std::int64_t> shape, Placement placement,
                                   const char* adds_to = "") {
@@ -34,9 +25,17 @@ inline ParameterSet make_parameters(const Layout& layout, int experts, std::uint
   declare("blocks.1.moe.experts.down", 1, {experts, 4}, Placement::expert);
   declare("blocks.3.moe.experts.up", 3, {3, 7}, Placement::expert);
   declare("head", 4, {40, 6}, Placement::replicated, "embedding");
-  ParameterSet set(layout, tensors);
-  set.allocate(seed);
-  return set;
+  return tensors;
+}
+
+/// Ranks [0, size) of the world as a run of their own; other ranks get none.
+inline std::unique_ptr<test::Ranks> ranks_of(int size, int expert_parallel, int experts) {
+  const comm::Communicator world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  const comm::Communicator part = world.split(world.rank() < size ? 0 : 1, world.rank());
+  if (world.rank() >= size) return nullptr;
+  Config config;
+  config.train.grains = 4;
+  return std::make_unique<test::Ranks>(config, part.handle(), expert_parallel, tensors_of(experts));
 }
 
 /// Value of one element, by global ids: what no layout may change.

@@ -101,7 +101,7 @@ void check_slab(int grains, std::int64_t n, bool in_place) {
   tree_all_reduce(comm, held.nodes_of, SlabPart{held.mine.data(), n, n, result}, timers);
   EXPECT_EQ(first_wrong(result, grains, n), n) << "G " << grains;
   if (!alias) {
-    EXPECT_EQ(out[n], -7.0f) << "wrote behind the slab";
+    EXPECT_EQ(out[n], -7.0f) << "wrote past the slab";
   }
   // Over all ranks: every node travels once but the owners' own share, every sum to all others.
   std::int64_t sent[1] = {timers.bytes[static_cast<int>(Phase::reduce)]};

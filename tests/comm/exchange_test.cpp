@@ -46,39 +46,35 @@ float mark(int from, int to, std::int64_t row, int column) {
   return static_cast<float>(((from * 8 + to) * 512 + row) * 64 + column % 64);
 }
 
-class ExchangeTest : public testing::TestWithParam<std::tuple<ExchangeKind, Pattern, int>> {};
+class ExchangeTest : public testing::TestWithParam<std::tuple<ExchangeKind, Pattern, int>> {
+ protected:
+  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
+  const std::unique_ptr<Exchange> exchange = make_exchange(std::get<ExchangeKind>(GetParam()), comm);
+  const RowPlan plan = make_plan(std::get<Pattern>(GetParam()), comm);
+  const Itinerary itinerary = exchange->prepare(plan);
+  const int width = std::get<int>(GetParam());
+  const std::int64_t row_bytes = width * std::int64_t{sizeof(float)};
+};
 
 TEST_P(ExchangeTest, MovesExactlyThePlannedRows) {
-  const auto [kind, pattern, width] = GetParam();
-  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
-  const auto exchange = make_exchange(kind, comm);
-  const RowPlan plan = make_plan(pattern, comm);
   std::vector<float> send(plan.send.back() * width), receive(plan.receive.back() * width + 1, -1.0f);
   for (int to = 0; to < comm.size(); ++to)
     for (std::int64_t i = plan.send[to]; i < plan.send[to + 1]; ++i)
       for (int c = 0; c < width; ++c) send[i * width + c] = mark(comm.rank(), to, i - plan.send[to], c);
-  const Itinerary itinerary = exchange->prepare(plan);
-  const std::int64_t row_bytes = width * std::int64_t{sizeof(float)};
   for (int repeat = 0; repeat < 3; ++repeat)
     exchange->start({itinerary, Bound::out, row_bytes, {repeat, 1, 0}}, send.data(), receive.data())->finish();
   for (int from = 0; from < comm.size(); ++from)
     for (std::int64_t i = plan.receive[from]; i < plan.receive[from + 1]; ++i)
       for (int c = 0; c < width; ++c)
         ASSERT_EQ(receive[i * width + c], mark(from, comm.rank(), i - plan.receive[from], c)) << from << " " << i;
-  EXPECT_EQ(receive.back(), -1.0f) << "wrote behind the last row";
+  EXPECT_EQ(receive.back(), -1.0f) << "wrote past the last row";
 }
 
 TEST_P(ExchangeTest, TheWayBackIsTheAdjoint) {
-  const auto [kind, pattern, width] = GetParam();
-  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
-  const auto exchange = make_exchange(kind, comm);
-  const RowPlan plan = make_plan(pattern, comm);
   std::vector<float> x(plan.send.back() * width), y(plan.receive.back() * width);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>((i * 37 + comm.rank() * 11) % 17) - 8;
   for (std::size_t i = 0; i < y.size(); ++i) y[i] = static_cast<float>((i * 53 + comm.rank() * 29) % 13) - 6;
   std::vector<float> there(y.size()), back(x.size());
-  const Itinerary itinerary = exchange->prepare(plan);
-  const std::int64_t row_bytes = width * std::int64_t{sizeof(float)};
   exchange->start({itinerary, Bound::out, row_bytes, {5, 2, 0}}, x.data(), there.data())->finish();
   exchange->start({itinerary, Bound::home, row_bytes, {5, 2, 1}}, y.data(), back.data())->finish();
   std::int64_t products[2] = {0, 0};  // <dispatch x, y> and <x, combine y>; small integers, so exact
@@ -91,11 +87,6 @@ TEST_P(ExchangeTest, TheWayBackIsTheAdjoint) {
 /// Three journeys under way at once, there and back, of rows of another width each; polled, then finished in another
 /// order than they began.
 TEST_P(ExchangeTest, SeveralFlightsAtOnce) {
-  const auto [kind, pattern, width] = GetParam();
-  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
-  const auto exchange = make_exchange(kind, comm);
-  const RowPlan plan = make_plan(pattern, comm);
-  const Itinerary itinerary = exchange->prepare(plan);
   const std::int64_t rows_out = plan.send.back(), rows_in = plan.receive.back();
   std::vector<std::vector<float>> from, to;
   std::vector<std::unique_ptr<Flight>> flights;
@@ -120,15 +111,9 @@ TEST_P(ExchangeTest, SeveralFlightsAtOnce) {
 
 /// Rows that stay can be worked on while the others travel.
 TEST_P(ExchangeTest, RowsThatStayAreThereAtOnce) {
-  const auto [kind, pattern, width] = GetParam();
-  const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
-  const auto exchange = make_exchange(kind, comm);
-  const RowPlan plan = make_plan(pattern, comm);
-  const Itinerary itinerary = exchange->prepare(plan);
   const std::vector<float> from(plan.send.back() * width, 5.0f);
   std::vector<float> to(plan.receive.back() * width, -1.0f);
-  const auto flight =
-      exchange->start({itinerary, Bound::out, width * std::int64_t{sizeof(float)}, {1, 0, 0}}, from.data(), to.data());
+  const auto flight = exchange->start({itinerary, Bound::out, row_bytes, {1, 0, 0}}, from.data(), to.data());
   for (std::int64_t i = plan.receive[comm.rank()] * width; i < plan.receive[comm.rank() + 1] * width; ++i)
     ASSERT_EQ(to[i], 5.0f);
   flight->finish();

@@ -8,6 +8,7 @@
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
+#include "support/world.hpp"
 
 namespace switchyard::comm {
 namespace {
@@ -16,8 +17,7 @@ Communicator world() { return Communicator::duplicate(MPI_COMM_WORLD); }
 
 TEST(Groups, RanksAreAsDocumented) {
   const int ranks = world().size();
-  for (int degree = 1; degree <= ranks; ++degree) {
-    if (ranks % degree) continue;
+  for (const int degree : test::degrees()) {
     const Groups groups(world(), degree, 8);
     EXPECT_EQ(groups.layout.ranks, ranks);
     EXPECT_EQ(groups.layout.rank, groups.world.rank());

@@ -6,6 +6,8 @@
 
 #include <numeric>
 
+#include "support/world.hpp"
+
 namespace switchyard {
 namespace {
 
@@ -35,9 +37,8 @@ TEST(Layout, ExpertGroupsAreContiguousRanks) {
 
 TEST(Layout, GrainsOfAGroupAreThoseOfItsRanks) {
   for (int ranks : {1, 2, 3, 4, 5, 6, 8, 12})
-    for (int degree = 1; degree <= ranks; ++degree)
+    for (const int degree : test::degrees(ranks))
       for (int grains : {1, 2, 3, 8, 13}) {
-        if (ranks % degree) continue;
         Layout layout{.ranks = ranks, .rank = 0, .expert_parallel = degree, .grains = grains};
         std::int64_t at = 0;
         for (int g = 0; g < layout.groups(); ++g) {

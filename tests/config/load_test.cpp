@@ -27,20 +27,20 @@ std::string error_of(const std::string& text, const std::vector<std::string>& ov
   return all;
 }
 
-Config good(const std::string& text, const std::vector<std::string>& overrides = {}) {
+Config loaded(const std::string& text, const std::vector<std::string>& overrides = {}) {
   const LoadResult result = load_text("c.yaml", text, overrides);
   for (const ConfigError& e : result.errors) ADD_FAILURE() << e.text();
   return result.config;
 }
 
 TEST(Load, EmptyTextGivesTheDefaults) {
-  EXPECT_EQ(dump(good(""), {}), dump(Config{}, {}));
-  EXPECT_EQ(dump(good("# nothing\n"), {}), dump(Config{}, {}));
-  EXPECT_EQ(dump(good("model:\nmoe:\n"), {}), dump(Config{}, {}));
+  EXPECT_EQ(dump(loaded(""), {}), dump(Config{}, {}));
+  EXPECT_EQ(dump(loaded("# nothing\n"), {}), dump(Config{}, {}));
+  EXPECT_EQ(dump(loaded("model:\nmoe:\n"), {}), dump(Config{}, {}));
 }
 
 TEST(Load, ReadsEveryKindOfValue) {
-  const Config c = good(
+  const Config c = loaded(
       "model: {width: 64, tied: false, activation: swiglu, rope_base: 1e5}\n"
       "moe:\n  experts_per_block: [0, 8, 0, 257]\n  router: sigmoid\n  aux_loss: 0.01\n"
       "data: {path: \"my corpus\", seed: 18446744073709551615}\n"
@@ -102,8 +102,8 @@ TEST(Load, IntegersAreDecimalDigits) {
   EXPECT_EQ(value("!!int 8"), "c.yaml:1:16: tags (tag:yaml.org,2002:int) are not supported; write the plain value");
   EXPECT_EQ(error_of("data: {seed: -1}"),
             "c.yaml:1:14: data.seed: -1 is out of range; must be in [0, 18446744073709551615]");
-  EXPECT_EQ(good("moe: {experts: 0}").moe.experts, 0);
-  EXPECT_EQ(good("moe: {experts: -3}").moe.experts, -3) << "ranges are validate's";
+  EXPECT_EQ(loaded("moe: {experts: 0}").moe.experts, 0);
+  EXPECT_EQ(loaded("moe: {experts: -3}").moe.experts, -3) << "ranges are validate's";
 }
 
 TEST(Load, NumbersAreFiniteAndPlain) {
@@ -113,15 +113,15 @@ TEST(Load, NumbersAreFiniteAndPlain) {
     EXPECT_EQ(value(text), head + "\"" + text + "\" is not a number; write it like 0.001, 1e-3 or 12");
   EXPECT_EQ(value("1e999"), head + "1e999 is out of range of a double");
   EXPECT_EQ(value("'1.5'"), head + "\"1.5\" in quotes is text; must be a number, written without quotes");
-  EXPECT_EQ(good("moe: {scale: 1E-2}").moe.scale, 0.01);
-  EXPECT_EQ(good("moe: {scale: -0.1e+1}").moe.scale, -1.0);
+  EXPECT_EQ(loaded("moe: {scale: 1E-2}").moe.scale, 0.01);
+  EXPECT_EQ(loaded("moe: {scale: -0.1e+1}").moe.scale, -1.0);
 }
 
 TEST(Load, TruthValuesAreTwoWords) {
   for (const std::string text : {"yes", "on", "True", "TRUE", "1", "y"})
     EXPECT_EQ(error_of("model: {tied: " + text + "}"),
               "c.yaml:1:15: model.tied: \"" + text + "\" is not a truth value; write true or false");
-  EXPECT_TRUE(good("model: {tied: true}").model.tied);
+  EXPECT_TRUE(loaded("model: {tied: true}").model.tied);
 }
 
 TEST(Load, EnumerationsListTheirNames) {
@@ -148,7 +148,7 @@ TEST(Load, WrongKinds) {
 TEST(Load, SeveralDocuments) {
   EXPECT_EQ(error_of("moe:\n  top_k: 1\n---\nmoe:\n  top_k: 2\n"),
             "c.yaml:4:1: a second document starts here; a configuration is one document");
-  EXPECT_EQ(good("---\nmoe:\n  top_k: 2\n...\n").moe.top_k, 2);
+  EXPECT_EQ(loaded("---\nmoe:\n  top_k: 2\n...\n").moe.top_k, 2);
 }
 
 TEST(Load, AnchorsAliasesAndMergeKeys) {
@@ -164,7 +164,7 @@ TEST(Load, AnchorsAliasesAndMergeKeys) {
 
 TEST(Load, TabsAndSyntaxErrorsHavePlaces) {
   EXPECT_EQ(error_of("moe:\n\ttop_k: 2\n"), "c.yaml:2:1: a tab in the indentation; YAML wants spaces");
-  EXPECT_EQ(good("moe: # c\n\t# a comment\n \t\n  top_k:\t2\n").moe.top_k, 2);
+  EXPECT_EQ(loaded("moe: # c\n\t# a comment\n \t\n  top_k:\t2\n").moe.top_k, 2);
   EXPECT_EQ(error_of("moe: {top_k: 2\n"), "c.yaml:2:1: not valid YAML: end of map flow not found");
 }
 
@@ -176,17 +176,17 @@ TEST(Load, TextStaysOnItsLine) {
   EXPECT_EQ(error_of("data:\n  path: |\n    b\n"),
             "c.yaml:2:9: a value must be written on one line, with its closing quote");
   EXPECT_EQ(error_of("data: {path: ''}"), "c.yaml:1:14: data.path: is empty");
-  EXPECT_EQ(good("data:\n  path: 'it''s'\n").data.path, "it's");
-  EXPECT_EQ(good("data:\n  path: \"a\\\"b\"\n").data.path, "a\"b");
-  EXPECT_EQ(good("data:\n  path: /tmp/gr\xc3\xbc\xc3\x9f"
-                 "e  # ok\n")
+  EXPECT_EQ(loaded("data:\n  path: 'it''s'\n").data.path, "it's");
+  EXPECT_EQ(loaded("data:\n  path: \"a\\\"b\"\n").data.path, "a\"b");
+  EXPECT_EQ(loaded("data:\n  path: /tmp/gr\xc3\xbc\xc3\x9f"
+                   "e  # ok\n")
                 .data.path,
             "/tmp/gr\xc3\xbc\xc3\x9f"
             "e");
-  EXPECT_EQ(good("data: {path: \xc3\xa4, seed: 3}").data.path, "\xc3\xa4");
+  EXPECT_EQ(loaded("data: {path: \xc3\xa4, seed: 3}").data.path, "\xc3\xa4");
   EXPECT_EQ(error_of("data:\n  path: a\xff\n"), "c.yaml:2:10: a control character, or not UTF-8");
   EXPECT_EQ(error_of(std::string("data:\n  path: a\0b\n", 17)), "c.yaml:2:10: a control character, or not UTF-8");
-  EXPECT_EQ(good("data:\r\n  path: corpus\r\n").data.path, "corpus");
+  EXPECT_EQ(loaded("data:\r\n  path: corpus\r\n").data.path, "corpus");
 }
 
 TEST(Load, AllErrorsAtOnceSortedByPlaceCommandLineLast) {

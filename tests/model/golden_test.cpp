@@ -5,12 +5,11 @@
 
 #include <cmath>
 
-#include "comm/exchange.hpp"
 #include "config/yaml.hpp"
 #include "hdf5/hdf5.hpp"
 #include "model/transformer.hpp"
-#include "support/parameters.hpp"
 #include "support/passes.hpp"
+#include "support/ranks.hpp"
 
 namespace switchyard {
 namespace {
@@ -48,7 +47,7 @@ double relative_error(const std::vector<float>& a, const std::vector<float>& b) 
   return a.size() == b.size() ? std::sqrt(difference / size) : INFINITY;
 }
 
-void set_values(ParameterSet& parameters, const Parameter& p, const std::vector<float>& values) {
+void set_values(const ParameterSet& parameters, const Parameter& p, const std::vector<float>& values) {
   ASSERT_EQ(static_cast<Index>(values.size()), test::elements(p)) << p.name;
   test::write_units(parameters.values(p.placement).data(), p, values);
 }
@@ -58,12 +57,9 @@ void compare_with(const std::string& kind) {
   const LoadResult loaded = load_text(kind, read_config(path));
   throw_errors(loaded);
   const Config& config = loaded.config;
-  comm::Groups groups(comm::Communicator::duplicate(MPI_COMM_SELF), 1, config.train.grains);
-  const auto exchange = comm::make_exchange(config.layout.exchange, groups.expert);
-  ParameterSet parameters(groups.layout, architecture(config));
-  Timers timers;
-  model::Transformer model({config, groups, *exchange, parameters, timers});
-  parameters.allocate(1);
+  test::Ranks rank(config, MPI_COMM_SELF, 1, architecture(config));
+  const ParameterSet& parameters = rank.parameters;
+  model::Transformer model(rank.context());
   const auto file = hdf5::File::open(path);
   for (const Parameter& p : parameters.all()) set_values(parameters, p, read_floats(file, "parameters/" + p.name));
   for (auto* layer : model.moe_layers())

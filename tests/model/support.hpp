@@ -22,15 +22,11 @@ inline Doubles random_values(std::size_t n, unsigned seed, double scale = 1.0) {
   return values;
 }
 
-inline void copy_in(const Doubles& from, float* to) {
-  const std::vector<float> floats(from.begin(), from.end());
-  Kokkos::deep_copy(Vector<float>(to, from.size()), HostVector<const float>(floats.data(), floats.size()));
-}
+inline void copy_in(const Doubles& from, float* to) { write(to, {from.begin(), from.end()}); }
 
 inline Doubles copy_out(const float* from, std::size_t n) {
-  std::vector<float> floats(n);
-  Kokkos::deep_copy(HostVector<float>(floats.data(), n), Vector<const float>(from, n));
-  return Doubles(floats.begin(), floats.end());
+  const std::vector<float> floats = read(from, static_cast<Index>(n));
+  return {floats.begin(), floats.end()};
 }
 
 inline Matrix<float> matrix(Index rows, Index columns, const Doubles& values = {}) {
@@ -54,13 +50,8 @@ inline double relative_error(const Doubles& expected, const Doubles& got) {
 
 /// Sum over the nodes of a parameter's gradient.
 inline Doubles gradient_of(const ParameterSet& parameters, int id) {
-  const Parameter& p = parameters[id];
-  Doubles sum(elements(p), 0.0);
-  for (std::size_t t = 0; t < parameters.nodes(p.placement).size(); ++t) {
-    const std::vector<float> node = read_gradient(parameters, p, t);
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += node[i];
-  }
-  return sum;
+  const std::vector<float> sum = node_sum(parameters, parameters[id]);
+  return {sum.begin(), sum.end()};
 }
 
 inline Config small_config() {

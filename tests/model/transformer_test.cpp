@@ -3,12 +3,10 @@
 // number of ranks.
 #include "model/transformer.hpp"
 
-#include <mpi.h>
-
-#include "comm/collectives.hpp"
 #include "model/support.hpp"
 #include "reference/transformer.hpp"
 #include "support/passes.hpp"
+#include "support/ranks.hpp"
 
 namespace switchyard {
 namespace {
@@ -29,26 +27,18 @@ Tokens random_tokens(const Config& config) {
   return t;
 }
 
-/// A model on the ranks of a communicator, and what a step needs around it.
-struct Trial {
-  Trial(const Config& c, MPI_Comm comm, int expert_parallel = 0)
-      : config(c),
-        groups(comm::Communicator::duplicate(comm), expert_parallel, c.train.grains),
-        exchange(comm::make_exchange(c.layout.exchange, groups.expert)),
-        parameters(groups.layout, architecture(config)),
-        model(moe::LayerContext{config, groups, *exchange, parameters, timers}) {
-    parameters.allocate(config.train.seed);
-  }
+/// A model on some ranks.
+struct Trial : Ranks {
+  Trial(const Config& c, MPI_Comm ranks, int expert_parallel = 0)
+      : Ranks(c, ranks, expert_parallel, architecture(c)), model(context()) {}
 
   data::Batch batch() const {
     const Tokens all = random_tokens(config);
-    const Range grains = groups.layout.my_grains();
     data::Batch b;
     b.context = config.model.context;
-    b.sequences = {grains.first * config.grain_sequences(), grains.last * config.grain_sequences()};
-    const auto first = b.sequences.first * b.context, last = b.sequences.last * b.context;
-    b.tokens.assign(all.tokens.begin() + first, all.tokens.begin() + last);
-    b.targets.assign(all.targets.begin() + first, all.targets.begin() + last);
+    b.sequences = sequences();
+    b.tokens.assign(all.tokens.begin() + rows().first, all.tokens.begin() + rows().last);
+    b.targets.assign(all.targets.begin() + rows().first, all.targets.begin() + rows().last);
     b.position.assign(b.sequences.size(), 0);
     return b;
   }
@@ -60,31 +50,8 @@ struct Trial {
     return loss;
   }
 
-  /// Gradient slab of a placement, summed over the grains of the global batch.
-  std::vector<float> reduced(Placement placement) {
-    const bool expert = placement == Placement::expert;
-    const comm::Communicator& ranks = expert ? groups.expert_data : groups.world;
-    const auto nodes = expert ? groups.layout.nodes_of_groups() : groups.layout.nodes_of_ranks();
-    const auto mine = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), parameters.gradients(placement));
-    std::vector<float> sum(parameters.slab_size(placement));
-    const auto n = static_cast<Index>(sum.size());
-    comm::tree_all_reduce(ranks, nodes, {mine.data(), n, n, sum.data()}, timers);
-    return sum;
-  }
-
-  Config config;
-  comm::Groups groups;
-  std::unique_ptr<comm::Exchange> exchange;
-  ParameterSet parameters;
-  Timers timers;
   model::Transformer model;
 };
-
-int world_size() {
-  int size = 0;
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
-  return size;
-}
 
 /// Larger weights than a run starts from, so that every gradient is far from zero.
 Config sharp(Config config) {
@@ -170,16 +137,14 @@ TEST_P(Transformer, ObjectiveAndGradientsAgreeWithReference) {
 TEST_P(Transformer, SameBitsOnAnyRanks) {
   Trial alone(GetParam().config, MPI_COMM_SELF);
   const model::LossParts loss = alone.step();
-  const auto replicated = alone.reduced(Placement::replicated), experts = alone.reduced(Placement::expert);
-  const int size = world_size();
-  for (int degree = 1; degree <= size; ++degree) {
-    if (size % degree != 0) continue;
+  const auto replicated = alone.gradient_sum(Placement::replicated), experts = alone.gradient_sum(Placement::expert);
+  for (const int degree : degrees()) {
     Trial together(GetParam().config, MPI_COMM_WORLD, degree);
     const model::LossParts got = together.step();
     EXPECT_EQ(loss.cross_entropy, got.cross_entropy);
     EXPECT_EQ(loss.total(), got.total());
-    EXPECT_EQ(replicated, together.reduced(Placement::replicated));
-    const auto mine = together.reduced(Placement::expert);
+    EXPECT_EQ(replicated, together.gradient_sum(Placement::replicated));
+    const auto mine = together.gradient_sum(Placement::expert);
     for (const Parameter& p : together.parameters.all()) {
       if (p.placement != Placement::expert) continue;
       const auto first = experts.begin() + alone.parameters[p.id].offset + p.experts.first * p.stride;
@@ -197,8 +162,8 @@ TEST_P(Transformer, PassesDoNotDependOnEarlierOnes) {
   EXPECT_EQ(once.model.predictions(), often.model.predictions());
   often.model.reduce();
   often.step();
-  EXPECT_EQ(once.reduced(Placement::replicated), often.reduced(Placement::replicated));
-  EXPECT_EQ(once.reduced(Placement::expert), often.reduced(Placement::expert));
+  EXPECT_EQ(once.gradient_sum(Placement::replicated), often.gradient_sum(Placement::replicated));
+  EXPECT_EQ(once.gradient_sum(Placement::expert), often.gradient_sum(Placement::expert));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Transformer, testing::ValuesIn(cases()),

@@ -94,9 +94,7 @@ double simulated_floor(int tokens, int k, int experts, int trials) {
 }
 
 TEST(Statistics, FloorAgreesWithSimulation) {
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  if (rank > 0) return;
+  if (test::world_rank() > 0) return;
   for (const auto& [tokens, k, experts] : {std::array{4096, 1, 8},
                                            {4096, 1, 64},
                                            {4096, 1, 256},
@@ -151,8 +149,7 @@ Config invariance_config(RouterKind router, AuxScope scope, int experts) {
 /// This rank's rows of a whole result (rows, width).
 template <class T>
 std::vector<T> mine(const std::vector<T>& whole, const Rig& rig, std::size_t width) {
-  const auto first = whole.begin() + rig.first() * width;
-  return {first, first + rig.sequences().size() * rig.config.model.context * width};
+  return {whole.begin() + rig.rows().first * width, whole.begin() + rig.rows().last * width};
 }
 
 template <class T>

@@ -8,31 +8,25 @@
 
 #include "moe/combine.hpp"
 #include "routing_cases.hpp"
+#include "support/values.hpp"
 #include "tensor/lanes.hpp"
 
 namespace switchyard::moe::testing {
 namespace {
 
-constexpr int width = 19;
-
-Config with_width(Config config) {
-  config.model.width = width, config.model.blocks = 1;
-  return config;
-}
+using switchyard::test::filled;
+using switchyard::test::value;
 
 /// A problem with the stages on top.
 struct Stages {
   Stages(const RoutingCase& c, int expert_parallel)
-      : config(with_width(config_of(c))),
-        routing(c, expert_parallel),
-        parameters(routing.groups.layout, {}),
-        context{config, routing.groups, *routing.exchange, parameters, timers},
-        transfer(context, 3, width),
+      : routing(c, expert_parallel),
+        transfer(routing.context(), 3, width),
         dispatch(transfer, width),
         combine(transfer, width),
-        buffers("test::transfer", config, routing.groups.layout),
-        pass("test::combine", config, routing.groups.layout) {}
-  Index tokens() const { return routing.tokens.size(); }
+        buffers("test::transfer", routing.config, routing.groups.layout),
+        pass("test::combine", routing.config, routing.groups.layout) {}
+  Index tokens() const { return routing.rows().size(); }
   Trip trip() { return {*routing.plan, *buffers, 7}; }
   void dispatch_forward(const Matrix<float>& x, Room<float>& rows) {
     dispatch.start(trip(), x, rows);
@@ -43,29 +37,13 @@ struct Stages {
     combine.finish(trip(), weight, y, *pass);
   }
 
-  Config config;
   RoutingProblem routing;
-  ParameterSet parameters;
-  Timers timers;
-  LayerContext context;
   Transfer transfer;
   Dispatch dispatch;
   Combine combine;
   Placed<TransferPass> buffers;
   Placed<CombinePass> pass;
 };
-
-float value(int stream, std::int64_t row, int c) {
-  return static_cast<float>(mix(static_cast<std::uint32_t>(stream * 7919 + row * 131 + c)) % 2001) / 1000.0f - 1.0f;
-}
-
-/// (n, columns) of a stream, by the global index of its rows.
-Matrix<float> filled(int stream, const Range& rows, int columns) {
-  const HostMatrix<float> host("host", rows.size(), columns);
-  for (std::int64_t r = rows.first; r < rows.last; ++r)
-    for (int c = 0; c < columns; ++c) host(r - rows.first, c) = value(stream, r, c);
-  return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
-}
 
 /// Rows of expert outputs, a function of (expert, token, channel).
 Room<float> expert_rows(const RoutingProblem& p) {
@@ -97,7 +75,7 @@ double world_sum(double v) {
 
 void check_dispatch(Stages& s) {
   Room<float> rows;
-  s.dispatch_forward(filled(1, s.routing.tokens, width), rows);
+  s.dispatch_forward(filled(1, s.routing.rows(), width), rows);
   const auto expected = s.routing.expected_rows();
   ASSERT_EQ(s.routing.plan->expert_rows(), static_cast<Index>(expected.size()));
   const auto got = on_host(rows.view());
@@ -106,7 +84,7 @@ void check_dispatch(Stages& s) {
 }
 
 void check_dispatch_adjoint(Stages& s) {  // <dispatch x, r> = <x, dispatch' r>
-  const Matrix<float> x = filled(1, s.routing.tokens, width), dx("dx", s.tokens(), width);
+  const Matrix<float> x = filled(1, s.routing.rows(), width), dx("dx", s.tokens(), width);
   Room<float> rows;
   s.dispatch_forward(x, rows);
   const Room<float> other = expert_rows(s.routing);
@@ -120,23 +98,23 @@ void check_dispatch_adjoint(Stages& s) {  // <dispatch x, r> = <x, dispatch' r>
 
 void check_combine(Stages& s) {  // to the bit: one fma chain a choice, then one addition
   const RoutingCase& test = s.routing.test;
-  const Matrix<float> weight = filled(2, s.routing.tokens, test.top_k), y = filled(3, s.routing.tokens, width);
+  const Matrix<float> weight = filled(2, s.routing.rows(), test.top_k), y = filled(3, s.routing.rows(), width);
   s.combine_forward(expert_rows(s.routing), weight, y);
   const auto w = on_host(weight);
   const auto got = on_host(y);
-  for (std::int64_t t = s.routing.tokens.first; t < s.routing.tokens.last; ++t)
+  for (std::int64_t t = s.routing.rows().first; t < s.routing.rows().last; ++t)
     for (int c = 0; c < width; ++c) {
       float sum = 0.0f;
       for (int j = 0; j < test.top_k; ++j)
         if (kept(test, t, j))
-          sum = std::fma(w(t - s.routing.tokens.first, j), value(5 + expert_of(test, t, j), t, c), sum);
-      ASSERT_EQ(got(t - s.routing.tokens.first, c), value(3, t, c) + sum) << t;
+          sum = std::fma(w(t - s.routing.rows().first, j), value(5 + expert_of(test, t, j), t, c), sum);
+      ASSERT_EQ(got(t - s.routing.rows().first, c), value(3, t, c) + sum) << t;
     }
 }
 
 void check_combine_backward(Stages& s) {
   const RoutingCase& test = s.routing.test;
-  const Range& tokens = s.routing.tokens;
+  const Range tokens = s.routing.rows();
   const Matrix<float> weight = filled(2, tokens, test.top_k), y("y", s.tokens(), width), dy = filled(4, tokens, width),
                       dweight("dweight", s.tokens(), test.top_k);
   Room<float> rows = expert_rows(s.routing);
@@ -161,18 +139,18 @@ void check_combine_backward(Stages& s) {
 
 void check_bytes(Stages& s) {
   Room<float> rows;
-  s.timers.clear();
-  s.dispatch_forward(filled(1, s.routing.tokens, width), rows);
+  s.routing.timers.clear();
+  s.dispatch_forward(filled(1, s.routing.rows(), width), rows);
   const auto& traffic = s.routing.plan->traffic();
   std::int64_t sent = 0;
   for (int r = 0; r < s.routing.groups.layout.ranks; ++r)
     if (r != s.routing.groups.layout.rank) sent += traffic[r] * width * 4;
-  EXPECT_EQ(s.timers.bytes[static_cast<int>(Phase::dispatch)], sent);
+  EXPECT_EQ(s.routing.timers.bytes[static_cast<int>(Phase::dispatch)], sent);
 }
 
 void on_all_layouts(void (*check)(Stages&)) {
   for (const RoutingCase& c : routing_cases())
-    for (int ep : expert_group_sizes()) {
+    for (int ep : test::degrees()) {
       SCOPED_TRACE(::testing::PrintToString(c) + " EP " + std::to_string(ep));
       Stages stages(c, ep);
       check(stages);

@@ -42,21 +42,6 @@ const std::vector<LayerCase>& cases() {
   return all;
 }
 
-comm::Communicator world() { return comm::Communicator::duplicate(MPI_COMM_WORLD); }
-
-comm::Communicator alone() {
-  const comm::Communicator all = world();
-  return all.split(all.rank(), 0);
-}
-
-std::vector<int> expert_group_sizes() {
-  const int ranks = world().size();
-  std::vector<int> sizes;
-  for (int n = 1; n <= ranks; ++n)
-    if (ranks % n == 0) sizes.push_back(n);
-  return sizes;
-}
-
 /// Bits, so that signed zeros count.
 void expect_same_bits(const float* got, const float* expected, std::size_t n, const std::string& what) {
   for (std::size_t i = 0; i < n; ++i)
@@ -68,7 +53,7 @@ struct Results {
   explicit Results(LayerProblem& p)
       : y(host_values(p.y)),
         dx(host_values(p.dx)),
-        gradients{p.gradients(Placement::replicated), p.gradients(Placement::expert)} {}
+        gradients{p.gradient_sum(Placement::replicated), p.gradient_sum(Placement::expert)} {}
   std::vector<float> y, dx, gradients[2];
 };
 
@@ -83,7 +68,7 @@ void compare_gradients(const LayerProblem& p, const Results& got, const LayerPro
 }
 
 void compare(const LayerProblem& p, const Results& got, const LayerProblem& one, const Results& expected) {
-  const std::size_t first = p.rows.first * p.config.model.width;
+  const std::size_t first = p.rows().first * p.config.model.width;
   expect_same_bits(got.y.data(), expected.y.data() + first, got.y.size(), "y");
   expect_same_bits(got.dx.data(), expected.dx.data() + first, got.dx.size(), "dx");
   compare_gradients(p, got, one, expected);
@@ -117,16 +102,16 @@ std::uint64_t digest(std::uint64_t hash, const std::vector<float>& v) {
 TEST(Layer, GivesTheSameBitsOnEveryLayout) {
   std::uint64_t hash = 0xcbf29ce484222325ull;
   for (const LayerCase& c : cases()) {
-    LayerProblem one(alone(), c, 1);
+    LayerProblem one(MPI_COMM_SELF, c, 1);
     one.forward();
     one.backward();
     const Results expected(one);
     for (const auto* v : {&expected.y, &expected.dx, &expected.gradients[0], &expected.gradients[1]})
       hash = digest(hash, *v);
     check_conservation(one);
-    for (int ep : expert_group_sizes()) {
+    for (int ep : test::degrees()) {
       SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep));
-      LayerProblem p(world(), c, ep);
+      LayerProblem p(MPI_COMM_WORLD, c, ep);
       for (int pass = 0; pass < 2; ++pass) {  // the second on memory that has been used
         p.forward();
         p.backward();
@@ -135,13 +120,13 @@ TEST(Layer, GivesTheSameBitsOnEveryLayout) {
       check_conservation(p);
     }
   }
-  if (world().rank() == 0) std::printf("digest of all cases: %016llx\n", static_cast<unsigned long long>(hash));
+  if (test::world_rank() == 0) std::printf("digest of all cases: %016llx\n", static_cast<unsigned long long>(hash));
 }
 
 TEST(Layer, EvaluatesWithoutDropping) {
   for (const LayerCase& c : cases())
-    for (int ep : expert_group_sizes()) {
-      LayerProblem p(world(), c, ep);
+    for (int ep : test::degrees()) {
+      LayerProblem p(MPI_COMM_WORLD, c, ep);
       p.tokens.pass = Pass::evaluate;
       p.forward();
       EXPECT_EQ(p.layer.statistics().kept, p.layer.statistics().assigned);
@@ -166,13 +151,14 @@ reference::FeedForward network(const LayerProblem& p, const std::string& part, P
 TEST(Layer, FollowsTheReference) {
   for (const LayerCase& c : cases()) {
     SCOPED_TRACE(c.name);
-    LayerProblem p(alone(), c, 1);
+    LayerProblem p(MPI_COMM_SELF, c, 1);
     p.forward();
     const RoutingSample s = sample(*p.pass);
-    const int tokens = static_cast<int>(p.rows.size()), d = c.width;
+    const int tokens = static_cast<int>(p.rows().size()), d = c.width;
     std::vector<reference::FeedForward> experts;
     for (int e = 0; e < c.experts; ++e) experts.push_back(network(p, "experts", Placement::expert, e));
-    const std::vector<float> x32 = host_values(p.x), start = host_values(filled(3, p.rows, d)), got = host_values(p.y);
+    const std::vector<float> x32 = host_values(p.x), start = host_values(test::filled(3, p.rows(), d)),
+                             got = host_values(p.y);
     const reference::Doubles x(x32.begin(), x32.end());
     reference::Doubles y(start.begin(), start.end());
     reference::mixture({tokens, c.top_k, s.experts, s.weights, s.kept}, experts, x, y);
@@ -186,11 +172,11 @@ TEST(Layer, FollowsTheReference) {
 
 /// <dy, y> plus the balancing loss, with x and all parameters moved by h along a direction; `experts` were chosen.
 double loss(const LayerCase& c, double h, int direction, std::vector<std::int32_t>& experts) {
-  LayerProblem p(alone(), c, 1);
+  LayerProblem p(MPI_COMM_SELF, c, 1);
   const auto move = [&](float* data, std::size_t n, int stream) {
     const Kokkos::View<float*, Kokkos::LayoutRight, Device::memory_space> device(data, n);
     const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, device);
-    for (std::size_t i = 0; i < n; ++i) host(i) += static_cast<float>(h * value(direction + stream, i, 0));
+    for (std::size_t i = 0; i < n; ++i) host(i) += static_cast<float>(h * test::value(direction + stream, i, 0));
     Kokkos::deep_copy(device, host);
   };
   move(p.x.data(), p.x.size(), 0);
@@ -206,7 +192,7 @@ double loss(const LayerCase& c, double h, int direction, std::vector<std::int32_
 
 double along(const std::vector<float>& gradient, int stream) {
   double sum = 0.0;
-  for (std::size_t i = 0; i < gradient.size(); ++i) sum += static_cast<double>(gradient[i]) * value(stream, i, 0);
+  for (std::size_t i = 0; i < gradient.size(); ++i) sum += static_cast<double>(gradient[i]) * test::value(stream, i, 0);
   return sum;
 }
 
@@ -215,7 +201,7 @@ TEST(Layer, GradientIsTheSlope) {
     if (c.capacity > 0.0 || c.activation == Activation::relu) continue;  // not smooth
     SCOPED_TRACE(c.name);
     c.grains = 1;
-    LayerProblem p(alone(), c, 1);
+    LayerProblem p(MPI_COMM_SELF, c, 1);
     p.forward();
     p.backward();
     const Results r(p);
@@ -236,7 +222,7 @@ TEST(Layer, GradientIsTheSlope) {
 
 TEST(Layer, NamesTheExpertOfTheFirstNonFiniteOutput) {
   const LayerCase& c = cases()[2];
-  LayerProblem p(alone(), c, 1);
+  LayerProblem p(MPI_COMM_SELF, c, 1);
   p.forward();
   EXPECT_EQ(first_non_finite_expert(*p.pass, c.width), -1);
   const Parameter& q = p.parameters[p.parameters.find("blocks.0.moe.experts.down.weight")];

@@ -51,7 +51,7 @@ void check_choices(const RoutingProblem& p) {
   const auto rows = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, row);
   const auto back = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice);
   for (Index i = 0; i < choices; ++i) {
-    const bool is_kept = kept(p.test, p.tokens.first + i / plan.top_k(), static_cast<int>(i % plan.top_k()));
+    const bool is_kept = kept(p.test, p.rows().first + i / plan.top_k(), static_cast<int>(i % plan.top_k()));
     ASSERT_EQ(rows(i) >= 0, is_kept);
     if (is_kept) {
       EXPECT_EQ(back(rows(i)), i);
@@ -61,7 +61,7 @@ void check_choices(const RoutingProblem& p) {
 
 TEST(Plan, FollowsItsDefinition) {
   for (const RoutingCase& c : routing_cases())
-    for (int ep : expert_group_sizes()) {
+    for (int ep : test::degrees()) {
       SCOPED_TRACE(::testing::PrintToString(c) + " EP " + std::to_string(ep));
       const RoutingProblem p(c, ep);
       check_offsets(p);
@@ -71,7 +71,7 @@ TEST(Plan, FollowsItsDefinition) {
 }
 
 TEST(Plan, TakesAllTokensOfARankAsOnePieceInEvaluation) {
-  for (int ep : expert_group_sizes()) {
+  for (int ep : test::degrees()) {
     const RoutingProblem p({8, 2, 6, 4, 8, 0}, ep, false);
     EXPECT_EQ(p.plan->pieces(), ep);
     EXPECT_EQ(p.plan->expert_rows(), static_cast<Index>(p.expected_rows().size()));
@@ -80,17 +80,16 @@ TEST(Plan, TakesAllTokensOfARankAsOnePieceInEvaluation) {
 }
 
 TEST(Plan, RefusesAnExpertThatDoesNotExist) {
-  const comm::Groups groups(comm::Communicator::duplicate(MPI_COMM_WORLD), 1, 1);
-  const auto exchange = comm::make_exchange(ExchangeKind::pairwise, groups.expert);
   Config config;
   config.train.grains = config.train.batch = 1, config.moe.top_k = 1;
-  Placed<Plan> plan("test::plan", config, groups.layout, 4);
-  if (groups.layout.my_grains().size() == 0) return;
+  const test::Ranks ranks(config, MPI_COMM_WORLD, 1, {});
+  Placed<Plan> plan("test::plan", config, ranks.groups.layout, 4);
+  if (ranks.groups.layout.my_grains().size() == 0) return;
   Matrix<std::int32_t> expert("expert", 3, 1);
   Matrix<std::uint8_t> keep("kept", 3, 1);
   Kokkos::deep_copy(expert, 4);
   Kokkos::deep_copy(keep, 1);
-  EXPECT_ANY_THROW(plan->build({3, true, expert, keep}, groups.expert, *exchange));
+  EXPECT_ANY_THROW(plan->build({3, true, expert, keep}, ranks.groups.expert, *ranks.exchange));
 }
 
 }  // namespace

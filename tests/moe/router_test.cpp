@@ -44,7 +44,7 @@ struct Oracle {
     const auto zero = Matrix<float>("zero", x.size(), experts), slope = Matrix<float>("slope", x.size(), experts);
     moe::Scores scores;
     scores.logits = zero, scores.slope = slope;
-    moe::add_noise({rig.config.train.seed, 3, 1, rig.first()}, scores);
+    moe::add_noise({rig.config.train.seed, 3, 1, rig.rows().first}, scores);
     for (const float v : host_values(zero)) epsilon.push_back(v / std::log(2.0));
   }
 
@@ -137,7 +137,7 @@ void compare(const Config& config) {
   rig.router.set_bias(bias);
   const moe::Choice& choice = rig.forward();
   Oracle oracle(rig);
-  const reference::Routing r = routing_of(rig, choice, rig.values(config.moe.top_k, 2));
+  const reference::Routing r = routing_of(rig, choice, rig.dweight());
   expect_choice_of_oracle(oracle, bias, r, host_values(choice.weight));
   rig.reduce();
   const moe::LayerStatistics& s = rig.router.statistics();

@@ -3,13 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <memory>
 #include <ostream>
 #include <vector>
 
-#include "comm/exchange.hpp"
-#include "comm/groups.hpp"
 #include "moe/plan.hpp"
+#include "support/ranks.hpp"
 
 namespace switchyard::moe::testing {
 
@@ -58,24 +56,26 @@ inline bool kept(const RoutingCase& c, std::int64_t token, int choice) {
   return c.drop == 0 || mix(static_cast<std::uint32_t>(token * 16 + choice + 7)) % c.drop != 0;
 }
 
+constexpr int width = 19;
+
 /// A configuration with the tokens and the choices of a case.
 inline Config config_of(const RoutingCase& c) {
   Config config;
   config.train.grains = config.train.batch = c.grains;
   config.model.context = c.grain_tokens;
+  config.model.width = width, config.model.blocks = 1;
   config.moe.experts = c.experts, config.moe.top_k = c.top_k;
+  config.layout.exchange = c.exchange;
   return config;
 }
 
 /// A world of this case with EP ranks to an expert group, and the routing of this rank's tokens.
-struct RoutingProblem {
+struct RoutingProblem : test::Ranks {
   RoutingProblem(const RoutingCase& c, int expert_parallel, bool grains_known = true)
-      : test(c),
-        groups(comm::Communicator::duplicate(MPI_COMM_WORLD), expert_parallel, c.grains),
-        exchange(comm::make_exchange(c.exchange, groups.expert)),
-        plan("test::plan", config_of(c), groups.layout, c.experts) {
-    const Range grains = groups.layout.my_grains();
-    tokens = {grains.first * c.grain_tokens, grains.last * c.grain_tokens};
+      : Ranks(config_of(c), MPI_COMM_WORLD, expert_parallel, {}),
+        test(c),
+        plan("test::plan", config, groups.layout, c.experts) {
+    const Range tokens = rows();
     const auto expert = make_view<HostMatrix<std::int32_t>>("expert", tokens.size(), c.top_k);
     const auto keep = make_view<HostMatrix<std::uint8_t>>("kept", tokens.size(), c.top_k);
     for (std::int64_t t = tokens.first; t < tokens.last; ++t)
@@ -95,29 +95,17 @@ struct RoutingProblem {
   };
   /// The expert rows that this rank must get, in order, from the definition.
   std::vector<Row> expected_rows() const {
-    std::vector<Row> rows;
+    std::vector<Row> expected;
     const Range grains = groups.layout.my_group_grains(), mine = groups.layout.my_experts(test.experts);
     for (std::int64_t e = mine.first; e < mine.last; ++e)
       for (std::int64_t t = grains.first * test.grain_tokens; t < grains.last * test.grain_tokens; ++t)
         for (int j = 0; j < test.top_k; ++j)
-          if (expert_of(test, t, j) == e && kept(test, t, j)) rows.push_back({static_cast<int>(e), t, j});
-    return rows;
+          if (expert_of(test, t, j) == e && kept(test, t, j)) expected.push_back({static_cast<int>(e), t, j});
+    return expected;
   }
 
   RoutingCase test;
-  comm::Groups groups;
-  std::unique_ptr<comm::Exchange> exchange;
   Placed<Plan> plan;
-  Range tokens;  ///< of the global batch
 };
-
-inline std::vector<int> expert_group_sizes() {
-  int ranks = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  std::vector<int> sizes;
-  for (int n = 1; n <= ranks; ++n)
-    if (ranks % n == 0) sizes.push_back(n);
-  return sizes;
-}
 
 }  // namespace switchyard::moe::testing

@@ -117,14 +117,14 @@ inline void write_segment(record::RunFolder& folder, const Config& config, int f
 }
 
 inline void write_checkpoint(const std::string& run, const Config& config, std::int64_t step, float change = 0.0f) {
-  const auto groups = groups_of(1, 1);
-  ParameterSet set = make_parameters(groups->layout, 40);
+  const auto ranks = ranks_of(1, 1, 40);
+  ParameterSet& set = ranks->parameters;
   fill(set);
   if (change != 0.0f) {
     const Vector<float> moments = set.second_moments(Placement::expert);
     Kokkos::deep_copy(Kokkos::subview(moments, 3), change);
   }
-  checkpoint::save_checkpoint(run, config, *groups, set, state_of(step));
+  checkpoint::save_checkpoint(run, config, ranks->groups, set, state_of(step));
 }
 
 /// Twelve steps without a break on one rank.

@@ -119,9 +119,9 @@ TEST(Segments, AreFullBeforeAnIndexOutgrowsAPage) {
     std::int64_t step = first;
     while (!record::is_full(c, first, step)) step += flush;
     for (const int every : {flush, evaluate, sample})
-      EXPECT_LE((step - first) / std::max(every, 1), every ? record::most_chunks : step) << flush << " " << evaluate;
+      EXPECT_LE((step - first) / std::max(every, 1), every ? record::max_chunks : step) << flush << " " << evaluate;
     EXPECT_EQ(step % flush, 0);
-    EXPECT_GT(step, first + record::most_chunks / 2);
+    EXPECT_GT(step, first + record::max_chunks / 2);
     EXPECT_FALSE(record::is_full(c, step, step));
   }
 }

@@ -5,24 +5,17 @@
 
 #include <cstring>
 #include <numeric>
-#include <random>
 #include <sstream>
 
 #include "reference/product.hpp"
+#include "support/values.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard {
 namespace {
 
+using test::numbers;
 using Values = std::vector<float>;
-
-Values numbers(Index n, unsigned seed) {
-  std::mt19937 engine(seed);
-  std::uniform_real_distribution<float> draw(-1.0f, 1.0f);
-  Values v(n);
-  for (float& x : v) x = draw(engine);
-  return v;
-}
 
 Vector<float> to_device(const Values& v) {
   auto view = make_view<Vector<float>>("test", v.size());

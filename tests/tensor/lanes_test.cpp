@@ -5,19 +5,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 #include <vector>
+
+#include "support/values.hpp"
 
 namespace switchyard {
 namespace {
 
-std::vector<float> numbers(int n, unsigned seed) {
-  std::mt19937 engine(seed);
-  std::uniform_real_distribution<float> draw(-1.0f, 1.0f);
-  std::vector<float> v(n);
-  for (float& x : v) x = draw(engine);
-  return v;
-}
+using test::numbers;
 
 /// The promise by its letter: element i in lane i mod 16, lanes added at distance 8, 4, 2, 1.
 float sum_by_letter(const std::vector<float>& v) {

@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <random>
 #include <sstream>
 #include <vector>
 
 #include "reference/product.hpp"
+#include "support/values.hpp"
 #include "tensor/types.hpp"
 #if !defined(KOKKOS_ENABLE_CUDA)
 #include "tensor/packed_product_host.hpp"
@@ -16,45 +16,44 @@ namespace switchyard {
 namespace {
 
 using blas::Index;
+using test::numbers;
 using Values = std::vector<float>;
-
-Values numbers(Index n, unsigned seed) {
-  std::mt19937 engine(seed);
-  std::uniform_real_distribution<float> draw(-1.0f, 1.0f);
-  Values v(n);
-  for (float& x : v) x = draw(engine);
-  return v;
-}
 
 using Product = void (*)(blas::Size, blas::ConstBlock, blas::ConstBlock, blas::Block, blas::Write);
 
-/// `a_turned`: A is stored (k, m); `b_turned`: B is stored (n, k).
-void check(Product product, bool a_turned, bool b_turned, blas::Size s, Index gap) {
-  const Index a_stride = (a_turned ? s.m : s.k) + gap, b_stride = (b_turned ? s.k : s.n) + 2 * gap, stride = s.n + gap;
-  const Values a = numbers((a_turned ? s.k : s.m) * a_stride, 1), b = numbers((b_turned ? s.n : s.k) * b_stride, 2);
+/// `a_transposed`: A is stored (k, m); `b_transposed`: B is stored (n, k).
+void check(Product product, bool a_transposed, bool b_transposed, blas::Size s, Index gap) {
+  const Index a_stride = (a_transposed ? s.m : s.k) + gap, b_stride = (b_transposed ? s.k : s.n) + 2 * gap,
+              stride = s.n + gap;
+  const Values a = numbers((a_transposed ? s.k : s.m) * a_stride, 1),
+               b = numbers((b_transposed ? s.n : s.k) * b_stride, 2);
   const Values before = numbers(s.m * stride, 3);
   for (const blas::Write write : {blas::Write::replace, blas::Write::add}) {
     Values wanted = before, got = before;
     for (Index i = 0; i < s.m; ++i)
       for (Index j = 0; j < s.n; ++j) {
-        const float sum = reference::chain(s.k, a.data() + (a_turned ? i : i * a_stride), a_turned ? a_stride : 1,
-                                           b.data() + (b_turned ? j * b_stride : j), b_turned ? 1 : b_stride);
+        const float sum =
+            reference::chain(s.k, a.data() + (a_transposed ? i : i * a_stride), a_transposed ? a_stride : 1,
+                             b.data() + (b_transposed ? j * b_stride : j), b_transposed ? 1 : b_stride);
         wanted[i * stride + j] = write == blas::Write::add ? before[i * stride + j] + sum : sum;
       }
     product(s, {a.data(), a_stride}, {b.data(), b_stride}, {got.data(), stride}, write);
     std::ostringstream text;
-    text << s.m << " x " << s.n << " x " << s.k << " gap " << gap << (a_turned ? " tn" : b_turned ? " nt" : " nn");
+    text << s.m << " x " << s.n << " x " << s.k << " gap " << gap
+         << (a_transposed   ? " tn"
+             : b_transposed ? " nt"
+                            : " nn");
     ASSERT_TRUE(wanted.empty() || std::memcmp(got.data(), wanted.data(), got.size() * sizeof(float)) == 0)
         << text.str();
   }
 }
 
 /// The packed products in the form of the others.
-template <bool turned>
+template <bool transposed>
 void packed(blas::Size s, blas::ConstBlock a, blas::ConstBlock b, blas::Block c, blas::Write write) {
   Values memory(blas::panel_floats(s.k + 3, s.n), -7.0f);
   const blas::Panels panels{memory.data(), s.k};
-  (turned ? blas::pack_turned : blas::pack)(s.n, b, panels);
+  (transposed ? blas::pack_transposed : blas::pack)(s.n, b, panels);
   if (write == blas::Write::replace) return blas::packed_product(s, {a.data, a.stride, 1}, panels, c, true);
   Values sum(s.m * s.n);
   blas::packed_product(s, {a.data, a.stride, 1}, panels, {sum.data(), s.n}, true);
@@ -83,7 +82,7 @@ TEST(SmallProduct, ShapesOfAttention) {
     }
 }
 
-/// A chain cut into two depths has the bits of the whole one, whatever stands behind the rows that it goes on with.
+/// A chain cut into two depths has the bits of the whole one, whatever stands after the rows that it goes on with.
 TEST(PackedProduct, ChainsGoOn) {
   for (const Index m : {1, 6, 13, 31})
     for (const Index n : {1, 16, 33}) {

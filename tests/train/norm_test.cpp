@@ -67,24 +67,23 @@ double expected_norm(const ParameterSet& parameters, int seed, bool plain) {
 }
 
 NormResult norm_of(int degree, const std::vector<Replaced>& replaced) {
-  const comm::Groups groups = test::make_groups(degree);
-  const ParameterSet parameters = test::make_parameters(groups.layout);
+  const test::Ranks ranks = test::make_ranks(degree);
   Room<double> memory;
-  return gradient_norm(groups, parameters, make_gradients(parameters, replaced, 0), memory);
+  return gradient_norm(ranks.groups, ranks.parameters, make_gradients(ranks.parameters, replaced, 0), memory);
 }
 
 TEST(Norm, HasTheSameBitsOnEveryLayout) {
   constexpr int seeds = 12;  // the root hides the last bit of a sum from time to time
-  const ParameterSet whole = test::make_parameters(Layout{});
+  const ParameterSet whole(Layout{}, test::tensors_of_every_kind());
   double expected[seeds], chain[seeds];
   for (int seed = 0; seed < seeds; ++seed)
     expected[seed] = expected_norm(whole, seed, false), chain[seed] = expected_norm(whole, seed, true);
   for (const int degree : test::degrees()) {
-    const comm::Groups groups = test::make_groups(degree);
-    const ParameterSet parameters = test::make_parameters(groups.layout);
+    const test::Ranks ranks = test::make_ranks(degree);
     Room<double> memory;
     for (int seed = 0; seed < seeds; ++seed) {
-      const NormResult result = gradient_norm(groups, parameters, make_gradients(parameters, {}, seed), memory);
+      const NormResult result =
+          gradient_norm(ranks.groups, ranks.parameters, make_gradients(ranks.parameters, {}, seed), memory);
       EXPECT_EQ(result.norm, expected[seed]) << "EP " << degree;
       EXPECT_NEAR(result.norm, chain[seed], 1e-12 * chain[seed]);
       EXPECT_EQ(result.first_parameter, "");
@@ -95,18 +94,17 @@ TEST(Norm, HasTheSameBitsOnEveryLayout) {
 
 /// One tensor of 13100 elements in [0.5, 1): the number of seeds of 40 for which blocks of `length` give other bits.
 int seeds_with_other_bits(Index length) {
-  const comm::Groups groups = test::make_groups(0);
   constexpr Index n = 13100;
-  ParameterSet parameters(groups.layout, {test::tensor("only", {n})});
-  parameters.allocate(1);
+  const test::Ranks ranks = test::make_ranks(0, 8, {test::tensor("only", {n})});
   Room<double> memory;
-  Gradients gradients{{Vector<float>("sum", parameters.slab_size(Placement::replicated)), {}}};
+  Gradients gradients{{Vector<float>("sum", ranks.parameters.slab_size(Placement::replicated)), {}}};
   int differ = 0;
   for (int seed = 0; seed < 40; ++seed) {
     std::vector<float> values;
     for (Index i = 0; i < n; ++i) values.push_back(0.75f + spread(0, seed, i, 0) / 4.1f);
     test::write(gradients.slab[0].data(), values);
-    differ += gradient_norm(groups, parameters, gradients, memory).norm != std::sqrt(sum_by_blocks(values, length));
+    differ += gradient_norm(ranks.groups, ranks.parameters, gradients, memory).norm !=
+              std::sqrt(sum_by_blocks(values, length));
   }
   return differ;
 }

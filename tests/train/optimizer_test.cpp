@@ -35,8 +35,8 @@ void fill(const ParameterSet& parameters, Gradients& gradients, int step) {
 }
 
 TEST(AdamW, FollowsTheReference) {
-  const comm::Groups groups = test::make_groups(0);
-  ParameterSet parameters = test::make_parameters(groups.layout);
+  test::Ranks ranks = test::make_ranks(0);
+  ParameterSet& parameters = ranks.parameters;
   Gradients gradients;
   std::vector<std::vector<reference::AdamWState>> states;
   for (const Parameter& p : parameters.all()) {
@@ -87,8 +87,8 @@ TEST(AdamW, OneStepByHand) {
 }
 
 TEST(AdamW, AVectorLaneGivesTheBitsOfAScalar) {
-  const comm::Groups groups = test::make_groups(0);
-  ParameterSet parameters = test::make_parameters(groups.layout);
+  test::Ranks ranks = test::make_ranks(0);
+  ParameterSet& parameters = ranks.parameters;
   Gradients gradients;
   std::vector<std::vector<float>> expected;
   for (int step = 1; step <= 2; ++step) {

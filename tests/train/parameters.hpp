@@ -1,31 +1,14 @@
-// A small set of parameters of every kind, and copies of its slabs between host and device.
+// A small set of parameters of every kind on the ranks of a test, and numbers for them.
 #pragma once
-#include <mpi.h>
-
 #include <vector>
 
-#include "comm/groups.hpp"
-#include "support/parameters.hpp"
+#include "support/ranks.hpp"
 
 namespace switchyard::test {
 
-inline comm::Groups make_groups(int expert_parallel, int grains = 8) {
-  return comm::Groups(comm::Communicator::duplicate(MPI_COMM_WORLD), expert_parallel, grains);
-}
-
-/// Expert-parallel degrees that this number of ranks allows.
-inline std::vector<int> degrees() {
-  int ranks = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  std::vector<int> all;
-  for (int d = 1; d <= ranks; ++d)
-    if (ranks % d == 0) all.push_back(d);
-  return all;
-}
-
 /// Embedding with a second source, a norm, a matrix longer than a norm block, and experts: 5 of them, and one alone; in
 /// blocks −1, 0 and 1.
-inline ParameterSet make_parameters(const Layout& layout) {
+inline std::vector<TensorSpec> tensors_of_every_kind() {
   const auto plain = [](TensorSpec t) {
     t.decay = false;
     return t;
@@ -42,9 +25,14 @@ inline ParameterSet make_parameters(const Layout& layout) {
                               tensor("alone.up", {1, 3, 5}, Placement::expert)};
   const int blocks[] = {-1, -1, 0, 0, 1, 1};
   for (std::size_t i = 0; i < all.size(); ++i) all[i].block = blocks[i];
-  ParameterSet set(layout, all);
-  set.allocate(1);
-  return set;
+  return all;
+}
+
+/// All ranks with parameters; `degree` 0: one expert group.
+inline Ranks make_ranks(int degree, int grains = 8, const std::vector<TensorSpec>& tensors = tensors_of_every_kind()) {
+  Config config;
+  config.train.grains = grains;
+  return Ranks(config, MPI_COMM_WORLD, degree, tensors);
 }
 
 /// A number that depends on all arguments, of widely spread magnitude, so that another order of sums gives other bits.

@@ -47,19 +47,18 @@ void check_sums(const ParameterSet& parameters, const Gradients& gradients, int 
 
 void check_layout(int degree, int grains) {
   SCOPED_TRACE(degree);
-  const comm::Groups groups = test::make_groups(degree, grains);
-  ParameterSet parameters = test::make_parameters(groups.layout);
+  test::Ranks ranks = test::make_ranks(degree, grains);
+  ParameterSet& parameters = ranks.parameters;
   Gradients gradients;
-  Timers timers;
   using Buckets = std::vector<Range>;
   for (const Buckets& buckets : {Buckets{all_blocks}, Buckets{{1, 2}, {-1, 1}}, Buckets{{1, 2}, {0, 1}, {-1, 0}}}) {
     fill_nodes(parameters);  // again, since the sum overwrites the first node
-    for (const Range& blocks : buckets) reduce_gradients(groups, parameters, gradients, blocks, timers);
+    for (const Range& blocks : buckets) reduce_gradients(ranks.groups, parameters, gradients, blocks, ranks.timers);
     check_sums(parameters, gradients, grains);
   }
-  std::int64_t bytes = timers.bytes[static_cast<int>(Phase::reduce)];
-  comm::all_reduce_sum(groups.world, &bytes, 1);
-  EXPECT_EQ(bytes == 0, groups.world.size() == 1);
+  std::int64_t bytes = ranks.timers.bytes[static_cast<int>(Phase::reduce)];
+  comm::all_reduce_sum(ranks.groups.world, &bytes, 1);
+  EXPECT_EQ(bytes == 0, test::world_size() == 1);
 }
 
 TEST(Reduce, HasTheBitsOfTheTreeOnEveryLayout) {
@@ -68,11 +67,10 @@ TEST(Reduce, HasTheBitsOfTheTreeOnEveryLayout) {
 }
 
 TEST(Reduce, NeedsNoMemoryWhereTheRankHoldsGrains) {
-  const comm::Groups groups = test::make_groups(0);
-  ParameterSet parameters = test::make_parameters(groups.layout);
+  test::Ranks ranks = test::make_ranks(0);
+  ParameterSet& parameters = ranks.parameters;
   Gradients gradients;
-  Timers timers;
-  reduce_gradients(groups, parameters, gradients, all_blocks, timers);
+  reduce_gradients(ranks.groups, parameters, gradients, all_blocks, ranks.timers);
   if (!parameters.nodes(Placement::replicated).empty()) {
     EXPECT_EQ(gradients.slab[0].data(), parameters.gradients(Placement::replicated).data());
   }
