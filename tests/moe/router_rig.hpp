@@ -16,6 +16,7 @@ inline Config small_config(int experts, int top_k) {
   c.model.vocabulary = 50;
   c.moe.experts = experts;
   c.moe.top_k = top_k;
+  c.train.seed = 7;
   c.train.batch = 8;
   c.train.grains = 4;
   return c;
