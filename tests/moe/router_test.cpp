@@ -81,7 +81,8 @@ void expect_near_all(const std::vector<float>& got, const Row& want, double tole
   ASSERT_EQ(got.size(), want.size());
   double difference = 0.0, size = 0.0;
   for (std::size_t i = 0; i < got.size(); ++i) difference += std::pow(got[i] - want[i], 2), size += want[i] * want[i];
-  EXPECT_LE(std::sqrt(difference), tolerance * std::sqrt(size) + 1e-7) << what;
+  // Of one expert the gradient is 0, and fp32 leaves a rounding of what cancels: 1e-7 of numbers around 1.
+  EXPECT_LE(std::sqrt(difference), tolerance * std::sqrt(size) + 4e-7) << what;
 }
 
 /// dL/dv for each element of `values`, central differences of the oracle's objective.
