@@ -70,6 +70,13 @@ struct Rig {
     return m;
   }
 
+  /// (C) of this rank's choices, gradients of their combine weights.
+  Vector<float> weight_gradient() const {
+    const auto v = make_view<Vector<float>>("weight gradient", pass->choice().capacity());
+    Kokkos::deep_copy(v, Vector<float>(values(config.moe.top_k, 2).data(), v.extent(0)));
+    return v;
+  }
+
   const moe::Choice& forward(moe::Pass kind = moe::Pass::train, std::int64_t step = 3) {
     x = values(config.model.width, 1);
     router.forward(tokens(kind, step), x, *pass);
@@ -86,7 +93,7 @@ struct Rig {
   /// dx of the last training pass; gradients of the parameters lie in `parameters`.
   Matrix<float> backward() {
     const auto dx = make_view<Matrix<float>>("dx", x.extent(0), x.extent(1));
-    router.backward(values(config.moe.top_k, 2), dx, *pass);
+    router.backward(weight_gradient(), dx, *pass);
     return dx;
   }
 

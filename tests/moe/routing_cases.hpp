@@ -15,16 +15,18 @@ namespace switchyard::moe::testing {
 
 struct RoutingCase {
   int experts;
-  int top_k;
+  int top_k;  ///< choices of each token
   int grains;
   int grain_tokens;
   int used;  ///< only the first `used` experts are chosen
   int drop;  ///< one choice in `drop` is dropped; 0 none
   ExchangeKind exchange = ExchangeKind::pairwise;
+  bool ragged = false;  ///< tokens have 0 to top_k choices
 };
 
 inline std::ostream& operator<<(std::ostream& out, const RoutingCase& c) {
-  return out << "E" << c.experts << " k" << c.top_k << " G" << c.grains << " used " << c.used << " drop " << c.drop;
+  return out << "E" << c.experts << " k" << c.top_k << " G" << c.grains << " used " << c.used << " drop " << c.drop
+             << (c.ragged ? " ragged" : "");
 }
 
 inline const std::vector<RoutingCase>& routing_cases() {
@@ -38,7 +40,12 @@ inline const std::vector<RoutingCase>& routing_cases() {
                                               {5, 3, 1, 11, 5, 2},
                                               {8, 1, 8, 4, 8, 1},
                                               {3, 2, 8, 7, 3, 4, ExchangeKind::alltoallv},
-                                              {257, 2, 3, 8, 200, 7, ExchangeKind::alltoallv}};
+                                              {257, 2, 3, 8, 200, 7, ExchangeKind::alltoallv},
+                                              {8, 3, 6, 4, 8, 0, ExchangeKind::pairwise, true},
+                                              {4, 1, 8, 1, 4, 0, ExchangeKind::pairwise, true},
+                                              {257, 5, 5, 8, 9, 4, ExchangeKind::pairwise, true},
+                                              {5, 3, 1, 11, 5, 2, ExchangeKind::alltoallv, true},
+                                              {3, 3, 8, 7, 3, 4, ExchangeKind::alltoallv, true}};
   return cases;
 }
 
@@ -46,6 +53,10 @@ inline std::uint32_t mix(std::uint32_t v) {
   v = (v ^ (v >> 16)) * 0x7feb352du;
   v = (v ^ (v >> 15)) * 0x846ca68bu;
   return v ^ (v >> 16);
+}
+
+inline int choices_of(const RoutingCase& c, std::int64_t token) {
+  return c.ragged ? static_cast<int>(mix(static_cast<std::uint32_t>(token * 3 + 1)) % (c.top_k + 1)) : c.top_k;
 }
 
 /// Distinct for the choices of one token.
@@ -67,25 +78,38 @@ inline Config config_of(const RoutingCase& c) {
   return config;
 }
 
+template <class T>
+Vector<T> on_device(const std::vector<T>& values) {
+  const Vector<T> device("values", values.size());
+  Kokkos::deep_copy(device, HostVector<const T>(values.data(), values.size()));
+  return device;
+}
+
 /// A world of this case with EP ranks to an expert group, and the routing of this rank's tokens.
 struct RoutingProblem {
-  RoutingProblem(const RoutingCase& c, int expert_parallel, bool grains_known = true)
+  RoutingProblem(const RoutingCase& c, int expert_parallel, Pieces pieces = Pieces::grains)
       : test(c),
         groups(comm::Communicator::duplicate(MPI_COMM_WORLD), expert_parallel, c.grains),
         exchange(comm::make_exchange(c.exchange, groups.expert)),
         plan("test::plan", config_of(c), groups.layout, c.experts) {
     const Range grains = groups.layout.my_grains();
     tokens = {grains.first * c.grain_tokens, grains.last * c.grain_tokens};
-    const auto expert = make_view<HostMatrix<std::int32_t>>("expert", tokens.size(), c.top_k);
-    const auto keep = make_view<HostMatrix<std::uint8_t>>("kept", tokens.size(), c.top_k);
-    for (std::int64_t t = tokens.first; t < tokens.last; ++t)
-      for (int j = 0; j < c.top_k; ++j) {
-        expert(t - tokens.first, j) = expert_of(c, t, j);
-        keep(t - tokens.first, j) = kept(c, t, j);
-      }
-    plan->build({tokens.size(), grains_known, Kokkos::create_mirror_view_and_copy(Device::memory_space{}, expert),
-                 Kokkos::create_mirror_view_and_copy(Device::memory_space{}, keep)},
-                groups.expert, *exchange);
+    first.push_back(0);
+    for (std::int64_t t = tokens.first; t < tokens.last; ++t) first.push_back(first.back() + choices_of(c, t));
+    choice.first = on_device(first);
+    choice.expert = on_device(of_choices<std::int32_t>([&](auto t, int j) { return expert_of(c, t, j); }));
+    choice.weight = Vector<float>("weight", choice.capacity());
+    choice.kept = on_device(of_choices<std::uint8_t>([&](auto t, int j) { return kept(c, t, j); }));
+    plan->build(choice, pieces, groups.expert, *exchange);
+  }
+
+  /// (C) value(global token, choice) of this rank's choices; 0 behind them.
+  template <class T, class F>
+  std::vector<T> of_choices(const F& value) const {
+    std::vector<T> values(tokens.size() * test.top_k);
+    for (std::int64_t t = 0; t < tokens.size(); ++t)
+      for (int j = 0; j < choices_of(test, tokens.first + t); ++j) values[first[t] + j] = value(tokens.first + t, j);
+    return values;
   }
 
   struct Row {
@@ -99,7 +123,7 @@ struct RoutingProblem {
     const Range grains = groups.layout.my_group_grains(), mine = groups.layout.my_experts(test.experts);
     for (std::int64_t e = mine.first; e < mine.last; ++e)
       for (std::int64_t t = grains.first * test.grain_tokens; t < grains.last * test.grain_tokens; ++t)
-        for (int j = 0; j < test.top_k; ++j)
+        for (int j = 0; j < choices_of(test, t); ++j)
           if (expert_of(test, t, j) == e && kept(test, t, j)) rows.push_back({static_cast<int>(e), t, j});
     return rows;
   }
@@ -108,7 +132,9 @@ struct RoutingProblem {
   comm::Groups groups;
   std::unique_ptr<comm::Exchange> exchange;
   Placed<Plan> plan;
-  Range tokens;  ///< of the global batch
+  Choice choice;
+  Range tokens;                     ///< of the global batch
+  std::vector<std::int32_t> first;  ///< (N + 1) choices before a token of this rank
 };
 
 inline std::vector<int> expert_group_sizes() {
