@@ -10,24 +10,32 @@ namespace {
 
 void keep_first(std::int64_t rows, const GrainChoices& c, std::uint8_t* kept) {
   std::vector<std::int64_t> taken(c.experts, 0);
-  for (int j = 0; j < c.top_k; ++j)
-    for (std::int64_t t = 0; t < c.tokens; ++t) kept[t * c.top_k + j] = taken[c.expert[t * c.top_k + j]]++ < rows;
+  bool more = c.tokens > 0;
+  for (std::int64_t j = 0; more; ++j) {  // the j-th choice of every token that has one
+    more = false;
+    for (std::int64_t t = 0; t < c.tokens; ++t) {
+      const std::int64_t i = c.first[t] + j;
+      if (i >= c.first[t + 1]) continue;
+      kept[i] = taken[c.expert[i]]++ < rows;
+      more = true;
+    }
+  }
 }
 
 /// The choices of every expert, by expert, tokens ascending; [offset[e], offset[e + 1]) belong to expert e.
 std::vector<std::int64_t> by_expert(const GrainChoices& c, std::vector<std::int64_t>& offset) {
-  const std::int64_t n = c.tokens * c.top_k;
+  const std::int64_t begin = c.first[0], end = c.first[c.tokens];
   offset.assign(c.experts + 1, 0);
-  for (std::int64_t i = 0; i < n; ++i) ++offset[c.expert[i] + 1];
+  for (std::int64_t i = begin; i < end; ++i) ++offset[c.expert[i] + 1];
   for (int e = 0; e < c.experts; ++e) offset[e + 1] += offset[e];
-  std::vector<std::int64_t> next(offset.begin(), offset.end() - 1), choices(n);
-  for (std::int64_t i = 0; i < n; ++i) choices[next[c.expert[i]]++] = i;
+  std::vector<std::int64_t> next(offset.begin(), offset.end() - 1), choices(end - begin);
+  for (std::int64_t i = begin; i < end; ++i) choices[next[c.expert[i]]++] = i;
   return choices;
 }
 
 void keep_heaviest(std::int64_t rows, const GrainChoices& c, std::uint8_t* kept) {
   std::vector<std::int64_t> offset, choices = by_expert(c, offset);
-  std::fill_n(kept, c.tokens * c.top_k, std::uint8_t{1});
+  std::fill(kept + c.first[0], kept + c.first[c.tokens], std::uint8_t{1});
   // A token chooses an expert once, so the order of choices is the order of tokens; keys order NaN too.
   const auto heavier = [&](std::int64_t a, std::int64_t b) {
     const std::int32_t x = ordered_bits(c.weight[a]), y = ordered_bits(c.weight[b]);

@@ -17,12 +17,12 @@ class Combine {
   /// Sends rows(expert_rows, d), in expert order, home; they must stay until finish. Collective over the expert group,
   /// as all are.
   void start(const Trip& trip, const Room<float>& rows, CombinePass& pass) const;
-  /// y(N, d) += Σ over choices, in order, of weight(N, k) · row.
-  void finish(const Trip& trip, const Matrix<float>& weight, const Matrix<float>& y, CombinePass& pass) const;
-  /// dweight(N, k), +0 where dropped, from dy(N, d); and sends the gradients of the rows back to the experts. d_rows,
+  /// y(N, d) += Σ over choices, in order, of weight(C) · row.
+  void finish(const Trip& trip, const Vector<float>& weight, const Matrix<float>& y, CombinePass& pass) const;
+  /// dweight(C), +0 where dropped, from dy(N, d); and sends the gradients of the rows back to the experts. d_rows,
   /// where they will be, may be the rows given to start.
-  void start_backward(const Trip& trip, const Matrix<float>& dy, const Matrix<float>& weight,
-                      const Matrix<float>& dweight, Room<float>& d_rows, const CombinePass& pass) const;
+  void start_backward(const Trip& trip, const Matrix<float>& dy, const Vector<float>& weight,
+                      const Vector<float>& dweight, Room<float>& d_rows, const CombinePass& pass) const;
   /// d_rows(expert_rows, d) in expert order.
   void finish_backward(const Trip& trip, const Room<float>& d_rows) const { transfer_.arrive_at_experts(trip, d_rows); }
 

@@ -1,12 +1,10 @@
 #include "moe/dispatch.hpp"
 
-#include "moe/rows.hpp"
-
 namespace switchyard::moe {
 
 void Dispatch::start(const Trip& trip, const Matrix<float>& x, Room<float>& rows) const {
   float* send = transfer_.outgoing(trip, rows);
-  rows::gather(trip.plan.send_rows(), width_, trip.plan.choice_of_row(), trip.plan.top_k(), x.data(), send);
+  rows::gather(trip.plan.send_rows(), width_, trip.plan.token_of_row(), x.data(), send);
   transfer_.leave_for_experts(trip, Journey::dispatch);
 }
 
@@ -16,7 +14,7 @@ void Dispatch::start_backward(const Trip& trip, const float* d_rows) const {
 
 void Dispatch::finish_backward(const Trip& trip, const float* d_rows, const Matrix<float>& dx) const {
   const float* home = transfer_.arrive_home(trip, d_rows, trip.buffers.home);
-  rows::sum({trip.plan.tokens(), trip.plan.top_k(), trip.plan.row_of_choice()}, width_, home, dx.data());
+  rows::sum(trip.plan.rows_of_tokens(), width_, home, dx.data());
 }
 
 }  // namespace switchyard::moe

@@ -55,9 +55,8 @@ nn::NetworkRows expert_rows(const Plan& plan) { return {plan.expert_offsets(), p
 }  // namespace
 
 void Layer::State::make_plan(LayerPass& pass) const {
-  const Choice& choice = pass.routing.choice();
-  pass.plan.build({pass.tokens.tokens(), pass.tokens.pass == Pass::train, choice.expert, choice.kept},
-                  context.groups.expert, context.exchange);
+  const Pieces pieces = pass.tokens.pass == Pass::train ? Pieces::grains : Pieces::ranks;
+  pass.plan.build(pass.routing.choice(), pieces, context.groups.expert, context.exchange);
   context.timers.bytes[static_cast<int>(Phase::plan)] += pass.plan.bytes_sent();
 }
 
@@ -107,7 +106,7 @@ void Layer::forward(schedule::Stage stage, const Matrix<float>& y, LayerPass& pa
 // dx is the router's gradient, plus the sum of the experts', plus the shared network's: three terms in this order.
 void Layer::backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx, LayerPass& pass) const {
   const State& s = *state_;
-  const Matrix<float>& d_weights = pass.scratch.d_weights;
+  const Vector<float>& d_weights = pass.scratch.d_weights;
   switch (stage) {
     case Stage::combine:
       return s.combine.start_backward(pass.trip(), dy, pass.routing.choice().weight, d_weights, pass.outputs,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.hpp"
 #include "moe/rows.hpp"
 
 namespace switchyard::moe {
@@ -25,8 +26,7 @@ Room<float> expert_room(Arena& arena, const char* label, const Config& config, I
 
 LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& layout)
     : transfer(arena, config, layout),
-      d_weights(arena.matrix<float>(any_experts(config) ? sent_rows(config, layout) / config.moe.top_k : 0,
-                                    config.moe.top_k, Account::scratch)) {}
+      d_weights(arena.vector<float>(any_experts(config) ? most_choices(config, layout) : 0, Account::scratch)) {}
 
 LayerPass::LayerPass(Arena& arena, const Config& config, const Layout& layout, int block, LayerScratch& shared_scratch)
     : scratch(shared_scratch),
@@ -45,6 +45,9 @@ LayerPass::LayerPass(Arena& arena, const Config& config, const Layout& layout, i
 
 RoutingSample sample(const LayerPass& pass) {
   const Choice& choice = pass.routing.choice();
+  const std::vector<std::int32_t> first = host_values(choice.first);
+  for (Index t = 0; t <= choice.tokens(); ++t)  // records are (N, k)
+    expect(first[t] * choice.tokens() == t * choice.capacity(), "as many choices of every token");
   return {host_values(choice.expert), host_values(choice.weight), host_values(choice.kept)};
 }
 

@@ -16,7 +16,7 @@ namespace switchyard::moe {
 struct LayerScratch {
   LayerScratch(Arena& arena, const Config& config, const Layout& layout);
   TransferPass transfer;
-  Matrix<float> d_weights;  ///< (N, k) gradients of the combine weights
+  Vector<float> d_weights;  ///< (C) gradients of the combine weights
 };
 
 struct LayerPass {
@@ -37,7 +37,7 @@ struct LayerPass {
   Matrix<float> x;  ///< (N, d) the caller's
 };
 
-/// Choices of the last forward pass, host copies.
+/// Choices of the last forward pass, host copies; tokens have the same number of choices each.
 RoutingSample sample(const LayerPass& pass);
 /// Global id of the first local expert that made an output which is not finite from an input which is, in the last
 /// forward pass of width `width`; −1 if none. Before backward.

@@ -1,7 +1,5 @@
 #include "moe/plan.hpp"
 
-#include <limits>
-
 #include "base/check.hpp"
 
 namespace switchyard::moe {
@@ -11,19 +9,15 @@ Index even_expert_rows(const Config& config, const Layout& layout, int experts) 
   return tokens * config.moe.top_k * layout.my_experts(experts).size() / experts;
 }
 
-Index sent_rows(const Config& config, const Layout& layout) {
+Index most_choices(const Config& config, const Layout& layout) {
   return layout.my_grains().size() * config.grain_sequences() * config.model.context * config.moe.top_k;
 }
 
 Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int experts)
-    : layout_(layout),
-      experts_(experts),
-      top_k_(config.moe.top_k),
-      mine_(layout_.my_experts(experts)),
-      alone_(layout_.expert_parallel == 1) {
-  const Index sent = sent_rows(config, layout);
-  choice_ = {arena, "moe::plan::choice", Account::activations, sent};
-  row_ = {arena, "moe::plan::row", Account::activations, sent};
+    : layout_(layout), experts_(experts), mine_(layout_.my_experts(experts)), alone_(layout_.expert_parallel == 1) {
+  const Index choices = most_choices(config, layout);
+  token_ = {arena, "moe::plan::token", Account::activations, choices};
+  row_ = {arena, "moe::plan::row", Account::activations, choices};
   received_ = {arena, "moe::plan::received", Account::expert_rows,
                alone_ ? 0 : even_expert_rows(config, layout, experts)};
   if (arena.places()) make_tables();
@@ -41,57 +35,65 @@ void Plan::make_tables() {
   traffic_.assign(layout_.ranks, 0);
 }
 
-int Plan::pieces_of(int place, bool grains) const {
-  if (!grains) return 1;
+int Plan::pieces_of(int place, Pieces pieces) const {
+  if (pieces == Pieces::ranks) return 1;
   return static_cast<int>(layout_.grains_of(layout_.group() * layout_.expert_parallel + place).size());
 }
 
-void Plan::build(const Choices& choices, const comm::Communicator& group, const comm::Exchange& exchange) {
-  expect(choices.tokens * top_k_ <= std::numeric_limits<std::int32_t>::max(),
-         "choices of one rank that int32 can count");
-  tokens_ = choices.tokens;
-  for (int p = 0; p < layout_.expert_parallel; ++p)
-    first_piece_[p + 1] = first_piece_[p] + pieces_of(p, choices.grains);
-  const auto host_expert = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choices.expert);
-  const auto host_kept = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choices.kept);
-  order_choices(host_expert.data(), host_kept.data());
+void Plan::build(const Choice& choice, Pieces pieces, const comm::Communicator& group, const comm::Exchange& exchange) {
+  tokens_ = choice.tokens(), capacity_ = choice.capacity();
+  first_ = choice.first;
+  for (int p = 0; p < layout_.expert_parallel; ++p) first_piece_[p + 1] = first_piece_[p] + pieces_of(p, pieces);
+  const auto first = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice.first);
+  const auto expert = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice.expert);
+  const auto kept = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice.kept);
+  expect(first[0] == 0 && first[tokens_] <= capacity_, "choices in the memory of their pass");
+  count_choices({first.data(), expert.data(), kept.data()});
+  order_choices({first.data(), expert.data(), kept.data()});
   exchange_counts(group);
   order_received();
   if (!alone_) itinerary_ = exchange.prepare(to_experts_);
 }
 
-/// Counting sort of the kept choices by expert; stable, so tokens stay ascending.
-void Plan::order_choices(const std::int32_t* expert, const std::uint8_t* kept) {
-  const Index choices = tokens_ * top_k_;
+/// The kept choices of each piece and expert, and where the send rows of an expert begin.
+void Plan::count_choices(const HostChoices& choices) {
   const std::int64_t pieces = first_piece_[layout_.place() + 1] - first_piece_[layout_.place()];
   expect(tokens_ == 0 || (pieces > 0 && tokens_ % pieces == 0), "tokens in whole pieces");
-  const Index piece_choices = pieces ? choices / pieces : 0;
+  const Index piece_tokens = pieces ? tokens_ / pieces : 0;
   counts_out_.assign(pieces * experts_, 0);
   next_.assign(experts_ + 1, 0);
-  for (std::int64_t g = 0; g < pieces; ++g)
-    for (Index i = g * piece_choices; i < (g + 1) * piece_choices; ++i) {
-      if (!kept[i]) continue;
-      const int e = expert[i];
+  for (std::int64_t g = 0; g < pieces; ++g) {
+    const Index last = choices.first[(g + 1) * piece_tokens];
+    for (Index i = choices.first[g * piece_tokens]; i < last; ++i) {
+      if (!choices.kept[i]) continue;
+      const int e = choices.expert[i];
       expect(e >= 0 && e < experts_, "a choice among the experts");
       const Range owned = layout_.experts_of(place_[e], experts_);
       ++counts_out_[pieces * owned.first + g * owned.size() + e - owned.first];
       ++next_[e + 1];
     }
+  }
   for (int e = 0; e < experts_; ++e) next_[e + 1] += next_[e];
   const int first_rank = layout_.group() * layout_.expert_parallel;
   for (int p = 0; p < layout_.expert_parallel; ++p) {
     to_experts_.send[p + 1] = next_[layout_.experts_of(p, experts_).last];
     traffic_[first_rank + p] = to_experts_.send[p + 1] - to_experts_.send[p];
   }
-  choice_.reserve(next_[experts_]);
-  row_.reserve(choices);
-  std::int32_t *row = row_.host(), *choice = choice_.host();
-  for (Index i = 0; i < choices; ++i) {
-    row[i] = kept[i] ? static_cast<std::int32_t>(next_[expert[i]]++) : -1;
-    if (kept[i]) choice[row[i]] = static_cast<std::int32_t>(i);
-  }
-  choice_.to_device(send_rows());
-  row_.to_device(choices);
+}
+
+/// Counting sort of the kept choices by expert; stable, so tokens stay ascending.
+void Plan::order_choices(const HostChoices& choices) {
+  const Index all = choices.first[tokens_];
+  token_.reserve(send_rows());
+  row_.reserve(all);
+  std::int32_t *row = row_.host(), *token = token_.host();
+  for (Index t = 0; t < tokens_; ++t)
+    for (Index i = choices.first[t]; i < choices.first[t + 1]; ++i) {
+      row[i] = choices.kept[i] ? static_cast<std::int32_t>(next_[choices.expert[i]]++) : -1;
+      if (choices.kept[i]) token[row[i]] = static_cast<std::int32_t>(t);
+    }
+  token_.to_device(send_rows());
+  row_.to_device(all);
 }
 
 /// Tells every place of the expert group how many rows of each of my pieces its experts get.

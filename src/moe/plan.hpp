@@ -6,37 +6,32 @@
 
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
+#include "moe/routers/scores.hpp"
+#include "moe/rows.hpp"
 #include "tensor/room.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard::moe {
 
-/// Expert rows of this rank in a layer of `experts` where loads are even, and choices of its tokens.
+/// Expert rows of this rank in a layer of `experts` where loads are even, and the most choices of its tokens.
 Index even_expert_rows(const Config& config, const Layout& layout, int experts);
-Index sent_rows(const Config& config, const Layout& layout);
+Index most_choices(const Config& config, const Layout& layout);
 
-/// Three orders of rows. *Choices*: (token, choice), N·k of them, dropped ones included. *Send rows*: the kept choices
-/// of this rank by (expert, token, choice), so that the rows for one place of the expert group lie together. *Expert
-/// rows*: the rows of the local experts by (expert, source place, token), which is (expert, global token order). A
-/// *piece* is what sums over tokens are cut into: a grain in training; in evaluation all tokens of a rank.
+/// What sums over tokens are cut into: grains in training; in evaluation all tokens of a rank.
+enum class Pieces { grains, ranks };
+
+/// Three orders of rows. *Choices*: (token, choice), dropped ones included. *Send rows*: the kept choices of this rank
+/// by (expert, token, choice), so that the rows for one place of the expert group lie together. *Expert rows*: the rows
+/// of the local experts by (expert, source place, token), which is (expert, global token order).
 class Plan {
  public:
   /// Of a layer of `experts`, with memory for a pass of `config` at even loads.
   Plan(Arena& arena, const Config& config, const Layout& layout, int experts);
 
-  /// What routing chose for `tokens`: expert(N, k) and kept(N, k), device. `grains`: tokens are whole grains
-  /// (training).
-  struct Choices {
-    Index tokens;
-    bool grains;
-    const Matrix<std::int32_t>& expert;
-    const Matrix<std::uint8_t>& kept;
-  };
-  /// Collective over the expert group, whose exchange will carry the rows.
-  void build(const Choices& choices, const comm::Communicator& group, const comm::Exchange& exchange);
+  /// Of what routing chose for tokens that are whole pieces. Collective over the expert group, whose exchange will
+  /// carry the rows.
+  void build(const Choice& choice, Pieces pieces, const comm::Communicator& group, const comm::Exchange& exchange);
 
-  Index tokens() const { return tokens_; }
-  int top_k() const { return top_k_; }
   int local_experts() const { return static_cast<int>(mine_.size()); }
   int first_expert() const { return static_cast<int>(mine_.first); }
   /// The expert group is this rank alone: send rows are expert rows, nothing travels.
@@ -44,10 +39,10 @@ class Plan {
   Index send_rows() const { return to_experts_.send.back(); }
   Index expert_rows() const { return expert_offsets_.back(); }
 
-  /// Choice of each send row, device.
-  const std::int32_t* choice_of_row() const { return choice_.device(); }
-  /// Send row of each choice, −1 where dropped, device.
-  const std::int32_t* row_of_choice() const { return row_.device(); }
+  /// Token of each send row, device.
+  const std::int32_t* token_of_row() const { return token_.device(); }
+  /// Send rows of the tokens' choices, as long as the choice lives that the plan was built of.
+  rows::Choices rows_of_tokens() const { return {tokens_, capacity_, first_.data(), row_.device()}; }
   /// Received row of each expert row, device; unused where alone().
   const std::int32_t* received_of_row() const { return received_.device(); }
 
@@ -67,17 +62,23 @@ class Plan {
 
  private:
   void make_tables();
-  void order_choices(const std::int32_t* expert, const std::uint8_t* kept);
+  /// Choices on the host.
+  struct HostChoices {
+    const std::int32_t *first, *expert;
+    const std::uint8_t* kept;
+  };
+  void count_choices(const HostChoices& choices);
+  void order_choices(const HostChoices& choices);
   void exchange_counts(const comm::Communicator& group);
   void order_received();
-  int pieces_of(int place, bool grains) const;
+  int pieces_of(int place, Pieces pieces) const;
 
   Layout layout_;
   int experts_;
-  int top_k_;
   Range mine_;
   bool alone_;
-  Index tokens_ = 0;
+  Index tokens_ = 0, capacity_ = 0;
+  Vector<std::int32_t> first_;  ///< the caller's
   std::int64_t bytes_ = 0;
   std::vector<int> place_;                 ///< (E) who holds an expert
   std::vector<std::int64_t> first_piece_;  ///< (EP + 1) pieces of the group before those of a place
@@ -89,7 +90,7 @@ class Plan {
   comm::Itinerary itinerary_;
   std::vector<Index> expert_offsets_, piece_offsets_;
   std::vector<std::int64_t> traffic_;
-  Staged<std::int32_t> choice_, row_, received_;
+  Staged<std::int32_t> token_, row_, received_;
 };
 
 }  // namespace switchyard::moe

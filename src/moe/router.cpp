@@ -26,18 +26,19 @@ RouterStage::RouterStage(const LayerContext& context, int block)
 /// Every grain and expert drops what is over its capacity.
 void RouterStage::drop(const RouterPass& routed) const {
   const MoeConfig& moe = context_.config.moe;
+  const auto first = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), routed.choice.first);
   const auto expert = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), routed.choice.expert);
   const auto weight = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), routed.choice.weight);
   const auto kept = Kokkos::create_mirror_view(routed.choice.kept);
   const Index grain = routed.grain_tokens;
   const std::int64_t rows = capacity(moe.capacity_factor, grain, moe.top_k, experts());
-  for (std::size_t t = 0; t < expert.extent(0); t += grain)
-    keep_within(rows, moe.drop_order, {grain, moe.top_k, experts(), &expert(t, 0), &weight(t, 0)}, &kept(t, 0));
+  for (Index t = 0; t < routed.choice.tokens(); t += grain)
+    keep_within(rows, moe.drop_order, {grain, experts(), first.data() + t, expert.data(), weight.data()}, kept.data());
   Kokkos::deep_copy(routed.choice.kept, kept);
 }
 
 void RouterStage::forward(const TokenSet& tokens, const Matrix<float>& x, RoutingPass& pass) const {
-  expect(tokens.tokens() == static_cast<Index>(pass.choice().expert.extent(0)), "the tokens of this rank's grains");
+  expect(tokens.tokens() == pass.choice().tokens(), "the tokens of this rank's grains");
   pass.routed.x = x;
   pass.kind = tokens.pass;
   pass.reduced = false;
@@ -61,7 +62,7 @@ void RouterStage::take_statistics(const comm::JointSum& sum, RoutingPass& pass) 
   pass.reduced = true;
 }
 
-void RouterStage::backward(const Matrix<float>& dweight, const Matrix<float>& dx, RoutingPass& pass) const {
+void RouterStage::backward(const Vector<float>& dweight, const Matrix<float>& dx, RoutingPass& pass) const {
   expect(pass.reduced && pass.kind == Pass::train, "reduced statistics of a training pass before backward");
   pass.reduced = false;  // the scores are overwritten
   if (pass.routed.x.extent(0) == 0) return;

@@ -36,10 +36,10 @@ class RouterStage {
   /// Once after each forward whose statistics or gradient are wanted.
   void offer_statistics(RoutingPass& pass, comm::JointSum& sum) const;
   void take_statistics(const comm::JointSum& sum, RoutingPass& pass);
-  /// dx(N, d) is replaced by the gradient of x through weights and losses, given dweight(N, k) of the combine weights
+  /// dx(N, d) is replaced by the gradient of x through weights and losses, given dweight(C) of the combine weights
   /// (ignored where dropped). Replaces the gradients of the parameters. Local; after take_statistics of a training
   /// pass.
-  void backward(const Matrix<float>& dweight, const Matrix<float>& dx, RoutingPass& pass) const;
+  void backward(const Vector<float>& dweight, const Matrix<float>& dx, RoutingPass& pass) const;
   /// Moves the selection bias by the counts of the last reduced training pass; nothing from moe.bias_until on.
   void update_bias(std::int64_t step);
 

@@ -1,6 +1,7 @@
 #include "moe/rows.hpp"
 
 #include <Kokkos_MathematicalFunctions.hpp>
+#include <algorithm>
 #include <type_traits>
 
 #include "tensor/lanes.hpp"
@@ -12,6 +13,11 @@ constexpr int lanes = 16;
 
 /// Iterations a row is cut into: a processor takes whole rows, neighbouring threads of a device neighbouring channels.
 Index parts(Index width) { return std::is_same_v<Device::memory_space, Kokkos::HostSpace> ? 1 : width; }
+
+/// Iterations the choices of a token are dealt to: one on the host, on a device about one a choice.
+Index strands_of(const Choices& choices) {
+  return on_host || choices.tokens == 0 ? 1 : std::max<Index>(1, choices.capacity / choices.tokens);
+}
 
 KOKKOS_INLINE_FUNCTION void copy(Index n, const float* KOKKOS_RESTRICT from, float* KOKKOS_RESTRICT to) {
   for (Index c = 0; c < n; ++c) to[c] = from[c];
@@ -26,8 +32,7 @@ template <int channels>
 KOKKOS_INLINE_FUNCTION void add_choices(const Choices& choices, Index token, Index c, Index width, const float* weight,
                                         const float* rows, float* s) {
   for (int l = 0; l < channels; ++l) s[l] = 0.0f;
-  for (int j = 0; j < choices.k; ++j) {
-    const Index choice = token * choices.k + j;
+  for (Index choice = choices.first[token]; choice < choices.first[token + 1]; ++choice) {
     if (choices.row[choice] < 0) continue;
     const float* row = rows + choices.row[choice] * width + c;
     const float w = weight ? weight[choice] : 1.0f;
@@ -69,12 +74,12 @@ KOKKOS_INLINE_FUNCTION bool all_finite(Index width, const float* row) {
 
 }  // namespace
 
-void gather(Index n, Index width, const std::int32_t* index, int divisor, const float* from, float* to) {
+void gather(Index n, Index width, const std::int32_t* index, const float* from, float* to) {
   const Index cut = parts(width), part = width / cut;
   Kokkos::parallel_for(
       "switchyard::moe::rows::gather", Kokkos::RangePolicy<Device>(0, n * cut), KOKKOS_LAMBDA(Index i) {
         const Index row = i / cut, c = i % cut * part;
-        copy(part, from + index[row] / divisor * width + c, to + row * width + c);
+        copy(part, from + index[row] * width + c, to + row * width + c);
       });
 }
 
@@ -97,18 +102,22 @@ void sum(const Choices& choices, Index width, const float* rows, float* dx) {
 
 void combine_backward(const Choices& choices, Index width, const float* weight, const float* dy, const float* rows,
                       float* dweight, float* d_rows) {
-  const Index all = choices.tokens * choices.k;
-  const int k = choices.k;
-  const std::int32_t* row_of = choices.row;
+  const std::int32_t *first = choices.first, *row_of = choices.row;
+  const Index strands = strands_of(choices);
   Kokkos::parallel_for(
-      "switchyard::moe::rows::combine_weights", Kokkos::RangePolicy<Device>(0, all), KOKKOS_LAMBDA(Index i) {
-        dweight[i] = row_of[i] < 0 ? 0.0f : lane_dot(dy + i / k * width, rows + row_of[i] * width, width);
+      "switchyard::moe::rows::combine_weights", Kokkos::RangePolicy<Device>(0, choices.tokens * strands),
+      KOKKOS_LAMBDA(Index s) {
+        const Index t = s / strands;
+        for (Index i = first[t] + s % strands; i < first[t + 1]; i += strands)
+          dweight[i] = row_of[i] < 0 ? 0.0f : lane_dot(dy + t * width, rows + row_of[i] * width, width);
       });
   const Index cut = parts(width), part = width / cut;
   Kokkos::parallel_for(
-      "switchyard::moe::rows::combine_rows", Kokkos::RangePolicy<Device>(0, all * cut), KOKKOS_LAMBDA(Index j) {
-        const Index i = j / cut, c = j % cut * part;
-        if (row_of[i] >= 0) scale(part, weight[i], dy + i / k * width + c, d_rows + row_of[i] * width + c);
+      "switchyard::moe::rows::combine_rows", Kokkos::RangePolicy<Device>(0, choices.tokens * cut),
+      KOKKOS_LAMBDA(Index j) {
+        const Index t = j / cut, c = j % cut * part;
+        for (Index i = first[t]; i < first[t + 1]; ++i)
+          if (row_of[i] >= 0) scale(part, weight[i], dy + t * width + c, d_rows + row_of[i] * width + c);
       });
 }
 

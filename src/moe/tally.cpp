@@ -8,14 +8,13 @@ constexpr int tile = on_host ? 64 : 1;
 
 /// Integers only: atomics on them give the same counts in any order.
 void count_choices(const Choice& choice, const Tally& tally, Index context) {
-  const Index k = choice.expert.extent(1);
   Kokkos::parallel_for(
-      "switchyard::moe::tally::choices", Kokkos::RangePolicy<Device>(0, choice.expert.extent(0)),
-      KOKKOS_LAMBDA(Index t) {
-        for (Index j = 0; j < k; ++j) {
-          const std::int32_t e = choice.expert(t, j);
+      "switchyard::moe::tally::choices", Kokkos::RangePolicy<Device>(0, choice.tokens()), KOKKOS_LAMBDA(Index t) {
+        const TokenChoices chosen = choice.of(t);
+        for (int j = 0; j < chosen.count; ++j) {
+          const std::int32_t e = chosen.expert[j];
           Kokkos::atomic_inc(&tally.assigned(t / context, e));
-          if (choice.kept(t, j)) Kokkos::atomic_inc(&tally.kept(t / context, e));
+          if (chosen.kept[j]) Kokkos::atomic_inc(&tally.kept(t / context, e));
         }
       });
 }
@@ -81,7 +80,7 @@ Tally make_tally(Arena& arena, const nn::Rows& rows, int experts, int bins) {
 }
 
 void count(const Choice& choice, const Scores& scores, const Tally& tally) {
-  const Index sequences = tally.assigned.extent(0), tokens = choice.expert.extent(0);
+  const Index sequences = tally.assigned.extent(0), tokens = choice.tokens();
   if (tokens == 0) return;
   Kokkos::deep_copy(tally.assigned, 0);
   Kokkos::deep_copy(tally.kept, 0);

@@ -21,7 +21,7 @@ RowCounts most_rows(const Config& config, const Layout& layout) {
   RowCounts most;
   for (int b = 0; b < config.model.blocks && layout.expert_parallel > 1; ++b)
     if (const int experts = config.block_experts(b); experts > 0)
-      most = {std::max(most.experts, even_expert_rows(config, layout, experts)), sent_rows(config, layout)};
+      most = {std::max(most.experts, even_expert_rows(config, layout, experts)), most_choices(config, layout)};
   return most;
 }
 
@@ -85,7 +85,7 @@ void Transfer::leave_for_experts(const Trip& trip, Journey journey) const {
 void Transfer::arrive_at_experts(const Trip& trip, const Room<float>& rows) const {
   if (trip.plan.alone()) return;
   finish(trip, trip.plan.itinerary().out, trip.buffers.receive);
-  rows::gather(trip.plan.expert_rows(), width_, trip.plan.received_of_row(), 1, trip.buffers.receive.device(),
+  rows::gather(trip.plan.expert_rows(), width_, trip.plan.received_of_row(), trip.buffers.receive.device(),
                rows.data());
 }
 

@@ -32,7 +32,7 @@ struct Stages {
     dispatch.start(trip(), x, rows);
     dispatch.finish(trip(), rows);
   }
-  void combine_forward(const Room<float>& rows, const Matrix<float>& weight, const Matrix<float>& y) {
+  void combine_forward(const Room<float>& rows, const Vector<float>& weight, const Matrix<float>& y) {
     combine.start(trip(), rows, *pass);
     combine.finish(trip(), weight, y, *pass);
   }
@@ -44,6 +44,11 @@ struct Stages {
   Placed<TransferPass> buffers;
   Placed<CombinePass> pass;
 };
+
+/// (C) of a stream, by the global token and the choice.
+Vector<float> choice_values(int stream, const RoutingProblem& p) {
+  return on_device(p.of_choices<float>([&](std::int64_t t, int j) { return value(stream, t, j); }));
+}
 
 /// Rows of expert outputs, a function of (expert, token, channel).
 Room<float> expert_rows(const RoutingProblem& p) {
@@ -98,16 +103,14 @@ void check_dispatch_adjoint(Stages& s) {  // <dispatch x, r> = <x, dispatch' r>
 
 void check_combine(Stages& s) {  // to the bit: one fma chain a choice, then one addition
   const RoutingCase& test = s.routing.test;
-  const Matrix<float> weight = filled(2, s.routing.rows(), test.top_k), y = filled(3, s.routing.rows(), width);
-  s.combine_forward(expert_rows(s.routing), weight, y);
-  const auto w = on_host(weight);
+  const Matrix<float> y = filled(3, s.routing.rows(), width);
+  s.combine_forward(expert_rows(s.routing), choice_values(2, s.routing), y);
   const auto got = on_host(y);
   for (std::int64_t t = s.routing.rows().first; t < s.routing.rows().last; ++t)
     for (int c = 0; c < width; ++c) {
       float sum = 0.0f;
-      for (int j = 0; j < test.top_k; ++j)
-        if (kept(test, t, j))
-          sum = std::fma(w(t - s.routing.rows().first, j), value(5 + expert_of(test, t, j), t, c), sum);
+      for (int j = 0; j < choices_of(test, t); ++j)
+        if (kept(test, t, j)) sum = std::fma(value(2, t, j), value(5 + expert_of(test, t, j), t, c), sum);
       ASSERT_EQ(got(t - s.routing.rows().first, c), value(3, t, c) + sum) << t;
     }
 }
@@ -115,8 +118,8 @@ void check_combine(Stages& s) {  // to the bit: one fma chain a choice, then one
 void check_combine_backward(Stages& s) {
   const RoutingCase& test = s.routing.test;
   const Range tokens = s.routing.rows();
-  const Matrix<float> weight = filled(2, tokens, test.top_k), y("y", s.tokens(), width), dy = filled(4, tokens, width),
-                      dweight("dweight", s.tokens(), test.top_k);
+  const Matrix<float> y("y", s.tokens(), width), dy = filled(4, tokens, width);
+  const Vector<float> weight = choice_values(2, s.routing), dweight("dweight", weight.extent(0));
   Room<float> rows = expert_rows(s.routing);
   s.combine_forward(rows, weight, y);
   s.combine.start_backward(s.trip(), dy, weight, dweight, rows, *s.pass);
@@ -129,11 +132,11 @@ void check_combine_backward(Stages& s) {
   const auto dw = on_host(dweight);
   const auto dy_host = on_host(dy);
   for (std::int64_t t = tokens.first; t < tokens.last; ++t)
-    for (int j = 0; j < test.top_k; ++j) {
+    for (int j = 0; j < choices_of(test, t); ++j) {
       float row[width];
       for (int c = 0; c < width; ++c) row[c] = value(5 + expert_of(test, t, j), t, c);
       const float dot_product = lane_dot(&dy_host(t - tokens.first, 0), row, width);
-      ASSERT_EQ(dw(t - tokens.first, j), kept(test, t, j) ? dot_product : 0.0f) << t << " " << j;
+      ASSERT_EQ(dw(s.routing.first[t - tokens.first] + j), kept(test, t, j) ? dot_product : 0.0f) << t << " " << j;
     }
 }
 

@@ -134,6 +134,13 @@ TEST(Layer, EvaluatesWithoutDropping) {
     }
 }
 
+TEST(Layer, RefusesASampleOfTokensWithUnequalChoices) {
+  LayerProblem p(alone(), cases().front(), 1);
+  p.forward();
+  Kokkos::deep_copy(Kokkos::subview(p.pass->routing.choice().first, 1), 0);  // the first token none, the second more
+  EXPECT_ANY_THROW(sample(*p.pass));
+}
+
 reference::FeedForward network(const LayerProblem& p, const std::string& part, Placement placement, int expert) {
   const std::vector<float> slab = host_values(p.parameters.values(placement));
   const auto weight = [&](const char* matrix) {

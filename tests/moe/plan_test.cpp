@@ -38,25 +38,32 @@ void check_sides(const RoutingProblem& p) {
   std::int64_t rows[2] = {plan.send_rows(), plan.expert_rows()}, kept_rows = 0;
   MPI_Allreduce(MPI_IN_PLACE, rows, 2, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
   for (std::int64_t i = 0; i < std::int64_t{p.test.grains} * p.test.grain_tokens; ++i)
-    for (int j = 0; j < p.test.top_k; ++j) kept_rows += kept(p.test, i, j);
+    for (int j = 0; j < choices_of(p.test, i); ++j) kept_rows += kept(p.test, i, j);
   EXPECT_EQ(rows[0], kept_rows);
   EXPECT_EQ(rows[1], kept_rows);
 }
 
+/// n values of the device.
+std::vector<std::int32_t> copied(const std::int32_t* from, Index n) {
+  return host_values(Kokkos::View<const std::int32_t*, Device::memory_space>(from, n));
+}
+
 void check_choices(const RoutingProblem& p) {
   const Plan& plan = *p.plan;
-  const Index choices = plan.tokens() * plan.top_k();
-  const Kokkos::View<const std::int32_t*, Device::memory_space> row(plan.row_of_choice(), choices);
-  const Kokkos::View<const std::int32_t*, Device::memory_space> choice(plan.choice_of_row(), plan.send_rows());
-  const auto rows = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, row);
-  const auto back = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice);
-  for (Index i = 0; i < choices; ++i) {
-    const bool is_kept = kept(p.test, p.rows().first + i / plan.top_k(), static_cast<int>(i % plan.top_k()));
-    ASSERT_EQ(rows(i) >= 0, is_kept);
-    if (is_kept) {
-      EXPECT_EQ(back(rows(i)), i);
-    }
-  }
+  const rows::Choices choices = plan.rows_of_tokens();
+  const Range tokens = p.rows();
+  ASSERT_EQ(choices.tokens, tokens.size());
+  EXPECT_EQ(copied(choices.first, choices.tokens + 1), p.first);
+  std::vector<std::int32_t> row(p.first.back(), -1), token;
+  for (int e = 0; e < p.test.experts; ++e)  // the definition: by expert, then token
+    for (std::int64_t t = 0; t < tokens.size(); ++t)
+      for (int j = 0; j < choices_of(p.test, tokens.first + t); ++j) {
+        if (expert_of(p.test, tokens.first + t, j) != e || !kept(p.test, tokens.first + t, j)) continue;
+        row[p.first[t] + j] = static_cast<std::int32_t>(token.size());
+        token.push_back(static_cast<std::int32_t>(t));
+      }
+  EXPECT_EQ(copied(choices.row, p.first.back()), row);
+  EXPECT_EQ(copied(plan.token_of_row(), plan.send_rows()), token);
 }
 
 TEST(Plan, FollowsItsDefinition) {
@@ -71,25 +78,29 @@ TEST(Plan, FollowsItsDefinition) {
 }
 
 TEST(Plan, TakesAllTokensOfARankAsOnePieceInEvaluation) {
-  for (int ep : test::degrees()) {
-    const RoutingProblem p({8, 2, 6, 4, 8, 0}, ep, false);
-    EXPECT_EQ(p.plan->pieces(), ep);
-    EXPECT_EQ(p.plan->expert_rows(), static_cast<Index>(p.expected_rows().size()));
-    check_sides(p);
-  }
+  for (int ep : test::degrees())
+    for (const bool ragged : {false, true}) {
+      const RoutingProblem p({8, 2, 6, 4, 8, 0, ExchangeKind::pairwise, ragged}, ep, Pieces::ranks);
+      EXPECT_EQ(p.plan->pieces(), ep);
+      EXPECT_EQ(p.plan->expert_rows(), static_cast<Index>(p.expected_rows().size()));
+      check_sides(p);
+      check_choices(p);
+    }
 }
 
-TEST(Plan, RefusesAnExpertThatDoesNotExist) {
+TEST(Plan, RefusesAnExpertThatDoesNotExistAndChoicesOutsideTheirMemory) {
   Config config;
   config.train.grains = config.train.batch = 1, config.moe.top_k = 1;
   const test::Ranks ranks(config, MPI_COMM_WORLD, 1, {});
   Placed<Plan> plan("test::plan", config, ranks.groups.layout, 4);
   if (ranks.groups.layout.my_grains().size() == 0) return;
-  Matrix<std::int32_t> expert("expert", 3, 1);
-  Matrix<std::uint8_t> keep("kept", 3, 1);
-  Kokkos::deep_copy(expert, 4);
-  Kokkos::deep_copy(keep, 1);
-  EXPECT_ANY_THROW(plan->build({3, true, expert, keep}, ranks.groups.expert, *ranks.exchange));
+  Choice choice{on_device<std::int32_t>({0, 1, 1, 3}),
+                on_device<std::int32_t>({3, 3, 4}),
+                {},
+                on_device<std::uint8_t>({1, 1, 1})};
+  EXPECT_ANY_THROW(plan->build(choice, Pieces::grains, ranks.groups.expert, *ranks.exchange));
+  choice.first = on_device<std::int32_t>({0, 1, 1, 4}), choice.expert = on_device<std::int32_t>({3, 3, 3});
+  EXPECT_ANY_THROW(plan->build(choice, Pieces::grains, ranks.groups.expert, *ranks.exchange));
 }
 
 }  // namespace

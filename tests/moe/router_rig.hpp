@@ -32,6 +32,14 @@ struct Rig : Ranks {
     return token_set(kind, step, [this](std::int64_t r) { return r * 7 % config.model.vocabulary; });
   }
 
+  /// (C) of this rank's choices, gradients of their combine weights.
+  Vector<float> weight_gradient() const {
+    const auto v = make_view<Vector<float>>("weight gradient", pass->choice().capacity());
+    const Matrix<float> values = filled(2, rows(), config.moe.top_k);
+    Kokkos::deep_copy(v, Vector<float>(values.data(), v.extent(0)));
+    return v;
+  }
+
   const moe::Choice& forward(moe::Pass kind = moe::Pass::train, std::int64_t step = 3) {
     x = filled(1, rows(), config.model.width);
     router.forward(tokens(kind, step), x, *pass);
@@ -45,13 +53,10 @@ struct Rig : Ranks {
     router.take_statistics(sum, *pass);
   }
 
-  /// Gradient of the combine weights of this rank's tokens.
-  Matrix<float> dweight() const { return filled(2, rows(), config.moe.top_k); }
-
   /// dx of the last training pass; gradients of the parameters lie in `parameters`.
   Matrix<float> backward() {
     const auto dx = make_view<Matrix<float>>("dx", x.extent(0), x.extent(1));
-    router.backward(dweight(), dx, *pass);
+    router.backward(weight_gradient(), dx, *pass);
     return dx;
   }
 

@@ -71,7 +71,7 @@ struct Oracle {
   Row weight, noise_weight, epsilon;
 };
 
-reference::Routing routing_of(const Rig& rig, const moe::Choice& choice, const Matrix<float>& dweight) {
+reference::Routing routing_of(const Rig& rig, const moe::Choice& choice, const Vector<float>& dweight) {
   const std::size_t k = rig.config.moe.top_k;
   return {rig.config.model.context, rig.config.grain_sequences(), rows_of<int>(host_values(choice.expert), k),
           rows_of<std::uint8_t>(host_values(choice.kept), k), rows_of<double>(host_values(dweight), k)};
@@ -138,7 +138,7 @@ void compare(const Config& config) {
   rig.router.set_bias(bias);
   const moe::Choice& choice = rig.forward();
   Oracle oracle(rig);
-  const reference::Routing r = routing_of(rig, choice, rig.dweight());
+  const reference::Routing r = routing_of(rig, choice, rig.weight_gradient());
   expect_choice_of_oracle(oracle, bias, r, host_values(choice.weight));
   rig.reduce();
   const moe::LayerStatistics& s = rig.router.statistics();

@@ -13,16 +13,18 @@ namespace switchyard::moe::testing {
 
 struct RoutingCase {
   int experts;
-  int top_k;
+  int top_k;  ///< choices of each token
   int grains;
   int grain_tokens;
   int used;  ///< only the first `used` experts are chosen
   int drop;  ///< one choice in `drop` is dropped; 0 none
   ExchangeKind exchange = ExchangeKind::pairwise;
+  bool ragged = false;  ///< tokens have 0 to top_k choices
 };
 
 inline std::ostream& operator<<(std::ostream& out, const RoutingCase& c) {
-  return out << "E" << c.experts << " k" << c.top_k << " G" << c.grains << " used " << c.used << " drop " << c.drop;
+  return out << "E" << c.experts << " k" << c.top_k << " G" << c.grains << " used " << c.used << " drop " << c.drop
+             << (c.ragged ? " ragged" : "");
 }
 
 inline const std::vector<RoutingCase>& routing_cases() {
@@ -36,7 +38,12 @@ inline const std::vector<RoutingCase>& routing_cases() {
                                               {5, 3, 1, 11, 5, 2},
                                               {8, 1, 8, 4, 8, 1},
                                               {3, 2, 8, 7, 3, 4, ExchangeKind::alltoallv},
-                                              {257, 2, 3, 8, 200, 7, ExchangeKind::alltoallv}};
+                                              {257, 2, 3, 8, 200, 7, ExchangeKind::alltoallv},
+                                              {8, 3, 6, 4, 8, 0, ExchangeKind::pairwise, true},
+                                              {4, 1, 8, 1, 4, 0, ExchangeKind::pairwise, true},
+                                              {257, 5, 5, 8, 9, 4, ExchangeKind::pairwise, true},
+                                              {5, 3, 1, 11, 5, 2, ExchangeKind::alltoallv, true},
+                                              {3, 3, 8, 7, 3, 4, ExchangeKind::alltoallv, true}};
   return cases;
 }
 
@@ -44,6 +51,10 @@ inline std::uint32_t mix(std::uint32_t v) {
   v = (v ^ (v >> 16)) * 0x7feb352du;
   v = (v ^ (v >> 15)) * 0x846ca68bu;
   return v ^ (v >> 16);
+}
+
+inline int choices_of(const RoutingCase& c, std::int64_t token) {
+  return c.ragged ? static_cast<int>(mix(static_cast<std::uint32_t>(token * 3 + 1)) % (c.top_k + 1)) : c.top_k;
 }
 
 /// Distinct for the choices of one token.
@@ -69,23 +80,36 @@ inline Config config_of(const RoutingCase& c) {
   return config;
 }
 
+template <class T>
+Vector<T> on_device(const std::vector<T>& values) {
+  const Vector<T> device("values", values.size());
+  Kokkos::deep_copy(device, HostVector<const T>(values.data(), values.size()));
+  return device;
+}
+
 /// A world of this case with EP ranks to an expert group, and the routing of this rank's tokens.
 struct RoutingProblem : test::Ranks {
-  RoutingProblem(const RoutingCase& c, int expert_parallel, bool grains_known = true)
+  RoutingProblem(const RoutingCase& c, int expert_parallel, Pieces pieces = Pieces::grains)
       : Ranks(config_of(c), MPI_COMM_WORLD, expert_parallel, {}),
         test(c),
         plan("test::plan", config, groups.layout, c.experts) {
+    first.push_back(0);
+    for (std::int64_t t = rows().first; t < rows().last; ++t) first.push_back(first.back() + choices_of(c, t));
+    choice.first = on_device(first);
+    choice.expert = on_device(of_choices<std::int32_t>([&](auto t, int j) { return expert_of(c, t, j); }));
+    choice.weight = Vector<float>("weight", choice.capacity());
+    choice.kept = on_device(of_choices<std::uint8_t>([&](auto t, int j) { return kept(c, t, j); }));
+    plan->build(choice, pieces, groups.expert, *exchange);
+  }
+
+  /// (C) value(global token, choice) of this rank's choices; 0 past them.
+  template <class T, class F>
+  std::vector<T> of_choices(const F& value) const {
     const Range tokens = rows();
-    const auto expert = make_view<HostMatrix<std::int32_t>>("expert", tokens.size(), c.top_k);
-    const auto keep = make_view<HostMatrix<std::uint8_t>>("kept", tokens.size(), c.top_k);
-    for (std::int64_t t = tokens.first; t < tokens.last; ++t)
-      for (int j = 0; j < c.top_k; ++j) {
-        expert(t - tokens.first, j) = expert_of(c, t, j);
-        keep(t - tokens.first, j) = kept(c, t, j);
-      }
-    plan->build({tokens.size(), grains_known, Kokkos::create_mirror_view_and_copy(Device::memory_space{}, expert),
-                 Kokkos::create_mirror_view_and_copy(Device::memory_space{}, keep)},
-                groups.expert, *exchange);
+    std::vector<T> values(tokens.size() * test.top_k);
+    for (std::int64_t t = 0; t < tokens.size(); ++t)
+      for (int j = 0; j < choices_of(test, tokens.first + t); ++j) values[first[t] + j] = value(tokens.first + t, j);
+    return values;
   }
 
   struct Row {
@@ -99,13 +123,15 @@ struct RoutingProblem : test::Ranks {
     const Range grains = groups.layout.my_group_grains(), mine = groups.layout.my_experts(test.experts);
     for (std::int64_t e = mine.first; e < mine.last; ++e)
       for (std::int64_t t = grains.first * test.grain_tokens; t < grains.last * test.grain_tokens; ++t)
-        for (int j = 0; j < test.top_k; ++j)
+        for (int j = 0; j < choices_of(test, t); ++j)
           if (expert_of(test, t, j) == e && kept(test, t, j)) expected.push_back({static_cast<int>(e), t, j});
     return expected;
   }
 
   RoutingCase test;
   Placed<Plan> plan;
+  Choice choice;
+  std::vector<std::int32_t> first;  ///< (N + 1) choices before a token of this rank
 };
 
 }  // namespace switchyard::moe::testing

@@ -54,13 +54,21 @@ inline std::vector<double> moved_bias(BiasRule rule, double rate, const std::vec
   return bias;
 }
 
-/// Whether choice i of n = tokens·k is kept: fewer than `rows` choices of the same expert come before it.
-inline bool is_kept(std::int64_t rows, DropOrder order, int k, const std::vector<std::int32_t>& expert,
-                    const std::vector<float>& weight, std::size_t i) {
+/// Token and place of choice i, where those of token t are [first[t], first[t + 1]).
+inline std::pair<std::int64_t, std::int64_t> place_of(const std::vector<std::int32_t>& first, std::int64_t i) {
+  std::int64_t token = 0;
+  while (first[token + 1] <= i) ++token;
+  return {token, i - first[token]};
+}
+
+/// Whether choice i is kept: fewer than `rows` choices of the same expert come before it.
+inline bool is_kept(std::int64_t rows, DropOrder order, const std::vector<std::int32_t>& first,
+                    const std::vector<std::int32_t>& expert, const std::vector<float>& weight, std::size_t i) {
+  const auto [token, choice] = place_of(first, i);
   std::int64_t before = 0;
   for (std::size_t o = 0; o < expert.size(); ++o) {
     if (o == i || expert[o] != expert[i]) continue;
-    const std::size_t token = i / k, other = o / k, choice = i % k, other_choice = o % k;
+    const auto [other, other_choice] = place_of(first, o);
     if (order == DropOrder::position)
       before += other_choice < choice || (other_choice == choice && other < token);
     else

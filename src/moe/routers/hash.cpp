@@ -42,12 +42,13 @@ void choose_by_hash(const RouterShape& shape, const HashKey& key, const Vector<s
   const int k = shape.top_k, experts = shape.experts;
   const float share = 1.0f / static_cast<float>(k), weight = shape.scale * share;
   Kokkos::parallel_for(
-      "switchyard::moe::hash::choose", Kokkos::RangePolicy<Device>(0, choice.expert.extent(0)), KOKKOS_LAMBDA(Index t) {
-        hash_row(experts, k, key, static_cast<std::uint32_t>(ids(t)), &choice.expert(t, 0));
+      "switchyard::moe::hash::choose", Kokkos::RangePolicy<Device>(0, choice.tokens()), KOKKOS_LAMBDA(Index t) {
+        const TokenChoices chosen = choice.of(t);
+        hash_row(experts, k, key, static_cast<std::uint32_t>(ids(t)), chosen.expert);
         for (int e = 0; e < experts; ++e) scores.score(t, e) = 0.0f;
         for (int j = 0; j < k; ++j) {
-          scores.score(t, choice.expert(t, j)) = share;
-          choice.weight(t, j) = weight;
+          scores.score(t, chosen.expert[j]) = share;
+          chosen.weight[j] = weight;
         }
         scores.inverse(t) = 1.0f;
         scores.lse(t) = 0.0f;

@@ -38,28 +38,24 @@ KOKKOS_INLINE_FUNCTION float log_sum_exp(int n, const float* logit, float* KOKKO
 }
 
 /// weight_j = scale · score of the expert chosen.
-KOKKOS_INLINE_FUNCTION void weigh_by_score(const RouterShape& s, const float* score, const std::int32_t* expert,
-                                           float* weight) {
-  for (int j = 0; j < s.top_k; ++j) weight[j] = score[expert[j]] * s.scale;
+KOKKOS_INLINE_FUNCTION void weigh_by_score(float scale, const float* score, const TokenChoices& chosen) {
+  for (int j = 0; j < chosen.count; ++j) chosen.weight[j] = score[chosen.expert[j]] * scale;
 }
 
-/// The chosen experts of one token, and the gradients of their combine weights.
-struct Chosen {
-  const std::int32_t* expert;
-  const float* weight;
-  const std::uint8_t* kept;
+/// The choices of one token, and the gradients of their combine weights.
+struct Chosen : TokenChoices {
   const float* gradient;
   KOKKOS_INLINE_FUNCTION float d(int j) const { return kept[j] ? gradient[j] : 0.0f; }
 };
 
-KOKKOS_INLINE_FUNCTION Chosen chosen_of(const Choice& choice, const Matrix<float>& gradient, Index t) {
-  return {&choice.expert(t, 0), &choice.weight(t, 0), &choice.kept(t, 0), &gradient(t, 0)};
+KOKKOS_INLINE_FUNCTION Chosen chosen_of(const Choice& choice, const Vector<float>& gradient, Index t) {
+  return {choice.of(t), gradient.data() + choice.first(t)};
 }
 
 /// Σ_j weight_j · dL/dweight_j.
-KOKKOS_INLINE_FUNCTION float weighted_gradient(int k, const Chosen& chosen) {
+KOKKOS_INLINE_FUNCTION float weighted_gradient(const Chosen& chosen) {
   float sum = 0.0f;
-  for (int j = 0; j < k; ++j) sum = Kokkos::fma(chosen.weight[j], chosen.d(j), sum);
+  for (int j = 0; j < chosen.count; ++j) sum = Kokkos::fma(chosen.weight[j], chosen.d(j), sum);
   return sum;
 }
 

@@ -1,6 +1,22 @@
 #include "moe/routers/scores.hpp"
 
+#include <limits>
+
+#include "base/check.hpp"
+
 namespace switchyard::moe {
+namespace {
+
+/// first(t) = t·k.
+void write_starts(Index top_k, const Vector<std::int32_t>& first) {
+  expect(static_cast<Index>(first.extent(0) - 1) * top_k <= std::numeric_limits<std::int32_t>::max(),
+         "choices of one rank that int32 can count");
+  Kokkos::parallel_for(
+      "switchyard::moe::scores::write_starts", Kokkos::RangePolicy<Device>(0, first.extent(0)),
+      KOKKOS_LAMBDA(Index t) { first(t) = static_cast<std::int32_t>(t * top_k); });
+}
+
+}  // namespace
 
 RouterShape router_shape(const MoeConfig& moe, int experts) {
   return {moe.normalise,
@@ -25,8 +41,11 @@ Scores make_scores(Arena& arena, int experts, Index tokens, std::size_t products
 }
 
 Choice make_choice(Arena& arena, Index tokens, int top_k) {
-  return {arena.matrix<std::int32_t>(tokens, top_k), arena.matrix<float>(tokens, top_k),
-          arena.matrix<std::uint8_t>(tokens, top_k)};
+  const Index capacity = tokens * top_k;
+  const Choice choice{arena.vector<std::int32_t>(tokens + 1), arena.vector<std::int32_t>(capacity),
+                      arena.vector<float>(capacity), arena.vector<std::uint8_t>(capacity)};
+  if (arena.places()) write_starts(top_k, choice.first);
+  return choice;
 }
 
 }  // namespace switchyard::moe

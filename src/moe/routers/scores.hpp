@@ -38,18 +38,36 @@ struct Scores {
 /// `products`: how many parameters the tokens are multiplied by, 0 to 2.
 Scores make_scores(Arena& arena, int experts, Index tokens, std::size_t products);
 
-/// What routing decided for N tokens, k choices each, in falling order of selection. Device memory.
-struct Choice {
-  Matrix<std::int32_t> expert;  ///< (N, k) different experts
-  Matrix<float> weight;         ///< (N, k) combine weight, moe.scale included; not renormalised after a drop
-  Matrix<std::uint8_t> kept;    ///< (N, k) 0 where dropped
+/// The choices of one token, `count` of them.
+struct TokenChoices {
+  int count;
+  std::int32_t* expert;
+  float* weight;
+  const std::uint8_t* kept;
 };
 
+/// What routing decided for N tokens: the choices of token t are [first(t), first(t + 1)), none or more, in falling
+/// order of selection. There is memory for C of them; first(0) = 0 and first(N) <= C. Device memory.
+struct Choice {
+  Vector<std::int32_t> first;   ///< (N + 1)
+  Vector<std::int32_t> expert;  ///< (C) different experts for one token
+  Vector<float> weight;         ///< (C) combine weight, moe.scale included; not renormalised after a drop
+  Vector<std::uint8_t> kept;    ///< (C) 0 where dropped
+
+  Index tokens() const { return static_cast<Index>(first.extent(0)) - 1; }
+  Index capacity() const { return static_cast<Index>(expert.extent(0)); }
+  KOKKOS_INLINE_FUNCTION TokenChoices of(Index t) const {
+    const Index i = first(t);
+    return {static_cast<int>(first(t + 1) - i), expert.data() + i, weight.data() + i, kept.data() + i};
+  }
+};
+
+/// Memory for k choices of each token, which each of them has: `first` is written here, once.
 Choice make_choice(Arena& arena, Index tokens, int top_k);
 
 /// What flows back into scores: through the combine weights, through p (`coefficients`), and through the log-sum-exp.
 struct ScoreGradient {
-  Matrix<float> weight;        ///< (N, k) of the combine weights; ignored where dropped
+  Vector<float> weight;        ///< (C) of the combine weights; ignored where dropped
   Matrix<float> coefficients;  ///< (units, E) dL/dp of each token of a unit
   Index unit_tokens;           ///< tokens of one unit
   float z;                     ///< dL/dlse of a token by its log-sum-exp: 2·coefficient / tokens of the batch

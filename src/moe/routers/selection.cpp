@@ -150,11 +150,11 @@ KOKKOS_INLINE_FUNCTION float margin_of(int k, const Best& best, const Ranking& r
 void select(const RouterShape& shape, const RankedBy& by, const Choice& choice, const Vector<float>& margin) {
   const int k = shape.top_k;
   Kokkos::parallel_for(
-      "switchyard::moe::selection::select", Kokkos::RangePolicy<Device>(0, choice.expert.extent(0)),
-      KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::selection::select", Kokkos::RangePolicy<Device>(0, choice.tokens()), KOKKOS_LAMBDA(Index t) {
         Best best;
         rank(shape, {&by.order(t, 0), by.bias.data()}, k + 1, best);
-        for (int j = 0; j < k; ++j) choice.expert(t, j) = best.id[j];
+        const TokenChoices chosen = choice.of(t);
+        for (int j = 0; j < k; ++j) chosen.expert[j] = best.id[j];
         margin(t) = margin_of(k, best, {&by.score(t, 0), by.bias.data()});
       });
 }

@@ -28,11 +28,10 @@ KOKKOS_INLINE_FUNCTION RowResult sigmoid_row(int n, const float* logit, float* K
 }
 
 /// Combine weights: scores of the chosen by their sum.
-KOKKOS_INLINE_FUNCTION void weigh_by_share(const RouterShape& s, const float* score, const std::int32_t* expert,
-                                           float* weight) {
+KOKKOS_INLINE_FUNCTION void weigh_by_share(float scale, const float* score, const TokenChoices& chosen) {
   float sum = 0.0f;
-  for (int j = 0; j < s.top_k; ++j) sum += score[expert[j]];
-  for (int j = 0; j < s.top_k; ++j) weight[j] = score[expert[j]] / (sum + tiny) * s.scale;
+  for (int j = 0; j < chosen.count; ++j) sum += score[chosen.expert[j]];
+  for (int j = 0; j < chosen.count; ++j) chosen.weight[j] = score[chosen.expert[j]] / (sum + tiny) * scale;
 }
 
 /// gradient = z·softmax(logits), on top of the logits.
@@ -54,11 +53,11 @@ KOKKOS_INLINE_FUNCTION void add_sigmoid_weights(const RouterShape& shape, const 
   float divisor = 1.0f, dot = 0.0f;
   if (shape.normalise == Normalise::after) {
     float sum = 0.0f;
-    for (int j = 0; j < shape.top_k; ++j) sum += score[chosen.expert[j]];
+    for (int j = 0; j < chosen.count; ++j) sum += score[chosen.expert[j]];
     divisor = sum + tiny;
-    dot = weighted_gradient(shape.top_k, chosen);
+    dot = weighted_gradient(chosen);
   }
-  for (int j = 0; j < shape.top_k; ++j) {
+  for (int j = 0; j < chosen.count; ++j) {
     const float s = score[chosen.expert[j]];
     gradient[chosen.expert[j]] += (shape.scale * chosen.d(j) - dot) / divisor * (s - s * s);
   }
@@ -73,12 +72,11 @@ void score_sigmoid(bool wants_lse, const Scores& s) {
 
 void weigh_sigmoid(const RouterShape& shape, const Scores& s, const Choice& choice) {
   Kokkos::parallel_for(
-      "switchyard::moe::sigmoid::weigh", Kokkos::RangePolicy<Device>(0, choice.expert.extent(0)),
-      KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::sigmoid::weigh", Kokkos::RangePolicy<Device>(0, choice.tokens()), KOKKOS_LAMBDA(Index t) {
         if (shape.normalise == Normalise::after)
-          weigh_by_share(shape, &s.score(t, 0), &choice.expert(t, 0), &choice.weight(t, 0));
+          weigh_by_share(shape.scale, &s.score(t, 0), choice.of(t));
         else
-          weigh_by_score(shape, &s.score(t, 0), &choice.expert(t, 0), &choice.weight(t, 0));
+          weigh_by_score(shape.scale, &s.score(t, 0), choice.of(t));
       });
 }
 

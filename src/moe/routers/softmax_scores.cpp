@@ -16,15 +16,16 @@ KOKKOS_INLINE_FUNCTION RowResult softmax_row(int n, const float* logit, float* s
 }
 
 /// Combine weights: softmax over the logits of the chosen.
-KOKKOS_INLINE_FUNCTION void weigh_by_softmax(const RouterShape& s, const float* logit, const std::int32_t* expert,
-                                             float* weight) {
-  float top = logit[expert[0]], sum = 0.0f;
-  for (int j = 1; j < s.top_k; ++j) top = logit[expert[j]] > top ? logit[expert[j]] : top;
-  for (int j = 0; j < s.top_k; ++j) {
+KOKKOS_INLINE_FUNCTION void weigh_by_softmax(float scale, const float* logit, const TokenChoices& chosen) {
+  const std::int32_t* expert = chosen.expert;
+  float* weight = chosen.weight;
+  float top = -INFINITY, sum = 0.0f;
+  for (int j = 0; j < chosen.count; ++j) top = logit[expert[j]] > top ? logit[expert[j]] : top;
+  for (int j = 0; j < chosen.count; ++j) {
     weight[j] = fast_exp(logit[expert[j]] - top);
     sum += weight[j];
   }
-  for (int j = 0; j < s.top_k; ++j) weight[j] = weight[j] / sum * s.scale;
+  for (int j = 0; j < chosen.count; ++j) weight[j] = weight[j] / sum * scale;
 }
 
 /// gradient = dL/dlogit through p and the log-sum-exp, on top of the logits themselves; `through` is what reaches Σ
@@ -37,8 +38,8 @@ KOKKOS_INLINE_FUNCTION void softmax_row_gradient(int n, const float* score, cons
 
 /// Adds what flows through the weights of a softmax, before or after selection.
 KOKKOS_INLINE_FUNCTION void add_softmax_weights(const RouterShape& shape, const Chosen& chosen, float* gradient) {
-  const float dot = shape.normalise == Normalise::after ? weighted_gradient(shape.top_k, chosen) / shape.scale : 0.0f;
-  for (int j = 0; j < shape.top_k; ++j)
+  const float dot = shape.normalise == Normalise::after ? weighted_gradient(chosen) / shape.scale : 0.0f;
+  for (int j = 0; j < chosen.count; ++j)
     gradient[chosen.expert[j]] += chosen.weight[j] * (chosen.d(j) - dot);  // before: Σ p·dL/dp is taken off all rows
 }
 
@@ -51,12 +52,11 @@ void score_softmax(const Scores& s) {
 
 void weigh_softmax(const RouterShape& shape, const Scores& s, const Choice& choice) {
   Kokkos::parallel_for(
-      "switchyard::moe::softmax::weigh", Kokkos::RangePolicy<Device>(0, choice.expert.extent(0)),
-      KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::softmax::weigh", Kokkos::RangePolicy<Device>(0, choice.tokens()), KOKKOS_LAMBDA(Index t) {
         if (shape.normalise == Normalise::after)
-          weigh_by_softmax(shape, &s.logits(t, 0), &choice.expert(t, 0), &choice.weight(t, 0));
+          weigh_by_softmax(shape.scale, &s.logits(t, 0), choice.of(t));
         else
-          weigh_by_score(shape, &s.score(t, 0), &choice.expert(t, 0), &choice.weight(t, 0));
+          weigh_by_score(shape.scale, &s.score(t, 0), choice.of(t));
       });
 }
 
@@ -73,11 +73,11 @@ void route_by_softmax(const RouterShape& shape, const Vector<float>& bias, const
 void softmax_gradient(const RouterShape& shape, const ScoreGradient& g, const RouterPass& pass) {
   const Scores& s = pass.scores;
   const Choice& choice = pass.choice;
-  const int n = shape.experts, k = shape.top_k;
+  const int n = shape.experts;
   Kokkos::parallel_for(
       "switchyard::moe::softmax::gradient", Kokkos::RangePolicy<Device>(0, s.score.extent(0)), KOKKOS_LAMBDA(Index t) {
         const Chosen chosen = chosen_of(choice, g.weight, t);
-        const float through = shape.normalise == Normalise::before ? weighted_gradient(k, chosen) : 0.0f;
+        const float through = shape.normalise == Normalise::before ? weighted_gradient(chosen) : 0.0f;
         softmax_row_gradient(n, &s.score(t, 0), &g.coefficients(t / g.unit_tokens, 0), through, g.z * s.lse(t),
                              &s.logits(t, 0));
         add_softmax_weights(shape, chosen, &s.logits(t, 0));
