@@ -135,7 +135,7 @@ TEST(Layer, EvaluatesWithoutDropping) {
 }
 
 TEST(Layer, RefusesASampleOfTokensWithUnequalChoices) {
-  LayerProblem p(alone(), cases().front(), 1);
+  LayerProblem p(MPI_COMM_SELF, cases().front(), 1);
   p.forward();
   Kokkos::deep_copy(Kokkos::subview(p.pass->routing.choice().first, 1), 0);  // the first token none, the second more
   EXPECT_ANY_THROW(sample(*p.pass));
