@@ -2,7 +2,6 @@
 
 #include <Kokkos_MathematicalFunctions.hpp>
 #include <algorithm>
-#include <type_traits>
 
 #include "tensor/lanes.hpp"
 
@@ -12,31 +11,33 @@ namespace {
 constexpr int lanes = 16;
 
 /// Iterations a row is cut into: a processor takes whole rows, neighbouring threads of a device neighbouring channels.
-Index parts(Index width) { return std::is_same_v<Device::memory_space, Kokkos::HostSpace> ? 1 : width; }
+Index parts(Index width) { return on_host ? 1 : width; }
 
 /// Iterations the choices of a token are dealt to: one on the host, on a device about one a choice.
 Index strands_of(const Choices& choices) {
   return on_host || choices.tokens == 0 ? 1 : std::max<Index>(1, choices.capacity / choices.tokens);
 }
 
-KOKKOS_INLINE_FUNCTION void copy(Index n, const float* KOKKOS_RESTRICT from, float* KOKKOS_RESTRICT to) {
+template <class T>
+KOKKOS_INLINE_FUNCTION void copy(Index n, const T* KOKKOS_RESTRICT from, T* KOKKOS_RESTRICT to) {
   for (Index c = 0; c < n; ++c) to[c] = from[c];
 }
 
-KOKKOS_INLINE_FUNCTION void scale(Index n, float factor, const float* KOKKOS_RESTRICT from, float* KOKKOS_RESTRICT to) {
-  for (Index c = 0; c < n; ++c) to[c] = factor * from[c];
+template <class T>
+KOKKOS_INLINE_FUNCTION void scale(Index n, float factor, const float* KOKKOS_RESTRICT from, T* KOKKOS_RESTRICT to) {
+  for (Index c = 0; c < n; ++c) store(factor * from[c], to[c]);
 }
 
 /// s(width channels from c) = Σ_j weight_j · row_j in choice order; `weight` null means 1.
-template <int channels>
+template <int channels, class T>
 KOKKOS_INLINE_FUNCTION void add_choices(const Choices& choices, Index token, Index c, Index width, const float* weight,
-                                        const float* rows, float* s) {
+                                        const T* rows, float* s) {
   for (int l = 0; l < channels; ++l) s[l] = 0.0f;
   for (Index choice = choices.first[token]; choice < choices.first[token + 1]; ++choice) {
     if (choices.row[choice] < 0) continue;
-    const float* row = rows + choices.row[choice] * width + c;
+    const T* row = rows + choices.row[choice] * width + c;
     const float w = weight ? weight[choice] : 1.0f;
-    for (int l = 0; l < channels; ++l) s[l] = Kokkos::fma(w, row[l], s[l]);
+    for (int l = 0; l < channels; ++l) s[l] = Kokkos::fma(w, load(row[l]), s[l]);
   }
 }
 
@@ -46,7 +47,8 @@ KOKKOS_INLINE_FUNCTION void add(const float* s, float* out) {
   for (int l = 0; l < channels; ++l) out[l] += s[l];
 }
 
-void reduce_choices(const char* label, const Choices& choices, Index width, const float* weight, const float* rows,
+template <class T>
+void reduce_choices(const char* label, const Choices& choices, Index width, const float* weight, const T* rows,
                     float* out) {
   const Index cut = parts(width), n = width / cut;
   Kokkos::parallel_for(
@@ -74,7 +76,8 @@ KOKKOS_INLINE_FUNCTION bool all_finite(Index width, const float* row) {
 
 }  // namespace
 
-void gather(Index n, Index width, const std::int32_t* index, const float* from, float* to) {
+template <class T>
+void gather(Index n, Index width, const std::int32_t* index, const T* from, T* to) {
   const Index cut = parts(width), part = width / cut;
   Kokkos::parallel_for(
       "switchyard::moe::rows::gather", Kokkos::RangePolicy<Device>(0, n * cut), KOKKOS_LAMBDA(Index i) {
@@ -83,7 +86,8 @@ void gather(Index n, Index width, const std::int32_t* index, const float* from, 
       });
 }
 
-void scatter(Index n, Index width, const std::int32_t* index, const float* from, float* to) {
+template <class T>
+void scatter(Index n, Index width, const std::int32_t* index, const T* from, T* to) {
   const Index cut = parts(width), part = width / cut;
   Kokkos::parallel_for(
       "switchyard::moe::rows::scatter", Kokkos::RangePolicy<Device>(0, n * cut), KOKKOS_LAMBDA(Index i) {
@@ -92,16 +96,19 @@ void scatter(Index n, Index width, const std::int32_t* index, const float* from,
       });
 }
 
-void combine(const Choices& choices, Index width, const float* weight, const float* rows, float* y) {
+template <class T>
+void combine(const Choices& choices, Index width, const float* weight, const T* rows, float* y) {
   reduce_choices("switchyard::moe::rows::combine", choices, width, weight, rows, y);
 }
 
-void sum(const Choices& choices, Index width, const float* rows, float* dx) {
+template <class T>
+void sum(const Choices& choices, Index width, const T* rows, float* dx) {
   reduce_choices("switchyard::moe::rows::sum", choices, width, nullptr, rows, dx);
 }
 
-void combine_backward(const Choices& choices, Index width, const float* weight, const float* dy, const float* rows,
-                      float* dweight, float* d_rows) {
+template <class T>
+void combine_backward(const Choices& choices, Index width, const float* weight, const float* dy, const T* rows,
+                      float* dweight, T* d_rows) {
   const std::int32_t *first = choices.first, *row_of = choices.row;
   const Index strands = strands_of(choices);
   Kokkos::parallel_for(
@@ -131,5 +138,15 @@ Index first_made_non_finite(Index n, Index width, const float* from, const float
       Kokkos::Min<Index>(first));
   return first < n ? first : -1;
 }
+
+#define SWITCHYARD_ROWS(T)                                                      \
+  template void gather(Index, Index, const std::int32_t*, const T*, T*);        \
+  template void scatter(Index, Index, const std::int32_t*, const T*, T*);       \
+  template void combine(const Choices&, Index, const float*, const T*, float*); \
+  template void sum(const Choices&, Index, const T*, float*);                   \
+  template void combine_backward(const Choices&, Index, const float*, const float*, const T*, float*, T*);
+SWITCHYARD_ROWS(float)
+SWITCHYARD_ROWS(Bf16)
+#undef SWITCHYARD_ROWS
 
 }  // namespace switchyard::moe::rows

@@ -1,7 +1,5 @@
 #include "tensor/activation.hpp"
 
-#include <type_traits>
-
 #include "tensor/types.hpp"
 
 namespace switchyard::activation {
@@ -23,31 +21,30 @@ struct Swiglu {
 
 namespace {
 
-constexpr bool host = std::is_same_v<Device::memory_space, Kokkos::HostSpace>;
-constexpr Index block = host ? 2048 : 1;  // elements of one iteration
-constexpr int lanes = host ? 16 : 1;      // read before any is written, so that results may overwrite arguments
+constexpr Index block = on_host ? 2048 : 1;  // elements of one iteration
+constexpr int lanes = on_host ? 16 : 1;      // read before any is written, so that results may overwrite arguments
 
 KOKKOS_INLINE_FUNCTION Index block_end(Index b, Index n) { return b * block + block < n ? b * block + block : n; }
 
 /// Elements [i, i + n), n ≤ lanes.
-template <class A>
-KOKKOS_INLINE_FUNCTION void forward_lanes(Index i, int n, float* gate, float* up, float* hidden) {
+template <class A, class T>
+KOKKOS_INLINE_FUNCTION void forward_lanes(Index i, int n, T* gate, T* up, T* hidden) {
   float g[lanes] = {}, u[lanes] = {}, h[lanes];
-  for (int l = 0; l < n; ++l) u[l] = up[i + l];
+  for (int l = 0; l < n; ++l) u[l] = load(up[i + l]);
   if (A::gated)
-    for (int l = 0; l < n; ++l) g[l] = gate[i + l];
+    for (int l = 0; l < n; ++l) g[l] = load(gate[i + l]);
   for (int l = 0; l < lanes; ++l) {
     const Point p = A::at(g[l], u[l]);
     h[l] = p.hidden, g[l] = p.by_gate, u[l] = p.by_up;
   }
-  for (int l = 0; l < n; ++l) hidden[i + l] = h[l];
-  for (int l = 0; l < n; ++l) up[i + l] = u[l];
+  for (int l = 0; l < n; ++l) store(h[l], hidden[i + l]);
+  for (int l = 0; l < n; ++l) store(u[l], up[i + l]);
   if (A::gated)
-    for (int l = 0; l < n; ++l) gate[i + l] = g[l];
+    for (int l = 0; l < n; ++l) store(g[l], gate[i + l]);
 }
 
-template <class A>
-void forward_all(Index n, float* gate, float* up, float* hidden) {
+template <class A, class T>
+void forward_all(Index n, T* gate, T* up, T* hidden) {
   Kokkos::parallel_for(
       "switchyard::activation::forward", Kokkos::RangePolicy<Device>(0, (n + block - 1) / block),
       KOKKOS_LAMBDA(Index b) {
@@ -59,25 +56,27 @@ void forward_all(Index n, float* gate, float* up, float* hidden) {
 }
 
 /// out = factor · d, where out may be one of them.
-KOKKOS_INLINE_FUNCTION void multiply(Index i, Index last, const float* factor, const float* d, float* out) {
+template <class T>
+KOKKOS_INLINE_FUNCTION void multiply(Index i, Index last, const T* factor, const T* d, T* out) {
   for (; i + lanes <= last; i += lanes) {
     float product[lanes];
-    for (int l = 0; l < lanes; ++l) product[l] = factor[i + l] * d[i + l];
-    for (int l = 0; l < lanes; ++l) out[i + l] = product[l];
+    for (int l = 0; l < lanes; ++l) product[l] = load(factor[i + l]) * load(d[i + l]);
+    for (int l = 0; l < lanes; ++l) store(product[l], out[i + l]);
   }
-  for (; i < last; ++i) out[i] = factor[i] * d[i];
+  for (; i < last; ++i) store(load(factor[i]) * load(d[i]), out[i]);
 }
 
 }  // namespace
 
-void forward(Activation kind, Index n, float* gate, float* up, float* hidden) {
+template <class T>
+void forward(Activation kind, Index n, T* gate, T* up, T* hidden) {
   if (kind == Activation::relu) return forward_all<Relu>(n, gate, up, hidden);
   if (kind == Activation::gelu) return forward_all<Gelu>(n, gate, up, hidden);
   forward_all<Swiglu>(n, gate, up, hidden);
 }
 
-void backward(Activation kind, Index n, const float* gate, const float* up, const float* d_hidden, float* d_gate,
-              float* d_up) {
+template <class T>
+void backward(Activation kind, Index n, const T* gate, const T* up, const T* d_hidden, T* d_gate, T* d_up) {
   const bool with_gate = gated(kind);
   Kokkos::parallel_for(
       "switchyard::activation::backward", Kokkos::RangePolicy<Device>(0, (n + block - 1) / block),
@@ -86,5 +85,10 @@ void backward(Activation kind, Index n, const float* gate, const float* up, cons
         multiply(b * block, block_end(b, n), up, d_hidden, d_up);
       });
 }
+
+template void forward(Activation, Index, float*, float*, float*);
+template void forward(Activation, Index, Bf16*, Bf16*, Bf16*);
+template void backward(Activation, Index, const float*, const float*, const float*, float*, float*);
+template void backward(Activation, Index, const Bf16*, const Bf16*, const Bf16*, Bf16*, Bf16*);
 
 }  // namespace switchyard::activation

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "config/config.hpp"
+#include "tensor/element.hpp"
 #include "tensor/math.hpp"
 
 namespace switchyard::activation {
@@ -14,15 +15,16 @@ using Index = std::int64_t;
 /// Whether the activation has a third matrix, the gate.
 inline bool gated(Activation kind) { return kind == Activation::swiglu; }
 
-/// hidden(n) from up(n), and gate(n) where gated (else null). Device pointers. In passing, up and gate become the
-/// derivatives of hidden by themselves, which is all that backward needs: value and slope share their exponential.
-/// GELU in the exact form x·Φ(x) (Hendrycks & Gimpel 2016); SwiGLU silu(gate)·up (Shazeer 2020).
-void forward(Activation kind, Index n, float* gate, float* up, float* hidden);
+/// hidden(n) from up(n), and gate(n) where gated (else null), of float or Bf16. Device pointers. In passing, up and
+/// gate become the derivatives of hidden by themselves, which is all that backward needs: value and slope share their
+/// exponential. GELU in the exact form x·Φ(x) (Hendrycks & Gimpel 2016); SwiGLU silu(gate)·up (Shazeer 2020).
+template <class T>
+void forward(Activation kind, Index n, T* gate, T* up, T* hidden);
 
 /// d_up(n), and d_gate(n) where gated (else null), given d_hidden(n) and what forward made of gate and up; d_up may be
 /// d_hidden itself, d_gate may be gate. (Seven arguments: pairs of pointers of which some are null.)
-void backward(Activation kind, Index n, const float* gate, const float* up, const float* d_hidden, float* d_gate,
-              float* d_up);
+template <class T>
+void backward(Activation kind, Index n, const T* gate, const T* up, const T* d_hidden, T* d_gate, T* d_up);
 
 /// hidden of one element, and its derivatives.
 struct Point {

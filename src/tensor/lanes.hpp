@@ -4,6 +4,7 @@
 #include <Kokkos_Core.hpp>
 #include <cmath>
 
+#include "tensor/element.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard {
@@ -28,13 +29,14 @@ KOKKOS_INLINE_FUNCTION float lane_sum(int n, const F& f) {
   return lane_tree(lane);
 }
 
-/// Σ a[i]·b[i] by fused multiply-adds.
-KOKKOS_INLINE_FUNCTION float lane_dot(const float* a, const float* b, Index n) {
+/// Σ a[i]·b[i] by fused multiply-adds of floats, whatever the elements are.
+template <class A, class B>
+KOKKOS_INLINE_FUNCTION float lane_dot(const A* a, const B* b, Index n) {
   float lane[lane_count] = {};
   Index i = 0;
   for (; i + lane_count <= n; i += lane_count)
-    for (int l = 0; l < lane_count; ++l) lane[l] = Kokkos::fma(a[i + l], b[i + l], lane[l]);
-  for (int l = 0; i + l < n; ++l) lane[l] = Kokkos::fma(a[i + l], b[i + l], lane[l]);
+    for (int l = 0; l < lane_count; ++l) lane[l] = Kokkos::fma(load(a[i + l]), load(b[i + l]), lane[l]);
+  for (int l = 0; i + l < n; ++l) lane[l] = Kokkos::fma(load(a[i + l]), load(b[i + l]), lane[l]);
   return lane_tree(lane);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "reference/moe_layer.hpp"
+#include "support/elements.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard {
@@ -59,6 +60,27 @@ TEST(Activation, FollowsItsFormula) {
       const Given given{wave(n, 0.7, 6), wave(n, 0.31, 5), wave(n, 0.11, 2)};
       check(kind, given);
     }
+}
+
+TEST(Activation, OfBf16RoundsWhatItWritesOnce) {
+  for (Activation kind : {Activation::gelu, Activation::relu, Activation::swiglu}) {
+    const int n = 533;
+    const auto gate = test::elements_of<Bf16>(wave(n, 0.7, 3)), up = test::elements_of<Bf16>(wave(n, 0.31, 3)),
+               dh = test::elements_of<Bf16>(wave(n, 0.11, 2)), hidden = test::elements_of<Bf16>(wave(n, 1, 1));
+    const auto g = test::floats_of(gate), u = test::floats_of(up), d = test::floats_of(dh);
+    activation::forward(kind, n, gate.data(), up.data(), hidden.data());
+    const auto h = test::floats_of(hidden), slope = test::floats_of(up);
+    activation::backward(kind, n, gate.data(), up.data(), dh.data(), gate.data(), dh.data());
+    const auto du = test::floats_of(dh);
+    for (int i = 0; i < n; ++i) {
+      double by_gate, by_up;
+      reference::activate_gradient(kind, g[i], u[i], by_gate, by_up);
+      const double value = reference::activate(kind, g[i], u[i]), unit = test::unit_of<Bf16>;
+      ASSERT_NEAR(h[i], value, unit * std::abs(value) + 1e-6) << i;
+      ASSERT_NEAR(slope[i], by_up, unit * std::abs(by_up) + 2e-6) << i;
+      ASSERT_NEAR(du[i], d[i] * by_up, 2.1 * unit * std::abs(d[i] * by_up) + 1e-5) << i;
+    }
+  }
 }
 
 TEST(Activation, GradientIsTheSlopeOfTheValue) {

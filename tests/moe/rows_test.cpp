@@ -1,0 +1,105 @@
+// The row kernels for each element against plain loops in double precision: tokens with no, one and more choices, rows
+// of whole vectors and of tails, dropped choices.
+#include "moe/rows.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support/elements.hpp"
+#include "support/values.hpp"
+
+namespace switchyard::moe {
+namespace {
+
+using test::elements_of;
+using test::floats_of;
+
+std::vector<float> numbers_of(std::uint64_t salt, std::size_t n) {
+  std::vector<float> values(n);
+  for (std::size_t i = 0; i < n; ++i) values[i] = test::noise(i, salt);
+  return values;
+}
+
+constexpr Index width = 37, tokens = 5, count = 6;
+const std::vector<std::int32_t> first{0, 2, 2, 3, 6, 7}, row{3, 0, 5, -1, 1, 2, 4};
+
+Vector<std::int32_t> on_device(const std::vector<std::int32_t>& values) {
+  const Vector<std::int32_t> device("values", values.size());
+  Kokkos::deep_copy(device, HostVector<const std::int32_t>(values.data(), values.size()));
+  return device;
+}
+
+/// What the kernel reads: rounded to the element.
+template <class T>
+std::vector<float> read(std::uint64_t salt, std::size_t n) {
+  return floats_of(elements_of<T>(numbers_of(salt, n)));
+}
+
+template <class T>
+struct Rows : testing::Test {
+  const Vector<std::int32_t> device_first = on_device(first), device_row = on_device(row);
+  const rows::Choices choices{tokens, static_cast<Index>(row.size()), device_first.data(), device_row.data()};
+};
+
+using Elements = testing::Types<float, Bf16>;
+TYPED_TEST_SUITE(Rows, Elements);
+
+TYPED_TEST(Rows, GatherAndScatterMoveBits) {
+  const std::vector<std::int32_t> order{4, 0, 3, 1, 5, 2};
+  const auto index = on_device(order);
+  const std::vector<float> from = read<TypeParam>(1, 6 * width);
+  const auto device = elements_of<TypeParam>(from), gathered = elements_of<TypeParam>(from),
+             back = elements_of<TypeParam>(numbers_of(2, from.size()));
+  rows::gather(6, width, index.data(), device.data(), gathered.data());
+  rows::scatter(6, width, index.data(), gathered.data(), back.data());
+  const auto got = floats_of(gathered);
+  for (Index r = 0; r < 6; ++r)
+    for (Index c = 0; c < width; ++c) ASSERT_EQ(got[r * width + c], from[order[r] * width + c]);
+  EXPECT_EQ(floats_of(back), from);
+}
+
+TYPED_TEST(Rows, CombineAndSumAddTheRowsOfATokensChoices) {
+  const std::vector<float> weight = numbers_of(3, row.size()), from = read<TypeParam>(4, count * width),
+                           start = numbers_of(5, tokens * width);
+  const auto device = elements_of<TypeParam>(from);
+  const auto device_weight = elements_of<float>(weight), y = elements_of<float>(start), dx = elements_of<float>(start);
+  rows::combine(this->choices, width, device_weight.data(), device.data(), y.data());
+  rows::sum(this->choices, width, device.data(), dx.data());
+  const auto got = floats_of(y), got_sum = floats_of(dx);
+  for (Index t = 0; t < tokens; ++t)
+    for (Index c = 0; c < width; ++c) {
+      double combined = start[t * width + c], sum = combined;
+      for (int i = first[t]; i < first[t + 1]; ++i) {
+        if (row[i] < 0) continue;
+        combined += double(weight[i]) * from[row[i] * width + c], sum += from[row[i] * width + c];
+      }
+      ASSERT_NEAR(got[t * width + c], combined, 1e-6) << t << " " << c;
+      ASSERT_NEAR(got_sum[t * width + c], sum, 1e-6) << t << " " << c;
+    }
+}
+
+TYPED_TEST(Rows, CombineBackwardGivesGradientsOfWeightsAndRows) {
+  const std::vector<float> weight = numbers_of(6, row.size()), from = read<TypeParam>(7, count * width),
+                           dy = numbers_of(8, tokens * width);
+  const auto device = elements_of<TypeParam>(from);  // the gradients take their place
+  const auto device_weight = elements_of<float>(weight), device_dy = elements_of<float>(dy),
+             d_weight = elements_of<float>(numbers_of(9, weight.size()));
+  rows::combine_backward(this->choices, width, device_weight.data(), device_dy.data(), device.data(), d_weight.data(),
+                         device.data());
+  const auto got = floats_of(device), got_weight = floats_of(d_weight);
+  for (Index t = 0; t < tokens; ++t)
+    for (int i = first[t]; i < first[t + 1]; ++i) {
+      double dot = 0.0;
+      for (Index c = 0; row[i] >= 0 && c < width; ++c) {
+        const Index at = row[i] * width + c;
+        dot += double(dy[t * width + c]) * from[at];
+        const double wanted = double(weight[i]) * dy[t * width + c];
+        ASSERT_NEAR(got[at], wanted, test::unit_of<TypeParam> * std::abs(wanted)) << i << " " << c;
+      }
+      ASSERT_NEAR(got_weight[i], dot, 1e-5) << i;
+    }
+}
+
+}  // namespace
+}  // namespace switchyard::moe
