@@ -7,15 +7,17 @@ namespace switchyard::model {
 namespace {
 
 /// Turns one head of one row.
-KOKKOS_INLINE_FUNCTION void turn(float* x, const float* cosine, const float* sine, float sign, int half) {
+template <class T>
+KOKKOS_INLINE_FUNCTION void turn(T* x, const float* cosine, const float* sine, float sign, int half) {
   for (int i = 0; i < half; ++i) {
-    const float a = x[i], b = x[i + half], c = cosine[i], s = sign * sine[i];
-    x[i] = Kokkos::fma(-b, s, a * c);
-    x[i + half] = Kokkos::fma(a, s, b * c);
+    const float a = load(x[i]), b = load(x[i + half]), c = cosine[i], s = sign * sine[i];
+    store(Kokkos::fma(-b, s, a * c), x[i]);
+    store(Kokkos::fma(a, s, b * c), x[i + half]);
   }
 }
 
-void turn_rows(const Matrix<float>& x, const Matrix<float>& cosine, const Matrix<float>& sine, float sign) {
+template <class T>
+void turn_rows(const Matrix<T>& x, const Matrix<float>& cosine, const Matrix<float>& sine, float sign) {
   const int half = static_cast<int>(cosine.extent(1));
   const Index context = cosine.extent(0), heads = x.extent(1) / (2 * half);
   Kokkos::parallel_for(
@@ -43,12 +45,19 @@ Rope::Rope(Arena& arena, const Config& config)
   Kokkos::deep_copy(sine_, sine);
 }
 
-void Rope::forward(const nn::Rows& rows, const Matrix<float>& x) const {
+template <class T>
+void Rope::forward(const nn::Rows& rows, const Matrix<T>& x) const {
   if (rows.count > 0) turn_rows(x, cosine_, sine_, 1.0f);
 }
 
-void Rope::backward(const nn::Rows& rows, const Matrix<float>& x) const {
+template <class T>
+void Rope::backward(const nn::Rows& rows, const Matrix<T>& x) const {
   if (rows.count > 0) turn_rows(x, cosine_, sine_, -1.0f);
 }
+
+template void Rope::forward(const nn::Rows&, const Matrix<float>&) const;
+template void Rope::forward(const nn::Rows&, const Matrix<Bf16>&) const;
+template void Rope::backward(const nn::Rows&, const Matrix<float>&) const;
+template void Rope::backward(const nn::Rows&, const Matrix<Bf16>&) const;
 
 }  // namespace switchyard::model

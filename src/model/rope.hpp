@@ -3,6 +3,7 @@
 #pragma once
 #include "nn/rows.hpp"
 #include "tensor/arena.hpp"
+#include "tensor/element.hpp"
 
 namespace switchyard::model {
 
@@ -10,9 +11,11 @@ class Rope {
  public:
   /// Tables of `context` positions, computed in double.
   Rope(Arena& arena, const Config& config);
-  /// Turns the heads of x(N, heads*D) forward, or backward (the transpose), in place.
-  void forward(const nn::Rows& rows, const Matrix<float>& x) const;
-  void backward(const nn::Rows& rows, const Matrix<float>& x) const;
+  /// Turns the heads of x(N, heads*D), of float or Bf16, forward, or backward (the transpose), in place.
+  template <class T>
+  void forward(const nn::Rows& rows, const Matrix<T>& x) const;
+  template <class T>
+  void backward(const nn::Rows& rows, const Matrix<T>& x) const;
 
  private:
   Matrix<float> cosine_, sine_;  // (T, D/2)

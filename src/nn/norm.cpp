@@ -13,21 +13,24 @@ namespace {
 constexpr int tile = on_host ? 64 : 1;
 
 /// One row of the forward pass; returns 1 / root mean square.
-KOKKOS_INLINE_FUNCTION float normalise(const float* x, const float* weight, float epsilon, float* y, int width) {
+template <class T>
+KOKKOS_INLINE_FUNCTION float normalise(const float* x, const float* weight, float epsilon, T* y, int width) {
   const float scale = 1.0f / Kokkos::sqrt(lane_dot(x, x, width) / static_cast<float>(width) + epsilon);
-  for (int c = 0; c < width; ++c) y[c] = x[c] * scale * weight[c];
+  for (int c = 0; c < width; ++c) store(x[c] * scale * weight[c], y[c]);
   return scale;
 }
 
 /// One row of the backward pass: dx += scale·(dy∘w) − x·scale³/d·Σ dy∘w∘x.
-KOKKOS_INLINE_FUNCTION void denormalise(const float* x, const float* weight, float scale, const float* dy, float* dx,
+template <class T>
+KOKKOS_INLINE_FUNCTION void denormalise(const float* x, const float* weight, float scale, const T* dy, float* dx,
                                         int width) {
-  const float dot = lane_sum(width, [=](int c) { return dy[c] * weight[c] * x[c]; });
+  const float dot = lane_sum(width, [=](int c) { return load(dy[c]) * weight[c] * x[c]; });
   const float along = -(scale * scale * scale) / static_cast<float>(width) * dot;
-  for (int c = 0; c < width; ++c) dx[c] += Kokkos::fma(x[c], along, dy[c] * weight[c] * scale);
+  for (int c = 0; c < width; ++c) dx[c] += Kokkos::fma(x[c], along, load(dy[c]) * weight[c] * scale);
 }
 
-void forward_rows(const Matrix<float>& x, const float* weight, float epsilon, const Matrix<float>& y,
+template <class T>
+void forward_rows(const Matrix<float>& x, const float* weight, float epsilon, const Matrix<T>& y,
                   const Vector<float>& scale) {
   const int width = static_cast<int>(x.extent(1));
   Kokkos::parallel_for(
@@ -35,7 +38,8 @@ void forward_rows(const Matrix<float>& x, const float* weight, float epsilon, co
       KOKKOS_LAMBDA(Index i) { scale(i) = normalise(&x(i, 0), weight, epsilon, &y(i, 0), width); });
 }
 
-void forward_rows_copy(const Matrix<float>& x, const float* weight, float epsilon, const Matrix<float>& y,
+template <class T>
+void forward_rows_copy(const Matrix<float>& x, const float* weight, float epsilon, const Matrix<T>& y,
                        const Vector<float>& scale, const Matrix<float>& copy) {
   const int width = static_cast<int>(x.extent(1));
   Kokkos::parallel_for(
@@ -45,7 +49,8 @@ void forward_rows_copy(const Matrix<float>& x, const float* weight, float epsilo
       });
 }
 
-void backward_rows(const Matrix<float>& x, const float* weight, const Vector<float>& scale, const Matrix<float>& dy,
+template <class T>
+void backward_rows(const Matrix<float>& x, const float* weight, const Vector<float>& scale, const Matrix<T>& dy,
                    const Matrix<float>& dx) {
   const int width = static_cast<int>(x.extent(1));
   Kokkos::parallel_for(
@@ -54,7 +59,8 @@ void backward_rows(const Matrix<float>& x, const float* weight, const Vector<flo
 }
 
 /// partial(g, c) = chain over the rows of grain g of dy·(x·scale). Grains have the same number of rows.
-void weight_partials(const Matrix<float>& x, const Vector<float>& scale, const Matrix<float>& dy,
+template <class T>
+void weight_partials(const Matrix<float>& x, const Vector<float>& scale, const Matrix<T>& dy,
                      const Matrix<float>& partial, Index grain_rows) {
   const Index width = x.extent(1), tiles = (width + tile - 1) / tile, grains = partial.extent(0);
   Kokkos::parallel_for(
@@ -65,9 +71,9 @@ void weight_partials(const Matrix<float>& x, const Vector<float>& scale, const M
         for (int c = 0; c < n; ++c) sum[c] = 0.0f;
         for (Index i = grain * grain_rows; i < (grain + 1) * grain_rows; ++i) {
           const float* xi = &x(i, first);
-          const float* dyi = &dy(i, first);
+          const T* dyi = &dy(i, first);
           const float r = scale(i);
-          for (int c = 0; c < n; ++c) sum[c] = Kokkos::fma(dyi[c], xi[c] * r, sum[c]);
+          for (int c = 0; c < n; ++c) sum[c] = Kokkos::fma(load(dyi[c]), xi[c] * r, sum[c]);
         }
         for (int c = 0; c < n; ++c) partial(grain, first + c) = sum[c];
       });
@@ -92,7 +98,8 @@ void grain_tree(const Rows& rows, const Matrix<float>& partial, float* out, Inde
 Norm::Norm(const ParameterSet& parameters, const std::string& name, double epsilon)
     : parameters_(&parameters), id_(parameters.id(name)), epsilon_(static_cast<float>(epsilon)) {}
 
-void Norm::forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, NormPass& pass,
+template <class T>
+void Norm::forward(const Rows& rows, const Matrix<float>& x, const Matrix<T>& y, NormPass& pass,
                    const Matrix<float>& copy) const {
   pass.x = x;
   if (rows.count == 0) return;
@@ -103,12 +110,22 @@ void Norm::forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>
     forward_rows(x, weight, epsilon_, y, pass.scale);
 }
 
-void Norm::backward(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& dx, const NormPass& pass,
+template <class T>
+void Norm::backward(const Rows& rows, const Matrix<T>& dy, const Matrix<float>& dx, const NormPass& pass,
                     const Matrix<float>& partial) const {
   if (rows.count == 0) return;
   weight_partials(pass.x, pass.scale, dy, partial, rows.grains[1]);
   grain_tree(rows, partial, parameters_->gradient(id_), parameters_->gradient_stride(id_));
   backward_rows(pass.x, parameters_->value(id_), pass.scale, dy, dx);
 }
+
+#define SWITCHYARD_NORM(T)                                                                                          \
+  template void Norm::forward(const Rows&, const Matrix<float>&, const Matrix<T>&, NormPass&, const Matrix<float>&) \
+      const;                                                                                                        \
+  template void Norm::backward(const Rows&, const Matrix<T>&, const Matrix<float>&, const NormPass&,                \
+                               const Matrix<float>&) const;
+SWITCHYARD_NORM(float)
+SWITCHYARD_NORM(Bf16)
+#undef SWITCHYARD_NORM
 
 }  // namespace switchyard::nn

@@ -4,6 +4,7 @@
 
 #include "nn/rows.hpp"
 #include "tensor/arena.hpp"
+#include "tensor/element.hpp"
 #include "tensor/parameter.hpp"
 
 namespace switchyard::nn {
@@ -15,17 +16,19 @@ struct NormPass {
   Vector<float> scale;  ///< (N) 1 / root mean square
 };
 
-/// Holds parameters only.
+/// Holds parameters only. From the residual stream, which is of floats, to a branch of T, float or Bf16.
 class Norm {
  public:
   /// Of the parameter `name` (d).
   Norm(const ParameterSet& parameters, const std::string& name, double epsilon);
   /// y(N, d) from x(N, d), and x itself into `copy` unless that is empty. x is kept (not copied) until backward.
-  void forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, NormPass& pass,
+  template <class T>
+  void forward(const Rows& rows, const Matrix<float>& x, const Matrix<T>& y, NormPass& pass,
                const Matrix<float>& copy = {}) const;
   /// Adds the gradient with respect to x to dx(N, d), given dy(N, d); fills the gradient of the weight. Overwrites
   /// `partial` (local grains, d).
-  void backward(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& dx, const NormPass& pass,
+  template <class T>
+  void backward(const Rows& rows, const Matrix<T>& dy, const Matrix<float>& dx, const NormPass& pass,
                 const Matrix<float>& partial) const;
 
  private:

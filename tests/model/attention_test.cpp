@@ -4,6 +4,8 @@
 #include "model/rope.hpp"
 #include "model/support.hpp"
 #include "reference/attention.hpp"
+#include "support/elements.hpp"
+#include "support/values.hpp"
 
 namespace switchyard {
 namespace {
@@ -102,6 +104,21 @@ TEST(Rope, TurnsAndTurnsBack) {
       1e-6);
   rope->backward(rows, turned);
   EXPECT_LT(relative_error(x, values_of(turned)), 1e-6);
+}
+
+TEST(Rope, TurnsBf16AsItTurnsFloats) {
+  Config config = small_config();
+  const nn::Rows rows = nn::make_rows(config, one_rank(config));
+  const Index n = rows.count * config.model.width;
+  Matrix<Bf16> turned("test::turned", rows.count, config.model.width);
+  Kokkos::deep_copy(Vector<Bf16>(turned.data(), n), elements_of<Bf16>(numbers(n, 1)));
+  const std::vector<float> x = floats_of(Vector<Bf16>(turned.data(), n));
+  const Placed<model::Rope> rope("test::rope", config);
+  rope->forward(rows, turned);
+  const std::vector<float> got = floats_of(Vector<Bf16>(turned.data(), n));
+  const Doubles wanted =
+      reference::rope(Doubles(x.begin(), x.end()), config.model.context, 3, 8, config.model.rope_base, 1.0);
+  for (Index i = 0; i < n; ++i) ASSERT_NEAR(got[i], wanted[i], unit_of<Bf16> * std::abs(wanted[i]) + 1e-6) << i;
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include "model/support.hpp"
 #include "reference/norm.hpp"
+#include "support/elements.hpp"
+#include "support/values.hpp"
 
 namespace switchyard {
 namespace {
@@ -75,6 +77,37 @@ TEST(Norm, ReferenceGradientIsTheSlope) {
   };
   for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(dx[i], slope(x[i]), 1e-7);
   for (std::size_t c = 0; c < d; ++c) EXPECT_NEAR(dweight[c], slope(weight[c]), 1e-7);
+}
+
+/// A branch of Bf16: the forward pass rounds what it writes once, the backward pass reads such gradients.
+TEST(Norm, OfABranchOfBf16) {
+  const Config config = small_config();
+  const Layout layout = one_rank(config);
+  TensorSpec weights = tensor("norm.weight", {config.model.width});
+  weights.init = Init::ones;
+  ParameterSet parameters(layout, {weights});
+  const nn::Norm norm(parameters, "norm.weight", config.model.norm_epsilon);
+  parameters.allocate(1);
+  const nn::Rows rows = nn::make_rows(config, layout);
+  Placed<nn::NormPass> pass("test::norm", rows);
+  const Index n = rows.count, d = config.model.width;
+  const Doubles x = random_values(n * d, 1), weight = random_values(d, 2);
+  copy_in(weight, parameters.value(0));
+  const std::vector<float> gradient = numbers(n * d, 3);
+  Matrix<Bf16> y("test::y", n, d), dy("test::dy", n, d);
+  Kokkos::deep_copy(Vector<Bf16>(dy.data(), n * d), elements_of<Bf16>(gradient));
+  const auto dx = matrix(n, d), partial = matrix(rows.grain_count(), d);
+  norm.forward(rows, matrix(n, d, x), y, *pass);
+  norm.backward(rows, dy, dx, *pass, partial);
+  const std::vector<float> got = floats_of(Vector<Bf16>(y.data(), n * d)),
+                           read = floats_of(Vector<Bf16>(dy.data(), n * d));
+  const Doubles wanted = reference::rms_norm(x, weight, config.model.norm_epsilon);
+  for (Index i = 0; i < n * d; ++i) ASSERT_NEAR(got[i], wanted[i], unit_of<Bf16> * std::abs(wanted[i]) + 1e-6) << i;
+  Doubles want_dx, want_dweight;
+  reference::rms_norm_backward(x, weight, config.model.norm_epsilon, Doubles(read.begin(), read.end()), want_dx,
+                               want_dweight);
+  EXPECT_LT(relative_error(want_dx, values_of(dx)), 3e-6);
+  EXPECT_LT(relative_error(want_dweight, gradient_of(parameters, 0)), 1e-6);
 }
 
 TEST(Norm, WorksWithoutRows) {
