@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -63,14 +64,27 @@ struct SlabPart {
   float* out;
 };
 
+/// Memory of a sum, kept from one to the next: uninitialised, and lost where it grows.
+class SumMemory {
+ public:
+  float* reserve(std::int64_t n) {
+    if (size_ < n) memory_ = std::make_unique_for_overwrite<float[]>(n), size_ = n;
+    return memory_.get();
+  }
+
+ private:
+  std::unique_ptr<float[]> memory_;
+  std::int64_t size_ = 0;
+};
+
 /// The same for a part of a slab, on every rank. Each rank owns a slice (cut at multiples of 4096), receives all nodes'
 /// parts of it, adds them up the tree and shares the result. Bytes sent to other ranks are added to `timers` under
 /// Phase::reduce.
 void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const SlabPart& part,
-                     Timers& timers);
+                     SumMemory& memory, Timers& timers);
 
-/// Floats that such a sum needs on `rank` beside the slab, where there are `nodes` in all: those of other ranks in the
-/// part of a slice that is summed at a time, and partial sums of a block.
-std::int64_t reduction_elements(std::int64_t n, int ranks, int rank, std::int64_t nodes, std::int64_t own_nodes);
+/// Floats that such a sum needs of its memory on the rank that needs most, where there are `nodes` in all: those of
+/// other ranks in the part of a slice that is summed at a time, and partial sums of a block.
+std::int64_t sum_elements(std::int64_t n, int ranks, std::int64_t nodes, std::int64_t own_nodes);
 
 }  // namespace switchyard::comm

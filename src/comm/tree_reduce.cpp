@@ -1,6 +1,7 @@
 // The sum of gradient slabs along the grain tree: scatter the nodes to the owners of slices, merge there, share the
 // sums.
 #include <algorithm>
+#include <iterator>
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
@@ -35,7 +36,9 @@ void add(const float* a, const float* b, float* sum, std::int64_t n) {
 
 /// out = the tree sum of `slots` (n elements each), block by block so that partial sums stay in cache. `out` may be any
 /// of the slots: it is written by the last addition only.
-void merge(const std::vector<TreeAdd>& additions, const std::vector<const float*>& slots, std::int64_t n, float* out) {
+/// `partial` holds a block of each slot.
+void merge(const std::vector<TreeAdd>& additions, const std::vector<const float*>& slots, std::int64_t n,
+           float* partial, float* out) {
   if (slots.empty()) {
     std::fill_n(out, n, 0.0f);
     return;
@@ -45,13 +48,12 @@ void merge(const std::vector<TreeAdd>& additions, const std::vector<const float*
     return;
   }
   const TreeAdd* last = &additions.back();
-  std::vector<float> partial(slots.size() * cut);
   std::vector<const float*> now(slots.size());
   for (std::int64_t at = 0; at < n; at += cut) {
     const std::int64_t m = std::min(cut, n - at);
     for (std::size_t s = 0; s < slots.size(); ++s) now[s] = slots[s] + at;
     for (const TreeAdd& a : additions) {
-      float* sum = &a == last ? out + at : partial.data() + a.into * cut;
+      float* sum = &a == last ? out + at : partial + a.into * cut;
       add(now[a.into], now[a.from], sum, m);
       now[a.into] = sum;
     }
@@ -64,7 +66,7 @@ struct Reduction {
   const Nodes& nodes_of;
   const SlabPart& slab;
   std::vector<TreeAdd> additions;
-  std::vector<float> buffer;                        // nodes of other ranks, (nodes, part)
+  float* buffer = nullptr;                          // nodes of other ranks, (nodes, part)
   std::int64_t sent = 0;                            // elements to other ranks
   Transports transports{comm, TransportKind::mpi};  // merged on the host
 
@@ -85,7 +87,7 @@ std::vector<const float*> Reduction::gather_nodes(std::int64_t round) {
       if (r == rank) {
         slots.push_back(slab.nodes + k * slab.stride + own.first);
       } else {
-        slots.push_back(buffer.data() + remote++ * own.size());
+        slots.push_back(buffer + remote++ * own.size());
         if (own.size()) transfers.receive(const_cast<float*>(slots.back()), own.size(), r, 0);
       }
     }
@@ -116,30 +118,31 @@ void Reduction::share(std::int64_t round) {
 
 }  // namespace
 
-std::int64_t reduction_elements(std::int64_t n, int ranks, int rank, std::int64_t nodes, std::int64_t own_nodes) {
+std::int64_t sum_elements(std::int64_t n, int ranks, std::int64_t nodes, std::int64_t own_nodes) {
   if (ranks == 1 && nodes == 1) return 0;
-  return nodes * cut + (nodes - own_nodes) * part_of(slice_of(n, ranks, rank), 0).size();
+  const std::int64_t blocks = (n + cut - 1) / cut, largest = (blocks + ranks - 1) / ranks * cut;
+  return nodes * cut + (nodes - own_nodes) * std::min(largest, round_elements);
 }
 
 void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const SlabPart& slab,
-                     Timers& timers) {
+                     SumMemory& memory, Timers& timers) {
   expect(static_cast<int>(nodes_of.size()) == comm.size(), "the nodes of every rank");
   std::vector<TreeNode> nodes;
   for (const auto& of : nodes_of) nodes.insert(nodes.end(), of.begin(), of.end());
-  Reduction reduction{comm, nodes_of, slab, tree_additions(nodes), {}};
+  const auto count = static_cast<std::int64_t>(nodes.size());
+  float* partial = memory.reserve(sum_elements(slab.n, comm.size(), count, std::ssize(nodes_of[comm.rank()])));
+  Reduction reduction{comm, nodes_of, slab, tree_additions(nodes), partial + count * cut};
   if (comm.size() == 1) {
     std::vector<const float*> slots;
     for (std::size_t k = 0; k < nodes.size(); ++k) slots.push_back(slab.nodes + k * slab.stride);
-    return merge(reduction.additions, slots, slab.n, slab.out);
+    return merge(reduction.additions, slots, slab.n, partial, slab.out);
   }
-  const std::size_t remote = nodes.size() - nodes_of[comm.rank()].size();
-  reduction.buffer.resize(remote * reduction.part(comm.rank(), 0).size());
   std::int64_t longest = 0;
   for (int r = 0; r < comm.size(); ++r) longest = std::max(longest, slice_of(slab.n, comm.size(), r).size());
   for (std::int64_t round = 0; round * round_elements < longest; ++round) {
     const auto slots = reduction.gather_nodes(round);
     const Range own = reduction.part(comm.rank(), round);
-    merge(reduction.additions, slots, own.size(), slab.out + own.first);
+    merge(reduction.additions, slots, own.size(), partial, slab.out + own.first);
     reduction.share(round);
   }
   timers.bytes[static_cast<int>(Phase::reduce)] += reduction.sent * static_cast<std::int64_t>(sizeof(float));

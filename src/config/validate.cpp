@@ -64,7 +64,7 @@ void validate_batch(const Config& c, Rules& rules) {
 }
 
 /// Sizes whose factors are each allowed. What is limited is what is reckoned with, filling included; what is said is
-/// what people count. The terms of a step are no smaller than those of estimate.cpp, which adds few of them.
+/// what people count. The terms of a step are no smaller than what a pass takes of its arena (train/memory.hpp).
 void validate_size(const Config& c, Rules& rules) {
   rules.require(checked_slab_elements(c) <= Checked(std::int64_t{1} << 48), "model.width",
                 "the model has " + to_string(checked_parameters(c)) + " parameters" +
@@ -75,7 +75,8 @@ void validate_size(const Config& c, Rules& rules) {
   for (const int experts : c.moe.experts_per_block) max_experts = std::max(max_experts, experts);
   const Checked row = width * 16 * (Checked(c.moe.top_k) + 1) + hidden * 8 + (shared + c.moe.top_k) * expert * 8 +
                       Checked(max_experts) * 32 + Checked(c.record.margin_bins) * 8;
-  const Checked work = row * c.model.blocks * c.train.batch * c.model.context;
+  const Checked threads = Checked(c.layout.threads) * c.model.context * (width * 8 + 64);  // attention's panels
+  const Checked work = row * c.model.blocks * c.train.batch * c.model.context + threads;
   rules.require(work <= Checked(std::int64_t{1} << 58), "train.batch",
                 "a step could keep " + to_string(work) +
                     " numbers (at most 2^58 are computed with); make train.batch, model.* or moe.* smaller");

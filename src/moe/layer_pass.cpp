@@ -39,7 +39,7 @@ LayerPass::LayerPass(Arena& arena, const Config& config, const Layout& layout, i
   rows = expert_room(arena, "moe::layer::rows", config, expected);
   outputs = expert_room(arena, "moe::layer::outputs", config, expected);
   if (config.moe.shared_experts > 0)
-    shared.emplace(arena, Account::expert_rows, token_rows.count, Index{config.moe.shared_experts} * config.moe.hidden,
+    shared.emplace(arena, Account::activations, token_rows.count, Index{config.moe.shared_experts} * config.moe.hidden,
                    config.model.activation);
 }
 

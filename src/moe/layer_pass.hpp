@@ -20,7 +20,7 @@ struct LayerScratch {
 };
 
 struct LayerPass {
-  /// Of block `block`, for `rows`, which must live, as must the scratch.
+  /// Of block `block`; the scratch must live.
   LayerPass(Arena& arena, const Config& config, const Layout& layout, int block, LayerScratch& shared_scratch);
   Trip trip() { return {plan, scratch.transfer, tokens.step}; }
 

@@ -42,6 +42,8 @@ class Staged {
     follow();
   }
   void reserve(Index n) {
+    if (static_cast<Index>(room_.view().extent(0)) < n)
+      host_ = {};  // or a host would hold the old memory beside the new
     room_.reserve(n);
     follow();
   }
@@ -61,9 +63,8 @@ class Staged {
     return Kokkos::subview(v, Kokkos::make_pair(Index{0}, n));
   }
   void follow() {
-    // Sizes, since a device's allocator may give the same address to the larger memory.
-    const bool stale = separate ? host_.extent(0) != room_.view().extent(0) : host_.data() != room_.data();
-    if (stale) host_ = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, room_.view());
+    if (host_.extent(0) != room_.view().extent(0))
+      host_ = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, room_.view());
   }
   Room<T> room_;
   typename Vector<T>::HostMirror host_;

@@ -49,11 +49,9 @@ std::int64_t reduction_bytes(const Layout& layout, const NodeCounts& nodes, cons
   std::int64_t most = 0;
   for (const Range& blocks : buckets) {
     const auto size = [&](Placement p) { return parameters.span_of(p, blocks).size(); };
-    most = std::max({most,
-                     comm::reduction_elements(size(Placement::replicated), layout.ranks, layout.rank, nodes.ranks,
-                                              own(Placement::replicated)),
-                     comm::reduction_elements(size(Placement::expert), layout.groups(), layout.group(), nodes.groups,
-                                              own(Placement::expert))});
+    most = std::max(
+        {most, comm::sum_elements(size(Placement::replicated), layout.ranks, nodes.ranks, own(Placement::replicated)),
+         comm::sum_elements(size(Placement::expert), layout.groups(), nodes.groups, own(Placement::expert))});
   }
   return most * static_cast<std::int64_t>(sizeof(float));
 }

@@ -107,10 +107,10 @@ void Recorder::step(std::int64_t step, const StepResult& result) {
   // Of the configuration and the step alone, so that all ranks agree on what is collective.
   const auto due = [step](std::int64_t every) { return every > 0 && step % every == 0; };
   const record::StepRow row = make_row(step, result);
-  record::TimelineRow timeline;
-  if (due(config.timeline_every)) timeline = make_timeline(step, result);
   machine_.timers.clear();  // what follows until the next row counts there
   Region region(machine_.timers, Phase::record);
+  record::TimelineRow timeline;
+  if (due(config.timeline_every)) timeline = make_timeline(step, result);
   comm::agree(machine_.groups.world, [&] {
     if (tokens_ && due(config.sample_every)) sample(step, result.batch);
     if (!root_) return;

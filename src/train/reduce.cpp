@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/check.hpp"
-#include "comm/collectives.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -39,13 +38,13 @@ class HostPart {
 };
 
 void reduce_part(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, const Range& blocks,
-                 Timers& timers) {
+                 comm::SumMemory& memory, Timers& timers) {
   const bool replicated = placement == Placement::replicated;  // else rank g of expert_data is of group g
   const comm::Communicator& comm = replicated ? groups.world : groups.expert_data;
   if (comm.size() == 1 && parameters.nodes(placement).size() == 1) return;  // the one node is the sum
   const HostPart part(parameters, placement, parameters.span_of(placement, blocks));
   comm::tree_all_reduce(comm, replicated ? groups.layout.nodes_of_ranks() : groups.layout.nodes_of_groups(),
-                        part.slab(), timers);
+                        part.slab(), memory, timers);
   part.finish();
 }
 
@@ -62,7 +61,7 @@ void reduce_gradients(const comm::Groups& groups, ParameterSet& parameters, Grad
   Kokkos::fence("switchyard::reduce::start");  // the kernels of backward have written what MPI reads
   for (const Placement placement : {Placement::replicated, Placement::expert}) {
     gradients.slab[static_cast<int>(placement)] = parameters.gradient_sum(placement);
-    reduce_part(groups, parameters, placement, blocks, timers);
+    reduce_part(groups, parameters, placement, blocks, gradients.memory, timers);
   }
   for (const Parameter& p : parameters.all()) {
     if (p.adds_to.empty() || p.block < blocks.first || p.block >= blocks.last) continue;

@@ -1,6 +1,7 @@
 // One summed gradient a parameter, from the node sums that the ranks hold.
 #pragma once
 #include "base/timers.hpp"
+#include "comm/collectives.hpp"
 #include "comm/groups.hpp"
 #include "tensor/parameter.hpp"
 
@@ -10,6 +11,7 @@ namespace switchyard::train {
 /// gradient_sum once they are reduced.
 struct Gradients {
   Vector<float> slab[2];
+  comm::SumMemory memory;  ///< of the sums over ranks, of one bucket after the other
   const float* of(const Parameter& p) const { return slab[static_cast<int>(p.placement)].data() + p.offset; }
 };
 

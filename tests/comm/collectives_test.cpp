@@ -96,9 +96,10 @@ void check_slab(int grains, std::int64_t n, bool in_place) {
   Holding<float> held(comm, grains, n);
   std::vector<float> out(n + 1, -7.0f);
   Timers timers;
+  SumMemory memory;
   const bool alias = in_place && !held.mine.empty();
   float* result = alias ? held.mine.data() : out.data();
-  tree_all_reduce(comm, held.nodes_of, SlabPart{held.mine.data(), n, n, result}, timers);
+  tree_all_reduce(comm, held.nodes_of, SlabPart{held.mine.data(), n, n, result}, memory, timers);
   EXPECT_EQ(first_wrong(result, grains, n), n) << "G " << grains;
   if (!alias) {
     EXPECT_EQ(out[n], -7.0f) << "wrote past the slab";
@@ -133,8 +134,9 @@ TEST(TreeAllReduce, SlabsOfSeveralRounds) {
 TEST(TreeAllReduce, AnEmptySlab) {
   const Communicator comm = world();
   Timers timers;
+  SumMemory memory;
   const Holding<float> held(comm, 8, 0);
-  tree_all_reduce(comm, held.nodes_of, SlabPart{nullptr, 0, 0, nullptr}, timers);
+  tree_all_reduce(comm, held.nodes_of, SlabPart{nullptr, 0, 0, nullptr}, memory, timers);
   EXPECT_EQ(timers.bytes[static_cast<int>(Phase::reduce)], 0);
 }
 

@@ -52,10 +52,11 @@ struct Ranks {
     const bool expert = placement == Placement::expert;
     const std::vector<float> mine = host_values(parameters.gradients(placement));
     std::vector<float> sum(parameters.slab_size(placement));
+    comm::SumMemory memory;
     comm::tree_all_reduce(expert ? groups.expert_data : groups.world,
                           expert ? groups.layout.nodes_of_groups() : groups.layout.nodes_of_ranks(),
                           {mine.data(), parameters.slab_size(placement), parameters.slab_size(placement), sum.data()},
-                          timers);
+                          memory, timers);
     return sum;
   }
 

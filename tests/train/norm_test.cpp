@@ -97,7 +97,8 @@ int seeds_with_other_bits(Index length) {
   constexpr Index n = 13100;
   const test::Ranks ranks = test::make_ranks(0, 8, {test::tensor("only", {n})});
   Room<double> memory;
-  Gradients gradients{{Vector<float>("sum", ranks.parameters.slab_size(Placement::replicated)), {}}};
+  Gradients gradients;
+  gradients.slab[0] = Vector<float>("sum", ranks.parameters.slab_size(Placement::replicated));
   int differ = 0;
   for (int seed = 0; seed < 40; ++seed) {
     std::vector<float> values;
