@@ -142,8 +142,9 @@ void check_segments(const std::string& run, std::int64_t checkpoint, Problems& p
   if (!problems.empty()) return;  // laws need sound data
   attempt(problems, [&] {
     for (std::size_t i = 0; i < segments.size(); ++i) {
-      append(problems, check_samples(segments[i], has_ended(segments, i, checkpoint)));
-      append(problems, check_evaluations(segments[i]));
+      const bool ended = has_ended(segments, i, checkpoint);
+      append(problems, check_samples(segments[i], ended));
+      append(problems, check_evaluations(segments[i], ended));
     }
     check_coverage(run, segments, checkpoint, problems);
   });

@@ -155,36 +155,57 @@ bool within_steps(const RowBlocks& block, std::int64_t r) {
   return ordered;
 }
 
-/// The steps of which a segment keeps timelines: the multiples of an interval after its begin.
-struct TimelineSteps {
+/// The steps that are due by an interval in a segment: its multiples after the segment's begin.
+struct DueSteps {
+  std::string option;
   std::int64_t every, begins_after;
-  explicit TimelineSteps(const RecordReader& run)
-      : every(config_of(run.file()).record.timeline_every), begins_after(run.attribute("begins_after")) {}
-  /// Of timeline i; 0 where none is due.
+  DueSteps(const RecordReader& run, const char* name, std::int64_t interval)
+      : option(name), every(interval), begins_after(run.attribute("begins_after")) {}
+  /// Number i; 0 where none is due.
   Checked of(std::int64_t i) const { return every > 0 ? (Checked(begins_after / every) + 1 + i) * every : Checked(0); }
-  /// How many there are at least beside so many rows: the timeline of a row's own step is written after it.
-  std::int64_t min_timelines(std::int64_t rows) const {
+  /// How many there are at least beside so many rows: what belongs to a row's own step is written after it.
+  std::int64_t min_count(std::int64_t rows) const {
     const std::int64_t last = (Checked(begins_after) + rows).value();
     return every > 0 && rows > 0 ? (last - 1) / every - begins_after / every : 0;
   }
+  std::string because() const {
+    return " (" + option + " is " + std::to_string(every) + ", and the segment begins after step " +
+           std::to_string(begins_after) + ")";
+  }
+  /// What is wrong with a number of them ("timelines") beside so many rows; nothing if nothing.
+  Problems check_count(const std::string& path, const char* plural, std::int64_t count, std::int64_t rows) const {
+    if (count >= min_count(rows)) return {};
+    return {path + ": " + std::to_string(count) + " " + plural + ", but its rows have at least " +
+            std::to_string(min_count(rows)) + because()};
+  }
+  /// The same of the step of number i.
+  Problems check_step(const std::string& where, std::int64_t i, std::int64_t step) const {
+    if (every > 0 && of(i) == Checked(step)) return {};
+    return {where + "it is of step " + std::to_string(step) + ", not of " + to_string(of(i)) + because()};
+  }
 };
 
+void append(Problems& to, const Problems& more) { to.insert(to.end(), more.begin(), more.end()); }
+
+/// The evaluations of a run.h5 of version 3 or later: those that are due.
+Problems check_evaluated_steps(const RecordReader& file, RowBlocks& block) {
+  const DueSteps due(file, "train.evaluate_every", config_of(file.file()).train.evaluate_every);
+  Problems problems = due.check_count(file.path(), "evaluations", file.length("evaluation"), file.length("row"));
+  while (block.next())
+    for (std::int64_t r = 0; r < block.rows(); ++r) {
+      const std::string where = file.path() + ": evaluation " + std::to_string(block.first() + r) + ": ";
+      append(problems, due.check_step(where, block.first() + r, block.value<std::int64_t>("evaluation_step", r)));
+    }
+  return problems;
+}
+
 Problems check_timeline_rows(const RecordReader& file, RowBlocks& block) {
-  Problems problems;
-  const TimelineSteps steps(file);
-  const std::int64_t count = file.length("timeline"), min = steps.min_timelines(file.length("row"));
-  const std::string because = " (record.timeline_every is " + std::to_string(steps.every) +
-                              ", and the segment begins after step " + std::to_string(steps.begins_after) + ")";
-  if (count < min)
-    problems.push_back(file.path() + ": " + std::to_string(count) + " timelines, but its rows have at least " +
-                       std::to_string(min) + because);
+  const DueSteps due(file, "record.timeline_every", config_of(file.file()).record.timeline_every);
+  Problems problems = due.check_count(file.path(), "timelines", file.length("timeline"), file.length("row"));
   while (block.next())
     for (std::int64_t r = 0; r < block.rows(); ++r) {
       const std::string where = file.path() + ": timeline " + std::to_string(block.first() + r) + ": ";
-      const auto step = block.value<std::int64_t>("timeline_step", r);
-      const Checked due = steps.of(block.first() + r);
-      if (steps.every <= 0 || due != step)
-        problems.push_back(where + "it is of step " + std::to_string(step) + ", not of " + to_string(due) + because);
+      append(problems, due.check_step(where, block.first() + r, block.value<std::int64_t>("timeline_step", r)));
       if (!within_steps(block, r)) problems.push_back(where + "a task does not lie within the step of its rank");
       const auto bytes = block.row<std::int64_t>("timeline_bytes", r);
       if (std::any_of(bytes.begin(), bytes.end(), [](std::int64_t n) { return n < 0; }))
@@ -243,13 +264,16 @@ Problems check_rows(const RecordReader& file) {
       found = check_run_rows(file, block);
     else if (file.kind() == FileKind::run && name == "timeline" && file.has(name))  // since version 4
       found = check_timeline_rows(file, block);
+    else if (file.kind() == FileKind::run && name == "evaluation" &&
+             hdf5::has_attribute(file.file().id(), "begins_after"))
+      found = check_evaluated_steps(file, block);
     else if (file.kind() == FileKind::tokens)
       found = check_token_rows(file, block);
     else if (file.kind() == FileKind::evaluation)
       found = check_evaluation_rows(file, block);
     else
       while (block.next()) continue;
-    problems.insert(problems.end(), found.begin(), found.end());
+    append(problems, found);
   }
   return problems;
 }

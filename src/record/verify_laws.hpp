@@ -14,6 +14,6 @@ std::vector<std::string> check_rows(const RecordReader& file);
 /// counts. Only one that `ended`, not one that was killed, must have all of its last step.
 std::vector<std::string> check_samples(const Segment& segment, bool ended);
 /// A segment's evaluation.h5 against run.h5: the same evaluations, experts of the layers only.
-std::vector<std::string> check_evaluations(const Segment& segment);
+std::vector<std::string> check_evaluations(const Segment& segment, bool ended);
 
 }  // namespace switchyard::record

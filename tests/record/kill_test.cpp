@@ -18,7 +18,8 @@ using namespace switchyard::record;
 
 /// Appends rows without end; tells each step through the pipe once its chunk is flushed.
 [[noreturn]] void write_until_killed(const std::string& path, int told) {
-  const Config config = fixtures::small_config();
+  Config config = fixtures::small_config();
+  config.train.evaluate_every = 0;  // none is written
   RunFolder folder(path);
   const std::string segment = folder.start_segment(), text = dump(config, {}) + config_end;
   folder.write("config.yaml", text);
