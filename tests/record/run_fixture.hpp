@@ -127,6 +127,13 @@ inline void write_checkpoint(const std::string& run, const Config& config, std::
   checkpoint::save_checkpoint(run, config, ranks->groups, set, state_of(step));
 }
 
+/// One problem a line.
+inline std::string joined(const std::vector<std::string>& problems) {
+  std::string text;
+  for (const auto& p : problems) text += p + "\n";
+  return text;
+}
+
 /// Twelve steps without a break on one rank.
 inline void write_whole(const std::string& path) {
   record::RunFolder folder(path);
