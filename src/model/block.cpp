@@ -24,7 +24,7 @@ BlockPass::BlockPass(Arena& arena, const nn::Rows& rows, const Config& config, c
       middle(arena.matrix<float>(rows.count, config.model.width)),
       feed_forward_in(arena.matrix<float>(rows.count, config.model.width)) {
   if (config.block_experts(block) > 0)
-    moe = std::make_unique<moe::LayerPass>(arena, config, layout, block, scratch.layer);
+    moe = std::make_unique<moe::LayerPass>(arena, rows, config, layout, block, scratch.layer);
   else
     dense = std::make_unique<nn::FeedForwardPass>(arena, Account::activations, rows.count, config.model.hidden,
                                                   config.model.activation);

@@ -22,7 +22,7 @@ struct BlockScratch {
 
 /// What a block keeps from the forward to the backward pass of a lane.
 struct BlockPass {
-  /// Of block `block`; the scratch must live.
+  /// Of block `block`; `rows` and the scratch must live.
   BlockPass(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout, int block,
             BlockScratch& shared_scratch);
   BlockScratch& scratch;

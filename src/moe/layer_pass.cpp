@@ -28,10 +28,11 @@ LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& lay
     : transfer(arena, config, layout),
       d_weights(arena.vector<float>(any_experts(config) ? most_choices(config, layout) : 0, Account::scratch)) {}
 
-LayerPass::LayerPass(Arena& arena, const Config& config, const Layout& layout, int block, LayerScratch& shared_scratch)
+LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout, int block,
+                     LayerScratch& shared_scratch)
     : scratch(shared_scratch),
-      token_rows(nn::make_rows(config, layout)),
-      routing(arena, config, token_rows, config.block_experts(block)),
+      token_rows(lane_rows),
+      routing(arena, config, lane_rows, config.block_experts(block)),
       plan(arena, config, layout, config.block_experts(block)),
       combine(arena, config, layout),
       experts(expert_pass(arena, config, even_expert_rows(config, layout, config.block_experts(block)))) {

@@ -20,12 +20,13 @@ struct LayerScratch {
 };
 
 struct LayerPass {
-  /// Of block `block`; the scratch must live.
-  LayerPass(Arena& arena, const Config& config, const Layout& layout, int block, LayerScratch& shared_scratch);
+  /// Of block `block`; `lane_rows` and the scratch must live.
+  LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout, int block,
+            LayerScratch& shared_scratch);
   Trip trip() { return {plan, scratch.transfer, tokens.step}; }
 
   LayerScratch& scratch;
-  nn::Rows token_rows;
+  const nn::Rows& token_rows;
   RoutingPass routing;
   Plan plan;
   CombinePass combine;

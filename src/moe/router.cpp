@@ -9,7 +9,7 @@ namespace switchyard::moe {
 
 RoutingPass::RoutingPass(Arena& arena, const Config& config, const nn::Rows& rows, int experts)
     : tally(make_tally(arena, rows, experts, config.record.margin_bins)), load(arena, config, rows, experts) {
-  routed.grain_tokens = Index{config.grain_sequences()} * config.model.context;
+  routed.rows = &rows;
   routed.scores = make_scores(arena, experts, rows.count, router_tensors(config.moe.router).size());
   routed.choice = make_choice(arena, rows.count, config.moe.top_k);
   routed.margin = tally.token_margin;
@@ -30,7 +30,7 @@ void RouterStage::drop(const RouterPass& routed) const {
   const auto expert = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), routed.choice.expert);
   const auto weight = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), routed.choice.weight);
   const auto kept = Kokkos::create_mirror_view(routed.choice.kept);
-  const Index grain = routed.grain_tokens;
+  const Index grain = routed.rows->grain_rows;
   const std::int64_t rows = capacity(moe.capacity_factor, grain, moe.top_k, experts());
   for (Index t = 0; t < routed.choice.tokens(); t += grain)
     keep_within(rows, moe.drop_order, {grain, experts(), first.data() + t, expert.data(), weight.data()}, kept.data());
@@ -51,7 +51,7 @@ void RouterStage::forward(const TokenSet& tokens, const Matrix<float>& x, Routin
 }
 
 void RouterStage::offer_statistics(RoutingPass& pass, comm::JointSum& sum) const {
-  pass.load.offer(balancers_, pass.tally, pass.routed.grain_tokens, sum);
+  pass.load.offer(balancers_, pass.tally, pass.routed.rows->grain_rows, sum);
 }
 
 void RouterStage::take_statistics(const comm::JointSum& sum, RoutingPass& pass) {

@@ -14,7 +14,7 @@ namespace switchyard::moe {
 
 /// What the stage keeps from the forward to the backward pass of a lane.
 struct RoutingPass {
-  /// Of `rows` through a layer of `experts`.
+  /// Of `rows`, which must live, through a layer of `experts`.
   RoutingPass(Arena& arena, const Config& config, const nn::Rows& rows, int experts);
   const Choice& choice() const { return routed.choice; }
   RouterPass routed;  ///< x is the caller's

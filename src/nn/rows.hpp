@@ -22,6 +22,7 @@ struct Rows {
   Index sequences = 0;          ///< local sequences
   int context = 0;              ///< T
   Index step_tokens = 0;        ///< tokens of the global batch
+  Index grain_rows = 0;         ///< rows of one grain
   std::vector<Index> whole;     ///< 0 and N
   std::vector<Index> grains;    ///< (local grains + 1) first row of each local grain
   std::vector<TreeNode> nodes;  ///< tree nodes that make up the local grains
@@ -35,8 +36,8 @@ inline Rows make_rows(const Config& config, const Layout& layout) {
   rows.context = config.model.context;
   rows.step_tokens = config.step_tokens();
   rows.nodes = layout.my_nodes();
-  const Index grain_rows = Index{config.grain_sequences()} * config.model.context;
-  for (Index g = 0; g <= layout.my_grains().size(); ++g) rows.grains.push_back(g * grain_rows);
+  rows.grain_rows = Index{config.grain_sequences()} * config.model.context;
+  for (Index g = 0; g <= layout.my_grains().size(); ++g) rows.grains.push_back(g * rows.grain_rows);
   rows.sequences = layout.my_grains().size() * config.grain_sequences();
   rows.count = rows.grains.back();
   rows.whole = {0, rows.count};

@@ -87,9 +87,8 @@ Problems check_evaluations(const Segment& segment, bool ended) {
   const std::string where = segment.run->path() + ": ";
   // The row in run.h5 is written first, and a killed job may miss the last of the others; one that ended has those of
   // its rows, and what a killed one had beyond them does not count.
-  const std::int64_t last = segment.run->length("row") > 0
-                                ? segment.run->read<std::int64_t>("step", 0, segment.run->length("row")).back()
-                                : 0;
+  const std::int64_t rows = segment.run->length("row");
+  const std::int64_t last = rows > 0 ? segment.run->read<std::int64_t>("step", rows - 1, 1).front() : 0;
   const auto beyond = std::upper_bound(expected.begin(), expected.end(), last);
   const std::size_t needed =
       ended ? static_cast<std::size_t>(beyond - expected.begin()) : std::max<std::size_t>(expected.size(), 1) - 1;

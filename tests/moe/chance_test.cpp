@@ -84,7 +84,11 @@ TEST(Chance, HashIsUniform) {
   Kokkos::deep_copy(tokens.ids, id);
   struct Memory {
     Memory(Arena& arena, int among, Index n, int each)
-        : pass{{}, 1, moe::make_scores(arena, among, n, 0), moe::make_choice(arena, n, each), arena.vector<float>(n)} {}
+        : pass{{},
+               nullptr,
+               moe::make_scores(arena, among, n, 0),
+               moe::make_choice(arena, n, each),
+               arena.vector<float>(n)} {}
     moe::RouterPass pass;
   };
   const Placed<Memory> memory("test::pass", experts, Index{ids}, k);

@@ -56,7 +56,8 @@ struct LayerProblem : test::Ranks {
       : Ranks(config_of(c), ranks, expert_parallel, test::tensors_of(config_of(c), "blocks.0.moe.")),
         layer(context(), 0),
         scratch("test::scratch", config, groups.layout),
-        pass("test::pass", config, groups.layout, 0, *scratch),
+        lane_rows(nn::make_rows(config, groups.layout)),
+        pass("test::pass", lane_rows, config, groups.layout, 0, *scratch),
         tokens(token_set(Pass::train, 3, [&c](std::int64_t r) { return c.same_tokens ? 9 : r * 37 % 64; })),
         x(test::filled(1, rows(), c.width, c.same_tokens)),
         dy(test::filled(2, rows(), c.width)),
@@ -85,6 +86,7 @@ struct LayerProblem : test::Ranks {
 
   Layer layer;
   Placed<LayerScratch> scratch;
+  nn::Rows lane_rows;
   Placed<LayerPass> pass;
   TokenSet tokens;
   Matrix<float> x, y, dy, dx;

@@ -26,7 +26,8 @@ struct Rig : Ranks {
   Rig(const Config& c, MPI_Comm ranks)
       : Ranks(c, ranks, 1, tensors_of(c, "blocks.1.moe.router")),
         router(context(), 1),
-        pass("test::pass", config, nn::make_rows(config, groups.layout), config.moe.experts) {}
+        lane_rows(nn::make_rows(config, groups.layout)),
+        pass("test::pass", config, lane_rows, config.moe.experts) {}
 
   moe::TokenSet tokens(moe::Pass kind, std::int64_t step = 3) const {
     return token_set(kind, step, [this](std::int64_t r) { return r * 7 % config.model.vocabulary; });
@@ -72,6 +73,7 @@ struct Rig : Ranks {
   }
 
   moe::RouterStage router;
+  nn::Rows lane_rows;
   Placed<moe::RoutingPass> pass;
   Matrix<float> x;
 };

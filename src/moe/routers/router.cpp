@@ -1,5 +1,7 @@
 #include "moe/routers/router.hpp"
 
+#include <string>
+
 #include "base/check.hpp"
 
 namespace switchyard::moe {
@@ -11,6 +13,10 @@ Router::Router(const RouterContext& context)
   expect(s.groups >= 1 && s.groups <= max_groups && s.experts % s.groups == 0, "at most 64 groups that divide E");
   expect(s.groups_kept >= 1 && s.groups_kept <= s.groups, "groups to keep among all");
   expect(s.top_k <= s.experts / s.groups * s.groups_kept, "k experts in the groups kept");
+}
+
+nn::Linear linear_of(const RouterContext& context, const char* name) {
+  return {context.parameters, "blocks." + std::to_string(context.block) + ".moe." + name + ".weight"};
 }
 
 std::unique_ptr<Router> make_router(const RouterContext& context) {

@@ -6,6 +6,7 @@
 
 #include "moe/layer.hpp"
 #include "moe/routers/scores.hpp"
+#include "nn/linear.hpp"
 
 namespace switchyard::moe {
 
@@ -18,11 +19,11 @@ struct RouterContext {
 
 /// One pass of N tokens, which are whole grains, through a router.
 struct RouterPass {
-  Matrix<float> x;         ///< (N, d) read by route and backward
-  Index grain_tokens = 0;  ///< tokens of one grain
-  Scores scores;           ///< written by route, read and overwritten by backward
-  Choice choice;           ///< experts and weights are written by route; kept is the caller's, read by backward
-  Vector<float> margin;    ///< (N) written by route: lowest chosen minus highest refused score, in [0, 1]
+  Matrix<float> x;                 ///< (N, d) read by route and backward
+  const nn::Rows* rows = nullptr;  ///< the N tokens, whole grains; the lane's
+  Scores scores;                   ///< written by route, read and overwritten by backward
+  Choice choice;                   ///< experts and weights are written by route; kept is the caller's, read by backward
+  Vector<float> margin;            ///< (N) written by route: lowest chosen minus highest refused score, in [0, 1]
 };
 
 class Router {
@@ -43,6 +44,9 @@ class Router {
  private:
   RouterShape shape_;
 };
+
+/// The product of tokens by a router's parameter blocks.B.moe.<name>.weight (E, d).
+nn::Linear linear_of(const RouterContext& context, const char* name);
 
 /// The router that the configuration names. Throws Error{internal} on options that it cannot be combined with.
 std::unique_ptr<Router> make_router(const RouterContext& context);

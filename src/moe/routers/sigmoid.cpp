@@ -1,6 +1,6 @@
 // A sigmoid of W·x for every expert alone; combine weights divided by the selected sum, or raw (docs/conventions.md).
 #include "base/check.hpp"
-#include "moe/routers/projection.hpp"
+#include "moe/routers/router.hpp"
 #include "moe/routers/row.hpp"
 #include "moe/routers/selection.hpp"
 
@@ -95,24 +95,25 @@ void sigmoid_gradient(const RouterShape& shape, const ScoreGradient& g, const Ch
 class SigmoidRouter : public Router {
  public:
   explicit SigmoidRouter(const RouterContext& context)
-      : Router(context), wants_lse_(context.config.moe.z_loss > 0.0), logits_(context, "router") {
+      : Router(context), wants_lse_(context.config.moe.z_loss > 0.0), logits_(linear_of(context, "router")) {
     expect(shape().normalise != Normalise::before, "sigmoids, normalised after selection or not");
   }
   void route(const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
     const Scores& s = pass.scores;
-    logits_.forward(pass, s.logits);
+    logits_.forward(*pass.rows, pass.x, s.logits);
     score_sigmoid(wants_lse_, s);
     select(shape(), {s.score, s.score, bias}, pass.choice, pass.margin);
     weigh_sigmoid(shape(), s, pass.choice);
   }
   void backward(const ScoreGradient& gradient, const RouterPass& pass, const Matrix<float>& dx) const override {
     sigmoid_gradient(shape(), gradient, pass.choice, pass.scores);
-    logits_.backward(pass, pass.scores.logits, dx, blas::Write::replace);
+    logits_.input_gradient(*pass.rows, pass.scores.logits, dx);
+    logits_.weight_gradient(*pass.rows, pass.scores.logits, pass.x);
   }
 
  private:
   bool wants_lse_;
-  Projection logits_;
+  nn::Linear logits_;
 };
 
 }  // namespace
