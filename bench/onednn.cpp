@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "onednn_experts.hpp"
-#include "tensor/blas.hpp"
+#include "tensor/products/products.hpp"
 #include "tensor/types.hpp"
 
 namespace {
@@ -56,7 +56,7 @@ Vector<float> filled(Index n) {
 /// Ours first, then oneDNN in all its forms.
 std::vector<Work> works(const Shape& s, const Index* offsets, const Operands& o) {
   std::vector<Work> all;
-  all.push_back({"ours", [=] { blas::forward({s.experts, offsets}, s.n, s.k, o.x, o.w, o.y); }, false, {}});
+  all.push_back({"ours", [=] { products::forward({s.experts, offsets}, s.n, s.k, o.x, o.w, o.y); }, false, {}});
   const auto add = [&](const Form& form) {
     const auto experts = std::make_shared<Experts>(form, s, o);
     all.push_back({experts->name(), [=] { experts->multiply(); }, form.beforehand, {}});
@@ -146,7 +146,7 @@ int main(int argc, char** argv) {
   for (int i = 2; i < argc; ++i) threads.push_back(std::atoi(argv[i]));
   const dnnl_version_t* v = dnnl_version();
   const char* wait = std::getenv("OMP_WAIT_POLICY");
-  std::printf("%s beside oneDNN %d.%d.%d, OMP_WAIT_POLICY %s: GFLOP/s, best (median)\n", blas::description(), v->major,
+  std::printf("%s beside oneDNN %d.%d.%d, OMP_WAIT_POLICY %s: GFLOP/s, best (median)\n", products::description(), v->major,
               v->minor, v->patch, wait ? wait : "unset");
   std::printf(
       "| shape | threads | ours | oneDNN, packing counted | oneDNN, packed before | ours : counted | ours : bound |");

@@ -1,4 +1,4 @@
-// Speed of the products of tensor/blas.hpp on the host: GFLOP/s and share of the machine's fused multiply-add rate,
+// Speed of the products of tensor/products/products.hpp on the host: GFLOP/s and share of the machine's fused multiply-add rate,
 // which is measured between the products, so that other load on the machine strikes both. Best of many short
 // repetitions. Run: OMP_NUM_THREADS=1 product [repetitions [number of the only case]]
 #include <Kokkos_Core.hpp>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "tensor/blas.hpp"
+#include "tensor/products/products.hpp"
 #include "tensor/simd_host.hpp"
 #include "tensor/types.hpp"
 
@@ -87,14 +87,14 @@ void run(const Case& c, int repetitions) {
   const auto x = filled(c.rows * c.k), w = filled(c.groups * c.n * c.k), y = filled(c.rows * c.n);
   const auto dw = filled(c.groups * c.n * c.k);
   const auto nodes = tree_nodes(0, c.grains);
-  const blas::Groups groups{c.groups, offsets.data()};
+  const products::Groups groups{c.groups, offsets.data()};
   const double flops = 2.0 * c.rows * c.n * c.k;
   const auto forward =
-      measure(repetitions, flops, [&] { blas::forward(groups, c.n, c.k, x.data(), w.data(), y.data()); });
+      measure(repetitions, flops, [&] { products::forward(groups, c.n, c.k, x.data(), w.data(), y.data()); });
   const auto input =
-      measure(repetitions, flops, [&] { blas::input_gradient(groups, c.n, c.k, y.data(), w.data(), x.data()); });
+      measure(repetitions, flops, [&] { products::input_gradient(groups, c.n, c.k, y.data(), w.data(), x.data()); });
   const auto weight = measure(repetitions, flops, [&] {
-    blas::weight_gradient({c.groups, c.grains, grains.data(), &nodes}, c.n, c.k, y.data(), x.data(), dw.data(), 0);
+    products::weight_gradient({c.groups, c.grains, grains.data(), &nodes}, c.n, c.k, y.data(), x.data(), dw.data(), 0);
   });
   std::printf("%5ld %5ld %5ld %4d %2d", c.rows, c.n, c.k, c.groups, c.grains);
   for (const auto& r : {forward, input, weight}) std::printf(" | %6.1f %3.0f%%", r.best, 100.0 * r.best / r.peak);
@@ -107,7 +107,7 @@ void run(const Case& c, int repetitions) {
 int main(int argc, char** argv) {
   Kokkos::ScopeGuard kokkos(argc, argv);
   const int repetitions = argc > 1 ? std::atoi(argv[1]) : 30;
-  std::printf("%s, %d threads; GFLOP/s and share of peak\n", blas::description(), Device().concurrency());
+  std::printf("%s, %d threads; GFLOP/s and share of peak\n", products::description(), Device().concurrency());
   std::printf(" rows     N     K   E  G | forward      | input grad   | weight grad\n");
   const std::vector<Case> cases{{4096, 512, 128, 1, 8},   {4096, 512, 128, 8, 8},   {4096, 512, 128, 64, 8},
                                 {4096, 512, 128, 256, 8}, {4096, 128, 512, 64, 8},  {4096, 128, 512, 256, 8},

@@ -11,7 +11,7 @@
 #include "base/files.hpp"
 #include "comm/agree.hpp"
 #include "record/provenance.hpp"
-#include "tensor/blas.hpp"
+#include "tensor/products/library.hpp"
 #include "train/bits.hpp"
 #include "train/golden.hpp"
 
@@ -63,7 +63,7 @@ std::vector<train::GoldenRun> chosen_runs(const SelfcheckOptions& options) {
 }
 
 Exit print_runs(const comm::Communicator& world, const SelfcheckOptions& options) {
-  const std::string products = blas::bits_depend_on();
+  const std::string products = products::bits_depend_on();
   if (world.rank() == 0 && !products.empty()) std::printf("# products: %s\n", products.c_str());
   for (const train::GoldenRun& run : chosen_runs(options)) {
     const auto found = train::trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD));
@@ -82,7 +82,7 @@ Exit selfcheck_command(const SelfcheckOptions& options) {
   const KokkosSession kokkos(options.threads);
   record::require_one_kind(record::what_computes(world));
   if (options.print) return print_runs(world, options);
-  const std::string products = blas::bits_depend_on(), published = train::published_products();
+  const std::string products = products::bits_depend_on(), published = train::published_products();
   if (published != products) {
     if (world.rank() == 0)
       std::printf(
@@ -98,7 +98,7 @@ Exit selfcheck_command(const SelfcheckOptions& options) {
     std::printf("the published bits: %zu digests of %zu %s, on %d %s of %d %s%s, %s\n", digests, runs.size(),
                 runs.size() == 1 ? "run" : "runs", world.size(), world.size() == 1 ? "rank" : "ranks", options.threads,
                 options.threads == 1 ? "thread" : "threads", world.size() == 1 ? "" : ", each alone and all together",
-                blas::description());
+                products::description());
   return Exit::ok;
 }
 

@@ -10,7 +10,8 @@
 #include "base/files.hpp"
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
-#include "tensor/blas.hpp"
+#include "tensor/products/library.hpp"
+#include "tensor/products/products.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
@@ -19,15 +20,16 @@ namespace {
 
 /// FLOP/s of all ranks together in a 1024³ product, every rank at the same time: best of `rounds`.
 double product_rate(const comm::Communicator& world, int rounds) {
-  const blas::Index n = 1024, offsets[2] = {0, n};
-  Vector<float> x("bench::x", n * n), w("bench::w", n * n), y("bench::y", n * n);
+  const Index n = 1024, first = 0;
+  const Queue queue;
+  const Matrix<float> x("bench::x", n, n), w("bench::w", n, n), y("bench::y", n, n);
   std::int64_t nanoseconds = std::int64_t{1} << 60;
   for (int i = 0; i < rounds; ++i) {
     std::int64_t start = 0;
     comm::all_reduce_max(world, &start, 1);  // a barrier
     const double t = now();
-    blas::forward({1, offsets}, n, n, x.data(), w.data(), y.data());
-    Kokkos::fence("switchyard::bench");
+    products::forward(queue, {1, &first, &n}, x, {w}, y);
+    queue.fence("switchyard::bench");
     std::int64_t took = static_cast<std::int64_t>((now() - t) * 1e9);
     comm::all_reduce_max(world, &took, 1);
     nanoseconds = std::min(nanoseconds, took);
@@ -37,7 +39,7 @@ double product_rate(const comm::Communicator& world, int rounds) {
 
 nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world, int warmup, int repetitions) {
   nlohmann::ordered_json j;
-  j["ranks"] = world.size(), j["threads"] = c.layout.threads, j["products"] = blas::description();
+  j["ranks"] = world.size(), j["threads"] = c.layout.threads, j["products"] = products::description();
   j["width"] = c.model.width, j["blocks"] = c.model.blocks, j["context"] = c.model.context;
   j["experts"] = c.moe.experts, j["top_k"] = c.moe.top_k, j["expert_hidden"] = c.moe.hidden;
   j["step_tokens"] = c.step_tokens(), j["grains"] = c.train.grains;

@@ -1,7 +1,7 @@
 // Causal grouped-query attention on projected rows (Vaswani et al. 2017; Ainslie et al. 2023): attention_host.cpp or
 // attention_cuda.cpp behind one header. A sum is made by one iteration in a fixed order, so no bit depends on threads.
 #pragma once
-#include "tensor/types.hpp"
+#include "tensor/queue.hpp"
 
 namespace switchyard::model {
 
@@ -35,10 +35,11 @@ struct AttentionGradient {
 Index attention_memory(const AttentionShape& shape, int threads);
 
 /// Fills state.out and state.log_sum from q, k, v.
-void attention_forward(const AttentionShape& shape, const AttentionState& state, const Vector<float>& memory);
+void attention_forward(const Queue& queue, const AttentionShape& shape, const AttentionState& state,
+                       const Vector<float>& memory);
 
 /// Fills gradient.q, .k, .v from gradient.out; probabilities are computed again from log_sum.
-void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient,
-                        const Vector<float>& memory);
+void attention_backward(const Queue& queue, const AttentionShape& shape, const AttentionState& state,
+                        const AttentionGradient& gradient, const Vector<float>& memory);
 
 }  // namespace switchyard::model

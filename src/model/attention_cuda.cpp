@@ -33,10 +33,10 @@ KOKKOS_INLINE_FUNCTION float chain(const float* a, const float* b, int n) {
 }
 
 /// scores(p, j, i) of key j and query i ≥ j, scaled.
-void score(const Part& part, const AttentionState& state, const Vector<float>& scores) {
+void score(const Queue& queue, const Part& part, const AttentionState& state, const Vector<float>& scores) {
   const Index context = part.shape.context, square = context * context;
   Kokkos::parallel_for(
-      "switchyard::attention::score", Kokkos::RangePolicy<Device>(0, part.count * square), KOKKOS_LAMBDA(Index it) {
+      "switchyard::attention::score", queue.range(part.count * square), KOKKOS_LAMBDA(Index it) {
         const Index p = it / square, j = it % square / context, i = it % context;
         if (i < j) return;
         scores(it) = chain(part.query(state.q, p, i), part.key(state.k, p, j), part.shape.head_dim) * part.scale;
@@ -44,10 +44,10 @@ void score(const Part& part, const AttentionState& state, const Vector<float>& s
 }
 
 /// Scores of a query → probabilities; keeps the log of their sum.
-void softmax(const Part& part, const AttentionState& state, const Vector<float>& scores) {
+void softmax(const Queue& queue, const Part& part, const AttentionState& state, const Vector<float>& scores) {
   const Index context = part.shape.context;
   Kokkos::parallel_for(
-      "switchyard::attention::softmax", Kokkos::RangePolicy<Device>(0, part.count * context), KOKKOS_LAMBDA(Index it) {
+      "switchyard::attention::softmax", queue.range(part.count * context), KOKKOS_LAMBDA(Index it) {
         const Index p = it / context, i = it % context;
         float* column = &scores(p * context * context + i);
         float shift = column[0], sum = 0.0f;
@@ -60,12 +60,11 @@ void softmax(const Part& part, const AttentionState& state, const Vector<float>&
 }
 
 /// out(i, c) of a query: chain over its keys of weights(p, j, i)·values(j, c).
-void gather_keys(const Part& part, const Vector<float>& weights, const Matrix<float>& values,
+void gather_keys(const Queue& queue, const Part& part, const Vector<float>& weights, const Matrix<float>& values,
                  const Matrix<float>& out) {
   const Index context = part.shape.context, width = part.shape.head_dim;
   Kokkos::parallel_for(
-      "switchyard::attention::gather_keys", Kokkos::RangePolicy<Device>(0, part.count * context * width),
-      KOKKOS_LAMBDA(Index it) {
+      "switchyard::attention::gather_keys", queue.range(part.count * context * width), KOKKOS_LAMBDA(Index it) {
         const Index p = it / (context * width), i = it / width % context, c = it % width;
         const float* column = &weights(p * context * context + i);
         float sum = 0.0f;
@@ -75,11 +74,11 @@ void gather_keys(const Part& part, const Vector<float>& weights, const Matrix<fl
 }
 
 /// out(j, c) of a key: chain over its query heads and their queries of weights(p, j, i)·values(i, c).
-void gather_queries(const Part& part, const Vector<float>& weights, const Matrix<float>& values,
+void gather_queries(const Queue& queue, const Part& part, const Vector<float>& weights, const Matrix<float>& values,
                     const Matrix<float>& out) {
   const Index context = part.shape.context, width = part.shape.head_dim, group = part.shape.heads / part.shape.kv_heads;
   Kokkos::parallel_for(
-      "switchyard::attention::gather_queries", Kokkos::RangePolicy<Device>(0, part.count / group * context * width),
+      "switchyard::attention::gather_queries", queue.range(part.count / group * context * width),
       KOKKOS_LAMBDA(Index it) {
         const Index p = it / (context * width) * group, j = it / width % context, c = it % width;
         float sum = 0.0f;
@@ -92,13 +91,12 @@ void gather_queries(const Part& part, const Vector<float>& weights, const Matrix
 }
 
 /// Probabilities p(j, i) from scores, and p∘(dout·v − Σ dout∘out)·scale.
-void score_gradient(const Part& part, const AttentionState& state, const Matrix<float>& dout,
+void score_gradient(const Queue& queue, const Part& part, const AttentionState& state, const Matrix<float>& dout,
                     const Vector<float>& scores, const Vector<float>& gradient) {
   const Index context = part.shape.context, square = context * context;
   const int width = part.shape.head_dim;
   Kokkos::parallel_for(
-      "switchyard::attention::score_gradient", Kokkos::RangePolicy<Device>(0, part.count * square),
-      KOKKOS_LAMBDA(Index it) {
+      "switchyard::attention::score_gradient", queue.range(part.count * square), KOKKOS_LAMBDA(Index it) {
         const Index p = it / square, j = it % square / context, i = it % context;
         if (i < j) return;
         const float* d = part.query(dout, p, i);
@@ -126,30 +124,31 @@ Index attention_memory(const AttentionShape& shape, int /*threads*/) {
   return shape.sequences == 0 ? 0 : 2 * heads_of_part(shape) * shape.context * shape.context;
 }
 
-void attention_forward(const AttentionShape& shape, const AttentionState& state, const Vector<float>& memory) {
+void attention_forward(const Queue& queue, const AttentionShape& shape, const AttentionState& state,
+                       const Vector<float>& memory) {
   if (shape.sequences == 0) return;
   const Index most = heads_of_part(shape);
   const Vector<float> scores(memory.data(), most * shape.context * shape.context);
   for (Index first = 0; first < shape.sequences * shape.heads; first += most) {
     const Part part = part_at(shape, first, most);
-    score(part, state, scores);
-    softmax(part, state, scores);
-    gather_keys(part, scores, state.v, state.out);
+    score(queue, part, state, scores);
+    softmax(queue, part, state, scores);
+    gather_keys(queue, part, scores, state.v, state.out);
   }
 }
 
-void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient,
-                        const Vector<float>& memory) {
+void attention_backward(const Queue& queue, const AttentionShape& shape, const AttentionState& state,
+                        const AttentionGradient& gradient, const Vector<float>& memory) {
   if (shape.sequences == 0) return;
   const Index most = heads_of_part(shape), elements = most * shape.context * shape.context;
   const Vector<float> scores(memory.data(), elements), score_gradients(memory.data() + elements, elements);
   for (Index first = 0; first < shape.sequences * shape.heads; first += most) {
     const Part part = part_at(shape, first, most);
-    score(part, state, scores);
-    score_gradient(part, state, gradient.out, scores, score_gradients);
-    gather_keys(part, score_gradients, state.k, gradient.q);
-    gather_queries(part, score_gradients, state.q, gradient.k);
-    gather_queries(part, scores, gradient.out, gradient.v);
+    score(queue, part, state, scores);
+    score_gradient(queue, part, state, gradient.out, scores, score_gradients);
+    gather_keys(queue, part, score_gradients, state.k, gradient.q);
+    gather_queries(queue, part, score_gradients, state.q, gradient.k);
+    gather_queries(queue, part, scores, gradient.out, gradient.v);
   }
 }
 

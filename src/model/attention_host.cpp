@@ -6,13 +6,13 @@
 #include "model/attention.hpp"
 #include "tensor/lanes.hpp"
 #include "tensor/math.hpp"
-#include "tensor/packed_product_host.hpp"
+#include "tensor/products/packed_product_host.hpp"
 
 namespace switchyard::model {
 namespace {
 
-using Policy = Kokkos::RangePolicy<Host, Kokkos::Schedule<Kokkos::Dynamic>>;
-using Token = Kokkos::Experimental::UniqueToken<Host>;
+using Policy = Kokkos::RangePolicy<Device, Kokkos::Schedule<Kokkos::Dynamic>>;
+using Token = Kokkos::Experimental::UniqueToken<Device>;
 
 constexpr int block = 36;  // query rows worked together: whole register tiles, scores stay in the second-level cache
 
@@ -28,22 +28,25 @@ Slice slice(const Matrix<float>& m, Index sequence, Index head, const AttentionS
   return {m.data() + sequence * shape.context * width + head * shape.head_dim, width};
 }
 
-blas::ConstBlock rows_of(const Slice& s, Index first) { return {s.row(first), s.stride}; }
+products::ConstBlock rows_of(const Slice& s, Index first) { return {s.row(first), s.stride}; }
 
 /// Memory of one thread. Keys and values of one head stand there in panels, as they are and transposed.
 struct Scratch {
   Index floats = 0;                   ///< taken
   Index stride;                       ///< of a row of scores: whole panels of keys
   float *p = nullptr, *ds = nullptr;  ///< (block, stride)
-  blas::Panels keys_t{}, values_t{}, keys{}, values{}, queries{}, douts{}, dk{}, dv{};
+  products::Panels keys_t{}, values_t{}, keys{}, values{}, queries{}, douts{}, dk{}, dv{};
 
   /// Without memory only counts the floats.
-  Scratch(const AttentionShape& shape, bool backward, float* memory) : stride(blas::panel_floats(1, shape.context)) {
+  Scratch(const AttentionShape& shape, bool backward, float* memory)
+      : stride(products::panel_floats(1, shape.context)) {
     const Index context = shape.context, width = shape.head_dim;
     const auto take = [&](Index n) {
       return memory ? memory + std::exchange(floats, floats + n) : (floats += n, memory);
     };
-    const auto panels = [&](Index depth, Index n) { return blas::Panels{take(blas::panel_floats(depth, n)), depth}; };
+    const auto panels = [&](Index depth, Index n) {
+      return products::Panels{take(products::panel_floats(depth, n)), depth};
+    };
     p = take(block * stride);
     keys_t = panels(width, context);
     if (!backward) {
@@ -83,10 +86,11 @@ void forward_head(const AttentionShape& shape, const AttentionState& state, Inde
   for (Index first = 0; first < context; first += block) {
     const Index rows = std::min<Index>(block, context - first), keys = first + rows;
     float sums[block];
-    blas::packed_product({rows, keys, width}, {q.row(first), q.stride, 1}, own.keys_t, {own.p, own.stride}, false);
+    products::packed_product({rows, keys, width}, {q.row(first), q.stride, 1}, own.keys_t, {own.p, own.stride}, false);
     softmax_rows({static_cast<int>(first), static_cast<int>(rows)}, scale, own.p, own.stride, sums,
                  &state.log_sum(head, sequence * context + first));
-    blas::packed_product({rows, width, keys}, {own.p, own.stride, 1}, own.values, {out.row(first), out.stride}, true);
+    products::packed_product({rows, width, keys}, {own.p, own.stride, 1}, own.values, {out.row(first), out.stride},
+                             true);
     for (Index i = 0; i < rows; ++i) {
       const float inverse = 1.0f / sums[i];
       float* row = out.row(first + i);
@@ -98,8 +102,8 @@ void forward_head(const AttentionShape& shape, const AttentionState& state, Inde
 /// All query heads of one (sequence, key and value head).
 void forward_group(const AttentionShape& shape, const AttentionState& state, Index sequence, Index kv, float* memory) {
   const Scratch own(shape, false, memory);
-  blas::pack_transposed(shape.context, rows_of(slice(state.k, sequence, kv, shape), 0), own.keys_t);
-  blas::pack(shape.head_dim, rows_of(slice(state.v, sequence, kv, shape), 0), own.values);
+  products::pack_transposed(shape.context, rows_of(slice(state.k, sequence, kv, shape), 0), own.keys_t);
+  products::pack(shape.head_dim, rows_of(slice(state.v, sequence, kv, shape), 0), own.values);
   const Index group = shape.heads / shape.kv_heads;
   for (Index h = kv * group; h < (kv + 1) * group; ++h) forward_head(shape, state, sequence, h, own);
 }
@@ -129,18 +133,18 @@ void backward_head(const AttentionShape& shape, const HeadPointers& head, const 
   const Index context = shape.context, width = shape.head_dim;
   for (Index first = 0; first < context; first += block) {
     const Index rows = std::min<Index>(block, context - first), keys = first + rows;
-    const blas::Size scores{rows, keys, width};
-    blas::packed_product(scores, {head.q.row(first), head.q.stride, 1}, own.keys_t, {own.p, own.stride}, false);
-    blas::packed_product(scores, {head.dout.row(first), head.dout.stride, 1}, own.values_t, {own.ds, own.stride},
-                         false);
+    const products::Size scores{rows, keys, width};
+    products::packed_product(scores, {head.q.row(first), head.q.stride, 1}, own.keys_t, {own.p, own.stride}, false);
+    products::packed_product(scores, {head.dout.row(first), head.dout.stride, 1}, own.values_t, {own.ds, own.stride},
+                             false);
     score_gradient({static_cast<int>(first), static_cast<int>(rows)}, head, static_cast<int>(width), own);
-    blas::packed_product({rows, width, keys}, {own.ds, own.stride, 1}, own.keys, {head.dq.row(first), head.dq.stride},
-                         true);
-    const blas::Panels queries{own.queries.data, rows}, douts{own.douts.data, rows};
-    blas::pack(width, rows_of(head.q, first), queries);
-    blas::pack(width, rows_of(head.dout, first), douts);
-    blas::packed_chain({keys, width, rows}, {own.ds, 1, own.stride}, queries, own.dk);
-    blas::packed_chain({keys, width, rows}, {own.p, 1, own.stride}, douts, own.dv);
+    products::packed_product({rows, width, keys}, {own.ds, own.stride, 1}, own.keys,
+                             {head.dq.row(first), head.dq.stride}, true);
+    const products::Panels queries{own.queries.data, rows}, douts{own.douts.data, rows};
+    products::pack(width, rows_of(head.q, first), queries);
+    products::pack(width, rows_of(head.dout, first), douts);
+    products::packed_chain({keys, width, rows}, {own.ds, 1, own.stride}, queries, own.dk);
+    products::packed_chain({keys, width, rows}, {own.p, 1, own.stride}, douts, own.dv);
   }
 }
 
@@ -151,19 +155,19 @@ void backward_group(const AttentionShape& shape, const AttentionState& state, co
   const Slice k = slice(state.k, sequence, kv, shape), v = slice(state.v, sequence, kv, shape);
   const Slice dk = slice(gradient.k, sequence, kv, shape), dv = slice(gradient.v, sequence, kv, shape);
   const Index context = shape.context, width = shape.head_dim, group = shape.heads / shape.kv_heads;
-  blas::pack_transposed(context, rows_of(k, 0), own.keys_t);
-  blas::pack_transposed(context, rows_of(v, 0), own.values_t);
-  blas::pack(width, rows_of(k, 0), own.keys);
-  std::fill_n(own.dk.data, blas::panel_floats(context, width), 0.0f);
-  std::fill_n(own.dv.data, blas::panel_floats(context, width), 0.0f);
+  products::pack_transposed(context, rows_of(k, 0), own.keys_t);
+  products::pack_transposed(context, rows_of(v, 0), own.values_t);
+  products::pack(width, rows_of(k, 0), own.keys);
+  std::fill_n(own.dk.data, products::panel_floats(context, width), 0.0f);
+  std::fill_n(own.dv.data, products::panel_floats(context, width), 0.0f);
   for (Index h = kv * group; h < (kv + 1) * group; ++h)
     backward_head(shape,
                   {slice(state.q, sequence, h, shape), slice(state.out, sequence, h, shape),
                    slice(gradient.q, sequence, h, shape), slice(gradient.out, sequence, h, shape),
                    &state.log_sum(h, sequence * context)},
                   own);
-  blas::unpack(width, own.dk, {dk.data, dk.stride});
-  blas::unpack(width, own.dv, {dv.data, dv.stride});
+  products::unpack(width, own.dk, {dk.data, dk.stride});
+  products::unpack(width, own.dv, {dv.data, dv.stride});
 }
 
 /// Of one thread: whole cache lines.
@@ -177,27 +181,28 @@ Index attention_memory(const AttentionShape& shape, int threads) {
   return shape.sequences == 0 ? 0 : thread_floats(shape, true) * threads;
 }
 
-void attention_forward(const AttentionShape& shape, const AttentionState& state, const Vector<float>& memory) {
+void attention_forward(const Queue& queue, const AttentionShape& shape, const AttentionState& state,
+                       const Vector<float>& memory) {
   if (shape.sequences == 0) return;
   const Token token;
   const Index floats = thread_floats(shape, false);
   Kokkos::parallel_for(
-      "switchyard::attention::forward", Policy(0, shape.sequences * shape.kv_heads, Kokkos::ChunkSize(1)),
-      KOKKOS_LAMBDA(Index it) {
+      "switchyard::attention::forward",
+      Policy(queue.space(), 0, shape.sequences * shape.kv_heads, Kokkos::ChunkSize(1)), KOKKOS_LAMBDA(Index it) {
         const int thread = token.acquire();
         forward_group(shape, state, it / shape.kv_heads, it % shape.kv_heads, memory.data() + thread * floats);
         token.release(thread);
       });
 }
 
-void attention_backward(const AttentionShape& shape, const AttentionState& state, const AttentionGradient& gradient,
-                        const Vector<float>& memory) {
+void attention_backward(const Queue& queue, const AttentionShape& shape, const AttentionState& state,
+                        const AttentionGradient& gradient, const Vector<float>& memory) {
   if (shape.sequences == 0) return;
   const Token token;
   const Index floats = thread_floats(shape, true);
   Kokkos::parallel_for(
-      "switchyard::attention::backward", Policy(0, shape.sequences * shape.kv_heads, Kokkos::ChunkSize(1)),
-      KOKKOS_LAMBDA(Index it) {
+      "switchyard::attention::backward",
+      Policy(queue.space(), 0, shape.sequences * shape.kv_heads, Kokkos::ChunkSize(1)), KOKKOS_LAMBDA(Index it) {
         const int thread = token.acquire();
         backward_group(shape, state, gradient, it / shape.kv_heads, it % shape.kv_heads,
                        memory.data() + thread * floats);

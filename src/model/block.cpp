@@ -10,23 +10,25 @@ std::string prefix(int block) { return "blocks." + std::to_string(block); }
 
 BlockScratch::BlockScratch(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout)
     : rope(arena, config),
-      branch(arena.matrix<float>(rows.count, config.model.width, Account::scratch)),
+      branch(arena.tensor(rows.branch, rows.count, config.model.width, Account::scratch)),
       partial(arena.matrix<float>(rows.grain_count(), config.model.width, Account::scratch)),
-      layer(arena, config, layout) {}
+      layer(arena, config, layout, rows.branch) {}
 
-BlockPass::BlockPass(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout, int block,
+BlockPass::BlockPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout, int block,
                      BlockScratch& shared_scratch)
     : scratch(shared_scratch),
+      rows(lane_rows),
       attention_norm(arena, rows),
       feed_forward_norm(arena, rows),
-      attention(arena, rows, config),
-      attention_in(arena.matrix<float>(rows.count, config.model.width)),
-      middle(arena.matrix<float>(rows.count, config.model.width)),
-      feed_forward_in(arena.matrix<float>(rows.count, config.model.width)) {
+      attention(arena, rows, scratch.rope, config),
+      attention_in(arena.tensor(rows.branch, rows.count, config.model.width)),
+      feed_forward_in(arena.tensor(rows.branch, rows.count, config.model.width)),
+      middle(arena.tensor(Element::f32, rows.count, config.model.width)) {
   if (config.block_experts(block) > 0)
     moe = std::make_unique<moe::LayerPass>(arena, rows, config, layout, block, scratch.layer);
   else
-    dense = std::make_unique<nn::FeedForwardPass>(arena, Account::activations, rows.count, config.model.hidden,
+    dense = std::make_unique<nn::FeedForwardPass>(arena, Account::activations,
+                                                  Tensor{nullptr, rows.branch, rows.count, config.model.hidden},
                                                   config.model.activation);
 }
 
@@ -42,37 +44,33 @@ Block::Block(const moe::LayerContext& context, int block)
                                                context.config.model.activation);
 }
 
-void Block::forward(schedule::Stage stage, const PassTokens& tokens, const Matrix<float>& x, const Matrix<float>& y,
+void Block::forward(const Queue& queue, schedule::Stage stage, const moe::TokenSet& tokens, const Stream& stream,
                     BlockPass& pass) const {
-  const BlockScratch& scratch = pass.scratch;
   switch (stage) {
     case schedule::Stage::attention:
-      attention_norm_.forward(tokens.rows, x, pass.attention_in, pass.attention_norm, pass.middle);
-      return attention_.forward(tokens.rows, scratch.rope, scratch.attention, pass.attention_in, pass.middle,
-                                pass.attention);
+      attention_norm_.forward(queue, stream.x, pass.attention_in, pass.attention_norm, pass.middle);
+      return attention_.forward(queue, pass.scratch.attention, pass.attention_in, pass.middle, pass.attention);
     case schedule::Stage::feed_forward:
-      feed_forward_norm_.forward(tokens.rows, pass.middle, pass.feed_forward_in, pass.feed_forward_norm, y);
-      if (moe_) return moe_->begin(tokens.tokens, pass.feed_forward_in, *pass.moe);
-      return dense_->forward(tokens.rows.network(), pass.feed_forward_in.data(), y.data(), blas::Write::add,
+      feed_forward_norm_.forward(queue, pass.middle, pass.feed_forward_in, pass.feed_forward_norm, stream.y);
+      if (moe_) return moe_->begin(tokens, pass.feed_forward_in, *pass.moe);
+      return dense_->forward(queue, pass.rows.network(), pass.feed_forward_in, {stream.y, products::Write::add},
                              *pass.dense);
     default:
-      moe_->forward(stage, y, *pass.moe);
+      moe_->forward(queue, stage, stream.y, *pass.moe);
   }
 }
 
-void Block::backward(schedule::Stage stage, const nn::Rows& rows, const Matrix<float>& d, BlockPass& pass) const {
+void Block::backward(const Queue& queue, schedule::Stage stage, const Tensor& d, BlockPass& pass) const {
   const BlockScratch& scratch = pass.scratch;
   switch (stage) {
     case schedule::Stage::feed_forward:
-      if (dense_)
-        dense_->backward(rows.network(), pass.feed_forward_in.data(), d.data(), scratch.branch.data(),
-                         blas::Write::replace, *pass.dense);
-      return feed_forward_norm_.backward(rows, scratch.branch, d, pass.feed_forward_norm, scratch.partial);
+      if (dense_) dense_->backward(queue, pass.rows.network(), pass.feed_forward_in, d, {scratch.branch}, *pass.dense);
+      return feed_forward_norm_.backward(queue, pass.rows, scratch.branch, d, pass.feed_forward_norm, scratch.partial);
     case schedule::Stage::attention:
-      attention_.backward(rows, scratch.rope, scratch.attention, d, scratch.branch, pass.attention);
-      return attention_norm_.backward(rows, scratch.branch, d, pass.attention_norm, scratch.partial);
+      attention_.backward(queue, scratch.attention, d, scratch.branch, pass.attention);
+      return attention_norm_.backward(queue, pass.rows, scratch.branch, d, pass.attention_norm, scratch.partial);
     default:
-      moe_->backward(stage, d, scratch.branch, *pass.moe);
+      moe_->backward(queue, stage, d, scratch.branch, *pass.moe);
   }
 }
 

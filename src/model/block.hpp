@@ -14,7 +14,7 @@ namespace switchyard::model {
 struct BlockScratch {
   BlockScratch(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout);
   Rope rope;
-  Matrix<float> branch;   ///< (N, d) gradient of a normalised input: branches of the stream are made one at a time
+  Tensor branch;          ///< (N, d) gradient of a normalised input: branches of the stream are made one at a time
   Matrix<float> partial;  ///< (local grains, d) sums of a norm's weight
   moe::LayerScratch layer;
   AttentionScratch attention;  ///< left to the lane, since the head may use the same memory
@@ -22,21 +22,22 @@ struct BlockScratch {
 
 /// What a block keeps from the forward to the backward pass of a lane.
 struct BlockPass {
-  /// Of block `block`; `rows` and the scratch must live.
-  BlockPass(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout, int block,
+  /// Of block `block`; `lane_rows` and the scratch must live.
+  BlockPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout, int block,
             BlockScratch& shared_scratch);
   BlockScratch& scratch;
+  const nn::Rows& rows;
   nn::NormPass attention_norm, feed_forward_norm;
   AttentionPass attention;
   std::unique_ptr<nn::FeedForwardPass> dense;
   std::unique_ptr<moe::LayerPass> moe;
-  Matrix<float> attention_in, middle, feed_forward_in;  ///< (N, d)
+  Tensor attention_in, feed_forward_in;  ///< (N, d) of the branches
+  Tensor middle;                         ///< (N, d) of the residual stream
 };
 
-/// The tokens of a pass, as a block needs to know them.
-struct PassTokens {
-  const nn::Rows& rows;
-  const moe::TokenSet& tokens;
+/// The residual stream before a block and after it, (N, d).
+struct Stream {
+  Tensor x, y;
 };
 
 /// Holds parameters only.
@@ -45,11 +46,11 @@ class Block {
   /// Of the parameters blocks.B.{attention_norm.weight, attention.*, feed_forward_norm.weight} and feed_forward.* or
   /// moe.*.
   Block(const moe::LayerContext& context, int block);
-  /// A stage of the way from x(N, d) to y(N, d). x is kept (not copied) until backward.
-  void forward(schedule::Stage stage, const PassTokens& tokens, const Matrix<float>& x, const Matrix<float>& y,
+  /// A stage of the way from stream.x to stream.y. x is kept (not copied) until backward.
+  void forward(const Queue& queue, schedule::Stage stage, const moe::TokenSet& tokens, const Stream& stream,
                BlockPass& pass) const;
   /// A stage of the way back; d(N, d) is the gradient of y before the first, of x after the last.
-  void backward(schedule::Stage stage, const nn::Rows& rows, const Matrix<float>& d, BlockPass& pass) const;
+  void backward(const Queue& queue, schedule::Stage stage, const Tensor& d, BlockPass& pass) const;
   moe::Layer* moe() const { return moe_.get(); }  ///< null in a dense block
 
  private:

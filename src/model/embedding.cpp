@@ -10,9 +10,9 @@ namespace switchyard::model {
 namespace {
 
 template <class T>
-void put(const std::vector<T>& values, Staged<T>& to) {
+void put(const Queue& queue, const std::vector<T>& values, Staged<T>& to) {
   std::copy(values.begin(), values.end(), to.host());
-  to.to_device(static_cast<Index>(values.size()));
+  to.to_device(queue, static_cast<Index>(values.size()));
 }
 
 /// Additions that sum segments lying in grains `grain` (ascending, distinct) along the binary tree of all grains.
@@ -89,10 +89,11 @@ KOKKOS_INLINE_FUNCTION float* sum_of(const IndexPointers& index, Index segment, 
   return &dx(index.positions[index.segments[segment]], 0);
 }
 
-void sum_entries(const IndexPointers& index, Index entries, const Matrix<float>& dx, float* gradient, Index stride) {
+void sum_entries(const Queue& queue, const IndexPointers& index, Index entries, const Matrix<float>& dx,
+                 float* gradient, Index stride) {
   const Index width = dx.extent(1), part = on_host ? width : 1, parts = width / part;
   Kokkos::parallel_for(
-      "switchyard::embedding::backward", Kokkos::RangePolicy<Device>(0, entries * parts), KOKKOS_LAMBDA(Index it) {
+      "switchyard::embedding::backward", queue.range(entries * parts), KOKKOS_LAMBDA(Index it) {
         const Index e = it / parts, first = it % parts * part, last = first + part;
         const TokenIndex::Entry entry = index.entries[e], next = index.entries[e + 1];
         for (Index s = entry.segments; s < next.segments; ++s) sum_segment(index, s, dx, first, last);
@@ -107,13 +108,14 @@ void sum_entries(const IndexPointers& index, Index entries, const Matrix<float>&
       });
 }
 
-void gather(const float* weight, const Vector<std::int32_t>& ids, const Matrix<float>& x) {
+template <class T>
+void gather(const Queue& queue, const Lines<T>& weight, const Vector<std::int32_t>& ids, const Matrix<float>& x) {
   const Index width = x.extent(1), part = on_host ? width : 1, parts = width / part;
   Kokkos::parallel_for(
-      "switchyard::embedding::forward", Kokkos::RangePolicy<Device>(0, x.extent(0) * parts), KOKKOS_LAMBDA(Index it) {
+      "switchyard::embedding::forward", queue.range(x.extent(0) * parts), KOKKOS_LAMBDA(Index it) {
         const Index i = it / parts, first = it % parts * part;
-        const float* row = weight + ids(i) * width;
-        for (Index c = first; c < first + part; ++c) x(i, c) = row[c];
+        const T* row = weight.row(ids(i));
+        for (Index c = first; c < first + part; ++c) x(i, c) = load(row[c]);
       });
 }
 
@@ -139,8 +141,9 @@ Embedding::Embedding(const ParameterSet& parameters)
       gather_(parameters.find("embedding.gather") < 0 ? weight_ : parameters.id("embedding.gather")),
       vocabulary_(static_cast<int>(parameters[weight_].shape[0])) {}
 
-void Embedding::forward(const nn::Rows& rows, const Vector<std::int32_t>& ids, const Matrix<float>& x) const {
-  if (rows.count > 0) gather(parameters_->value(weight_), ids, x);
+void Embedding::forward(const Queue& queue, const Vector<std::int32_t>& ids, const Tensor& x) const {
+  const Tensor weight = parameters_->weight(weight_);
+  by_element(weight.element, [&](auto zero) { gather(queue, weight.lines<decltype(zero)>(), ids, x.floats()); });
 }
 
 DeviceIndex::DeviceIndex(Arena& arena, Index rows)
@@ -152,26 +155,26 @@ DeviceIndex::DeviceIndex(Arena& arena, Index rows)
   positions = list(rows), into = list(rows), from = list(rows);
 }
 
-void DeviceIndex::take(const TokenIndex& index) {
-  put(index.entries, entries);
-  put(index.segments, segments);
-  put(index.positions, positions);
-  put(index.into, into);
-  put(index.from, from);
+void DeviceIndex::take(const Queue& queue, const TokenIndex& index) {
+  put(queue, index.entries, entries);
+  put(queue, index.segments, segments);
+  put(queue, index.positions, positions);
+  put(queue, index.into, into);
+  put(queue, index.from, from);
   entry_count = static_cast<Index>(index.entries.size()) - 1;
 }
 
-void Embedding::backward(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx,
-                         DeviceIndex& index) const {
+void Embedding::backward(const Queue& queue, const nn::Rows& rows, const std::vector<std::int32_t>& tokens,
+                         const Tensor& dx, DeviceIndex& index) const {
   if (rows.count == 0) return;
-  index.take(index_tokens(rows, tokens, vocabulary_));
+  index.take(queue, index_tokens(rows, tokens, vocabulary_));
   float* gradient = parameters_->gradient(gather_);
   const Index stride = parameters_->gradient_stride(gather_), size = (*parameters_)[gather_].unit;
-  for (std::size_t t = 0; t < rows.nodes.size(); ++t)
-    Kokkos::deep_copy(Vector<float>(gradient + t * stride, size), 0.0f);
-  sum_entries({index.entries.device(), index.segments.device(), index.positions.device(), index.into.device(),
+  for (std::size_t t = 0; t < rows.nodes.size(); ++t) fill(queue, Vector<float>(gradient + t * stride, size), 0.0f);
+  sum_entries(queue,
+              {index.entries.device(), index.segments.device(), index.positions.device(), index.into.device(),
                index.from.device()},
-              index.entry_count, dx, gradient, stride);
+              index.entry_count, dx.floats(), gradient, stride);
 }
 
 }  // namespace switchyard::model

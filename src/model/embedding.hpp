@@ -31,7 +31,7 @@ TokenIndex index_tokens(const nn::Rows& rows, const std::vector<std::int32_t>& t
 struct DeviceIndex {
   /// Room for any index of n rows.
   DeviceIndex(Arena& arena, Index rows);
-  void take(const TokenIndex& index);
+  void take(const Queue& queue, const TokenIndex& index);
   Staged<TokenIndex::Entry> entries;
   Staged<std::int32_t> segments, positions, into, from;
   Index entry_count = 0;  ///< without the one at the end
@@ -43,9 +43,9 @@ class Embedding {
   /// Of embedding.weight (V, d), and of embedding.gather, which takes the gradient where there is one.
   explicit Embedding(const ParameterSet& parameters);
   /// x(N, d) = rows of the weight.
-  void forward(const nn::Rows& rows, const Vector<std::int32_t>& ids, const Matrix<float>& x) const;
+  void forward(const Queue& queue, const Vector<std::int32_t>& ids, const Tensor& x) const;
   /// Fills the gather's gradient from dx(N, d), which is overwritten, as is `index`.
-  void backward(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Matrix<float>& dx,
+  void backward(const Queue& queue, const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Tensor& dx,
                 DeviceIndex& index) const;
 
  private:

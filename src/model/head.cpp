@@ -7,26 +7,15 @@
 namespace switchyard::model {
 namespace {
 
-/// Rows [first, first + count) of m.
-Matrix<float> part(const Matrix<float>& m, Index first, Index count) {
-  return Matrix<float>(m.data() + first * m.extent(1), count, m.extent(1));
-}
-
 template <class T>
 Vector<T> part(const Vector<T>& v, Index first, Index count) {
   return Vector<T>(v.data() + first, count);
 }
 
-nn::Rows plain_rows(Index count) {
-  nn::Rows rows;
-  rows.count = count;
-  return rows;
-}
-
 /// into += from, where `from` is the right neighbour.
-void merge(Index n, const float* from, float* into) {
+void merge(const Queue& queue, Index n, const float* from, float* into) {
   Kokkos::parallel_for(
-      "switchyard::head::merge", Kokkos::RangePolicy<Device>(0, n), KOKKOS_LAMBDA(Index i) { into[i] += from[i]; });
+      "switchyard::head::merge", queue.range(n), KOKKOS_LAMBDA(Index i) { into[i] += from[i]; });
 }
 
 }  // namespace
@@ -57,7 +46,7 @@ Head::Head(const ParameterSet& parameters, const Config& config)
 
 HeadRows Head::grain(const HeadPass& pass, Index first, Index count) const {
   HeadRows g = pass.rows;
-  g.logits = part(g.logits, 0, count);
+  g.logits = Matrix<float>(g.logits.data(), count, g.logits.extent(1));
   g.targets = part(g.targets, first, count);
   g.loss = part(g.loss, first, count), g.log_sum = part(g.log_sum, first, count);
   g.predicted = part(g.predicted, first, count);
@@ -65,44 +54,46 @@ HeadRows Head::grain(const HeadPass& pass, Index first, Index count) const {
   return g;
 }
 
-void Head::add_gradient(const HeadPass& pass, int node, int leaf, const Matrix<float>& dy,
-                        const Matrix<float>& x) const {
+void Head::add_gradient(const Queue& queue, const HeadPass& pass, const Leaf& leaf, const Tensor& dy,
+                        const Tensor& x) const {
   const Index n = weight_.out() * weight_.in();
-  int height = std::popcount(static_cast<unsigned>(leaf));  // subtrees that wait
-  const auto level = [&](int h) { return h == 0 ? weight_.gradient(node) : pass.subtrees.data() + (h - 1) * n; };
-  weight_.grain_gradient(dy, x, level(height));
-  for (int merges = std::countr_one(static_cast<unsigned>(leaf)); merges > 0; --merges, --height)
-    merge(n, level(height), level(height - 1));
+  const auto number = static_cast<unsigned>(leaf.number);
+  int height = std::popcount(number);  // subtrees that wait
+  const auto level = [&](int h) { return h == 0 ? weight_.gradient(leaf.node) : pass.subtrees.data() + (h - 1) * n; };
+  weight_.grain_gradient(queue, dy, x, level(height));
+  for (int merges = std::countr_one(number); merges > 0; --merges, --height)
+    merge(queue, n, level(height), level(height - 1));
 }
 
-void Head::forward(const nn::Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets,
-                   moe::Pass kind, const Matrix<float>& dx, HeadPass& pass) const {
-  if (rows.count == 0) return;
-  Kokkos::deep_copy(pass.rows.targets, HostVector<const std::int32_t>(targets.data(), targets.size()));
+void Head::take_targets(const Queue& queue, const std::vector<std::int32_t>& targets, HeadPass& pass) const {
+  copy(queue, pass.rows.targets, HostVector<const std::int32_t>(targets.data(), targets.size()));
+}
+
+void Head::forward(const Queue& queue, const nn::Rows& rows, const Branch& branch, moe::Pass kind,
+                   HeadPass& pass) const {
   int g = 0;
   for (int node = 0; node < static_cast<int>(rows.nodes.size()); ++node)
     for (int leaf = 0; leaf < rows.nodes[node].size; ++leaf, ++g) {
       const Index first = rows.grains[g], count = rows.grains[g + 1] - first;
       const HeadRows own = grain(pass, first, count);
-      const Matrix<float> own_x = part(x, first, count);
-      weight_.forward(plain_rows(count), own_x, own.logits);
-      head_losses(own, kind);
+      const Tensor x = branch.x.part(first, count);
+      weight_.forward(queue, x, own.logits);
+      head_losses(queue, own, kind);
       if (kind != moe::Pass::train) continue;
-      weight_.input_gradient(plain_rows(count), own.logits, part(dx, first, count));
-      add_gradient(pass, node, leaf, own.logits, own_x);
+      weight_.input_gradient(queue, own.logits, branch.dx.part(first, count));
+      add_gradient(queue, pass, {node, leaf}, own.logits, x);
     }
 }
 
-std::vector<float> Head::logits(const Matrix<float>& x, Index row) const {
+std::vector<float> Head::logits(const Queue& queue, const Tensor& x, Index row) const {
   const auto out = make_view<Matrix<float>>("model::head::scratch", 1, weight_.out());
-  weight_.forward(plain_rows(1), part(x, row, 1), out);
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), out);
+  weight_.forward(queue, x.part(row, 1), out);
+  const auto host = read(queue, out);
   return {host.data(), host.data() + host.size()};
 }
 
-std::vector<double> grain_losses(const nn::Rows& rows, const HeadPass& pass) {
-  const auto loss = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), pass.rows.loss);
-  const auto log_sum = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), pass.rows.log_sum);
+std::vector<double> grain_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass) {
+  const auto loss = read(queue, pass.rows.loss), log_sum = read(queue, pass.rows.log_sum);
   std::vector<double> sums(2 * rows.grain_count(), 0.0);
   for (int g = 0; g < rows.grain_count(); ++g)
     for (Index i = rows.grains[g]; i < rows.grains[g + 1]; ++i) {

@@ -24,7 +24,7 @@ struct HeadRows {
 /// Floats of working memory that a pass over rows(n, V) on `threads` host threads needs.
 Index head_memory(Index n, Index vocabulary, int threads);
 /// One pass over every row: head_host.cpp or head_cuda.cpp.
-void head_losses(const HeadRows& rows, moe::Pass pass);
+void head_losses(const Queue& queue, const HeadRows& rows, moe::Pass pass);
 
 /// What the head leaves of a forward pass, and what it works in.
 struct HeadPass {
@@ -41,22 +41,31 @@ class Head {
  public:
   /// Of head.weight (V, d), or of the embedding's where they are tied.
   Head(const ParameterSet& parameters, const Config& config);
-  /// Losses of x(N, d) against `targets` (N). A training pass also fills dx(N, d) of the objective and the gradient of
+  struct Branch {
+    Tensor x, dx;  ///< (N, d)
+  };
+  /// The targets of a pass, before forward; they must live until the queue is through with them.
+  void take_targets(const Queue& queue, const std::vector<std::int32_t>& targets, HeadPass& pass) const;
+  /// Losses of branch.x against the targets. A training pass also fills branch.dx of the objective and the gradient of
   /// the weight.
-  void forward(const nn::Rows& rows, const Matrix<float>& x, const std::vector<std::int32_t>& targets, moe::Pass kind,
-               const Matrix<float>& dx, HeadPass& pass) const;
+  void forward(const Queue& queue, const nn::Rows& rows, const Branch& branch, moe::Pass kind, HeadPass& pass) const;
   /// Logits (V) of row `row` of x(N, d), computed again.
-  std::vector<float> logits(const Matrix<float>& x, Index row) const;
+  std::vector<float> logits(const Queue& queue, const Tensor& x, Index row) const;
 
  private:
+  /// Grain `number` of node `node`.
+  struct Leaf {
+    int node, number;
+  };
   HeadRows grain(const HeadPass& pass, Index first, Index count) const;
   /// Adds grain `leaf` of node `node` to the node's gradient, along the tree.
-  void add_gradient(const HeadPass& pass, int node, int leaf, const Matrix<float>& dy, const Matrix<float>& x) const;
+  void add_gradient(const Queue& queue, const HeadPass& pass, const Leaf& leaf, const Tensor& dy,
+                    const Tensor& x) const;
   nn::Linear weight_;
   float token_weight_, z_weight_;
 };
 
 /// Sums of cross-entropy and log_sum² of each local grain, (grains, 2): chains in token order.
-std::vector<double> grain_losses(const nn::Rows& rows, const HeadPass& pass);
+std::vector<double> grain_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass);
 
 }  // namespace switchyard::model

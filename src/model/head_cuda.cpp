@@ -15,11 +15,10 @@ struct Partials {
   Vector<float> shift, factor;  // (N)
 };
 
-void find_maxima(const HeadRows& rows, const Partials& partial) {
+void find_maxima(const Queue& queue, const HeadRows& rows, const Partials& partial) {
   const int n = static_cast<int>(rows.logits.extent(1));
   Kokkos::parallel_for(
-      "switchyard::head::maxima", Kokkos::RangePolicy<Device>(0, rows.logits.extent(0) * parts),
-      KOKKOS_LAMBDA(Index it) {
+      "switchyard::head::maxima", queue.range(rows.logits.extent(0) * parts), KOKKOS_LAMBDA(Index it) {
         const Index i = it / parts, p = it % parts;
         float best = -INFINITY;
         int place = n;
@@ -30,9 +29,9 @@ void find_maxima(const HeadRows& rows, const Partials& partial) {
       });
 }
 
-void merge_maxima(const HeadRows& rows, const Partials& partial) {
+void merge_maxima(const Queue& queue, const HeadRows& rows, const Partials& partial) {
   Kokkos::parallel_for(
-      "switchyard::head::maximum", Kokkos::RangePolicy<Device>(0, rows.logits.extent(0)), KOKKOS_LAMBDA(Index i) {
+      "switchyard::head::maximum", queue.range(rows.logits.extent(0)), KOKKOS_LAMBDA(Index i) {
         float best = partial.maximum(i, 0);
         int place = partial.place(i, 0);
         for (int p = 1; p < parts; ++p) {
@@ -45,10 +44,10 @@ void merge_maxima(const HeadRows& rows, const Partials& partial) {
       });
 }
 
-void sum_exponentials(const HeadRows& rows, const Partials& partial) {
+void sum_exponentials(const Queue& queue, const HeadRows& rows, const Partials& partial) {
   const int n = static_cast<int>(rows.logits.extent(1));
   Kokkos::parallel_for(
-      "switchyard::head::sums", Kokkos::RangePolicy<Device>(0, rows.logits.extent(0) * parts), KOKKOS_LAMBDA(Index it) {
+      "switchyard::head::sums", queue.range(rows.logits.extent(0) * parts), KOKKOS_LAMBDA(Index it) {
         const Index i = it / parts, p = it % parts;
         float sum = 0.0f;
         for (int c = static_cast<int>(p); c < n; c += parts) sum += fast_exp(rows.logits(i, c) - partial.shift(i));
@@ -56,9 +55,9 @@ void sum_exponentials(const HeadRows& rows, const Partials& partial) {
       });
 }
 
-void finish_rows(const HeadRows& rows, const Partials& partial) {
+void finish_rows(const Queue& queue, const HeadRows& rows, const Partials& partial) {
   Kokkos::parallel_for(
-      "switchyard::head::losses", Kokkos::RangePolicy<Device>(0, rows.logits.extent(0)), KOKKOS_LAMBDA(Index i) {
+      "switchyard::head::losses", queue.range(rows.logits.extent(0)), KOKKOS_LAMBDA(Index i) {
         for (int half = parts / 2; half > 0; half /= 2)
           for (int p = 0; p < half; ++p) partial.sum(i, p) += partial.sum(i, p + half);
         const float sum = partial.sum(i, 0), log_sum = partial.shift(i) + fast_log(sum);
@@ -68,10 +67,10 @@ void finish_rows(const HeadRows& rows, const Partials& partial) {
       });
 }
 
-void write_gradient(const HeadRows& rows, const Partials& partial) {
+void write_gradient(const Queue& queue, const HeadRows& rows, const Partials& partial) {
   const Index n = rows.logits.extent(1);
   Kokkos::parallel_for(
-      "switchyard::head::gradient", Kokkos::RangePolicy<Device>(0, rows.logits.size()), KOKKOS_LAMBDA(Index it) {
+      "switchyard::head::gradient", queue.range(rows.logits.size()), KOKKOS_LAMBDA(Index it) {
         const Index i = it / n, c = it % n;
         const float of_row = fast_exp(rows.logits(i, c) - partial.shift(i)) * partial.factor(i);
         rows.logits(i, c) = c == rows.targets(i) ? of_row - rows.token_weight : of_row;
@@ -82,7 +81,7 @@ void write_gradient(const HeadRows& rows, const Partials& partial) {
 
 Index head_memory(Index n, Index /*vocabulary*/, int /*threads*/) { return n * (3 * parts + 2); }
 
-void head_losses(const HeadRows& rows, moe::Pass pass) {
+void head_losses(const Queue& queue, const HeadRows& rows, moe::Pass pass) {
   const Index n = rows.logits.extent(0);
   float* at = rows.memory.data();
   const auto take = [&at](Index floats) { return std::exchange(at, at + floats); };
@@ -90,11 +89,11 @@ void head_losses(const HeadRows& rows, moe::Pass pass) {
   const Partials partial{Matrix<float>(a, n, parts), Matrix<float>(b, n, parts),
                          Matrix<std::int32_t>(reinterpret_cast<std::int32_t*>(c), n, parts), Vector<float>(d, n),
                          Vector<float>(e, n)};
-  find_maxima(rows, partial);
-  merge_maxima(rows, partial);
-  sum_exponentials(rows, partial);
-  finish_rows(rows, partial);
-  if (pass == moe::Pass::train) write_gradient(rows, partial);
+  find_maxima(queue, rows, partial);
+  merge_maxima(queue, rows, partial);
+  sum_exponentials(queue, rows, partial);
+  finish_rows(queue, rows, partial);
+  if (pass == moe::Pass::train) write_gradient(queue, rows, partial);
 }
 
 }  // namespace switchyard::model

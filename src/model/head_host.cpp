@@ -54,12 +54,12 @@ void finish_row(const HeadRows& rows, Index i, bool train, float* exponentials) 
 
 Index head_memory(Index n, Index vocabulary, int threads) { return n > 0 ? threads * vocabulary : 0; }
 
-void head_losses(const HeadRows& rows, moe::Pass pass) {
+void head_losses(const Queue& queue, const HeadRows& rows, moe::Pass pass) {
   const bool train = pass == moe::Pass::train;
-  const Kokkos::Experimental::UniqueToken<Host> token;
+  const Kokkos::Experimental::UniqueToken<Device> token;
   const Index vocabulary = rows.logits.extent(1);
   Kokkos::parallel_for(
-      "switchyard::head::losses", Kokkos::RangePolicy<Host>(0, rows.logits.extent(0)), KOKKOS_LAMBDA(Index i) {
+      "switchyard::head::losses", queue.range(rows.logits.extent(0)), KOKKOS_LAMBDA(Index i) {
         if (train) return finish_row(rows, i, true, nullptr);
         const int thread = token.acquire();
         finish_row(rows, i, false, rows.memory.data() + thread * vocabulary);

@@ -8,12 +8,13 @@ Lane::Lane(Arena& arena, const Config& config, const Layout& layout, int threads
       index(arena, rows.count),
       final_norm(arena, rows),
       head(arena, rows),
-      head_in(arena.matrix<float>(rows.count, config.model.width)),
-      gradient(arena.matrix<float>(rows.count, config.model.width)),
+      head_in(arena.tensor(rows.branch, rows.count, config.model.width)),
+      gradient(arena.tensor(Element::f32, rows.count, config.model.width)),
       ids(arena.vector<std::int32_t>(rows.count)) {
   blocks.reserve(config.model.blocks);
   for (int b = 0; b < config.model.blocks; ++b) blocks.emplace_back(arena, rows, config, layout, b, scratch);
-  for (int b = 0; b <= config.model.blocks; ++b) stream.push_back(arena.matrix<float>(rows.count, config.model.width));
+  for (int b = 0; b <= config.model.blocks; ++b)
+    stream.push_back(arena.tensor(Element::f32, rows.count, config.model.width));
   const Arena::Mark mark = arena.mark();
   scratch.attention = AttentionScratch(arena, rows, config, threads);
   arena.rewind(mark);

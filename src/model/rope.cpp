@@ -8,7 +8,7 @@ namespace {
 
 /// Turns one head of one row.
 template <class T>
-KOKKOS_INLINE_FUNCTION void turn(T* x, const float* cosine, const float* sine, float sign, int half) {
+KOKKOS_INLINE_FUNCTION void turn_head(T* x, const float* cosine, const float* sine, float sign, int half) {
   for (int i = 0; i < half; ++i) {
     const float a = load(x[i]), b = load(x[i + half]), c = cosine[i], s = sign * sine[i];
     store(Kokkos::fma(-b, s, a * c), x[i]);
@@ -16,14 +16,20 @@ KOKKOS_INLINE_FUNCTION void turn(T* x, const float* cosine, const float* sine, f
   }
 }
 
+/// Cosines and sines (T, D/2) of an angle in a direction.
+struct Angles {
+  Matrix<float> cosine, sine;
+  float sign;
+};
+
 template <class T>
-void turn_rows(const Matrix<T>& x, const Matrix<float>& cosine, const Matrix<float>& sine, float sign) {
-  const int half = static_cast<int>(cosine.extent(1));
-  const Index context = cosine.extent(0), heads = x.extent(1) / (2 * half);
+void turn_rows(const Queue& queue, const Lines<T>& x, Index rows, Index width, const Angles& by) {
+  const int half = static_cast<int>(by.cosine.extent(1));
+  const Index context = by.cosine.extent(0), heads = width / (2 * half);
   Kokkos::parallel_for(
-      "switchyard::rope::turn", Kokkos::RangePolicy<Device>(0, x.extent(0) * heads), KOKKOS_LAMBDA(Index it) {
+      "switchyard::rope::turn", queue.range(rows * heads), KOKKOS_LAMBDA(Index it) {
         const Index i = it / heads, head = it % heads, t = i % context;
-        turn(&x(i, head * 2 * half), &cosine(t, 0), &sine(t, 0), sign, half);
+        turn_head(x.row(i) + head * 2 * half, &by.cosine(t, 0), &by.sine(t, 0), by.sign, half);
       });
 }
 
@@ -45,19 +51,10 @@ Rope::Rope(Arena& arena, const Config& config)
   Kokkos::deep_copy(sine_, sine);
 }
 
-template <class T>
-void Rope::forward(const nn::Rows& rows, const Matrix<T>& x) const {
-  if (rows.count > 0) turn_rows(x, cosine_, sine_, 1.0f);
+void Rope::turn(const Queue& queue, const Tensor& x, float sign) const {
+  by_element(x.element, [&](auto zero) {
+    turn_rows(queue, x.lines<decltype(zero)>(), x.rows, x.width, {cosine_, sine_, sign});
+  });
 }
-
-template <class T>
-void Rope::backward(const nn::Rows& rows, const Matrix<T>& x) const {
-  if (rows.count > 0) turn_rows(x, cosine_, sine_, -1.0f);
-}
-
-template void Rope::forward(const nn::Rows&, const Matrix<float>&) const;
-template void Rope::forward(const nn::Rows&, const Matrix<Bf16>&) const;
-template void Rope::backward(const nn::Rows&, const Matrix<float>&) const;
-template void Rope::backward(const nn::Rows&, const Matrix<Bf16>&) const;
 
 }  // namespace switchyard::model

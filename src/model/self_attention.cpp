@@ -11,8 +11,8 @@ AttentionShape shape_of(const Config& config, Index sequences) {
 
 }  // namespace
 
-AttentionPass::AttentionPass(Arena& arena, const nn::Rows& rows, const Config& config)
-    : shape(shape_of(config, rows.sequences)) {
+AttentionPass::AttentionPass(Arena& arena, const nn::Rows& lane_rows, const Rope& angles, const Config& config)
+    : shape(shape_of(config, lane_rows.sequences)), rows(lane_rows), rope(angles) {
   const Index width = config.model.width, kv_width = Index{config.kv_heads()} * config.head_dim();
   state.q = arena.matrix<float>(rows.count, width);
   state.k = arena.matrix<float>(rows.count, kv_width);
@@ -36,33 +36,33 @@ SelfAttention::SelfAttention(const ParameterSet& parameters, const std::string& 
       v_(parameters, prefix + ".v.weight"),
       o_(parameters, prefix + ".o.weight") {}
 
-void SelfAttention::forward(const nn::Rows& rows, const Rope& rope, const AttentionScratch& scratch,
-                            const Matrix<float>& x, const Matrix<float>& y, AttentionPass& pass) const {
+void SelfAttention::forward(const Queue& queue, const AttentionScratch& scratch, const Tensor& x, const Tensor& y,
+                            AttentionPass& pass) const {
   const AttentionState& state = pass.state;
   pass.x = x;
-  q_.forward(rows, x, state.q);
-  k_.forward(rows, x, state.k);
-  v_.forward(rows, x, state.v);
-  rope.forward(rows, state.q);
-  rope.forward(rows, state.k);
-  attention_forward(pass.shape, state, scratch.working);
-  o_.forward(rows, state.out, y, blas::Write::add);
+  q_.forward(queue, x, state.q);
+  k_.forward(queue, x, state.k);
+  v_.forward(queue, x, state.v);
+  pass.rope.forward(queue, state.q);
+  pass.rope.forward(queue, state.k);
+  attention_forward(queue, pass.shape, state, scratch.working);
+  o_.forward(queue, state.out, y, products::Write::add);
 }
 
-void SelfAttention::backward(const nn::Rows& rows, const Rope& rope, const AttentionScratch& scratch,
-                             const Matrix<float>& dy, const Matrix<float>& dx, const AttentionPass& pass) const {
+void SelfAttention::backward(const Queue& queue, const AttentionScratch& scratch, const Tensor& dy, const Tensor& dx,
+                             const AttentionPass& pass) const {
   const AttentionGradient& gradient = scratch.gradient;
-  o_.weight_gradient(rows, dy, pass.state.out);
-  o_.input_gradient(rows, dy, gradient.out);
-  attention_backward(pass.shape, pass.state, gradient, scratch.working);
-  rope.backward(rows, gradient.q);
-  rope.backward(rows, gradient.k);
-  q_.weight_gradient(rows, gradient.q, pass.x);
-  k_.weight_gradient(rows, gradient.k, pass.x);
-  v_.weight_gradient(rows, gradient.v, pass.x);
-  q_.input_gradient(rows, gradient.q, dx);
-  k_.input_gradient(rows, gradient.k, dx, blas::Write::add);
-  v_.input_gradient(rows, gradient.v, dx, blas::Write::add);
+  o_.weight_gradient(queue, pass.rows, dy, pass.state.out);
+  o_.input_gradient(queue, dy, gradient.out);
+  attention_backward(queue, pass.shape, pass.state, gradient, scratch.working);
+  pass.rope.backward(queue, gradient.q);
+  pass.rope.backward(queue, gradient.k);
+  q_.weight_gradient(queue, pass.rows, gradient.q, pass.x);
+  k_.weight_gradient(queue, pass.rows, gradient.k, pass.x);
+  v_.weight_gradient(queue, pass.rows, gradient.v, pass.x);
+  q_.input_gradient(queue, gradient.q, dx);
+  k_.input_gradient(queue, gradient.k, dx, products::Write::add);
+  v_.input_gradient(queue, gradient.v, dx, products::Write::add);
 }
 
 }  // namespace switchyard::model

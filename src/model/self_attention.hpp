@@ -10,10 +10,13 @@ namespace switchyard::model {
 
 /// What the attention of a block keeps from its forward to its backward pass.
 struct AttentionPass {
-  AttentionPass(Arena& arena, const nn::Rows& rows, const Config& config);
+  /// `lane_rows` and the table of angles must live.
+  AttentionPass(Arena& arena, const nn::Rows& lane_rows, const Rope& angles, const Config& config);
   AttentionShape shape;
   AttentionState state;
-  Matrix<float> x;  ///< (N, d) the caller's
+  const nn::Rows& rows;  ///< the lane's
+  const Rope& rope;      ///< of all blocks
+  Tensor x;              ///< (N, d) the caller's
 };
 
 /// Memory that all blocks use one after another.
@@ -31,11 +34,11 @@ class SelfAttention {
   /// Of PREFIX.{q,k,v,o}.weight.
   SelfAttention(const ParameterSet& parameters, const std::string& prefix);
   /// y(N, d) += attention(x(N, d)). x is kept (not copied) until backward.
-  void forward(const nn::Rows& rows, const Rope& rope, const AttentionScratch& scratch, const Matrix<float>& x,
-               const Matrix<float>& y, AttentionPass& pass) const;
+  void forward(const Queue& queue, const AttentionScratch& scratch, const Tensor& x, const Tensor& y,
+               AttentionPass& pass) const;
   /// dx(N, d) from dy(N, d) of y's increment; fills the gradients of the weights.
-  void backward(const nn::Rows& rows, const Rope& rope, const AttentionScratch& scratch, const Matrix<float>& dy,
-                const Matrix<float>& dx, const AttentionPass& pass) const;
+  void backward(const Queue& queue, const AttentionScratch& scratch, const Tensor& dy, const Tensor& dx,
+                const AttentionPass& pass) const;
 
  private:
   nn::Linear q_, k_, v_, o_;

@@ -19,8 +19,8 @@ moe::TokenSet token_set(const data::Batch& batch, moe::Pass pass, const Config& 
   return {pass, batch.step, batch.context, batch.sequences, config.grain_sequences(), ids};
 }
 
-bool all_finite(const Matrix<float>& values) {
-  const std::vector<float> all = host_values(values);
+bool all_finite(const Tensor& values) {
+  const std::vector<float> all = host_values(values.floats());
   return std::all_of(all.begin(), all.end(), [](float v) { return std::isfinite(v); });
 }
 
@@ -29,8 +29,8 @@ bool all_finite(const Matrix<float>& values) {
 struct Transformer::State {
   explicit State(const moe::LayerContext& layer_context);
   Lane& start_lane();
-  void forward(const schedule::Task& task);
-  void backward(const schedule::Task& task);
+  void forward(const Queue& queue, const schedule::Task& task);
+  void backward(const Queue& queue, const schedule::Task& task);
   moe::LayerContext context;
   Embedding embedding;
   std::vector<Block> blocks;
@@ -64,32 +64,33 @@ Lane& Transformer::State::start_lane() {
   return **lane;
 }
 
-void Transformer::State::forward(const schedule::Task& task) {
+void Transformer::State::forward(const Queue& queue, const schedule::Task& task) {
   Lane& l = **lane;
   switch (task.stage) {
     case Stage::embedding:
-      Kokkos::deep_copy(l.ids, HostVector<const std::int32_t>(l.tokens.data(), l.tokens.size()));
-      return embedding.forward(l.rows, l.ids, l.stream[0]);
+      copy(queue, l.ids, HostVector<const std::int32_t>(l.tokens.data(), l.tokens.size()));
+      return embedding.forward(queue, l.ids, l.stream[0]);
     case Stage::head:
-      final_norm.forward(l.rows, l.stream.back(), l.head_in, l.final_norm);
-      return head.forward(l.rows, l.head_in, l.targets, l.token_set.pass, l.scratch.branch, l.head);
+      final_norm.forward(queue, l.stream.back(), l.head_in, l.final_norm);
+      head.take_targets(queue, l.targets, l.head);
+      return head.forward(queue, l.rows, {l.head_in, l.scratch.branch}, l.token_set.pass, l.head);
     default:
-      blocks[task.block].forward(task.stage, {l.rows, l.token_set}, l.stream[task.block], l.stream[task.block + 1],
+      blocks[task.block].forward(queue, task.stage, l.token_set, {l.stream[task.block], l.stream[task.block + 1]},
                                  l.blocks[task.block]);
   }
 }
 
-void Transformer::State::backward(const schedule::Task& task) {
+void Transformer::State::backward(const Queue& queue, const schedule::Task& task) {
   Lane& l = **lane;
   switch (task.stage) {
     case Stage::head:
-      Kokkos::deep_copy(l.gradient, 0.0f);
-      return final_norm.backward(l.rows, l.scratch.branch, l.gradient, l.final_norm, l.scratch.partial);
+      fill(queue, l.gradient.floats(), 0.0f);
+      return final_norm.backward(queue, l.rows, l.scratch.branch, l.gradient, l.final_norm, l.scratch.partial);
     case Stage::embedding:
       l.backward_due = false;
-      return embedding.backward(l.rows, l.tokens, l.gradient, l.index);
+      return embedding.backward(queue, l.rows, l.tokens, l.gradient, l.index);
     default:
-      blocks[task.block].backward(task.stage, l.rows, l.gradient, l.blocks[task.block]);
+      blocks[task.block].backward(queue, task.stage, l.gradient, l.blocks[task.block]);
   }
 }
 
@@ -105,27 +106,27 @@ void Transformer::begin(const data::Batch& batch, moe::Pass pass) {
   l.token_set = token_set(batch, pass, state_->context.config, l.ids);
 }
 
-void Transformer::run(const schedule::Task& task) {
+void Transformer::run(const Queue& queue, const schedule::Task& task) {
   State& s = *state_;
   expect(s.lane != nullptr, "tokens before a task");
-  if (task.direction == schedule::Direction::forward) return s.forward(task);
+  if (task.direction == schedule::Direction::forward) return s.forward(queue, task);
   expect((*s.lane)->backward_due, "a training pass before backward");
-  s.backward(task);
+  s.backward(queue, task);
 }
 
-void Transformer::forward(const data::Batch& batch, moe::Pass pass) {
+void Transformer::forward(const Queue& queue, const data::Batch& batch, moe::Pass pass) {
   begin(batch, pass);
   for (const schedule::Task& task : schedule::forward_pass(state_->context.config))
-    if (task.direction == schedule::Direction::forward) run(task);
+    if (task.direction == schedule::Direction::forward) run(queue, task);
 }
 
-LossParts Transformer::reduce() {
+LossParts Transformer::reduce(const Queue& queue) {
   State& s = *state_;
   Lane& l = **s.lane;
   comm::JointSum sum(s.context.groups);
-  const auto head = sum.add({}, grain_losses(l.rows, l.head), 2);
+  const auto head = sum.add({}, grain_losses(queue, l.rows, l.head), 2);
   for (std::size_t b = 0; b < s.blocks.size(); ++b)
-    if (s.blocks[b].moe()) s.blocks[b].moe()->offer_statistics(*l.blocks[b].moe, sum);
+    if (s.blocks[b].moe()) s.blocks[b].moe()->offer_statistics(queue, *l.blocks[b].moe, sum);
   sum.reduce();
   LossParts loss;
   const auto count = static_cast<double>(l.rows.step_tokens);
@@ -156,14 +157,14 @@ std::vector<moe::RoutingSample> Transformer::samples() const {
   return samples;
 }
 
-std::optional<Place> Transformer::first_non_finite() const {
+std::optional<Place> Transformer::first_non_finite(const Queue& queue) const {
   if (!state_->lane) return {};
   const Lane& l = **state_->lane;
-  const int blocks = static_cast<int>(l.blocks.size()), width = state_->context.config.model.width;
+  const int blocks = static_cast<int>(l.blocks.size());
   if (!all_finite(l.stream[0])) return Place{-1, -1};
   for (int b = 0; b < blocks; ++b) {
     // Experts work for other ranks' tokens too, so they are asked even where this rank's stream is finite.
-    const int expert = l.blocks[b].moe ? moe::first_non_finite_expert(*l.blocks[b].moe, width) : -1;
+    const int expert = l.blocks[b].moe ? moe::first_non_finite_expert(queue, *l.blocks[b].moe) : -1;
     if (expert >= 0 || !all_finite(l.stream[b + 1])) return Place{b, expert};
   }
   for (const float loss : token_losses())
@@ -175,10 +176,10 @@ std::vector<float> Transformer::token_losses() const { return host_values((*stat
 
 std::vector<std::int32_t> Transformer::predictions() const { return host_values((*state_->lane)->head.rows.predicted); }
 
-std::vector<float> Transformer::logits(Index row) const {
+std::vector<float> Transformer::logits(const Queue& queue, Index row) const {
   const Lane& l = **state_->lane;
   expect(row < l.rows.count, "a row of a pass");
-  return state_->head.logits(l.head_in, row);
+  return state_->head.logits(queue, l.head_in, row);
 }
 
 }  // namespace switchyard::model

@@ -27,22 +27,22 @@ class Transformer {
   /// One task of that pass from `embedding` to `head`, forward or backward, in the order of a schedule: forward keeps
   /// what backward needs, backward fills the gradients of all parameters (nodes of ParameterSet). Collective as its
   /// stage is.
-  void run(const schedule::Task& task);
+  void run(const Queue& queue, const schedule::Task& task);
   /// Reduces losses and routing statistics over the global batch, between forward and backward: two collectives.
-  LossParts reduce();
+  LossParts reduce(const Queue& queue);
   /// begin and all tasks of a forward pass, for evaluation.
-  void forward(const data::Batch& batch, moe::Pass pass);
+  void forward(const Queue& queue, const data::Batch& batch, moe::Pass pass);
 
   std::vector<moe::Layer*> moe_layers();  ///< in block order
   /// What each of them chose for this rank's tokens in the last forward pass, host copies.
   std::vector<moe::RoutingSample> samples() const;
   /// Where this rank's part of the last forward pass first has a value that is not finite; nothing if nowhere. Before
   /// backward.
-  std::optional<Place> first_non_finite() const;
+  std::optional<Place> first_non_finite(const Queue& queue) const;
   /// Host copies of the last forward pass, this rank's tokens.
-  std::vector<float> token_losses() const;        ///< (N)
-  std::vector<std::int32_t> predictions() const;  ///< (N) most probable next token
-  std::vector<float> logits(Index row) const;     ///< (V) of one local token of the last pass
+  std::vector<float> token_losses() const;                         ///< (N)
+  std::vector<std::int32_t> predictions() const;                   ///< (N) most probable next token
+  std::vector<float> logits(const Queue& queue, Index row) const;  ///< (V) of one local token of the last pass
 
  private:
   struct State;

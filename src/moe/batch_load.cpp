@@ -24,12 +24,12 @@ void add(const Load& part, Load& whole) {
 }
 
 /// (assigned(E), kept(E), margin(bins)) of this rank.
-std::vector<std::int64_t> local_counts(const Tally& tally) {
+std::vector<std::int64_t> local_counts(const Queue& queue, const Tally& tally) {
   const std::size_t experts = tally.assigned.extent(1);
   std::vector<std::int64_t> counts(2 * experts + tally.margin.extent(1), 0);
-  add_rows(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.assigned), counts, 0);
-  add_rows(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.kept), counts, experts);
-  add_rows(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.margin), counts, 2 * experts);
+  add_rows(read(queue, tally.assigned), counts, 0);
+  add_rows(read(queue, tally.kept), counts, experts);
+  add_rows(read(queue, tally.margin), counts, 2 * experts);
   return counts;
 }
 
@@ -58,11 +58,10 @@ BatchLoad::BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, i
 }
 
 /// Host copies of the tally as loads of sequences and grains.
-void BatchLoad::load(const Tally& tally, Index grain_tokens) {
+void BatchLoad::load(const Queue& queue, const Tally& tally, Index grain_tokens) {
   const int experts = static_cast<int>(tally.mass.extent(1));
-  const auto assigned = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.assigned);
-  const auto mass = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.mass);
-  const auto sums = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tally.sums);
+  const auto assigned = read(queue, tally.assigned);
+  const auto mass = read(queue, tally.mass), sums = read(queue, tally.sums);
   const Index count = assigned.extent(0), context = count ? tally.token_margin.extent(0) / count : 1;
   const Index in_grain = grain_tokens / context, grains = count / in_grain;
   const Load empty{0, std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0), 0.0, 0.0};
@@ -98,9 +97,11 @@ std::vector<double> BatchLoad::grain_sums(const Balancers& balancers) const {
   return sums;
 }
 
-void BatchLoad::offer(const Balancers& balancers, const Tally& tally, Index grain_tokens, comm::JointSum& sum) {
-  load(tally, grain_tokens);
-  place_ = sum.add(local_counts(tally), grain_sums(balancers), tally.mass.extent(1) + 2 + inner_scopes(balancers));
+void BatchLoad::offer(const Queue& queue, const Balancers& balancers, const Tally& tally, Index grain_tokens,
+                      comm::JointSum& sum) {
+  load(queue, tally, grain_tokens);
+  place_ =
+      sum.add(local_counts(queue, tally), grain_sums(balancers), tally.mass.extent(1) + 2 + inner_scopes(balancers));
 }
 
 LayerStatistics BatchLoad::take(const Config& config, const Balancers& balancers, const comm::JointSum& sum) {
@@ -131,7 +132,7 @@ const Load& BatchLoad::unit(AuxScope scope, AuxScope smallest, std::size_t u) co
   return grains_[u / (sequences_.size() / grains_.size())];
 }
 
-BatchLoad::Gradient BatchLoad::gradient(const Balancers& balancers) {
+BatchLoad::Gradient BatchLoad::gradient(const Queue& queue, const Balancers& balancers) {
   const AuxScope smallest = smallest_scope(balancers);
   const std::size_t experts = batch_.mass.size();
   const std::size_t units = unit_count(smallest, grains_.size(), sequences_.size());
@@ -148,7 +149,7 @@ BatchLoad::Gradient BatchLoad::gradient(const Balancers& balancers) {
       const double share = static_cast<double>(load.tokens) / static_cast<double>(batch_.tokens);
       balancer->add_gradient(load, share, coefficients_.host() + u * experts);
     }
-  coefficients_.to_device(all);
+  coefficients_.to_device(queue, all);
   return {Matrix<float>(coefficients_.device(), units, experts), local / static_cast<Index>(units),
           static_cast<float>(z)};
 }

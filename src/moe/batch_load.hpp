@@ -17,7 +17,8 @@ class BatchLoad {
   BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, int experts);
   /// Adds what `tally` holds of a pass to a sum over the global batch: integers, and sums over tokens, which are a
   /// chain per sequence, a chain over the sequences of a grain, and the tree over grains.
-  void offer(const Balancers& balancers, const Tally& tally, Index grain_tokens, comm::JointSum& sum);
+  void offer(const Queue& queue, const Balancers& balancers, const Tally& tally, Index grain_tokens,
+             comm::JointSum& sum);
   /// Statistics of that pass from the finished sum; block, bias and traffic are left to the caller.
   LayerStatistics take(const Config& config, const Balancers& balancers, const comm::JointSum& sum);
 
@@ -28,10 +29,10 @@ class BatchLoad {
     Index unit_tokens;
     float z;  ///< dL/dlse of each token by its log-sum-exp
   };
-  Gradient gradient(const Balancers& balancers);
+  Gradient gradient(const Queue& queue, const Balancers& balancers);
 
  private:
-  void load(const Tally& tally, Index grain_tokens);
+  void load(const Queue& queue, const Tally& tally, Index grain_tokens);
   double unit_losses(const Balancer& balancer, std::size_t g) const;
   std::vector<double> grain_sums(const Balancers& balancers) const;
   const Load& unit(AuxScope scope, AuxScope smallest, std::size_t u) const;

@@ -2,25 +2,28 @@
 
 namespace switchyard::moe {
 
-CombinePass::CombinePass(Arena& arena, const Config& config, const Layout& layout)
+CombinePass::CombinePass(Arena& arena, const Config& config, const Layout& layout, Element branch)
     : home(arena, "moe::combine::home", Account::exchange,
-           layout.expert_parallel > 1 ? most_choices(config, layout) * config.model.width : 0) {}
+           layout.expert_parallel > 1 ? most_choices(config, layout) * config.model.width * bytes_of(branch)
+                                      : Index{0}) {}
 
-void Combine::start(const Trip& trip, const Room<float>& rows, CombinePass& pass) const {
-  pass.rows = rows.data();
-  transfer_.leave_for_home(trip, rows.data(), pass.home, Journey::combine);
+void Combine::start(const Queue& queue, const Trip& trip, const RowRoom& rows, CombinePass& pass) const {
+  pass.rows = rows.rows(trip.plan.expert_rows());
+  transfer_.leave_for_home(queue, trip, pass.rows, pass.home, Journey::combine);
 }
 
-void Combine::finish(const Trip& trip, const Vector<float>& weight, const Matrix<float>& y, CombinePass& pass) const {
-  pass.rows = transfer_.arrive_home(trip, pass.rows, pass.home);
-  rows::combine(trip.plan.rows_of_tokens(), width_, weight.data(), pass.rows, y.data());
+void Combine::finish(const Queue& queue, const Trip& trip, const Vector<float>& weight, const Tensor& y,
+                     CombinePass& pass) const {
+  pass.rows = transfer_.arrive_home(queue, trip, pass.rows, pass.home);
+  rows::combine(queue, trip.plan.rows_of_tokens(), weight.data(), pass.rows, y);
 }
 
-void Combine::start_backward(const Trip& trip, const Matrix<float>& dy, const Vector<float>& weight,
-                             const Vector<float>& dweight, Room<float>& d_rows, const CombinePass& pass) const {
-  float* send = transfer_.outgoing(trip, d_rows);
-  rows::combine_backward(trip.plan.rows_of_tokens(), width_, weight.data(), dy.data(), pass.rows, dweight.data(), send);
-  transfer_.leave_for_experts(trip, Journey::combine_backward);
+void Combine::start_backward(const Queue& queue, const Trip& trip, const Tensor& dy, const Weights& weights,
+                             RowRoom& d_rows, const CombinePass& pass) const {
+  const Tensor send = transfer_.outgoing(trip, d_rows);
+  rows::combine_backward(queue, trip.plan.rows_of_tokens(), weights.value.data(), dy, weights.gradient.data(),
+                         {pass.rows, send});
+  transfer_.leave_for_experts(queue, trip, Journey::combine_backward);
 }
 
 }  // namespace switchyard::moe

@@ -2,19 +2,19 @@
 
 namespace switchyard::moe {
 
-void Dispatch::start(const Trip& trip, const Matrix<float>& x, Room<float>& rows) const {
-  float* send = transfer_.outgoing(trip, rows);
-  rows::gather(trip.plan.send_rows(), width_, trip.plan.token_of_row(), x.data(), send);
-  transfer_.leave_for_experts(trip, Journey::dispatch);
+void Dispatch::start(const Queue& queue, const Trip& trip, const Tensor& x, RowRoom& rows) const {
+  rows::gather(queue, trip.plan.token_of_row(), x, transfer_.outgoing(trip, rows));
+  transfer_.leave_for_experts(queue, trip, Journey::dispatch);
 }
 
-void Dispatch::start_backward(const Trip& trip, const float* d_rows) const {
-  transfer_.leave_for_home(trip, d_rows, trip.buffers.home, Journey::dispatch_backward);
+void Dispatch::start_backward(const Queue& queue, const Trip& trip, const RowRoom& d_rows) const {
+  transfer_.leave_for_home(queue, trip, d_rows.rows(trip.plan.expert_rows()), trip.buffers.home,
+                           Journey::dispatch_backward);
 }
 
-void Dispatch::finish_backward(const Trip& trip, const float* d_rows, const Matrix<float>& dx) const {
-  const float* home = transfer_.arrive_home(trip, d_rows, trip.buffers.home);
-  rows::sum(trip.plan.rows_of_tokens(), width_, home, dx.data());
+void Dispatch::finish_backward(const Queue& queue, const Trip& trip, const RowRoom& d_rows, const Tensor& dx) const {
+  const Tensor left = d_rows.rows(trip.plan.expert_rows());
+  rows::sum(queue, trip.plan.rows_of_tokens(), transfer_.arrive_home(queue, trip, left, trip.buffers.home), dx);
 }
 
 }  // namespace switchyard::moe

@@ -6,20 +6,21 @@ namespace switchyard::moe {
 
 class Dispatch {
  public:
-  Dispatch(const Transfer& transfer, int width) : transfer_(transfer), width_(width) {}
+  explicit Dispatch(const Transfer& transfer) : transfer_(transfer) {}
   /// Sends the rows of x(N, d) to the experts; makes room for them in `rows`. Collective over the expert group, as all
   /// are.
-  void start(const Trip& trip, const Matrix<float>& x, Room<float>& rows) const;
+  void start(const Queue& queue, const Trip& trip, const Tensor& x, RowRoom& rows) const;
   /// rows(expert_rows, d) in expert order.
-  void finish(const Trip& trip, const Room<float>& rows) const { transfer_.arrive_at_experts(trip, rows); }
+  void finish(const Queue& queue, const Trip& trip, const RowRoom& rows) const {
+    transfer_.arrive_at_experts(queue, trip, rows);
+  }
   /// Sends the gradients d_rows(expert_rows, d) of the rows home.
-  void start_backward(const Trip& trip, const float* d_rows) const;
+  void start_backward(const Queue& queue, const Trip& trip, const RowRoom& d_rows) const;
   /// dx(N, d) += the sum of the gradients of each token's rows, in choice order, given the d_rows that left.
-  void finish_backward(const Trip& trip, const float* d_rows, const Matrix<float>& dx) const;
+  void finish_backward(const Queue& queue, const Trip& trip, const RowRoom& d_rows, const Tensor& dx) const;
 
  private:
   const Transfer& transfer_;
-  int width_;
 };
 
 }  // namespace switchyard::moe

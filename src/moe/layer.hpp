@@ -10,7 +10,8 @@
 #include "moe/statistics.hpp"
 #include "schedule/task.hpp"
 #include "tensor/parameter.hpp"
-#include "tensor/types.hpp"
+#include "tensor/queue.hpp"
+#include "tensor/tensor.hpp"
 
 namespace switchyard::moe {
 
@@ -46,24 +47,24 @@ class Layer {
   Layer(const LayerContext& context, int block);
   ~Layer();
   /// The tokens of the next pass; x(N, d) is kept (not copied) until backward.
-  void begin(const TokenSet& tokens, const Matrix<float>& x, LayerPass& pass) const;
+  void begin(const TokenSet& tokens, const Tensor& x, LayerPass& pass) const;
   /// One of schedule::mixture_stages, in that order; together y(N, d) += mixture(x). Dispatch, plan and combine are
   /// collective over the expert group.
-  void forward(schedule::Stage stage, const Matrix<float>& y, LayerPass& pass) const;
+  void forward(const Queue& queue, schedule::Stage stage, const Tensor& y, LayerPass& pass) const;
   /// Counts and probability masses of the global batch, between forward and backward: adds this rank's to a sum, and
   /// takes the whole from it.
-  void offer_statistics(LayerPass& pass, comm::JointSum& sum) const;
+  void offer_statistics(const Queue& queue, LayerPass& pass, comm::JointSum& sum) const;
   void take_statistics(const comm::JointSum& sum, LayerPass& pass);
   /// The same backwards, once a forward; together dx(N, d) = gradient with respect to x, given dy(N, d) of y's
   /// increment. Replaces gradients of its parameters.
-  void backward(schedule::Stage stage, const Matrix<float>& dy, const Matrix<float>& dx, LayerPass& pass) const;
+  void backward(const Queue& queue, schedule::Stage stage, const Tensor& dy, const Tensor& dx, LayerPass& pass) const;
   /// Loss-free bias update from the counts of the last training step.
-  void update_bias(std::int64_t step);
+  void update_bias(const Queue& queue, std::int64_t step);
 
   const LayerStatistics& statistics() const;  ///< reduced
   int experts() const;
   std::vector<float> bias() const;  ///< (E) balancer state, part of a checkpoint
-  void set_bias(const std::vector<float>& bias);
+  void set_bias(const Queue& queue, const std::vector<float>& bias);
 
  private:
   struct State;

@@ -8,24 +8,21 @@
 namespace switchyard::moe {
 namespace {
 
-nn::FeedForwardPass expert_pass(Arena& arena, const Config& config, Index rows) {
-  return {arena, Account::expert_rows, rows, config.moe.hidden, config.model.activation};
-}
-
 bool any_experts(const Config& config) {
   for (int b = 0; b < config.model.blocks; ++b)
     if (config.block_experts(b) > 0) return true;
   return false;
 }
 
-Room<float> expert_room(Arena& arena, const char* label, const Config& config, Index rows) {
-  return {arena, label, Account::expert_rows, rows * config.model.width};
+/// Rows of `width` of the experts of a layer at even loads.
+Tensor even_rows(const Config& config, const Layout& layout, int block, Element branch, Index width) {
+  return {nullptr, branch, even_expert_rows(config, layout, config.block_experts(block)), width};
 }
 
 }  // namespace
 
-LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& layout)
-    : transfer(arena, config, layout),
+LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& layout, Element branch)
+    : transfer(arena, config, layout, branch),
       d_weights(arena.vector<float>(any_experts(config) ? most_choices(config, layout) : 0, Account::scratch)) {}
 
 LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout, int block,
@@ -34,13 +31,14 @@ LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& conf
       token_rows(lane_rows),
       routing(arena, config, lane_rows, config.block_experts(block)),
       plan(arena, config, layout, config.block_experts(block)),
-      combine(arena, config, layout),
-      experts(expert_pass(arena, config, even_expert_rows(config, layout, config.block_experts(block)))) {
-  const Index expected = even_expert_rows(config, layout, config.block_experts(block));
-  rows = expert_room(arena, "moe::layer::rows", config, expected);
-  outputs = expert_room(arena, "moe::layer::outputs", config, expected);
-  if (config.moe.shared_experts > 0)
-    shared.emplace(arena, Account::activations, token_rows.count, Index{config.moe.shared_experts} * config.moe.hidden,
+      combine(arena, config, layout, lane_rows.branch),
+      experts(arena, Account::expert_rows, even_rows(config, layout, block, lane_rows.branch, config.moe.hidden),
+              config.model.activation) {
+  const Tensor expected = even_rows(config, layout, block, lane_rows.branch, config.model.width);
+  rows = {arena, "moe::layer::rows", Account::expert_rows, expected};
+  outputs = {arena, "moe::layer::outputs", Account::expert_rows, expected};
+  if (const Index shared_hidden = Index{config.moe.shared_experts} * config.moe.hidden; shared_hidden > 0)
+    shared.emplace(arena, Account::activations, Tensor{nullptr, token_rows.branch, token_rows.count, shared_hidden},
                    config.model.activation);
 }
 
@@ -52,8 +50,9 @@ RoutingSample sample(const LayerPass& pass) {
   return {host_values(choice.expert), host_values(choice.weight), host_values(choice.kept)};
 }
 
-int first_non_finite_expert(const LayerPass& pass, int width) {
-  const Index row = rows::first_made_non_finite(pass.plan.expert_rows(), width, pass.rows.data(), pass.outputs.data());
+int first_non_finite_expert(const Queue& queue, const LayerPass& pass) {
+  const Index n = pass.plan.expert_rows();
+  const Index row = rows::first_made_non_finite(queue, pass.rows.rows(n), pass.outputs.rows(n));
   if (row < 0) return -1;
   const std::vector<Index>& offsets = pass.plan.expert_offsets();
   const auto next = std::upper_bound(offsets.begin(), offsets.end(), row);

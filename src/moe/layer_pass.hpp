@@ -14,7 +14,7 @@ namespace switchyard::moe {
 
 /// What the layers of a lane use one after another.
 struct LayerScratch {
-  LayerScratch(Arena& arena, const Config& config, const Layout& layout);
+  LayerScratch(Arena& arena, const Config& config, const Layout& layout, Element branch);
   TransferPass transfer;
   Vector<float> d_weights;  ///< (C) gradients of the combine weights
 };
@@ -32,16 +32,16 @@ struct LayerPass {
   CombinePass combine;
   nn::FeedForwardPass experts;
   std::optional<nn::FeedForwardPass> shared;
-  Room<float> rows;     ///< (expert_rows, d) into the experts; in backward its gradient
-  Room<float> outputs;  ///< (expert_rows, d) out of the experts; in backward its gradient
+  RowRoom rows;     ///< (expert_rows, d) into the experts; in backward its gradient
+  RowRoom outputs;  ///< (expert_rows, d) out of the experts; in backward its gradient
   TokenSet tokens;
-  Matrix<float> x;  ///< (N, d) the caller's
+  Tensor x;  ///< (N, d) the caller's
 };
 
 /// Choices of the last forward pass, host copies; tokens have the same number of choices each.
 RoutingSample sample(const LayerPass& pass);
 /// Global id of the first local expert that made an output which is not finite from an input which is, in the last
-/// forward pass of width `width`; −1 if none. Before backward.
-int first_non_finite_expert(const LayerPass& pass, int width);
+/// forward pass; −1 if none. Before backward.
+int first_non_finite_expert(const Queue& queue, const LayerPass& pass);
 
 }  // namespace switchyard::moe

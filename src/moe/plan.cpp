@@ -40,18 +40,18 @@ int Plan::pieces_of(int place, Pieces pieces) const {
   return static_cast<int>(layout_.grains_of(layout_.group() * layout_.expert_parallel + place).size());
 }
 
-void Plan::build(const Choice& choice, Pieces pieces, const comm::Communicator& group, const comm::Exchange& exchange) {
+void Plan::build(const Queue& queue, const Choice& choice, Pieces pieces, const comm::Communicator& group,
+                 const comm::Exchange& exchange) {
   tokens_ = choice.tokens(), capacity_ = choice.capacity();
   first_ = choice.first;
   for (int p = 0; p < layout_.expert_parallel; ++p) first_piece_[p + 1] = first_piece_[p] + pieces_of(p, pieces);
-  const auto first = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice.first);
-  const auto expert = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice.expert);
-  const auto kept = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice.kept);
+  const auto first = read(queue, choice.first), expert = read(queue, choice.expert);
+  const auto kept = read(queue, choice.kept);
   expect(first[0] == 0 && first[tokens_] <= capacity_, "choices in the memory of their pass");
   count_choices({first.data(), expert.data(), kept.data()});
-  order_choices({first.data(), expert.data(), kept.data()});
+  order_choices(queue, {first.data(), expert.data(), kept.data()});
   exchange_counts(group);
-  order_received();
+  order_received(queue);
   if (!alone_) itinerary_ = exchange.prepare(to_experts_);
 }
 
@@ -82,7 +82,7 @@ void Plan::count_choices(const HostChoices& choices) {
 }
 
 /// Counting sort of the kept choices by expert; stable, so tokens stay ascending.
-void Plan::order_choices(const HostChoices& choices) {
+void Plan::order_choices(const Queue& queue, const HostChoices& choices) {
   const Index all = choices.first[tokens_];
   token_.reserve(send_rows());
   row_.reserve(all);
@@ -92,8 +92,8 @@ void Plan::order_choices(const HostChoices& choices) {
       row[i] = choices.kept[i] ? static_cast<std::int32_t>(next_[choices.expert[i]]++) : -1;
       if (choices.kept[i]) token[row[i]] = static_cast<std::int32_t>(t);
     }
-  token_.to_device(send_rows());
-  row_.to_device(all);
+  token_.to_device(queue, send_rows());
+  row_.to_device(queue, all);
 }
 
 /// Tells every place of the expert group how many rows of each of my pieces its experts get.
@@ -121,7 +121,7 @@ void Plan::exchange_counts(const comm::Communicator& group) {
 
 /// Offsets of the expert rows, and where each of them lies among the received rows, which come by (place, expert,
 /// token).
-void Plan::order_received() {
+void Plan::order_received(const Queue& queue) {
   const Index experts = mine_.size(), all = pieces();
   piece_offsets_.assign(experts * all + 1, 0);
   for (Index e = 0; e < experts; ++e) {
@@ -139,7 +139,7 @@ void Plan::order_received() {
     }
     to_experts_.receive[p + 1] = received;
   }
-  if (!alone_) received_.to_device(received);
+  if (!alone_) received_.to_device(queue, received);
 }
 
 }  // namespace switchyard::moe

@@ -30,7 +30,8 @@ class Plan {
 
   /// Of what routing chose for tokens that are whole pieces. Collective over the expert group, whose exchange will
   /// carry the rows.
-  void build(const Choice& choice, Pieces pieces, const comm::Communicator& group, const comm::Exchange& exchange);
+  void build(const Queue& queue, const Choice& choice, Pieces pieces, const comm::Communicator& group,
+             const comm::Exchange& exchange);
 
   int local_experts() const { return static_cast<int>(mine_.size()); }
   int first_expert() const { return static_cast<int>(mine_.first); }
@@ -68,9 +69,9 @@ class Plan {
     const std::uint8_t* kept;
   };
   void count_choices(const HostChoices& choices);
-  void order_choices(const HostChoices& choices);
+  void order_choices(const Queue& queue, const HostChoices& choices);
   void exchange_counts(const comm::Communicator& group);
-  void order_received();
+  void order_received(const Queue& queue);
   int pieces_of(int place, Pieces pieces) const;
 
   Layout layout_;

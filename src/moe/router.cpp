@@ -24,34 +24,34 @@ RouterStage::RouterStage(const LayerContext& context, int block)
       device_bias_("moe::router::bias", experts()) {}
 
 /// Every grain and expert drops what is over its capacity.
-void RouterStage::drop(const RouterPass& routed) const {
+void RouterStage::drop(const Queue& queue, const RouterPass& routed) const {
   const MoeConfig& moe = context_.config.moe;
-  const auto first = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), routed.choice.first);
-  const auto expert = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), routed.choice.expert);
-  const auto weight = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), routed.choice.weight);
+  const auto first = read(queue, routed.choice.first), expert = read(queue, routed.choice.expert);
+  const auto weight = read(queue, routed.choice.weight);
   const auto kept = Kokkos::create_mirror_view(routed.choice.kept);
   const Index grain = routed.rows->grain_rows;
   const std::int64_t rows = capacity(moe.capacity_factor, grain, moe.top_k, experts());
   for (Index t = 0; t < routed.choice.tokens(); t += grain)
     keep_within(rows, moe.drop_order, {grain, experts(), first.data() + t, expert.data(), weight.data()}, kept.data());
-  Kokkos::deep_copy(routed.choice.kept, kept);
+  copy(queue, routed.choice.kept, kept);
+  queue.fence("switchyard::moe::router::drop");
 }
 
-void RouterStage::forward(const TokenSet& tokens, const Matrix<float>& x, RoutingPass& pass) const {
+void RouterStage::forward(const Queue& queue, const TokenSet& tokens, const Tensor& x, RoutingPass& pass) const {
   expect(tokens.tokens() == pass.choice().tokens(), "the tokens of this rank's grains");
   pass.routed.x = x;
   pass.kind = tokens.pass;
   pass.reduced = false;
-  router_->route(tokens, device_bias_, pass.routed);
+  router_->route(queue, tokens, device_bias_, pass.routed);
   if (context_.config.moe.capacity_factor > 0.0 && pass.kind == Pass::train)
-    drop(pass.routed);
+    drop(queue, pass.routed);
   else
-    Kokkos::deep_copy(pass.choice().kept, std::uint8_t{1});
-  count(pass.choice(), pass.routed.scores, pass.tally);
+    fill(queue, pass.choice().kept, std::uint8_t{1});
+  count(queue, pass.choice(), pass.routed.scores, pass.tally);
 }
 
-void RouterStage::offer_statistics(RoutingPass& pass, comm::JointSum& sum) const {
-  pass.load.offer(balancers_, pass.tally, pass.routed.rows->grain_rows, sum);
+void RouterStage::offer_statistics(const Queue& queue, RoutingPass& pass, comm::JointSum& sum) const {
+  pass.load.offer(queue, balancers_, pass.tally, pass.routed.rows->grain_rows, sum);
 }
 
 void RouterStage::take_statistics(const comm::JointSum& sum, RoutingPass& pass) {
@@ -62,27 +62,28 @@ void RouterStage::take_statistics(const comm::JointSum& sum, RoutingPass& pass) 
   pass.reduced = true;
 }
 
-void RouterStage::backward(const Vector<float>& dweight, const Matrix<float>& dx, RoutingPass& pass) const {
+void RouterStage::backward(const Queue& queue, const Vector<float>& dweight, const Tensor& dx,
+                           RoutingPass& pass) const {
   expect(pass.reduced && pass.kind == Pass::train, "reduced statistics of a training pass before backward");
   pass.reduced = false;  // the scores are overwritten
-  if (pass.routed.x.extent(0) == 0) return;
-  const BatchLoad::Gradient of_losses = pass.load.gradient(balancers_);
-  router_->backward({dweight, of_losses.coefficients, of_losses.unit_tokens, of_losses.z}, pass.routed, dx);
+  if (pass.routed.x.rows == 0) return;
+  const BatchLoad::Gradient of_losses = pass.load.gradient(queue, balancers_);
+  router_->backward(queue, {dweight, of_losses.coefficients, of_losses.unit_tokens, of_losses.z}, pass.routed, dx);
 }
 
-void RouterStage::update_bias(std::int64_t step) {
+void RouterStage::update_bias(const Queue& queue, std::int64_t step) {
   if (!router_->shape().biased || training_counts_.empty()) return;
   std::vector<float> bias = bias_;
   for (const auto& balancer : balancers_) balancer->update(step, training_counts_, bias);
-  set_bias(bias);
+  set_bias(queue, bias);
 }
 
-void RouterStage::set_bias(const std::vector<float>& bias) {
+void RouterStage::set_bias(const Queue& queue, const std::vector<float>& bias) {
   expect(static_cast<int>(bias.size()) == experts(), "a bias for every expert");
   expect(router_->shape().biased || std::all_of(bias.begin(), bias.end(), [](float b) { return b == 0.0f; }),
          "no bias without a bias rule");
   bias_ = bias;
-  Kokkos::deep_copy(device_bias_, HostVector<const float>(bias_.data(), bias_.size()));
+  copy(queue, device_bias_, HostVector<const float>(bias_.data(), bias_.size()));
 }
 
 }  // namespace switchyard::moe

@@ -31,26 +31,26 @@ class RouterStage {
 
   /// Routes x(N, d), which is kept (not copied) until backward. The choice is valid until the next forward. Tokens are
   /// the whole grains of this rank. Local.
-  void forward(const TokenSet& tokens, const Matrix<float>& x, RoutingPass& pass) const;
+  void forward(const Queue& queue, const TokenSet& tokens, const Tensor& x, RoutingPass& pass) const;
   /// Adds the statistics of a forward pass to a sum over the global batch, and takes them from it once it is finished.
   /// Once after each forward whose statistics or gradient are wanted.
-  void offer_statistics(RoutingPass& pass, comm::JointSum& sum) const;
+  void offer_statistics(const Queue& queue, RoutingPass& pass, comm::JointSum& sum) const;
   void take_statistics(const comm::JointSum& sum, RoutingPass& pass);
   /// dx(N, d) is replaced by the gradient of x through weights and losses, given dweight(C) of the combine weights
   /// (ignored where dropped). Replaces the gradients of the parameters. Local; after take_statistics of a training
   /// pass.
-  void backward(const Vector<float>& dweight, const Matrix<float>& dx, RoutingPass& pass) const;
+  void backward(const Queue& queue, const Vector<float>& dweight, const Tensor& dx, RoutingPass& pass) const;
   /// Moves the selection bias by the counts of the last reduced training pass; nothing from moe.bias_until on.
-  void update_bias(std::int64_t step);
+  void update_bias(const Queue& queue, std::int64_t step);
 
   /// Of the last reduced pass, `traffic` left empty.
   const LayerStatistics& statistics() const { return statistics_; }
   int experts() const { return router_->shape().experts; }
   const std::vector<float>& bias() const { return bias_; }  ///< (E)
-  void set_bias(const std::vector<float>& bias);
+  void set_bias(const Queue& queue, const std::vector<float>& bias);
 
  private:
-  void drop(const RouterPass& routed) const;
+  void drop(const Queue& queue, const RouterPass& routed) const;
 
   LayerContext context_;
   int block_;

@@ -1,20 +1,18 @@
-// Row kernels of dispatch and combine, for rows of float or Bf16; the residual stream is of floats. Every element of a
+// Row kernels of dispatch and combine, for rows of any element; the residual stream is of floats. Every element of a
 // result is made whole by one iteration, in a fixed order.
 #pragma once
 #include <cstdint>
 
-#include "tensor/element.hpp"
-#include "tensor/types.hpp"
+#include "tensor/queue.hpp"
+#include "tensor/tensor.hpp"
 
 namespace switchyard::moe::rows {
 
-/// to(n, width) row r = from row index[r].
-template <class T>
-void gather(Index n, Index width, const std::int32_t* index, const T* from, T* to);
+/// to(n, width) row r = from row index[r]. `index` is device memory.
+void gather(const Queue& queue, const std::int32_t* index, const Tensor& from, const Tensor& to);
 
 /// to row index[r] = from(n, width) row r.
-template <class T>
-void scatter(Index n, Index width, const std::int32_t* index, const T* from, T* to);
+void scatter(const Queue& queue, const std::int32_t* index, const Tensor& from, const Tensor& to);
 
 /// The row of each choice, −1 where dropped; choices of token t are [first[t], first[t + 1]), at most `capacity` in
 /// all. Device memory.
@@ -26,21 +24,22 @@ struct Choices {
 };
 
 /// y(token, ·) += s, where s is one fma chain from +0 over the choices in order: s = fma(weight(choice), row, s).
-template <class T>
-void combine(const Choices& choices, Index width, const float* weight, const T* rows, float* y);
+void combine(const Queue& queue, const Choices& choices, const float* weight, const Tensor& rows, const Tensor& y);
 
 /// dx(token, ·) += s, where s is the rows of its choices added in order, from +0.
-template <class T>
-void sum(const Choices& choices, Index width, const T* rows, float* dx);
+void sum(const Queue& queue, const Choices& choices, const Tensor& rows, const Tensor& dx);
 
-/// The gradient of combine: dweight(choice) = <dy(token, ·), row> (+0 where dropped), and
-/// d_rows row = weight(choice) · dy(token, ·); d_rows may be `rows` itself. (Seven arguments:
-/// two results of four inputs, none of which is used without the others.)
-template <class T>
-void combine_backward(const Choices& choices, Index width, const float* weight, const float* dy, const T* rows,
-                      float* dweight, T* d_rows);
+/// Rows, and the gradients that take their place or another.
+struct RowGradient {
+  Tensor rows, gradient;
+};
 
-/// The first row of to(n, width) with a value that is not finite although its row of from(n, width) is; −1 if none.
-Index first_made_non_finite(Index n, Index width, const float* from, const float* to);
+/// The gradient of combine: dweight(choice) = <dy(token, ·), row> (+0 where dropped), and the gradient of a row =
+/// weight(choice) · dy(token, ·).
+void combine_backward(const Queue& queue, const Choices& choices, const float* weight, const Tensor& dy, float* dweight,
+                      const RowGradient& rows);
+
+/// The first row of `to` with a value that is not finite although its row of `from` is; −1 if none.
+Index first_made_non_finite(const Queue& queue, const Tensor& from, const Tensor& to);
 
 }  // namespace switchyard::moe::rows

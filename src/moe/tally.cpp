@@ -7,9 +7,9 @@ namespace {
 constexpr int tile = on_host ? 64 : 1;
 
 /// Integers only: atomics on them give the same counts in any order.
-void count_choices(const Choice& choice, const Tally& tally, Index context) {
+void count_choices(const Queue& queue, const Choice& choice, const Tally& tally, Index context) {
   Kokkos::parallel_for(
-      "switchyard::moe::tally::choices", Kokkos::RangePolicy<Device>(0, choice.tokens()), KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::tally::choices", queue.range(choice.tokens()), KOKKOS_LAMBDA(Index t) {
         const TokenChoices chosen = choice.of(t);
         for (int j = 0; j < chosen.count; ++j) {
           const std::int32_t e = chosen.expert[j];
@@ -19,11 +19,10 @@ void count_choices(const Choice& choice, const Tally& tally, Index context) {
       });
 }
 
-void count_margins(const Tally& tally, Index context) {
+void count_margins(const Queue& queue, const Tally& tally, Index context) {
   const int bins = static_cast<int>(tally.margin.extent(1));
   Kokkos::parallel_for(
-      "switchyard::moe::tally::margins", Kokkos::RangePolicy<Device>(0, tally.token_margin.extent(0)),
-      KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::tally::margins", queue.range(tally.token_margin.extent(0)), KOKKOS_LAMBDA(Index t) {
         const int bin = static_cast<int>(tally.token_margin(t) * static_cast<float>(bins));
         Kokkos::atomic_inc(&tally.margin(t / context, bin < bins ? bin : bins - 1));
       });
@@ -39,11 +38,10 @@ KOKKOS_INLINE_FUNCTION void sum_mass(const float* score, const float* inverse, I
   for (int e = 0; e < n; ++e) out[e] = sum[e];
 }
 
-void sum_masses(const Scores& scores, const Tally& tally, Index context) {
+void sum_masses(const Queue& queue, const Scores& scores, const Tally& tally, Index context) {
   const Index experts = tally.mass.extent(1), tiles = (experts + tile - 1) / tile;
   Kokkos::parallel_for(
-      "switchyard::moe::tally::mass", Kokkos::RangePolicy<Device>(0, tally.mass.extent(0) * tiles),
-      KOKKOS_LAMBDA(Index i) {
+      "switchyard::moe::tally::mass", queue.range(tally.mass.extent(0) * tiles), KOKKOS_LAMBDA(Index i) {
         const Index sequence = i / tiles, first = i % tiles * tile;
         const int n = static_cast<int>(experts - first < tile ? experts - first : tile);
         sum_mass(&scores.score(sequence * context, first), &scores.inverse(sequence * context), context, experts, n,
@@ -51,10 +49,9 @@ void sum_masses(const Scores& scores, const Tally& tally, Index context) {
       });
 }
 
-void sum_tokens(const Scores& scores, const Tally& tally, Index context) {
+void sum_tokens(const Queue& queue, const Scores& scores, const Tally& tally, Index context) {
   Kokkos::parallel_for(
-      "switchyard::moe::tally::sums", Kokkos::RangePolicy<Device>(0, tally.sums.extent(0)),
-      KOKKOS_LAMBDA(Index sequence) {
+      "switchyard::moe::tally::sums", queue.range(tally.sums.extent(0)), KOKKOS_LAMBDA(Index sequence) {
         double entropy = 0.0, squares = 0.0;
         for (Index t = sequence * context; t < (sequence + 1) * context; ++t) {
           const double lse = scores.lse(t);
@@ -79,16 +76,14 @@ Tally make_tally(Arena& arena, const nn::Rows& rows, int experts, int bins) {
   return t;
 }
 
-void count(const Choice& choice, const Scores& scores, const Tally& tally) {
+void count(const Queue& queue, const Choice& choice, const Scores& scores, const Tally& tally) {
   const Index sequences = tally.assigned.extent(0), tokens = choice.tokens();
   if (tokens == 0) return;
-  Kokkos::deep_copy(tally.assigned, 0);
-  Kokkos::deep_copy(tally.kept, 0);
-  Kokkos::deep_copy(tally.margin, 0);
-  count_choices(choice, tally, tokens / sequences);
-  count_margins(tally, tokens / sequences);
-  sum_masses(scores, tally, tokens / sequences);
-  sum_tokens(scores, tally, tokens / sequences);
+  for (const auto& counts : {tally.assigned, tally.kept, tally.margin}) fill(queue, counts, 0);
+  count_choices(queue, choice, tally, tokens / sequences);
+  count_margins(queue, tally, tokens / sequences);
+  sum_masses(queue, scores, tally, tokens / sequences);
+  sum_tokens(queue, scores, tally, tokens / sequences);
 }
 
 }  // namespace switchyard::moe

@@ -6,6 +6,7 @@
 #include "moe/routers/scores.hpp"
 #include "nn/rows.hpp"
 #include "tensor/arena.hpp"
+#include "tensor/queue.hpp"
 
 namespace switchyard::moe {
 
@@ -22,6 +23,6 @@ struct Tally {
 Tally make_tally(Arena& arena, const nn::Rows& rows, int experts, int bins);
 
 /// Replaces all counts and sums by those of the pass.
-void count(const Choice& choice, const Scores& scores, const Tally& tally);
+void count(const Queue& queue, const Choice& choice, const Scores& scores, const Tally& tally);
 
 }  // namespace switchyard::moe

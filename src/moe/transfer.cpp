@@ -27,10 +27,10 @@ RowCounts most_rows(const Config& config, const Layout& layout) {
 
 }  // namespace
 
-TransferPass::TransferPass(Arena& arena, const Config& config, const Layout& layout) {
+TransferPass::TransferPass(Arena& arena, const Config& config, const Layout& layout, Element branch) : element(branch) {
   const RowCounts rows = most_rows(config, layout);
   const auto buffer = [&](const char* label, Index n) {
-    return Staged<float>(arena, label, Account::exchange, n * config.model.width);
+    return Buffer(arena, label, Account::exchange, n * config.model.width * bytes_of(branch));
   };
   send = buffer("moe::transfer::send", std::max(rows.experts, rows.home));
   receive = buffer("moe::transfer::receive", rows.experts);
@@ -45,61 +45,60 @@ Transfer::Transfer(const LayerContext& context, int block, int width)
       block_(block),
       width_(width) {}
 
-float* Transfer::outgoing(const Trip& trip, Room<float>& rows) const {
-  rows.reserve(trip.plan.expert_rows() * width_);
-  if (trip.plan.alone()) return rows.data();
-  trip.buffers.send.reserve(trip.plan.send_rows() * width_);
-  return trip.buffers.send.device();
+Tensor Transfer::outgoing(const Trip& trip, RowRoom& rows) const {
+  rows.reserve(trip.plan.expert_rows());
+  if (trip.plan.alone()) return rows.rows(trip.plan.send_rows());
+  trip.buffers.send.reserve(trip.plan.send_rows() * row_bytes(trip));
+  return rows_of(trip, trip.buffers.send, trip.plan.send_rows());
 }
 
 /// On the side where the exchange works.
-float* Transfer::side(const Staged<float>& rows) const { return through_host_ ? rows.host() : rows.device(); }
+std::byte* Transfer::side(const Buffer& rows) const { return through_host_ ? rows.host() : rows.device(); }
 
-/// The rows of `send` leave; they arrive in `receive`.
-void Transfer::start(const Trip& trip, comm::Bound bound, Staged<float>& receive, Journey journey) const {
+/// The rows of `send` leave.
+void Transfer::start(const Queue& queue, const Trip& trip, const Leg& leg) const {
   expect(!trip.buffers.flight, "one journey at a time");
-  const comm::Passage passage{trip.plan.itinerary(),
-                              bound,
-                              width_ * std::int64_t{sizeof(float)},
-                              {trip.step, block_, static_cast<int>(journey)}};
+  const comm::Passage passage{
+      trip.plan.itinerary(), leg.bound, row_bytes(trip), {trip.step, block_, static_cast<int>(leg.journey)}};
   const comm::RowPlan& rows = passage.plan();
-  receive.reserve(rows.receive.back() * width_);
-  Kokkos::fence("switchyard::moe::transfer::start");  // the rows to send are written
-  if (through_host_) trip.buffers.send.to_host(rows.send.back() * width_);
-  trip.buffers.flight = exchange_.start(passage, side(trip.buffers.send), side(receive));
+  leg.receive.reserve(rows.receive.back() * passage.row_bytes);
+  if (through_host_) trip.buffers.send.to_host(queue, rows.send.back() * passage.row_bytes);
+  queue.fence("switchyard::moe::transfer::start");  // the rows to send are written
+  trip.buffers.flight = exchange_.start(passage, side(trip.buffers.send), side(leg.receive));
   const std::int64_t stay = rows.send[place_ + 1] - rows.send[place_];
-  timers_.bytes[static_cast<int>(phase_of(journey))] += (rows.send.back() - stay) * passage.row_bytes;
+  timers_.bytes[static_cast<int>(phase_of(leg.journey))] += (rows.send.back() - stay) * passage.row_bytes;
 }
 
-void Transfer::finish(const Trip& trip, const comm::RowPlan& rows, const Staged<float>& receive) const {
+void Transfer::finish(const Queue& queue, const Trip& trip, const comm::RowPlan& rows, const Buffer& receive) const {
   expect(trip.buffers.flight != nullptr, "a journey under way");
   trip.buffers.flight->finish();
   trip.buffers.flight.reset();
-  if (through_host_) receive.to_device(rows.receive.back() * width_);
+  if (through_host_) receive.to_device(queue, rows.receive.back() * row_bytes(trip));
 }
 
-void Transfer::leave_for_experts(const Trip& trip, Journey journey) const {
-  if (!trip.plan.alone()) start(trip, comm::Bound::out, trip.buffers.receive, journey);
+void Transfer::leave_for_experts(const Queue& queue, const Trip& trip, Journey journey) const {
+  if (!trip.plan.alone()) start(queue, trip, {comm::Bound::out, journey, trip.buffers.receive});
 }
 
-void Transfer::arrive_at_experts(const Trip& trip, const Room<float>& rows) const {
+void Transfer::arrive_at_experts(const Queue& queue, const Trip& trip, const RowRoom& rows) const {
   if (trip.plan.alone()) return;
-  finish(trip, trip.plan.itinerary().out, trip.buffers.receive);
-  rows::gather(trip.plan.expert_rows(), width_, trip.plan.received_of_row(), trip.buffers.receive.device(),
-               rows.data());
+  finish(queue, trip, trip.plan.itinerary().out, trip.buffers.receive);
+  const Index n = trip.plan.expert_rows();
+  rows::gather(queue, trip.plan.received_of_row(), rows_of(trip, trip.buffers.receive, n), rows.rows(n));
 }
 
-void Transfer::leave_for_home(const Trip& trip, const float* rows, Staged<float>& home, Journey journey) const {
+void Transfer::leave_for_home(const Queue& queue, const Trip& trip, const Tensor& rows, Buffer& home,
+                              Journey journey) const {
   if (trip.plan.alone()) return;
-  trip.buffers.send.reserve(trip.plan.expert_rows() * width_);
-  rows::scatter(trip.plan.expert_rows(), width_, trip.plan.received_of_row(), rows, trip.buffers.send.device());
-  start(trip, comm::Bound::home, home, journey);
+  trip.buffers.send.reserve(rows.rows * row_bytes(trip));
+  rows::scatter(queue, trip.plan.received_of_row(), rows, rows_of(trip, trip.buffers.send, rows.rows));
+  start(queue, trip, {comm::Bound::home, journey, home});
 }
 
-const float* Transfer::arrive_home(const Trip& trip, const float* rows, const Staged<float>& home) const {
+Tensor Transfer::arrive_home(const Queue& queue, const Trip& trip, const Tensor& rows, const Buffer& home) const {
   if (trip.plan.alone()) return rows;
-  finish(trip, trip.plan.itinerary().home, home);
-  return home.device();
+  finish(queue, trip, trip.plan.itinerary().home, home);
+  return rows_of(trip, home, trip.plan.send_rows());
 }
 
 }  // namespace switchyard::moe

@@ -12,14 +12,17 @@ namespace switchyard::moe {
 /// The four journeys of a row through one layer and step; numbers of comm::ExchangeTag::journey.
 enum class Journey { dispatch = 0, combine = 1, combine_backward = 2, dispatch_backward = 3 };
 
-/// The buffers of a lane's journeys, of which one is under way at a time. `width` floats a row; on the device, staged
-/// through the host where that is another memory.
+/// Rows on their way: on the device, staged through the host where that is another memory.
+using Buffer = Staged<std::byte>;
+
+/// The buffers of a lane's journeys, of which one is under way at a time.
 struct TransferPass {
-  /// For the largest layer at even loads; nothing where an expert group is one rank.
-  TransferPass(Arena& arena, const Config& config, const Layout& layout);
-  Staged<float> send;     ///< (rows, width) as they leave
-  Staged<float> receive;  ///< (rows, width) as they arrive at the experts
-  Staged<float> home;     ///< (send rows, width) gradients of rows, back at home
+  /// For the largest layer at even loads; nothing where an expert group is one rank. Rows of `branch`.
+  TransferPass(Arena& arena, const Config& config, const Layout& layout, Element branch);
+  Element element;
+  Buffer send;     ///< rows as they leave
+  Buffer receive;  ///< rows as they arrive at the experts
+  Buffer home;     ///< (send rows) gradients of rows, back at home
   std::unique_ptr<comm::Flight> flight;
 };
 
@@ -35,20 +38,30 @@ class Transfer {
  public:
   Transfer(const LayerContext& context, int block, int width);
   /// Where the send rows (send_rows, width) are to be written before leave_for_experts; makes room in `rows`.
-  float* outgoing(const Trip& trip, Room<float>& rows) const;
+  Tensor outgoing(const Trip& trip, RowRoom& rows) const;
   /// Sends what was written there. Collective over the expert group, as all four are.
-  void leave_for_experts(const Trip& trip, Journey journey) const;
+  void leave_for_experts(const Queue& queue, const Trip& trip, Journey journey) const;
   /// rows(expert_rows, width) in expert order.
-  void arrive_at_experts(const Trip& trip, const Room<float>& rows) const;
+  void arrive_at_experts(const Queue& queue, const Trip& trip, const RowRoom& rows) const;
   /// Sends rows(expert_rows, width) home into `home`; where nothing travels they are there.
-  void leave_for_home(const Trip& trip, const float* rows, Staged<float>& home, Journey journey) const;
+  void leave_for_home(const Queue& queue, const Trip& trip, const Tensor& rows, Buffer& home, Journey journey) const;
   /// (send_rows, width) in send order: in `home`, or the `rows` that left where nothing travels.
-  const float* arrive_home(const Trip& trip, const float* rows, const Staged<float>& home) const;
+  Tensor arrive_home(const Queue& queue, const Trip& trip, const Tensor& rows, const Buffer& home) const;
 
  private:
-  float* side(const Staged<float>& rows) const;
-  void start(const Trip& trip, comm::Bound bound, Staged<float>& receive, Journey journey) const;
-  void finish(const Trip& trip, const comm::RowPlan& rows, const Staged<float>& receive) const;
+  /// What goes which way into which buffer.
+  struct Leg {
+    comm::Bound bound;
+    Journey journey;
+    Buffer& receive;
+  };
+  Index row_bytes(const Trip& trip) const { return width_ * bytes_of(trip.buffers.element); }
+  Tensor rows_of(const Trip& trip, const Buffer& buffer, Index count) const {
+    return {buffer.device(), trip.buffers.element, count, width_};
+  }
+  std::byte* side(const Buffer& rows) const;
+  void start(const Queue& queue, const Trip& trip, const Leg& leg) const;
+  void finish(const Queue& queue, const Trip& trip, const comm::RowPlan& rows, const Buffer& receive) const;
 
   comm::Exchange& exchange_;
   bool through_host_;  ///< rows are staged through the host where the exchange works there

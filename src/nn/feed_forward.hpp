@@ -5,18 +5,18 @@
 
 #include "nn/rows.hpp"
 #include "tensor/activation.hpp"
-#include "tensor/blas.hpp"
 #include "tensor/parameter.hpp"
+#include "tensor/products/products.hpp"
 #include "tensor/room.hpp"
 
 namespace switchyard::nn {
 
 /// What a feed-forward keeps from its forward to its backward pass.
 struct FeedForwardPass {
-  /// For `rows` at even loads of networks of `hidden` width; counted as `account`.
-  FeedForwardPass(Arena& arena, Account account, Index rows, Index hidden, Activation activation);
-  Room<float> gate, up;  ///< (rows, hidden), after forward the slopes of the activation; no gate where there is none
-  Room<float> hidden;    ///< (rows, hidden)
+  /// For `rows` (count at even loads, hidden width, element) of networks; counted as `account`.
+  FeedForwardPass(Arena& arena, Account account, const Tensor& rows, Activation activation);
+  RowRoom gate, up;  ///< (rows, hidden), after forward the slopes of the activation; no gate where there is none
+  RowRoom hidden;    ///< (rows, hidden)
 };
 
 /// Holds parameters only.
@@ -25,21 +25,21 @@ class FeedForward {
   /// Of the parameters PREFIX.{gate,up,down}.weight: (E, hidden, d), (E, hidden, d), (E, d, hidden); without E where
   /// replicated.
   FeedForward(const ParameterSet& parameters, const std::string& prefix, Activation activation);
-  /// out(rows, d) replaced by, or added to, the networks of x(rows, d).
-  void forward(const NetworkRows& rows, const float* x, float* out, blas::Write write, FeedForwardPass& pass) const;
-  /// dx(rows, d) replaced by, or added to, the gradient of x given d_out(rows, d); dx may be x. Replaces the gradients
-  /// of all local networks in every node (+0 where no row). Once a forward: the hidden rows are overwritten.
-  void backward(const NetworkRows& rows, const float* x, const float* d_out, float* dx, blas::Write write,
+  /// `out`(rows, d) replaced by, or added to, the networks of x(rows, d).
+  void forward(const Queue& queue, const NetworkRows& rows, const Tensor& x, const Result& out,
+               FeedForwardPass& pass) const;
+  /// `dx`(rows, d) replaced by, or added to, the gradient of x given d_out(rows, d); dx may be x. Replaces the
+  /// gradients of all local networks in every node (+0 where no row). Once a forward: the hidden rows are overwritten.
+  void backward(const Queue& queue, const NetworkRows& rows, const Tensor& x, const Tensor& d_out, const Result& dx,
                 FeedForwardPass& pass) const;
 
  private:
-  blas::Groups groups(const NetworkRows& rows, int id) const;
-  void weight_gradient(int id, const NetworkRows& rows, const float* dy, const float* x) const;
+  products::Weights weights(int id) const { return {parameters_.weight(id), parameters_[id].stride}; }
+  void weight_gradient(const Queue& queue, int id, const NetworkRows& rows, const Tensor& dy, const Tensor& x) const;
 
   const ParameterSet& parameters_;
   Activation activation_;
   int gate_, up_, down_;  ///< parameter ids; gate −1 where the activation has none
-  Index width_, hidden_;
 };
 
 }  // namespace switchyard::nn

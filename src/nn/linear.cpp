@@ -1,4 +1,4 @@
-// A weight matrix without bias, on the products of tensor/blas.hpp.
+// A weight matrix without bias, on the products of tensor/products/products.hpp.
 #include "nn/linear.hpp"
 
 namespace switchyard::nn {
@@ -9,30 +9,28 @@ Linear::Linear(const ParameterSet& parameters, const std::string& name)
       out_(parameters[id_].shape[0]),
       in_(parameters[id_].shape[1]) {}
 
-void Linear::forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y, blas::Write write) const {
-  if (rows.count == 0) return;
-  const Index offsets[] = {0, rows.count};
-  blas::forward({1, offsets}, out_, in_, x.data(), parameters_->value(id_), y.data(), write);
+void Linear::forward(const Queue& queue, const Tensor& x, const Tensor& y, products::Write write) const {
+  if (x.rows == 0) return;
+  const Index first = 0;
+  products::forward(queue, {1, &first, &x.rows}, x, {parameters_->weight(id_)}, y, write);
 }
 
-void Linear::input_gradient(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& dx,
-                            blas::Write write) const {
-  if (rows.count == 0) return;
-  const Index offsets[] = {0, rows.count};
-  blas::input_gradient({1, offsets}, out_, in_, dy.data(), parameters_->value(id_), dx.data(), write);
+void Linear::input_gradient(const Queue& queue, const Tensor& dy, const Tensor& dx, products::Write write) const {
+  if (dy.rows == 0) return;
+  const Index first = 0;
+  products::input_gradient(queue, {1, &first, &dy.rows}, dy, {parameters_->weight(id_)}, dx, write);
 }
 
-void Linear::weight_gradient(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& x) const {
+void Linear::weight_gradient(const Queue& queue, const Rows& rows, const Tensor& dy, const Tensor& x) const {
   if (rows.count == 0) return;
-  const blas::GrainGroups groups{1, rows.grain_count(), rows.grains.data(), &rows.nodes};
-  blas::weight_gradient(groups, out_, in_, dy.data(), x.data(), parameters_->gradient(id_),
-                        parameters_->gradient_stride(id_));
+  products::weight_gradient(queue, {products::consecutive(rows.grains), 1, rows.grain_count(), &rows.nodes}, dy, x,
+                            {parameters_->gradient(id_), parameters_->gradient_stride(id_), 0});
 }
 
-void Linear::grain_gradient(const Matrix<float>& dy, const Matrix<float>& x, float* dw) const {
+void Linear::grain_gradient(const Queue& queue, const Tensor& dy, const Tensor& x, float* dw) const {
   static const std::vector<TreeNode> leaf{{0, 1}};
-  const Index offsets[] = {0, static_cast<Index>(dy.extent(0))};
-  blas::weight_gradient({1, 1, offsets, &leaf}, out_, in_, dy.data(), x.data(), dw, 0);
+  const Index first = 0;
+  products::weight_gradient(queue, {{1, &first, &dy.rows}, 1, 1, &leaf}, dy, x, {dw, 0, 0});
 }
 
 float* Linear::gradient(int node) const {

@@ -3,8 +3,8 @@
 #include <string>
 
 #include "nn/rows.hpp"
-#include "tensor/blas.hpp"
 #include "tensor/parameter.hpp"
+#include "tensor/products/products.hpp"
 
 namespace switchyard::nn {
 
@@ -13,15 +13,15 @@ class Linear {
   /// Of the parameter `name` (out, in).
   Linear(const ParameterSet& parameters, const std::string& name);
   /// y(N, out) = x(N, in)·Wᵀ, or added to y.
-  void forward(const Rows& rows, const Matrix<float>& x, const Matrix<float>& y,
-               blas::Write write = blas::Write::replace) const;
+  void forward(const Queue& queue, const Tensor& x, const Tensor& y,
+               products::Write write = products::Write::replace) const;
   /// dx(N, in) = dy(N, out)·W, or added to dx.
-  void input_gradient(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& dx,
-                      blas::Write write = blas::Write::replace) const;
-  /// Gradient of W, one tree sum a node.
-  void weight_gradient(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& x) const;
+  void input_gradient(const Queue& queue, const Tensor& dy, const Tensor& dx,
+                      products::Write write = products::Write::replace) const;
+  /// Gradient of W over `rows`, one tree sum a node.
+  void weight_gradient(const Queue& queue, const Rows& rows, const Tensor& dy, const Tensor& x) const;
   /// dw(out, in) of the rows of one grain: dy(rows, out)ᵀ·x(rows, in).
-  void grain_gradient(const Matrix<float>& dy, const Matrix<float>& x, float* dw) const;
+  void grain_gradient(const Queue& queue, const Tensor& dy, const Tensor& x, float* dw) const;
   /// Gradient of W of local node `node`.
   float* gradient(int node) const;
   Index out() const { return out_; }

@@ -12,11 +12,16 @@ namespace {
 // chain of its own, so the width changes no bit.
 constexpr int tile = on_host ? 64 : 1;
 
+struct NormWeight {
+  const float* of_channel;
+  float epsilon;
+};
+
 /// One row of the forward pass; returns 1 / root mean square.
 template <class T>
-KOKKOS_INLINE_FUNCTION float normalise(const float* x, const float* weight, float epsilon, T* y, int width) {
-  const float scale = 1.0f / Kokkos::sqrt(lane_dot(x, x, width) / static_cast<float>(width) + epsilon);
-  for (int c = 0; c < width; ++c) store(x[c] * scale * weight[c], y[c]);
+KOKKOS_INLINE_FUNCTION float normalise(const float* x, const NormWeight& weight, T* y, int width) {
+  const float scale = 1.0f / Kokkos::sqrt(lane_dot(x, x, width) / static_cast<float>(width) + weight.epsilon);
+  for (int c = 0; c < width; ++c) store(x[c] * scale * weight.of_channel[c], y[c]);
   return scale;
 }
 
@@ -30,48 +35,48 @@ KOKKOS_INLINE_FUNCTION void denormalise(const float* x, const float* weight, flo
 }
 
 template <class T>
-void forward_rows(const Matrix<float>& x, const float* weight, float epsilon, const Matrix<T>& y,
+void forward_rows(const Queue& queue, const Matrix<float>& x, const NormWeight& weight, const Lines<T>& y,
                   const Vector<float>& scale) {
   const int width = static_cast<int>(x.extent(1));
   Kokkos::parallel_for(
-      "switchyard::norm::forward", Kokkos::RangePolicy<Device>(0, x.extent(0)),
-      KOKKOS_LAMBDA(Index i) { scale(i) = normalise(&x(i, 0), weight, epsilon, &y(i, 0), width); });
+      "switchyard::norm::forward", queue.range(x.extent(0)),
+      KOKKOS_LAMBDA(Index i) { scale(i) = normalise(&x(i, 0), weight, y.row(i), width); });
 }
 
 template <class T>
-void forward_rows_copy(const Matrix<float>& x, const float* weight, float epsilon, const Matrix<T>& y,
+void forward_rows_copy(const Queue& queue, const Matrix<float>& x, const NormWeight& weight, const Lines<T>& y,
                        const Vector<float>& scale, const Matrix<float>& copy) {
   const int width = static_cast<int>(x.extent(1));
   Kokkos::parallel_for(
-      "switchyard::norm::forward", Kokkos::RangePolicy<Device>(0, x.extent(0)), KOKKOS_LAMBDA(Index i) {
-        scale(i) = normalise(&x(i, 0), weight, epsilon, &y(i, 0), width);
+      "switchyard::norm::forward", queue.range(x.extent(0)), KOKKOS_LAMBDA(Index i) {
+        scale(i) = normalise(&x(i, 0), weight, y.row(i), width);
         for (int c = 0; c < width; ++c) copy(i, c) = x(i, c);
       });
 }
 
 template <class T>
-void backward_rows(const Matrix<float>& x, const float* weight, const Vector<float>& scale, const Matrix<T>& dy,
-                   const Matrix<float>& dx) {
+void backward_rows(const Queue& queue, const Matrix<float>& x, const float* weight, const Vector<float>& scale,
+                   const Lines<T>& dy, const Matrix<float>& dx) {
   const int width = static_cast<int>(x.extent(1));
   Kokkos::parallel_for(
-      "switchyard::norm::backward", Kokkos::RangePolicy<Device>(0, x.extent(0)),
-      KOKKOS_LAMBDA(Index i) { denormalise(&x(i, 0), weight, scale(i), &dy(i, 0), &dx(i, 0), width); });
+      "switchyard::norm::backward", queue.range(x.extent(0)),
+      KOKKOS_LAMBDA(Index i) { denormalise(&x(i, 0), weight, scale(i), dy.row(i), &dx(i, 0), width); });
 }
 
 /// partial(g, c) = chain over the rows of grain g of dy·(x·scale). Grains have the same number of rows.
 template <class T>
-void weight_partials(const Matrix<float>& x, const Vector<float>& scale, const Matrix<T>& dy,
+void weight_partials(const Queue& queue, const Matrix<float>& x, const Vector<float>& scale, const Lines<T>& dy,
                      const Matrix<float>& partial, Index grain_rows) {
   const Index width = x.extent(1), tiles = (width + tile - 1) / tile, grains = partial.extent(0);
   Kokkos::parallel_for(
-      "switchyard::norm::weight_gradient", Kokkos::RangePolicy<Device>(0, grains * tiles), KOKKOS_LAMBDA(Index it) {
+      "switchyard::norm::weight_gradient", queue.range(grains * tiles), KOKKOS_LAMBDA(Index it) {
         const Index grain = it / tiles, first = it % tiles * tile;
         const int n = static_cast<int>(width - first < tile ? width - first : tile);
         float sum[tile];
         for (int c = 0; c < n; ++c) sum[c] = 0.0f;
         for (Index i = grain * grain_rows; i < (grain + 1) * grain_rows; ++i) {
           const float* xi = &x(i, first);
-          const T* dyi = &dy(i, first);
+          const T* dyi = dy.row(i) + first;
           const float r = scale(i);
           for (int c = 0; c < n; ++c) sum[c] = Kokkos::fma(load(dyi[c]), xi[c] * r, sum[c]);
         }
@@ -79,9 +84,9 @@ void weight_partials(const Matrix<float>& x, const Vector<float>& scale, const M
       });
 }
 
-void tree_node(const Matrix<float>& partial, Index first, Index size, float* out) {
+void tree_node(const Queue& queue, const Matrix<float>& partial, Index first, Index size, float* out) {
   Kokkos::parallel_for(
-      "switchyard::norm::tree", Kokkos::RangePolicy<Device>(0, partial.extent(1)), KOKKOS_LAMBDA(Index c) {
+      "switchyard::norm::tree", queue.range(partial.extent(1)), KOKKOS_LAMBDA(Index c) {
         for (Index step = 1; step < size; step *= 2)
           for (Index g = first; g < first + size; g += 2 * step) partial(g, c) += partial(g + step, c);
         out[c] = partial(first, c);
@@ -90,42 +95,37 @@ void tree_node(const Matrix<float>& partial, Index first, Index size, float* out
 
 }  // namespace
 
-void grain_tree(const Rows& rows, const Matrix<float>& partial, float* out, Index stride) {
+void grain_tree(const Queue& queue, const Rows& rows, const Matrix<float>& partial, float* out, Index stride) {
   for (std::size_t t = 0; t < rows.nodes.size(); ++t)
-    tree_node(partial, rows.nodes[t].first - rows.nodes[0].first, rows.nodes[t].size, out + t * stride);
+    tree_node(queue, partial, rows.nodes[t].first - rows.nodes[0].first, rows.nodes[t].size, out + t * stride);
 }
 
 Norm::Norm(const ParameterSet& parameters, const std::string& name, double epsilon)
     : parameters_(&parameters), id_(parameters.id(name)), epsilon_(static_cast<float>(epsilon)) {}
 
-template <class T>
-void Norm::forward(const Rows& rows, const Matrix<float>& x, const Matrix<T>& y, NormPass& pass,
-                   const Matrix<float>& copy) const {
+void Norm::forward(const Queue& queue, const Tensor& x, const Tensor& y, NormPass& pass, const Tensor& copy) const {
   pass.x = x;
-  if (rows.count == 0) return;
-  const float* weight = parameters_->value(id_);
-  if (copy.data())
-    forward_rows_copy(x, weight, epsilon_, y, pass.scale, copy);
-  else
-    forward_rows(x, weight, epsilon_, y, pass.scale);
+  if (x.rows == 0) return;
+  const NormWeight weight{parameters_->value(id_), epsilon_};
+  by_element(y.element, [&](auto zero) {
+    const auto to = y.lines<decltype(zero)>();
+    if (copy)
+      forward_rows_copy(queue, x.floats(), weight, to, pass.scale, copy.floats());
+    else
+      forward_rows(queue, x.floats(), weight, to, pass.scale);
+  });
 }
 
-template <class T>
-void Norm::backward(const Rows& rows, const Matrix<T>& dy, const Matrix<float>& dx, const NormPass& pass,
+void Norm::backward(const Queue& queue, const Rows& rows, const Tensor& dy, const Tensor& dx, const NormPass& pass,
                     const Matrix<float>& partial) const {
   if (rows.count == 0) return;
-  weight_partials(pass.x, pass.scale, dy, partial, rows.grains[1]);
-  grain_tree(rows, partial, parameters_->gradient(id_), parameters_->gradient_stride(id_));
-  backward_rows(pass.x, parameters_->value(id_), pass.scale, dy, dx);
+  const Matrix<float> x = pass.x.floats();
+  by_element(dy.element, [&](auto zero) {
+    const auto from = dy.lines<decltype(zero)>();
+    weight_partials(queue, x, pass.scale, from, partial, rows.grains[1]);
+    backward_rows(queue, x, parameters_->value(id_), pass.scale, from, dx.floats());
+  });
+  grain_tree(queue, rows, partial, parameters_->gradient(id_), parameters_->gradient_stride(id_));
 }
-
-#define SWITCHYARD_NORM(T)                                                                                          \
-  template void Norm::forward(const Rows&, const Matrix<float>&, const Matrix<T>&, NormPass&, const Matrix<float>&) \
-      const;                                                                                                        \
-  template void Norm::backward(const Rows&, const Matrix<T>&, const Matrix<float>&, const NormPass&,                \
-                               const Matrix<float>&) const;
-SWITCHYARD_NORM(float)
-SWITCHYARD_NORM(Bf16)
-#undef SWITCHYARD_NORM
 
 }  // namespace switchyard::nn

@@ -4,7 +4,6 @@
 
 #include "nn/rows.hpp"
 #include "tensor/arena.hpp"
-#include "tensor/element.hpp"
 #include "tensor/parameter.hpp"
 
 namespace switchyard::nn {
@@ -12,23 +11,20 @@ namespace switchyard::nn {
 /// What a norm keeps from its forward to its backward pass.
 struct NormPass {
   NormPass(Arena& arena, const Rows& rows) : scale(arena.vector<float>(rows.count)) {}
-  Matrix<float> x;      ///< (N, d) the caller's
+  Tensor x;             ///< (N, d) the caller's
   Vector<float> scale;  ///< (N) 1 / root mean square
 };
 
-/// Holds parameters only. From the residual stream, which is of floats, to a branch of T, float or Bf16.
+/// Holds parameters only. From the residual stream, which is of floats, to a branch of any element.
 class Norm {
  public:
   /// Of the parameter `name` (d).
   Norm(const ParameterSet& parameters, const std::string& name, double epsilon);
   /// y(N, d) from x(N, d), and x itself into `copy` unless that is empty. x is kept (not copied) until backward.
-  template <class T>
-  void forward(const Rows& rows, const Matrix<float>& x, const Matrix<T>& y, NormPass& pass,
-               const Matrix<float>& copy = {}) const;
+  void forward(const Queue& queue, const Tensor& x, const Tensor& y, NormPass& pass, const Tensor& copy = {}) const;
   /// Adds the gradient with respect to x to dx(N, d), given dy(N, d); fills the gradient of the weight. Overwrites
   /// `partial` (local grains, d).
-  template <class T>
-  void backward(const Rows& rows, const Matrix<T>& dy, const Matrix<float>& dx, const NormPass& pass,
+  void backward(const Queue& queue, const Rows& rows, const Tensor& dy, const Tensor& dx, const NormPass& pass,
                 const Matrix<float>& partial) const;
 
  private:
@@ -38,6 +34,6 @@ class Norm {
 };
 
 /// Tree sums of `partial` (local grains, n): node t of `rows` at out + t*stride. Overwrites `partial`.
-void grain_tree(const Rows& rows, const Matrix<float>& partial, float* out, Index stride);
+void grain_tree(const Queue& queue, const Rows& rows, const Matrix<float>& partial, float* out, Index stride);
 
 }  // namespace switchyard::nn

@@ -4,31 +4,37 @@
 
 #include "config/config.hpp"
 #include "config/layout.hpp"
-#include "tensor/types.hpp"
+#include "tensor/products/products.hpp"
 
 namespace switchyard::nn {
 
-/// Rows of some networks: offsets[e] … offsets[e + 1] belong to network e; piece_offsets cuts each of them at the
-/// grains of the parameters' nodes (blas::GrainGroups). Host memory.
+/// Rows of some networks, and how the grains of the parameters' nodes cut each of them (products::GrainSegments).
 struct NetworkRows {
-  const std::vector<Index>& offsets;
-  const std::vector<Index>& piece_offsets;
-  int pieces;
+  products::Segments networks;
+  products::Segments pieces;
+  int pieces_of_one;
+};
+
+/// Rows that become a result, or that it is added to.
+struct Result {
+  Tensor rows;
+  products::Write write = products::Write::replace;
 };
 
 /// Geometry of a lane's part of a batch; the same for every pass of a run.
 struct Rows {
-  Index count = 0;              ///< N, local tokens
-  Index sequences = 0;          ///< local sequences
-  int context = 0;              ///< T
-  Index step_tokens = 0;        ///< tokens of the global batch
-  Index grain_rows = 0;         ///< rows of one grain
-  std::vector<Index> whole;     ///< 0 and N
-  std::vector<Index> grains;    ///< (local grains + 1) first row of each local grain
-  std::vector<TreeNode> nodes;  ///< tree nodes that make up the local grains
+  Index count = 0;                ///< N, local tokens
+  Index sequences = 0;            ///< local sequences
+  int context = 0;                ///< T
+  Index step_tokens = 0;          ///< tokens of the global batch
+  Index grain_rows = 0;           ///< rows of one grain
+  std::vector<Index> whole;       ///< 0 and N
+  std::vector<Index> grains;      ///< (local grains + 1) first row of each local grain
+  std::vector<TreeNode> nodes;    ///< tree nodes that make up the local grains
+  Element branch = Element::f32;  ///< what branches of the residual stream are made of
   int grain_count() const { return static_cast<int>(grains.size()) - 1; }
   /// Of a network that every token passes.
-  NetworkRows network() const { return {whole, grains, grain_count()}; }
+  NetworkRows network() const { return {products::consecutive(whole), products::consecutive(grains), grain_count()}; }
 };
 
 inline Rows make_rows(const Config& config, const Layout& layout) {

@@ -16,7 +16,7 @@
 #include "base/version.hpp"
 #include "comm/collectives.hpp"
 #include "hdf5/hdf5.hpp"
-#include "tensor/blas.hpp"
+#include "tensor/products/library.hpp"
 #include "tensor/types.hpp"
 
 extern char** environ;
@@ -97,7 +97,7 @@ Json libraries() {
   for (std::string entry; std::getline(known, entry, '|');)
     list[entry.substr(0, entry.find('='))] = entry.substr(entry.find('=') + 1);
   list["openssl"] = OpenSSL_version(OPENSSL_VERSION);
-  list["blas"] = blas::description();
+  list["blas"] = products::description();
   return list;
 }
 
@@ -119,7 +119,7 @@ std::string program_version() { return version::program; }
 std::string program_commit() { return version::commit; }
 
 std::vector<std::string> what_computes(const comm::Communicator& world) {
-  const std::string products = blas::bits_depend_on();
+  const std::string products = products::bits_depend_on();
   return comm::all_gather(world, "program " + program_commit() + (products.empty() ? "" : " with " + products));
 }
 

@@ -1,7 +1,5 @@
 #include "tensor/activation.hpp"
 
-#include "tensor/types.hpp"
-
 namespace switchyard::activation {
 
 struct Relu {
@@ -44,10 +42,9 @@ KOKKOS_INLINE_FUNCTION void forward_lanes(Index i, int n, T* gate, T* up, T* hid
 }
 
 template <class A, class T>
-void forward_all(Index n, T* gate, T* up, T* hidden) {
+void forward_all(const Queue& queue, Index n, T* gate, T* up, T* hidden) {
   Kokkos::parallel_for(
-      "switchyard::activation::forward", Kokkos::RangePolicy<Device>(0, (n + block - 1) / block),
-      KOKKOS_LAMBDA(Index b) {
+      "switchyard::activation::forward", queue.range((n + block - 1) / block), KOKKOS_LAMBDA(Index b) {
         Index i = b * block;
         const Index last = block_end(b, n);
         for (; i + lanes <= last; i += lanes) forward_lanes<A>(i, lanes, gate, up, hidden);
@@ -66,29 +63,47 @@ KOKKOS_INLINE_FUNCTION void multiply(Index i, Index last, const T* factor, const
   for (; i < last; ++i) store(load(factor[i]) * load(d[i]), out[i]);
 }
 
-}  // namespace
-
 template <class T>
-void forward(Activation kind, Index n, T* gate, T* up, T* hidden) {
-  if (kind == Activation::relu) return forward_all<Relu>(n, gate, up, hidden);
-  if (kind == Activation::gelu) return forward_all<Gelu>(n, gate, up, hidden);
-  forward_all<Swiglu>(n, gate, up, hidden);
+void forward_of(const Queue& queue, Activation kind, Index n, T* gate, T* up, T* hidden) {
+  if (kind == Activation::relu) return forward_all<Relu>(queue, n, gate, up, hidden);
+  if (kind == Activation::gelu) return forward_all<Gelu>(queue, n, gate, up, hidden);
+  forward_all<Swiglu>(queue, n, gate, up, hidden);
 }
 
+/// d_up = up · d, and gate = gate · d where there is one.
 template <class T>
-void backward(Activation kind, Index n, const T* gate, const T* up, const T* d_hidden, T* d_gate, T* d_up) {
-  const bool with_gate = gated(kind);
+void multiply_all(const Queue& queue, Index n, const T* d, T* gate, const T* up, T* d_up) {
   Kokkos::parallel_for(
-      "switchyard::activation::backward", Kokkos::RangePolicy<Device>(0, (n + block - 1) / block),
-      KOKKOS_LAMBDA(Index b) {
-        if (with_gate) multiply(b * block, block_end(b, n), gate, d_hidden, d_gate);
-        multiply(b * block, block_end(b, n), up, d_hidden, d_up);
+      "switchyard::activation::backward", queue.range((n + block - 1) / block), KOKKOS_LAMBDA(Index b) {
+        if (gate) multiply(b * block, block_end(b, n), gate, d, gate);
+        multiply(b * block, block_end(b, n), up, d, d_up);
       });
 }
 
-template void forward(Activation, Index, float*, float*, float*);
-template void forward(Activation, Index, Bf16*, Bf16*, Bf16*);
-template void backward(Activation, Index, const float*, const float*, const float*, float*, float*);
-template void backward(Activation, Index, const Bf16*, const Bf16*, const Bf16*, Bf16*, Bf16*);
+/// All elements of a tensor, one after another.
+template <class T>
+T* elements(const Tensor& t) {
+  expect(t.contiguous(), "rows one after another");
+  return t.lines<T>().data;
+}
+
+}  // namespace
+
+void forward(const Queue& queue, Activation kind, const Tensor& gate, const Tensor& up, const Tensor& hidden) {
+  by_element(hidden.element, [&](auto zero) {
+    using T = decltype(zero);
+    forward_of(queue, kind, hidden.rows * hidden.width, gated(kind) ? elements<T>(gate) : nullptr, elements<T>(up),
+               elements<T>(hidden));
+  });
+}
+
+void backward(const Queue& queue, Activation kind, const Tensor& gate, const Tensor& up, const Tensor& d_hidden,
+              const Tensor& d_up) {
+  by_element(d_up.element, [&](auto zero) {
+    using T = decltype(zero);
+    multiply_all(queue, d_up.rows * d_up.width, elements<T>(d_hidden), gated(kind) ? elements<T>(gate) : nullptr,
+                 elements<T>(up), elements<T>(d_up));
+  });
+}
 
 }  // namespace switchyard::activation

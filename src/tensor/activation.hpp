@@ -5,26 +5,24 @@
 #include <cstdint>
 
 #include "config/config.hpp"
-#include "tensor/element.hpp"
 #include "tensor/math.hpp"
+#include "tensor/queue.hpp"
+#include "tensor/tensor.hpp"
 
 namespace switchyard::activation {
-
-using Index = std::int64_t;
 
 /// Whether the activation has a third matrix, the gate.
 inline bool gated(Activation kind) { return kind == Activation::swiglu; }
 
-/// hidden(n) from up(n), and gate(n) where gated (else null), of float or Bf16. Device pointers. In passing, up and
-/// gate become the derivatives of hidden by themselves, which is all that backward needs: value and slope share their
-/// exponential. GELU in the exact form x·Φ(x) (Hendrycks & Gimpel 2016); SwiGLU silu(gate)·up (Shazeer 2020).
-template <class T>
-void forward(Activation kind, Index n, T* gate, T* up, T* hidden);
+/// hidden from up, and gate where gated, all contiguous, of one shape and element. In passing, up and gate become the
+/// derivatives of hidden by themselves, which is all that backward needs: value and slope share their exponential. GELU
+/// in the exact form x·Φ(x) (Hendrycks & Gimpel 2016); SwiGLU silu(gate)·up (Shazeer 2020).
+void forward(const Queue& queue, Activation kind, const Tensor& gate, const Tensor& up, const Tensor& hidden);
 
-/// d_up(n), and d_gate(n) where gated (else null), given d_hidden(n) and what forward made of gate and up; d_up may be
-/// d_hidden itself, d_gate may be gate. (Seven arguments: pairs of pointers of which some are null.)
-template <class T>
-void backward(Activation kind, Index n, const T* gate, const T* up, const T* d_hidden, T* d_gate, T* d_up);
+/// d_up becomes the gradient of up, and gate that of gate where gated, given d_hidden and what forward made of gate and
+/// up; d_up may be d_hidden itself.
+void backward(const Queue& queue, Activation kind, const Tensor& gate, const Tensor& up, const Tensor& d_hidden,
+              const Tensor& d_up);
 
 /// hidden of one element, and its derivatives.
 struct Point {

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "tensor/types.hpp"
+#include "tensor/tensor.hpp"
 
 namespace switchyard {
 
@@ -32,6 +32,9 @@ class Arena {
   template <class T>
   Matrix<T> matrix(Index rows, Index columns, Account account = Account::activations) {
     return Matrix<T>(take<T>(rows * columns, account), rows, columns);
+  }
+  Tensor tensor(Element element, Index rows, Index width, Account account = Account::activations) {
+    return {take_bytes(rows * width * bytes_of(element), account), element, rows, width};
   }
   /// Counts memory that is allocated elsewhere.
   void add(std::int64_t bytes, Account account);

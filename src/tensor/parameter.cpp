@@ -8,27 +8,36 @@
 namespace switchyard {
 namespace {
 
+/// Where the numbers of one unit come from.
+struct Draws {
+  std::uint64_t key;
+  std::uint32_t id, unit;
+};
+
 /// values[i] of one unit: normal by Box-Muller on Philox, counter (element / 2, unit, id).
-void fill_normal(float* values, Index n, std::uint64_t key, std::uint32_t id, std::uint32_t unit, float std) {
+void fill_normal(const Queue& queue, const Vector<float>& values, const Draws& draws, float std) {
   Kokkos::parallel_for(
-      "switchyard::parameter::fill", Kokkos::RangePolicy<Device>(0, n), KOKKOS_LAMBDA(Index i) {
+      "switchyard::parameter::fill", queue.range(values.extent(0)), KOKKOS_LAMBDA(Index i) {
         const Philox r =
-            philox(key, {{static_cast<std::uint32_t>(i / 2), static_cast<std::uint32_t>(i >> 33), unit, id}});
+            philox(draws.key,
+                   {{static_cast<std::uint32_t>(i / 2), static_cast<std::uint32_t>(i >> 33), draws.unit, draws.id}});
         const double u = (r.v[0] + 0.5) / 4294967296.0, angle = 6.283185307179586 * (r.v[1] / 4294967296.0);
         const double radius = Kokkos::sqrt(-2.0 * Kokkos::log(u));
         values[i] = static_cast<float>(std * radius * (i % 2 ? Kokkos::sin(angle) : Kokkos::cos(angle)));
       });
 }
 
-void fill_constant(float* values, Index n, float value) {
+template <class T>
+void round_all(const Queue& queue, const Vector<float>& values, const Lines<T>& to) {
   Kokkos::parallel_for(
-      "switchyard::parameter::fill", Kokkos::RangePolicy<Device>(0, n), KOKKOS_LAMBDA(Index i) { values[i] = value; });
+      "switchyard::parameter::round", queue.range(values.extent(0)),
+      KOKKOS_LAMBDA(Index i) { store(values(i), to.data[i]); });
 }
 
 }  // namespace
 
-ParameterSet::ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors)
-    : nodes_{layout.my_nodes(), layout.my_group_nodes()} {
+ParameterSet::ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors, Element compute)
+    : nodes_{layout.my_nodes(), layout.my_group_nodes()}, compute_(compute) {
   for (const TensorSpec& tensor : tensors) {
     Parameter p;
     static_cast<TensorSpec&>(p) = tensor;
@@ -53,30 +62,33 @@ void ParameterSet::take(Arena& arena) {
     gradient_[p] = arena.matrix<float>(nodes, size_[p], Account::gradients);
     sum_[p] =
         nodes > 0 ? Vector<float>(gradient_[p].data(), size_[p]) : arena.vector<float>(size_[p], Account::gradients);
+    if (compute_ != Element::f32) rounded_[p] = arena.tensor(compute_, 1, size_[p], Account::parameters);
   }
 }
 
-void ParameterSet::allocate(std::uint64_t seed) {
+void ParameterSet::allocate(const Queue& queue, std::uint64_t seed) {
   take(arena_);
   arena_.place("parameters::slabs");
   take(arena_);
   for (int p = 0; p < 2; ++p) {
-    for (const auto& slab : {value_[p], first_[p], second_[p], sum_[p]}) Kokkos::deep_copy(slab, 0.0f);
-    Kokkos::deep_copy(gradient_[p], 0.0f);
+    for (const auto& slab : {value_[p], first_[p], second_[p], sum_[p]}) fill(queue, slab, 0.0f);
+    fill(queue, gradient_[p], 0.0f);
   }
   const std::uint64_t key = stream_key(seed, Purpose::init);
   for (const Parameter& p : all_) {
     if (!p.adds_to.empty()) continue;
     for (Index u = 0; u < p.experts.size(); ++u) {
-      float* unit = value(p.id) + u * p.stride;
+      const Vector<float> unit(value(p.id) + u * p.stride, p.unit);
       if (p.init == Init::ones)
-        fill_constant(unit, p.unit, 1.0f);
+        fill(queue, unit, 1.0f);
       else
-        fill_normal(unit, p.unit, key, p.id, static_cast<std::uint32_t>(p.experts.first + u),
+        fill_normal(queue, unit,
+                    {key, static_cast<std::uint32_t>(p.id), static_cast<std::uint32_t>(p.experts.first + u)},
                     static_cast<float>(p.init_std));
     }
   }
-  Kokkos::fence("switchyard::parameters::allocate");
+  round_weights(queue);
+  queue.fence("switchyard::parameters::allocate");
 }
 
 Range ParameterSet::span_of(Placement placement, const Range& blocks) const {
@@ -104,6 +116,20 @@ float* ParameterSet::value(int id) const {
   const Parameter& p = all_[id];
   expect(p.adds_to.empty(), "a parameter with a value of its own");
   return values(p.placement).data() + p.offset;
+}
+
+Tensor ParameterSet::weight(int id) const {
+  const Parameter& p = all_[id];
+  expect(p.shape.size() >= 2, "a parameter of matrices");
+  const std::int64_t rows = p.shape[p.shape.size() - 2], width = p.shape.back();
+  if (compute_ == Element::f32) return {value(id), compute_, rows, width};
+  return {rounded_[static_cast<int>(p.placement)].at(0, p.offset), compute_, rows, width};
+}
+
+void ParameterSet::round_weights(const Queue& queue) const {
+  if (compute_ == Element::f32) return;
+  for (int p = 0; p < 2; ++p)
+    by_element(compute_, [&](auto zero) { round_all(queue, value_[p], rounded_[p].lines<decltype(zero)>()); });
 }
 
 float* ParameterSet::gradient(int id) const {

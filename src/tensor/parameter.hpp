@@ -8,6 +8,7 @@
 #include "config/architecture.hpp"
 #include "config/layout.hpp"
 #include "tensor/arena.hpp"
+#include "tensor/queue.hpp"
 
 namespace switchyard {
 
@@ -26,9 +27,10 @@ struct Parameter : TensorSpec {
 /// rank (replicated) or its expert group (expert) holds: gradient(id) + n * gradient_stride(id) is node n.
 class ParameterSet {
  public:
-  ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors);
+  /// Products read weights of the element `compute`; values, moments and gradients are floats.
+  ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors, Element compute = Element::f32);
   /// Makes the slabs and fills the values: a pure function of (seed, id, unit, element).
-  void allocate(std::uint64_t seed);
+  void allocate(const Queue& queue, std::uint64_t seed);
   /// Takes the slabs from `arena`, of which allocate() makes one.
   void take(Arena& arena);
 
@@ -51,6 +53,10 @@ class ParameterSet {
   Vector<float> gradient_sum(Placement p) const { return sum_[static_cast<int>(p)]; }
 
   float* value(int id) const;
+  /// What products read of a parameter of matrices: the first local unit, others Parameter::stride elements on.
+  Tensor weight(int id) const;
+  /// Rounds the values to what products read, where that is not the values themselves: whenever they have changed.
+  void round_weights(const Queue& queue) const;
   float* gradient(int id) const;  ///< node 0; null where this rank holds no node
   Index gradient_stride(int id) const { return slab_size(all_[id].placement); }
 
@@ -62,6 +68,8 @@ class ParameterSet {
   Arena arena_;
   Vector<float> value_[2], first_[2], second_[2], sum_[2];
   Matrix<float> gradient_[2];
+  Element compute_;
+  Tensor rounded_[2];  ///< (1, size) nothing where products read the values
 };
 
 }  // namespace switchyard

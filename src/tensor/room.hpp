@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "tensor/arena.hpp"
+#include "tensor/queue.hpp"
 
 namespace switchyard {
 
@@ -33,6 +34,26 @@ class Room {
   Vector<T> memory_;
 };
 
+/// Rows of a tensor whose number routing decides.
+class RowRoom {
+ public:
+  RowRoom() = default;
+  /// For `expected` rows, as Room.
+  RowRoom(Arena& arena, const char* label, Account account, const Tensor& shape)
+      : element_(shape.element),
+        width_(shape.width),
+        memory_(arena, label, account, shape.rows * shape.width * bytes_of(shape.element)) {}
+  /// Room for n rows; contents are lost when it grows.
+  void reserve(Index n) { memory_.reserve(n * width_ * bytes_of(element_)); }
+  /// The first n.
+  Tensor rows(Index n) const { return {memory_.data(), element_, n, width_}; }
+
+ private:
+  Element element_ = Element::f32;
+  Index width_ = 0;
+  Room<std::byte> memory_;
+};
+
 /// A room with its twin on the host: one memory on host builds, two on device builds.
 template <class T>
 class Staged {
@@ -49,11 +70,12 @@ class Staged {
   }
   T* device() const { return room_.data(); }
   T* host() const { return host_.data(); }
-  void to_device(Index n) const {
-    if (separate && n > 0) Kokkos::deep_copy(first(room_.view(), n), first(host_, n));
+  void to_device(const Queue& queue, Index n) const {
+    if (separate && n > 0) copy(queue, first(room_.view(), n), first(host_, n));
   }
-  void to_host(Index n) const {
-    if (separate && n > 0) Kokkos::deep_copy(first(host_, n), first(room_.view(), n));
+  /// The host may read once the queue is through.
+  void to_host(const Queue& queue, Index n) const {
+    if (separate && n > 0) copy(queue, first(host_, n), first(room_.view(), n));
   }
 
  private:

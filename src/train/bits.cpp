@@ -98,9 +98,9 @@ void Lines::step(std::int64_t step) {
 
 void Lines::evaluation() {
   where_ = "evaluation, ";
-  machine_.model->forward(synthetic_batch(machine_.config, layout_, machine_.config.train.steps + 1),
+  machine_.model->forward(machine_.queue(), synthetic_batch(machine_.config, layout_, machine_.config.train.steps + 1),
                           moe::Pass::evaluate);
-  const model::LossParts loss = machine_.model->reduce();
+  const model::LossParts loss = machine_.model->reduce(machine_.queue());
   add_routing();
   add_loss(loss);
   const std::vector<std::int32_t> mine = machine_.model->predictions();

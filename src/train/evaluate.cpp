@@ -81,8 +81,8 @@ Evaluation evaluate(Machine& m, const data::Corpus& corpus, const data::Batches&
   for (std::int64_t i = 0; i < count; ++i) {
     data::Batch batch;
     comm::agree(m.groups.world, [&] { batch = batches.validation(i); });
-    m.model->forward(batch, moe::Pass::evaluate);
-    evaluation.row.loss += m.model->reduce().cross_entropy / static_cast<double>(count);
+    m.model->forward(m.queue(), batch, moe::Pass::evaluate);
+    evaluation.row.loss += m.model->reduce(m.queue()).cross_entropy / static_cast<double>(count);
     // All of them: the mean of a part is one chain of additions, whichever ranks its tokens are on.
     gather(m, m.model->token_losses(), 1, m.config.step_tokens(), losses);
     const std::int64_t left = samples - i * m.config.step_tokens();

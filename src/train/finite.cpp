@@ -17,7 +17,7 @@ constexpr std::int64_t nowhere = std::numeric_limits<std::int64_t>::max();
 /// The first place on any rank; nothing where no rank found one.
 std::optional<model::Place> first_place(const Machine& m) {
   std::int64_t order = nowhere;
-  if (const auto mine = m.model->first_non_finite())
+  if (const auto mine = m.model->first_non_finite(m.queue()))
     order = (std::int64_t{mine->block} + 1) << 32 | (mine->expert < 0 ? no_expert : mine->expert);
   order = -order;
   comm::all_reduce_max(m.groups.world, &order, 1);

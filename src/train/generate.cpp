@@ -59,9 +59,9 @@ std::vector<float> next_logits(Machine& m, const std::vector<std::int32_t>& ids)
   batch.tokens.assign(ids.end() - count, ids.end());
   batch.tokens.resize(context, ids.back());
   batch.targets = batch.tokens;
-  m.model->forward(batch, moe::Pass::evaluate);
-  m.model->reduce();
-  return m.model->logits(count - 1);
+  m.model->forward(m.queue(), batch, moe::Pass::evaluate);
+  m.model->reduce(m.queue());
+  return m.model->logits(m.queue(), count - 1);
 }
 
 }  // namespace

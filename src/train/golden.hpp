@@ -19,7 +19,7 @@ const std::vector<GoldenRun>& golden_runs();
 
 /// What is published for this build: lines "NAME | what trained_bits says", after comments with '#'.
 const std::string& published_bits();
-/// What blas::bits_depend_on() said when they were published; they are the bits of nothing else.
+/// What products::bits_depend_on() said when they were published; they are the bits of nothing else.
 std::string published_products();
 
 /// The lines of one run.

@@ -16,7 +16,10 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
   const std::string fault = schedule::fault_in(tasks);
   check(fault.empty(), Exit::internal, fault);
   model = std::make_unique<model::Transformer>(moe::LayerContext{config, groups, *exchange, parameters, timers});
-  parameters.allocate(config.train.seed);
+  int last = 0;
+  for (const schedule::Task& task : tasks) last = std::max(last, task.queue);
+  for (int number = 0; number <= last; ++number) queues.emplace_back(number);
+  parameters.allocate(queue(), config.train.seed);
 }
 
 const Range& Machine::bucket_from(int block) const {

@@ -17,11 +17,14 @@ struct Machine {
   Machine(const Config& config, comm::Communicator world);
   /// The bucket whose first block that is.
   const Range& bucket_from(int block) const;
+  /// Where all works that is not one of several tasks at a time.
+  const Queue& queue() const { return queues.front(); }
 
   Config config;
   comm::Groups groups;
   std::unique_ptr<comm::Exchange> exchange;
   Timers timers;
+  std::vector<Queue> queues;  ///< those of the tasks
   ParameterSet parameters;
   std::unique_ptr<model::Transformer> model;
   Gradients gradients;

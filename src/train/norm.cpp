@@ -28,15 +28,15 @@ KOKKOS_INLINE_FUNCTION double square_sum(const float* x, Index n) {
 }
 
 /// sums(blocks) of the blocks of a parameter, unit after unit.
-void sum_blocks(const float* gradient, Index blocks, double* sums) {
+void sum_blocks(const Queue& queue, const float* gradient, Index blocks, double* sums) {
   Kokkos::parallel_for(
-      "switchyard::norm::blocks", Kokkos::RangePolicy<Device>(0, blocks),
+      "switchyard::norm::blocks", queue.range(blocks),
       KOKKOS_LAMBDA(Index i) { sums[i] = square_sum(gradient + i * block, block); });
 }
 
 /// Σ x² of each local unit, parameters of one placement in order of declaration.
-std::vector<double> unit_sums(const ParameterSet& parameters, const Gradients& gradients, Placement placement,
-                              Room<double>& memory) {
+std::vector<double> unit_sums(const Queue& queue, const ParameterSet& parameters, const Gradients& gradients,
+                              Placement placement, Room<double>& memory) {
   Index total = 0;
   const auto counted = [&](const Parameter& p) { return p.placement == placement && p.adds_to.empty(); };
   for (const Parameter& p : parameters.all())
@@ -46,11 +46,10 @@ std::vector<double> unit_sums(const ParameterSet& parameters, const Gradients& g
   Index at = 0;
   for (const Parameter& p : parameters.all()) {
     if (!counted(p)) continue;
-    sum_blocks(gradients.of(p), p.span() / block, sums.data() + at);
+    sum_blocks(queue, gradients.of(p), p.span() / block, sums.data() + at);
     at += p.span() / block;
   }
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), sums);
-  Kokkos::fence("switchyard::norm::end");
+  const auto host = read(queue, sums);
   std::vector<double> units;
   at = 0;
   for (const Parameter& p : parameters.all())
@@ -81,12 +80,12 @@ void take(NormResult& result, double& total, double sum, const Parameter& p, int
 
 }  // namespace
 
-NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients,
-                         Room<double>& memory) {
-  const std::vector<double> replicated = unit_sums(parameters, gradients, Placement::replicated, memory);
+NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const ParameterSet& parameters,
+                         const Gradients& gradients, Room<double>& memory) {
+  const std::vector<double> replicated = unit_sums(queue, parameters, gradients, Placement::replicated, memory);
   const std::vector<std::int64_t> units = units_of_places(groups.layout, parameters);
   const std::vector<double> experts =
-      comm::all_gather(groups.expert, unit_sums(parameters, gradients, Placement::expert, memory), units);
+      comm::all_gather(groups.expert, unit_sums(queue, parameters, gradients, Placement::expert, memory), units);
   std::vector<std::int64_t> next(units.size(), 0);  // of each place in `experts`
   std::exclusive_scan(units.begin(), units.end(), next.begin(), std::int64_t{0});
   NormResult result;

@@ -18,7 +18,7 @@ struct NormResult {
 /// In double: squares are summed over fixed blocks of 4096 elements of each unit (a replicated tensor, or one expert's
 /// part of a tensor), blocks in order, then units by (parameter, expert). The same on every rank.
 /// `memory` grows to what the sums of the blocks take. Collective.
-NormResult gradient_norm(const comm::Groups& groups, const ParameterSet& parameters, const Gradients& gradients,
-                         Room<double>& memory);
+NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const ParameterSet& parameters,
+                         const Gradients& gradients, Room<double>& memory);
 
 }  // namespace switchyard::train

@@ -13,42 +13,47 @@ KOKKOS_INLINE_FUNCTION void update_run(const AdamW& a, const float* __restrict__
   for (Index i = 0; i < n; ++i) adamw_element(a, g[i], p[i], m[i], v[i]);
 }
 
-void update(const AdamW a, const float* g, float* p, float* m, float* v, Index size) {
+/// The elements of one parameter: gradients, values, first and second moments.
+struct State {
+  const float* g;
+  float *p, *m, *v;
+};
+
+void update_all(const Queue& queue, const AdamW& a, const State& s, Index size) {
   Kokkos::parallel_for(
-      "switchyard::optimizer::adamw", Kokkos::RangePolicy<Device>(0, (size + chunk - 1) / chunk),
-      KOKKOS_LAMBDA(Index c) {
+      "switchyard::optimizer::adamw", queue.range((size + chunk - 1) / chunk), KOKKOS_LAMBDA(Index c) {
         const Index first = c * chunk;
         const Index n = size - first < chunk ? size - first : chunk;
-        update_run(a, g + first, p + first, m + first, v + first, n);
+        update_run(a, s.g + first, s.p + first, s.m + first, s.v + first, n);
       });
 }
 
 }  // namespace
 
-AdamW adamw_scalars(const TrainConfig& c, double learning_rate, double clip_factor, std::int64_t step, bool decay) {
-  const double correction1 = 1.0 - std::pow(c.beta1, static_cast<double>(step));
-  const double correction2 = 1.0 - std::pow(c.beta2, static_cast<double>(step));
-  return {.clip = static_cast<float>(clip_factor),
-          .keep = static_cast<float>(decay ? 1.0 - learning_rate * c.weight_decay : 1.0),
+AdamW adamw_scalars(const TrainConfig& c, const Update& update, bool decay) {
+  const double correction1 = 1.0 - std::pow(c.beta1, static_cast<double>(update.step));
+  const double correction2 = 1.0 - std::pow(c.beta2, static_cast<double>(update.step));
+  return {.clip = static_cast<float>(update.clip_factor),
+          .keep = static_cast<float>(decay ? 1.0 - update.learning_rate * c.weight_decay : 1.0),
           .beta2 = static_cast<float>(c.beta2),
           .one_minus_beta1 = static_cast<float>(1.0 - c.beta1),
           .one_minus_beta2 = static_cast<float>(1.0 - c.beta2),
-          .step_size = static_cast<float>(learning_rate / correction1),
+          .step_size = static_cast<float>(update.learning_rate / correction1),
           .root_scale = static_cast<float>(1.0 / std::sqrt(correction2)),
           .epsilon = static_cast<float>(c.epsilon)};
 }
 
-void adamw(ParameterSet& parameters, const Gradients& gradients, const TrainConfig& config, double learning_rate,
-           double clip_factor, std::int64_t step) {
-  const AdamW kinds[2] = {adamw_scalars(config, learning_rate, clip_factor, step, false),
-                          adamw_scalars(config, learning_rate, clip_factor, step, true)};
+void adamw(const Queue& queue, ParameterSet& parameters, const Gradients& gradients, const TrainConfig& config,
+           const Update& update) {
+  const AdamW kinds[2] = {adamw_scalars(config, update, false), adamw_scalars(config, update, true)};
   for (const Parameter& p : parameters.all()) {
     if (!p.adds_to.empty()) continue;
-    update(kinds[p.decay], gradients.of(p), parameters.value(p.id),
-           parameters.first_moments(p.placement).data() + p.offset,
-           parameters.second_moments(p.placement).data() + p.offset, p.span());
+    update_all(queue, kinds[p.decay],
+               {gradients.of(p), parameters.value(p.id), parameters.first_moments(p.placement).data() + p.offset,
+                parameters.second_moments(p.placement).data() + p.offset},
+               p.span());
   }
-  Kokkos::fence("switchyard::optimizer::end");
+  parameters.round_weights(queue);
 }
 
 }  // namespace switchyard::train

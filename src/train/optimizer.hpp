@@ -28,11 +28,19 @@ KOKKOS_INLINE_FUNCTION void adamw_element(const AdamW& a, float gradient, float&
   p = Kokkos::fma(-a.step_size, m / denominator, a.keep * p);
 }
 
-/// Scalars of step `step` (the first is 1) for a parameter with or without weight decay.
-AdamW adamw_scalars(const TrainConfig& config, double learning_rate, double clip_factor, std::int64_t step, bool decay);
+/// What one step's update goes by.
+struct Update {
+  double learning_rate;
+  double clip_factor;
+  std::int64_t step;  ///< the first is 1
+};
 
-/// Updates values and moments of all parameters of this rank, in place. Elementwise: no layout changes a bit.
-void adamw(ParameterSet& parameters, const Gradients& gradients, const TrainConfig& config, double learning_rate,
-           double clip_factor, std::int64_t step);
+/// Scalars of a step for a parameter with or without weight decay.
+AdamW adamw_scalars(const TrainConfig& config, const Update& update, bool decay);
+
+/// Updates values, moments and compute weights of all parameters of this rank, in place. Elementwise: no layout changes
+/// a bit.
+void adamw(const Queue& queue, ParameterSet& parameters, const Gradients& gradients, const TrainConfig& config,
+           const Update& update);
 
 }  // namespace switchyard::train

@@ -6,43 +6,48 @@
 
 #include "base/check.hpp"
 #include "base/philox.hpp"
-#include "tensor/blas.hpp"
-#include "tensor/types.hpp"
+#include "tensor/products/library.hpp"
+#include "tensor/products/products.hpp"
 
 namespace switchyard::train {
 namespace {
 
-void fill(Vector<float> v, std::uint64_t key) {
-  float* values = v.data();
+void draw(const Queue& queue, const Matrix<float>& values, std::uint64_t key) {
+  float* to = values.data();
   Kokkos::parallel_for(
-      "switchyard::probe::fill", Kokkos::RangePolicy<Device>(0, v.extent(0)), KOKKOS_LAMBDA(Index i) {
-        values[i] = uniform(philox(key, {{static_cast<std::uint32_t>(i), 0, 0, 0}}).v[0]) - 0.5f;
+      "switchyard::probe::draw", queue.range(values.size()), KOKKOS_LAMBDA(Index i) {
+        to[i] = uniform(philox(key, {{static_cast<std::uint32_t>(i), 0, 0, 0}}).v[0]) - 0.5f;
       });
 }
 
-using Product = void (*)(const blas::Groups&, Index, Index, const float*, const float*, float*, blas::Write);
+Matrix<float> drawn(const Queue& queue, Index rows, Index width, std::uint64_t key) {
+  const auto values = make_view<Matrix<float>>("probe::values", rows, width);
+  draw(queue, values, key);
+  return values;
+}
 
-/// A product with the arguments of blas.hpp, and its number of columns.
-std::vector<float> rows_of(Product product, Index rows, Index n, Index k, const float* x, const float* w, Index out) {
-  const Index offsets[2] = {0, rows};
-  auto y = make_view<Vector<float>>("probe::y", rows * out);
-  product({1, offsets}, n, k, x, w, y.data(), blas::Write::replace);
-  Kokkos::fence("switchyard::probe");
-  const auto host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), y);
-  return std::vector<float>(host.data(), host.data() + rows * out);
+using Product = void (*)(const Queue&, const products::Segments&, const Tensor&, const products::Weights&,
+                         const Tensor&, products::Write);
+
+/// A product of products.hpp, whose result has `out` columns.
+std::vector<float> rows_of(const Queue& queue, Product product, const Tensor& x, const Tensor& w, Index out) {
+  const Index first = 0;
+  const auto y = make_view<Matrix<float>>("probe::y", x.rows, out);
+  product(queue, {1, &first, &x.rows}, x, {w}, y, products::Write::replace);
+  return host_values(y);
 }
 
 void compare(Product product, Index rows, Index n, Index k, bool forward) {
-  const Index in = forward ? k : n, out = forward ? n : k;
-  auto x = make_view<Vector<float>>("probe::x", rows * in);
-  auto w = make_view<Vector<float>>("probe::w", n * k);
-  fill(x, 1), fill(w, 2);
-  const auto full = rows_of(product, rows, n, k, x.data(), w.data(), out);
+  const Queue queue;
+  const Index out = forward ? n : k;
+  const Matrix<float> held = drawn(queue, rows, forward ? k : n, 1), w = drawn(queue, n, k, 2);
+  const Tensor x = held;
+  const auto full = rows_of(queue, product, x, w, out);
   for (const Index part : {Index{1}, Index{7}}) {
     const Index first = std::max<Index>(0, rows - part);  // the last rows, where a full product has its ragged tile
-    const auto some = rows_of(product, rows - first, n, k, x.data() + first * in, w.data(), out);
+    const auto some = rows_of(queue, product, x.part(first, rows - first), w, out);
     check(std::memcmp(some.data(), full.data() + first * out, some.size() * sizeof(float)) == 0, Exit::layout_variant,
-          std::string("a product (") + blas::description() + ") of shape N=" + std::to_string(n) +
+          std::string("a product (") + products::description() + ") of shape N=" + std::to_string(n) +
               " K=" + std::to_string(k) + " gives other bits for M=" + std::to_string(rows - first) + " than among " +
               std::to_string(rows) + " rows, so train.determinism: layout cannot be promised by this build");
   }
@@ -62,8 +67,8 @@ void probe_products(const Config& c) {
   }
   const Index rows = std::min<Index>(512, Index{c.grain_sequences()} * c.model.context);
   for (const auto& [n, k] : shapes) {
-    compare(blas::forward, rows, n, k, true);
-    compare(blas::input_gradient, rows, n, k, false);
+    compare(products::forward, rows, n, k, true);
+    compare(products::input_gradient, rows, n, k, false);
   }
 }
 

@@ -10,23 +10,25 @@ namespace {
 /// The nodes of a part of a slab where MPI reads them, and where it puts their sum: the slab itself on a host.
 class HostPart {
  public:
-  HostPart(const ParameterSet& parameters, Placement placement, const Range& part)
+  HostPart(const Queue& queue, const ParameterSet& parameters, Placement placement, const Range& part)
       : nodes_(parameters.gradients(placement)), sum_(parameters.gradient_sum(placement)), part_(part) {
     if (on_host) return;
     const Index count = nodes_.extent(0), n = part.size();
     staged_ = make_view<HostMatrix<float>>("reduce::staged", std::max<Index>(count, 1), n);
     for (Index k = 0; k < count; ++k)
-      Kokkos::deep_copy(HostVector<float>(&staged_(k, 0), n),
-                        Vector<float>(nodes_.data() + k * stride_of(nodes_) + part.first, n));
+      copy(queue, HostVector<float>(&staged_(k, 0), n),
+           Vector<float>(nodes_.data() + k * stride_of(nodes_) + part.first, n));
+    queue.fence("switchyard::reduce::stage");
   }
   comm::SlabPart slab() const {
     if (on_host) return {nodes_.data() + part_.first, stride_of(nodes_), part_.size(), sum_.data() + part_.first};
     return {staged_.data(), part_.size(), part_.size(), staged_.data()};
   }
-  void finish() const {
-    if (!on_host)
-      Kokkos::deep_copy(Vector<float>(sum_.data() + part_.first, part_.size()),
-                        HostVector<float>(staged_.data(), part_.size()));
+  void finish(const Queue& queue) const {
+    if (on_host) return;
+    copy(queue, Vector<float>(sum_.data() + part_.first, part_.size()),
+         HostVector<float>(staged_.data(), part_.size()));
+    queue.fence("switchyard::reduce::finish");  // the staged part ends here
   }
 
  private:
@@ -37,31 +39,38 @@ class HostPart {
   HostMatrix<float> staged_;
 };
 
-void reduce_part(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, const Range& blocks,
-                 comm::SumMemory& memory, Timers& timers) {
+/// What a bucket's sums are made with.
+struct Bucket {
+  const Queue& queue;
+  const comm::Groups& groups;
+  const ParameterSet& parameters;
+  const Range& blocks;
+};
+
+void reduce_part(const Bucket& bucket, Placement placement, comm::SumMemory& memory, Timers& timers) {
+  const auto& [queue, groups, parameters, blocks] = bucket;
   const bool replicated = placement == Placement::replicated;  // else rank g of expert_data is of group g
   const comm::Communicator& comm = replicated ? groups.world : groups.expert_data;
   if (comm.size() == 1 && parameters.nodes(placement).size() == 1) return;  // the one node is the sum
-  const HostPart part(parameters, placement, parameters.span_of(placement, blocks));
+  const HostPart part(queue, parameters, placement, parameters.span_of(placement, blocks));
   comm::tree_all_reduce(comm, replicated ? groups.layout.nodes_of_ranks() : groups.layout.nodes_of_groups(),
                         part.slab(), memory, timers);
-  part.finish();
+  part.finish(queue);
 }
 
-void add(float* into, const float* from, Index n) {
+void add(const Queue& queue, float* into, const float* from, Index n) {
   Kokkos::parallel_for(
-      "switchyard::reduce::add_source", Kokkos::RangePolicy<Device>(0, n),
-      KOKKOS_LAMBDA(Index i) { into[i] += from[i]; });
+      "switchyard::reduce::add_source", queue.range(n), KOKKOS_LAMBDA(Index i) { into[i] += from[i]; });
 }
 
 }  // namespace
 
-void reduce_gradients(const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients, const Range& blocks,
-                      Timers& timers) {
-  Kokkos::fence("switchyard::reduce::start");  // the kernels of backward have written what MPI reads
+void reduce_gradients(const Queue& queue, const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients,
+                      const Range& blocks, Timers& timers) {
+  queue.fence("switchyard::reduce::start");  // the kernels of backward have written what MPI reads
   for (const Placement placement : {Placement::replicated, Placement::expert}) {
     gradients.slab[static_cast<int>(placement)] = parameters.gradient_sum(placement);
-    reduce_part(groups, parameters, placement, blocks, gradients.memory, timers);
+    reduce_part({queue, groups, parameters, blocks}, placement, gradients.memory, timers);
   }
   for (const Parameter& p : parameters.all()) {
     if (p.adds_to.empty() || p.block < blocks.first || p.block >= blocks.last) continue;
@@ -70,9 +79,8 @@ void reduce_gradients(const comm::Groups& groups, ParameterSet& parameters, Grad
                parameters[id].block == p.block,
            "a source of a gradient of its own shape, placement and block");
     const Vector<float>& slab = gradients.slab[static_cast<int>(p.placement)];
-    add(slab.data() + parameters[id].offset, slab.data() + p.offset, p.span());
+    add(queue, slab.data() + parameters[id].offset, slab.data() + p.offset, p.span());
   }
-  Kokkos::fence("switchyard::reduce::end");
 }
 
 }  // namespace switchyard::train

@@ -18,7 +18,7 @@ struct Gradients {
 /// Sums the gradients of all grains of `blocks` (replicated over world, experts over the expert-data group) along the
 /// grain tree, then adds parameters with `adds_to` into the gradient of the named one. Collective; overwrites the first
 /// node of `parameters`; bytes go to Phase::reduce of `timers`.
-void reduce_gradients(const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients, const Range& blocks,
-                      Timers& timers);
+void reduce_gradients(const Queue& queue, const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients,
+                      const Range& blocks, Timers& timers);
 
 }  // namespace switchyard::train

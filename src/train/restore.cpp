@@ -25,7 +25,8 @@ void take_state(const checkpoint::TrainState& state, const RunParts& run, Machin
     for (std::size_t i = 0; fits && i < layers.size(); ++i) fits = state.bias[i].size() == layers[i]->bias().size();
     check(fits, Exit::corrupt, run.folder + ": the checkpoint's state.json is damaged (biases of other layers)");
   });
-  for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(state.bias[i]);
+  for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_bias(machine.queue(), state.bias[i]);
+  machine.parameters.round_weights(machine.queue());
 }
 
 class Restoring {

@@ -1,25 +1,43 @@
 #include "train/run_tasks.hpp"
 
+#include <Kokkos_Profiling_ScopedRegion.hpp>
 #include <numeric>
 
 #include "base/clock.hpp"
-#include "tensor/region.hpp"
 
 namespace switchyard::train {
+namespace {
 
-std::vector<Interval> run(const std::vector<schedule::Task>& tasks, Timers& timers,
-                          const std::function<void(const schedule::Task&)>& perform) {
+struct Marks {
+  Event start, end;
+  std::int64_t bytes = 0;
+};
+
+}  // namespace
+
+std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
+                          const Perform& perform) {
   const auto bytes = [&timers] { return std::accumulate(timers.bytes.begin(), timers.bytes.end(), std::int64_t{0}); };
-  std::vector<Interval> intervals;
-  intervals.reserve(tasks.size());
-  for (const schedule::Task& task : tasks) {
+  const Event origin;
+  queues.front().record(origin);
+  queues.front().fence("switchyard::train::run::start");
+  const double begin = now();
+  std::vector<Marks> marks(tasks.size());
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    const Queue& queue = queues.at(tasks[i].queue);
+    const Kokkos::Profiling::ScopedRegion region("switchyard::" + schedule::name_of(tasks[i].stage));
     const std::int64_t before = bytes();
-    const double start = now();
-    {
-      const Region region(timers, schedule::phase_of(task.stage));
-      perform(task);
-    }
-    intervals.push_back({start, now(), bytes() - before});
+    queue.record(marks[i].start);
+    perform(queue, tasks[i]);
+    queue.record(marks[i].end);
+    marks[i].bytes = bytes() - before;
+  }
+  for (const Queue& queue : queues) queue.fence("switchyard::train::run::end");
+  std::vector<Interval> intervals;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    const double start = seconds_between(origin, marks[i].start), end = seconds_between(origin, marks[i].end);
+    intervals.push_back({begin + start, begin + end, marks[i].bytes});
+    timers.seconds[static_cast<int>(schedule::phase_of(tasks[i].stage))] += end - start;
   }
   return intervals;
 }

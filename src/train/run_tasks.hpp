@@ -6,6 +6,7 @@
 
 #include "base/timers.hpp"
 #include "schedule/task.hpp"
+#include "tensor/queue.hpp"
 
 namespace switchyard::train {
 
@@ -15,9 +16,12 @@ struct Interval {
   std::int64_t bytes = 0;         ///< sent to other ranks
 };
 
-/// Calls perform(task) for each of `tasks`; what throws ends the list. Seconds are added to the phases of `timers`,
-/// where `perform` counts its bytes. A device has done the work of a task when its interval ends.
-std::vector<Interval> run(const std::vector<schedule::Task>& tasks, Timers& timers,
-                          const std::function<void(const schedule::Task&)>& perform);
+using Perform = std::function<void(const Queue&, const schedule::Task&)>;
+
+/// Calls perform(queue, task) for each of `tasks`; what throws ends the list. Seconds are added to the phases of
+/// `timers`, where `perform` counts its bytes. Intervals are from the moment when a device comes to a task until it has
+/// done its work, by events in the task's queue: the host waits for the queues once, at the end.
+std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
+                          const Perform& perform);
 
 }  // namespace switchyard::train

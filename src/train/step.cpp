@@ -18,54 +18,54 @@ struct Step {
   std::int64_t number;
   StepResult result;
 
-  void perform(const schedule::Task& task);
-  void read();
-  void reduce_statistics();
-  void measure_gradient();
-  void update();
+  void perform(const Queue& queue, const schedule::Task& task);
+  void read_batch();
+  void reduce_statistics(const Queue& queue);
+  void measure_gradient(const Queue& queue);
+  void update(const Queue& queue);
 };
 
-void Step::perform(const schedule::Task& task) {
+void Step::perform(const Queue& queue, const schedule::Task& task) {
   switch (task.stage) {
     case Stage::data:
-      return read();
+      return read_batch();
     case Stage::statistics:
-      return reduce_statistics();
+      return reduce_statistics(queue);
     case Stage::reduce:
-      return reduce_gradients(m.groups, m.parameters, m.gradients, m.bucket_from(task.block), m.timers);
+      return reduce_gradients(queue, m.groups, m.parameters, m.gradients, m.bucket_from(task.block), m.timers);
     case Stage::norm:
-      return measure_gradient();
+      return measure_gradient(queue);
     case Stage::optimizer:
-      return update();
+      return update(queue);
     case Stage::balance:
-      for (moe::Layer* layer : m.model->moe_layers()) layer->update_bias(number);
+      for (moe::Layer* layer : m.model->moe_layers()) layer->update_bias(queue, number);
       return;
     default:
-      m.model->run(task);
+      m.model->run(queue, task);
   }
 }
 
-void Step::read() {
+void Step::read_batch() {
   result.batch = next(number);
   m.model->begin(result.batch, moe::Pass::train);
 }
 
-void Step::reduce_statistics() {
-  result.loss = m.model->reduce();
+void Step::reduce_statistics(const Queue& queue) {
+  result.loss = m.model->reduce(queue);
   require_finite_loss(m, result.loss.total(), number);
 }
 
-void Step::measure_gradient() {
-  const NormResult gradient = gradient_norm(m.groups, m.parameters, m.gradients, m.norm_memory);
+void Step::measure_gradient(const Queue& queue) {
+  const NormResult gradient = gradient_norm(queue, m.groups, m.parameters, m.gradients, m.norm_memory);
   require_finite_gradient(m, gradient, number);
   result.gradient_norm = gradient.norm;
 }
 
-void Step::update() {
+void Step::update(const Queue& queue) {
   const double clip = m.config.train.clip;
   const double factor = clip > 0.0 && result.gradient_norm > clip ? clip / result.gradient_norm : 1.0;
   result.learning_rate = learning_rate(m.config.train, number);
-  adamw(m.parameters, m.gradients, m.config.train, result.learning_rate, factor, number);
+  adamw(queue, m.parameters, m.gradients, m.config.train, {result.learning_rate, factor, number});
 }
 
 }  // namespace
@@ -73,7 +73,8 @@ void Step::update() {
 StepResult train_step(Machine& m, const BatchSource& next, std::int64_t number) {
   Step step{m, next, number, {}};
   step.result.start = now();
-  step.result.intervals = run(m.tasks, m.timers, [&step](const schedule::Task& task) { step.perform(task); });
+  step.result.intervals = run(m.tasks, m.queues, m.timers,
+                              [&step](const Queue& queue, const schedule::Task& task) { step.perform(queue, task); });
   step.result.end = now();
   return std::move(step.result);
 }

@@ -5,6 +5,7 @@
 #include "model/support.hpp"
 #include "reference/attention.hpp"
 #include "support/elements.hpp"
+#include "support/queue.hpp"
 #include "support/values.hpp"
 
 namespace switchyard {
@@ -26,8 +27,8 @@ Result run(const Heads& n, const Doubles& q, const Doubles& k, const Doubles& v,
                                           matrix(rows, kv, Doubles(k.size(), 9.0)),
                                           matrix(rows, kv, Doubles(k.size(), 9.0))};
   const Vector<float> memory("memory", attention_memory(shape, Host().concurrency()));
-  attention_forward(shape, state, memory);
-  attention_backward(shape, state, gradient, memory);
+  attention_forward(test::queue(), shape, state, memory);
+  attention_backward(test::queue(), shape, state, gradient, memory);
   return {values_of(state.out), values_of(gradient.q), values_of(gradient.k), values_of(gradient.v)};
 }
 
@@ -98,11 +99,11 @@ TEST(Rope, TurnsAndTurnsBack) {
   const Doubles x = random_values(rows.count * config.model.width, 1);
   const auto turned = matrix(rows.count, config.model.width, x);
   const Placed<model::Rope> rope("test::rope", config);
-  rope->forward(rows, turned);
+  rope->forward(test::queue(), turned);
   EXPECT_LT(
       relative_error(reference::rope(x, config.model.context, 3, 8, config.model.rope_base, 1.0), values_of(turned)),
       1e-6);
-  rope->backward(rows, turned);
+  rope->backward(test::queue(), turned);
   EXPECT_LT(relative_error(x, values_of(turned)), 1e-6);
 }
 
@@ -114,7 +115,7 @@ TEST(Rope, TurnsBf16AsItTurnsFloats) {
   Kokkos::deep_copy(Vector<Bf16>(turned.data(), n), elements_of<Bf16>(numbers(n, 1)));
   const std::vector<float> x = floats_of(Vector<Bf16>(turned.data(), n));
   const Placed<model::Rope> rope("test::rope", config);
-  rope->forward(rows, turned);
+  rope->forward(test::queue(), turned);
   const std::vector<float> got = floats_of(Vector<Bf16>(turned.data(), n));
   const Doubles wanted =
       reference::rope(Doubles(x.begin(), x.end()), config.model.context, 3, 8, config.model.rope_base, 1.0);

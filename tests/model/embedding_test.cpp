@@ -5,6 +5,7 @@
 #include <random>
 
 #include "model/support.hpp"
+#include "support/queue.hpp"
 
 namespace switchyard {
 namespace {
@@ -39,11 +40,12 @@ std::vector<float> gradient(const Config& config, int ranks, const std::vector<s
     const Index first = layout.my_grains().first * config.grain_sequences() * config.model.context;
     ParameterSet parameters(layout, architecture(config));
     const model::Embedding embedding(parameters);
-    parameters.allocate(1);
+    parameters.allocate(test::queue(), 1);
     Placed<model::DeviceIndex> index("test::index", rows.count);
     const Doubles mine(dx.begin() + first * width, dx.begin() + (first + rows.count) * width);
     const auto device = matrix(rows.count, width, mine);
-    embedding.backward(rows, {tokens.begin() + first, tokens.begin() + first + rows.count}, device, *index);
+    embedding.backward(test::queue(), rows, {tokens.begin() + first, tokens.begin() + first + rows.count}, device,
+                       *index);
     const int id = parameters.find("embedding.gather");
     for (std::size_t t = 0; t < rows.nodes.size(); ++t)
       parts.push_back(
@@ -81,13 +83,13 @@ TEST(Embedding, GathersRows) {
   const Config config = small_config();
   ParameterSet parameters(one_rank(config), architecture(config));
   const model::Embedding embedding(parameters);
-  parameters.allocate(1);
+  parameters.allocate(test::queue(), 1);
   const nn::Rows rows = nn::make_rows(config, one_rank(config));
   const auto tokens = random_tokens(rows.count, config.model.vocabulary);
   const Vector<std::int32_t> ids("ids", rows.count);
   Kokkos::deep_copy(ids, HostVector<const std::int32_t>(tokens.data(), tokens.size()));
   const auto x = matrix(rows.count, config.model.width);
-  embedding.forward(rows, ids, x);
+  embedding.forward(test::queue(), ids, x);
   const Doubles got = values_of(x), weight = copy_out(parameters.value(0), parameters[0].unit);
   for (std::size_t i = 0; i < got.size(); ++i)
     ASSERT_EQ(got[i], weight[tokens[i / config.model.width] * config.model.width + i % config.model.width]);

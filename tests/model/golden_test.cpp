@@ -9,6 +9,7 @@
 #include "hdf5/hdf5.hpp"
 #include "model/transformer.hpp"
 #include "support/passes.hpp"
+#include "support/queue.hpp"
 #include "support/ranks.hpp"
 
 namespace switchyard {
@@ -63,22 +64,22 @@ void compare_with(const std::string& kind) {
   const auto file = hdf5::File::open(path);
   for (const Parameter& p : parameters.all()) set_values(parameters, p, read_floats(file, "parameters/" + p.name));
   for (auto* layer : model.moe_layers())
-    if (file.has("bias")) layer->set_bias(read_floats(file, "bias"));
+    if (file.has("bias")) layer->set_bias(test::queue(), read_floats(file, "bias"));
 
   data::Batch batch;
   batch.context = config.model.context, batch.sequences = {0, config.train.batch};
   batch.tokens = read_ints(file, "tokens"), batch.targets = read_ints(file, "targets");
   batch.position.assign(config.train.batch, 0);
-  model.forward(batch, moe::Pass::evaluate);
+  model.forward(test::queue(), batch, moe::Pass::evaluate);
   const double loss = read_floats(file, "loss")[0];
-  EXPECT_NEAR(model.reduce().cross_entropy, loss, 1e-5 * loss);
+  EXPECT_NEAR(model.reduce(test::queue()).cross_entropy, loss, 1e-5 * loss);
   std::vector<float> logits;
   for (Index row = 0; row < static_cast<Index>(batch.tokens.size()); ++row)
-    for (const float value : model.logits(row)) logits.push_back(value);
+    for (const float value : model.logits(test::queue(), row)) logits.push_back(value);
   EXPECT_LT(relative_error(logits, read_floats(file, "logits")), 1e-5) << "logits";
 
-  model.forward(batch, moe::Pass::train);
-  model.reduce();
+  model.forward(test::queue(), batch, moe::Pass::train);
+  model.reduce(test::queue());
   test::run_backward(model, config);
   for (const Parameter& p : parameters.all())
     EXPECT_LT(relative_error(test::node_sum(parameters, p), read_floats(file, "gradients/" + p.name)), 1e-5) << p.name;

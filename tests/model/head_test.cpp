@@ -3,6 +3,7 @@
 
 #include "model/support.hpp"
 #include "reference/head.hpp"
+#include "support/queue.hpp"
 
 namespace switchyard {
 namespace {
@@ -31,10 +32,10 @@ TEST_P(HeadRow, AgreesWithReference) {
   std::vector<int> targets;
   for (int i = 0; i < n; ++i) targets.push_back(i * 7919 % vocabulary);
   const model::HeadRows rows = make_head_rows(n, vocabulary, logits, targets);
-  head_losses(rows, moe::Pass::evaluate);
+  head_losses(test::queue(), rows, moe::Pass::evaluate);
   EXPECT_EQ(values_of(rows.logits), logits) << "an evaluate pass keeps the logits";
   const Doubles loss = copy_out(rows.loss.data(), n), log_sum = copy_out(rows.log_sum.data(), n);
-  head_losses(rows, moe::Pass::train);
+  head_losses(test::queue(), rows, moe::Pass::train);
   EXPECT_EQ(copy_out(rows.loss.data(), n), loss);
   const Doubles gradient = values_of(rows.logits);
   const auto predicted = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows.predicted);
@@ -55,7 +56,7 @@ TEST(Head, PredictsTheSmallestOfEquals) {
   Doubles logits(600, 0.0);
   logits[300] = logits[301] = logits[599] = 2.0;
   const model::HeadRows rows = make_head_rows(1, 600, logits, {0});
-  head_losses(rows, moe::Pass::evaluate);
+  head_losses(test::queue(), rows, moe::Pass::evaluate);
   EXPECT_EQ(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows.predicted)(0), 300);
 }
 
@@ -63,7 +64,7 @@ TEST(Head, LargeLogitsStayFinite) {
   Doubles logits(40, -3e4);
   logits[7] = 3e4;
   const model::HeadRows rows = make_head_rows(1, 40, logits, {7});
-  head_losses(rows, moe::Pass::train);
+  head_losses(test::queue(), rows, moe::Pass::train);
   EXPECT_EQ(copy_out(rows.loss.data(), 1)[0], 0.0);
 }
 

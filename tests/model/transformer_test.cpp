@@ -6,6 +6,7 @@
 #include "model/support.hpp"
 #include "reference/transformer.hpp"
 #include "support/passes.hpp"
+#include "support/queue.hpp"
 #include "support/ranks.hpp"
 
 namespace switchyard {
@@ -44,8 +45,8 @@ struct Trial : Ranks {
   }
 
   model::LossParts step() {
-    model.forward(batch(), moe::Pass::train);
-    const model::LossParts loss = model.reduce();
+    model.forward(test::queue(), batch(), moe::Pass::train);
+    const model::LossParts loss = model.reduce(test::queue());
     run_backward(model, config);
     return loss;
   }
@@ -157,10 +158,10 @@ TEST_P(Transformer, PassesDoNotDependOnEarlierOnes) {
   Trial once(GetParam().config, MPI_COMM_WORLD), often(GetParam().config, MPI_COMM_WORLD);
   once.step();
   often.step();
-  often.model.forward(often.batch(), moe::Pass::evaluate);
+  often.model.forward(test::queue(), often.batch(), moe::Pass::evaluate);
   EXPECT_EQ(once.model.token_losses(), often.model.token_losses());
   EXPECT_EQ(once.model.predictions(), often.model.predictions());
-  often.model.reduce();
+  often.model.reduce(test::queue());
   often.step();
   EXPECT_EQ(once.gradient_sum(Placement::replicated), often.gradient_sum(Placement::replicated));
   EXPECT_EQ(once.gradient_sum(Placement::expert), often.gradient_sum(Placement::expert));
@@ -172,12 +173,12 @@ INSTANTIATE_TEST_SUITE_P(Models, Transformer, testing::ValuesIn(cases()),
 TEST(TransformerOutput, LogitsGiveTheTokenLosses) {
   Trial run(small_config(), MPI_COMM_WORLD);
   const data::Batch batch = run.batch();
-  run.model.forward(batch, moe::Pass::evaluate);
+  run.model.forward(test::queue(), batch, moe::Pass::evaluate);
   const auto losses = run.model.token_losses();
   const auto predictions = run.model.predictions();
   ASSERT_EQ(losses.size(), batch.tokens.size());
   for (std::size_t i = 0; i < losses.size(); ++i) {
-    const auto logits = run.model.logits(static_cast<Index>(i));
+    const auto logits = run.model.logits(test::queue(), static_cast<Index>(i));
     const auto row = reference::head_row(Doubles(logits.begin(), logits.end()), batch.targets[i], 1.0, 0.0);
     EXPECT_NEAR(losses[i], row.cross_entropy, 1e-5);
     EXPECT_EQ(predictions[i], row.predicted);
@@ -186,14 +187,14 @@ TEST(TransformerOutput, LogitsGiveTheTokenLosses) {
 
 TEST(TransformerOutput, FindsTheFirstNonFiniteBlock) {
   Trial run(small_config(), MPI_COMM_SELF);
-  run.model.forward(run.batch(), moe::Pass::train);
-  EXPECT_FALSE(run.model.first_non_finite());
+  run.model.forward(test::queue(), run.batch(), moe::Pass::train);
+  EXPECT_FALSE(run.model.first_non_finite(test::queue()));
   const int id = run.parameters.find("blocks.1.feed_forward.up.weight");
   copy_in(Doubles(1, INFINITY), run.parameters.value(id));
-  run.model.forward(run.batch(), moe::Pass::train);
-  ASSERT_TRUE(run.model.first_non_finite());
-  EXPECT_EQ(run.model.first_non_finite()->block, 1);
-  EXPECT_EQ(run.model.first_non_finite()->expert, -1);
+  run.model.forward(test::queue(), run.batch(), moe::Pass::train);
+  ASSERT_TRUE(run.model.first_non_finite(test::queue()));
+  EXPECT_EQ(run.model.first_non_finite(test::queue())->block, 1);
+  EXPECT_EQ(run.model.first_non_finite(test::queue())->expert, -1);
 }
 
 TEST(TransformerParameters, FollowTheConventions) {

@@ -9,6 +9,7 @@
 #include "moe/router_rig.hpp"
 #include "moe/statistics.hpp"
 #include "support/kinds.hpp"
+#include "support/queue.hpp"
 
 namespace switchyard::moe {
 namespace {
@@ -30,13 +31,13 @@ TEST(Balance, BiasFollowsChoicesBeforeTheDrop) {
   Rig rig(c, MPI_COMM_SELF);
   std::vector<float> bias(8, 0.0f);
   bias[0] = 5.0f;
-  rig.router.set_bias(bias);
+  rig.router.set_bias(test::queue(), bias);
   rig.forward();
   rig.reduce();
   const LayerStatistics& s = rig.router.statistics();
   EXPECT_EQ(s.assigned[0], 48);
   EXPECT_EQ(s.kept[0], 4 * 3);
-  rig.router.update_bias(0);
+  rig.router.update_bias(test::queue(), 0);
   EXPECT_LT(rig.router.bias()[0], bias[0]);
   for (int e = 1; e < 8; ++e)
     EXPECT_EQ(signs({rig.router.bias()[e]})[0], (s.assigned[e] < 12) - (s.assigned[e] > 12)) << e;
@@ -49,23 +50,24 @@ TEST(Balance, BiasFollowsTrainingCountsAndFreezes) {
   c.moe.bias_rate = 0.01;
   c.moe.bias_until = 10;
   Rig rig(c, MPI_COMM_SELF);
-  rig.router.update_bias(0);  // no pass yet
+  rig.router.update_bias(test::queue(), 0);  // no pass yet
   EXPECT_EQ(rig.router.bias(), std::vector<float>(8, 0.0f));
   rig.forward();
   rig.reduce();
   const auto counts = rig.router.statistics().assigned;
-  rig.router.set_bias({5.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f});  // an evaluation with other counts
+  rig.router.set_bias(test::queue(),
+                      {5.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f});  // an evaluation with other counts
   rig.forward(Pass::evaluate, 4);
   rig.reduce();
   EXPECT_NE(rig.router.statistics().assigned, counts);
-  rig.router.set_bias(std::vector<float>(8, 0.0f));
-  rig.router.update_bias(3);
+  rig.router.set_bias(test::queue(), std::vector<float>(8, 0.0f));
+  rig.router.update_bias(test::queue(), 3);
   const auto want = reference::moved_bias(BiasRule::proportional, 0.01, counts, std::vector<double>(8, 0.0));
   for (int e = 0; e < 8; ++e) EXPECT_FLOAT_EQ(rig.router.bias()[e], static_cast<float>(want[e]));
   const auto frozen = rig.router.bias();
-  rig.router.update_bias(10);
+  rig.router.update_bias(test::queue(), 10);
   EXPECT_EQ(rig.router.bias(), frozen);
-  rig.router.update_bias(9);
+  rig.router.update_bias(test::queue(), 9);
   EXPECT_NE(rig.router.bias(), frozen);
 }
 
@@ -168,7 +170,7 @@ void expect_same_as_alone(const Config& config) {
     EXPECT_TRUE(same_bits(mine(host_values(whole.kept), together, k), host_values(part.kept)));
     alone.reduce(), together.reduce();
     EXPECT_TRUE(same_bits(mine(host_values(alone.backward()), together, width), host_values(together.backward())));
-    alone.router.update_bias(step), together.router.update_bias(step);
+    alone.router.update_bias(test::queue(), step), together.router.update_bias(test::queue(), step);
     EXPECT_TRUE(same_bits(everything(alone.router.statistics(), alone.router.bias()),
                           everything(together.router.statistics(), together.router.bias())));
   }

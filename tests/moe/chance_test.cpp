@@ -3,6 +3,7 @@
 
 #include "moe/router_rig.hpp"
 #include "moe/routers/noise.hpp"
+#include "support/queue.hpp"
 
 namespace switchyard {
 namespace {
@@ -35,7 +36,7 @@ TEST(Chance, NoiseIsStandardNormalAndItsOwnForEachStep) {
   const auto draw = [](std::int64_t step) {
     moe::Scores s;
     s.logits = Matrix<float>("logits", tokens, experts), s.slope = Matrix<float>("slope", tokens, experts);
-    moe::add_noise({1, step, 2, 1000}, s);
+    moe::add_noise(test::queue(), {1, step, 2, 1000}, s);
     return host_values(s.logits);
   };
   const auto values = draw(4), other = draw(5);
@@ -93,7 +94,7 @@ TEST(Chance, HashIsUniform) {
   };
   const Placed<Memory> memory("test::pass", experts, Index{ids}, k);
   const moe::RouterPass& pass = memory->pass;
-  moe::make_router({rig.config, rig.parameters, 1})->route(tokens, {}, pass);
+  moe::make_router({rig.config, rig.parameters, 1})->route(test::queue(), tokens, {}, pass);
   const auto expert = host_values(pass.choice.expert);
   for (int j = 0; j < k; ++j) {
     std::vector<int> count(experts, 0);

@@ -22,19 +22,19 @@ struct Stages {
   Stages(const RoutingCase& c, int expert_parallel)
       : routing(c, expert_parallel),
         transfer(routing.context(), 3, width),
-        dispatch(transfer, width),
-        combine(transfer, width),
-        buffers("test::transfer", routing.config, routing.groups.layout),
-        pass("test::combine", routing.config, routing.groups.layout) {}
+        dispatch(transfer),
+        combine(transfer),
+        buffers("test::transfer", routing.config, routing.groups.layout, Element::f32),
+        pass("test::combine", routing.config, routing.groups.layout, Element::f32) {}
   Index tokens() const { return routing.rows().size(); }
   Trip trip() { return {*routing.plan, *buffers, 7}; }
-  void dispatch_forward(const Matrix<float>& x, Room<float>& rows) {
-    dispatch.start(trip(), x, rows);
-    dispatch.finish(trip(), rows);
+  void dispatch_forward(const Matrix<float>& x, RowRoom& rows) {
+    dispatch.start(test::queue(), trip(), x, rows);
+    dispatch.finish(test::queue(), trip(), rows);
   }
-  void combine_forward(const Room<float>& rows, const Vector<float>& weight, const Matrix<float>& y) {
-    combine.start(trip(), rows, *pass);
-    combine.finish(trip(), weight, y, *pass);
+  void combine_forward(const RowRoom& rows, const Vector<float>& weight, const Matrix<float>& y) {
+    combine.start(test::queue(), trip(), rows, *pass);
+    combine.finish(test::queue(), trip(), weight, y, *pass);
   }
 
   RoutingProblem routing;
@@ -50,15 +50,27 @@ Vector<float> choice_values(int stream, const RoutingProblem& p) {
   return on_device(p.of_choices<float>([&](std::int64_t t, int j) { return value(stream, t, j); }));
 }
 
+/// Room for rows of floats, which has to grow.
+RowRoom rows_of(Index columns) {
+  Arena arena;
+  return {arena, "test::rows", Account::expert_rows, Tensor{nullptr, Element::f32, 0, columns}};
+}
+
+/// The expert rows in a room.
+Vector<float> elements(const RowRoom& room, const RoutingProblem& p) {
+  const Tensor rows = room.rows(static_cast<Index>(p.expected_rows().size()));
+  return Vector<float>(rows.lines<float>().data, rows.rows * rows.width);
+}
+
 /// Rows of expert outputs, a function of (expert, token, channel).
-Room<float> expert_rows(const RoutingProblem& p) {
+RowRoom expert_rows(const RoutingProblem& p) {
   const auto rows = p.expected_rows();
   const HostVector<float> host("host", rows.size() * width);
   for (std::size_t r = 0; r < rows.size(); ++r)
     for (int c = 0; c < width; ++c) host(r * width + c) = value(5 + rows[r].expert, rows[r].token, c);
-  Room<float> room;
-  room.reserve(host.size());
-  Kokkos::deep_copy(Vector<float>(room.data(), host.size()), host);
+  RowRoom room = rows_of(width);
+  room.reserve(static_cast<Index>(rows.size()));
+  Kokkos::deep_copy(elements(room, p), host);
   return room;
 }
 
@@ -79,24 +91,24 @@ double world_sum(double v) {
 }
 
 void check_dispatch(Stages& s) {
-  Room<float> rows;
+  RowRoom rows = rows_of(width);
   s.dispatch_forward(filled(1, s.routing.rows(), width), rows);
   const auto expected = s.routing.expected_rows();
   ASSERT_EQ(s.routing.plan->expert_rows(), static_cast<Index>(expected.size()));
-  const auto got = on_host(rows.view());
+  const auto got = on_host(elements(rows, s.routing));
   for (std::size_t r = 0; r < expected.size(); ++r)
     for (int c = 0; c < width; ++c) ASSERT_EQ(got(r * width + c), value(1, expected[r].token, c)) << r;
 }
 
 void check_dispatch_adjoint(Stages& s) {  // <dispatch x, r> = <x, dispatch' r>
   const Matrix<float> x = filled(1, s.routing.rows(), width), dx("dx", s.tokens(), width);
-  Room<float> rows;
+  RowRoom rows = rows_of(width);
   s.dispatch_forward(x, rows);
-  const Room<float> other = expert_rows(s.routing);
-  s.dispatch.start_backward(s.trip(), other.data());
-  s.dispatch.finish_backward(s.trip(), other.data(), dx);
-  const double left =
-      world_sum(dot(on_host(rows.view()).data(), on_host(other.view()).data(), s.routing.plan->expert_rows() * width));
+  const RowRoom other = expert_rows(s.routing);
+  s.dispatch.start_backward(test::queue(), s.trip(), other);
+  s.dispatch.finish_backward(test::queue(), s.trip(), other, dx);
+  const double left = world_sum(dot(on_host(elements(rows, s.routing)).data(),
+                                    on_host(elements(other, s.routing)).data(), s.routing.plan->expert_rows() * width));
   const double right = world_sum(dot(on_host(x).data(), on_host(dx).data(), x.size()));
   EXPECT_NEAR(left, right, 1e-5 * (1 + std::abs(left)));
 }
@@ -120,12 +132,12 @@ void check_combine_backward(Stages& s) {
   const Range tokens = s.routing.rows();
   const Matrix<float> y("y", s.tokens(), width), dy = filled(4, tokens, width);
   const Vector<float> weight = choice_values(2, s.routing), dweight("dweight", weight.extent(0));
-  Room<float> rows = expert_rows(s.routing);
+  RowRoom rows = expert_rows(s.routing);
   s.combine_forward(rows, weight, y);
-  s.combine.start_backward(s.trip(), dy, weight, dweight, rows, *s.pass);
-  s.combine.finish_backward(s.trip(), rows);
+  s.combine.start_backward(test::queue(), s.trip(), dy, {weight, dweight}, rows, *s.pass);
+  s.combine.finish_backward(test::queue(), s.trip(), rows);
   const auto expected = s.routing.expected_rows();
-  const auto got = on_host(rows.view());
+  const auto got = on_host(elements(rows, s.routing));
   for (std::size_t r = 0; r < expected.size(); ++r)
     for (int c = 0; c < width; ++c)
       ASSERT_EQ(got(r * width + c), value(2, expected[r].token, expected[r].choice) * value(4, expected[r].token, c));
@@ -141,7 +153,7 @@ void check_combine_backward(Stages& s) {
 }
 
 void check_bytes(Stages& s) {
-  Room<float> rows;
+  RowRoom rows = rows_of(width);
   s.routing.timers.clear();
   s.dispatch_forward(filled(1, s.routing.rows(), width), rows);
   const auto& traffic = s.routing.plan->traffic();

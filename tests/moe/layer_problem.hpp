@@ -55,7 +55,7 @@ struct LayerProblem : test::Ranks {
   LayerProblem(MPI_Comm ranks, const LayerCase& c, int expert_parallel)
       : Ranks(config_of(c), ranks, expert_parallel, test::tensors_of(config_of(c), "blocks.0.moe.")),
         layer(context(), 0),
-        scratch("test::scratch", config, groups.layout),
+        scratch("test::scratch", config, groups.layout, Element::f32),
         lane_rows(nn::make_rows(config, groups.layout)),
         pass("test::pass", lane_rows, config, groups.layout, 0, *scratch),
         tokens(token_set(Pass::train, 3, [&c](std::int64_t r) { return c.same_tokens ? 9 : r * 37 % 64; })),
@@ -66,16 +66,18 @@ struct LayerProblem : test::Ranks {
   void forward() {
     y = test::filled(3, rows(), config.model.width);  // the residual stream
     layer.begin(tokens, x, *pass);
-    for_stages(schedule::Direction::forward, [this](schedule::Stage stage) { layer.forward(stage, y, *pass); });
+    for_stages(schedule::Direction::forward,
+               [this](schedule::Stage stage) { layer.forward(test::queue(), stage, y, *pass); });
     comm::JointSum sum(groups);
-    layer.offer_statistics(*pass, sum);
+    layer.offer_statistics(test::queue(), *pass, sum);
     sum.reduce();
     layer.take_statistics(sum, *pass);
   }
   void backward() {
     for (const Placement placement : {Placement::replicated, Placement::expert})  // all of the layer must be replaced
       test::fill_gradients(parameters, placement, NAN);
-    for_stages(schedule::Direction::backward, [this](schedule::Stage stage) { layer.backward(stage, dy, dx, *pass); });
+    for_stages(schedule::Direction::backward,
+               [this](schedule::Stage stage) { layer.backward(test::queue(), stage, dy, dx, *pass); });
   }
 
   template <class F>

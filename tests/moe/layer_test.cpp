@@ -11,6 +11,7 @@
 #include "layer_problem.hpp"
 #include "reference/moe_layer.hpp"
 #include "support/kinds.hpp"
+#include "support/queue.hpp"
 
 namespace switchyard::moe::testing {
 namespace {
@@ -231,13 +232,13 @@ TEST(Layer, NamesTheExpertOfTheFirstNonFiniteOutput) {
   const LayerCase& c = cases()[2];
   LayerProblem p(MPI_COMM_SELF, c, 1);
   p.forward();
-  EXPECT_EQ(first_non_finite_expert(*p.pass, c.width), -1);
+  EXPECT_EQ(first_non_finite_expert(test::queue(), *p.pass), -1);
   const Parameter& q = p.parameters[p.parameters.find("blocks.0.moe.experts.down.weight")];
   const auto v = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, p.parameters.values(Placement::expert));
   v(q.offset + 2 * q.stride + 5) = INFINITY;
   Kokkos::deep_copy(p.parameters.values(Placement::expert), v);
   p.forward();
-  EXPECT_EQ(first_non_finite_expert(*p.pass, c.width), 2);
+  EXPECT_EQ(first_non_finite_expert(test::queue(), *p.pass), 2);
 }
 
 }  // namespace

@@ -98,9 +98,9 @@ TEST(Plan, RefusesAnExpertThatDoesNotExistAndChoicesOutsideTheirMemory) {
                 on_device<std::int32_t>({3, 3, 4}),
                 {},
                 on_device<std::uint8_t>({1, 1, 1})};
-  EXPECT_ANY_THROW(plan->build(choice, Pieces::grains, ranks.groups.expert, *ranks.exchange));
+  EXPECT_ANY_THROW(plan->build(test::queue(), choice, Pieces::grains, ranks.groups.expert, *ranks.exchange));
   choice.first = on_device<std::int32_t>({0, 1, 1, 4}), choice.expert = on_device<std::int32_t>({3, 3, 3});
-  EXPECT_ANY_THROW(plan->build(choice, Pieces::grains, ranks.groups.expert, *ranks.exchange));
+  EXPECT_ANY_THROW(plan->build(test::queue(), choice, Pieces::grains, ranks.groups.expert, *ranks.exchange));
 }
 
 }  // namespace

@@ -43,13 +43,13 @@ struct Rig : Ranks {
 
   const moe::Choice& forward(moe::Pass kind = moe::Pass::train, std::int64_t step = 3) {
     x = filled(1, rows(), config.model.width);
-    router.forward(tokens(kind, step), x, *pass);
+    router.forward(test::queue(), tokens(kind, step), x, *pass);
     return pass->choice();
   }
 
   void reduce() {
     comm::JointSum sum(groups);
-    router.offer_statistics(*pass, sum);
+    router.offer_statistics(test::queue(), *pass, sum);
     sum.reduce();
     router.take_statistics(sum, *pass);
   }
@@ -57,7 +57,7 @@ struct Rig : Ranks {
   /// dx of the last training pass; gradients of the parameters lie in `parameters`.
   Matrix<float> backward() {
     const auto dx = make_view<Matrix<float>>("dx", x.extent(0), x.extent(1));
-    router.backward(weight_gradient(), dx, *pass);
+    router.backward(test::queue(), weight_gradient(), dx, *pass);
     return dx;
   }
 

@@ -11,6 +11,7 @@
 #include "moe/routers/noise.hpp"
 #include "reference/router.hpp"
 #include "support/kinds.hpp"
+#include "support/queue.hpp"
 
 namespace switchyard {
 namespace {
@@ -44,7 +45,7 @@ struct Oracle {
     const auto zero = Matrix<float>("zero", x.size(), experts), slope = Matrix<float>("slope", x.size(), experts);
     moe::Scores scores;
     scores.logits = zero, scores.slope = slope;
-    moe::add_noise({rig.config.train.seed, 3, 1, rig.rows().first}, scores);
+    moe::add_noise(test::queue(), {rig.config.train.seed, 3, 1, rig.rows().first}, scores);
     for (const float v : host_values(zero)) epsilon.push_back(v / std::log(2.0));
   }
 
@@ -135,7 +136,7 @@ void compare(const Config& config) {
   Rig rig(config, MPI_COMM_SELF);
   const bool biased = config.moe.bias_rule != BiasRule::none;
   const std::vector<float> bias = biased ? some_bias(config.moe.experts) : std::vector<float>(config.moe.experts, 0.0f);
-  rig.router.set_bias(bias);
+  rig.router.set_bias(test::queue(), bias);
   const moe::Choice& choice = rig.forward();
   Oracle oracle(rig);
   const reference::Routing r = routing_of(rig, choice, rig.weight_gradient());

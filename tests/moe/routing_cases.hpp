@@ -99,7 +99,7 @@ struct RoutingProblem : test::Ranks {
     choice.expert = on_device(of_choices<std::int32_t>([&](auto t, int j) { return expert_of(c, t, j); }));
     choice.weight = Vector<float>("weight", choice.capacity());
     choice.kept = on_device(of_choices<std::uint8_t>([&](auto t, int j) { return kept(c, t, j); }));
-    plan->build(choice, pieces, groups.expert, *exchange);
+    plan->build(test::queue(), choice, pieces, groups.expert, *exchange);
   }
 
   /// (C) value(global token, choice) of this rank's choices; 0 past them.

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "support/elements.hpp"
+#include "support/queue.hpp"
 #include "support/values.hpp"
 
 namespace switchyard::moe {
@@ -36,6 +37,12 @@ std::vector<float> read(std::uint64_t salt, std::size_t n) {
   return floats_of(elements_of<T>(numbers_of(salt, n)));
 }
 
+/// Rows of `width`.
+template <class T>
+Tensor matrix(const Vector<T>& values) {
+  return {values.data(), element_of<T>, static_cast<Index>(values.extent(0)) / width, width};
+}
+
 template <class T>
 struct Rows : testing::Test {
   const Vector<std::int32_t> device_first = on_device(first), device_row = on_device(row);
@@ -51,8 +58,8 @@ TYPED_TEST(Rows, GatherAndScatterMoveBits) {
   const std::vector<float> from = read<TypeParam>(1, 6 * width);
   const auto device = elements_of<TypeParam>(from), gathered = elements_of<TypeParam>(from),
              back = elements_of<TypeParam>(numbers_of(2, from.size()));
-  rows::gather(6, width, index.data(), device.data(), gathered.data());
-  rows::scatter(6, width, index.data(), gathered.data(), back.data());
+  rows::gather(test::queue(), index.data(), matrix(device), matrix(gathered));
+  rows::scatter(test::queue(), index.data(), matrix(gathered), matrix(back));
   const auto got = floats_of(gathered);
   for (Index r = 0; r < 6; ++r)
     for (Index c = 0; c < width; ++c) ASSERT_EQ(got[r * width + c], from[order[r] * width + c]);
@@ -64,8 +71,8 @@ TYPED_TEST(Rows, CombineAndSumAddTheRowsOfATokensChoices) {
                            start = numbers_of(5, tokens * width);
   const auto device = elements_of<TypeParam>(from);
   const auto device_weight = elements_of<float>(weight), y = elements_of<float>(start), dx = elements_of<float>(start);
-  rows::combine(this->choices, width, device_weight.data(), device.data(), y.data());
-  rows::sum(this->choices, width, device.data(), dx.data());
+  rows::combine(test::queue(), this->choices, device_weight.data(), matrix(device), matrix(y));
+  rows::sum(test::queue(), this->choices, matrix(device), matrix(dx));
   const auto got = floats_of(y), got_sum = floats_of(dx);
   for (Index t = 0; t < tokens; ++t)
     for (Index c = 0; c < width; ++c) {
@@ -85,8 +92,8 @@ TYPED_TEST(Rows, CombineBackwardGivesGradientsOfWeightsAndRows) {
   const auto device = elements_of<TypeParam>(from);  // the gradients take their place
   const auto device_weight = elements_of<float>(weight), device_dy = elements_of<float>(dy),
              d_weight = elements_of<float>(numbers_of(9, weight.size()));
-  rows::combine_backward(this->choices, width, device_weight.data(), device_dy.data(), device.data(), d_weight.data(),
-                         device.data());
+  rows::combine_backward(test::queue(), this->choices, device_weight.data(), matrix(device_dy), d_weight.data(),
+                         {matrix(device), matrix(device)});
   const auto got = floats_of(device), got_weight = floats_of(d_weight);
   for (Index t = 0; t < tokens; ++t)
     for (int i = first[t]; i < first[t + 1]; ++i) {

@@ -28,7 +28,7 @@ Selected run(const MoeConfig& config, int experts, const std::vector<float>& sco
   Kokkos::deep_copy(device_bias, HostVector<const float>(bias.data(), experts));
   const Placed<Choices> memory("test::choice", tokens, config.top_k);
   const Choice& choice = memory->choice;
-  select(router_shape(config, experts), {scores, scores, device_bias}, choice, margin);
+  select(test::queue(), router_shape(config, experts), {scores, scores, device_bias}, choice, margin);
   return {host_values(choice.expert), host_values(margin)};
 }
 

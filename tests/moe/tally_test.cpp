@@ -36,7 +36,7 @@ TEST(Tally, CountsTheChoicesThatATokenHas) {
   for (const auto& v : {memory->scores.inverse, memory->scores.lse, memory->scores.entropy, memory->tally.token_margin})
     Kokkos::deep_copy(v, 0.5f);
   Kokkos::deep_copy(memory->scores.score, 0.0f);
-  count(p.choice, memory->scores, memory->tally);
+  count(test::queue(), p.choice, memory->scores, memory->tally);
   const Counts wanted(p);
   EXPECT_EQ(host_values(memory->tally.assigned), wanted.assigned);
   EXPECT_EQ(host_values(memory->tally.kept), wanted.kept);

@@ -8,6 +8,7 @@
 
 #include "reference/moe_layer.hpp"
 #include "support/parameters.hpp"
+#include "support/queue.hpp"
 
 namespace switchyard::nn {
 namespace {
@@ -57,8 +58,9 @@ struct Problem {
         layout{1, 0, 1, static_cast<int>(c.counts[0].size())},
         parameters(layout, tensors(c)),
         network(parameters, "net", c.activation),
-        pass("test::pass", Account::expert_rows, Index{1}, Index{c.f}, c.activation) {  // which has to grow
-    parameters.allocate(5);
+        pass("test::pass", Account::expert_rows, Tensor{nullptr, Element::f32, 1, c.f},
+             c.activation) {  // which has to grow
+    parameters.allocate(test::queue(), 5);
     for (const auto& expert : c.counts) {
       for (int count : expert) piece_offsets.push_back(piece_offsets.back() + count);
       offsets.push_back(piece_offsets.back());
@@ -67,7 +69,14 @@ struct Problem {
   }
   int experts() const { return static_cast<int>(trial.counts.size()); }
   Index rows() const { return offsets.back(); }
-  NetworkRows cut() const { return {offsets, piece_offsets, layout.grains}; }
+  NetworkRows cut() const {
+    return {products::consecutive(offsets), products::consecutive(piece_offsets), layout.grains};
+  }
+  Matrix<float> filled(int salt) const {
+    const Matrix<float> m("test::rows", rows(), trial.d);
+    Kokkos::deep_copy(Vector<float>(m.data(), m.size()), nn::filled(salt, m.size()));
+    return m;
+  }
 
   reference::Doubles weight(const std::string& matrix, int expert) const {
     const int id = parameters.find("net." + matrix + ".weight");
@@ -100,10 +109,9 @@ void check_gradient(const Problem& p, const std::string& matrix, int expert, con
 
 void check(const Case& c) {
   Problem p(c);
-  const Vector<float> x = filled(1, p.rows() * c.d), out = filled(2, p.rows() * c.d), dy = filled(3, p.rows() * c.d),
-                      dx = filled(4, p.rows() * c.d);
-  p.network.forward(p.cut(), x.data(), out.data(), blas::Write::add, *p.pass);
-  p.network.backward(p.cut(), x.data(), dy.data(), dx.data(), blas::Write::add, *p.pass);
+  const Matrix<float> x = p.filled(1), out = p.filled(2), dy = p.filled(3), dx = p.filled(4);
+  p.network.forward(test::queue(), p.cut(), x, {out, products::Write::add}, *p.pass);
+  p.network.backward(test::queue(), p.cut(), x, dy, {dx, products::Write::add}, *p.pass);
   const std::vector<float> got = host_values(out), got_dx = host_values(dx);
   for (int e = 0; e < p.experts(); ++e) {
     const reference::FeedForward net = p.reference_network(e);
@@ -135,13 +143,12 @@ TEST(Experts, FollowTheReference) {
 TEST(Experts, GradientOfTheInputMayTakeItsPlace) {
   for (const Case& c : cases()) {
     Problem p(c);
-    const Index n = p.rows() * c.d;
-    const Vector<float> x = filled(1, n), out("out", n), dy = filled(3, n), dx("dx", n);
-    p.network.forward(p.cut(), x.data(), out.data(), blas::Write::replace, *p.pass);
-    p.network.backward(p.cut(), x.data(), dy.data(), dx.data(), blas::Write::replace, *p.pass);
+    const Matrix<float> x = p.filled(1), out = p.filled(2), dy = p.filled(3), dx = p.filled(4);
+    p.network.forward(test::queue(), p.cut(), x, {out}, *p.pass);
+    p.network.backward(test::queue(), p.cut(), x, dy, {dx}, *p.pass);
     const std::vector<float> beside = host_values(dx);
-    p.network.forward(p.cut(), x.data(), out.data(), blas::Write::replace, *p.pass);
-    p.network.backward(p.cut(), x.data(), dy.data(), x.data(), blas::Write::replace, *p.pass);
+    p.network.forward(test::queue(), p.cut(), x, {out}, *p.pass);
+    p.network.backward(test::queue(), p.cut(), x, dy, {x}, *p.pass);
     EXPECT_EQ(host_values(x), beside);
   }
 }

@@ -4,6 +4,7 @@
 #include "model/support.hpp"
 #include "reference/norm.hpp"
 #include "support/elements.hpp"
+#include "support/queue.hpp"
 #include "support/values.hpp"
 
 namespace switchyard {
@@ -22,7 +23,7 @@ Result run(const Config& config, const Layout& layout, const Doubles& x, const D
   weights.init = Init::ones;
   ParameterSet parameters(layout, {weights});
   const nn::Norm norm(parameters, "norm.weight", config.model.norm_epsilon);
-  parameters.allocate(1);
+  parameters.allocate(test::queue(), 1);
   if (parameters.gradient(0)) copy_in(Doubles(config.model.width, 7.0), parameters.gradient(0));
   copy_in(weight, parameters.value(0));
   const nn::Rows rows = nn::make_rows(config, layout);
@@ -30,8 +31,8 @@ Result run(const Config& config, const Layout& layout, const Doubles& x, const D
   const Index n = rows.count, d = config.model.width;
   const auto partial = matrix(rows.grain_count(), d);
   const auto y = matrix(n, d), copy = matrix(n, d), in = matrix(n, d, x), dx = matrix(n, d, before);
-  norm.forward(rows, in, y, *pass, copy);
-  norm.backward(rows, matrix(n, d, dy), dx, *pass, partial);
+  norm.forward(test::queue(), in, y, *pass, copy);
+  norm.backward(test::queue(), rows, matrix(n, d, dy), dx, *pass, partial);
   return {values_of(y), values_of(copy), values_of(dx), gradient_of(parameters, 0)};
 }
 
@@ -87,7 +88,7 @@ TEST(Norm, OfABranchOfBf16) {
   weights.init = Init::ones;
   ParameterSet parameters(layout, {weights});
   const nn::Norm norm(parameters, "norm.weight", config.model.norm_epsilon);
-  parameters.allocate(1);
+  parameters.allocate(test::queue(), 1);
   const nn::Rows rows = nn::make_rows(config, layout);
   Placed<nn::NormPass> pass("test::norm", rows);
   const Index n = rows.count, d = config.model.width;
@@ -96,9 +97,9 @@ TEST(Norm, OfABranchOfBf16) {
   const std::vector<float> gradient = numbers(n * d, 3);
   Matrix<Bf16> y("test::y", n, d), dy("test::dy", n, d);
   Kokkos::deep_copy(Vector<Bf16>(dy.data(), n * d), elements_of<Bf16>(gradient));
-  const auto dx = matrix(n, d), partial = matrix(rows.grain_count(), d);
-  norm.forward(rows, matrix(n, d, x), y, *pass);
-  norm.backward(rows, dy, dx, *pass, partial);
+  const auto in = matrix(n, d, x), dx = matrix(n, d), partial = matrix(rows.grain_count(), d);
+  norm.forward(test::queue(), in, y, *pass);
+  norm.backward(test::queue(), rows, dy, dx, *pass, partial);
   const std::vector<float> got = floats_of(Vector<Bf16>(y.data(), n * d)),
                            read = floats_of(Vector<Bf16>(dy.data(), n * d));
   const Doubles wanted = reference::rms_norm(x, weight, config.model.norm_epsilon);

@@ -1,5 +1,5 @@
-// Matrix products as plain loops in single precision, by the letter of tensor/blas.hpp: one chain of std::fma an
-// element, partial sums of grains added by the recursive definition of the tree.
+// Matrix products as plain loops in single precision, by the letter of tensor/products/products.hpp: one chain of
+// std::fma an element, partial sums of grains added by the recursive definition of the tree.
 #pragma once
 #include <cmath>
 #include <cstdint>

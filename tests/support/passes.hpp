@@ -2,12 +2,13 @@
 #pragma once
 #include "model/transformer.hpp"
 #include "schedule/generators.hpp"
+#include "support/queue.hpp"
 
 namespace switchyard::test {
 
 inline void run_backward(model::Transformer& model, const Config& config) {
   for (const schedule::Task& task : schedule::make_tasks(config))
-    if (task.direction == schedule::Direction::backward) model.run(task);
+    if (task.direction == schedule::Direction::backward) model.run(test::queue(), task);
 }
 
 }  // namespace switchyard::test

@@ -9,6 +9,7 @@
 #include "comm/groups.hpp"
 #include "moe/layer.hpp"
 #include "support/parameters.hpp"
+#include "support/queue.hpp"
 #include "support/world.hpp"
 
 namespace switchyard::test {
@@ -21,7 +22,7 @@ struct Ranks {
         groups(comm::Communicator::duplicate(ranks), expert_parallel, config.train.grains),
         exchange(comm::make_exchange(config.layout.exchange, groups.expert)),
         parameters(groups.layout, tensors) {
-    parameters.allocate(config.train.seed);
+    parameters.allocate(test::queue(), config.train.seed);
   }
   Ranks(const Ranks&) = delete;
 

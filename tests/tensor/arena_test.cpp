@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "support/queue.hpp"
 #include "tensor/room.hpp"
 
 namespace switchyard {
@@ -86,7 +87,7 @@ TEST(Staged, HasATwinOnTheHostOfItsSize) {
   for (const Index n : {3, 1000}) {
     staged.reserve(n);
     for (Index i = 0; i < n; ++i) staged.host()[i] = static_cast<std::int32_t>(7 * i);
-    staged.to_device(n);
+    staged.to_device(test::queue(), n);
     const auto got = host_values(Vector<std::int32_t>(staged.device(), n));
     for (Index i = 0; i < n; ++i) ASSERT_EQ(got[i], 7 * i);
   }

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "support/parameters.hpp"
+#include "support/queue.hpp"
 
 namespace switchyard {
 namespace {
@@ -20,7 +21,7 @@ ParameterSet make(const Layout& layout, std::uint64_t seed) {
   norm.init = Init::ones;
   ParameterSet set(layout, {tensor("embedding", {37, 12}), norm, tensor("experts.up", {7, 5, 11}, Placement::expert),
                             tied, tensor("experts.down", {7, 11, 5}, Placement::expert)});
-  set.allocate(seed);
+  set.allocate(test::queue(), seed);
   return set;
 }
 
@@ -73,7 +74,7 @@ TEST(Parameter, SeedsAndUnitsDiffer) {
 
 TEST(Parameter, NormalValuesHaveTheirSpread) {
   ParameterSet set(layout_of(1, 0, 1), {tensor("w", {400, 500})});
-  set.allocate(3);
+  set.allocate(test::queue(), 3);
   const auto v = units(set).at({0, 0});
   double sum = 0.0, squares = 0.0, fourth = 0.0;
   for (const float x : v) sum += x, squares += x * x, fourth += std::pow(x / 0.02, 4);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/queue.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
@@ -74,8 +75,8 @@ std::vector<Config> configs() {
 }
 
 void evaluate_batch(Machine& machine, const data::Batch& batch) {
-  machine.model->forward(batch, moe::Pass::evaluate);
-  machine.model->reduce();
+  machine.model->forward(test::queue(), batch, moe::Pass::evaluate);
+  machine.model->reduce(test::queue());
 }
 
 TEST(Step, AllocatesNothingOnceItIsWarm) {

@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "base/check.hpp"
-#include "tensor/blas.hpp"
+#include "tensor/products/library.hpp"
 #include "train/bits.hpp"
 
 namespace switchyard::train {
@@ -17,7 +17,7 @@ using Lines = std::vector<std::string>;
 
 TEST(Golden, EveryRunGivesThePublishedBits) {
   const std::string products = published_products();
-  if (products != blas::bits_depend_on()) GTEST_SKIP() << "published are the bits of " << products;
+  if (products != products::bits_depend_on()) GTEST_SKIP() << "published are the bits of " << products;
   for (const GoldenRun& run : golden_runs()) {
     const Lines published = published_bits_of(run.name);
     ASSERT_FALSE(published.empty()) << run.name << " is not published: add it with switchyard selfcheck --all --print";

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "support/queue.hpp"
 #include "train/parameters.hpp"
 
 namespace switchyard::train {
@@ -69,7 +70,8 @@ double expected_norm(const ParameterSet& parameters, int seed, bool plain) {
 NormResult norm_of(int degree, const std::vector<Replaced>& replaced) {
   const test::Ranks ranks = test::make_ranks(degree);
   Room<double> memory;
-  return gradient_norm(ranks.groups, ranks.parameters, make_gradients(ranks.parameters, replaced, 0), memory);
+  return gradient_norm(test::queue(), ranks.groups, ranks.parameters, make_gradients(ranks.parameters, replaced, 0),
+                       memory);
 }
 
 TEST(Norm, HasTheSameBitsOnEveryLayout) {
@@ -82,8 +84,8 @@ TEST(Norm, HasTheSameBitsOnEveryLayout) {
     const test::Ranks ranks = test::make_ranks(degree);
     Room<double> memory;
     for (int seed = 0; seed < seeds; ++seed) {
-      const NormResult result =
-          gradient_norm(ranks.groups, ranks.parameters, make_gradients(ranks.parameters, {}, seed), memory);
+      const NormResult result = gradient_norm(test::queue(), ranks.groups, ranks.parameters,
+                                              make_gradients(ranks.parameters, {}, seed), memory);
       EXPECT_EQ(result.norm, expected[seed]) << "EP " << degree;
       EXPECT_NEAR(result.norm, chain[seed], 1e-12 * chain[seed]);
       EXPECT_EQ(result.first_parameter, "");
@@ -104,7 +106,7 @@ int seeds_with_other_bits(Index length) {
     std::vector<float> values;
     for (Index i = 0; i < n; ++i) values.push_back(0.75f + spread(0, seed, i, 0) / 4.1f);
     test::write(gradients.slab[0].data(), values);
-    differ += gradient_norm(ranks.groups, ranks.parameters, gradients, memory).norm !=
+    differ += gradient_norm(test::queue(), ranks.groups, ranks.parameters, gradients, memory).norm !=
               std::sqrt(sum_by_blocks(values, length));
   }
   return differ;

@@ -48,7 +48,7 @@ TEST(AdamW, FollowsTheReference) {
   for (int step = 1; step <= 12; ++step) {
     const double lr = 1e-3 * step, clip = step % 3 ? 0.37 : 1.0;
     fill(parameters, gradients, step);
-    adamw(parameters, gradients, config(), lr, clip, step);
+    adamw(test::queue(), parameters, gradients, config(), {lr, clip, step});
     for (const Parameter& p : parameters.all())
       for (Index i = 0; p.adds_to.empty() && i < test::elements(p); ++i) {
         const double g = clip * spread(p.id, p.experts.first + i / p.unit, i % p.unit, step);
@@ -71,8 +71,8 @@ TEST(AdamW, FollowsTheReference) {
 
 TEST(AdamW, OneStepByHand) {
   // m = 0.1·g, v = 0.05·g², both corrections exact: the step is −lr·sign(g), after p ← (1 − lr·wd)·p.
-  const AdamW with = adamw_scalars(config(), 0.01, 1.0, 1, true),
-              without = adamw_scalars(config(), 0.01, 1.0, 1, false);
+  const AdamW with = adamw_scalars(config(), {0.01, 1.0, 1}, true),
+              without = adamw_scalars(config(), {0.01, 1.0, 1}, false);
   float p = 2.0f, m = 0.0f, v = 0.0f;
   adamw_element(with, -3.0f, p, m, v);
   EXPECT_NEAR(p, 2.0 * (1.0 - 0.001) + 0.01, 1e-6);
@@ -94,8 +94,8 @@ TEST(AdamW, AVectorLaneGivesTheBitsOfAScalar) {
   for (int step = 1; step <= 2; ++step) {
     fill(parameters, gradients, step);
     expected.clear();
-    const AdamW kinds[] = {adamw_scalars(config(), 1e-3, 0.7, step, false),
-                           adamw_scalars(config(), 1e-3, 0.7, step, true)};
+    const AdamW kinds[] = {adamw_scalars(config(), {1e-3, 0.7, step}, false),
+                           adamw_scalars(config(), {1e-3, 0.7, step}, true)};
     for (const Parameter& p : parameters.all()) {
       expected.emplace_back();
       if (!p.adds_to.empty()) continue;
@@ -106,7 +106,7 @@ TEST(AdamW, AVectorLaneGivesTheBitsOfAScalar) {
         adamw_element(kinds[p.decay], spread(p.id, p.experts.first + i / p.unit, i % p.unit, step), expected.back()[i],
                       m[i], v[i]);
     }
-    adamw(parameters, gradients, config(), 1e-3, 0.7, step);
+    adamw(test::queue(), parameters, gradients, config(), {1e-3, 0.7, step});
   }
   for (const Parameter& p : parameters.all()) {
     if (!p.adds_to.empty()) continue;

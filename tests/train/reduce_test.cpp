@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "comm/collectives.hpp"
+#include "support/queue.hpp"
 #include "train/parameters.hpp"
 
 namespace switchyard::train {
@@ -53,7 +54,8 @@ void check_layout(int degree, int grains) {
   using Buckets = std::vector<Range>;
   for (const Buckets& buckets : {Buckets{all_blocks}, Buckets{{1, 2}, {-1, 1}}, Buckets{{1, 2}, {0, 1}, {-1, 0}}}) {
     fill_nodes(parameters);  // again, since the sum overwrites the first node
-    for (const Range& blocks : buckets) reduce_gradients(ranks.groups, parameters, gradients, blocks, ranks.timers);
+    for (const Range& blocks : buckets)
+      reduce_gradients(test::queue(), ranks.groups, parameters, gradients, blocks, ranks.timers);
     check_sums(parameters, gradients, grains);
   }
   std::int64_t bytes = ranks.timers.bytes[static_cast<int>(Phase::reduce)];
@@ -70,7 +72,7 @@ TEST(Reduce, NeedsNoMemoryWhereTheRankHoldsGrains) {
   test::Ranks ranks = test::make_ranks(0);
   ParameterSet& parameters = ranks.parameters;
   Gradients gradients;
-  reduce_gradients(ranks.groups, parameters, gradients, all_blocks, ranks.timers);
+  reduce_gradients(test::queue(), ranks.groups, parameters, gradients, all_blocks, ranks.timers);
   if (!parameters.nodes(Placement::replicated).empty()) {
     EXPECT_EQ(gradients.slab[0].data(), parameters.gradients(Placement::replicated).data());
   }

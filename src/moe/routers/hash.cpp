@@ -34,7 +34,7 @@ KOKKOS_INLINE_FUNCTION void hash_row(int experts, int k, HashKey key, std::uint3
   }
 }
 
-void choose_by_hash(const RouterShape& shape, const HashKey& key, const Vector<std::int32_t>& ids,
+void choose_by_hash(const Queue& queue, const RouterShape& shape, const HashKey& key, const Vector<std::int32_t>& ids,
                     const RouterPass& pass) {
   const Scores& scores = pass.scores;
   const Choice& choice = pass.choice;
@@ -42,7 +42,7 @@ void choose_by_hash(const RouterShape& shape, const HashKey& key, const Vector<s
   const int k = shape.top_k, experts = shape.experts;
   const float share = 1.0f / static_cast<float>(k), weight = shape.scale * share;
   Kokkos::parallel_for(
-      "switchyard::moe::hash::choose", Kokkos::RangePolicy<Device>(0, choice.tokens()), KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::hash::choose", queue.range(choice.tokens()), KOKKOS_LAMBDA(Index t) {
         const TokenChoices chosen = choice.of(t);
         hash_row(experts, k, key, static_cast<std::uint32_t>(ids(t)), chosen.expert);
         for (int e = 0; e < experts; ++e) scores.score(t, e) = 0.0f;
@@ -64,11 +64,11 @@ class HashRouter : public Router {
         key_{stream_key(context.config.train.seed, Purpose::router_hash), static_cast<std::uint32_t>(context.block)} {
     expect(!shape().biased, "a hash without a selection bias");
   }
-  void route(const TokenSet& tokens, const Vector<float>&, const RouterPass& pass) const override {
-    choose_by_hash(shape(), key_, tokens.ids, pass);
+  void route(const Queue& queue, const TokenSet& tokens, const Vector<float>&, const RouterPass& pass) const override {
+    choose_by_hash(queue, shape(), key_, tokens.ids, pass);
   }
-  void backward(const ScoreGradient&, const RouterPass&, const Matrix<float>& dx) const override {
-    Kokkos::deep_copy(dx, 0.0f);
+  void backward(const Queue& queue, const ScoreGradient&, const RouterPass&, const Tensor& dx) const override {
+    fill(queue, dx.floats(), 0.0f);
   }
 
  private:

@@ -49,11 +49,11 @@ KOKKOS_INLINE_FUNCTION void add_row(int n, const std::uint32_t* bits, float* KOK
 
 }  // namespace
 
-void add_noise(const NoiseKey& where, const Scores& s) {
+void add_noise(const Queue& queue, const NoiseKey& where, const Scores& s) {
   const int n = static_cast<int>(s.logits.extent(1));
   const std::uint64_t key = stream_key(where.seed, Purpose::router_noise);
   Kokkos::parallel_for(
-      "switchyard::moe::noise::add", Kokkos::RangePolicy<Device>(0, s.logits.extent(0)), KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::noise::add", queue.range(s.logits.extent(0)), KOKKOS_LAMBDA(Index t) {
         std::uint32_t bits[chunk];
         for (int first = 0; first < n; first += chunk) {
           const int part = n - first < chunk ? n - first : chunk;
@@ -63,10 +63,10 @@ void add_noise(const NoiseKey& where, const Scores& s) {
       });
 }
 
-void noise_gradient(const Scores& s) {
+void noise_gradient(const Queue& queue, const Scores& s) {
   const int n = static_cast<int>(s.logits.extent(1));
   Kokkos::parallel_for(
-      "switchyard::moe::noise::gradient", Kokkos::RangePolicy<Device>(0, s.logits.extent(0)), KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::noise::gradient", queue.range(s.logits.extent(0)), KOKKOS_LAMBDA(Index t) {
         for (int e = 0; e < n; ++e) s.slope(t, e) *= s.logits(t, e);
       });
 }

@@ -16,9 +16,9 @@ struct NoiseKey {
 
 /// logits += ε·softplus(noise logits), slope = ε·σ(noise logits), from slope = noise logits; ε ~ N(0, 1) is a pure
 /// function of key, token and expert (Shazeer et al. 2017, eq. 4).
-void add_noise(const NoiseKey& key, const Scores& scores);
+void add_noise(const Queue& queue, const NoiseKey& key, const Scores& scores);
 
 /// slope(N, E) becomes the gradient of the noise logits, given logits = their gradient.
-void noise_gradient(const Scores& scores);
+void noise_gradient(const Queue& queue, const Scores& scores);
 
 }  // namespace switchyard::moe

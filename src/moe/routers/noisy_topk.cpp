@@ -19,21 +19,23 @@ class NoisyTopKRouter : public Router {
     expect(shape().normalise == Normalise::after, "noisy top-k with a softmax over the selected");
     expect(!shape().biased, "noisy top-k without a selection bias");
   }
-  void route(const TokenSet& tokens, const Vector<float>& bias, const RouterPass& pass) const override {
-    logits_.forward(*pass.rows, pass.x, pass.scores.logits);
+  void route(const Queue& queue, const TokenSet& tokens, const Vector<float>& bias,
+             const RouterPass& pass) const override {
+    logits_.forward(queue, pass.x, pass.scores.logits);
     if (tokens.pass == Pass::train) {
-      noise_.forward(*pass.rows, pass.x, pass.scores.slope);
-      add_noise({seed_, tokens.step, block_, tokens.sequences.first * tokens.context}, pass.scores);
+      noise_.forward(queue, pass.x, pass.scores.slope);
+      add_noise(queue, {seed_, tokens.step, block_, tokens.sequences.first * tokens.context}, pass.scores);
     }
-    route_by_softmax(shape(), bias, pass);
+    route_by_softmax(queue, shape(), bias, pass);
   }
-  void backward(const ScoreGradient& gradient, const RouterPass& pass, const Matrix<float>& dx) const override {
-    softmax_gradient(shape(), gradient, pass);
-    logits_.input_gradient(*pass.rows, pass.scores.logits, dx);
-    logits_.weight_gradient(*pass.rows, pass.scores.logits, pass.x);
-    noise_gradient(pass.scores);
-    noise_.input_gradient(*pass.rows, pass.scores.slope, dx, blas::Write::add);
-    noise_.weight_gradient(*pass.rows, pass.scores.slope, pass.x);
+  void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
+                const Tensor& dx) const override {
+    softmax_gradient(queue, shape(), gradient, pass);
+    logits_.input_gradient(queue, pass.scores.logits, dx);
+    logits_.weight_gradient(queue, *pass.rows, pass.scores.logits, pass.x);
+    noise_gradient(queue, pass.scores);
+    noise_.input_gradient(queue, pass.scores.slope, dx, products::Write::add);
+    noise_.weight_gradient(queue, *pass.rows, pass.scores.slope, pass.x);
   }
 
  private:

@@ -19,7 +19,7 @@ struct RouterContext {
 
 /// One pass of N tokens, which are whole grains, through a router.
 struct RouterPass {
-  Matrix<float> x;                 ///< (N, d) read by route and backward
+  Tensor x;                        ///< (N, d) read by route and backward
   const nn::Rows* rows = nullptr;  ///< the N tokens, whole grains; the lane's
   Scores scores;                   ///< written by route, read and overwritten by backward
   Choice choice;                   ///< experts and weights are written by route; kept is the caller's, read by backward
@@ -30,10 +30,12 @@ class Router {
  public:
   virtual ~Router() = default;
   /// Scores, choice and margin of pass.x, with the selection bias (E) added to what experts are ranked by. Local.
-  virtual void route(const TokenSet& tokens, const Vector<float>& bias, const RouterPass& pass) const = 0;
+  virtual void route(const Queue& queue, const TokenSet& tokens, const Vector<float>& bias,
+                     const RouterPass& pass) const = 0;
   /// dx(N, d) and the gradients of the parameters are replaced by those of `gradient`; once a routed training pass, of
   /// at least one token. Local.
-  virtual void backward(const ScoreGradient& gradient, const RouterPass& pass, const Matrix<float>& dx) const = 0;
+  virtual void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
+                        const Tensor& dx) const = 0;
 
   const RouterShape& shape() const { return shape_; }
 

@@ -9,11 +9,11 @@ namespace {
 
 /// first(t) = t·k.
 void write_starts(Index top_k, const Vector<std::int32_t>& first) {
-  expect(static_cast<Index>(first.extent(0) - 1) * top_k <= std::numeric_limits<std::int32_t>::max(),
-         "choices of one rank that int32 can count");
-  Kokkos::parallel_for(
-      "switchyard::moe::scores::write_starts", Kokkos::RangePolicy<Device>(0, first.extent(0)),
-      KOKKOS_LAMBDA(Index t) { first(t) = static_cast<std::int32_t>(t * top_k); });
+  const auto host = Kokkos::create_mirror_view(first);
+  const Index tokens = static_cast<Index>(host.extent(0)) - 1;
+  expect(tokens * top_k <= std::numeric_limits<std::int32_t>::max(), "choices of one rank that int32 can count");
+  for (Index t = 0; t <= tokens; ++t) host(t) = static_cast<std::int32_t>(t * top_k);
+  Kokkos::deep_copy(first, host);
 }
 
 }  // namespace

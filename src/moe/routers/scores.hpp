@@ -5,6 +5,7 @@
 
 #include "config/config.hpp"
 #include "tensor/arena.hpp"
+#include "tensor/queue.hpp"
 
 namespace switchyard::moe {
 

@@ -147,10 +147,11 @@ KOKKOS_INLINE_FUNCTION float margin_of(int k, const Best& best, const Ranking& r
 
 }  // namespace
 
-void select(const RouterShape& shape, const RankedBy& by, const Choice& choice, const Vector<float>& margin) {
+void select(const Queue& queue, const RouterShape& shape, const RankedBy& by, const Choice& choice,
+            const Vector<float>& margin) {
   const int k = shape.top_k;
   Kokkos::parallel_for(
-      "switchyard::moe::selection::select", Kokkos::RangePolicy<Device>(0, choice.tokens()), KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::selection::select", queue.range(choice.tokens()), KOKKOS_LAMBDA(Index t) {
         Best best;
         rank(shape, {&by.order(t, 0), by.bias.data()}, k + 1, best);
         const TokenChoices chosen = choice.of(t);

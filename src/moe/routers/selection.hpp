@@ -1,7 +1,6 @@
 // Which experts a token is sent to: a total order, score descending, then expert id ascending.
 #pragma once
 #include "moe/routers/scores.hpp"
-#include "tensor/types.hpp"
 
 namespace switchyard::moe {
 
@@ -13,6 +12,7 @@ struct RankedBy {
 
 /// Writes choice.expert of all tokens, which have top_k choices each, and margin(N) = lowest chosen minus highest
 /// refused score + bias inside the kept groups (0 counts as refused where nothing is left), clamped to [0, 1].
-void select(const RouterShape& shape, const RankedBy& by, const Choice& choice, const Vector<float>& margin);
+void select(const Queue& queue, const RouterShape& shape, const RankedBy& by, const Choice& choice,
+            const Vector<float>& margin);
 
 }  // namespace switchyard::moe

@@ -63,16 +63,16 @@ KOKKOS_INLINE_FUNCTION void add_sigmoid_weights(const RouterShape& shape, const 
   }
 }
 
-void score_sigmoid(bool wants_lse, const Scores& s) {
+void score_sigmoid(const Queue& queue, bool wants_lse, const Scores& s) {
   const int n = static_cast<int>(s.score.extent(1));
   Kokkos::parallel_for(
-      "switchyard::moe::sigmoid::score", Kokkos::RangePolicy<Device>(0, s.score.extent(0)),
+      "switchyard::moe::sigmoid::score", queue.range(s.score.extent(0)),
       KOKKOS_LAMBDA(Index t) { write_row(sigmoid_row(n, &s.logits(t, 0), &s.score(t, 0), wants_lse), s, t); });
 }
 
-void weigh_sigmoid(const RouterShape& shape, const Scores& s, const Choice& choice) {
+void weigh_sigmoid(const Queue& queue, const RouterShape& shape, const Scores& s, const Choice& choice) {
   Kokkos::parallel_for(
-      "switchyard::moe::sigmoid::weigh", Kokkos::RangePolicy<Device>(0, choice.tokens()), KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::sigmoid::weigh", queue.range(choice.tokens()), KOKKOS_LAMBDA(Index t) {
         if (shape.normalise == Normalise::after)
           weigh_by_share(shape.scale, &s.score(t, 0), choice.of(t));
         else
@@ -80,10 +80,11 @@ void weigh_sigmoid(const RouterShape& shape, const Scores& s, const Choice& choi
       });
 }
 
-void sigmoid_gradient(const RouterShape& shape, const ScoreGradient& g, const Choice& choice, const Scores& s) {
+void sigmoid_gradient(const Queue& queue, const RouterShape& shape, const ScoreGradient& g, const Choice& choice,
+                      const Scores& s) {
   const int n = shape.experts;
   Kokkos::parallel_for(
-      "switchyard::moe::sigmoid::gradient", Kokkos::RangePolicy<Device>(0, s.score.extent(0)), KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::sigmoid::gradient", queue.range(s.score.extent(0)), KOKKOS_LAMBDA(Index t) {
         float* gradient = &s.logits(t, 0);
         const float* score = &s.score(t, 0);
         z_row_gradient(n, s.lse(t), g.z * s.lse(t), gradient);
@@ -98,17 +99,18 @@ class SigmoidRouter : public Router {
       : Router(context), wants_lse_(context.config.moe.z_loss > 0.0), logits_(linear_of(context, "router")) {
     expect(shape().normalise != Normalise::before, "sigmoids, normalised after selection or not");
   }
-  void route(const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
+  void route(const Queue& queue, const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
     const Scores& s = pass.scores;
-    logits_.forward(*pass.rows, pass.x, s.logits);
-    score_sigmoid(wants_lse_, s);
-    select(shape(), {s.score, s.score, bias}, pass.choice, pass.margin);
-    weigh_sigmoid(shape(), s, pass.choice);
+    logits_.forward(queue, pass.x, s.logits);
+    score_sigmoid(queue, wants_lse_, s);
+    select(queue, shape(), {s.score, s.score, bias}, pass.choice, pass.margin);
+    weigh_sigmoid(queue, shape(), s, pass.choice);
   }
-  void backward(const ScoreGradient& gradient, const RouterPass& pass, const Matrix<float>& dx) const override {
-    sigmoid_gradient(shape(), gradient, pass.choice, pass.scores);
-    logits_.input_gradient(*pass.rows, pass.scores.logits, dx);
-    logits_.weight_gradient(*pass.rows, pass.scores.logits, pass.x);
+  void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
+                const Tensor& dx) const override {
+    sigmoid_gradient(queue, shape(), gradient, pass.choice, pass.scores);
+    logits_.input_gradient(queue, pass.scores.logits, dx);
+    logits_.weight_gradient(queue, *pass.rows, pass.scores.logits, pass.x);
   }
 
  private:

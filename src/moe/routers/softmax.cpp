@@ -11,14 +11,15 @@ class SoftmaxRouter : public Router {
   explicit SoftmaxRouter(const RouterContext& context) : Router(context), logits_(linear_of(context, "router")) {
     expect(shape().normalise != Normalise::none, "softmax weights, before or after selection");
   }
-  void route(const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
-    logits_.forward(*pass.rows, pass.x, pass.scores.logits);
-    route_by_softmax(shape(), bias, pass);
+  void route(const Queue& queue, const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
+    logits_.forward(queue, pass.x, pass.scores.logits);
+    route_by_softmax(queue, shape(), bias, pass);
   }
-  void backward(const ScoreGradient& gradient, const RouterPass& pass, const Matrix<float>& dx) const override {
-    softmax_gradient(shape(), gradient, pass);
-    logits_.input_gradient(*pass.rows, pass.scores.logits, dx);
-    logits_.weight_gradient(*pass.rows, pass.scores.logits, pass.x);
+  void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
+                const Tensor& dx) const override {
+    softmax_gradient(queue, shape(), gradient, pass);
+    logits_.input_gradient(queue, pass.scores.logits, dx);
+    logits_.weight_gradient(queue, *pass.rows, pass.scores.logits, pass.x);
   }
 
  private:

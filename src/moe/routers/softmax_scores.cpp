@@ -43,16 +43,16 @@ KOKKOS_INLINE_FUNCTION void add_softmax_weights(const RouterShape& shape, const 
     gradient[chosen.expert[j]] += chosen.weight[j] * (chosen.d(j) - dot);  // before: Σ p·dL/dp is taken off all rows
 }
 
-void score_softmax(const Scores& s) {
+void score_softmax(const Queue& queue, const Scores& s) {
   const int n = static_cast<int>(s.score.extent(1));
   Kokkos::parallel_for(
-      "switchyard::moe::softmax::score", Kokkos::RangePolicy<Device>(0, s.score.extent(0)),
+      "switchyard::moe::softmax::score", queue.range(s.score.extent(0)),
       KOKKOS_LAMBDA(Index t) { write_row(softmax_row(n, &s.logits(t, 0), &s.score(t, 0)), s, t); });
 }
 
-void weigh_softmax(const RouterShape& shape, const Scores& s, const Choice& choice) {
+void weigh_softmax(const Queue& queue, const RouterShape& shape, const Scores& s, const Choice& choice) {
   Kokkos::parallel_for(
-      "switchyard::moe::softmax::weigh", Kokkos::RangePolicy<Device>(0, choice.tokens()), KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::softmax::weigh", queue.range(choice.tokens()), KOKKOS_LAMBDA(Index t) {
         if (shape.normalise == Normalise::after)
           weigh_by_softmax(shape.scale, &s.logits(t, 0), choice.of(t));
         else
@@ -62,20 +62,20 @@ void weigh_softmax(const RouterShape& shape, const Scores& s, const Choice& choi
 
 }  // namespace
 
-void route_by_softmax(const RouterShape& shape, const Vector<float>& bias, const RouterPass& pass) {
+void route_by_softmax(const Queue& queue, const RouterShape& shape, const Vector<float>& bias, const RouterPass& pass) {
   const Scores& s = pass.scores;
   const bool by_logits = !shape.biased && shape.groups == 1;
-  score_softmax(s);
-  select(shape, {by_logits ? s.logits : s.score, s.score, bias}, pass.choice, pass.margin);
-  weigh_softmax(shape, s, pass.choice);
+  score_softmax(queue, s);
+  select(queue, shape, {by_logits ? s.logits : s.score, s.score, bias}, pass.choice, pass.margin);
+  weigh_softmax(queue, shape, s, pass.choice);
 }
 
-void softmax_gradient(const RouterShape& shape, const ScoreGradient& g, const RouterPass& pass) {
+void softmax_gradient(const Queue& queue, const RouterShape& shape, const ScoreGradient& g, const RouterPass& pass) {
   const Scores& s = pass.scores;
   const Choice& choice = pass.choice;
   const int n = shape.experts;
   Kokkos::parallel_for(
-      "switchyard::moe::softmax::gradient", Kokkos::RangePolicy<Device>(0, s.score.extent(0)), KOKKOS_LAMBDA(Index t) {
+      "switchyard::moe::softmax::gradient", queue.range(s.score.extent(0)), KOKKOS_LAMBDA(Index t) {
         const Chosen chosen = chosen_of(choice, g.weight, t);
         const float through = shape.normalise == Normalise::before ? weighted_gradient(chosen) : 0.0f;
         softmax_row_gradient(n, &s.score(t, 0), &g.coefficients(t / g.unit_tokens, 0), through, g.z * s.lse(t),

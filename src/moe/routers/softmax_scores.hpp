@@ -6,9 +6,10 @@ namespace switchyard::moe {
 
 /// From pass.scores.logits all else that a router writes: score = softmax, experts ranked by the logits, or by
 /// score + bias(E) where a bias rule or group limit wants scores; weights by shape.normalise, `before` or `after`.
-void route_by_softmax(const RouterShape& shape, const Vector<float>& bias, const RouterPass& pass);
+void route_by_softmax(const Queue& queue, const RouterShape& shape, const Vector<float>& bias, const RouterPass& pass);
 
 /// Replaces pass.scores.logits by the gradient of the logits.
-void softmax_gradient(const RouterShape& shape, const ScoreGradient& gradient, const RouterPass& pass);
+void softmax_gradient(const Queue& queue, const RouterShape& shape, const ScoreGradient& gradient,
+                      const RouterPass& pass);
 
 }  // namespace switchyard::moe

@@ -1,11 +1,12 @@
 // The register tile of weight gradients: one chain a grain, the grains added along the tree of base/tree.hpp while the
 // tile is in registers or cache. Private to weight_gradient_host.cpp.
 #pragma once
+#include <cstddef>
 #include <span>
 
-#include "tensor/pack_host.hpp"
+#include "tensor/products/pack_host.hpp"
 
-namespace switchyard::blas {
+namespace switchyard::products {
 
 using simd::Index;
 using simd::panel_width;
@@ -16,7 +17,7 @@ constexpr Index tile_floats = tile_rows * panel_width;
 static_assert(a_width >= tile_rows);
 
 /// Consecutive rows of one grain, and what follows them.
-struct Segment {
+struct Piece {
   Index rows;
   bool first, last;  ///< of their grain
   int merges;        ///< tree additions after the grain
@@ -62,9 +63,9 @@ template <int R, int V>
     for (int v = 0; v < V; ++v) sum[r][v] = simd::load(left + r * panel_width + v * simd::width) + sum[r][v];
 }
 
-/// What a tile asks for while it works: a line every `together` rows, `step` floats apart.
+/// What a tile asks for while it works: a line every `together` rows, `step` bytes apart.
 struct Ahead {
-  const float* data;
+  const std::byte* data;
   Index step;
 };
 
@@ -83,9 +84,9 @@ template <int R, int V>
   for (; rows > 0; --rows, a += a_width, b += panel_width) simd::step<R, V>(sum, a, 1, b);
 }
 
-/// All segments of a chunk for one tile.
+/// All pieces of a chunk for one tile.
 struct TileWork {
-  std::span<const Segment> segments;
+  std::span<const Piece> pieces;
   const float *a, *b;  ///< its packed panels
   Ahead ahead;
 };
@@ -95,15 +96,15 @@ void grain_tile(const TileWork& work, const State& state, const Target& target) 
   const float *a = work.a, *b = work.b;
   Ahead ahead = work.ahead;
   float* top = state.stack + state.height * state.level;
-  for (const Segment& segment : work.segments) {
+  for (const Piece& piece : work.pieces) {
     simd::Tile<R, V> sum;
     simd::clear<R, V>(sum);
-    if (!segment.first) simd::load_rows<R, V>(sum, state.chain);
-    accumulate<R, V>(sum, segment.rows, a, b, ahead);
-    if (!segment.last) return simd::store_rows<R, V>(sum, state.chain, panel_width, false);
-    for (int m = 0; m < segment.merges; ++m) merge<R, V>(sum, top -= state.level);
-    if (segment.node >= 0) {
-      write_tile<R, V>(sum, target, segment.node);
+    if (!piece.first) simd::load_rows<R, V>(sum, state.chain);
+    accumulate<R, V>(sum, piece.rows, a, b, ahead);
+    if (!piece.last) return simd::store_rows<R, V>(sum, state.chain, panel_width, false);
+    for (int m = 0; m < piece.merges; ++m) merge<R, V>(sum, top -= state.level);
+    if (piece.node >= 0) {
+      write_tile<R, V>(sum, target, piece.node);
     } else {
       simd::store_rows<R, V>(sum, top, panel_width, false);
       top += state.level;
@@ -118,4 +119,4 @@ constexpr std::array<GrainTile, sizeof...(R)> grain_tiles(std::integer_sequence<
   return {&grain_tile<R + 1, V>...};
 }
 
-}  // namespace switchyard::blas
+}  // namespace switchyard::products

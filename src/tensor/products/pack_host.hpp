@@ -6,7 +6,7 @@
 #include <memory>
 #include <new>
 
-#include "tensor/simd_product_host.hpp"
+#include "tensor/products/simd_product_host.hpp"
 
 namespace switchyard::simd {
 

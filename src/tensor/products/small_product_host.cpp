@@ -1,10 +1,10 @@
-// Serial products of row-major blocks: panels of B in cache, tiles of sums in registers. The products of blas.hpp are
-// made of these.
-#include "tensor/small_product_host.hpp"
+// Serial products of row-major blocks: panels of B in cache, tiles of sums in registers. The products of products.hpp
+// are made of these.
+#include "tensor/products/small_product_host.hpp"
 
-#include "tensor/pack_host.hpp"
+#include "tensor/products/pack_host.hpp"
 
-namespace switchyard::blas {
+namespace switchyard::products {
 namespace {
 
 using simd::panel_width;
@@ -149,4 +149,4 @@ void product_nt(Size size, ConstBlock a, ConstBlock b, Block c, Write write) {
   product(size, {a.data, a.stride, b.data, b.stride, true}, c, write);
 }
 
-}  // namespace switchyard::blas
+}  // namespace switchyard::products

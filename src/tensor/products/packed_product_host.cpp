@@ -1,8 +1,8 @@
-#include "tensor/packed_product_host.hpp"
+#include "tensor/products/packed_product_host.hpp"
 
-#include "tensor/pack_host.hpp"
+#include "tensor/products/pack_host.hpp"
 
-namespace switchyard::blas {
+namespace switchyard::products {
 namespace {
 
 using simd::panel_width;
@@ -71,4 +71,4 @@ void packed_chain(Size size, Rows a, Panels b, Panels sums) {
   }
 }
 
-}  // namespace switchyard::blas
+}  // namespace switchyard::products

@@ -1,8 +1,8 @@
 // Products whose right operand is packed once and used many times, on one thread: what attention is made of.
 #pragma once
-#include "tensor/small_product_host.hpp"
+#include "tensor/products/small_product_host.hpp"
 
-namespace switchyard::blas {
+namespace switchyard::products {
 
 /// A(i, s) at data[i·row + s·step].
 struct Rows {
@@ -33,4 +33,4 @@ void packed_product(Size size, Rows a, Panels b, Block c, bool exact);
 /// Goes on with the chains of the first m rows of `sums`: sum = fma(A, B, sum) over k ascending.
 void packed_chain(Size size, Rows a, Panels b, Panels sums);
 
-}  // namespace switchyard::blas
+}  // namespace switchyard::products

@@ -1,0 +1,71 @@
+// A queue: one in-order stream of the device, with the handles and the scratch of the libraries that work in it. The
+// first argument of everything that launches. On a host what was asked for is done when the call returns.
+#pragma once
+#include <memory>
+
+#include "tensor/types.hpp"
+
+namespace switchyard {
+
+namespace products {
+struct Workspace;  ///< what the products keep in a queue; of products_host.cpp or products_cublas.cpp
+std::shared_ptr<Workspace> make_workspace(const Device& space);
+}  // namespace products
+
+/// A moment in a queue: reached once everything is done that was asked of the queue before. May be recorded again.
+class Event {
+ public:
+  Event();
+
+ private:
+  friend class Queue;
+  friend double seconds_between(const Event& from, const Event& to);
+  struct State;  // queue_host.cpp or queue_cuda.cpp
+  std::shared_ptr<State> state_;
+};
+
+/// s between two moments of queues of one device that have been reached.
+double seconds_between(const Event& from, const Event& to);
+
+class Queue {
+ public:
+  /// Number 0 is the stream that Kokkos itself works in; every other number is a stream of its own.
+  explicit Queue(int number = 0);
+  const Device& space() const { return space_; }
+  /// n iterations in this queue.
+  Kokkos::RangePolicy<Device> range(Index n) const { return {space_, 0, n}; }
+  /// Waits until all is done that was asked for: only where the host reads what a kernel wrote.
+  void fence(const char* label) const { space_.fence(label); }
+  void record(const Event& event) const;
+  /// What is asked for from here on begins after the event.
+  void wait(const Event& event) const;
+  products::Workspace& workspace() const { return *workspace_; }
+
+ private:
+  Device space_;
+  std::shared_ptr<products::Workspace> workspace_;
+};
+
+/// to = value, in the queue.
+template <class V>
+void fill(const Queue& queue, const V& to, typename V::const_value_type& value) {
+  Kokkos::deep_copy(queue.space(), to, value);
+}
+
+/// Elements of contiguous views between host and device, in the queue. The host's must live until the queue is through
+/// with them.
+template <class To, class From>
+void copy(const Queue& queue, const To& to, const From& from) {
+  Kokkos::deep_copy(queue.space(), to, from);
+}
+
+/// What a view holds, where the host can read it, once the queue is through: itself on host builds.
+template <class V>
+auto read(const Queue& queue, const V& view) {
+  const auto host = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, view);
+  copy(queue, host, view);
+  queue.fence("switchyard::read");
+  return host;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,54 @@
+// The queue of an NVIDIA GPU: a CUDA stream.
+#include <cuda_runtime_api.h>
+
+#include <string>
+
+#include "base/check.hpp"
+#include "tensor/check_cuda.hpp"
+#include "tensor/queue.hpp"
+
+namespace switchyard {
+
+void check_cuda(int code, const char* call) {
+  const auto error = static_cast<cudaError_t>(code);
+  check(error == cudaSuccess, error == cudaErrorMemoryAllocation ? Exit::memory : Exit::internal,
+        std::string(call) + " failed (" + cudaGetErrorString(error) + ")");
+}
+
+struct Event::State {
+  State() { check_cuda(cudaEventCreate(&event), "cudaEventCreate"); }
+  State(const State&) = delete;
+  ~State() { static_cast<void>(cudaEventDestroy(event)); }  // of a context that may be gone
+  cudaEvent_t event = nullptr;
+};
+
+Event::Event() : state_(std::make_shared<State>()) {}
+
+double seconds_between(const Event& from, const Event& to) {
+  float milliseconds = 0.0f;
+  check_cuda(cudaEventElapsedTime(&milliseconds, from.state_->event, to.state_->event), "cudaEventElapsedTime");
+  return milliseconds * 1e-3;
+}
+
+namespace {
+
+Device make_space(int number) {
+  if (number == 0) return {};
+  cudaStream_t stream = nullptr;
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  return Device(stream, Kokkos::Impl::ManageStream::yes);
+}
+
+}  // namespace
+
+Queue::Queue(int number) : space_(make_space(number)), workspace_(products::make_workspace(space_)) {}
+
+void Queue::record(const Event& event) const {
+  check_cuda(cudaEventRecord(event.state_->event, space_.cuda_stream()), "cudaEventRecord");
+}
+
+void Queue::wait(const Event& event) const {
+  check_cuda(cudaStreamWaitEvent(space_.cuda_stream(), event.state_->event, 0), "cudaStreamWaitEvent");
+}
+
+}  // namespace switchyard
