@@ -25,6 +25,7 @@ HeadPass::HeadPass(Arena& arena, const nn::Rows& all) {
   rows.loss = arena.vector<float>(all.count);
   rows.log_sum = arena.vector<float>(all.count);
   rows.predicted = arena.vector<std::int32_t>(all.count);
+  loss = {arena, rows.loss}, log_sum = {arena, rows.log_sum};
 }
 
 void HeadPass::take_scratch(Arena& arena, const nn::Rows& all, const Config& config, int threads) {
@@ -93,7 +94,8 @@ std::vector<float> Head::logits(const Queue& queue, const Tensor& x, Index row) 
 }
 
 std::vector<double> grain_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass) {
-  const auto loss = read(queue, pass.rows.loss), log_sum = read(queue, pass.rows.log_sum);
+  const auto &loss = pass.loss.ask(queue), &log_sum = pass.log_sum.ask(queue);
+  queue.fence("switchyard::model::head::losses");
   std::vector<double> sums(2 * rows.grain_count(), 0.0);
   for (int g = 0; g < rows.grain_count(); ++g)
     for (Index i = rows.grains[g]; i < rows.grains[g + 1]; ++i) {

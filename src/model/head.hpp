@@ -5,7 +5,7 @@
 
 #include "moe/layer.hpp"
 #include "nn/linear.hpp"
-#include "tensor/arena.hpp"
+#include "tensor/room.hpp"
 
 namespace switchyard::model {
 
@@ -31,8 +31,9 @@ struct HeadPass {
   HeadPass(Arena& arena, const nn::Rows& rows);
   /// Memory that other stages may use as well.
   void take_scratch(Arena& arena, const nn::Rows& rows, const Config& config, int threads);
-  HeadRows rows;           ///< of all N rows but the logits, which are the last grain's
-  Vector<float> subtrees;  ///< (levels, V, d): finished subtrees that wait for their right neighbour
+  HeadRows rows;                      ///< of all N rows but the logits, which are the last grain's
+  Twin<Vector<float>> loss, log_sum;  ///< those of `rows`, for the host
+  Vector<float> subtrees;             ///< (levels, V, d): finished subtrees that wait for their right neighbour
 };
 
 /// Works grain by grain, so that a grain's logits are still in cache when they are used, and N·V of them never exist.

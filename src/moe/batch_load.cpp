@@ -23,16 +23,6 @@ void add(const Load& part, Load& whole) {
   whole.squares += part.squares;
 }
 
-/// (assigned(E), kept(E), margin(bins)) of this rank.
-std::vector<std::int64_t> local_counts(const Queue& queue, const Tally& tally) {
-  const std::size_t experts = tally.assigned.extent(1);
-  std::vector<std::int64_t> counts(2 * experts + tally.margin.extent(1), 0);
-  add_rows(read(queue, tally.assigned), counts, 0);
-  add_rows(read(queue, tally.kept), counts, experts);
-  add_rows(read(queue, tally.margin), counts, 2 * experts);
-  return counts;
-}
-
 /// How many balancers have units inside the batch.
 std::size_t inner_scopes(const Balancers& balancers) {
   return std::count_if(balancers.begin(), balancers.end(),
@@ -52,28 +42,41 @@ std::size_t unit_count(AuxScope scope, std::size_t grains, std::size_t sequences
 
 }  // namespace
 
-BatchLoad::BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, int experts) {
+BatchLoad::BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, const Tally& tally)
+    : tally_{{arena, tally.assigned},
+             {arena, tally.kept},
+             {arena, tally.margin},
+             {arena, tally.mass},
+             {arena, tally.sums}},
+      grain_sequences_(config.grain_sequences()),
+      context_(rows.context) {
   const std::size_t units = unit_count(smallest_scope(make_balancers(config.moe)), rows.grain_count(), rows.sequences);
-  coefficients_ = {arena, "moe::batch_load::coefficients", Account::activations, static_cast<Index>(units) * experts};
+  coefficients_ = {arena, "moe::batch_load::coefficients", Account::activations,
+                   static_cast<Index>(units * tally.mass.extent(1))};
 }
 
-/// Host copies of the tally as loads of sequences and grains.
-void BatchLoad::load(const Queue& queue, const Tally& tally, Index grain_tokens) {
-  const int experts = static_cast<int>(tally.mass.extent(1));
-  const auto assigned = read(queue, tally.assigned);
-  const auto mass = read(queue, tally.mass), sums = read(queue, tally.sums);
-  const Index count = assigned.extent(0), context = count ? tally.token_margin.extent(0) / count : 1;
-  const Index in_grain = grain_tokens / context, grains = count / in_grain;
+/// The tally as loads of sequences and grains; returns (assigned(E), kept(E), margin(bins)) of this rank.
+std::vector<std::int64_t> BatchLoad::load(const Queue& queue) {
+  const auto &assigned = tally_.assigned.ask(queue), &kept = tally_.kept.ask(queue), &margin = tally_.margin.ask(queue);
+  const auto &mass = tally_.mass.ask(queue), &sums = tally_.sums.ask(queue);
+  queue.fence("switchyard::moe::batch_load::tally");
+  const std::size_t experts = mass.extent(1);
+  const Index count = assigned.extent(0);
   const Load empty{0, std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0), 0.0, 0.0};
   sequences_.assign(count, empty);
-  grains_.assign(grains, empty);
+  grains_.assign(count / grain_sequences_, empty);
   for (Index s = 0; s < count; ++s) {
     Load& load = sequences_[s];
-    load.tokens = context;
-    for (int e = 0; e < experts; ++e) load.assigned[e] = assigned(s, e), load.mass[e] = mass(s, e);
+    load.tokens = context_;
+    for (std::size_t e = 0; e < experts; ++e) load.assigned[e] = assigned(s, e), load.mass[e] = mass(s, e);
     load.entropy = sums(s, 0), load.squares = sums(s, 1);
-    add(load, grains_[s / in_grain]);
+    add(load, grains_[s / grain_sequences_]);
   }
+  std::vector<std::int64_t> counts(2 * experts + margin.extent(1), 0);
+  add_rows(assigned, counts, 0);
+  add_rows(kept, counts, experts);
+  add_rows(margin, counts, 2 * experts);
+  return counts;
 }
 
 /// Sum of the losses of a balancer's units in local grain g.
@@ -97,11 +100,9 @@ std::vector<double> BatchLoad::grain_sums(const Balancers& balancers) const {
   return sums;
 }
 
-void BatchLoad::offer(const Queue& queue, const Balancers& balancers, const Tally& tally, Index grain_tokens,
-                      comm::JointSum& sum) {
-  load(queue, tally, grain_tokens);
-  place_ =
-      sum.add(local_counts(queue, tally), grain_sums(balancers), tally.mass.extent(1) + 2 + inner_scopes(balancers));
+void BatchLoad::offer(const Queue& queue, const Balancers& balancers, comm::JointSum& sum) {
+  const std::vector<std::int64_t> counts = load(queue);
+  place_ = sum.add(counts, grain_sums(balancers), tally_.mass.device().extent(1) + 2 + inner_scopes(balancers));
 }
 
 LayerStatistics BatchLoad::take(const Config& config, const Balancers& balancers, const comm::JointSum& sum) {

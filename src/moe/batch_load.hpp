@@ -13,12 +13,11 @@ namespace switchyard::moe {
 
 class BatchLoad {
  public:
-  /// Of a pass of `rows` through a layer of `experts`.
-  BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, int experts);
-  /// Adds what `tally` holds of a pass to a sum over the global batch: integers, and sums over tokens, which are a
-  /// chain per sequence, a chain over the sequences of a grain, and the tree over grains.
-  void offer(const Queue& queue, const Balancers& balancers, const Tally& tally, Index grain_tokens,
-             comm::JointSum& sum);
+  /// Of what `tally` holds of a pass of `rows`.
+  BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, const Tally& tally);
+  /// Adds it to a sum over the global batch: integers, and sums over tokens, which are a chain per sequence, a chain
+  /// over the sequences of a grain, and the tree over grains.
+  void offer(const Queue& queue, const Balancers& balancers, comm::JointSum& sum);
   /// Statistics of that pass from the finished sum; block, bias and traffic are left to the caller.
   LayerStatistics take(const Config& config, const Balancers& balancers, const comm::JointSum& sum);
 
@@ -32,11 +31,18 @@ class BatchLoad {
   Gradient gradient(const Queue& queue, const Balancers& balancers);
 
  private:
-  void load(const Queue& queue, const Tally& tally, Index grain_tokens);
+  /// What the host reads of a tally.
+  struct Copies {
+    Twin<Matrix<std::int32_t>> assigned, kept, margin;
+    Twin<Matrix<double>> mass, sums;
+  };
+  std::vector<std::int64_t> load(const Queue& queue);
   double unit_losses(const Balancer& balancer, std::size_t g) const;
   std::vector<double> grain_sums(const Balancers& balancers) const;
   const Load& unit(AuxScope scope, AuxScope smallest, std::size_t u) const;
 
+  Copies tally_;
+  Index grain_sequences_, context_;
   std::vector<Load> sequences_, grains_;  ///< of this rank
   comm::JointSum::Place place_{};
   Staged<float> coefficients_;

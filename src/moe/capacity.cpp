@@ -1,52 +1,50 @@
 #include "moe/capacity.hpp"
 
-#include <algorithm>
 #include <cmath>
-
-#include "tensor/lanes.hpp"
 
 namespace switchyard::moe {
 namespace {
 
-void keep_first(std::int64_t rows, const GrainChoices& c, std::uint8_t* kept) {
-  std::vector<std::int64_t> taken(c.experts, 0);
-  bool more = c.tokens > 0;
-  for (std::int64_t j = 0; more; ++j) {  // the j-th choice of every token that has one
-    more = false;
-    for (std::int64_t t = 0; t < c.tokens; ++t) {
-      const std::int64_t i = c.first[t] + j;
-      if (i >= c.first[t + 1]) continue;
-      kept[i] = taken[c.expert[i]]++ < rows;
-      more = true;
-    }
-  }
+/// By position, units in the order in which choices are kept.
+void keep_first(const Queue& queue, std::int64_t rows, const Cut& cut, const ExpertCounts& counts,
+                const Choice& choice) {
+  Kokkos::parallel_for(
+      "switchyard::moe::capacity::keep_first", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
+        for_choices(cut, choice, unit,
+                    [&](Index, Index i) { choice.kept(i) = counts.before(unit, choice.expert(i))++ < rows; });
+      });
 }
 
-/// The choices of every expert, by expert, tokens ascending; [offset[e], offset[e + 1]) belong to expert e.
-std::vector<std::int64_t> by_expert(const GrainChoices& c, std::vector<std::int64_t>& offset) {
-  const std::int64_t begin = c.first[0], end = c.first[c.tokens];
-  offset.assign(c.experts + 1, 0);
-  for (std::int64_t i = begin; i < end; ++i) ++offset[c.expert[i] + 1];
-  for (int e = 0; e < c.experts; ++e) offset[e + 1] += offset[e];
-  std::vector<std::int64_t> next(offset.begin(), offset.end() - 1), choices(end - begin);
-  for (std::int64_t i = begin; i < end; ++i) choices[next[c.expert[i]]++] = i;
-  return choices;
+/// Where the choices of each grain and expert begin: by grain, then expert.
+void begin_groups(const Queue& queue, const Cut& cut, const ExpertCounts& counts, const Choice& choice,
+                  const Matrix<std::int32_t>& first) {
+  const Index experts = first.extent(1);
+  Kokkos::parallel_for(
+      "switchyard::moe::capacity::begin_groups", queue.range(cut.pieces), KOKKOS_LAMBDA(Index piece) {
+        std::int32_t next = choice.first(piece * cut.piece_tokens());
+        for (Index e = 0; e < experts; ++e) {
+          first(piece, e) = next;
+          next += counts.total(piece, e);
+        }
+      });
 }
 
-void keep_heaviest(std::int64_t rows, const GrainChoices& c, std::uint8_t* kept) {
-  std::vector<std::int64_t> offset, choices = by_expert(c, offset);
-  std::fill(kept + c.first[0], kept + c.first[c.tokens], std::uint8_t{1});
-  // A token chooses an expert once, so the order of choices is the order of tokens; keys order NaN too.
-  const auto heavier = [&](std::int64_t a, std::int64_t b) {
-    const std::int32_t x = ordered_bits(c.weight[a]), y = ordered_bits(c.weight[b]);
-    return x != y ? x > y : a < b;
-  };
-  for (int e = 0; e < c.experts; ++e) {
-    if (offset[e + 1] - offset[e] <= rows) continue;
-    const auto first = choices.begin() + offset[e], last = choices.begin() + offset[e + 1];
-    std::nth_element(first, first + rows, last, heavier);
-    std::for_each(first + rows, last, [&](std::int64_t i) { kept[i] = 0; });
-  }
+void fill_groups(const Queue& queue, const Cut& cut, const ExpertCounts& counts, const Choice& choice,
+                 const ChoiceGroups& groups) {
+  Kokkos::parallel_for(
+      "switchyard::moe::capacity::fill_groups", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
+        const Index piece = unit / cut.units_of_piece();
+        for_choices(cut, choice, unit, [&](Index, Index i) {
+          const std::int32_t e = choice.expert(i);
+          groups.member(groups.first(piece, e) + counts.before(unit, e)++) = static_cast<std::int32_t>(i);
+        });
+      });
+}
+
+/// A cut of no tokens where nothing is dropped.
+Cut cut_for(const Config& config, const nn::Rows& rows) {
+  if (config.moe.capacity_factor <= 0.0) return {};
+  return cut_of(rows.count, rows.grain_count(), config.moe.drop_order == DropOrder::position ? config.moe.top_k : 1);
 }
 
 }  // namespace
@@ -57,11 +55,21 @@ std::int64_t capacity(double factor, std::int64_t tokens, int top_k, int experts
   return static_cast<std::int64_t>(std::ceil(rows * (1.0 - 1e-12)));
 }
 
-void keep_within(std::int64_t rows, DropOrder order, const GrainChoices& choices, std::uint8_t* kept) {
-  if (order == DropOrder::position)
-    keep_first(rows, choices, kept);
-  else
-    keep_heaviest(rows, choices, kept);
+Drop::Drop(Arena& arena, const Config& config, const nn::Rows& rows, int experts)
+    : order_(config.moe.drop_order), cut_(cut_for(config, rows)), counts_(arena, cut_, experts) {
+  groups_.count = counts_.total;
+  const bool by_weight = order_ == DropOrder::weight;
+  groups_.first = arena.matrix<std::int32_t>(by_weight ? cut_.pieces : 0, experts);
+  groups_.member = arena.vector<std::int32_t>(by_weight ? cut_.tokens * config.moe.top_k : 0);
+}
+
+void Drop::keep_within(const Queue& queue, std::int64_t rows, const Choice& choice) const {
+  if (cut_.tokens == 0) return;
+  count(queue, cut_, choice, Which::all, counts_);
+  if (order_ == DropOrder::position) return keep_first(queue, rows, cut_, counts_, choice);
+  begin_groups(queue, cut_, counts_, choice, groups_.first);
+  fill_groups(queue, cut_, counts_, choice, groups_);
+  keep_heaviest(queue, rows, cut_, groups_, choice);
 }
 
 }  // namespace switchyard::moe

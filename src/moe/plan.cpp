@@ -1,5 +1,7 @@
 #include "moe/plan.hpp"
 
+#include <algorithm>
+
 #include "base/check.hpp"
 
 namespace switchyard::moe {
@@ -9,15 +11,66 @@ Index even_expert_rows(const Config& config, const Layout& layout, int experts) 
   return tokens * config.moe.top_k * layout.my_experts(experts).size() / experts;
 }
 
-Index most_choices(const Config& config, const Layout& layout) {
-  return layout.my_grains().size() * config.grain_sequences() * config.model.context * config.moe.top_k;
+namespace {
+
+/// Of this rank.
+Index tokens_of(const Config& config, const Layout& layout) {
+  return layout.my_grains().size() * config.grain_sequences() * config.model.context;
 }
 
+/// What place() reads and writes.
+struct SendRows {
+  Matrix<std::int32_t> begins, before;
+  Vector<std::int32_t> row, token;
+};
+
+/// The send rows of the kept choices; token(row) and row(choice).
+void place(const Queue& queue, const Cut& cut, const Choice& choice, const SendRows& rows) {
+  Kokkos::parallel_for(
+      "switchyard::moe::plan::place", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
+        const Index piece = unit / cut.units_of_piece();
+        for_choices(cut, choice, unit, [&](Index t, Index i) {
+          rows.row(i) = -1;
+          if (!choice.kept(i)) return;
+          const std::int32_t e = choice.expert(i), row = rows.begins(piece, e) + rows.before(unit, e)++;
+          rows.row(i) = row;
+          rows.token(row) = static_cast<std::int32_t>(t);
+        });
+      });
+}
+
+/// received(row) of the expert rows, by runs that lie together on both sides: run r is the expert rows
+/// [first(r), first(r + 1)).
+void place_received(const Queue& queue, Index runs, const std::int32_t* first, std::int32_t* received) {
+  const Index strands = on_host ? 1 : 32;  // threads that share a run
+  const std::int32_t* from = first + runs + 1;
+  Kokkos::parallel_for(
+      "switchyard::moe::plan::place_received", queue.range(runs * strands), KOKKOS_LAMBDA(Index it) {
+        const Index run = it / strands;
+        for (Index row = first[run] + it % strands; row < first[run + 1]; row += strands)
+          received[row] = static_cast<std::int32_t>(from[run] + row - first[run]);
+      });
+}
+
+}  // namespace
+
+Index most_choices(const Config& config, const Layout& layout) { return tokens_of(config, layout) * config.moe.top_k; }
+
 Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int experts)
-    : layout_(layout), experts_(experts), mine_(layout_.my_experts(experts)), alone_(layout_.expert_parallel == 1) {
-  const Index choices = most_choices(config, layout);
-  token_ = {arena, "moe::plan::token", Account::activations, choices};
-  row_ = {arena, "moe::plan::row", Account::activations, choices};
+    : layout_(layout),
+      experts_(experts),
+      mine_(layout_.my_experts(experts)),
+      alone_(layout_.expert_parallel == 1),
+      counted_(arena, cut_of(tokens_of(config, layout), layout_.my_grains().size(), 1), experts) {
+  const Index choices = most_choices(config, layout), pieces = std::max<Index>(1, layout_.my_grains().size());
+  const auto table = [&](const char* label, Index n) {
+    return Staged<std::int32_t>(arena, label, Account::activations, n);
+  };
+  totals_ = table("moe::plan::totals", pieces * (experts + 1));
+  begins_ = table("moe::plan::begins", pieces * experts);
+  runs_ = table("moe::plan::runs", alone_ ? 0 : 2 * mine_.size() * layout_.expert_parallel + 1);
+  token_ = arena.vector<std::int32_t>(choices);
+  row_ = arena.vector<std::int32_t>(choices);
   received_ = {arena, "moe::plan::received", Account::expert_rows,
                alone_ ? 0 : even_expert_rows(config, layout, experts)};
   if (arena.places()) make_tables();
@@ -26,7 +79,6 @@ Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int experts
 /// What does not depend on the choices.
 void Plan::make_tables() {
   const int places = layout_.expert_parallel;
-  for (int e = 0; e < experts_; ++e) place_.push_back(layout_.place_of_expert(e, experts_));
   first_piece_.assign(places + 1, 0);
   for (int side = 0; side < 2; ++side) mpi_counts_[side].assign(places, 0), mpi_offsets_[side].assign(places, 0);
   to_experts_.send.assign(places + 1, 0), to_experts_.receive.assign(places + 1, 0);
@@ -45,55 +97,50 @@ void Plan::build(const Queue& queue, const Choice& choice, Pieces pieces, const 
   tokens_ = choice.tokens(), capacity_ = choice.capacity();
   first_ = choice.first;
   for (int p = 0; p < layout_.expert_parallel; ++p) first_piece_[p + 1] = first_piece_[p] + pieces_of(p, pieces);
-  const auto first = read(queue, choice.first), expert = read(queue, choice.expert);
-  const auto kept = read(queue, choice.kept);
-  expect(first[0] == 0 && first[tokens_] <= capacity_, "choices in the memory of their pass");
-  count_choices({first.data(), expert.data(), kept.data()});
-  order_choices(queue, {first.data(), expert.data(), kept.data()});
+  const Cut cut = cut_of(tokens_, pieces_of(layout_.place(), pieces), 1);
+  count_choices(queue, cut, choice);
+  begin_rows(queue, cut.pieces);
+  const Matrix<std::int32_t> begins(begins_.device(), cut.pieces, experts_);
+  place(queue, cut, choice, {begins, counted_.before, row_, token_});
   exchange_counts(group);
   order_received(queue);
   if (!alone_) itinerary_ = exchange.prepare(to_experts_);
 }
 
-/// The kept choices of each piece and expert, and where the send rows of an expert begin.
-void Plan::count_choices(const HostChoices& choices) {
-  const std::int64_t pieces = first_piece_[layout_.place() + 1] - first_piece_[layout_.place()];
-  expect(tokens_ == 0 || (pieces > 0 && tokens_ % pieces == 0), "tokens in whole pieces");
-  const Index piece_tokens = pieces ? tokens_ / pieces : 0;
-  counts_out_.assign(pieces * experts_, 0);
-  next_.assign(experts_ + 1, 0);
-  for (std::int64_t g = 0; g < pieces; ++g) {
-    const Index last = choices.first[(g + 1) * piece_tokens];
-    for (Index i = choices.first[g * piece_tokens]; i < last; ++i) {
-      if (!choices.kept[i]) continue;
-      const int e = choices.expert[i];
-      expect(e >= 0 && e < experts_, "a choice among the experts");
-      const Range owned = layout_.experts_of(place_[e], experts_);
-      ++counts_out_[pieces * owned.first + g * owned.size() + e - owned.first];
-      ++next_[e + 1];
+/// The kept choices of each piece and expert, on the host.
+void Plan::count_choices(const Queue& queue, const Cut& cut, const Choice& choice) {
+  ExpertCounts counts = counted_;
+  counts.total = Matrix<std::int32_t>(totals_.device(), cut.pieces, experts_ + 1);
+  count(queue, cut, choice, Which::kept, counts);
+  totals_.to_host(queue, cut.pieces * (experts_ + 1));
+  queue.fence("switchyard::moe::plan::counts");  // what is sent and received is sized by them
+  counts_out_.resize(cut.pieces * experts_);
+  for (Index g = 0; g < cut.pieces; ++g) {
+    const std::int32_t* of_piece = totals_.host() + g * (experts_ + 1);
+    expect(of_piece[experts_] == 0, "choices among the experts and in the memory of their pass");
+    for (int p = 0; p < layout_.expert_parallel; ++p) {
+      const Range owned = layout_.experts_of(p, experts_);
+      for (std::int64_t e = owned.first; e < owned.last; ++e)
+        counts_out_[cut.pieces * owned.first + g * owned.size() + e - owned.first] = of_piece[e];
     }
-  }
-  for (int e = 0; e < experts_; ++e) next_[e + 1] += next_[e];
-  const int first_rank = layout_.group() * layout_.expert_parallel;
-  for (int p = 0; p < layout_.expert_parallel; ++p) {
-    to_experts_.send[p + 1] = next_[layout_.experts_of(p, experts_).last];
-    traffic_[first_rank + p] = to_experts_.send[p + 1] - to_experts_.send[p];
   }
 }
 
-/// Counting sort of the kept choices by expert; stable, so tokens stay ascending.
-void Plan::order_choices(const Queue& queue, const HostChoices& choices) {
-  const Index all = choices.first[tokens_];
-  token_.reserve(send_rows());
-  row_.reserve(all);
-  std::int32_t *row = row_.host(), *token = token_.host();
-  for (Index t = 0; t < tokens_; ++t)
-    for (Index i = choices.first[t]; i < choices.first[t + 1]; ++i) {
-      row[i] = choices.kept[i] ? static_cast<std::int32_t>(next_[choices.expert[i]]++) : -1;
-      if (choices.kept[i]) token[row[i]] = static_cast<std::int32_t>(t);
-    }
-  token_.to_device(queue, send_rows());
-  row_.to_device(queue, all);
+/// Where the send rows of each expert and piece begin: by expert, then piece.
+void Plan::begin_rows(const Queue& queue, Index pieces) {
+  std::int32_t next = 0;
+  const int first_rank = layout_.group() * layout_.expert_parallel;
+  for (int p = 0; p < layout_.expert_parallel; ++p) {
+    const Range owned = layout_.experts_of(p, experts_);
+    for (std::int64_t e = owned.first; e < owned.last; ++e)
+      for (Index g = 0; g < pieces; ++g) {
+        begins_.host()[g * experts_ + e] = next;
+        next += totals_.host()[g * (experts_ + 1) + e];
+      }
+    to_experts_.send[p + 1] = next;
+    traffic_[first_rank + p] = to_experts_.send[p + 1] - to_experts_.send[p];
+  }
+  begins_.to_device(queue, pieces * experts_);
 }
 
 /// Tells every place of the expert group how many rows of each of my pieces its experts get.
@@ -122,24 +169,32 @@ void Plan::exchange_counts(const comm::Communicator& group) {
 /// Offsets of the expert rows, and where each of them lies among the received rows, which come by (place, expert,
 /// token).
 void Plan::order_received(const Queue& queue) {
-  const Index experts = mine_.size(), all = pieces();
+  const Index experts = mine_.size(), all = pieces(), places = layout_.expert_parallel, runs = experts * places;
   piece_offsets_.assign(experts * all + 1, 0);
   for (Index e = 0; e < experts; ++e) {
     for (Index g = 0; g < all; ++g)
       piece_offsets_[e * all + g + 1] = piece_offsets_[e * all + g] + counts_in_[g * experts + e];
     expert_offsets_[e + 1] = piece_offsets_[(e + 1) * all];
   }
-  received_.reserve(alone_ ? 0 : expert_rows());
+  if (alone_) {
+    to_experts_.receive.back() = expert_rows();
+    return;
+  }
+  std::int32_t *first = runs_.host(), *from = first + runs + 1;
   Index received = 0;
-  for (int p = 0; p < layout_.expert_parallel; ++p) {
+  for (Index p = 0; p < places; ++p) {
     for (Index e = 0; e < experts; ++e) {
-      const Index last = piece_offsets_[e * all + first_piece_[p + 1]];
-      for (Index row = piece_offsets_[e * all + first_piece_[p]]; row < last; ++row, ++received)
-        if (!alone_) received_.host()[row] = static_cast<std::int32_t>(received);
+      const Index row = piece_offsets_[e * all + first_piece_[p]];
+      first[e * places + p] = static_cast<std::int32_t>(row);
+      from[e * places + p] = static_cast<std::int32_t>(received);
+      received += piece_offsets_[e * all + first_piece_[p + 1]] - row;
     }
     to_experts_.receive[p + 1] = received;
   }
-  if (!alone_) received_.to_device(queue, received);
+  first[runs] = static_cast<std::int32_t>(received);
+  runs_.to_device(queue, 2 * runs + 1);
+  received_.reserve(received);
+  place_received(queue, runs, runs_.device(), received_.data());
 }
 
 }  // namespace switchyard::moe

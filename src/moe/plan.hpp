@@ -6,7 +6,7 @@
 
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
-#include "moe/routers/scores.hpp"
+#include "moe/choice_order.hpp"
 #include "moe/rows.hpp"
 #include "tensor/room.hpp"
 #include "tensor/types.hpp"
@@ -41,11 +41,11 @@ class Plan {
   Index expert_rows() const { return expert_offsets_.back(); }
 
   /// Token of each send row, device.
-  const std::int32_t* token_of_row() const { return token_.device(); }
+  const std::int32_t* token_of_row() const { return token_.data(); }
   /// Send rows of the tokens' choices, as long as the choice lives that the plan was built of.
-  rows::Choices rows_of_tokens() const { return {tokens_, capacity_, first_.data(), row_.device()}; }
+  rows::Choices rows_of_tokens() const { return {tokens_, capacity_, first_.data(), row_.data()}; }
   /// Received row of each expert row, device; unused where alone().
-  const std::int32_t* received_of_row() const { return received_.device(); }
+  const std::int32_t* received_of_row() const { return received_.data(); }
 
   /// Of the rows from tokens to experts and home; where alone() there is none.
   const comm::Itinerary& itinerary() const { return itinerary_; }
@@ -63,13 +63,8 @@ class Plan {
 
  private:
   void make_tables();
-  /// Choices on the host.
-  struct HostChoices {
-    const std::int32_t *first, *expert;
-    const std::uint8_t* kept;
-  };
-  void count_choices(const HostChoices& choices);
-  void order_choices(const Queue& queue, const HostChoices& choices);
+  void count_choices(const Queue& queue, const Cut& cut, const Choice& choice);
+  void begin_rows(const Queue& queue, Index pieces);
   void exchange_counts(const comm::Communicator& group);
   void order_received(const Queue& queue);
   int pieces_of(int place, Pieces pieces) const;
@@ -85,13 +80,17 @@ class Plan {
   std::vector<std::int64_t> first_piece_;  ///< (EP + 1) pieces of the group before those of a place
   std::vector<std::int64_t> counts_out_;   ///< (place, my piece, its expert) rows
   std::vector<std::int64_t> counts_in_;    ///< (group piece, my expert) rows
-  std::vector<std::int64_t> next_;         ///< (E) scratch: next send row of an expert
   std::vector<int> mpi_counts_[2], mpi_offsets_[2];
   comm::RowPlan to_experts_;
   comm::Itinerary itinerary_;
   std::vector<Index> expert_offsets_, piece_offsets_;
   std::vector<std::int64_t> traffic_;
-  Staged<std::int32_t> token_, row_, received_;
+  ExpertCounts counted_;
+  Staged<std::int32_t> totals_;  ///< (pieces, E + 1) of counted_, for the host
+  Staged<std::int32_t> begins_;  ///< (pieces, E) first send row
+  Staged<std::int32_t> runs_;    ///< (runs + 1) first expert row of each (expert, place), then (runs) its received row
+  Vector<std::int32_t> token_, row_;
+  Room<std::int32_t> received_;
 };
 
 }  // namespace switchyard::moe

@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "base/check.hpp"
-#include "moe/capacity.hpp"
 
 namespace switchyard::moe {
 
 RoutingPass::RoutingPass(Arena& arena, const Config& config, const nn::Rows& rows, int experts)
-    : tally(make_tally(arena, rows, experts, config.record.margin_bins)), load(arena, config, rows, experts) {
+    : drop(arena, config, rows, experts),
+      tally(make_tally(arena, rows, experts, config.record.margin_bins)),
+      load(arena, config, rows, tally) {
   routed.rows = &rows;
   routed.scores = make_scores(arena, experts, rows.count, router_tensors(config.moe.router).size());
   routed.choice = make_choice(arena, rows.count, config.moe.top_k);
@@ -23,18 +24,9 @@ RouterStage::RouterStage(const LayerContext& context, int block)
       bias_(experts(), 0.0f),
       device_bias_("moe::router::bias", experts()) {}
 
-/// Every grain and expert drops what is over its capacity.
-void RouterStage::drop(const Queue& queue, const RouterPass& routed) const {
-  const MoeConfig& moe = context_.config.moe;
-  const auto first = read(queue, routed.choice.first), expert = read(queue, routed.choice.expert);
-  const auto weight = read(queue, routed.choice.weight);
-  const auto kept = Kokkos::create_mirror_view(routed.choice.kept);
-  const Index grain = routed.rows->grain_rows;
-  const std::int64_t rows = capacity(moe.capacity_factor, grain, moe.top_k, experts());
-  for (Index t = 0; t < routed.choice.tokens(); t += grain)
-    keep_within(rows, moe.drop_order, {grain, experts(), first.data() + t, expert.data(), weight.data()}, kept.data());
-  copy(queue, routed.choice.kept, kept);
-  queue.fence("switchyard::moe::router::drop");
+/// Capacity of an expert in a grain.
+std::int64_t RouterStage::rows_of_expert(const nn::Rows& rows) const {
+  return capacity(context_.config.moe.capacity_factor, rows.grain_rows, context_.config.moe.top_k, experts());
 }
 
 void RouterStage::forward(const Queue& queue, const TokenSet& tokens, const Tensor& x, RoutingPass& pass) const {
@@ -44,14 +36,14 @@ void RouterStage::forward(const Queue& queue, const TokenSet& tokens, const Tens
   pass.reduced = false;
   router_->route(queue, tokens, device_bias_, pass.routed);
   if (context_.config.moe.capacity_factor > 0.0 && pass.kind == Pass::train)
-    drop(queue, pass.routed);
+    pass.drop.keep_within(queue, rows_of_expert(*pass.routed.rows), pass.choice());
   else
     fill(queue, pass.choice().kept, std::uint8_t{1});
   count(queue, pass.choice(), pass.routed.scores, pass.tally);
 }
 
 void RouterStage::offer_statistics(const Queue& queue, RoutingPass& pass, comm::JointSum& sum) const {
-  pass.load.offer(queue, balancers_, pass.tally, pass.routed.rows->grain_rows, sum);
+  pass.load.offer(queue, balancers_, sum);
 }
 
 void RouterStage::take_statistics(const comm::JointSum& sum, RoutingPass& pass) {

@@ -6,6 +6,7 @@
 
 #include "moe/balancers/balancer.hpp"
 #include "moe/batch_load.hpp"
+#include "moe/capacity.hpp"
 #include "moe/layer.hpp"
 #include "moe/routers/router.hpp"
 #include "moe/tally.hpp"
@@ -18,6 +19,7 @@ struct RoutingPass {
   RoutingPass(Arena& arena, const Config& config, const nn::Rows& rows, int experts);
   const Choice& choice() const { return routed.choice; }
   RouterPass routed;  ///< x is the caller's
+  Drop drop;
   Tally tally;
   BatchLoad load;
   Pass kind = Pass::train;
@@ -50,7 +52,7 @@ class RouterStage {
   void set_bias(const Queue& queue, const std::vector<float>& bias);
 
  private:
-  void drop(const Queue& queue, const RouterPass& routed) const;
+  std::int64_t rows_of_expert(const nn::Rows& rows) const;
 
   LayerContext context_;
   int block_;

@@ -54,6 +54,26 @@ class RowRoom {
   Room<std::byte> memory_;
 };
 
+/// Memory of an arena that the host reads, with its twin there: one memory on host builds.
+template <class V>
+class Twin {
+ public:
+  Twin() = default;
+  Twin(const Arena& arena, const V& device) : device_(device) {
+    if (arena.places()) host_ = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, device);
+  }
+  const V& device() const { return device_; }
+  /// On its way; the host may read once the queue is through.
+  const typename V::HostMirror& ask(const Queue& queue) const {
+    copy(queue, host_, device_);
+    return host_;
+  }
+
+ private:
+  V device_;
+  typename V::HostMirror host_;
+};
+
 /// A room with its twin on the host: one memory on host builds, two on device builds.
 template <class T>
 class Staged {

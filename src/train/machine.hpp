@@ -28,7 +28,7 @@ struct Machine {
   ParameterSet parameters;
   std::unique_ptr<model::Transformer> model;
   Gradients gradients;
-  Room<double> norm_memory;           ///< of train/norm.hpp
+  Staged<double> norm_memory;         ///< of train/norm.hpp
   std::vector<Range> buckets;         ///< of gradients
   std::vector<schedule::Task> tasks;  ///< of a training step
 };

@@ -36,20 +36,21 @@ void sum_blocks(const Queue& queue, const float* gradient, Index blocks, double*
 
 /// Σ x² of each local unit, parameters of one placement in order of declaration.
 std::vector<double> unit_sums(const Queue& queue, const ParameterSet& parameters, const Gradients& gradients,
-                              Placement placement, Room<double>& memory) {
+                              Placement placement, Staged<double>& memory) {
   Index total = 0;
   const auto counted = [&](const Parameter& p) { return p.placement == placement && p.adds_to.empty(); };
   for (const Parameter& p : parameters.all())
     if (counted(p)) total += p.span() / block;
   memory.reserve(total);
-  const Vector<double> sums(memory.data(), total);
   Index at = 0;
   for (const Parameter& p : parameters.all()) {
     if (!counted(p)) continue;
-    sum_blocks(queue, gradients.of(p), p.span() / block, sums.data() + at);
+    sum_blocks(queue, gradients.of(p), p.span() / block, memory.device() + at);
     at += p.span() / block;
   }
-  const auto host = read(queue, sums);
+  memory.to_host(queue, total);
+  queue.fence("switchyard::norm::sums");
+  const double* host = memory.host();
   std::vector<double> units;
   at = 0;
   for (const Parameter& p : parameters.all())
@@ -81,7 +82,7 @@ void take(NormResult& result, double& total, double sum, const Parameter& p, int
 }  // namespace
 
 NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const ParameterSet& parameters,
-                         const Gradients& gradients, Room<double>& memory) {
+                         const Gradients& gradients, Staged<double>& memory) {
   const std::vector<double> replicated = unit_sums(queue, parameters, gradients, Placement::replicated, memory);
   const std::vector<std::int64_t> units = units_of_places(groups.layout, parameters);
   const std::vector<double> experts =

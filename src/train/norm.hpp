@@ -19,6 +19,6 @@ struct NormResult {
 /// part of a tensor), blocks in order, then units by (parameter, expert). The same on every rank.
 /// `memory` grows to what the sums of the blocks take. Collective.
 NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const ParameterSet& parameters,
-                         const Gradients& gradients, Room<double>& memory);
+                         const Gradients& gradients, Staged<double>& memory);
 
 }  // namespace switchyard::train

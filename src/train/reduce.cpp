@@ -7,18 +7,29 @@
 namespace switchyard::train {
 namespace {
 
-/// The nodes of a part of a slab where MPI reads them, and where it puts their sum: the slab itself on a host.
+/// What a bucket's sums are made with.
+struct Bucket {
+  const Queue& queue;
+  const comm::Groups& groups;
+  const ParameterSet& parameters;
+  const Range& blocks;
+};
+
+/// The nodes of a bucket where MPI reads them, and where it puts their sum: the slab itself on a host, else `staged`.
 class HostPart {
  public:
-  HostPart(const Queue& queue, const ParameterSet& parameters, Placement placement, const Range& part)
-      : nodes_(parameters.gradients(placement)), sum_(parameters.gradient_sum(placement)), part_(part) {
+  HostPart(const Bucket& bucket, Placement placement, HostVector<float>& staged)
+      : nodes_(bucket.parameters.gradients(placement)),
+        sum_(bucket.parameters.gradient_sum(placement)),
+        part_(bucket.parameters.span_of(placement, bucket.blocks)) {
     if (on_host) return;
-    const Index count = nodes_.extent(0), n = part.size();
-    staged_ = make_view<HostMatrix<float>>("reduce::staged", std::max<Index>(count, 1), n);
+    const Index count = nodes_.extent(0), n = part_.size(), needed = std::max<Index>(count, 1) * n;
+    if (static_cast<Index>(staged.extent(0)) < needed) staged = make_view<HostVector<float>>("reduce::staged", needed);
+    staged_ = staged;
     for (Index k = 0; k < count; ++k)
-      copy(queue, HostVector<float>(&staged_(k, 0), n),
-           Vector<float>(nodes_.data() + k * stride_of(nodes_) + part.first, n));
-    queue.fence("switchyard::reduce::stage");
+      copy(bucket.queue, HostVector<float>(staged_.data() + k * n, n),
+           Vector<float>(nodes_.data() + k * stride_of(nodes_) + part_.first, n));
+    bucket.queue.fence("switchyard::reduce::stage");
   }
   comm::SlabPart slab() const {
     if (on_host) return {nodes_.data() + part_.first, stride_of(nodes_), part_.size(), sum_.data() + part_.first};
@@ -28,7 +39,7 @@ class HostPart {
     if (on_host) return;
     copy(queue, Vector<float>(sum_.data() + part_.first, part_.size()),
          HostVector<float>(staged_.data(), part_.size()));
-    queue.fence("switchyard::reduce::finish");  // the staged part ends here
+    queue.fence("switchyard::reduce::finish");  // the next bucket is staged in the same memory
   }
 
  private:
@@ -36,25 +47,17 @@ class HostPart {
   Matrix<float> nodes_;
   Vector<float> sum_;
   Range part_;
-  HostMatrix<float> staged_;
+  HostVector<float> staged_;
 };
 
-/// What a bucket's sums are made with.
-struct Bucket {
-  const Queue& queue;
-  const comm::Groups& groups;
-  const ParameterSet& parameters;
-  const Range& blocks;
-};
-
-void reduce_part(const Bucket& bucket, Placement placement, comm::SumMemory& memory, Timers& timers) {
+void reduce_part(const Bucket& bucket, Placement placement, Gradients& gradients, Timers& timers) {
   const auto& [queue, groups, parameters, blocks] = bucket;
   const bool replicated = placement == Placement::replicated;  // else rank g of expert_data is of group g
   const comm::Communicator& comm = replicated ? groups.world : groups.expert_data;
   if (comm.size() == 1 && parameters.nodes(placement).size() == 1) return;  // the one node is the sum
-  const HostPart part(queue, parameters, placement, parameters.span_of(placement, blocks));
+  const HostPart part(bucket, placement, gradients.staged);
   comm::tree_all_reduce(comm, replicated ? groups.layout.nodes_of_ranks() : groups.layout.nodes_of_groups(),
-                        part.slab(), memory, timers);
+                        part.slab(), gradients.memory, timers);
   part.finish(queue);
 }
 
@@ -70,7 +73,7 @@ void reduce_gradients(const Queue& queue, const comm::Groups& groups, ParameterS
   queue.fence("switchyard::reduce::start");  // the kernels of backward have written what MPI reads
   for (const Placement placement : {Placement::replicated, Placement::expert}) {
     gradients.slab[static_cast<int>(placement)] = parameters.gradient_sum(placement);
-    reduce_part({queue, groups, parameters, blocks}, placement, gradients.memory, timers);
+    reduce_part({queue, groups, parameters, blocks}, placement, gradients, timers);
   }
   for (const Parameter& p : parameters.all()) {
     if (p.adds_to.empty() || p.block < blocks.first || p.block >= blocks.last) continue;

@@ -11,7 +11,8 @@ namespace switchyard::train {
 /// gradient_sum once they are reduced.
 struct Gradients {
   Vector<float> slab[2];
-  comm::SumMemory memory;  ///< of the sums over ranks, of one bucket after the other
+  comm::SumMemory memory;    ///< of the sums over ranks, of one bucket after the other
+  HostVector<float> staged;  ///< nodes of a bucket on their way to MPI and back; nothing on host builds
   const float* of(const Parameter& p) const { return slab[static_cast<int>(p.placement)].data() + p.offset; }
 };
 

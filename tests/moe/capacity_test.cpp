@@ -6,39 +6,73 @@
 #include <cmath>
 
 #include "reference/balance.hpp"
+#include "support/queue.hpp"
 
 namespace switchyard::moe {
 namespace {
 
-/// Choices of n tokens, k different experts each or, ragged, 0 to k; weights from a few values so that there are ties.
-struct Case {
-  Case(std::int64_t tokens, int k, int e, bool ragged) : choices{tokens, e, nullptr, nullptr, nullptr} {
-    std::uint32_t state = 12345u + static_cast<std::uint32_t>(tokens * 31 + k * 7 + e);
-    for (std::int64_t t = 0; t < tokens; ++t) {
-      state = state * 1664525u + 1013904223u;
-      const int stride = 1 + static_cast<int>(state >> 16) % 2;
-      const int start = static_cast<int>((state >> 20) % 7 ? (state >> 8) % static_cast<std::uint32_t>(e) : 0);
-      const int n = ragged ? static_cast<int>(state >> 12) % (k + 1) : k;
-      for (int j = 0; j < n; ++j) {
-        expert.push_back((start + j * (e % 2 ? stride : 1)) % e);
-        state = state * 1664525u + 1013904223u;
-        weight.push_back(static_cast<float>(state >> 29) * 0.125f);
-      }
-      first.push_back(static_cast<std::int32_t>(expert.size()));
-    }
-    choices.first = first.data(), choices.expert = expert.data(), choices.weight = weight.data();
-  }
-  GrainChoices choices;
-  std::vector<std::int32_t> first{0}, expert;
+/// Choices of tokens: those of token t are [first[t], first[t + 1]).
+struct Choices {
+  int experts;
+  std::vector<std::int32_t> first, expert;
   std::vector<float> weight;
+  Index tokens() const { return static_cast<Index>(first.size()) - 1; }
 };
 
-void expect_brute_force(std::int64_t rows, DropOrder order, const Case& c) {
-  std::vector<std::uint8_t> kept(c.expert.size(), 2);
-  keep_within(rows, order, c.choices, kept.data());
+/// k different experts for each of n tokens or, ragged, 0 to k; weights from a few values so that there are ties.
+Choices made_up(Index tokens, int k, int e, bool ragged) {
+  Choices c{e, {0}, {}, {}};
+  std::uint32_t state = 12345u + static_cast<std::uint32_t>(tokens * 31 + k * 7 + e);
+  for (Index t = 0; t < tokens; ++t) {
+    state = state * 1664525u + 1013904223u;
+    const int stride = 1 + static_cast<int>(state >> 16) % 2;
+    const int start = static_cast<int>((state >> 20) % 7 ? (state >> 8) % static_cast<std::uint32_t>(e) : 0);
+    const int n = ragged ? static_cast<int>(state >> 12) % (k + 1) : k;
+    for (int j = 0; j < n; ++j) {
+      c.expert.push_back((start + j * (e % 2 ? stride : 1)) % e);
+      state = state * 1664525u + 1013904223u;
+      c.weight.push_back(static_cast<float>(state >> 29) * 0.125f);
+    }
+    c.first.push_back(static_cast<std::int32_t>(c.expert.size()));
+  }
+  return c;
+}
+
+template <class T>
+Vector<T> on_device(const std::vector<T>& values) {
+  const Vector<T> device("values", values.size());
+  Kokkos::deep_copy(device, HostVector<const T>(values.data(), values.size()));
+  return device;
+}
+
+/// What a drop keeps of the choices of `grains` equal grains; 2 where it does not say.
+std::vector<std::uint8_t> kept_of(const Choices& c, std::int64_t rows, DropOrder order, int grains = 1) {
+  Config config;
+  config.moe.capacity_factor = 1.0, config.moe.drop_order = order, config.moe.top_k = 4;
+  nn::Rows cut;
+  cut.count = c.tokens();
+  for (int g = 0; g <= grains; ++g) cut.grains.push_back(g * c.tokens() / grains);
+  const Placed<Drop> drop("test::drop", config, cut, c.experts);
+  const Choice choice{on_device(c.first), on_device(c.expert), on_device(c.weight),
+                      on_device(std::vector<std::uint8_t>(c.expert.size(), 2))};
+  drop->keep_within(test::queue(), rows, choice);
+  return host_values(choice.kept);
+}
+
+void expect_brute_force(std::int64_t rows, DropOrder order, const Choices& c) {
+  const std::vector<std::uint8_t> kept = kept_of(c, rows, order);
   for (std::size_t i = 0; i < kept.size(); ++i)
     EXPECT_EQ(kept[i], reference::is_kept(rows, order, c.first, c.expert, c.weight, i))
-        << "choice " << i << " of " << c.choices.tokens << " tokens, E " << c.choices.experts << " rows " << rows;
+        << "choice " << i << " of " << c.tokens() << " tokens, E " << c.experts << " rows " << rows;
+}
+
+/// The choices of tokens [first, last) alone.
+Choices part_of(const Choices& c, Index first, Index last) {
+  Choices part{c.experts, {}, {}, {}};
+  for (Index t = first; t <= last; ++t) part.first.push_back(c.first[t] - c.first[first]);
+  part.expert.assign(c.expert.begin() + c.first[first], c.expert.begin() + c.first[last]);
+  part.weight.assign(c.weight.begin() + c.first[first], c.weight.begin() + c.first[last]);
+  return part;
 }
 
 TEST(Capacity, RoundsUpAndDoesNotStumbleOverBinaryFractions) {
@@ -54,41 +88,42 @@ TEST(Capacity, BothOrdersByBruteForce) {
   for (const DropOrder order : {DropOrder::weight, DropOrder::position})
     for (const auto& [tokens, k, experts] : {std::array{40, 1, 3}, {40, 2, 5}, {33, 3, 3}, {64, 4, 257}, {7, 1, 1}})
       for (const std::int64_t rows : {0, 1, 2, 5, 20, 1000}) {
-        expect_brute_force(rows, order, {tokens, k, experts, false});
-        expect_brute_force(rows, order, {tokens, k, experts, true});
+        expect_brute_force(rows, order, made_up(tokens, k, experts, false));
+        expect_brute_force(rows, order, made_up(tokens, k, experts, true));
       }
 }
 
-TEST(Capacity, LeavesTheChoicesOfOtherGrainsAlone) {
-  const Case all(40, 3, 5, true);
-  for (const DropOrder order : {DropOrder::weight, DropOrder::position}) {
-    std::vector<std::uint8_t> kept(all.expert.size(), 2);
-    keep_within(1, order, {10, 5, &all.first[20], all.expert.data(), all.weight.data()}, kept.data());
-    for (std::int32_t i = 0; i < all.first.back(); ++i)
-      EXPECT_EQ(kept[i] == 2, i < all.first[20] || i >= all.first[30]) << i;
+TEST(Capacity, EveryGrainHasItsOwn) {
+  for (const bool ragged : {false, true}) {
+    const Choices all = made_up(40, 3, 5, ragged);
+    for (const DropOrder order : {DropOrder::weight, DropOrder::position})
+      for (const int grains : {1, 2, 4, 8}) {
+        std::vector<std::uint8_t> expected;
+        for (int g = 0; g < grains; ++g) {
+          const Index n = all.tokens() / grains;
+          const auto part = kept_of(part_of(all, g * n, (g + 1) * n), 2, order);
+          expected.insert(expected.end(), part.begin(), part.end());
+        }
+        EXPECT_EQ(kept_of(all, 2, order, grains), expected) << grains;
+      }
   }
 }
 
+TEST(Capacity, KeepsNothingOfNoTokens) { EXPECT_TRUE(kept_of({3, {0}, {}, {}}, 1, DropOrder::weight).empty()); }
+
 TEST(Capacity, FirstChoicesComeBeforeSecondOnes) {
   // Two tokens, E = 2, room for one: token 1's first choice beats token 0's second.
-  const std::int32_t expert[] = {0, 1, 1, 0};
-  const float weight[] = {0.9f, 0.8f, 0.3f, 0.2f};
-  const std::int32_t first[] = {0, 2, 4};
-  const GrainChoices choices{2, 2, first, expert, weight};
-  std::vector<std::uint8_t> kept(4);
-  keep_within(1, DropOrder::position, choices, kept.data());
-  EXPECT_EQ(kept, (std::vector<std::uint8_t>{1, 0, 1, 0}));
-  keep_within(1, DropOrder::weight, choices, kept.data());
-  EXPECT_EQ(kept, (std::vector<std::uint8_t>{1, 1, 0, 0}));
+  const Choices choices{2, {0, 2, 4}, {0, 1, 1, 0}, {0.9f, 0.8f, 0.3f, 0.2f}};
+  EXPECT_EQ(kept_of(choices, 1, DropOrder::position), (std::vector<std::uint8_t>{1, 0, 1, 0}));
+  EXPECT_EQ(kept_of(choices, 1, DropOrder::weight), (std::vector<std::uint8_t>{1, 1, 0, 0}));
 }
 
 TEST(Capacity, EqualWeightsKeepTheFirstTokensAndNotANumberHasAPlace) {
-  const std::int32_t expert[] = {0, 0, 0, 0}, first[] = {0, 1, 2, 3, 4};
-  const float equal[] = {0.5f, 0.5f, 0.5f, 0.5f}, broken[] = {NAN, 0.5f, NAN, 0.7f};
-  std::vector<std::uint8_t> kept(4);
-  keep_within(2, DropOrder::weight, {4, 1, first, expert, equal}, kept.data());
-  EXPECT_EQ(kept, (std::vector<std::uint8_t>{1, 1, 0, 0}));
-  keep_within(2, DropOrder::weight, {4, 1, first, expert, broken}, kept.data());
+  const Choices equal{1, {0, 1, 2, 3, 4}, {0, 0, 0, 0}, {0.5f, 0.5f, 0.5f, 0.5f}};
+  EXPECT_EQ(kept_of(equal, 2, DropOrder::weight), (std::vector<std::uint8_t>{1, 1, 0, 0}));
+  Choices broken = equal;
+  broken.weight = {NAN, 0.5f, NAN, 0.7f};
+  const auto kept = kept_of(broken, 2, DropOrder::weight);
   EXPECT_EQ(kept[0] + kept[1] + kept[2] + kept[3], 2);
 }
 

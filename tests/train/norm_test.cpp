@@ -69,7 +69,7 @@ double expected_norm(const ParameterSet& parameters, int seed, bool plain) {
 
 NormResult norm_of(int degree, const std::vector<Replaced>& replaced) {
   const test::Ranks ranks = test::make_ranks(degree);
-  Room<double> memory;
+  Staged<double> memory;
   return gradient_norm(test::queue(), ranks.groups, ranks.parameters, make_gradients(ranks.parameters, replaced, 0),
                        memory);
 }
@@ -82,7 +82,7 @@ TEST(Norm, HasTheSameBitsOnEveryLayout) {
     expected[seed] = expected_norm(whole, seed, false), chain[seed] = expected_norm(whole, seed, true);
   for (const int degree : test::degrees()) {
     const test::Ranks ranks = test::make_ranks(degree);
-    Room<double> memory;
+    Staged<double> memory;
     for (int seed = 0; seed < seeds; ++seed) {
       const NormResult result = gradient_norm(test::queue(), ranks.groups, ranks.parameters,
                                               make_gradients(ranks.parameters, {}, seed), memory);
@@ -98,7 +98,7 @@ TEST(Norm, HasTheSameBitsOnEveryLayout) {
 int seeds_with_other_bits(Index length) {
   constexpr Index n = 13100;
   const test::Ranks ranks = test::make_ranks(0, 8, {test::tensor("only", {n})});
-  Room<double> memory;
+  Staged<double> memory;
   Gradients gradients;
   gradients.slab[0] = Vector<float>("sum", ranks.parameters.slab_size(Placement::replicated));
   int differ = 0;
