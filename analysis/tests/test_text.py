@@ -124,7 +124,7 @@ def test_no_sign_hides_or_turns_others():
     assert text.plain("a\nb\rc\td\u2028e\u2029f") == "a\u21b5b\u240dc\u21e5d e f"
 
 
-@pytest.mark.parametrize("given,shown", [("a\r\nb\n", "a\nb\n"), ("a\tb\r", "a\tb\u240d"), ("\n\n", "\n\n"), ("", ""), (7, "7"), (None, "None")])
+@pytest.mark.parametrize("given,shown", [("a\r\nb\n", "a\nb\n"), ("a\tb\r", "a\tb\u240d"), ("\n\n", "\n\n"), ("", ""), (7, "7")])
 def test_lines_and_tabs_stay(given, shown):
     assert text.lines(given) == shown
 
@@ -155,7 +155,7 @@ def test_a_table_of_any_text_is_read_back_by_another_reader(tmp_path, seed):
 
 
 def test_numbers_of_a_table_have_the_digits_that_were_asked_for(tmp_path):
-    table = pd.DataFrame(dict(x=[1 / 3, -1e-9, float("inf"), float("nan")], n=pd.array([1, None, 3, 4], "Int64"), t=[True, False, True, False]))
+    table = pd.DataFrame(dict(x=[1 / 3, -1e-9, float("inf"), float("nan")], n=pd.array([1, None, 3, 4], "Int64"), t=[True, False] * 2))
     writing.write_table(tmp_path / "t.csv", table, "%.3g")
     assert read_back(tmp_path / "t.csv") == [["x", "n", "t"], ["0.333", "1", "True"], ["-1e-09", "", "False"], ["inf", "3", "True"],
                                             ["", "4", "False"]]

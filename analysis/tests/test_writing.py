@@ -32,7 +32,7 @@ def test_who_may_read_a_file_stays_as_it_was(tmp_path, mask, before):
 
 
 # 255 bytes is what a file system gives a name; the name that a file is written under first is no longer
-@pytest.mark.parametrize("name", ["a", "x" * 255, "\u00e9" * 127, "\u6f22" * 85, "\U0001f600" * 63, ".hidden", "a\nb", "\udcff" * 200, " ", "-"])
+@pytest.mark.parametrize("name", ["a", "x" * 255, "\u00e9" * 127, "\u6f22" * 85, "\U0001f600" * 63, ".hidden", "a\nb", "\udcff" * 200, " "])
 def test_a_name_as_long_as_names_can_be(tmp_path, name):
     writing.write_bytes(tmp_path / name, b"x")
     assert [p.name for p in tmp_path.iterdir()] == [name] and (tmp_path / name).read_bytes() == b"x"
