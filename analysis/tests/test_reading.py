@@ -172,7 +172,8 @@ def test_codes_of_the_system(number):
 @pytest.mark.parametrize("error,told", [
     (faults.SchemaError("a\n b"), (2, "a b")), (faults.RecordError("r"), (4, "r")), (faults.NotWhole("n"), (4, "n")),
     (faults.StorageError("s"), (5, "s")), (KeyboardInterrupt(), (130, "interrupted")),
-    (OSError("no number"), (2, "a file: cannot be used (no number)")), (MemoryError(), (8, "out of memory (MemoryError)")), (RuntimeError("x\ny"), (1, "a defect of yardstick (RuntimeError: x y)"))])
+    (OSError("no number"), (2, "a file: cannot be used (no number)")), (MemoryError(), (8, "out of memory (MemoryError)")),
+    (RuntimeError("x\ny"), (1, "a defect of yardstick (RuntimeError: x y)"))])
 def test_codes_of_everything_else(error, told):
     code, sentence = faults.told(error)
     assert code == told[0] and sentence.startswith(told[1]) and "\n" not in sentence
