@@ -5,6 +5,7 @@ import io
 import json
 import os
 import stat
+import warnings
 import zlib
 
 import numpy as np
@@ -77,8 +78,10 @@ def read_csv(path, columns, advice, texts=(), **options):
     """A table whose `columns` are there and, but for `texts`, hold numbers. Every other column stays as it is."""
     text = read_text(path, advice)
     try:
-        frame = pd.read_csv(io.StringIO(text), **options)
-    except (ValueError, OverflowError, csv.Error) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows of more cells than names: no column is where it seems
+            frame = pd.read_csv(io.StringIO(text), index_col=False, **options)
+    except (ValueError, OverflowError, csv.Error, pd.errors.ParserWarning) as error:
         raise faults.SchemaError(f"{path}: cannot be read as a table ({faults.reason(error)}); {advice}") from error
     missing = [c for c in columns if c not in frame]
     if missing:

@@ -7,7 +7,9 @@ SIGN = "\ufffd"                                       # for what cannot be shown
 SIGNS = {"\n": "\u21b5", "\r": "\u240d", "\t": "\u21e5"}
 MARKUP = re.compile(  # of Markdown; "_" between letters is none, nor are brackets and "&" that nothing follows
     r"[\\`*<>|~$]|](?=[(\[:])|&(?=#|\w+;)|(?<![^\W_])_|_(?![^\W_])|^[#+=-]")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")            # what a spreadsheet takes for the start of one
+LABEL = re.compile(MARKUP.pattern + r"|[][]")         # of a link, where brackets of its own would end it
+NUMBER = re.compile(r"^([0-9]{1,9})([.)])(?= |$)")    # that begins a list
+FORMULA = ("=", "+", "-", "@", "\t")                  # what a spreadsheet takes for the start of one
 
 
 def plain(text, most=None):
@@ -22,16 +24,18 @@ def lines(text):
     return "\n".join("\t".join(map(plain, line.split("\t"))) for line in str(text).replace("\r\n", "\n").split("\n"))
 
 
-def markdown(text):
-    """As plain words of a Markdown page, also in the cell of a table."""
-    return MARKUP.sub(lambda found: "\\" + found[0], plain(text))
+def markdown(text, signs=MARKUP):
+    """As plain words of a Markdown page, also at the start of a line and in the cell of a table; spaces at the ends, which a page does not
+    show but at the start of a line takes for code, are left out."""
+    return NUMBER.sub(r"\1\\\2", signs.sub(lambda found: "\\" + found[0], plain(text).strip(" ")))
 
 
 def code(text):
     """As code within a line of Markdown, for which its fence is longer than any run of ` in it."""
     text = plain(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
-    pad = " " * (text[:1] == "`" or text[-1:] == "`")
+    taken = text.strip(" ") and text[0] == text[-1] == " "  # of which a reader takes one away on both sides
+    pad = " " * bool(taken or "`" in (text[:1], text[-1:]))
     return f"{fence}{pad}{text}{pad}{fence}" if text else "``"
 
 
@@ -44,9 +48,13 @@ def block(rows):
 
 def link(label, path):
     """A Markdown link to a file."""
-    return f"[{markdown(label)}]({quote(str(path), safe='/~', errors='surrogateescape')})"
+    return f"[{markdown(label, LABEL)}]({quote(str(path), safe='/~', errors='surrogateescape')})"
 
 
 def cell(value):
-    """A value of a csv file: text that a spreadsheet would compute is marked as text by a leading apostrophe."""
-    return f"'{value}" if isinstance(value, str) and len(value) > 1 and value.startswith(FORMULA) else value
+    """A value of a csv file: text that a spreadsheet would compute is marked as text by a leading apostrophe, and a carriage return, which
+    the writer does not quote though readers end the row there, is a sign."""
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", SIGNS["\r"])
+    return f"'{value}" if len(value) > 1 and value.startswith(FORMULA) else value

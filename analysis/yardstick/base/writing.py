@@ -95,7 +95,8 @@ def write_bytes(path, content):
     with together(), _naming(path):
         make_folder(path.parent)
         _refuse_folder(path)
-        aside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
+        short = os.fsdecode(os.fsencode(path.name)[:100])  # names are limited in bytes
+        aside = path.with_name(f".{short}.{secrets.token_hex(8)}.part")
         _open.beside.append(aside)
         file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         with os.fdopen(file, "wb") as stream:

@@ -16,7 +16,7 @@ def _formatted(table, percent):
     """A table as text, its column `percent` in percent."""
     shown = table.assign(**{percent: table[percent].map("{:.1%}".format)})
     for name in shown:
-        if shown[name].dtype == object:
+        if shown[name].dtype.kind not in "iufb":  # texts
             shown[name] = shown[name].map(lambda text: plain(text, 40))
     return shown.to_string(index=False, float_format=lambda v: f"{v:.3f}")
 

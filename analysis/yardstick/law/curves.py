@@ -25,7 +25,7 @@ SIZES = ["15M", "25M", "55M", "130M", "370M", "1.3B"]
 NEEDED = ["hyper_id", "step", "loss_validation", "num_experts", "k", "router_type", "seed", "routing_frequency", "dense_parameter_count",
           "model_size_label"]
 TOKENS_PER_STEP = 130e9 / 250e3  # "130 B tokens" in 250,000 steps
-FINAL = 249000
+FINAL, ENDS = 249000, 1000  # step of the final checkpoint, and how far a run's last may be from it
 CHECKPOINTS = [10000, 20000, 30000, 50000, 70000, 100000, 150000, 200000, FINAL]
 GAINS = "gains.csv"
 TEXTS = ["hyper_id", "router_type", "model_size_label"]
@@ -70,7 +70,8 @@ def read(path):
 
 
 def refuse_others(frame, path):
-    """SchemaError unless the rows are what all fits rely on: each size has a dense run and routed ones at each checkpoint."""
+    """SchemaError unless the rows are what all fits rely on: each size has a dense run and routed ones at each checkpoint, and each run
+    its end."""
     for name, least in dict(loss_validation=1e-9, num_experts=1, dense_parameter_count=1, step=0).items():
         if not frame[name].between(least, MOST).all():
             raise SchemaError(f"{path}: {name} is not within {least:g} to {MOST:g} in every row; give data/curves.csv.gz of {SOURCE}")
@@ -81,6 +82,10 @@ def refuse_others(frame, path):
         lacks = [router for router in ("Dense", *ROUTERS.values()) if counts.get(router, 0) < (1 if router == "Dense" else LEAST_ROUTED)]
         if lacks:
             raise SchemaError(f"{path}: has too few runs of {lacks[0]}, {size}, at step {step}; give data/curves.csv.gz of {SOURCE}")
+    ends = frame["step"][frame["final"]]
+    if not ends.between(FINAL - ENDS, FINAL + ENDS).all():
+        raise SchemaError(f"{path}: a run ends at step {ends[~ends.between(FINAL - ENDS, FINAL + ENDS)].iloc[0]}, not at {FINAL}; "
+                          f"give data/curves.csv.gz of {SOURCE}")
 
 
 def at_step(frame, step):

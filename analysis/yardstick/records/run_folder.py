@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import xarray as xr
 
-from ..base.faults import NotWhole, RecordError, RecordWarning, SchemaError
+from ..base.faults import NotWhole, RecordError, RecordWarning, SchemaError, of_system
 from . import hdf5, lock, segment_file
 
 RUN, EVALUATION, TOKENS = "switchyard-run", "switchyard-evaluation", "switchyard-tokens"
@@ -36,6 +36,8 @@ def segments(run):
         if not folder.is_dir():
             raise SchemaError(no_run_folder(run))
         return sorted((p for p in folder.iterdir() if re.fullmatch("[0-9]{1,9}", p.name) and p.is_dir()), key=lambda p: int(p.name))
+    except OSError as error:
+        raise of_system(error, folder, "cannot be read", "give the folder that `switchyard train --run` wrote") from error
     except ValueError as error:
         raise error if isinstance(error, SchemaError) else SchemaError(no_run_folder(run)) from error
 
