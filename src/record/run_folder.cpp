@@ -51,7 +51,8 @@ std::vector<int> RunFolder::segments(const std::string& path) {
     const std::string name = entry.path().filename().string();
     int number = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (error != std::errc() || end != name.data() + name.size() || segment_path(path, number) != entry.path())
+    if (error != std::errc() || end != name.data() + name.size() || number < 0 ||
+        segment_path(path, number) != entry.path())
       continue;
     files::require_inside(path, entry.path().string());
     numbers.push_back(number);

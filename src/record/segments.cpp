@@ -149,8 +149,10 @@ LastRows last_rows(const std::string& run, std::int64_t after) {
     if (!segment.run) continue;
     const std::int64_t step = last_step_of(*segment.run), begin = begin_of(segment.run->file());
     if (step == begin) continue;
-    hole(std::min(begin, after));
-    covered = std::max(covered, begin + segment.run->length("row"));
+    if (const std::int64_t rows = segment.run->length("row"); rows > 0) {  // else nothing of it holds
+      hole(begin);
+      covered = begin + rows;
+    }
     last.config = hdf5::text_attribute(segment.run->file().id(), "config", segment.run->path());
     last.step = std::max(last.step, step);
   }

@@ -39,9 +39,10 @@ struct Row {
   }
 };
 
+/// `before`: the step before, -1 where it is not known.
 void check_scalars(const Row& row, std::int64_t before, Problems& problems) {
   const auto step = row.value<std::int64_t>("step");
-  if (step < 1 || (row.block.first() + row.at > 0 && step != before + 1))
+  if (step < 1 || (before >= 0 && step - 1 != before))
     problems.push_back(row.where + "step " + std::to_string(step) + " does not follow the one before");
   if (Checked(step) * row.shape.step_tokens != row.value<std::int64_t>("tokens"))
     problems.push_back(row.where + "tokens are not step * step_tokens");
@@ -106,6 +107,12 @@ void check_routing(const Row& row, std::int64_t l, const std::string& where, Pro
   require(std::all_of(masses.begin(), masses.end(),
                       [&](double m) { return m >= 0.0 && m <= step_tokens * (1.0 + rounding); }),
           "prob_mass is not within 0 and the tokens of the step");
+  const auto nothing_beyond = [experts](auto values) {
+    return std::all_of(values.begin() + experts, values.end(), [](auto value) { return value == 0; });
+  };
+  require(nothing_beyond(row.layer<double>("prob_mass", l, row.shape.experts)) &&
+              nothing_beyond(row.layer<float>("bias", l, row.shape.experts)),
+          "prob_mass or bias beyond the layer's experts");
 }
 
 void check_layers(const Row& row, Problems& problems) {
@@ -130,7 +137,8 @@ void check_layers(const Row& row, Problems& problems) {
 Problems check_run_rows(const RecordReader& file, RowBlocks& block) {
   Problems problems;
   const RoutingShape shape(file);
-  std::int64_t before = 0;
+  const bool begins = hdf5::has_attribute(file.file().id(), "begins_after");  // since version 3
+  std::int64_t before = begins ? file.attribute("begins_after") : -1;
   while (block.next())
     for (std::int64_t r = 0; r < block.rows(); ++r) {
       const std::string where = file.path() + ": row " + std::to_string(block.first() + r) + ": ";

@@ -11,6 +11,7 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "edit.hpp"
 #include "hdf5/probe.hpp"
 #include "record/record_reader.hpp"
 #include "run_fixture.hpp"
@@ -20,6 +21,9 @@ namespace {
 using namespace switchyard;
 using namespace switchyard::record;
 using fixtures::Folder;
+using fixtures::replace;
+using fixtures::replace_attribute;
+using fixtures::replace_config;
 
 std::string write_run(const Folder& folder) {
   const Config config = fixtures::small_config();
@@ -32,44 +36,6 @@ std::string write_run(const Folder& folder) {
 // The library's names are macros with a comma, which nvcc does not take within braces.
 hid_t int64() { return H5T_STD_I64LE; }
 hid_t int32() { return H5T_STD_I32LE; }
-
-/// How a dataset is made anew, by hand.
-struct Made {
-  hid_t type = H5T_STD_I64LE;
-  std::vector<hsize_t> extent{6}, chunk{3};  ///< no chunks where empty
-  bool sums = true;
-};
-
-/// Puts another dataset in the place of `name`, with its attribute scope.
-void replace(hid_t file, const char* name, const Made& made) {
-  const hid_t list = H5Pcreate(H5P_DATASET_CREATE);
-  if (!made.chunk.empty()) H5Pset_chunk(list, static_cast<int>(made.chunk.size()), made.chunk.data());
-  if (made.sums && !made.chunk.empty()) H5Pset_fletcher32(list);
-  std::vector<hsize_t> most = made.extent;
-  if (!made.chunk.empty() && !most.empty()) most[0] = H5S_UNLIMITED;
-  const hid_t space = H5Screate_simple(static_cast<int>(made.extent.size()), made.extent.data(), most.data());
-  ASSERT_GE(H5Ldelete(file, name, H5P_DEFAULT), 0);
-  const hid_t set = H5Dcreate2(file, name, made.type, space, H5P_DEFAULT, list, H5P_DEFAULT);
-  ASSERT_GE(set, 0);
-  hdf5::set_attribute(set, "scope", "invariant", name);
-  H5Dclose(set), H5Sclose(space), H5Pclose(list);
-}
-
-/// Puts another attribute of the root in the place of `name`.
-void replace_attribute(hid_t file, const char* name, hid_t type, const std::vector<hsize_t>& extent) {
-  H5Adelete(file, name);
-  const hid_t space = H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr);
-  const hid_t attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-  ASSERT_GE(attribute, 0);
-  H5Aclose(attribute), H5Sclose(space);
-}
-
-/// Another configuration, with its sum.
-void replace_config(hid_t file, const std::string& text) {
-  for (const char* name : {"config", "config_sha256"}) H5Adelete(file, name);
-  hdf5::set_attribute(file, "config", text, "");
-  hdf5::set_attribute(file, "config_sha256", files::sha256_of_text(text), "");
-}
 
 struct Damage {
   const char* words;

@@ -2,7 +2,6 @@
 #include "record/verify.hpp"
 
 #include <gtest/gtest.h>
-#include <hdf5.h>
 
 #include <fstream>
 #include <functional>
@@ -10,8 +9,8 @@
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "checkpoint/manifest.hpp"
+#include "edit.hpp"
 #include "record/digest.hpp"
-#include "record/schema.hpp"
 #include "run_fixture.hpp"
 
 namespace {
@@ -70,22 +69,6 @@ TEST(Digest, SeesOneElementOfATensor) {
   EXPECT_NE(digest(a.path()), digest(b.path()));
 }
 
-/// Overwrites one element of an int64 dataset through HDF5, so that its chunk's sum stays right.
-void set_element(const std::string& path, const char* name, hsize_t index, std::int64_t value) {
-  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), set = H5Dopen2(file, name, H5P_DEFAULT);
-  const hid_t space = H5Dget_space(set), one = H5Screate(H5S_SCALAR);
-  std::vector<hsize_t> extent(static_cast<std::size_t>(H5Sget_simple_extent_ndims(space)));
-  H5Sget_simple_extent_dims(space, extent.data(), nullptr);
-  for (std::size_t d = extent.size(); d-- > 0;) {
-    const hsize_t at = index % extent[d];
-    index /= extent[d];
-    extent[d] = at;
-  }
-  H5Sselect_elements(space, H5S_SELECT_SET, 1, extent.data());
-  ASSERT_GE(H5Dwrite(set, H5T_NATIVE_INT64, one, space, H5P_DEFAULT, &value), 0);
-  H5Sclose(one), H5Sclose(space), H5Dclose(set), H5Fclose(file);
-}
-
 void expect_problem(const std::function<void(const std::string&)>& damage, const std::string& words) {
   const Folder run;
   write_whole(run.path());
@@ -96,7 +79,7 @@ void expect_problem(const std::function<void(const std::string&)>& damage, const
 
 TEST(Verify, BrokenLawsAreNamed) {
   const auto change = [](const char* file, const char* name, hsize_t at, std::int64_t value) {
-    return [=](const std::string& run) { set_element(run + "/segments/000/" + file, name, at, value); };
+    return [=](const std::string& run) { fixtures::Editor(run + "/segments/000/" + file).set(name, at, value); };
   };
   expect_problem(change("run.h5", "assigned", 0, 1), "assigned sums to");
   expect_problem(change("run.h5", "kept", 0, 1000), "kept is not within");

@@ -1,0 +1,261 @@
+// What every list must keep, whatever the model: each stage of each block once in each direction, after all that it
+// reads from; gradients summed once, when the last of their bucket is there. Models at random from one seed, and whole
+// lists as text where they are short.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <sstream>
+
+#include "config/architecture.hpp"
+#include "schedule/generators.hpp"
+
+namespace switchyard::schedule {
+namespace {
+
+/// "router< 3": a stage, its direction (> forward, < backward) and its block, as the rows below write it.
+std::string word(const std::string& stage, Direction direction, int block) {
+  const char* arrow = direction == Direction::forward ? ">" : direction == Direction::backward ? "<" : "";
+  return stage + arrow + (block >= 0 ? std::to_string(block) : "");
+}
+
+std::vector<std::string> words_of(const std::vector<Task>& tasks) {
+  std::vector<std::string> words;
+  for (const Task& t : tasks) words.push_back(word(name_of(t.stage), t.direction, t.block));
+  return words;
+}
+
+std::string line_of(const std::vector<Task>& tasks) {
+  std::string line;
+  for (const std::string& w : words_of(tasks)) line.append(line.empty() ? "" : " ").append(w);
+  return line;
+}
+
+/// "router> combine<": what a block has, an order of its own for each direction left open.
+std::vector<std::string> stages_of(const Config& c, int block) {
+  std::string stages = "attention> feed_forward> feed_forward< attention<";
+  if (c.block_experts(block) > 0)
+    stages +=
+        " router> plan> dispatch> dispatch_finish> experts> combine> combine_finish>"
+        " combine< combine_finish< experts< dispatch< router< dispatch_finish<";
+  if (c.block_experts(block) > 0 && c.moe.shared_experts > 0) stages += " shared> shared<";
+  std::istringstream in(stages);
+  std::vector<std::string> words;
+  for (std::string w; in >> w;) words.push_back(w + std::to_string(block));
+  return words;
+}
+
+// Of one block: what a task reads is done before it. Forward the norm of the network feeds router, rows and shared
+// experts; backwards a gradient passes the same way back, and the router's waits for those of the combine weights.
+constexpr std::pair<const char*, const char*> reads[] = {{"attention>", "feed_forward>"},
+                                                         {"feed_forward>", "router>"},
+                                                         {"feed_forward>", "shared>"},
+                                                         {"router>", "plan>"},
+                                                         {"plan>", "dispatch>"},
+                                                         {"dispatch>", "dispatch_finish>"},
+                                                         {"dispatch_finish>", "experts>"},
+                                                         {"experts>", "combine>"},
+                                                         {"combine>", "combine_finish>"},
+                                                         {"combine<", "combine_finish<"},
+                                                         {"combine_finish<", "experts<"},
+                                                         {"experts<", "dispatch<"},
+                                                         {"dispatch<", "dispatch_finish<"},
+                                                         {"combine_finish<", "router<"},
+                                                         {"router<", "feed_forward<"},
+                                                         {"dispatch_finish<", "feed_forward<"},
+                                                         {"shared<", "feed_forward<"},
+                                                         {"feed_forward<", "attention<"}};
+
+using Places = std::map<std::string, int>;
+
+/// Where each task is; each stands once.
+Places places_of(const std::vector<Task>& tasks) {
+  Places places;
+  const auto words = words_of(tasks);
+  for (std::size_t i = 0; i < words.size(); ++i)
+    EXPECT_TRUE(places.emplace(words[i], static_cast<int>(i)).second) << words[i] << " twice in " << line_of(tasks);
+  return places;
+}
+
+void expect_before(const Places& places, const std::string& first, const std::string& second) {
+  if (places.contains(first) && places.contains(second)) {
+    EXPECT_LT(places.at(first), places.at(second)) << first << " is not before " << second;
+  }
+}
+
+/// Elements of the gradients of a block from the shapes in docs/conventions, by hand: no bias anywhere.
+std::int64_t elements(const Config& c, int block) {
+  const std::int64_t matrices = c.model.activation == Activation::swiglu ? 3 : 2;  // gate, up, down
+  const std::int64_t d = c.model.width, kv = c.model.kv_heads ? d / c.model.heads * c.model.kv_heads : d;
+  if (block == -1) return c.model.vocabulary * d * (c.model.tied ? 2 : 1);  // of a tied one both sources
+  if (block == c.model.blocks) return d + (c.model.tied ? 0 : c.model.vocabulary * d);
+  const std::int64_t attention = 2 * d + 2 * d * d + 2 * kv * d, e = c.block_experts(block);
+  if (e == 0) return attention + matrices * c.model.hidden * d;
+  return attention + e * d + matrices * (e + c.moe.shared_experts) * c.moe.hidden * d;
+}
+
+/// Blocks with which a bucket begins, the last one first: from behind, each takes blocks until it has 4,194,304.
+std::vector<int> bucket_begins(const Config& c) {
+  std::vector<int> begins;
+  std::int64_t held = 0;
+  for (int b = c.model.blocks; b >= -1; --b) {
+    held += elements(c, b);
+    if (held >= 4194304 || b == -1) begins.push_back(b), held = 0;
+  }
+  return begins;
+}
+
+void check_reduction(const Config& c, const std::vector<Task>& tasks) {
+  std::vector<int> begins;
+  int done = c.model.blocks + 1;  // the last block whose backward pass was met
+  for (const Task& t : tasks) {
+    if (t.direction == Direction::backward)
+      done = t.stage == Stage::head ? c.model.blocks : t.stage == Stage::embedding ? -1 : t.block;
+    if (t.stage != Stage::reduce) continue;
+    EXPECT_EQ(t.block, done) << "the bucket is summed when its first block is through, in " << line_of(tasks);
+    begins.push_back(t.block);
+  }
+  EXPECT_EQ(begins, bucket_begins(c)) << line_of(tasks);
+}
+
+void check_list(const Config& c) {
+  const auto tasks = serial(c);
+  EXPECT_EQ(fault_in(tasks), "");
+  const Places places = places_of(tasks);
+  std::vector<std::string> wanted{"data",       "embedding>", "head>",     "statistics", "head<",
+                                  "embedding<", "norm",       "optimizer", "balance"};
+  for (const int b : bucket_begins(c)) wanted.push_back(word("reduce", Direction::step, b));
+  for (int b = 0; b < c.model.blocks; ++b)
+    for (const std::string& w : stages_of(c, b)) wanted.push_back(w);
+  std::vector<std::string> found;
+  for (const auto& [w, at] : places) found.push_back(w);
+  std::sort(wanted.begin(), wanted.end());
+  EXPECT_EQ(found, wanted);
+  for (int b = 0; b < c.model.blocks; ++b) {
+    const std::string n = std::to_string(b), next = std::to_string(b + 1);
+    for (const auto& [first, second] : reads) expect_before(places, first + n, second + n);
+    for (const std::string& w : stages_of(c, b)) {
+      const bool forward = w.find('>') != std::string::npos;
+      expect_before(places, forward ? w : "attention<" + next, forward ? "attention>" + next : w);
+      expect_before(places, forward ? "embedding>" : "head<", w);
+      expect_before(places, w, forward ? "head>" : "embedding<");
+    }
+  }
+  const char* frame[] = {"data",       "embedding>", "head>",     "statistics", "head<",
+                         "embedding<", "norm",       "optimizer", "balance"};
+  for (std::size_t i = 0; i + 1 < std::size(frame); ++i) expect_before(places, frame[i], frame[i + 1]);
+  for (const int b : bucket_begins(c)) expect_before(places, word("reduce", Direction::step, b), "norm");
+  check_reduction(c, tasks);
+}
+
+Config model(std::vector<int> experts, int shared = 0) {
+  Config c;
+  c.model.vocabulary = 40, c.model.width = 16, c.model.hidden = 32, c.moe.hidden = 8, c.model.heads = 4;
+  c.model.blocks = static_cast<int>(experts.size());
+  c.moe.experts_per_block = std::move(experts), c.moe.shared_experts = shared;
+  return c;
+}
+
+TEST(Lists, KeepTheOrderOfWhatIsRead) {
+  std::mt19937 random(29);
+  const auto one_of = [&](std::vector<int> of) { return of[random() % of.size()]; };
+  for (int trial = 0; trial < 200; ++trial) {
+    std::vector<int> experts(1 + random() % 7);
+    for (int& e : experts) e = one_of({0, 0, 1, 2, 7, 64});
+    Config c = model(experts, one_of({0, 1, 2}));
+    c.model.width = one_of({16, 512, 1024}), c.model.hidden = one_of({32, 1024, 4096}), c.moe.hidden = one_of({8, 512});
+    c.model.vocabulary = one_of({40, 257, 4095, 4096, 50000}), c.model.tied = random() % 2;
+    c.model.kv_heads = one_of({0, 1, 2, 4});
+    c.model.activation = random() % 2 ? Activation::swiglu : Activation::gelu;
+    check_list(c);
+    const auto step = words_of(serial(c)), pass = words_of(forward_pass(c));
+    EXPECT_EQ(pass, std::vector<std::string>(step.begin() + 1, step.begin() + 1 + std::ssize(pass)));
+    EXPECT_EQ(pass.back(), "statistics");
+    EXPECT_EQ(fault_in(forward_pass(c)), "");
+  }
+}
+
+TEST(Lists, AsText) {
+  const std::pair<Config, const char*> cases[] = {
+      {model({0}),
+       "data embedding> attention>0 feed_forward>0 head> statistics head< feed_forward<0 attention<0 embedding< reduce "
+       "norm optimizer balance"},
+      {model({2}, 1),
+       "data embedding> attention>0 feed_forward>0 router>0 plan>0 dispatch>0 dispatch_finish>0 experts>0 combine>0 "
+       "combine_finish>0 shared>0 head> statistics head< combine<0 combine_finish<0 experts<0 dispatch<0 router<0 "
+       "dispatch_finish<0 shared<0 feed_forward<0 attention<0 embedding< reduce norm optimizer balance"},
+      {model({3, 0}),
+       "data embedding> attention>0 feed_forward>0 router>0 plan>0 dispatch>0 dispatch_finish>0 experts>0 combine>0 "
+       "combine_finish>0 attention>1 feed_forward>1 head> statistics head< feed_forward<1 attention<1 combine<0 "
+       "combine_finish<0 experts<0 dispatch<0 router<0 dispatch_finish<0 feed_forward<0 attention<0 embedding< reduce "
+       "norm optimizer balance"}};
+  for (const auto& [config, text] : cases) EXPECT_EQ(line_of(serial(config)), text);
+}
+
+/// "2 0 -1": where the buckets of a model begin.
+std::string buckets(const Config& c) {
+  std::string text;
+  for (const Task& t : serial(c))
+    if (t.stage == Stage::reduce) text.append(text.empty() ? "" : " ").append(std::to_string(t.block));
+  return text;
+}
+
+// An untied head of width 1024 has 1024 · (V + 1) elements, its norm included: a bucket of 1024 · 4096 is full.
+TEST(Buckets, EndWhereTheyAreFull) {
+  Config c = model({0, 0});
+  c.model.width = 1024, c.model.hidden = 1, c.model.kv_heads = 1, c.model.tied = false;
+  c.model.activation = Activation::swiglu;
+  for (const auto& [vocabulary, wanted] :
+       {std::pair(4094, "1 -1"), std::pair(4095, "2 0 -1"), std::pair(4096, "2 0 -1")}) {
+    c.model.vocabulary = vocabulary;
+    EXPECT_EQ(buckets(c), wanted) << vocabulary;
+    check_list(c);
+  }
+  c.model.vocabulary = 10;
+  EXPECT_EQ(buckets(c), "0 -1");  // a block of 1024 has 2.6 million, so two make a bucket
+  c.model.hidden = 512;
+  EXPECT_EQ(buckets(c), "1 0 -1");
+}
+
+TEST(Stages, CountInThePhaseOfTheirRoom) {
+  const std::map<std::string, std::string> other{{"dispatch_finish", "dispatch"},
+                                                 {"combine_finish", "combine"},
+                                                 {"shared", "experts"},
+                                                 {"statistics", "balance"},
+                                                 {"norm", "optimizer"}};
+  for (int s = 0; s < static_cast<int>(Stage::count); ++s) {
+    const std::string name = name_of(static_cast<Stage>(s));
+    EXPECT_EQ(phase_names().at(static_cast<std::size_t>(phase_of(static_cast<Stage>(s)))),
+              other.contains(name) ? other.at(name) : name);
+  }
+}
+
+TEST(TextOf, SaysWhatIsThere) {
+  const std::tuple<int, Task, const char*> cases[] = {
+      {0, {Stage::data, Direction::step, -1, 0, 0, {}}, "0 data lane 0"},
+      {12, {Stage::dispatch, Direction::backward, 3, 1, 2, {9, 11}}, "12 dispatch backward block 3 lane 1 after 9 11"},
+      {7, {Stage::reduce, Direction::step, 4, 0, 1, {6}}, "7 reduce block 4 lane 0 after 6"},
+      {3, {Stage::head, Direction::forward, -1, 2, 0, {0, -5}}, "3 head forward lane 2 after 0 -5"}};
+  for (const auto& [number, task, text] : cases) EXPECT_EQ(text_of(number, task), text);
+}
+
+// Every two numbers that two tasks of five may wait for: the list is sound where both are before the task.
+TEST(FaultIn, NamesTheFirstTaskThatIsTooEarly) {
+  EXPECT_EQ(fault_in({}), "");
+  for (int a = 0; a < 5; ++a)
+    for (int b = 0; b < 5; ++b)
+      for (int of_a = -2; of_a < 7; ++of_a)
+        for (int of_b = -2; of_b < 7; ++of_b) {
+          std::vector<Task> tasks(5, Task{Stage::experts, Direction::forward, 1, 0, 0, {}});
+          tasks[a].after.push_back(of_a), tasks[b].after.push_back(of_b);
+          int first = 5;
+          if (of_a < 0 || of_a >= a) first = a;
+          if (of_b < 0 || of_b >= b) first = std::min(first, b);
+          const std::string fault = fault_in(tasks);
+          EXPECT_EQ(fault, first == 5 ? "" : text_of(first, tasks[first]) + ": waits for what has not been done");
+        }
+}
+
+}  // namespace
+}  // namespace switchyard::schedule
