@@ -32,7 +32,12 @@ struct HeadPass {
   /// Memory that other stages may use as well.
   void take_scratch(Arena& arena, const nn::Rows& rows, const Config& config, int threads);
   HeadRows rows;           ///< of all N rows but the logits, which are the last grain's
-  Vector<float> subtrees;  ///< (levels, V, d): finished subtrees that wait for their right neighbour
+  Vector<float> subtrees;  ///< (levels, V, d): sums that wait for their right neighbour, or to be added to their left
+};
+
+/// Where the gradient of a grain is summed: subtrees of node `node` that wait, and how many it then completes.
+struct GrainPlace {
+  int node, height, merges;
 };
 
 /// Works grain by grain, so that a grain's logits are still in cache when they are used, and N·V of them never exist.
@@ -50,8 +55,9 @@ class Head {
 
  private:
   HeadRows grain(const HeadPass& pass, Index first, Index count) const;
-  /// Adds grain `leaf` of node `node` to the node's gradient, along the tree.
-  void add_gradient(const HeadPass& pass, int node, int leaf, const Matrix<float>& dy, const Matrix<float>& x) const;
+  /// Adds a grain to its node's gradient, along the tree.
+  void add_gradient(const HeadPass& pass, const GrainPlace& place, const Matrix<float>& dy,
+                    const Matrix<float>& x) const;
   nn::Linear weight_;
   float token_weight_, z_weight_;
 };

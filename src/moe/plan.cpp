@@ -35,15 +35,16 @@ void Plan::make_tables() {
   traffic_.assign(layout_.ranks, 0);
 }
 
-int Plan::pieces_of(int place, Pieces pieces) const {
-  if (pieces == Pieces::ranks) return 1;
+int Plan::pieces_of(int place) const {
+  if (!by_grains_) return 1;
   return static_cast<int>(layout_.grains_of(layout_.group() * layout_.expert_parallel + place).size());
 }
 
 void Plan::build(const Choice& choice, Pieces pieces, const comm::Communicator& group, const comm::Exchange& exchange) {
   tokens_ = choice.tokens(), capacity_ = choice.capacity();
   first_ = choice.first;
-  for (int p = 0; p < layout_.expert_parallel; ++p) first_piece_[p + 1] = first_piece_[p] + pieces_of(p, pieces);
+  by_grains_ = pieces == Pieces::grains;
+  for (int p = 0; p < layout_.expert_parallel; ++p) first_piece_[p + 1] = first_piece_[p] + pieces_of(p);
   const auto first = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice.first);
   const auto expert = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice.expert);
   const auto kept = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace{}, choice.kept);
@@ -122,7 +123,7 @@ void Plan::exchange_counts(const comm::Communicator& group) {
 /// Offsets of the expert rows, and where each of them lies among the received rows, which come by (place, expert,
 /// token).
 void Plan::order_received() {
-  const Index experts = mine_.size(), all = pieces();
+  const Index experts = mine_.size(), all = first_piece_.back();
   piece_offsets_.assign(experts * all + 1, 0);
   for (Index e = 0; e < experts; ++e) {
     for (Index g = 0; g < all; ++g)

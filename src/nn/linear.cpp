@@ -24,7 +24,7 @@ void Linear::input_gradient(const Rows& rows, const Matrix<float>& dy, const Mat
 
 void Linear::weight_gradient(const Rows& rows, const Matrix<float>& dy, const Matrix<float>& x) const {
   if (rows.count == 0) return;
-  const blas::GrainGroups groups{1, rows.grain_count(), rows.grains.data(), &rows.nodes};
+  const blas::GrainGroups groups{1, rows.piece_count(), rows.pieces.data(), &rows.nodes};
   blas::weight_gradient(groups, out_, in_, dy.data(), x.data(), parameters_->gradient(id_),
                         parameters_->gradient_stride(id_));
 }

@@ -1,4 +1,5 @@
-// RMSNorm: rows are whole iterations; the weight's gradient is one chain per grain and channel, then the tree.
+// RMSNorm: rows are whole iterations; the weight's gradient is one chain per grain and channel, those of a piece
+// added in order, then the tree.
 #include "nn/norm.hpp"
 
 #include <algorithm>
@@ -79,10 +80,13 @@ void weight_partials(const Matrix<float>& x, const Vector<float>& scale, const M
       });
 }
 
-void tree_node(const Matrix<float>& partial, Index first, Index size, float* out) {
+/// The sum of grains [first, first + size): those of a piece, `in_piece` of them, in order, pieces along the tree.
+void tree_node(const Matrix<float>& partial, Index first, Index size, Index in_piece, float* out) {
   Kokkos::parallel_for(
       "switchyard::norm::tree", Kokkos::RangePolicy<Device>(0, partial.extent(1)), KOKKOS_LAMBDA(Index c) {
-        for (Index step = 1; step < size; step *= 2)
+        for (Index g = first; g < first + size; ++g)
+          if (const Index piece = g - (g - first) % in_piece; piece < g) partial(piece, c) += partial(g, c);
+        for (Index step = in_piece; step < size; step *= 2)
           for (Index g = first; g < first + size; g += 2 * step) partial(g, c) += partial(g + step, c);
         out[c] = partial(first, c);
       });
@@ -92,7 +96,8 @@ void tree_node(const Matrix<float>& partial, Index first, Index size, float* out
 
 void grain_tree(const Rows& rows, const Matrix<float>& partial, float* out, Index stride) {
   for (std::size_t t = 0; t < rows.nodes.size(); ++t)
-    tree_node(partial, rows.nodes[t].first - rows.nodes[0].first, rows.nodes[t].size, out + t * stride);
+    tree_node(partial, Index{rows.piece_grains} * (rows.nodes[t].first - rows.nodes[0].first),
+              Index{rows.piece_grains} * rows.nodes[t].size, rows.piece_grains, out + t * stride);
 }
 
 Norm::Norm(const ParameterSet& parameters, const std::string& name, double epsilon)
