@@ -57,13 +57,13 @@ TEST_F(Program, AResumedRunHasTheBytesOfAnUninterruptedOne) {
 // With determinism `run` threads may differ, not the ranks: these it allows, and the bits change.
 TEST_F(Program, OfDeterminismRunGivesTheSameBytesOnTheSameRanks) {
   make_tiny();
-  const std::string eight = " train.determinism=run train.schedule=constant train.steps=8 layout.expert_parallel=";
-  for (const auto& [ranks, ep] : {std::pair(1, "1"), std::pair(2, "2"), std::pair(2, "1"), std::pair(3, "3")}) {
+  const std::string of_run = " train.determinism=run train.schedule=constant layout.expert_parallel=";
+  for (const auto& [ranks, ep] : {std::pair(1, "1"), std::pair(2, "2"), std::pair(3, "1")}) {
     for (const char* name : {"whole", "threads", "cut", "moved"}) fs::remove_all(folder_ / name);
-    ASSERT_EQ(run("train tiny.yaml --run whole" + eight + ep, ranks).code, 0);
-    ASSERT_EQ(run("train tiny.yaml --run threads layout.threads=2" + eight + ep, ranks).code, 0);
+    ASSERT_EQ(run("train tiny.yaml --run whole train.steps=8" + of_run + ep, ranks).code, 0);
+    ASSERT_EQ(run("train tiny.yaml --run threads layout.threads=2 train.steps=8" + of_run + ep, ranks).code, 0);
     for (const char* name : {"cut", "moved"})
-      ASSERT_EQ(run(std::string("train tiny.yaml --run ") + name + eight + ep + " train.steps=3", ranks).code, 0);
+      ASSERT_EQ(run(std::string("train tiny.yaml --run ") + name + " train.steps=3" + of_run + ep, ranks).code, 0);
     ASSERT_EQ(run("resume cut train.steps=8", ranks).code, 0);
     ASSERT_EQ(run("resume moved train.steps=8 layout.expert_parallel=1", ranks == 3 ? 2 : 3).code, 0);
     const std::string whole = run("verify whole --digest").out;
