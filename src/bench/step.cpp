@@ -43,6 +43,7 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
   j["width"] = c.model.width, j["blocks"] = c.model.blocks, j["context"] = c.model.context;
   j["experts"] = c.moe.experts, j["top_k"] = c.moe.top_k, j["expert_hidden"] = c.moe.hidden;
   j["step_tokens"] = c.step_tokens(), j["grains"] = c.train.grains;
+  j["determinism"] = EnumNames<Determinism>::names[static_cast<std::size_t>(c.train.determinism)];
   j["warmup"] = warmup, j["repetitions"] = repetitions;
   return j;
 }

@@ -6,8 +6,8 @@
 namespace switchyard::comm {
 
 JointSum::Place JointSum::add(std::span<const std::int64_t> counts, const std::vector<double>& grains, std::size_t n) {
-  const std::vector<TreeNode> nodes = groups_.layout.my_nodes();
-  expect(grains.size() == static_cast<std::size_t>(groups_.layout.my_grains().size()) * n, "n values of every grain");
+  const std::vector<TreeNode> nodes = layout_.my_nodes();
+  expect(grains.size() == static_cast<std::size_t>(layout_.my_grains().size()) * n, "n values of every grain");
   const Place place{counts_.size(), counts.size(), width_, n};
   counts_.insert(counts_.end(), counts.begin(), counts.end());
   std::vector<double> leaves;
@@ -25,7 +25,7 @@ void JointSum::reduce() {
   all_reduce_sum(groups_.world, counts_.data(), static_cast<std::int64_t>(counts_.size()));
   std::vector<double> mine;
   for (const std::vector<double>& node : of_node_) mine.insert(mine.end(), node.begin(), node.end());
-  values_ = tree_all_reduce(groups_.world, groups_.layout.nodes_of_ranks(), mine, static_cast<std::int64_t>(width_));
+  values_ = tree_all_reduce(groups_.world, layout_.nodes_of_ranks(), mine, static_cast<std::int64_t>(width_));
 }
 
 }  // namespace switchyard::comm

@@ -11,7 +11,8 @@ namespace switchyard::comm {
 
 class JointSum {
  public:
-  explicit JointSum(const Groups& groups) : groups_(groups), of_node_(groups.layout.my_nodes().size()) {}
+  explicit JointSum(const Groups& groups)
+      : groups_(groups), layout_(groups.layout.by_grains()), of_node_(layout_.my_nodes().size()) {}
 
   /// Where the sums of one caller lie; the callers of all ranks add the same numbers in the same order.
   struct Place {
@@ -29,6 +30,7 @@ class JointSum {
 
  private:
   const Groups& groups_;
+  Layout layout_;
   std::vector<std::int64_t> counts_;
   std::size_t width_ = 0;                     ///< values of a node, of all callers
   std::vector<std::vector<double>> of_node_;  ///< before reduce: (nodes) of (width)

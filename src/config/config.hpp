@@ -38,7 +38,7 @@ SWITCHYARD_ENUM(ImportanceForm, cv2, squared_deviation);
 SWITCHYARD_ENUM(DropOrder, weight, position);
 SWITCHYARD_ENUM(ExchangeKind, pairwise, alltoallv);
 SWITCHYARD_ENUM(Schedule, constant, cosine, linear, wsd);
-SWITCHYARD_ENUM(Determinism, layout);
+SWITCHYARD_ENUM(Determinism, layout, run);
 SWITCHYARD_ENUM(Precision, fp32, bf16);
 #undef SWITCHYARD_ENUM
 
@@ -189,12 +189,13 @@ struct TrainConfig {
     f("checkpoint_every", self.checkpoint_every, "steps", "checkpoint interval; 0 means only at the end");
     f("keep", self.keep, "", "checkpoints kept, the newest ones");
     f("max_time", self.max_time, "s", "stop with a checkpoint and exit code 75 after this long; 0 means no limit");
-    f("determinism", self.determinism, "", "layout: the same bits on every layout");
+    f("determinism", self.determinism, "",
+      "layout: the same bits on every layout; run: on the same ranks and expert_parallel only, with less work");
     f("precision", self.precision, "", "of products and activations; bf16 is not available yet");
   }
 };
 
-/// How the run is spread over ranks. Nothing here changes a bit of the results.
+/// How the run is spread over ranks. Nothing here changes a bit of the results, but for determinism `run`.
 struct LayoutConfig {
   int expert_parallel = 0;
   ExchangeKind exchange = ExchangeKind::pairwise;

@@ -59,6 +59,7 @@ Layout layout_of(const Config& c, int ranks) {
   layout.ranks = ranks;
   layout.expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
   layout.grains = c.train.grains;
+  layout.determinism = c.train.determinism;
   return layout;
 }
 

@@ -37,7 +37,7 @@ double flop_per_token(const Config& config);
 struct RankBytes {
   std::int64_t parameters = 0;   ///< units filled up to 4096; a tied embedding counts twice (reserved place)
   std::int64_t moments = 0;      ///< two for each parameter
-  std::int64_t gradients = 0;    ///< one slab a tree node of the rank's grains
+  std::int64_t gradients = 0;    ///< one slab a tree node of the rank's pieces
   std::int64_t activations = 0;  ///< kept from the forward to the backward pass, but for what experts keep
   std::int64_t expert_rows = 0;  ///< rows of the rank's experts
   std::int64_t exchange = 0;     ///< rows on their way; nothing where an expert group is one rank

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/tree.hpp"
+#include "config/config.hpp"
 
 namespace switchyard {
 
@@ -27,6 +28,7 @@ struct Layout {
   int rank = 0;
   int expert_parallel = 1;  ///< EP
   int grains = 1;           ///< G
+  Determinism determinism = Determinism::layout;
 
   int groups() const { return ranks / expert_parallel; }
   int group_of(int r) const { return r / expert_parallel; }
@@ -51,25 +53,37 @@ struct Layout {
     while (experts_of(p, experts).first > e) --p;
     return p;
   }
-  /// Tree nodes of this rank's grains (sums of replicated gradients).
-  std::vector<TreeNode> my_nodes() const { return nodes_in(my_grains()); }
+  /// Pieces of the batch, over the rows of each of which a gradient is one chain. Those of holder h of `holders` (ranks
+  /// or expert groups, which together have all grains) are its grains, or, with determinism `run`, all of these as one.
+  Range pieces_of(int h, int holders) const {
+    return split_evenly(determinism == Determinism::layout ? grains : std::min(grains, holders), holders, h);
+  }
+  Range my_pieces() const { return pieces_of(rank, ranks); }
+  /// The same with pieces that are grains, along whose tree statistics are summed always.
+  Layout by_grains() const {
+    Layout layout = *this;
+    layout.determinism = Determinism::layout;
+    return layout;
+  }
+  /// Tree nodes of this rank's pieces (sums of replicated gradients).
+  std::vector<TreeNode> my_nodes() const { return nodes_in(my_pieces()); }
   /// Tree nodes of this rank's expert group (sums of expert gradients).
-  std::vector<TreeNode> my_group_nodes() const { return nodes_in(my_group_grains()); }
+  std::vector<TreeNode> my_group_nodes() const { return nodes_in(pieces_of(group(), groups())); }
   /// The same of every rank, and of every expert group.
   std::vector<std::vector<TreeNode>> nodes_of_ranks() const {
     std::vector<std::vector<TreeNode>> nodes;
-    for (int r = 0; r < ranks; ++r) nodes.push_back(nodes_in(grains_of(r)));
+    for (int r = 0; r < ranks; ++r) nodes.push_back(nodes_in(pieces_of(r, ranks)));
     return nodes;
   }
   std::vector<std::vector<TreeNode>> nodes_of_groups() const {
     std::vector<std::vector<TreeNode>> nodes;
-    for (int g = 0; g < groups(); ++g) nodes.push_back(nodes_in(group_grains(g)));
+    for (int g = 0; g < groups(); ++g) nodes.push_back(nodes_in(pieces_of(g, groups())));
     return nodes;
   }
 
  private:
-  static std::vector<TreeNode> nodes_in(const Range& grains) {
-    return tree_nodes(static_cast<int>(grains.first), static_cast<int>(grains.last));
+  static std::vector<TreeNode> nodes_in(const Range& pieces) {
+    return tree_nodes(static_cast<int>(pieces.first), static_cast<int>(pieces.last));
   }
 };
 

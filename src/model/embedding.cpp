@@ -15,9 +15,9 @@ void put(const Queue& queue, const std::vector<T>& values, Staged<T>& to) {
   to.to_device(queue, static_cast<Index>(values.size()));
 }
 
-/// Additions that sum segments lying in grains `grain` (ascending, distinct) along the binary tree of all grains.
-void add_segments(const std::vector<std::int32_t>& grain, std::int32_t first, TokenIndex& index) {
-  const auto join = [&](std::size_t a, std::size_t b) { return std::bit_width(std::uint32_t(grain[a] ^ grain[b])); };
+/// Additions that sum segments lying in pieces `piece` (ascending, distinct) along the binary tree of all pieces.
+void add_segments(const std::vector<std::int32_t>& piece, std::int32_t first, TokenIndex& index) {
+  const auto join = [&](std::size_t a, std::size_t b) { return std::bit_width(std::uint32_t(piece[a] ^ piece[b])); };
   std::vector<std::size_t> open;  // segments whose right neighbour in the tree is still to come
   const auto close = [&] {
     const std::size_t from = open.back();
@@ -25,7 +25,7 @@ void add_segments(const std::vector<std::int32_t>& grain, std::int32_t first, To
     index.into.push_back(first + static_cast<std::int32_t>(open.back()));
     index.from.push_back(first + static_cast<std::int32_t>(from));
   };
-  for (std::size_t s = 0; s < grain.size(); ++s) {
+  for (std::size_t s = 0; s < piece.size(); ++s) {
     while (open.size() > 1 && join(open[open.size() - 2], open.back()) < join(open.back(), s)) close();
     open.push_back(s);
   }
@@ -44,21 +44,21 @@ std::vector<std::int32_t> sort_rows(const std::vector<std::int32_t>& tokens, Ind
 /// Appends the entries of one node, whose rows stand sorted in `sorted`.
 void index_node(const nn::Rows& rows, int node, const std::vector<std::int32_t>& sorted,
                 const std::vector<std::int32_t>& tokens, TokenIndex& index) {
-  std::vector<std::int32_t> grains;  // of the open entry's segments
+  std::vector<std::int32_t> pieces;  // of the open entry's segments
   const auto finish = [&] {
-    if (!grains.empty()) add_segments(grains, index.entries.back().segments, index);
-    grains.clear();
+    if (!pieces.empty()) add_segments(pieces, index.entries.back().segments, index);
+    pieces.clear();
   };
   for (const std::int32_t row : sorted) {
-    const auto grain = static_cast<std::int32_t>(rows.nodes[0].first + row / rows.grains[1]);
-    const bool same = !grains.empty() && index.entries.back().token == tokens[row];
+    const auto piece = static_cast<std::int32_t>(rows.nodes[0].first + row / rows.pieces[1]);
+    const bool same = !pieces.empty() && index.entries.back().token == tokens[row];
     if (!same) {
       finish();
       index.entries.push_back({node, tokens[row], static_cast<std::int32_t>(index.segments.size()),
                                static_cast<std::int32_t>(index.into.size())});
     }
-    if (grains.empty() || grains.back() != grain) {
-      grains.push_back(grain);
+    if (pieces.empty() || pieces.back() != piece) {
+      pieces.push_back(piece);
       index.segments.push_back(static_cast<std::int32_t>(index.positions.size()));
     }
     index.positions.push_back(row);
@@ -127,7 +127,7 @@ TokenIndex index_tokens(const nn::Rows& rows, const std::vector<std::int32_t>& t
     const TreeNode& node = rows.nodes[t];
     const int first = node.first - rows.nodes[0].first;
     index_node(rows, static_cast<int>(t),
-               sort_rows(tokens, rows.grains[first], rows.grains[first + node.size], vocabulary), tokens, index);
+               sort_rows(tokens, rows.pieces[first], rows.pieces[first + node.size], vocabulary), tokens, index);
   }
   index.segments.push_back(static_cast<std::int32_t>(index.positions.size()));
   index.entries.push_back(

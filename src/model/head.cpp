@@ -18,6 +18,14 @@ void merge(const Queue& queue, Index n, const float* from, float* into) {
       "switchyard::head::merge", queue.range(n), KOKKOS_LAMBDA(Index i) { into[i] += from[i]; });
 }
 
+/// Of grain i of a node whose pieces are `in_piece` grains each: the sum of a piece's grains is one buffer, to which a
+/// grain after the first is added from the next level.
+GrainPlace place_of(int node, int i, int in_piece) {
+  const auto piece = static_cast<unsigned>(i / in_piece);
+  const int begun = i % in_piece > 0, complete = (i + 1) % in_piece == 0;
+  return {node, std::popcount(piece) + begun, begun + (complete ? std::countr_one(piece) : 0)};
+}
+
 }  // namespace
 
 HeadPass::HeadPass(Arena& arena, const nn::Rows& all) {
@@ -33,7 +41,7 @@ void HeadPass::take_scratch(Arena& arena, const nn::Rows& all, const Config& con
   Index largest = 0;
   for (const TreeNode& node : all.nodes) most = std::max(most, node.size);
   for (int g = 0; g < all.grain_count(); ++g) largest = std::max(largest, all.grains[g + 1] - all.grains[g]);
-  const Index levels = all.count > 0 ? std::bit_width(static_cast<unsigned>(most)) - 1 : 0;
+  const Index levels = all.count > 0 ? std::bit_width(static_cast<unsigned>(most)) - 1 + (all.piece_grains > 1) : 0;
   const Index vocabulary = config.model.vocabulary;
   rows.logits = arena.matrix<float>(largest, vocabulary, Account::scratch);
   rows.memory = arena.vector<float>(head_memory(largest, vocabulary, threads), Account::scratch);
@@ -55,15 +63,13 @@ HeadRows Head::grain(const HeadPass& pass, Index first, Index count) const {
   return g;
 }
 
-void Head::add_gradient(const Queue& queue, const HeadPass& pass, const Leaf& leaf, const Tensor& dy,
+void Head::add_gradient(const Queue& queue, const HeadPass& pass, const GrainPlace& place, const Tensor& dy,
                         const Tensor& x) const {
   const Index n = weight_.out() * weight_.in();
-  const auto number = static_cast<unsigned>(leaf.number);
-  int height = std::popcount(number);  // subtrees that wait
-  const auto level = [&](int h) { return h == 0 ? weight_.gradient(leaf.node) : pass.subtrees.data() + (h - 1) * n; };
+  int height = place.height;
+  const auto level = [&](int h) { return h == 0 ? weight_.gradient(place.node) : pass.subtrees.data() + (h - 1) * n; };
   weight_.grain_gradient(queue, dy, x, level(height));
-  for (int merges = std::countr_one(number); merges > 0; --merges, --height)
-    merge(queue, n, level(height), level(height - 1));
+  for (int merges = place.merges; merges > 0; --merges, --height) merge(queue, n, level(height), level(height - 1));
 }
 
 void Head::take_targets(const Queue& queue, const std::vector<std::int32_t>& targets, HeadPass& pass) const {
@@ -74,7 +80,7 @@ void Head::forward(const Queue& queue, const nn::Rows& rows, const Branch& branc
                    HeadPass& pass) const {
   int g = 0;
   for (int node = 0; node < static_cast<int>(rows.nodes.size()); ++node)
-    for (int leaf = 0; leaf < rows.nodes[node].size; ++leaf, ++g) {
+    for (int i = 0; i < rows.nodes[node].size * rows.piece_grains; ++i, ++g) {
       const Index first = rows.grains[g], count = rows.grains[g + 1] - first;
       const HeadRows own = grain(pass, first, count);
       const Tensor x = branch.x.part(first, count);
@@ -82,7 +88,7 @@ void Head::forward(const Queue& queue, const nn::Rows& rows, const Branch& branc
       head_losses(queue, own, kind);
       if (kind != moe::Pass::train) continue;
       weight_.input_gradient(queue, own.logits, branch.dx.part(first, count));
-      add_gradient(queue, pass, {node, leaf}, own.logits, x);
+      add_gradient(queue, pass, place_of(node, i, rows.piece_grains), own.logits, x);
     }
 }
 

@@ -33,7 +33,12 @@ struct HeadPass {
   void take_scratch(Arena& arena, const nn::Rows& rows, const Config& config, int threads);
   HeadRows rows;                      ///< of all N rows but the logits, which are the last grain's
   Twin<Vector<float>> loss, log_sum;  ///< those of `rows`, for the host
-  Vector<float> subtrees;             ///< (levels, V, d): finished subtrees that wait for their right neighbour
+  Vector<float> subtrees;  ///< (levels, V, d): sums that wait for their right neighbour, or to be added to their left
+};
+
+/// Where the gradient of a grain is summed: subtrees of node `node` that wait, and how many it then completes.
+struct GrainPlace {
+  int node, height, merges;
 };
 
 /// Works grain by grain, so that a grain's logits are still in cache when they are used, and N·V of them never exist.
@@ -54,13 +59,9 @@ class Head {
   std::vector<float> logits(const Queue& queue, const Tensor& x, Index row) const;
 
  private:
-  /// Grain `number` of node `node`.
-  struct Leaf {
-    int node, number;
-  };
   HeadRows grain(const HeadPass& pass, Index first, Index count) const;
-  /// Adds grain `leaf` of node `node` to the node's gradient, along the tree.
-  void add_gradient(const Queue& queue, const HeadPass& pass, const Leaf& leaf, const Tensor& dy,
+  /// Adds a grain to its node's gradient, along the tree.
+  void add_gradient(const Queue& queue, const HeadPass& pass, const GrainPlace& place, const Tensor& dy,
                     const Tensor& x) const;
   nn::Linear weight_;
   float token_weight_, z_weight_;

@@ -55,8 +55,9 @@ nn::NetworkRows expert_rows(const Plan& plan) {
 }  // namespace
 
 void Layer::State::make_plan(const Queue& queue, LayerPass& pass) const {
-  const Pieces pieces = pass.tokens.pass == Pass::train ? Pieces::grains : Pieces::ranks;
-  pass.plan.build(queue, pass.routing.choice(), pieces, context.groups.expert, context.exchange);
+  const bool by_grains = pass.tokens.pass == Pass::train && context.groups.layout.determinism == Determinism::layout;
+  pass.plan.build(queue, pass.routing.choice(), by_grains ? Pieces::grains : Pieces::ranks, context.groups.expert,
+                  context.exchange);
   context.timers.bytes[static_cast<int>(Phase::plan)] += pass.plan.bytes_sent();
 }
 

@@ -87,8 +87,8 @@ void Plan::make_tables() {
   traffic_.assign(layout_.ranks, 0);
 }
 
-int Plan::pieces_of(int place, Pieces pieces) const {
-  if (pieces == Pieces::ranks) return 1;
+int Plan::pieces_of(int place) const {
+  if (!by_grains_) return 1;
   return static_cast<int>(layout_.grains_of(layout_.group() * layout_.expert_parallel + place).size());
 }
 
@@ -96,8 +96,9 @@ void Plan::build(const Queue& queue, const Choice& choice, Pieces pieces, const 
                  const comm::Exchange& exchange) {
   tokens_ = choice.tokens(), capacity_ = choice.capacity();
   first_ = choice.first;
-  for (int p = 0; p < layout_.expert_parallel; ++p) first_piece_[p + 1] = first_piece_[p] + pieces_of(p, pieces);
-  const Cut cut = cut_of(tokens_, pieces_of(layout_.place(), pieces), 1);
+  by_grains_ = pieces == Pieces::grains;
+  for (int p = 0; p < layout_.expert_parallel; ++p) first_piece_[p + 1] = first_piece_[p] + pieces_of(p);
+  const Cut cut = cut_of(tokens_, pieces_of(layout_.place()), 1);
   count_choices(queue, cut, choice);
   begin_rows(queue, cut.pieces);
   const Matrix<std::int32_t> begins(begins_.device(), cut.pieces, experts_);
@@ -169,7 +170,8 @@ void Plan::exchange_counts(const comm::Communicator& group) {
 /// Offsets of the expert rows, and where each of them lies among the received rows, which come by (place, expert,
 /// token).
 void Plan::order_received(const Queue& queue) {
-  const Index experts = mine_.size(), all = pieces(), places = layout_.expert_parallel, runs = experts * places;
+  const Index experts = mine_.size(), all = first_piece_.back(), places = layout_.expert_parallel,
+              runs = experts * places;
   piece_offsets_.assign(experts * all + 1, 0);
   for (Index e = 0; e < experts; ++e) {
     for (Index g = 0; g < all; ++g)

@@ -17,7 +17,7 @@ namespace switchyard::moe {
 Index even_expert_rows(const Config& config, const Layout& layout, int experts);
 Index most_choices(const Config& config, const Layout& layout);
 
-/// What sums over tokens are cut into: grains in training; in evaluation all tokens of a rank.
+/// What sums over tokens are cut into: grains, or all tokens of a rank, as in evaluation and with determinism `run`.
 enum class Pieces { grains, ranks };
 
 /// Three orders of rows. *Choices*: (token, choice), dropped ones included. *Send rows*: the kept choices of this rank
@@ -52,9 +52,10 @@ class Plan {
 
   /// Expert rows of local expert e are [e], [e + 1].
   const std::vector<Index>& expert_offsets() const { return expert_offsets_; }
-  /// Expert rows of local expert e and piece g of the expert group start at [e * pieces() + g].
-  const std::vector<Index>& piece_offsets() const { return piece_offsets_; }
-  int pieces() const { return static_cast<int>(first_piece_.back()); }
+  /// Expert rows of local expert e and piece g of the expert group start at [e * pieces() + g]. Pieces that are not
+  /// grains are one in the whole group.
+  const std::vector<Index>& piece_offsets() const { return by_grains_ ? piece_offsets_ : expert_offsets_; }
+  int pieces() const { return by_grains_ ? static_cast<int>(first_piece_.back()) : 1; }
 
   /// (world ranks) rows this rank sends to each; kept rows, itself included.
   const std::vector<std::int64_t>& traffic() const { return traffic_; }
@@ -67,12 +68,12 @@ class Plan {
   void begin_rows(const Queue& queue, Index pieces);
   void exchange_counts(const comm::Communicator& group);
   void order_received(const Queue& queue);
-  int pieces_of(int place, Pieces pieces) const;
+  int pieces_of(int place) const;
 
   Layout layout_;
   int experts_;
   Range mine_;
-  bool alone_;
+  bool alone_, by_grains_ = true;
   Index tokens_ = 0, capacity_ = 0;
   Vector<std::int32_t> first_;  ///< the caller's
   std::int64_t bytes_ = 0;

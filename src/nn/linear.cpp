@@ -23,7 +23,7 @@ void Linear::input_gradient(const Queue& queue, const Tensor& dy, const Tensor& 
 
 void Linear::weight_gradient(const Queue& queue, const Rows& rows, const Tensor& dy, const Tensor& x) const {
   if (rows.count == 0) return;
-  products::weight_gradient(queue, {products::consecutive(rows.grains), 1, rows.grain_count(), &rows.nodes}, dy, x,
+  products::weight_gradient(queue, {products::consecutive(rows.pieces), 1, rows.piece_count(), &rows.nodes}, dy, x,
                             {parameters_->gradient(id_), parameters_->gradient_stride(id_), 0});
 }
 

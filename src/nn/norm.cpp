@@ -1,4 +1,5 @@
-// RMSNorm: rows are whole iterations; the weight's gradient is one chain per grain and channel, then the tree.
+// RMSNorm: rows are whole iterations; the weight's gradient is one chain per grain and channel, those of a piece
+// added in order, then the tree.
 #include "nn/norm.hpp"
 
 #include <algorithm>
@@ -84,11 +85,15 @@ void weight_partials(const Queue& queue, const Matrix<float>& x, const Vector<fl
       });
 }
 
-void tree_node(const Queue& queue, const Matrix<float>& partial, Index first, Index size, float* out) {
+/// The sum of grains [first, first + size): those of a piece, `in_piece` of them, in order, pieces along the tree.
+void tree_node(const Queue& queue, const Matrix<float>& partial, const Range& grains, Index in_piece, float* out) {
+  const Index first = grains.first, last = grains.last;
   Kokkos::parallel_for(
       "switchyard::norm::tree", queue.range(partial.extent(1)), KOKKOS_LAMBDA(Index c) {
-        for (Index step = 1; step < size; step *= 2)
-          for (Index g = first; g < first + size; g += 2 * step) partial(g, c) += partial(g + step, c);
+        for (Index g = first; g < last; ++g)
+          if (const Index piece = g - (g - first) % in_piece; piece < g) partial(piece, c) += partial(g, c);
+        for (Index step = in_piece; step < last - first; step *= 2)
+          for (Index g = first; g < last; g += 2 * step) partial(g, c) += partial(g + step, c);
         out[c] = partial(first, c);
       });
 }
@@ -97,7 +102,11 @@ void tree_node(const Queue& queue, const Matrix<float>& partial, Index first, In
 
 void grain_tree(const Queue& queue, const Rows& rows, const Matrix<float>& partial, float* out, Index stride) {
   for (std::size_t t = 0; t < rows.nodes.size(); ++t)
-    tree_node(queue, partial, rows.nodes[t].first - rows.nodes[0].first, rows.nodes[t].size, out + t * stride);
+    for (std::size_t t = 0; t < rows.nodes.size(); ++t) {
+      const Index first = Index{rows.piece_grains} * (rows.nodes[t].first - rows.nodes[0].first);
+      tree_node(queue, partial, {first, first + Index{rows.piece_grains} * rows.nodes[t].size}, rows.piece_grains,
+                out + t * stride);
+    }
 }
 
 Norm::Norm(const ParameterSet& parameters, const std::string& name, double epsilon)

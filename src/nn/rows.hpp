@@ -8,7 +8,7 @@
 
 namespace switchyard::nn {
 
-/// Rows of some networks, and how the grains of the parameters' nodes cut each of them (products::GrainSegments).
+/// Rows of some networks, and how the pieces of the parameters' nodes cut each of them (products::GrainSegments).
 struct NetworkRows {
   products::Segments networks;
   products::Segments pieces;
@@ -30,11 +30,14 @@ struct Rows {
   Index grain_rows = 0;           ///< rows of one grain
   std::vector<Index> whole;       ///< 0 and N
   std::vector<Index> grains;      ///< (local grains + 1) first row of each local grain
-  std::vector<TreeNode> nodes;    ///< tree nodes that make up the local grains
+  std::vector<Index> pieces;      ///< (local pieces + 1) first row of each local piece: of equal numbers of grains
+  int piece_grains = 1;           ///< grains of one piece
+  std::vector<TreeNode> nodes;    ///< tree nodes that make up the local pieces
   Element branch = Element::f32;  ///< what branches of the residual stream are made of
   int grain_count() const { return static_cast<int>(grains.size()) - 1; }
+  int piece_count() const { return static_cast<int>(pieces.size()) - 1; }
   /// Of a network that every token passes.
-  NetworkRows network() const { return {products::consecutive(whole), products::consecutive(grains), grain_count()}; }
+  NetworkRows network() const { return {products::consecutive(whole), products::consecutive(pieces), piece_count()}; }
 };
 
 inline Rows make_rows(const Config& config, const Layout& layout) {
@@ -44,6 +47,9 @@ inline Rows make_rows(const Config& config, const Layout& layout) {
   rows.nodes = layout.my_nodes();
   rows.grain_rows = Index{config.grain_sequences()} * config.model.context;
   for (Index g = 0; g <= layout.my_grains().size(); ++g) rows.grains.push_back(g * rows.grain_rows);
+  const Index pieces = layout.my_pieces().size();
+  if (pieces > 0) rows.piece_grains = static_cast<int>(layout.my_grains().size() / pieces);
+  for (Index p = 0; p <= pieces; ++p) rows.pieces.push_back(rows.grains[p * rows.piece_grains]);
   rows.sequences = layout.my_grains().size() * config.grain_sequences();
   rows.count = rows.grains.back();
   rows.whole = {0, rows.count};

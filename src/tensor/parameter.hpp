@@ -23,7 +23,7 @@ struct Parameter : TensorSpec {
   Index span() const { return stride * experts.size(); }
 };
 
-/// All parameters of one rank, in the order of the list. Gradients are kept once a tree node of the grains that this
+/// All parameters of one rank, in the order of the list. Gradients are kept once a tree node of the pieces that this
 /// rank (replicated) or its expert group (expert) holds: gradient(id) + n * gradient_stride(id) is node n.
 class ParameterSet {
  public:

@@ -10,7 +10,7 @@ namespace switchyard::train {
 
 /// Trains train.steps steps on synthetic batches and evaluates one more. A line for what each stage gave, in the order
 /// of computation: "step 1, routing of block 0: 3f9c02d1a87be645", the first 16 digits of a SHA-256. The same on every
-/// rank and every layout (contract C1). Collective over `ranks`.
+/// rank and, unless train.determinism is `run`, every layout (contract C1). Collective over `ranks`.
 std::vector<std::string> trained_bits(const Config& config, comm::Communicator ranks);
 
 }  // namespace switchyard::train

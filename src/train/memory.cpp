@@ -32,14 +32,15 @@ std::vector<int> sizes(const std::vector<TreeNode>& nodes) {
 }
 
 /// What ranks must have in common to take the same memory.
-using Kind = std::tuple<std::vector<int>, std::vector<int>, std::int64_t, std::vector<std::int64_t>>;
+using Kind = std::tuple<std::vector<int>, std::vector<int>, std::int64_t, std::int64_t, std::vector<std::int64_t>>;
 
 Kind kind_of(const Config& config, const Layout& layout) {
   std::vector<std::int64_t> experts;
   for (int b = 0; b < config.model.blocks; ++b)
     if (const int all = config.block_experts(b); all > 0) experts.push_back(layout.my_experts(all).size());
   std::sort(experts.begin(), experts.end());
-  return {sizes(layout.my_nodes()), sizes(layout.my_group_nodes()), layout.my_group_grains().size(), experts};
+  return {sizes(layout.my_nodes()), sizes(layout.my_group_nodes()), layout.my_grains().size(),
+          layout.my_group_grains().size(), experts};
 }
 
 /// Buckets are summed one after another, and of each the one slab after the other.

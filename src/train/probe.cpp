@@ -49,7 +49,8 @@ void compare(Product product, Index rows, Index n, Index k, bool forward) {
     check(std::memcmp(some.data(), full.data() + first * out, some.size() * sizeof(float)) == 0, Exit::layout_variant,
           std::string("a product (") + products::description() + ") of shape N=" + std::to_string(n) +
               " K=" + std::to_string(k) + " gives other bits for M=" + std::to_string(rows - first) + " than among " +
-              std::to_string(rows) + " rows, so train.determinism: layout cannot be promised by this build");
+              std::to_string(rows) +
+              " rows, so train.determinism: layout cannot be promised by this build; run promises less");
   }
 }
 

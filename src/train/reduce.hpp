@@ -16,9 +16,9 @@ struct Gradients {
   const float* of(const Parameter& p) const { return slab[static_cast<int>(p.placement)].data() + p.offset; }
 };
 
-/// Sums the gradients of all grains of `blocks` (replicated over world, experts over the expert-data group) along the
-/// grain tree, then adds parameters with `adds_to` into the gradient of the named one. Collective; overwrites the first
-/// node of `parameters`; bytes go to Phase::reduce of `timers`.
+/// Sums the gradients of all pieces of `blocks` (replicated over world, experts over the expert-data group) along the
+/// tree of pieces, then adds parameters with `adds_to` into the gradient of the named one. Collective; overwrites the
+/// first node of `parameters`; bytes go to Phase::reduce of `timers`.
 void reduce_gradients(const Queue& queue, const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients,
                       const Range& blocks, Timers& timers);
 

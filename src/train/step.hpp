@@ -22,7 +22,8 @@ struct StepResult {
 /// The batch of a step, which counts from 1.
 using BatchSource = std::function<data::Batch(std::int64_t step)>;
 
-/// Trains on one global batch. Collective over world. The same bits on every layout. Throws what `next` throws, and
+/// Trains on one global batch. Collective over world. The same bits on every layout where
+/// train.determinism is `layout`. Throws what `next` throws, and
 /// AgreedError{non_finite} before the update when the loss or the gradient is not finite.
 StepResult train_step(Machine& machine, const BatchSource& next, std::int64_t step);
 StepResult train_step(Machine& machine, const data::Batch& batch, std::int64_t step);

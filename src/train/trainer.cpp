@@ -94,7 +94,7 @@ Trainer::Trainer(const TrainRequest& request)
   record::require_one_kind(record::what_computes(world_));
   comm::agree(world_, [&] {
     batches_.emplace(corpus_, config_, machine_.groups.layout);
-    probe_products(config_);
+    if (config_.train.determinism == Determinism::layout) probe_products(config_);
   });
   comm::on_root(world_, [&] {
     folder_.emplace(request.run, request.resume ? record::RunFolder::Start::resumed : record::RunFolder::Start::fresh);

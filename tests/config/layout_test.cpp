@@ -62,6 +62,33 @@ TEST(Layout, NodesAreThoseOfTheGrains) {
   EXPECT_TRUE(idle.my_group_nodes().empty());
 }
 
+using Nodes = std::vector<std::vector<TreeNode>>;
+
+/// One node each for those holders that have `grains`, numbered without a gap.
+void expect_one_each(const Nodes& nodes, const std::vector<Range>& grains) {
+  int next = 0;
+  for (std::size_t h = 0; h < grains.size(); ++h) {
+    const bool holds = grains[h].size() > 0;
+    EXPECT_EQ(nodes[h], std::vector(holds, TreeNode{next, 1})) << h;
+    next += holds;
+  }
+}
+
+TEST(Layout, OfRunHasOneNodeAHolderOfGrains) {
+  for (int ranks : {1, 2, 3, 4, 6, 8})
+    for (const int degree : test::degrees(ranks))
+      for (int grains : {1, 2, 4, 7, 13}) {
+        const Layout run{ranks, 0, degree, grains, Determinism::run}, layout = run.by_grains();
+        std::vector<Range> of_ranks, of_groups;
+        for (int r = 0; r < ranks; ++r) of_ranks.push_back(run.grains_of(r));
+        for (int g = 0; g < run.groups(); ++g) of_groups.push_back(run.group_grains(g));
+        expect_one_each(run.nodes_of_ranks(), of_ranks);
+        expect_one_each(run.nodes_of_groups(), of_groups);
+        EXPECT_EQ(layout.nodes_of_ranks(), (Layout{ranks, 0, degree, grains}.nodes_of_ranks()));
+        for (int g = 0; g < layout.groups(); ++g) EXPECT_EQ(layout.pieces_of(g, layout.groups()), of_groups[g]);
+      }
+}
+
 TEST(Layout, EveryExpertHasOnePlace) {
   for (int degree : {1, 2, 3, 5, 8})
     for (int experts : {1, 2, 3, 8, 256, 257, 512}) {

@@ -127,7 +127,8 @@ TEST(Load, TruthValuesAreTwoWords) {
 TEST(Load, EnumerationsListTheirNames) {
   EXPECT_EQ(error_of("moe: {router: Softmax}"),
             "c.yaml:1:15: moe.router: \"Softmax\" must be one of softmax, sigmoid, noisy_topk, hash");
-  EXPECT_EQ(error_of("train: {determinism: run}"), "c.yaml:1:22: train.determinism: \"run\" must be layout");
+  EXPECT_EQ(error_of("train: {determinism: all}"),
+            "c.yaml:1:22: train.determinism: \"all\" must be one of layout, run");
 }
 
 TEST(Load, WrongKinds) {

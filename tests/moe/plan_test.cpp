@@ -77,11 +77,12 @@ TEST(Plan, FollowsItsDefinition) {
     }
 }
 
-TEST(Plan, TakesAllTokensOfARankAsOnePieceInEvaluation) {
+TEST(Plan, TakesAllTokensOfAGroupAsOnePieceWherePiecesAreNotGrains) {
   for (int ep : test::degrees())
     for (const bool ragged : {false, true}) {
       const RoutingProblem p({8, 2, 6, 4, 8, 0, ExchangeKind::pairwise, ragged}, ep, Pieces::ranks);
-      EXPECT_EQ(p.plan->pieces(), ep);
+      EXPECT_EQ(p.plan->pieces(), 1);
+      EXPECT_EQ(p.plan->piece_offsets(), p.plan->expert_offsets());
       EXPECT_EQ(p.plan->expert_rows(), static_cast<Index>(p.expected_rows().size()));
       check_sides(p);
       check_choices(p);

@@ -38,6 +38,9 @@ const std::vector<std::function<void(Config&)>> changes{
     [](Config& c) { c.moe.router = RouterKind::hash; },
     [](Config& c) { c.layout.expert_parallel = 1; },
     [](Config& c) { c.train.grains = 2; },
+    [](Config& c) { c.train.determinism = Determinism::run, c.moe.shared_experts = 1; },
+    [](Config& c) { c.train.determinism = Determinism::run, c.layout.expert_parallel = 1; },
+    [](Config& c) { c.train.determinism = Determinism::run, c.train.grains = 4; },
 };
 
 std::int64_t allocated;  // bytes, by Kokkos
@@ -108,6 +111,21 @@ TEST(Memory, RanksBeyondTheGrainsHaveNoRowsOfTheirOwn) {
   const auto bytes = rank_bytes(c, 3);
   EXPECT_LT(bytes[0].scratch, bytes[1].scratch) << "grain 0 of 2 starts on rank 1 of 3";
   EXPECT_GT(bytes[0].gradients, 0);
+}
+
+TEST(Memory, OfRunIsThatOfOneNodeARankWhateverItsGrains) {
+  Config c = base();
+  for (const int ranks : {1, 3, 5}) {
+    c.train.determinism = Determinism::layout;
+    const auto of_layout = rank_bytes(c, ranks);
+    c.train.determinism = Determinism::run;
+    const auto of_run = rank_bytes(c, ranks);
+    for (int r = 0; r < ranks; ++r) {
+      EXPECT_EQ(of_run[r].gradients, of_run[r].parameters) << r << " of " << ranks;
+      EXPECT_EQ(of_run[r].activations, of_layout[r].activations) << r << " of " << ranks;
+      EXPECT_LE(of_run[r].total(), of_layout[r].total()) << r << " of " << ranks;
+    }
+  }
 }
 
 TEST(Memory, IsTheSameFromEveryRanksView) {

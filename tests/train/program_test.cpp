@@ -54,6 +54,30 @@ TEST_F(Program, AResumedRunHasTheBytesOfAnUninterruptedOne) {
   EXPECT_EQ(run("verify cut --digest").out, whole);
 }
 
+// With determinism `run` threads may differ, not the ranks: these it allows, and the bits change.
+TEST_F(Program, OfDeterminismRunGivesTheSameBytesOnTheSameRanks) {
+  make_tiny();
+  const std::string of_run = " train.determinism=run train.schedule=constant layout.expert_parallel=";
+  for (const auto& [ranks, ep] : {std::pair(1, "1"), std::pair(2, "2"), std::pair(3, "1")}) {
+    for (const char* name : {"whole", "threads", "cut", "moved"}) fs::remove_all(folder_ / name);
+    ASSERT_EQ(run("train tiny.yaml --run whole train.steps=8" + of_run + ep, ranks).code, 0);
+    ASSERT_EQ(run("train tiny.yaml --run threads layout.threads=2 train.steps=8" + of_run + ep, ranks).code, 0);
+    for (const char* name : {"cut", "moved"})
+      ASSERT_EQ(run(std::string("train tiny.yaml --run ") + name + " train.steps=3" + of_run + ep, ranks).code, 0);
+    ASSERT_EQ(run("resume cut train.steps=8", ranks).code, 0);
+    ASSERT_EQ(run("resume moved train.steps=8 layout.expert_parallel=1", ranks == 3 ? 2 : 3).code, 0);
+    const std::string whole = run("verify whole --digest").out;
+    EXPECT_NE(whole.find("checkpoint/state"), std::string::npos) << whole;
+    EXPECT_EQ(run("verify threads --digest").out, whole);
+    EXPECT_EQ(run("verify cut --digest").out, whole);
+    EXPECT_NE(run("verify moved --digest").out, whole);
+    for (const char* name : {"whole", "cut", "moved"}) EXPECT_EQ(run(std::string("verify ") + name).code, 0) << name;
+  }
+  const Output o = run("resume cut train.steps=9 train.determinism=layout", 3);
+  EXPECT_EQ(o.code, 2);
+  EXPECT_EQ(count(o.err, "train.determinism: is run in the run and cannot become layout"), 1) << o.err;
+}
+
 TEST_F(Program, AnEditedConfigurationIsNotResumed) {
   make_tiny();
   ASSERT_EQ(run("train tiny.yaml --run r", 2).code, 0);
