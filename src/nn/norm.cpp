@@ -101,12 +101,11 @@ void tree_node(const Queue& queue, const Matrix<float>& partial, const Range& gr
 }  // namespace
 
 void grain_tree(const Queue& queue, const Rows& rows, const Matrix<float>& partial, float* out, Index stride) {
-  for (std::size_t t = 0; t < rows.nodes.size(); ++t)
-    for (std::size_t t = 0; t < rows.nodes.size(); ++t) {
-      const Index first = Index{rows.piece_grains} * (rows.nodes[t].first - rows.nodes[0].first);
-      tree_node(queue, partial, {first, first + Index{rows.piece_grains} * rows.nodes[t].size}, rows.piece_grains,
-                out + t * stride);
-    }
+  for (std::size_t t = 0; t < rows.nodes.size(); ++t) {
+    const Index first = Index{rows.piece_grains} * (rows.nodes[t].first - rows.nodes[0].first);
+    tree_node(queue, partial, {first, first + Index{rows.piece_grains} * rows.nodes[t].size}, rows.piece_grains,
+              out + t * stride);
+  }
 }
 
 Norm::Norm(const ParameterSet& parameters, const std::string& name, double epsilon)
