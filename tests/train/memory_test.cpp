@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 
+#include "support/kinds.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
@@ -24,7 +25,15 @@ Config base() {
   return c;
 }
 
-const std::vector<std::function<void(Config&)>> changes{
+using Changes = std::vector<std::function<void(Config&)>>;
+
+Changes with_attentions(Changes changes) {
+  for (const AttentionKind attention : test::all_of<AttentionKind>())
+    changes.push_back([=](Config& c) { c.model.attention = attention; });
+  return changes;
+}
+
+const Changes changes = with_attentions({
     [](Config&) {},
     [](Config& c) { c.model.tied = false, c.model.kv_heads = 2, c.model.activation = Activation::swiglu; },
     [](Config& c) { c.moe.shared_experts = 2; },
@@ -38,7 +47,7 @@ const std::vector<std::function<void(Config&)>> changes{
     [](Config& c) { c.moe.router = RouterKind::hash; },
     [](Config& c) { c.layout.expert_parallel = 1; },
     [](Config& c) { c.train.grains = 2; },
-};
+});
 
 std::int64_t allocated;  // bytes, by Kokkos
 
