@@ -51,14 +51,15 @@ TEST(Dump, ReadsBackToTheSame) {
 TEST(Dump, EveryOptionIsWritten) {
   const std::vector<std::string> a = {all_options(Config{}), all_options(unusual())};
   EXPECT_NE(a[0], a[1]);
-  for (const std::string& key : option_keys()) {
+  const Config defaults;
+  visit_values(defaults, [&](const std::string& key, const auto& member) {
     const auto line = [&](const std::string& text) {
       const auto at = text.find(key + ": ");
       return text.substr(at, text.find('\n', at) - at);
     };
-    if (key == "train.determinism") continue;  // has one value
+    if (allowed_names<std::remove_cvref_t<decltype(member)>>().size() == 1) return;  // has one value
     EXPECT_NE(line(a[0]), line(a[1])) << key;
-  }
+  });
 }
 
 TEST(Dump, CommentsGiveHelpUnitNamesAndOrigin) {
