@@ -25,15 +25,7 @@ Config base() {
   return c;
 }
 
-using Changes = std::vector<std::function<void(Config&)>>;
-
-Changes with_attentions(Changes changes) {
-  for (const AttentionKind attention : test::all_of<AttentionKind>())
-    changes.push_back([=](Config& c) { c.model.attention = attention; });
-  return changes;
-}
-
-const Changes changes = with_attentions({
+const std::vector<std::function<void(Config&)>> changes{
     [](Config&) {},
     [](Config& c) { c.model.tied = false, c.model.kv_heads = 2, c.model.activation = Activation::swiglu; },
     [](Config& c) { c.moe.shared_experts = 2; },
@@ -47,9 +39,15 @@ const Changes changes = with_attentions({
     [](Config& c) { c.moe.router = RouterKind::hash; },
     [](Config& c) { c.layout.expert_parallel = 1; },
     [](Config& c) { c.train.grains = 2; },
-});
+};
 
 std::int64_t allocated;  // bytes, by Kokkos
+
+std::vector<std::function<void(Config&)>> with_attentions(std::vector<std::function<void(Config&)>> all) {
+  for (const AttentionKind attention : test::all_of<AttentionKind>())
+    all.push_back([=](Config& c) { c.model.attention = attention; });
+  return all;
+}
 
 /// Counts what is allocated as long as it lives, and what of it is still there.
 struct Counted {
@@ -72,9 +70,10 @@ struct Counted {
 
 TEST(Memory, IsWhatTheAllocatorIsAskedFor) {
   if (!on_host) GTEST_SKIP() << "a device has copies for the host beside its own";
-  for (std::size_t i = 0; i < changes.size(); ++i) {
+  const auto all = with_attentions(changes);
+  for (std::size_t i = 0; i < all.size(); ++i) {
     Config config = base();
-    changes[i](config);
+    all[i](config);
     const Counted counted;
     Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
     train_step(machine, synthetic_batch(config, machine.groups.layout, 1), 1);
