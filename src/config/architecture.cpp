@@ -36,6 +36,10 @@ TensorSpec norm(const Config& c, const std::string& name, int block) {
   return t;
 }
 
+void append(std::vector<TensorSpec> more, std::vector<TensorSpec>& all) {
+  all.insert(all.end(), std::move_iterator(more.begin()), std::move_iterator(more.end()));
+}
+
 /// Of the projections that write into the residual stream: less, the more of them there are (Radford et al. 2019).
 double output_std(const Config& c) { return c.model.init_std / std::sqrt(2.0 * c.model.blocks); }
 
@@ -53,12 +57,14 @@ void add_network(const Config& c, const Part& part, std::int64_t hidden, std::in
   add("down", {d, hidden}, output_std(c));
 }
 
-void add_attention(const Config& c, const Part& part, std::vector<TensorSpec>& all) {
+std::vector<TensorSpec> attention_tensors(const Config& c, const Part& part) {
   const std::int64_t d = c.model.width, kv = std::int64_t{c.kv_heads()} * c.head_dim();
-  all.push_back(matrix(part, "q", {d, d}, c.model.init_std));
-  all.push_back(matrix(part, "k", {kv, d}, c.model.init_std));
-  all.push_back(matrix(part, "v", {kv, d}, c.model.init_std));
-  all.push_back(matrix(part, "o", {d, d}, output_std(c)));
+  switch (c.model.attention) {  // no default: an attention without a line here is a warning
+    case AttentionKind::grouped:
+      return {matrix(part, "q", {d, d}, c.model.init_std), matrix(part, "k", {kv, d}, c.model.init_std),
+              matrix(part, "v", {kv, d}, c.model.init_std), matrix(part, "o", {d, d}, output_std(c))};
+  }
+  throw Error(Exit::internal, "an attention without a line in attention_tensors");
 }
 
 void add_mixture(const Config& c, const std::string& prefix, int block, std::vector<TensorSpec>& all) {
@@ -114,7 +120,7 @@ std::vector<std::string> router_tensors(RouterKind router) {
 std::vector<TensorSpec> block_architecture(const Config& c, int b) {
   const std::string prefix = "blocks." + std::to_string(b) + ".";
   std::vector<TensorSpec> all{norm(c, prefix + "attention_norm", b)};
-  add_attention(c, {prefix + "attention.", b, Role::attention}, all);
+  append(attention_tensors(c, {prefix + "attention.", b, Role::attention}), all);
   all.push_back(norm(c, prefix + "feed_forward_norm", b));
   if (c.block_experts(b) > 0)
     add_mixture(c, prefix + "moe.", b, all);
@@ -125,11 +131,8 @@ std::vector<TensorSpec> block_architecture(const Config& c, int b) {
 
 std::vector<TensorSpec> architecture(const Config& c) {
   std::vector<TensorSpec> all = before_blocks(c);
-  const auto append = [&all](std::vector<TensorSpec> more) {
-    all.insert(all.end(), std::move_iterator(more.begin()), std::move_iterator(more.end()));
-  };
-  for (int b = 0; b < c.model.blocks; ++b) append(block_architecture(c, b));
-  append(behind_blocks(c));
+  for (int b = 0; b < c.model.blocks; ++b) append(block_architecture(c, b), all);
+  append(behind_blocks(c), all);
   return all;
 }
 

@@ -46,7 +46,8 @@ struct TensorSpec {
 /// In the order of the data flow, whose places key the initial values; needs model.vocabulary > 0. Names and shapes
 /// (d width, D head_dim, E experts of the block, h hidden width):
 ///   embedding.weight (V, d); embedding.gather where the head is tied
-///   blocks.B.attention_norm.weight (d); attention.{q,o}.weight (d, d), {k,v}.weight (kv_heads·D, d)
+///   blocks.B.attention_norm.weight (d)
+///   blocks.B.attention.{q,o}.weight (d, d), {k,v}.weight (kv_heads·D, d) of a grouped attention
 ///   blocks.B.feed_forward_norm.weight (d); feed_forward.{gate,up}.weight (h, d), down.weight (d, h) in a dense block
 ///   blocks.B.moe.{those of router_tensors}.weight (E, d)
 ///   blocks.B.moe.experts.{gate,up}.weight (E, h, d), experts.down.weight (E, d, h)

@@ -29,6 +29,7 @@ inline std::vector<std::string> names_in(const std::string& list) {
     static inline const std::vector<std::string> names = names_in(#__VA_ARGS__); \
   }
 SWITCHYARD_ENUM(Activation, gelu, relu, swiglu);
+SWITCHYARD_ENUM(AttentionKind, grouped);
 SWITCHYARD_ENUM(RouterKind, softmax, sigmoid, noisy_topk, hash);
 SWITCHYARD_ENUM(Normalise, before, after, none);
 SWITCHYARD_ENUM(GroupScore, top2_sum, share_sum, max);
@@ -47,6 +48,7 @@ struct ModelConfig {
   int vocabulary = 0;
   int width = 128;
   int blocks = 4;
+  AttentionKind attention = AttentionKind::grouped;
   int heads = 4;
   int kv_heads = 0;
   int context = 256;
@@ -62,6 +64,8 @@ struct ModelConfig {
     f("vocabulary", self.vocabulary, "tokens", "size of the vocabulary; 0 takes the corpus's");
     f("width", self.width, "channels", "d, the width of the residual stream");
     f("blocks", self.blocks, "", "transformer blocks");
+    f("attention", self.attention, "",
+      "how a token reads the ones before it; grouped: grouped-query, rotary positions");
     f("heads", self.heads, "", "query heads; must divide width");
     f("kv_heads", self.kv_heads, "", "key and value heads; must divide heads; 0 means heads");
     f("context", self.context, "tokens", "T, tokens of one training sequence");

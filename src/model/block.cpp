@@ -9,7 +9,7 @@ std::string prefix(int block) { return "blocks." + std::to_string(block); }
 }  // namespace
 
 BlockScratch::BlockScratch(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout)
-    : rope(arena, config),
+    : attention(make_attention_scratch(arena, config)),
       branch(arena.tensor(rows.branch, rows.count, config.model.width, Account::scratch)),
       partial(arena.matrix<float>(rows.grain_count(), config.model.width, Account::scratch)),
       layer(arena, config, layout, rows.branch) {}
@@ -20,7 +20,7 @@ BlockPass::BlockPass(Arena& arena, const nn::Rows& lane_rows, const Config& conf
       rows(lane_rows),
       attention_norm(arena, rows),
       feed_forward_norm(arena, rows),
-      attention(arena, rows, scratch.rope, config),
+      attention(scratch.attention->make_pass(arena, rows, config)),
       attention_in(arena.tensor(rows.branch, rows.count, config.model.width)),
       feed_forward_in(arena.tensor(rows.branch, rows.count, config.model.width)),
       middle(arena.tensor(Element::f32, rows.count, config.model.width)) {
@@ -34,7 +34,7 @@ BlockPass::BlockPass(Arena& arena, const nn::Rows& lane_rows, const Config& conf
 
 Block::Block(const moe::LayerContext& context, int block)
     : attention_norm_(context.parameters, prefix(block) + ".attention_norm.weight", context.config.model.norm_epsilon),
-      attention_(context.parameters, prefix(block) + ".attention"),
+      attention_(make_attention({context.config, context.parameters, block})),
       feed_forward_norm_(context.parameters, prefix(block) + ".feed_forward_norm.weight",
                          context.config.model.norm_epsilon) {
   if (context.config.block_experts(block) > 0)
@@ -49,7 +49,7 @@ void Block::forward(const Queue& queue, schedule::Stage stage, const moe::TokenS
   switch (stage) {
     case schedule::Stage::attention:
       attention_norm_.forward(queue, stream.x, pass.attention_in, pass.attention_norm, pass.middle);
-      return attention_.forward(queue, pass.scratch.attention, pass.attention_in, pass.middle, pass.attention);
+      return attention_->forward(queue, *pass.scratch.attention, pass.attention_in, pass.middle, *pass.attention);
     case schedule::Stage::feed_forward:
       feed_forward_norm_.forward(queue, pass.middle, pass.feed_forward_in, pass.feed_forward_norm, stream.y);
       if (moe_) return moe_->begin(tokens, pass.feed_forward_in, *pass.moe);
@@ -67,7 +67,7 @@ void Block::backward(const Queue& queue, schedule::Stage stage, const Tensor& d,
       if (dense_) dense_->backward(queue, pass.rows.network(), pass.feed_forward_in, d, {scratch.branch}, *pass.dense);
       return feed_forward_norm_.backward(queue, pass.rows, scratch.branch, d, pass.feed_forward_norm, scratch.partial);
     case schedule::Stage::attention:
-      attention_.backward(queue, scratch.attention, d, scratch.branch, pass.attention);
+      attention_->backward(queue, *scratch.attention, d, scratch.branch, *pass.attention);
       return attention_norm_.backward(queue, pass.rows, scratch.branch, d, pass.attention_norm, scratch.partial);
     default:
       moe_->backward(queue, stage, d, scratch.branch, *pass.moe);

@@ -2,7 +2,7 @@
 #pragma once
 #include <memory>
 
-#include "model/self_attention.hpp"
+#include "model/attention/attention.hpp"
 #include "moe/layer_pass.hpp"
 #include "nn/feed_forward.hpp"
 #include "nn/norm.hpp"
@@ -10,14 +10,13 @@
 
 namespace switchyard::model {
 
-/// What the blocks of a lane use one after another, and the tables of angles.
+/// What the blocks of a lane use one after another.
 struct BlockScratch {
   BlockScratch(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout);
-  Rope rope;
+  std::unique_ptr<AttentionScratch> attention;  ///< its working memory is left to the lane
   Tensor branch;          ///< (N, d) gradient of a normalised input: branches of the stream are made one at a time
   Matrix<float> partial;  ///< (local grains, d) sums of a norm's weight
   moe::LayerScratch layer;
-  AttentionScratch attention;  ///< left to the lane, since the head may use the same memory
 };
 
 /// What a block keeps from the forward to the backward pass of a lane.
@@ -28,7 +27,7 @@ struct BlockPass {
   BlockScratch& scratch;
   const nn::Rows& rows;
   nn::NormPass attention_norm, feed_forward_norm;
-  AttentionPass attention;
+  std::unique_ptr<AttentionPass> attention;
   std::unique_ptr<nn::FeedForwardPass> dense;
   std::unique_ptr<moe::LayerPass> moe;
   Tensor attention_in, feed_forward_in;  ///< (N, d) of the branches
@@ -55,7 +54,7 @@ class Block {
 
  private:
   nn::Norm attention_norm_;
-  SelfAttention attention_;
+  std::unique_ptr<Attention> attention_;
   nn::Norm feed_forward_norm_;
   std::unique_ptr<nn::FeedForward> dense_;
   std::unique_ptr<moe::Layer> moe_;

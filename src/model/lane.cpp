@@ -16,7 +16,7 @@ Lane::Lane(Arena& arena, const Config& config, const Layout& layout, int threads
   for (int b = 0; b <= config.model.blocks; ++b)
     stream.push_back(arena.tensor(Element::f32, rows.count, config.model.width));
   const Arena::Mark mark = arena.mark();
-  scratch.attention = AttentionScratch(arena, rows, config, threads);
+  scratch.attention->take_working(arena, rows, config, threads);
   arena.rewind(mark);
   head.take_scratch(arena, rows, config, threads);
 }

@@ -1,9 +1,9 @@
 // Attention and rotary positions against the references in double.
-#include "model/attention.hpp"
-
-#include "model/rope.hpp"
-#include "model/support.hpp"
 #include "reference/attention.hpp"
+
+#include "model/attention/causal.hpp"
+#include "model/attention/rope.hpp"
+#include "model/support.hpp"
 #include "support/elements.hpp"
 #include "support/queue.hpp"
 #include "support/values.hpp"

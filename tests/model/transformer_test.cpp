@@ -5,6 +5,7 @@
 
 #include "model/support.hpp"
 #include "reference/transformer.hpp"
+#include "support/kinds.hpp"
 #include "support/passes.hpp"
 #include "support/queue.hpp"
 #include "support/ranks.hpp"
@@ -96,6 +97,11 @@ std::vector<Case> cases() {
   all.back().config.model.activation = Activation::swiglu;
   all.back().config.model.tied = false;
   all.back().config.moe.first_dense = 0;
+  for (const AttentionKind attention : all_of<AttentionKind>()) {
+    all.push_back({"attention_" + name_of(attention), small_config()});
+    all.back().config.model.attention = attention;
+    all.back().config.model.heads = 6, all.back().config.model.kv_heads = 3;
+  }
   for (Case& c : all) c.config = sharp(c.config);
   return all;
 }

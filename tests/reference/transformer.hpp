@@ -70,7 +70,7 @@ inline void add(Doubles& to, const Doubles& from) {
   for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
 }
 
-inline Doubles attention_half(const Config& config, const Weights& w, const std::string& prefix, const Doubles& x) {
+inline Doubles grouped_attention(const Config& config, const Weights& w, const std::string& prefix, const Doubles& x) {
   const ModelConfig& m = config.model;
   const int d = m.width, kv = config.kv_heads() * config.head_dim(), tokens = static_cast<int>(x.size()) / d;
   const Heads heads{tokens / m.context, m.context, m.heads, config.kv_heads(), config.head_dim()};
@@ -80,6 +80,12 @@ inline Doubles attention_half(const Config& config, const Weights& w, const std:
   k = rope(k, m.context, config.kv_heads(), config.head_dim(), m.rope_base, 1.0);
   const Doubles out = attention(heads, q, k, product(x, w.at(prefix + "v.weight").data(), kv, d));
   return product(out, w.at(prefix + "o.weight").data(), d, d);
+}
+
+/// Of the weights whose names begin with `prefix`. Throws std::out_of_range at an attention without a line here.
+inline Doubles attention_half(const Config& config, const Weights& w, const std::string& prefix, const Doubles& x) {
+  static const std::map<AttentionKind, decltype(&grouped_attention)> rules{{AttentionKind::grouped, grouped_attention}};
+  return rules.at(config.model.attention)(config, w, prefix, x);
 }
 
 inline Doubles feed_forward_half(const Config& config, const Weights& w, int block, const Doubles& x) {

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 
+#include "support/kinds.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
@@ -45,6 +46,12 @@ const std::vector<std::function<void(Config&)>> changes{
 
 std::int64_t allocated;  // bytes, by Kokkos
 
+std::vector<std::function<void(Config&)>> with_attentions(std::vector<std::function<void(Config&)>> all) {
+  for (const AttentionKind attention : test::all_of<AttentionKind>())
+    all.push_back([=](Config& c) { c.model.attention = attention; });
+  return all;
+}
+
 /// Counts what is allocated as long as it lives, and what of it is still there.
 struct Counted {
   Counted() {
@@ -66,9 +73,10 @@ struct Counted {
 
 TEST(Memory, IsWhatTheAllocatorIsAskedFor) {
   if (!on_host) GTEST_SKIP() << "a device has copies for the host beside its own";
-  for (std::size_t i = 0; i < changes.size(); ++i) {
+  const auto all = with_attentions(changes);
+  for (std::size_t i = 0; i < all.size(); ++i) {
     Config config = base();
-    changes[i](config);
+    all[i](config);
     const Counted counted;
     Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
     train_step(machine, synthetic_batch(config, machine.groups.layout, 1), 1);

@@ -1,7 +1,7 @@
-// Contract C1 in one program a world size: every router, balancer and awkward shape of the table below is trained for
-// three steps on every expert-parallel degree and every exchange, and must give the digests of memory that one rank
-// wrote; then as a whole run in files, on the largest degree, whose `verify --digest` must be that of one rank.
-// One rank writes the file that SWITCHYARD_DIGESTS names (a line a case), more compare with it.
+// Contract C1 in one program a world size: every router, balancer, attention and awkward shape of the table below is
+// trained for three steps on every expert-parallel degree and every exchange, and must give the digests of memory that
+// one rank wrote; then as a whole run in files, on the largest degree, whose `verify --digest` must be that of one
+// rank. One rank writes the file that SWITCHYARD_DIGESTS names (a line a case), more compare with it.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -58,6 +58,14 @@ void add_routers(std::map<std::string, Config>& cases) {
   }
 }
 
+void add_attentions(std::map<std::string, Config>& cases) {
+  for (const AttentionKind attention : test::all_of<AttentionKind>()) {
+    Config c = base(3, 1);
+    c.model.attention = attention;
+    cases["attention_" + test::name_of(attention)] = c;
+  }
+}
+
 void add_shapes(std::map<std::string, Config>& cases) {
   Config c = base(8, 2);
   c.moe.router = RouterKind::sigmoid, c.moe.groups = 4, c.moe.groups_kept = 2, c.moe.bias_rule = BiasRule::proportional;
@@ -84,6 +92,7 @@ void add_shapes(std::map<std::string, Config>& cases) {
 std::map<std::string, Config> make_cases() {
   std::map<std::string, Config> cases;
   add_routers(cases);
+  add_attentions(cases);
   add_shapes(cases);
   return cases;
 }

@@ -1,5 +1,5 @@
-// Causal grouped-query attention on projected rows (Vaswani et al. 2017; Ainslie et al. 2023): attention_host.cpp or
-// attention_cuda.cpp behind one header. A sum is made by one iteration in a fixed order, so no bit depends on threads.
+// Causal grouped-query attention on projected rows (Vaswani et al. 2017; Ainslie et al. 2023): causal_host.cpp or
+// causal_cuda.cpp behind one header. A sum is made by one iteration in a fixed order, so no bit depends on threads.
 #pragma once
 #include "tensor/queue.hpp"
 

@@ -1,5 +1,5 @@
 // Rotary position embedding.
-#include "model/rope.hpp"
+#include "model/attention/rope.hpp"
 
 #include <cmath>
 

@@ -2,7 +2,7 @@
 // beside each other; every element of a result is one thread's chain, without atomics.
 #include <algorithm>
 
-#include "model/attention.hpp"
+#include "model/attention/causal.hpp"
 #include "tensor/math.hpp"
 
 namespace switchyard::model {

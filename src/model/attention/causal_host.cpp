@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "model/attention.hpp"
+#include "model/attention/causal.hpp"
 #include "tensor/lanes.hpp"
 #include "tensor/math.hpp"
 #include "tensor/products/packed_product_host.hpp"
