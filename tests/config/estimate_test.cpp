@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <utility>
 
 namespace switchyard {
 namespace {
@@ -58,6 +59,88 @@ TEST(Estimate, ActiveParametersAndWork) {
   c.moe.experts = 0;
   c.model.blocks = 1;
   EXPECT_EQ(flop_per_token(c), 3.0 * (2.0 * (96 * 16 + 4 * 16 * 16 + 2 * 16 * 24) + 2.0 * 8 * 16));
+}
+
+// Sizes of published checkpoints with this architecture: the byte counts of their files on Hugging Face
+// (model.safetensors.index.json, total_size) by two bytes a parameter. Active: the parameters less the experts not
+// chosen.
+TEST(Estimate, PublishedModelsHaveTheirPublishedSizes) {
+  const struct {
+    const char* name;
+    int vocabulary, width, blocks, heads, kv_heads, hidden, experts;
+    std::int64_t total, active;
+  } rows[] = {
+      {"Llama 2 7B", 32000, 4096, 32, 32, 32, 11008, 0, 6738415616, 6738415616},
+      {"Llama 2 13B", 32000, 5120, 40, 40, 40, 13824, 0, 13015864320, 13015864320},
+      {"Llama 2 70B", 32000, 8192, 80, 64, 8, 28672, 0, 68976648192, 68976648192},
+      {"Llama 3 8B", 128256, 4096, 32, 32, 8, 14336, 0, 8030261248, 8030261248},
+      {"TinyLlama 1.1B", 32000, 2048, 22, 32, 4, 5632, 0, 1100048384, 1100048384},
+      {"Mixtral 8x7B", 32000, 4096, 32, 32, 8, 14336, 8, 46702792704, 12879925248},
+      {"Mixtral 8x22B", 32000, 6144, 56, 48, 8, 16384, 8, 140620634112, 39152031744},
+  };
+  for (const auto& row : rows) {
+    Config c;
+    c.model = {.vocabulary = row.vocabulary, .width = row.width, .blocks = row.blocks, .heads = row.heads};
+    c.model.kv_heads = row.kv_heads, c.model.hidden = c.moe.hidden = row.hidden;
+    c.model.activation = Activation::swiglu, c.model.tied = false;
+    c.moe.experts = row.experts, c.moe.top_k = 2, c.moe.normalise = Normalise::before;
+    EXPECT_EQ(model_size(c).total(), row.total) << row.name;
+    EXPECT_EQ(model_size(c).active, row.active) << row.name;
+    EXPECT_TRUE(validate(c, 0).empty()) << row.name;
+  }
+}
+
+// The weights of the blocks are the same for every number of experts, and with one expert all of them are dense.
+TEST(Estimate, DenseParametersDoNotDependOnTheExperts) {
+  Config c = base();
+  c.model.hidden = c.moe.hidden;
+  for (const int experts : {0, 1, 2, 64, 32767}) {
+    c.moe.experts = experts;
+    EXPECT_EQ(dense_parameters(c), 4 * (4 * 16 * 16 + 2 * 16 * 40)) << experts;
+  }
+  c.moe.top_k = 2, c.moe.shared_experts = 3;
+  EXPECT_EQ(dense_parameters(c), 4 * (4 * 16 * 16 + (2 + 3) * 2 * 16 * 40));
+}
+
+TEST(Describe, CountsHaveThreeDigits) {
+  Config c = base();
+  c.train.batch = c.train.grains = c.model.context = 1;
+  for (const auto& [steps, text] :
+       {std::pair(1, "1 in 1 steps"), std::pair(999, "999 in"), std::pair(1000, "1.00 k in"),
+        std::pair(9994, "9.99 k in"), std::pair(9995, "10.0 k in"), std::pair(99949, "99.9 k in"),
+        std::pair(99950, "100 k in"), std::pair(999499, "999 k in"), std::pair(999500, "1.00 M in"),
+        std::pair(2000000000, "2.00 G in")}) {
+    c.train.steps = steps;
+    EXPECT_NE(describe(c, {RankBytes{}}).find(std::string("tokens                  ") + text), std::string::npos)
+        << text << " of\n"
+        << describe(c, {RankBytes{}});
+  }
+  c.train.steps = std::int64_t{1} << 62;
+  EXPECT_NE(describe(c, {RankBytes{}}).find(" 4.61 E in 4611686018427387904 steps of 1 (1 sequences of 1)"),
+            std::string::npos);
+}
+
+TEST(Describe, NumbersHaveCommasAndKindsTheirBytes) {
+  Config c = base();
+  c.model.vocabulary = 1 << 24, c.model.width = 1000, c.moe.experts = 0;
+  const std::string text = describe(c, {RankBytes{.parameters = 1 << 20,
+                                                  .moments = 2 << 20,
+                                                  .gradients = 3 << 20,
+                                                  .activations = 4 << 20,
+                                                  .expert_rows = 5 << 20,
+                                                  .exchange = 6 << 20,
+                                                  .scratch = 7 << 20,
+                                                  .transient = 8 << 20,
+                                                  .base = 1536 << 10}});
+  EXPECT_NE(text.find("16,793,417,000 in all, 16,793,417,000 active for a token\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("experts                 none, all blocks are dense\n"), std::string::npos) << text;
+  EXPECT_NE(
+      text.find("bytes per rank          37.5 MiB at even loads\n  parameters            1.0 MiB\n"
+                "  moments               2.0 MiB\n  gradients             3.0 MiB\n  activations           4.0 MiB\n"
+                "  expert rows           5.0 MiB\n  exchange              6.0 MiB\n  scratch               7.0 MiB\n"
+                "  sums, or records      8.0 MiB\n  fixed base, measured  1.5 MiB\n"),
+      std::string::npos)
+      << text;
 }
 
 TEST(Describe, SaysWhatTheRunWouldBe) {
