@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <tuple>
 #include <utility>
+
+#include "config/yaml.hpp"
 
 namespace switchyard {
 namespace {
@@ -193,6 +196,59 @@ TEST(Advice, NamesOptionsThatAnotherOverrules) {
   c.moe.experts = 7, c.moe.every = 2;
   EXPECT_EQ(idle(c),
             "moe.experts_per_block: says which blocks have experts, so these change nothing: moe.experts, moe.every");
+}
+
+/// Keys and messages of the advice on a configuration of these options.
+std::string advised(const std::vector<std::string>& options, int ranks = 1) {
+  const LoadResult loaded = load_text("f", "", options);
+  EXPECT_TRUE(loaded.errors.empty() && validate(loaded.config, 0).empty());
+  std::string text;
+  for (const Violation& v : advice(loaded.config, ranks)) text += v.key + ": " + v.message + "\n";
+  return text;
+}
+
+// Each option that another one makes idle: remarked where that is off, and not where it is on, nor at its default.
+TEST(Advice, EveryIdleOptionIsNamedWithWhy) {
+  const std::vector<std::string> quiet{"moe.normalise=before", "moe.importance_loss=0.1"};
+  EXPECT_EQ(advised(quiet), "");
+  for (const auto& [option, on, why] :
+       {std::tuple("train.decay_share=0.3", "train.schedule=wsd", "train.schedule is not wsd"),
+        std::tuple("moe.group_score=max", "moe.groups=2", "moe.groups is 1"),
+        std::tuple("moe.aux_scope=grain", "moe.aux_loss=0.1", "moe.aux_loss is 0"),
+        std::tuple("moe.bias_rate=0.1", "moe.bias_rule=sign", "moe.bias_rule is none"),
+        std::tuple("moe.drop_order=position", "moe.capacity_factor=1.5", "moe.capacity_factor is 0")}) {
+    const std::string key = std::string(option).substr(0, std::string(option).find('='));
+    EXPECT_EQ(advised({quiet[0], quiet[1], option}), key + ": changes nothing, since " + why + "\n");
+    EXPECT_EQ(advised({quiet[0], quiet[1], option, on}), "") << option;
+    EXPECT_EQ(advised({quiet[0], quiet[1], on}), "") << on;
+  }
+  EXPECT_EQ(advised({quiet[0], "moe.aux_loss=0.1", "moe.importance_form=squared_deviation"}),
+            "moe.importance_form: changes nothing, since moe.importance_loss is 0\n");
+}
+
+TEST(Advice, WhatARouterDoesNotLearnIsRemarked) {
+  const auto normalise = [](const std::string& use) {
+    return "moe.normalise: after with moe.top_k 1 makes every combine weight the same: the language-model loss teaches "
+           "the router nothing; use " +
+           use + "\n";
+  };
+  const std::string balanced = "moe.importance_loss=0.1";
+  EXPECT_EQ(advised({balanced}), normalise("before"));
+  EXPECT_EQ(advised({balanced, "moe.router=sigmoid"}), normalise("none"));
+  EXPECT_EQ(advised({balanced, "moe.top_k=2"}), "");
+  EXPECT_EQ(advised({"moe.router=hash"}), "") << "it learns nothing";
+  EXPECT_TRUE(advised({"moe.top_k=2"}).starts_with("moe.aux_loss: nothing keeps the experts' loads even; "));
+  EXPECT_EQ(advised({"moe.top_k=2", "moe.bias_rule=sign"}), "");
+}
+
+TEST(Advice, IdleRanksAreRemarked) {
+  const std::vector<std::string> quiet{"moe.router=hash", "moe.experts_per_block=[0, 3, 9, 0]"};
+  EXPECT_EQ(advised(quiet, 3), "");
+  EXPECT_EQ(advised(quiet, 4), "layout.expert_parallel: 4 ranks share 3 experts: some ranks hold none\n");
+  EXPECT_EQ(advised({quiet[0], quiet[1], "layout.expert_parallel=2"}, 4), "");
+  EXPECT_EQ(advised({quiet[0], "moe.experts=64"}, 8), "");
+  EXPECT_EQ(advised({quiet[0], "moe.experts=64"}, 9),
+            "train.grains: 9 ranks share 8 grains: some ranks have no tokens; more grains would use them\n");
 }
 
 TEST(Advice, NamesOptionsThatDoNothingWithoutExperts) {
