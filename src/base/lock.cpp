@@ -68,6 +68,17 @@ bool is_lock(int file) {
                             line.find_first_not_of("0123456789", space + 1) == std::string::npos;
 }
 
+/// Puts `text` in place of what the file holds; 0 or errno. A write that comes to the end of its room is short first.
+int write_whole(int file, const std::string& text) {
+  if (ftruncate(file, 0) != 0) return errno;
+  for (std::size_t done = 0; done < text.size();) {
+    const ssize_t n = pwrite(file, text.data() + done, text.size() - done, static_cast<off_t>(done));
+    if (n < 0) return errno;
+    done += static_cast<std::size_t>(n);
+  }
+  return 0;
+}
+
 /// Whether `file` still names the open file `fd`: a lock that was removed between open and lock guards nothing.
 bool is_still(const std::string& file, int fd) {
   struct stat named {
@@ -105,9 +116,7 @@ FileLock::FileLock(const std::string& file, const std::string& subject) : file_(
       warning_ =
           "cannot lock " + file + " (" + std::strerror(error) + "): a second job in this folder would go unnoticed";
   } while (!is_still(file, fd_));
-  const std::string text = this_process() + "\n";
-  if (ftruncate(fd_, 0) != 0 || pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-    const int error = errno;
+  if (const int error = write_whole(fd_, this_process() + "\n"); error != 0) {
     if (warning_.empty()) ::unlink(file.c_str());  // nobody else holds it
     ::close(std::exchange(fd_, -1));
     files::throw_system_error(error, "write", file);

@@ -72,12 +72,14 @@ void settle_times(const std::string& path) {
   const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (file < 0) files::throw_system_error(errno, "open", path);
   Page page{};
-  bool done = ::pread(file, page.data(), page.size(), 0) == static_cast<ssize_t>(page.size());
-  if (done && settle(page, number_at<std::uint64_t>(page, extension_at)))
-    done = ::pwrite(file, page.data(), page.size(), 0) == static_cast<ssize_t>(page.size());
+  const auto whole = static_cast<ssize_t>(page.size());
+  const ssize_t read = ::pread(file, page.data(), page.size(), 0);
+  bool failed = read < 0;  // a smaller file is none of ours
+  if (read == whole && settle(page, number_at<std::uint64_t>(page, extension_at)))
+    failed = ::pwrite(file, page.data(), page.size(), 0) != whole;
   const int error = errno;
   ::close(file);
-  if (!done) files::throw_system_error(error, "write", path);
+  if (failed) files::throw_system_error(error, "write", path);
 }
 
 }  // namespace switchyard::hdf5

@@ -34,6 +34,19 @@ TEST(Random, EveryPurposeAndSeedHasAStreamOfItsOwn) {
   EXPECT_EQ(keys.size(), 700u);
 }
 
+// The state after `purpose` steps of splitmix64, and its output: Vigna's test values of the seed 1234567.
+TEST(Random, KeysAreOutputsOfSplitmix64) {
+  const std::uint64_t outputs[] = {6457827717110365317u, 3203168211198807973u, 9817491932198370423u,
+                                   4593380528125082431u, 16408922859458223821u};
+  for (std::uint32_t step = 1; step <= 5; ++step)
+    EXPECT_EQ(stream_key(1234567, static_cast<Purpose>(step)), outputs[step - 1]) << step;
+}
+
+TEST(Random, UniformIsTheMiddleOfItsTwentyFourthBit) {
+  for (const std::uint32_t bits : {0u, 1u, 255u, 256u, 0x7fffffffu, 0x80000000u, 0xfffffdffu})
+    EXPECT_EQ(uniform(bits), static_cast<float>(((bits >> 8) + 0.5) / 16777216.0)) << bits;
+}
+
 TEST(Random, UniformIsInsideTheOpenInterval) {
   EXPECT_GT(uniform(0u), 0.0f);
   EXPECT_LT(uniform(0xffffffffu), 1.0f);

@@ -83,6 +83,24 @@ TEST(Tree, EveryCutIntoRangesGivesTheSameAdditions) {
     }
 }
 
+// Few nodes whatever the range, up to the largest number of grains.
+TEST(Tree, LargeRangesHaveFewNodes) {
+  constexpr int largest = 2147483647;
+  EXPECT_EQ(tree_nodes(0, 1 << 30), (std::vector<TreeNode>{{0, 1 << 30}}));
+  EXPECT_EQ(tree_nodes(0, largest).size(), 31u);
+  EXPECT_EQ(tree_nodes(largest - 1, largest), (std::vector<TreeNode>{{largest - 1, 1}}));
+  for (const int first : {0, 1, 3, (1 << 29) + 1, (1 << 30) - 1, 1 << 30}) {
+    std::int64_t at = first;
+    const std::vector<TreeNode> nodes = tree_nodes(first, largest);
+    EXPECT_LE(nodes.size(), 62u) << first;
+    for (const TreeNode& node : nodes) {
+      EXPECT_EQ(node.first, at);
+      at += node.size;
+    }
+    EXPECT_EQ(at, largest) << first;
+  }
+}
+
 TEST(Tree, EmptyRanksChangeNothing) {
   EXPECT_EQ(additions_of(3, {0, 0, 1, 1, 2, 3, 3}), shape(0, 3));
   EXPECT_EQ(tree_sum(std::vector<double>{}), 0.0);

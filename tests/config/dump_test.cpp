@@ -137,6 +137,31 @@ TEST(Resume, NamesEachOptionThatMayNotChange) {
   EXPECT_EQ(changes[2].key, "train.grains");
 }
 
+// Each option alone: it is either one that may change, as README says, or the one that is named.
+TEST(Resume, EveryOptionIsOfOneKind) {
+  const Config all = unusual();
+  for (const std::string& key : option_keys()) {
+    if (key == "train.determinism") continue;  // has one value
+    Config one;
+    visit_values(one, [&]<class T>(const std::string& name, T& member) {
+      if (name != key) return;
+      visit_values(all, [&]<class Other>(const std::string& other, const Other& value) {
+        if constexpr (std::is_same_v<T, Other>)
+          if (other == key) member = value;
+      });
+    });
+    const bool free =
+        key.starts_with("layout.") || key.starts_with("record.") || key == "train.steps" || key == "train.max_time";
+    const auto changes = resume_changes(invariant_options(Config{}), one);
+    ASSERT_EQ(changes.size(), free ? 0u : 1u) << key;
+    EXPECT_EQ(invariant_options(one) == invariant_options(Config{}), free) << key;
+    if (!free) {
+      EXPECT_EQ(changes[0].key, key);
+    }
+  }
+  EXPECT_TRUE(resume_changes(invariant_options(all), all).empty()) << "odd texts and numbers are the same as ever";
+}
+
 TEST(Reference, HasEveryOptionOnce) {
   const std::string text = config_markdown();
   for (const std::string& key : option_keys()) {
