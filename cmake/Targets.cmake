@@ -11,7 +11,7 @@ endif()
 target_compile_options(switchyard_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${cxx_flags}>")
 if(SWITCHYARD_CUDA)
   target_compile_options(switchyard_flags INTERFACE
-    "$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;--expt-relaxed-constexpr;--fmad=false;SHELL:-include ${CMAKE_CURRENT_SOURCE_DIR}/cmake/kokkos_cuda13.hpp>")
+    "$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;SHELL:-Werror cross-execution-space-call;--expt-relaxed-constexpr;--fmad=false;SHELL:-include ${CMAKE_CURRENT_SOURCE_DIR}/cmake/kokkos_cuda13.hpp>")
 endif()
 if(SWITCHYARD_SANITIZE)
   target_compile_options(switchyard_flags INTERFACE

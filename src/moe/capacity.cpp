@@ -5,13 +5,22 @@
 namespace switchyard::moe {
 namespace {
 
+struct KeepFirst {
+  Choice choice;
+  Matrix<std::int32_t> before;
+  Index unit;
+  std::int64_t rows;
+  KOKKOS_INLINE_FUNCTION void operator()(Index /*token*/, Index i) const {
+    choice.kept(i) = before(unit, choice.expert(i))++ < rows;
+  }
+};
+
 /// By position, units in the order in which choices are kept.
 void keep_first(const Queue& queue, std::int64_t rows, const Cut& cut, const ExpertCounts& counts,
                 const Choice& choice) {
   Kokkos::parallel_for(
       "switchyard::moe::capacity::keep_first", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
-        for_choices(cut, choice, unit,
-                    [&](Index, Index i) { choice.kept(i) = counts.before(unit, choice.expert(i))++ < rows; });
+        for_choices(cut, choice, unit, KeepFirst{choice, counts.before, unit, rows});
       });
 }
 
@@ -29,15 +38,22 @@ void begin_groups(const Queue& queue, const Cut& cut, const ExpertCounts& counts
       });
 }
 
+struct AddMember {
+  Choice choice;
+  Matrix<std::int32_t> before;
+  ChoiceGroups groups;
+  Index unit, piece;
+  KOKKOS_INLINE_FUNCTION void operator()(Index /*token*/, Index i) const {
+    const std::int32_t e = choice.expert(i);
+    groups.member(groups.first(piece, e) + before(unit, e)++) = static_cast<std::int32_t>(i);
+  }
+};
+
 void fill_groups(const Queue& queue, const Cut& cut, const ExpertCounts& counts, const Choice& choice,
                  const ChoiceGroups& groups) {
   Kokkos::parallel_for(
       "switchyard::moe::capacity::fill_groups", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
-        const Index piece = unit / cut.units_of_piece();
-        for_choices(cut, choice, unit, [&](Index, Index i) {
-          const std::int32_t e = choice.expert(i);
-          groups.member(groups.first(piece, e) + counts.before(unit, e)++) = static_cast<std::int32_t>(i);
-        });
+        for_choices(cut, choice, unit, AddMember{choice, counts.before, groups, unit, unit / cut.units_of_piece()});
       });
 }
 

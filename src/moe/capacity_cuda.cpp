@@ -16,6 +16,19 @@ KOKKOS_INLINE_FUNCTION Index before(const Choice& choice, const std::int32_t* me
   return count;
 }
 
+struct KeepHeavy {
+  Choice choice;
+  ChoiceGroups groups;
+  Index piece;
+  std::int64_t rows;
+  KOKKOS_INLINE_FUNCTION void operator()(Index /*token*/, Index i) const {
+    const std::int32_t e = choice.expert(i);
+    const Index n = groups.count(piece, e);
+    const std::int32_t* member = groups.member.data() + groups.first(piece, e);
+    choice.kept(i) = n <= rows || before(choice, member, n, static_cast<std::int32_t>(i)) < rows;
+  }
+};
+
 }  // namespace
 
 void keep_heaviest(const Queue& queue, std::int64_t rows, const Cut& cut, const ChoiceGroups& groups,
@@ -24,13 +37,7 @@ void keep_heaviest(const Queue& queue, std::int64_t rows, const Cut& cut, const 
   tokens.unit_tokens = 1;
   Kokkos::parallel_for(
       "switchyard::moe::capacity::keep_heaviest", queue.range(tokens.units()), KOKKOS_LAMBDA(Index unit) {
-        const Index piece = unit / tokens.units_of_piece();
-        for_choices(tokens, choice, unit, [&](Index, Index i) {
-          const std::int32_t e = choice.expert(i);
-          const Index n = groups.count(piece, e);
-          const std::int32_t* member = groups.member.data() + groups.first(piece, e);
-          choice.kept(i) = n <= rows || before(choice, member, n, static_cast<std::int32_t>(i)) < rows;
-        });
+        for_choices(tokens, choice, unit, KeepHeavy{choice, groups, unit / tokens.units_of_piece(), rows});
       });
 }
 

@@ -14,17 +14,26 @@ KOKKOS_INLINE_FUNCTION Index column_of(const Choice& choice, Index i, Index expe
   return e >= 0 && e < experts ? e : experts;
 }
 
+/// Adds a choice to the counts of its unit.
+struct Count {
+  Choice choice;
+  Matrix<std::int32_t> before;
+  Index unit;
+  bool all;
+  KOKKOS_INLINE_FUNCTION void operator()(Index /*token*/, Index i) const {
+    const Index experts = before.extent(1) - 1, column = column_of(choice, i, experts);
+    if (column == experts || all || choice.kept(i)) ++before(unit, column);
+  }
+};
+
 void count_units(const Queue& queue, const Cut& cut, const Choice& choice, Which which,
                  const Matrix<std::int32_t>& before) {
-  const Index columns = before.extent(1);
   const bool all = which == Which::all;
+  const Index columns = before.extent(1);
   Kokkos::parallel_for(
       "switchyard::moe::choice_order::count", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
         for (Index e = 0; e < columns; ++e) before(unit, e) = 0;
-        for_choices(cut, choice, unit, [&](Index, Index i) {
-          const Index column = column_of(choice, i, columns - 1);
-          if (column == columns - 1 || all || choice.kept(i)) ++before(unit, column);
-        });
+        for_choices(cut, choice, unit, Count{choice, before, unit, all});
       });
 }
 

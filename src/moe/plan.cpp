@@ -24,18 +24,24 @@ struct SendRows {
   Vector<std::int32_t> row, token;
 };
 
+struct Place {
+  Choice choice;
+  SendRows rows;
+  Index unit, piece;
+  KOKKOS_INLINE_FUNCTION void operator()(Index t, Index i) const {
+    rows.row(i) = -1;
+    if (!choice.kept(i)) return;
+    const std::int32_t e = choice.expert(i), row = rows.begins(piece, e) + rows.before(unit, e)++;
+    rows.row(i) = row;
+    rows.token(row) = static_cast<std::int32_t>(t);
+  }
+};
+
 /// The send rows of the kept choices; token(row) and row(choice).
 void place(const Queue& queue, const Cut& cut, const Choice& choice, const SendRows& rows) {
   Kokkos::parallel_for(
       "switchyard::moe::plan::place", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
-        const Index piece = unit / cut.units_of_piece();
-        for_choices(cut, choice, unit, [&](Index t, Index i) {
-          rows.row(i) = -1;
-          if (!choice.kept(i)) return;
-          const std::int32_t e = choice.expert(i), row = rows.begins(piece, e) + rows.before(unit, e)++;
-          rows.row(i) = row;
-          rows.token(row) = static_cast<std::int32_t>(t);
-        });
+        for_choices(cut, choice, unit, Place{choice, rows, unit, unit / cut.units_of_piece()});
       });
 }
 

@@ -55,8 +55,8 @@ struct Choice {
   Vector<float> weight;         ///< (C) combine weight, moe.scale included; not renormalised after a drop
   Vector<std::uint8_t> kept;    ///< (C) 0 where dropped
 
-  Index tokens() const { return static_cast<Index>(first.extent(0)) - 1; }
-  Index capacity() const { return static_cast<Index>(expert.extent(0)); }
+  KOKKOS_INLINE_FUNCTION Index tokens() const { return static_cast<Index>(first.extent(0)) - 1; }
+  KOKKOS_INLINE_FUNCTION Index capacity() const { return static_cast<Index>(expert.extent(0)); }
   KOKKOS_INLINE_FUNCTION TokenChoices of(Index t) const {
     const Index i = first(t);
     return {static_cast<int>(first(t + 1) - i), expert.data() + i, weight.data() + i, kept.data() + i};
