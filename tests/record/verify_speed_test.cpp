@@ -47,9 +47,9 @@ std::pair<int, int> calls(std::int64_t steps) {
 TEST(VerifySpeed, ReadsAreOfBlocksOfRows) {
   const auto [few_reads, few_opens] = calls(100);
   const auto [many_reads, many_opens] = calls(1000);
-  // Of each of the 450 more samples: its choices, what is kept, its counts in run.h5; of each of the 300 more
-  // evaluations its choices. Nothing of the 900 rows by themselves.
-  const int more = 450 * 5 + 300;
+  // Of each of the 450 more samples: its choices, what is kept, its sequences and positions, its counts in run.h5; of
+  // each of the 300 more evaluations its choices. Nothing of the 900 rows by themselves.
+  const int more = 450 * 7 + 300;
   EXPECT_LE(many_reads - few_reads, more);
   EXPECT_LE(many_opens - few_opens, more);
 }

@@ -19,7 +19,8 @@ namespace fs = std::filesystem;
 class SweepFolder : public testing::Test {
  protected:
   SweepFolder() {
-    put("base.yaml", "model: {vocabulary: 40}\nmoe: {experts: 4, top_k: 1, hidden: 64}\ntrain: {steps: 7}\n");
+    put("base.yaml",
+        "model: {vocabulary: 40}\nmoe: {experts: 4, top_k: 1, hidden: 64}\ntrain: {steps: 7, warmup: 0}\n");
     put("s.yaml", "configuration: base.yaml\nexperts: [1, 2]\nseeds: [1]\n");
     sweep_ = read_sweep(root_ / "s.yaml", {});
     keep_sweep(folder_, sweep_);
