@@ -95,8 +95,7 @@ void Head::forward(const Queue& queue, const nn::Rows& rows, const Branch& branc
 std::vector<float> Head::logits(const Queue& queue, const Tensor& x, Index row) const {
   const auto out = make_view<Matrix<float>>("model::head::scratch", 1, weight_.out());
   weight_.forward(queue, x.part(row, 1), out);
-  const auto host = read(queue, out);
-  return {host.data(), host.data() + host.size()};
+  return host_values(out);
 }
 
 std::vector<double> grain_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass) {

@@ -18,6 +18,9 @@ Index tokens_of(const Config& config, const Layout& layout) {
   return layout.my_grains().size() * config.grain_sequences() * config.model.context;
 }
 
+/// A rank without grains is one piece in evaluation.
+Index most_pieces(const Layout& layout) { return std::max<Index>(1, layout.my_grains().size()); }
+
 /// What place() reads and writes.
 struct SendRows {
   Matrix<std::int32_t> begins, before;
@@ -67,13 +70,13 @@ Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int experts
       experts_(experts),
       mine_(layout_.my_experts(experts)),
       alone_(layout_.expert_parallel == 1),
-      counted_(arena, cut_of(tokens_of(config, layout), layout_.my_grains().size(), 1), experts) {
-  const Index choices = most_choices(config, layout), pieces = std::max<Index>(1, layout_.my_grains().size());
+      counted_(arena, cut_of(tokens_of(config, layout), most_pieces(layout), 1), experts),
+      totals_(arena, counted_.total) {
+  const Index choices = most_choices(config, layout);
   const auto table = [&](const char* label, Index n) {
     return Staged<std::int32_t>(arena, label, Account::activations, n);
   };
-  totals_ = table("moe::plan::totals", pieces * (experts + 1));
-  begins_ = table("moe::plan::begins", pieces * experts);
+  begins_ = table("moe::plan::begins", most_pieces(layout) * experts);
   runs_ = table("moe::plan::runs", alone_ ? 0 : 2 * mine_.size() * layout_.expert_parallel + 1);
   token_ = arena.vector<std::int32_t>(choices);
   row_ = arena.vector<std::int32_t>(choices);
@@ -116,19 +119,17 @@ void Plan::build(const Queue& queue, const Choice& choice, Pieces pieces, const 
 
 /// The kept choices of each piece and expert, on the host.
 void Plan::count_choices(const Queue& queue, const Cut& cut, const Choice& choice) {
-  ExpertCounts counts = counted_;
-  counts.total = Matrix<std::int32_t>(totals_.device(), cut.pieces, experts_ + 1);
-  count(queue, cut, choice, Which::kept, counts);
-  totals_.to_host(queue, cut.pieces * (experts_ + 1));
+  count(queue, cut, choice, Which::kept, counted_);
+  totals_.ask(queue);
   queue.fence("switchyard::moe::plan::counts");  // what is sent and received is sized by them
   counts_out_.resize(cut.pieces * experts_);
   for (Index g = 0; g < cut.pieces; ++g) {
-    const std::int32_t* of_piece = totals_.host() + g * (experts_ + 1);
-    expect(of_piece[experts_] == 0, "choices among the experts and in the memory of their pass");
+    const auto of_piece = [&](Index e) { return totals_.host()(g, e); };
+    expect(of_piece(experts_) == 0, "choices among the experts and in the memory of their pass");
     for (int p = 0; p < layout_.expert_parallel; ++p) {
       const Range owned = layout_.experts_of(p, experts_);
       for (std::int64_t e = owned.first; e < owned.last; ++e)
-        counts_out_[cut.pieces * owned.first + g * owned.size() + e - owned.first] = of_piece[e];
+        counts_out_[cut.pieces * owned.first + g * owned.size() + e - owned.first] = of_piece(e);
     }
   }
 }
@@ -142,7 +143,7 @@ void Plan::begin_rows(const Queue& queue, Index pieces) {
     for (std::int64_t e = owned.first; e < owned.last; ++e)
       for (Index g = 0; g < pieces; ++g) {
         begins_.host()[g * experts_ + e] = next;
-        next += totals_.host()[g * (experts_ + 1) + e];
+        next += totals_.host()(g, e);
       }
     to_experts_.send[p + 1] = next;
     traffic_[first_rank + p] = to_experts_.send[p + 1] - to_experts_.send[p];

@@ -87,9 +87,9 @@ class Plan {
   std::vector<Index> expert_offsets_, piece_offsets_;
   std::vector<std::int64_t> traffic_;
   ExpertCounts counted_;
-  Staged<std::int32_t> totals_;  ///< (pieces, E + 1) of counted_, for the host
-  Staged<std::int32_t> begins_;  ///< (pieces, E) first send row
-  Staged<std::int32_t> runs_;    ///< (runs + 1) first expert row of each (expert, place), then (runs) its received row
+  Twin<Matrix<std::int32_t>> totals_;  ///< those of counted_, for the host
+  Staged<std::int32_t> begins_;        ///< (pieces, E) first send row
+  Staged<std::int32_t> runs_;  ///< (runs + 1) first expert row of each (expert, place), then (runs) its received row
   Vector<std::int32_t> token_, row_;
   Room<std::int32_t> received_;
 };

@@ -59,14 +59,4 @@ void copy(const Queue& queue, const To& to, const From& from) {
   Kokkos::deep_copy(queue.space(), to, from);
 }
 
-/// What a view holds, where the host can read it: itself on host builds, else memory of its own; not for what is read
-/// in every step.
-template <class V>
-auto read(const Queue& queue, const V& view) {
-  const auto host = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, view);
-  copy(queue, host, view);
-  queue.fence("switchyard::read");
-  return host;
-}
-
 }  // namespace switchyard

@@ -68,6 +68,7 @@ class Twin {
     copy(queue, host_, device_);
     return host_;
   }
+  const typename V::HostMirror& host() const { return host_; }
 
  private:
   V device_;

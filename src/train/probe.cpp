@@ -37,8 +37,7 @@ std::vector<float> rows_of(const Queue& queue, Product product, const Tensor& x,
   return host_values(y);
 }
 
-void compare(Product product, Index rows, Index n, Index k, bool forward) {
-  const Queue queue;
+void compare(const Queue& queue, Product product, Index rows, Index n, Index k, bool forward) {
   const Index out = forward ? n : k;
   const Matrix<float> held = drawn(queue, rows, forward ? k : n, 1), w = drawn(queue, n, k, 2);
   const Tensor x = held;
@@ -67,9 +66,10 @@ void probe_products(const Config& c) {
       shapes.insert({{shared, d}, {d, shared}});
   }
   const Index rows = std::min<Index>(512, Index{c.grain_sequences()} * c.model.context);
+  const Queue queue;
   for (const auto& [n, k] : shapes) {
-    compare(products::forward, rows, n, k, true);
-    compare(products::input_gradient, rows, n, k, false);
+    compare(queue, products::forward, rows, n, k, true);
+    compare(queue, products::input_gradient, rows, n, k, false);
   }
 }
 

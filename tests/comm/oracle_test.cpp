@@ -15,22 +15,15 @@
 #include "comm/groups.hpp"
 #include "comm/joint_sum.hpp"
 #include "comm/mpi_count.hpp"
+#include "support/refusal.hpp"
 
 namespace switchyard::comm {
 namespace {
 
+using test::refusal;
 using Integers = std::numeric_limits<std::int64_t>;
 
 Communicator world() { return Communicator::duplicate(MPI_COMM_WORLD); }
-
-/// What is thrown, after its code; "" where nothing is.
-template <class Work>
-std::string refusal(Work work) try {
-  work();
-  return "";
-} catch (const Error& error) {
-  return std::to_string(static_cast<int>(error.code())) + " " + error.what();
-}
 
 TEST(AllReduce, IsExactUpToTheEndsOfTheIntegers) {
   const Communicator comm = world();

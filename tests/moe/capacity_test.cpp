@@ -7,9 +7,12 @@
 
 #include "reference/balance.hpp"
 #include "support/queue.hpp"
+#include "support/values.hpp"
 
 namespace switchyard::moe {
 namespace {
+
+using test::on_device;
 
 /// Choices of tokens: those of token t are [first[t], first[t + 1]).
 struct Choices {
@@ -36,13 +39,6 @@ Choices made_up(Index tokens, int k, int e, bool ragged) {
     c.first.push_back(static_cast<std::int32_t>(c.expert.size()));
   }
   return c;
-}
-
-template <class T>
-Vector<T> on_device(const std::vector<T>& values) {
-  const Vector<T> device("values", values.size());
-  Kokkos::deep_copy(device, HostVector<const T>(values.data(), values.size()));
-  return device;
 }
 
 /// What a drop keeps of the choices of `grains` equal grains; 2 where it does not say.

@@ -8,6 +8,7 @@
 
 #include "moe/plan.hpp"
 #include "support/ranks.hpp"
+#include "support/values.hpp"
 
 namespace switchyard::moe::testing {
 
@@ -67,6 +68,8 @@ inline bool kept(const RoutingCase& c, std::int64_t token, int choice) {
   return c.drop == 0 || mix(static_cast<std::uint32_t>(token * 16 + choice + 7)) % c.drop != 0;
 }
 
+using switchyard::test::on_device;
+
 constexpr int width = 19;
 
 /// A configuration with the tokens and the choices of a case.
@@ -78,13 +81,6 @@ inline Config config_of(const RoutingCase& c) {
   config.moe.experts = c.experts, config.moe.top_k = c.top_k;
   config.layout.exchange = c.exchange;
   return config;
-}
-
-template <class T>
-Vector<T> on_device(const std::vector<T>& values) {
-  const Vector<T> device("values", values.size());
-  Kokkos::deep_copy(device, HostVector<const T>(values.data(), values.size()));
-  return device;
 }
 
 /// A world of this case with EP ranks to an expert group, and the routing of this rank's tokens.

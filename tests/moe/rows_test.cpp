@@ -15,6 +15,7 @@ namespace {
 
 using test::elements_of;
 using test::floats_of;
+using test::on_device;
 
 std::vector<float> numbers_of(std::uint64_t salt, std::size_t n) {
   std::vector<float> values(n);
@@ -24,12 +25,6 @@ std::vector<float> numbers_of(std::uint64_t salt, std::size_t n) {
 
 constexpr Index width = 37, tokens = 5, count = 6;
 const std::vector<std::int32_t> first{0, 2, 2, 3, 6, 7}, row{3, 0, 5, -1, 1, 2, 4};
-
-Vector<std::int32_t> on_device(const std::vector<std::int32_t>& values) {
-  const Vector<std::int32_t> device("values", values.size());
-  Kokkos::deep_copy(device, HostVector<const std::int32_t>(values.data(), values.size()));
-  return device;
-}
 
 /// What the kernel reads: rounded to the element.
 template <class T>

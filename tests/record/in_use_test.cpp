@@ -11,22 +11,15 @@
 #include "record/run_folder.hpp"
 #include "record/segments.hpp"
 #include "support/folder.hpp"
+#include "support/refusal.hpp"
 
 namespace {
 
 using namespace switchyard;
 using namespace switchyard::record;
 using test::Folder;
+using test::refusal;
 namespace fs = std::filesystem;
-
-/// What is thrown, after its code; "" where nothing is.
-template <class Work>
-std::string refusal(Work work) try {
-  work();
-  return "";
-} catch (const Error& error) {
-  return std::to_string(static_cast<int>(error.code())) + " " + error.what();
-}
 
 TEST(WhatIs, ARunACheckpointOrAFile) {
   const Folder base;

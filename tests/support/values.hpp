@@ -29,6 +29,14 @@ inline Matrix<float> filled(std::uint64_t salt, const Range& rows, Index columns
   return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
 }
 
+/// The values in device memory.
+template <class T>
+Vector<T> on_device(const std::vector<T>& values) {
+  const Vector<T> device("values", values.size());
+  Kokkos::deep_copy(device, HostVector<const T>(values.data(), values.size()));
+  return device;
+}
+
 /// n numbers drawn from [−1, 1).
 inline std::vector<float> numbers(Index n, unsigned seed) {
   std::mt19937 engine(seed);

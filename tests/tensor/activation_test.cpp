@@ -9,16 +9,13 @@
 #include "reference/moe_layer.hpp"
 #include "support/elements.hpp"
 #include "support/queue.hpp"
+#include "support/values.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard {
 namespace {
 
-Vector<float> on_device(const std::vector<float>& v) {
-  const HostVector<float> host("host", v.size());
-  for (std::size_t i = 0; i < v.size(); ++i) host(i) = v[i];
-  return Kokkos::create_mirror_view_and_copy(Device::memory_space{}, host);
-}
+using test::on_device;
 
 std::vector<float> wave(int n, double step, double height) {
   std::vector<float> v(n);

@@ -36,6 +36,11 @@ inline Segments consecutive(const std::vector<Index>& offsets) {
 struct Weights {
   Tensor matrix;
   Index next = 0;
+  Tensor of(Index s) const {
+    Tensor m = matrix;
+    m.data += s * next * bytes_of(m.element);
+    return m;
+  }
 };
 
 /// Y(M, N) = X(M, K) · W(N, K)ᵀ for each segment.

@@ -127,12 +127,6 @@ Tensor stage(const Workspace& workspace, const Tensor& t, Index rows, std::byte*
   return to;
 }
 
-Tensor matrix_of(const Weights& w, Index s) {
-  Tensor m = w.matrix;
-  m.data += s * w.next * switchyard::bytes_of(m.element);
-  return m;
-}
-
 /// y(rows, out) = x(rows, in)·op W for the rows of each segment, in blocks of block_rows.
 void by_blocks(const Queue& queue, const Segments& segments, const How& how, const Tensor& x, const Weights& w,
                const Tensor& y) {
@@ -144,7 +138,7 @@ void by_blocks(const Queue& queue, const Segments& segments, const How& how, con
   const Tensor staged_y(staged + x_bytes, y.element, block_rows, y.width);
   for (int s = 0; s < segments.count; ++s) {
     if (segments.rows(s) == 0) continue;
-    const Tensor weights = stage(workspace, matrix_of(w, s), w.matrix.rows, staged + x_bytes + y_bytes);
+    const Tensor weights = stage(workspace, w.of(s), w.matrix.rows, staged + x_bytes + y_bytes);
     for (Index row = segments.first[s]; row < segments.last[s]; row += block_rows) {
       const Index rows = std::min(block_rows, segments.last[s] - row);
       const Tensor own = y.part(row, rows);

@@ -78,7 +78,7 @@ std::shared_ptr<Workspace> make_workspace(const Device& /*space*/) { return std:
 void forward(const Queue& queue, const Segments& segments, const Tensor& x, const Weights& w, const Tensor& y,
              Write write) {
   for_items("switchyard::products::forward", queue, cut(queue, segments, y.width, x.width), [=](const Item& i) {
-    multiply(product_nt, x.part(i.row, i.rows), matrix_of(w, i.segment).part(i.column, i.columns),
+    multiply(product_nt, x.part(i.row, i.rows), w.of(i.segment).part(i.column, i.columns),
              y.part(i.row, i.rows, i.column, i.columns), write);
   });
 }
@@ -87,8 +87,7 @@ void input_gradient(const Queue& queue, const Segments& segments, const Tensor& 
                     Write write) {
   for_items("switchyard::products::input_gradient", queue, cut(queue, segments, dx.width, dy.width),
             [=](const Item& i) {
-              multiply(product_nn, dy.part(i.row, i.rows),
-                       matrix_of(w, i.segment).part(0, w.matrix.rows, i.column, i.columns),
+              multiply(product_nn, dy.part(i.row, i.rows), w.of(i.segment).part(0, w.matrix.rows, i.column, i.columns),
                        dx.part(i.row, i.rows, i.column, i.columns), write);
             });
 }

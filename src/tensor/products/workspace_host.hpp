@@ -17,11 +17,4 @@ struct Workspace {
   std::vector<Item> items;
 };
 
-/// The matrix of segment s.
-inline Tensor matrix_of(const Weights& w, Index s) {
-  Tensor m = w.matrix;
-  m.data += s * w.next * bytes_of(m.element);
-  return m;
-}
-
 }  // namespace switchyard::products
