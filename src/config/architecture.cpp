@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "config/routers.hpp"
 
 namespace switchyard {
 namespace {
@@ -69,7 +70,7 @@ std::vector<TensorSpec> attention_tensors(const Config& c, const Part& part) {
 
 void add_mixture(const Config& c, const std::string& prefix, int block, std::vector<TensorSpec>& all) {
   const std::int64_t experts = c.block_experts(block);
-  for (const std::string& name : router_tensors(c.moe.router))
+  for (const std::string& name : traits_of(c.moe.router).tensors)
     all.push_back(matrix({prefix, block, Role::router}, name.c_str(), {experts, c.model.width}, c.model.init_std));
   add_network(c, {prefix + "experts.", block, Role::expert}, c.moe.hidden, experts, all);
   if (c.moe.shared_experts > 0)
@@ -102,19 +103,6 @@ std::vector<TensorSpec> behind_blocks(const Config& c) {
 
 std::int64_t TensorSpec::elements() const {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
-}
-
-std::vector<std::string> router_tensors(RouterKind router) {
-  switch (router) {  // no default: a router without a line here is a warning
-    case RouterKind::softmax:
-    case RouterKind::sigmoid:
-      return {"router"};
-    case RouterKind::noisy_topk:
-      return {"router", "router_noise"};
-    case RouterKind::hash:
-      return {};
-  }
-  throw Error(Exit::internal, "a router without a line in router_tensors");
 }
 
 std::vector<TensorSpec> block_architecture(const Config& c, int b) {

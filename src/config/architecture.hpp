@@ -49,7 +49,7 @@ struct TensorSpec {
 ///   blocks.B.attention_norm.weight (d)
 ///   blocks.B.attention.{q,o}.weight (d, d), {k,v}.weight (kv_heads·D, d) of a grouped attention
 ///   blocks.B.feed_forward_norm.weight (d); feed_forward.{gate,up}.weight (h, d), down.weight (d, h) in a dense block
-///   blocks.B.moe.{those of router_tensors}.weight (E, d)
+///   blocks.B.moe.{those of traits_of}.weight (E, d)
 ///   blocks.B.moe.experts.{gate,up}.weight (E, h, d), experts.down.weight (E, d, h)
 ///   blocks.B.moe.shared.… as of a dense block with shared_experts·h
 ///   final_norm.weight (d)
@@ -57,8 +57,6 @@ struct TensorSpec {
 std::vector<TensorSpec> architecture(const Config& config);
 /// The part of it that stands in block b.
 std::vector<TensorSpec> block_architecture(const Config& config, int b);
-/// Names of the tensors (E, d) of a router, below blocks.B.moe.; none where nothing of it is learned.
-std::vector<std::string> router_tensors(RouterKind router);
 
 /// Consecutive blocks [first, last), from −1 to blocks + 1, whose gradients are summed over ranks together, in the
 /// order in which a backward pass is through with them: the last block first. A bucket takes blocks until it has

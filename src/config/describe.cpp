@@ -6,7 +6,9 @@
 #include <set>
 
 #include "config/estimate.hpp"
+#include "config/moe_layers.hpp"
 #include "config/options.hpp"
+#include "config/routers.hpp"
 #include "config/values.hpp"
 
 namespace switchyard {
@@ -40,18 +42,15 @@ std::string range(std::int64_t min, std::int64_t max) {
 }
 
 std::string experts_line(const Config& c, const Layout& layout) {
-  std::int64_t max_experts = 0, layers = 0;
-  for (int b = 0; b < c.model.blocks; ++b) {
-    max_experts = std::max<std::int64_t>(max_experts, c.block_experts(b));
-    layers += c.block_experts(b) > 0;
-  }
-  if (layers == 0) return describe_line("experts", "none, all blocks are dense");
-  std::int64_t min = max_experts, max = 0;
+  const std::vector<MoeLayer> layers = moe_layers(c);
+  const int experts = largest_layer(layers);
+  if (layers.empty()) return describe_line("experts", "none, all blocks are dense");
+  std::int64_t min = experts, max = 0;
   for (int place = 0; place < layout.expert_parallel; ++place) {
-    const std::int64_t held = layout.experts_of(place, static_cast<int>(max_experts)).size();
+    const std::int64_t held = layout.experts_of(place, experts).size();
     min = std::min(min, held), max = std::max(max, held);
   }
-  return describe_line("experts", std::to_string(max_experts) + " in " + std::to_string(layers) + " of " +
+  return describe_line("experts", std::to_string(experts) + " in " + std::to_string(layers.size()) + " of " +
                                       std::to_string(c.model.blocks) + " blocks, " + range(min, max) + " a rank (" +
                                       std::to_string(layout.groups()) + " expert group(s) of " +
                                       std::to_string(layout.expert_parallel) + " rank(s))");
@@ -74,7 +73,7 @@ std::string bytes_lines(const std::vector<RankBytes>& ranks) {
 }
 
 /// Whether a moe.* option changes nothing in a model whose largest layer has `max_experts` experts. One expert gets
-/// every token, with the weight 1 unless scores are sigmoids.
+/// every token, with the weight 1 unless that is a score as it is.
 bool does_nothing(const Config& c, const std::string& key, int max_experts) {
   static const std::set<std::string> dense_blocks{"moe.experts", "moe.experts_per_block", "moe.every",
                                                   "moe.first_dense"},
@@ -82,7 +81,7 @@ bool does_nothing(const Config& c, const std::string& key, int max_experts) {
                 "moe.bias_rule", "moe.bias_rate", "moe.bias_until",      "moe.group_score"};
   if (!key.starts_with("moe.") || max_experts > 1) return false;
   if (max_experts == 0) return !dense_blocks.contains(key);
-  if (key == "moe.router" || key == "moe.normalise") return c.moe.router != RouterKind::sigmoid;
+  if (key == "moe.router" || key == "moe.normalise") return !traits_of(c.moe.router).raw_weights();
   if (key == "moe.capacity_factor" || key == "moe.drop_order")
     return c.moe.capacity_factor == 0.0 || c.moe.capacity_factor >= 1.0;
   return balancing.contains(key);
@@ -160,12 +159,10 @@ std::string describe(const Config& c, const std::vector<RankBytes>& bytes) {
 }
 
 std::vector<Violation> advice(const Config& c, int ranks) {
-  int min_experts = 0, max_experts = 0;
-  for (int b = 0; b < c.model.blocks; ++b)
-    if (const int experts = c.block_experts(b); experts > 0) {
-      min_experts = min_experts ? std::min(min_experts, experts) : experts;
-      max_experts = std::max(max_experts, experts);
-    }
+  const std::vector<MoeLayer> layers = moe_layers(c);
+  const int max_experts = largest_layer(layers);
+  int min_experts = max_experts;
+  for (const MoeLayer& layer : layers) min_experts = std::min(min_experts, layer.experts);
   std::vector<Violation> notes = overruled(c, max_experts);
   if (const auto idle = idle_options(c, [&](const std::string& key) { return does_nothing(c, key, max_experts); });
       !idle.empty())
@@ -173,12 +170,15 @@ std::vector<Violation> advice(const Config& c, int ranks) {
                      std::string(max_experts == 0 ? "no block has experts, so these change nothing: "
                                                   : "layers have one expert, so these change no weight: ") +
                          join(idle)});
-  const bool learned = max_experts > 1 && !router_tensors(c.moe.router).empty();
+  const RouterTraits router = traits_of(c.moe.router);
+  const bool learned = max_experts > 1 && router.learned();
   if (learned && c.moe.top_k == 1 && c.moe.normalise == Normalise::after)
     notes.push_back({"moe.normalise",
                      "after with moe.top_k 1 makes every combine weight the same: the language-model loss "
                      "teaches the router nothing; use " +
-                         std::string(c.moe.router == RouterKind::sigmoid ? "none" : "before")});
+                         (router.normalise.size() == 1
+                              ? "two experts a token or more"
+                              : format_value(router.raw_weights() ? Normalise::none : Normalise::before))});
   if (learned && c.moe.aux_loss == 0.0 && c.moe.importance_loss == 0.0 && c.moe.bias_rule == BiasRule::none)
     notes.push_back({"moe.aux_loss",
                      "nothing keeps the experts' loads even; set moe.aux_loss, moe.importance_loss or "

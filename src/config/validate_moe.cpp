@@ -1,7 +1,8 @@
 // Rules between the options of the mixture-of-experts layers.
 #include <algorithm>
 
-#include "config/architecture.hpp"
+#include "config/moe_layers.hpp"
+#include "config/routers.hpp"
 #include "config/rules.hpp"
 
 namespace switchyard {
@@ -14,8 +15,7 @@ std::vector<int> expert_counts(const Config& c) {
   std::vector<int> counts;
   if (c.model.blocks > 1024) return {};  // refused by its own rule
   if (!c.moe.experts_per_block.empty() && static_cast<int>(c.moe.experts_per_block.size()) != c.model.blocks) return {};
-  for (int b = 0; b < c.model.blocks; ++b)
-    if (const int experts = c.block_experts(b); experts > 0) counts.push_back(experts);
+  for (const MoeLayer& layer : moe_layers(c)) counts.push_back(layer.experts);
   std::sort(counts.begin(), counts.end());
   counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
   return counts;
@@ -91,26 +91,31 @@ void validate_selection(const Config& c, Rules& rules) {
   }
 }
 
+/// "softmax and sigmoid": the routers that choose by scores.
+std::string ranked_routers() {
+  std::vector<std::string> names;
+  for (std::size_t r = 0; r < EnumNames<RouterKind>::names.size(); ++r)
+    if (traits_of(static_cast<RouterKind>(r)).ranked) names.push_back(EnumNames<RouterKind>::names[r]);
+  return join(names, " and ");
+}
+
 /// What each router can be combined with.
 void validate_router(const MoeConfig& m, Rules& rules) {
   const std::string router = "moe.router " + format_value(m.router);
-  rules.require(m.router != RouterKind::sigmoid || m.normalise != Normalise::before, "moe.normalise",
-                "before has no meaning with " + router +
-                    " (sigmoid scores stand alone, nothing is normalised before selection); use after or none");
-  rules.require(m.router != RouterKind::softmax || m.normalise != Normalise::none, "moe.normalise",
-                "none has no meaning with " + router + " (raw logits are no weights); use before or after");
-  rules.require(m.router != RouterKind::noisy_topk || m.normalise == Normalise::after, "moe.normalise",
-                format_value(m.normalise) + " has no meaning with " + router +
-                    " (Shazeer's gate is a softmax over the selected); use after");
-  const bool limited = m.router == RouterKind::softmax || m.router == RouterKind::sigmoid;
-  rules.require(limited || m.groups == 1, "moe.groups",
+  const RouterTraits traits = traits_of(m.router);
+  std::vector<std::string> forms;
+  for (const Normalise form : traits.normalise) forms.push_back(format_value(form));
+  rules.require(traits.allows(m.normalise), "moe.normalise",
+                format_value(m.normalise) + " has no meaning with " + router + " (" + traits.why + "); use " +
+                    join(forms, " or "));
+  rules.require(traits.ranked || m.groups == 1, "moe.groups",
                 text(m.groups) + " cannot be combined with " + router +
-                    " (groups are chosen by their experts' scores, by "
-                    "the softmax and sigmoid routers); set it to 1 or change the router");
-  rules.require(m.bias_rule == BiasRule::none || limited, "moe.bias_rule",
+                    " (groups are chosen by their experts' scores, by the " + ranked_routers() +
+                    " routers); set it to 1 or change the router");
+  rules.require(traits.ranked || m.bias_rule == BiasRule::none, "moe.bias_rule",
                 format_value(m.bias_rule) + " cannot be combined with " + router +
-                    " (the selection bias is added to the scores of the softmax and sigmoid routers); use none");
-  if (!router_tensors(m.router).empty()) return;
+                    " (the selection bias is added to the scores of the " + ranked_routers() + " routers); use none");
+  if (traits.learned()) return;
   for (const auto& [key, value] :
        {std::pair("moe.aux_loss", m.aux_loss), std::pair("moe.importance_loss", m.importance_loss),
         std::pair("moe.z_loss", m.z_loss)})

@@ -143,6 +143,8 @@ LossParts Transformer::reduce(const Queue& queue) {
   return loss;
 }
 
+std::int64_t Transformer::placed_bytes() const { return state_->lane ? state_->lane->arena().placed_bytes() : 0; }
+
 std::vector<moe::Layer*> Transformer::moe_layers() {
   std::vector<moe::Layer*> layers;
   for (Block& block : state_->blocks)

@@ -34,6 +34,8 @@ class Transformer {
   void forward(const Queue& queue, const data::Batch& batch, moe::Pass pass);
 
   std::vector<moe::Layer*> moe_layers();  ///< in block order
+  /// What the arena of a pass holds at most; 0 before the first one. Rows by load are rooms of their own, beside it.
+  std::int64_t placed_bytes() const;
   /// What each of them chose for this rank's tokens in the last forward pass, host copies.
   std::vector<moe::RoutingSample> samples() const;
   /// Where this rank's part of the last forward pass first has a value that is not finite; nothing if nowhere. Before

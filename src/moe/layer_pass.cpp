@@ -3,16 +3,11 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "config/moe_layers.hpp"
 #include "moe/rows.hpp"
 
 namespace switchyard::moe {
 namespace {
-
-bool any_experts(const Config& config) {
-  for (int b = 0; b < config.model.blocks; ++b)
-    if (config.block_experts(b) > 0) return true;
-  return false;
-}
 
 /// Rows of `width` of the experts of a layer at even loads.
 Tensor even_rows(const Config& config, const Layout& layout, int block, Element branch, Index width) {
@@ -23,7 +18,7 @@ Tensor even_rows(const Config& config, const Layout& layout, int block, Element 
 
 LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& layout, Element branch)
     : transfer(arena, config, layout, branch),
-      d_weights(arena.vector<float>(any_experts(config) ? most_choices(config, layout) : 0, Account::scratch)) {}
+      d_weights(arena.vector<float>(moe_layers(config).empty() ? 0 : most_choices(config, layout), Account::scratch)) {}
 
 LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout, int block,
                      LayerScratch& shared_scratch)

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "config/routers.hpp"
 
 namespace switchyard::moe {
 
@@ -11,7 +12,7 @@ RoutingPass::RoutingPass(Arena& arena, const Config& config, const nn::Rows& row
       tally(make_tally(arena, rows, experts, config.record.margin_bins)),
       load(arena, config, rows, tally) {
   routed.rows = &rows;
-  routed.scores = make_scores(arena, experts, rows.count, router_tensors(config.moe.router).size());
+  routed.scores = make_scores(arena, experts, rows.count, traits_of(config.moe.router).tensors.size());
   routed.choice = make_choice(arena, rows.count, config.moe.top_k);
   routed.margin = tally.token_margin;
 }

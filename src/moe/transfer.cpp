@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "config/moe_layers.hpp"
 #include "moe/rows.hpp"
 
 namespace switchyard::moe {
@@ -19,9 +20,9 @@ struct RowCounts {
 
 RowCounts most_rows(const Config& config, const Layout& layout) {
   RowCounts most;
-  for (int b = 0; b < config.model.blocks && layout.expert_parallel > 1; ++b)
-    if (const int experts = config.block_experts(b); experts > 0)
-      most = {std::max(most.experts, even_expert_rows(config, layout, experts)), most_choices(config, layout)};
+  if (layout.expert_parallel == 1) return most;
+  for (const MoeLayer& layer : moe_layers(config))
+    most = {std::max(most.experts, even_expert_rows(config, layout, layer.experts)), most_choices(config, layout)};
   return most;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/timers.hpp"
 #include "config/estimate.hpp"
+#include "config/moe_layers.hpp"
 #include "schedule/generators.hpp"
 
 namespace switchyard::record {
@@ -36,11 +37,8 @@ std::string line(const char* name, const char* each, Checked bytes, std::int64_t
 }  // namespace
 
 DiskBytes disk_bytes(const Config& c, int ranks) {
-  std::int64_t layers = 0, experts = 0;
-  for (int b = 0; b < c.model.blocks; ++b) {
-    layers += c.block_experts(b) > 0;
-    experts = std::max<std::int64_t>(experts, c.block_experts(b));
-  }
+  const std::vector<MoeLayer> list = moe_layers(c);
+  const auto layers = static_cast<std::int64_t>(list.size()), experts = std::int64_t{largest_layer(list)};
   const std::int64_t steps = c.train.steps, tokens = c.step_tokens();
   const Checked choices = Checked(layers) * c.moe.top_k * choice;
   DiskBytes d;

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.hpp"
-#include "record/layers.hpp"
+#include "config/moe_layers.hpp"
 #include "record/record_file.hpp"
 #include "record/routing_columns.hpp"
 
@@ -13,7 +13,7 @@ namespace {
 RecordFile::Sizes sizes_of(const Config& config, const EvaluationTokens& tokens) {
   return {{"evaluation", 1},
           {"sample", static_cast<std::int64_t>(tokens.token.size())},
-          {"layer", static_cast<std::int64_t>(recorded_layers(config).size())},
+          {"layer", static_cast<std::int64_t>(moe_layers(config).size())},
           {"choice", config.moe.top_k},
           {"vocabulary", static_cast<std::int64_t>(tokens.token_text.size())}};
 }
@@ -52,7 +52,7 @@ EvaluationFile::EvaluationFile(const std::string& path, const Config& config, co
   file.write("token_text", texts.data());
   file.publish();
   state_.reset(
-      new State{std::move(file), samples, recorded_layers(config).size(), static_cast<std::size_t>(config.moe.top_k)});
+      new State{std::move(file), samples, moe_layers(config).size(), static_cast<std::size_t>(config.moe.top_k)});
 }
 
 EvaluationFile::~EvaluationFile() = default;

@@ -6,8 +6,8 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "config/moe_layers.hpp"
 #include "record/columns.hpp"
-#include "record/layers.hpp"
 #include "record/record_file.hpp"
 #include "schedule/generators.hpp"
 
@@ -15,7 +15,7 @@ namespace switchyard::record {
 
 struct RunFile::State {
   RecordFile file;
-  std::vector<RecordedLayer> layers;
+  std::vector<MoeLayer> layers;
   std::vector<double> floors;  ///< (layers) moe::max_vio_floor
   std::size_t experts;         ///< largest number in any layer
   std::size_t ranks;
@@ -34,7 +34,7 @@ struct RunFile::State {
 namespace {
 
 RecordFile::Sizes sizes_of(const Config& config, int ranks) {
-  const auto layers = recorded_layers(config);
+  const auto layers = moe_layers(config);
   return {{"row", config.record.flush_every},
           {"evaluation", 1},
           {"evaluation_block", EvaluationRow::blocks},
@@ -80,7 +80,7 @@ std::int64_t segment_of(const std::string& path) {
 RunFile::RunFile(const std::string& path, const Config& config, int ranks, const std::string& config_text,
                  const std::string& provenance, std::int64_t begins_after)
     : state_(new State{RecordFile(FileKind::run, path, sizes_of(config, ranks)),
-                       recorded_layers(config),
+                       moe_layers(config),
                        {},
                        0,
                        static_cast<std::size_t>(ranks),

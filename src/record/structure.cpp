@@ -4,8 +4,8 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "config/moe_layers.hpp"
 #include "config/yaml.hpp"
-#include "record/layers.hpp"
 
 namespace switchyard::record {
 namespace {
@@ -92,7 +92,7 @@ void check_layer_lengths(const hdf5::File& file, const Lengths& lengths) {
   check(
       blocks <= max_blocks && loaded.config.moe.every > 0 && (list.empty() || static_cast<int>(list.size()) == blocks),
       Exit::corrupt, file.path() + " is damaged (no model is as its attribute config says)");
-  const auto layers = recorded_layers(loaded.config);
+  const auto layers = moe_layers(loaded.config);
   require_length(file, lengths, "layer", static_cast<std::int64_t>(layers.size()), "config");
   require_length(file, lengths, "expert", largest_layer(layers), "config");
 }

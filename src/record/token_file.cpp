@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "base/check.hpp"
-#include "record/layers.hpp"
+#include "config/moe_layers.hpp"
 #include "record/record_file.hpp"
 #include "record/routing_columns.hpp"
 
@@ -18,7 +18,7 @@ struct TokenFile::State {
 
 TokenFile::TokenFile(const std::string& path, const Config& config, std::int64_t local_tokens) {
   expect(local_tokens > 0, "tokens on a rank that writes a sample");
-  const auto layers = static_cast<std::int64_t>(recorded_layers(config).size());
+  const auto layers = static_cast<std::int64_t>(moe_layers(config).size());
   RecordFile file(FileKind::tokens, path, {{"sample", local_tokens}, {"layer", layers}, {"choice", config.moe.top_k}});
   file.publish();
   state_.reset(new State{std::move(file), static_cast<std::size_t>(local_tokens), static_cast<std::size_t>(layers),

@@ -13,6 +13,7 @@
 #include "base/files.hpp"
 #include "base/json.hpp"
 #include "config/estimate.hpp"
+#include "config/moe_layers.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
 #include "record/kept_config.hpp"
@@ -45,8 +46,6 @@ void add_text(std::string& column, const std::string& text) { column += (text + 
 
 /// What all rows of a task share.
 void add_task(Columns& to, const Task& task, std::int32_t index, const Config& c) {
-  int routing = 0;
-  for (int b = 0; b < c.model.blocks; ++b) routing += c.block_experts(b) > 0;
   to.i32["task"].push_back(index);
   to.i32["num_experts"].push_back(c.moe.experts);
   to.i32["k"].push_back(c.moe.top_k);
@@ -55,7 +54,7 @@ void add_task(Columns& to, const Task& task, std::int32_t index, const Config& c
   to.i32["num_blocks"].push_back(c.model.blocks);
   to.i32["num_heads"].push_back(c.model.heads);
   to.i64["seed"].push_back(static_cast<std::int64_t>(task.seed));
-  to.f64["routing_frequency"].push_back(double(routing) / c.model.blocks);
+  to.f64["routing_frequency"].push_back(double(moe_layers(c).size()) / c.model.blocks);
   to.f64["total_parameter_count"].push_back(double(model_size(c).total()));
   to.f64["dense_parameter_count"].push_back(double(dense_parameters(c)));
   to.f64["flops_per_step"].push_back(flop_per_token(c) * double(c.step_tokens()));

@@ -48,7 +48,7 @@ class Arena {
   const Mark& mark() const { return now_; }
   void rewind(const Mark& mark) { now_ = mark; }
 
-  /// Most bytes that were in use at once; of one account, of the allocation alone.
+  /// Most bytes that were in use at once; of one account, of the allocation alone (the high-water mark in the log).
   std::int64_t bytes(Account account) const { return peak_.of[static_cast<std::size_t>(account)]; }
   std::int64_t placed_bytes() const { return peak_.used; }
 

@@ -33,6 +33,7 @@ class ParameterSet {
   void allocate(const Queue& queue, std::uint64_t seed);
   /// Takes the slabs from `arena`, of which allocate() makes one.
   void take(Arena& arena);
+  std::int64_t placed_bytes() const { return arena_.placed_bytes(); }  ///< of all slabs
 
   const std::vector<Parameter>& all() const { return all_; }
   const Parameter& operator[](int id) const { return all_[id]; }

@@ -1,7 +1,5 @@
 // Memory for rows whose number routing decides: as many as even loads need at first, and more where that is too little.
 #pragma once
-#include <type_traits>
-
 #include "tensor/arena.hpp"
 #include "tensor/queue.hpp"
 
@@ -14,10 +12,10 @@ class Room {
   /// For `expected` elements; counted by the arena, but an allocation of its own, since it may grow. Rows whose number
   /// depends on the loads get a little more, which a host does not have resident before it is used.
   Room(Arena& arena, const char* label, Account account, Index expected) : label_(label) {
-    arena.add(expected * static_cast<std::int64_t>(sizeof(T)), account);
     const bool by_load = account == Account::expert_rows || account == Account::exchange;
-    if (arena.places() && expected > 0)
-      memory_ = make_view<Vector<T>>(label, by_load ? expected + expected / 16 : expected);
+    const Index held = by_load ? expected + expected / 16 : expected;
+    arena.add((on_host ? expected : held) * static_cast<std::int64_t>(sizeof(T)), account);
+    if (arena.places() && expected > 0) memory_ = make_view<Vector<T>>(label, held);
   }
   /// Room for n elements; contents are lost when it grows, by an eighth more than is asked for, so that it settles
   /// soon.
@@ -92,15 +90,14 @@ class Staged {
   T* device() const { return room_.data(); }
   T* host() const { return host_.data(); }
   void to_device(const Queue& queue, Index n) const {
-    if (separate && n > 0) copy(queue, first(room_.view(), n), first(host_, n));
+    if (!on_host && n > 0) copy(queue, first(room_.view(), n), first(host_, n));
   }
   /// The host may read once the queue is through.
   void to_host(const Queue& queue, Index n) const {
-    if (separate && n > 0) copy(queue, first(host_, n), first(room_.view(), n));
+    if (!on_host && n > 0) copy(queue, first(host_, n), first(room_.view(), n));
   }
 
  private:
-  static constexpr bool separate = !std::is_same_v<typename Vector<T>::memory_space, Kokkos::HostSpace>;
   template <class V>
   static V first(const V& v, Index n) {
     return Kokkos::subview(v, Kokkos::make_pair(Index{0}, n));

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "comm/collectives.hpp"
+#include "config/moe_layers.hpp"
 #include "model/lane.hpp"
 #include "tensor/parameter.hpp"
 
@@ -36,8 +37,7 @@ using Kind = std::tuple<std::vector<int>, std::vector<int>, std::int64_t, std::i
 
 Kind kind_of(const Config& config, const Layout& layout) {
   std::vector<std::int64_t> experts;
-  for (int b = 0; b < config.model.blocks; ++b)
-    if (const int all = config.block_experts(b); all > 0) experts.push_back(layout.my_experts(all).size());
+  for (const MoeLayer& layer : moe_layers(config)) experts.push_back(layout.my_experts(layer.experts).size());
   std::sort(experts.begin(), experts.end());
   return {sizes(layout.my_nodes()), sizes(layout.my_group_nodes()), layout.my_grains().size(),
           layout.my_group_grains().size(), experts};

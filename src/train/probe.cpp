@@ -6,6 +6,7 @@
 
 #include "base/check.hpp"
 #include "base/philox.hpp"
+#include "config/architecture.hpp"
 #include "tensor/products/library.hpp"
 #include "tensor/products/products.hpp"
 
@@ -56,15 +57,9 @@ void compare(const Queue& queue, Product product, Index rows, Index n, Index k, 
 }  // namespace
 
 void probe_products(const Config& c) {
-  const Index d = c.model.width, kv = Index{c.kv_heads()} * c.head_dim();
-  std::set<std::pair<Index, Index>> shapes{{d, d}, {kv, d}, {c.model.vocabulary, d}};
-  for (int b = 0; b < c.model.blocks; ++b) {
-    const Index experts = c.block_experts(b), f = experts ? c.moe.hidden : c.model.hidden;
-    shapes.insert({{f, d}, {d, f}});
-    if (experts) shapes.insert({experts, d});
-    if (const Index shared = Index{c.moe.shared_experts} * f; experts && shared > 0)
-      shapes.insert({{shared, d}, {d, shared}});
-  }
+  std::set<std::pair<Index, Index>> shapes;
+  for (const TensorSpec& tensor : architecture(c))
+    if (tensor.shape.size() >= 2) shapes.insert({tensor.shape[tensor.shape.size() - 2], tensor.shape.back()});
   const Index rows = std::min<Index>(512, Index{c.grain_sequences()} * c.model.context);
   const Queue queue;
   for (const auto& [n, k] : shapes) {

@@ -13,6 +13,13 @@ struct Marks {
   std::int64_t bytes = 0;
 };
 
+/// In its own queue a task comes after those before it; what it reads of another queue it waits for.
+void wait_for_others(const std::vector<schedule::Task>& tasks, const schedule::Task& task, const Queue& queue,
+                     const std::vector<Marks>& marks) {
+  for (const int before : task.after)
+    if (tasks[before].queue != task.queue) queue.wait(marks[before].end);
+}
+
 }  // namespace
 
 std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
@@ -27,6 +34,7 @@ std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::v
     const Queue& queue = queues.at(tasks[i].queue);
     const Kokkos::Profiling::ScopedRegion region("switchyard::" + schedule::name_of(tasks[i].stage));
     const std::int64_t before = bytes();
+    wait_for_others(tasks, tasks[i], queue, marks);
     queue.record(marks[i].start);
     perform(queue, tasks[i]);
     queue.record(marks[i].end);

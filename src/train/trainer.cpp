@@ -9,6 +9,7 @@
 #include "base/signals.hpp"
 #include "checkpoint/checkpoint.hpp"
 #include "comm/agree.hpp"
+#include "config/estimate.hpp"
 #include "record/kept_config.hpp"
 #include "record/provenance.hpp"
 #include "record/run_folder.hpp"
@@ -188,6 +189,9 @@ bool Trainer::must_stop(std::int64_t step) {
 void Trainer::finish(std::int64_t step) {
   comm::agree(world_, [&] { recorder_->close(); });
   checkpoint_now(step);
+  recorder_->log().line("memory of rank 0: " + mebibytes(machine_.parameters.placed_bytes()) +
+                        " of parameters, moments and gradients, " + mebibytes(machine_.model->placed_bytes()) +
+                        " of a pass, beside rows by load");
 }
 
 /// Writes down the error and the rows that still wait, where that is possible; the first error is the one to tell of.

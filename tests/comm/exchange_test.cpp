@@ -9,6 +9,7 @@
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
+#include "support/kinds.hpp"
 
 namespace switchyard::comm {
 namespace {
@@ -127,7 +128,7 @@ std::string test_name(const testing::TestParamInfo<ExchangeTest::ParamType>& inf
 }
 
 INSTANTIATE_TEST_SUITE_P(Algorithms, ExchangeTest,
-                         testing::Combine(testing::Values(ExchangeKind::pairwise, ExchangeKind::alltoallv),
+                         testing::Combine(testing::ValuesIn(test::all_of<ExchangeKind>()),
                                           testing::Values(Pattern::none, Pattern::mixed, Pattern::ring,
                                                           Pattern::all_to_first, Pattern::idle_ranks),
                                           testing::Values(1, 48)),
@@ -164,7 +165,7 @@ TEST_P(ExchangeErrors, MoreRowsThanMpiCanCountIsAClearError) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Algorithms, ExchangeErrors, testing::Values(ExchangeKind::pairwise, ExchangeKind::alltoallv));
+INSTANTIATE_TEST_SUITE_P(Algorithms, ExchangeErrors, testing::ValuesIn(test::all_of<ExchangeKind>()));
 
 }  // namespace
 }  // namespace switchyard::comm

@@ -235,6 +235,7 @@ TEST(Advice, WhatARouterDoesNotLearnIsRemarked) {
   const std::string balanced = "moe.importance_loss=0.1";
   EXPECT_EQ(advised({balanced}), normalise("before"));
   EXPECT_EQ(advised({balanced, "moe.router=sigmoid"}), normalise("none"));
+  EXPECT_EQ(advised({balanced, "moe.router=noisy_topk"}), normalise("two experts a token or more")) << "no other form";
   EXPECT_EQ(advised({balanced, "moe.top_k=2"}), "");
   EXPECT_EQ(advised({"moe.router=hash"}), "") << "it learns nothing";
   EXPECT_TRUE(advised({"moe.top_k=2"}).starts_with("moe.aux_loss: nothing keeps the experts' loads even; "));

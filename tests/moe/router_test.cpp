@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/check.hpp"
-#include "config/architecture.hpp"
+#include "config/routers.hpp"
 #include "moe/router_rig.hpp"
 #include "moe/routers/noise.hpp"
 #include "reference/router.hpp"
@@ -33,7 +33,7 @@ struct Oracle {
     x = rows_of<double>(host_values(rig.x), d);
     const auto w = rig.value("router");
     weight = Row(w.begin(), w.end());
-    if (router_tensors(moe.router).size() < 2) return;
+    if (traits_of(moe.router).tensors.size() < 2) return;
     const auto n = rig.value("router_noise");
     noise_weight = Row(n.begin(), n.end());
     recover_noise(rig);
@@ -189,7 +189,7 @@ TEST(Router, EveryOneWithParametersIsCompared) {
     compared.insert(c.moe.router);
   }
   for (const RouterKind router : test::all_of<RouterKind>())
-    EXPECT_EQ(compared.count(router), !router_tensors(router).empty()) << test::name_of(router);
+    EXPECT_EQ(compared.count(router), traits_of(router).learned()) << test::name_of(router);
 }
 
 TEST(Router, BiasMovesTheSelectionButNotTheWeights) {

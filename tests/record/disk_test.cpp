@@ -7,8 +7,8 @@
 
 #include "base/timers.hpp"
 #include "config/estimate.hpp"
+#include "config/moe_layers.hpp"
 #include "record/evaluation_file.hpp"
-#include "record/layers.hpp"
 #include "record/run_file.hpp"
 #include "record/schema.hpp"
 #include "schedule/generators.hpp"
@@ -40,7 +40,7 @@ TEST(Disk, TheTableAddsUpToIt) {
   c.record.sample_every = 200, c.record.timeline_every = 200;
   const int ranks = 3;
   const DiskBytes d = disk_bytes(c, ranks);
-  const std::int64_t layers = static_cast<std::int64_t>(recorded_layers(c).size());
+  const std::int64_t layers = static_cast<std::int64_t>(moe_layers(c).size());
   const Lengths run{{"layer", layers},
                     {"expert", 12},
                     {"phase", Timers::phases},

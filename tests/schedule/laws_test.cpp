@@ -119,8 +119,7 @@ void check_reduction(const Config& c, const std::vector<Task>& tasks) {
   EXPECT_EQ(begins, bucket_begins(c)) << line_of(tasks);
 }
 
-void check_list(const Config& c) {
-  const auto tasks = serial(c);
+void check_list(const Config& c, const std::vector<Task>& tasks) {
   EXPECT_EQ(fault_in(tasks), "");
   const Places places = places_of(tasks);
   std::vector<std::string> wanted{"data",       "embedding>", "head>",     "statistics", "head<",
@@ -149,6 +148,18 @@ void check_list(const Config& c) {
   check_reduction(c, tasks);
 }
 
+constexpr struct {
+  const char* name;
+  std::vector<Task> (*list)(const Config&);
+} generators[] = {{"serial", serial}};
+
+void check_lists(const Config& c) {
+  for (const auto& [name, list] : generators) {
+    SCOPED_TRACE(name);
+    check_list(c, list(c));
+  }
+}
+
 Config model(std::vector<int> experts, int shared = 0) {
   Config c;
   c.model.vocabulary = 40, c.model.width = 16, c.model.hidden = 32, c.moe.hidden = 8, c.model.heads = 4;
@@ -168,7 +179,7 @@ TEST(Lists, KeepTheOrderOfWhatIsRead) {
     c.model.vocabulary = one_of({40, 257, 4095, 4096, 50000}), c.model.tied = random() % 2;
     c.model.kv_heads = one_of({0, 1, 2, 4});
     c.model.activation = random() % 2 ? Activation::swiglu : Activation::gelu;
-    check_list(c);
+    check_lists(c);
     const auto step = words_of(serial(c)), pass = words_of(forward_pass(c));
     EXPECT_EQ(pass, std::vector<std::string>(step.begin() + 1, step.begin() + 1 + std::ssize(pass)));
     EXPECT_EQ(pass.back(), "statistics");
@@ -210,7 +221,7 @@ TEST(Buckets, EndWhereTheyAreFull) {
        {std::pair(4094, "1 -1"), std::pair(4095, "2 0 -1"), std::pair(4096, "2 0 -1")}) {
     c.model.vocabulary = vocabulary;
     EXPECT_EQ(buckets(c), wanted) << vocabulary;
-    check_list(c);
+    check_lists(c);
   }
   c.model.vocabulary = 10;
   EXPECT_EQ(buckets(c), "0 -1");  // a block of 1024 has 2.6 million, so two make a bucket

@@ -13,7 +13,7 @@ namespace switchyard::moe {
 /// What a router is made from; outlives it.
 struct RouterContext {
   const Config& config;
-  const ParameterSet& parameters;  ///< blocks.B.moe.(those of router_tensors).weight (E, d)
+  const ParameterSet& parameters;  ///< blocks.B.moe.(those of traits_of).weight (E, d)
   int block;
 };
 

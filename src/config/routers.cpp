@@ -1,0 +1,28 @@
+#include "config/routers.hpp"
+
+#include <algorithm>
+
+#include "base/check.hpp"
+
+namespace switchyard {
+
+bool RouterTraits::allows(Normalise form) const {
+  return std::find(normalise.begin(), normalise.end(), form) != normalise.end();
+}
+
+RouterTraits traits_of(RouterKind router) {
+  using enum Normalise;
+  switch (router) {  // no default: a router without a line here is a warning
+    case RouterKind::softmax:
+      return {{"router"}, {before, after}, "raw logits are no weights", true};
+    case RouterKind::sigmoid:
+      return {{"router"}, {after, none}, "sigmoid scores stand alone, nothing is normalised before selection", true};
+    case RouterKind::noisy_topk:
+      return {{"router", "router_noise"}, {after}, "Shazeer's gate is a softmax over the selected", false};
+    case RouterKind::hash:
+      return {{}, {before, after, none}, "", false};
+  }
+  throw Error(Exit::internal, "a router without traits");
+}
+
+}  // namespace switchyard
