@@ -90,8 +90,8 @@ Exit queue_command(const SweepOptions& options) {
 }
 
 /// Trains, continues or finds finished one task. Collective.
-Exit task_command(const SweepOptions& options, const std::vector<std::string>& command_line) {
-  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+/// The sweep that has the task, read on one rank.
+sweep::Sweep sweep_of_task(const comm::Communicator& world, const SweepOptions& options) {
   comm::on_root(world, [&] {
     check(fs::is_directory(options.path), Exit::usage,
           options.path + " is not the folder of a sweep, on which --task works; make one with sweep run or submit");
@@ -105,6 +105,12 @@ Exit task_command(const SweepOptions& options, const std::vector<std::string>& c
           options.path + ": --task is " + std::to_string(options.task) + "; the sweep has tasks 0 to " +
               std::to_string(sweep.tasks.size() - 1));
   });
+  return sweep;
+}
+
+Exit task_command(const SweepOptions& options, const std::vector<std::string>& command_line) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  const sweep::Sweep sweep = sweep_of_task(world, options);
   const sweep::Task& task = sweep.tasks[static_cast<std::size_t>(options.task)];
   const std::string run = sweep::run_folder(options.path, task);
   const LoadResult loaded = load_text_on_all(sweep.name, sweep.configuration, task.overrides);

@@ -29,6 +29,7 @@ enum class Phase {
 };
 
 inline const std::vector<std::string>& phase_names() {
+  static_assert(static_cast<int>(Phase::count) == 16, "a name for every phase");
   static const std::vector<std::string> names{
       "data",    "embedding", "attention", "feed_forward", "router",  "plan",   "dispatch", "experts",
       "combine", "head",      "reduce",    "optimizer",    "balance", "record", "evaluate", "checkpoint"};

@@ -1,4 +1,4 @@
-// Writing one expert file of a checkpoint from all ranks of an expert group.
+// Writing one expert file of a checkpoint from all ranks of an expert-parallel group.
 #pragma once
 #include <memory>
 #include <string>

@@ -1,5 +1,5 @@
-// Moving rows between the ranks of an expert group by a plan. Adding an algorithm: one file in comm/exchange/, one
-// enumerator in config/config.hpp, one line in make_exchange and in the test table.
+// Moving rows between the ranks of an expert-parallel group by a plan; how to add an algorithm stands in
+// CONTRIBUTING.md.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -1,4 +1,4 @@
-// The communicators of a run, made once: world, expert group, expert-data group.
+// The communicators of a run, made once: world, expert-parallel group, expert-data group.
 #pragma once
 #include "comm/communicator.hpp"
 #include "config/layout.hpp"

@@ -1,5 +1,5 @@
-// How bytes travel between two ranks. Adding a transport: one file in comm/transport/, one enumerator here, one line in
-// make_transport and in the test table; make_transports (transfers.hpp) says which pairs take it.
+// How bytes travel between two ranks; make_transports (transfers.hpp) says which pairs take which. How to add a
+// transport stands in CONTRIBUTING.md.
 #pragma once
 #include <cstdint>
 #include <memory>

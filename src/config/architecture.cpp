@@ -91,7 +91,7 @@ std::vector<TensorSpec> before_blocks(const Config& c) {
   return all;
 }
 
-std::vector<TensorSpec> behind_blocks(const Config& c) {
+std::vector<TensorSpec> after_blocks(const Config& c) {
   std::vector<TensorSpec> all{norm(c, "final_norm", c.model.blocks)};
   if (!c.model.tied)
     all.push_back(
@@ -120,7 +120,7 @@ std::vector<TensorSpec> block_architecture(const Config& c, int b) {
 std::vector<TensorSpec> architecture(const Config& c) {
   std::vector<TensorSpec> all = before_blocks(c);
   for (int b = 0; b < c.model.blocks; ++b) append(block_architecture(c, b), all);
-  append(behind_blocks(c), all);
+  append(after_blocks(c), all);
   return all;
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <set>
 
+#include "config/balancing.hpp"
 #include "config/estimate.hpp"
 #include "config/moe_layers.hpp"
 #include "config/options.hpp"
@@ -52,7 +53,7 @@ std::string experts_line(const Config& c, const Layout& layout) {
   }
   return describe_line("experts", std::to_string(experts) + " in " + std::to_string(layers.size()) + " of " +
                                       std::to_string(c.model.blocks) + " blocks, " + range(min, max) + " a rank (" +
-                                      std::to_string(layout.groups()) + " expert group(s) of " +
+                                      std::to_string(layout.groups()) + " expert-parallel group(s) of " +
                                       std::to_string(layout.expert_parallel) + " rank(s))");
 }
 
@@ -72,19 +73,24 @@ std::string bytes_lines(const std::vector<RankBytes>& ranks) {
   return text;
 }
 
+bool contains(const std::vector<std::string>& all, const std::string& one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
+}
+
 /// Whether a moe.* option changes nothing in a model whose largest layer has `max_experts` experts. One expert gets
 /// every token, with the weight 1 unless that is a score as it is.
 bool does_nothing(const Config& c, const std::string& key, int max_experts) {
   static const std::set<std::string> dense_blocks{"moe.experts", "moe.experts_per_block", "moe.every",
-                                                  "moe.first_dense"},
-      balancing{"moe.aux_loss",  "moe.aux_scope", "moe.importance_loss", "moe.importance_form",
-                "moe.bias_rule", "moe.bias_rate", "moe.bias_until",      "moe.group_score"};
+                                                  "moe.first_dense"};
   if (!key.starts_with("moe.") || max_experts > 1) return false;
   if (max_experts == 0) return !dense_blocks.contains(key);
   if (key == "moe.router" || key == "moe.normalise") return !traits_of(c.moe.router).raw_weights();
   if (key == "moe.capacity_factor" || key == "moe.drop_order")
     return c.moe.capacity_factor == 0.0 || c.moe.capacity_factor >= 1.0;
-  return balancing.contains(key);
+  return key == "moe.group_score" ||
+         std::any_of(balancing_options().begin(), balancing_options().end(), [&](const BalancingOption& option) {
+           return option.evens_loads && (option.key == key || contains(option.forms, key));
+         });
 }
 
 /// Options that have another value than by default and do nothing, as `idle` says by key.
@@ -107,20 +113,30 @@ std::vector<Violation> overruled(const Config& c, int max_experts) {
     if (const auto idle = idle_options(c, [](const std::string& key) { return by_list.contains(key); }); !idle.empty())
       notes.push_back(
           {"moe.experts_per_block", "says which blocks have experts, so these change nothing: " + join(idle)});
-  const struct {
-    const char *key, *since;
-    bool idle;
-  } pairs[] = {{"train.decay_share", "train.schedule is not wsd", c.train.schedule != Schedule::wsd},
-               {"moe.group_score", "moe.groups is 1", c.moe.groups <= 1},
-               {"moe.aux_scope", "moe.aux_loss is 0", c.moe.aux_loss == 0.0},
-               {"moe.importance_form", "moe.importance_loss is 0", c.moe.importance_loss == 0.0},
-               {"moe.bias_rate", "moe.bias_rule is none", c.moe.bias_rule == BiasRule::none},
-               {"moe.drop_order", "moe.capacity_factor is 0", c.moe.capacity_factor == 0.0}};
-  for (const auto& [key, since, idle] : pairs)
-    if (idle && !does_nothing(c, key, max_experts) &&
-        !idle_options(c, [&, k = key](const std::string& o) { return o == k; }).empty())
-      notes.push_back({key, std::string("changes nothing, since ") + since});
+  const auto note = [&](const std::string& key, const std::string& since) {
+    if (!does_nothing(c, key, max_experts) && !idle_options(c, [&](const auto& o) { return o == key; }).empty())
+      notes.push_back({key, "changes nothing, since " + since});
+  };
+  if (c.train.schedule != Schedule::wsd) note("train.decay_share", "train.schedule is not wsd");
+  if (c.moe.groups <= 1) note("moe.group_score", "moe.groups is 1");
+  if (c.moe.capacity_factor == 0.0) note("moe.drop_order", "moe.capacity_factor is 0");
+  for (const BalancingOption& option : balancing_options())
+    for (const std::string& form : option.forms)
+      if (!option.on(c.moe)) note(form, option.key + " is " + option.off);
   return notes;
+}
+
+/// "moe.aux_loss, moe.importance_loss or moe.bias_rule": what would even the loads; empty where one of them does.
+std::string all_off(const MoeConfig& moe) {
+  std::vector<std::string> keys;
+  for (const BalancingOption& option : balancing_options()) {
+    if (!option.evens_loads) continue;
+    if (option.on(moe)) return "";
+    keys.push_back(option.key);
+  }
+  const std::string last = keys.back();
+  keys.pop_back();
+  return join(keys) + " or " + last;
 }
 
 }  // namespace
@@ -179,10 +195,9 @@ std::vector<Violation> advice(const Config& c, int ranks) {
                          (router.normalise.size() == 1
                               ? "two experts a token or more"
                               : format_value(router.raw_weights() ? Normalise::none : Normalise::before))});
-  if (learned && c.moe.aux_loss == 0.0 && c.moe.importance_loss == 0.0 && c.moe.bias_rule == BiasRule::none)
-    notes.push_back({"moe.aux_loss",
-                     "nothing keeps the experts' loads even; set moe.aux_loss, moe.importance_loss or "
-                     "moe.bias_rule unless that is what you study"});
+  if (const std::string unset = all_off(c.moe); learned && !unset.empty())
+    notes.push_back(
+        {"moe.aux_loss", "nothing keeps the experts' loads even; set " + unset + " unless that is what you study"});
   if (ranks > c.train.grains)
     notes.push_back({"train.grains", std::to_string(ranks) + " ranks share " + std::to_string(c.train.grains) +
                                          " grains: some ranks have no tokens; more grains would use them"});

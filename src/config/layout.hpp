@@ -22,7 +22,7 @@ inline Range split_evenly(std::int64_t total, std::int64_t parts, std::int64_t p
   return {total * part / parts, total * (part + 1) / parts};
 }
 
-/// The layout of a run as seen from one rank. Ranks [group*EP, (group+1)*EP) form an expert group.
+/// The layout of a run as seen from one rank. Ranks [group*EP, (group+1)*EP) form an expert-parallel group.
 struct Layout {
   int ranks = 1;
   int rank = 0;
@@ -38,15 +38,15 @@ struct Layout {
   /// Grains of a rank; may be empty.
   Range grains_of(int r) const { return split_evenly(grains, ranks, r); }
   Range my_grains() const { return grains_of(rank); }
-  /// Grains of a whole expert group.
+  /// Grains of a whole expert-parallel group.
   Range group_grains(int g) const {
     return {grains_of(g * expert_parallel).first, grains_of((g + 1) * expert_parallel - 1).last};
   }
   Range my_group_grains() const { return group_grains(group()); }
-  /// Experts [first, last) of E held at one place of an expert group; empty where E < EP leaves none.
+  /// Experts [first, last) of E held at one place of an expert-parallel group; empty where E < EP leaves none.
   Range experts_of(int place, int experts) const { return split_evenly(experts, expert_parallel, place); }
   Range my_experts(int experts) const { return experts_of(place(), experts); }
-  /// Place in the expert group that holds expert e of E.
+  /// Place in the expert-parallel group that holds expert e of E.
   int place_of_expert(int e, int experts) const {
     int p = static_cast<int>(std::int64_t{e} * expert_parallel / experts);
     while (experts_of(p, experts).last <= e) ++p;
@@ -54,7 +54,8 @@ struct Layout {
     return p;
   }
   /// Pieces of the batch, over the rows of each of which a gradient is one chain. Those of holder h of `holders` (ranks
-  /// or expert groups, which together have all grains) are its grains, or, with determinism `run`, all of these as one.
+  /// or expert-parallel groups, which together have all grains) are its grains, or, with determinism `run`, all of
+  /// these as one.
   Range pieces_of(int h, int holders) const {
     return split_evenly(determinism == Determinism::layout ? grains : std::min(grains, holders), holders, h);
   }
@@ -67,9 +68,9 @@ struct Layout {
   }
   /// Tree nodes of this rank's pieces (sums of replicated gradients).
   std::vector<TreeNode> my_nodes() const { return nodes_in(my_pieces()); }
-  /// Tree nodes of this rank's expert group (sums of expert gradients).
+  /// Tree nodes of this rank's expert-parallel group (sums of expert gradients).
   std::vector<TreeNode> my_group_nodes() const { return nodes_in(pieces_of(group(), groups())); }
-  /// The same of every rank, and of every expert group.
+  /// The same of every rank, and of every expert-parallel group.
   std::vector<std::vector<TreeNode>> nodes_of_ranks() const {
     std::vector<std::vector<TreeNode>> nodes;
     for (int r = 0; r < ranks; ++r) nodes.push_back(nodes_in(pieces_of(r, ranks)));

@@ -102,7 +102,7 @@ void validate_optimization(const TrainConfig& t, Rules& rules) {
   rules.at_least("train.clip", t.clip, 0.0);
   rules.at_least("train.max_time", t.max_time, 0.0);
   rules.require(t.precision == Precision::fp32, "train.precision",
-                "is bf16, for which this program has no kernels yet (neither on the CPU nor on a GPU); set it to fp32");
+                "is bf16, in which this program does not train yet (neither on the CPU nor on a GPU); set it to fp32");
 }
 
 void validate_intervals(const Config& c, Rules& rules) {
@@ -126,10 +126,10 @@ void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
   rules.require(layout.threads >= 1 && layout.threads <= 1024, "layout.threads",
                 "is " + text(layout.threads) + "; must be in [1, 1024]");
   if (!rules.at_least("layout.expert_parallel", layout.expert_parallel, 0) || ranks < 1) return;
-  rules.require(layout.expert_parallel == 0 || ranks % layout.expert_parallel == 0, "layout.expert_parallel",
-                text(layout.expert_parallel) + " does not divide the " + text(ranks) +
-                    (ranks == 1 ? " rank" : " ranks") +
-                    " (ranks form expert groups of equal size); change one of them, or set it to 0 for all ranks");
+  rules.require(
+      layout.expert_parallel == 0 || ranks % layout.expert_parallel == 0, "layout.expert_parallel",
+      text(layout.expert_parallel) + " does not divide the " + text(ranks) + (ranks == 1 ? " rank" : " ranks") +
+          " (ranks form expert-parallel groups of equal size); change one of them, or set it to 0 for all ranks");
 }
 
 /// Whether `message` names `key` as a word of its own.

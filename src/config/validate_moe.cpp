@@ -1,6 +1,7 @@
 // Rules between the options of the mixture-of-experts layers.
 #include <algorithm>
 
+#include "config/balancing.hpp"
 #include "config/moe_layers.hpp"
 #include "config/routers.hpp"
 #include "config/rules.hpp"
@@ -116,12 +117,10 @@ void validate_router(const MoeConfig& m, Rules& rules) {
                 format_value(m.bias_rule) + " cannot be combined with " + router +
                     " (the selection bias is added to the scores of the " + ranked_routers() + " routers); use none");
   if (traits.learned()) return;
-  for (const auto& [key, value] :
-       {std::pair("moe.aux_loss", m.aux_loss), std::pair("moe.importance_loss", m.importance_loss),
-        std::pair("moe.z_loss", m.z_loss)})
-    rules.require(value == 0.0, key,
-                  format_value(value) + " cannot be combined with " + router +
-                      " (it has no scores that a loss could change); set it to 0");
+  for (const BalancingOption& option : balancing_options())
+    rules.require(!option.of_scores || !option.on(m), option.key,
+                  option.value(m) + " cannot be combined with " + router +
+                      " (it has no scores that a loss could change); set it to " + option.off);
 }
 
 /// The selection bias: options that would be read and do nothing.

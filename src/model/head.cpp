@@ -37,11 +37,11 @@ HeadPass::HeadPass(Arena& arena, const nn::Rows& all) {
 }
 
 void HeadPass::take_scratch(Arena& arena, const nn::Rows& all, const Config& config, int threads) {
-  int most = 1;
+  int max_size = 1;
   Index largest = 0;
-  for (const TreeNode& node : all.nodes) most = std::max(most, node.size);
+  for (const TreeNode& node : all.nodes) max_size = std::max(max_size, node.size);
   for (int g = 0; g < all.grain_count(); ++g) largest = std::max(largest, all.grains[g + 1] - all.grains[g]);
-  const Index levels = all.count > 0 ? std::bit_width(static_cast<unsigned>(most)) - 1 + (all.piece_grains > 1) : 0;
+  const Index levels = all.count > 0 ? std::bit_width(static_cast<unsigned>(max_size)) - 1 + (all.piece_grains > 1) : 0;
   const Index vocabulary = config.model.vocabulary;
   rows.logits = arena.matrix<float>(largest, vocabulary, Account::scratch);
   rows.memory = arena.vector<float>(head_memory(largest, vocabulary, threads), Account::scratch);

@@ -107,6 +107,7 @@ void Transformer::begin(const data::Batch& batch, moe::Pass pass) {
 }
 
 void Transformer::run(const Queue& queue, const schedule::Task& task) {
+  expect(task.lane == 0, "a task of the one lane that there is");
   State& s = *state_;
   expect(s.lane != nullptr, "tokens before a task");
   if (task.direction == schedule::Direction::forward) return s.forward(queue, task);

@@ -7,15 +7,15 @@ namespace switchyard::moe {
 /// What a combine keeps from its forward to its backward pass.
 struct CombinePass {
   CombinePass(Arena& arena, const Config& config, const Layout& layout, Element branch);
-  Buffer home;  ///< (send_rows, d) expert outputs at home; nothing where an expert group is one rank
+  Buffer home;  ///< (send_rows, d) expert outputs at home; nothing where an expert-parallel group is one rank
   Tensor rows;  ///< where they are: there, or where the experts wrote them
 };
 
 class Combine {
  public:
   explicit Combine(const Transfer& transfer) : transfer_(transfer) {}
-  /// Sends rows(expert_rows, d), in expert order, home; they must stay until finish. Collective over the expert group,
-  /// as all are.
+  /// Sends rows(expert_rows, d), in expert order, home; they must stay until finish. Collective over the
+  /// expert-parallel group, as all are.
   void start(const Queue& queue, const Trip& trip, const RowRoom& rows, CombinePass& pass) const;
   /// y(N, d) += Σ over choices, in order, of weight(C) · row.
   void finish(const Queue& queue, const Trip& trip, const Vector<float>& weight, const Tensor& y,

@@ -7,8 +7,8 @@ namespace switchyard::moe {
 class Dispatch {
  public:
   explicit Dispatch(const Transfer& transfer) : transfer_(transfer) {}
-  /// Sends the rows of x(N, d) to the experts; makes room for them in `rows`. Collective over the expert group, as all
-  /// are.
+  /// Sends the rows of x(N, d) to the experts; makes room for them in `rows`. Collective over the expert-parallel
+  /// group, as all are.
   void start(const Queue& queue, const Trip& trip, const Tensor& x, RowRoom& rows) const;
   /// rows(expert_rows, d) in expert order.
   void finish(const Queue& queue, const Trip& trip, const RowRoom& rows) const {

@@ -138,8 +138,7 @@ void Layer::offer_statistics(const Queue& queue, LayerPass& pass, comm::JointSum
 
 void Layer::take_statistics(const comm::JointSum& sum, LayerPass& pass) {
   State& s = *state_;
-  s.router.take_statistics(sum, pass.routing);
-  s.statistics = s.router.statistics();
+  s.statistics = s.router.take_statistics(sum, pass.routing);
   s.statistics.traffic = pass.plan.traffic();
 }
 

@@ -49,7 +49,7 @@ class Layer {
   /// The tokens of the next pass; x(N, d) is kept (not copied) until backward.
   void begin(const TokenSet& tokens, const Tensor& x, LayerPass& pass) const;
   /// One of schedule::mixture_stages, in that order; together y(N, d) += mixture(x). Dispatch, plan and combine are
-  /// collective over the expert group.
+  /// collective over the expert-parallel group.
   void forward(const Queue& queue, schedule::Stage stage, const Tensor& y, LayerPass& pass) const;
   /// Counts and probability masses of the global batch, between forward and backward: adds this rank's to a sum, and
   /// takes the whole from it.

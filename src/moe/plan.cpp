@@ -151,7 +151,7 @@ void Plan::begin_rows(const Queue& queue, Index pieces) {
   begins_.to_device(queue, pieces * experts_);
 }
 
-/// Tells every place of the expert group how many rows of each of my pieces its experts get.
+/// Tells every place of the expert-parallel group how many rows of each of my pieces its experts get.
 void Plan::exchange_counts(const comm::Communicator& group) {
   bytes_ = 0;
   counts_in_.resize(first_piece_.back() * mine_.size());

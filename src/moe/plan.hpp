@@ -21,21 +21,21 @@ Index most_choices(const Config& config, const Layout& layout);
 enum class Pieces { grains, ranks };
 
 /// Three orders of rows. *Choices*: (token, choice), dropped ones included. *Send rows*: the kept choices of this rank
-/// by (expert, token, choice), so that the rows for one place of the expert group lie together. *Expert rows*: the rows
-/// of the local experts by (expert, source place, token), which is (expert, global token order).
+/// by (expert, token, choice), so that the rows for one place of the expert-parallel group lie together. *Expert rows*:
+/// the rows of the local experts by (expert, source place, token), which is (expert, global token order).
 class Plan {
  public:
   /// Of a layer of `experts`, with memory for a pass of `config` at even loads.
   Plan(Arena& arena, const Config& config, const Layout& layout, int experts);
 
-  /// Of what routing chose for tokens that are whole pieces. Collective over the expert group, whose exchange will
-  /// carry the rows.
+  /// Of what routing chose for tokens that are whole pieces. Collective over the expert-parallel group, whose exchange
+  /// will carry the rows.
   void build(const Queue& queue, const Choice& choice, Pieces pieces, const comm::Communicator& group,
              const comm::Exchange& exchange);
 
   int local_experts() const { return static_cast<int>(mine_.size()); }
   int first_expert() const { return static_cast<int>(mine_.first); }
-  /// The expert group is this rank alone: send rows are expert rows, nothing travels.
+  /// The expert-parallel group is this rank alone: send rows are expert rows, nothing travels.
   bool alone() const { return alone_; }
   Index send_rows() const { return to_experts_.send.back(); }
   Index expert_rows() const { return expert_offsets_.back(); }
@@ -52,8 +52,8 @@ class Plan {
 
   /// Expert rows of local expert e are [e], [e + 1].
   const std::vector<Index>& expert_offsets() const { return expert_offsets_; }
-  /// Expert rows of local expert e and piece g of the expert group start at [e * pieces() + g]. Pieces that are not
-  /// grains are one in the whole group.
+  /// Expert rows of local expert e and piece g of the expert-parallel group start at [e * pieces() + g]. Pieces that
+  /// are not grains are one in the whole group.
   const std::vector<Index>& piece_offsets() const { return by_grains_ ? piece_offsets_ : expert_offsets_; }
   int pieces() const { return by_grains_ ? static_cast<int>(first_piece_.back()) : 1; }
 

@@ -47,12 +47,13 @@ void RouterStage::offer_statistics(const Queue& queue, RoutingPass& pass, comm::
   pass.load.offer(queue, balancers_, sum);
 }
 
-void RouterStage::take_statistics(const comm::JointSum& sum, RoutingPass& pass) {
-  statistics_ = pass.load.take(context_.config, balancers_, sum);
-  statistics_.block = block_;
-  statistics_.bias = bias_;
-  if (pass.kind == Pass::train) training_counts_ = statistics_.assigned;
+LayerStatistics RouterStage::take_statistics(const comm::JointSum& sum, RoutingPass& pass) {
+  LayerStatistics statistics = pass.load.take(context_.config, balancers_, sum);
+  statistics.block = block_;
+  statistics.bias = bias_;
+  if (pass.kind == Pass::train) training_counts_ = statistics.assigned;
   pass.reduced = true;
+  return statistics;
 }
 
 void RouterStage::backward(const Queue& queue, const Vector<float>& dweight, const Tensor& dx,

@@ -34,10 +34,11 @@ class RouterStage {
   /// Routes x(N, d), which is kept (not copied) until backward. The choice is valid until the next forward. Tokens are
   /// the whole grains of this rank. Local.
   void forward(const Queue& queue, const TokenSet& tokens, const Tensor& x, RoutingPass& pass) const;
-  /// Adds the statistics of a forward pass to a sum over the global batch, and takes them from it once it is finished.
+  /// Adds the statistics of a forward pass to a sum over the global batch, and takes them from it once it is finished
+  /// (`traffic` left empty).
   /// Once after each forward whose statistics or gradient are wanted.
   void offer_statistics(const Queue& queue, RoutingPass& pass, comm::JointSum& sum) const;
-  void take_statistics(const comm::JointSum& sum, RoutingPass& pass);
+  LayerStatistics take_statistics(const comm::JointSum& sum, RoutingPass& pass);
   /// dx(N, d) is replaced by the gradient of x through weights and losses, given dweight(C) of the combine weights
   /// (ignored where dropped). Replaces the gradients of the parameters. Local; after take_statistics of a training
   /// pass.
@@ -45,8 +46,6 @@ class RouterStage {
   /// Moves the selection bias by the counts of the last reduced training pass; nothing from moe.bias_until on.
   void update_bias(const Queue& queue, std::int64_t step);
 
-  /// Of the last reduced pass, `traffic` left empty.
-  const LayerStatistics& statistics() const { return statistics_; }
   int experts() const { return router_->shape().experts; }
   const std::vector<float>& bias() const { return bias_; }  ///< (E)
   void set_bias(const Queue& queue, const std::vector<float>& bias);
@@ -58,9 +57,8 @@ class RouterStage {
   int block_;
   std::unique_ptr<Router> router_;
   Balancers balancers_;
-  std::vector<float> bias_;    ///< (E)
-  Vector<float> device_bias_;  ///< (E)
-  LayerStatistics statistics_;
+  std::vector<float> bias_;                    ///< (E)
+  Vector<float> device_bias_;                  ///< (E)
   std::vector<std::int64_t> training_counts_;  ///< (E) pre-drop, of the last reduced training pass
 };
 

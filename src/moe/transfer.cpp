@@ -19,11 +19,11 @@ struct RowCounts {
 };
 
 RowCounts most_rows(const Config& config, const Layout& layout) {
-  RowCounts most;
-  if (layout.expert_parallel == 1) return most;
+  RowCounts max;
+  if (layout.expert_parallel == 1) return max;
   for (const MoeLayer& layer : moe_layers(config))
-    most = {std::max(most.experts, even_expert_rows(config, layout, layer.experts)), most_choices(config, layout)};
-  return most;
+    max = {std::max(max.experts, even_expert_rows(config, layout, layer.experts)), most_choices(config, layout)};
+  return max;
 }
 
 }  // namespace

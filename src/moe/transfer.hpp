@@ -17,7 +17,7 @@ using Buffer = Staged<std::byte>;
 
 /// The buffers of a lane's journeys, of which one is under way at a time.
 struct TransferPass {
-  /// For the largest layer at even loads; nothing where an expert group is one rank. Rows of `branch`.
+  /// For the largest layer at even loads; nothing where an expert-parallel group is one rank. Rows of `branch`.
   TransferPass(Arena& arena, const Config& config, const Layout& layout, Element branch);
   Element element;
   Buffer send;     ///< rows as they leave
@@ -39,7 +39,7 @@ class Transfer {
   Transfer(const LayerContext& context, int block, int width);
   /// Where the send rows (send_rows, width) are to be written before leave_for_experts; makes room in `rows`.
   Tensor outgoing(const Trip& trip, RowRoom& rows) const;
-  /// Sends what was written there. Collective over the expert group, as all four are.
+  /// Sends what was written there. Collective over the expert-parallel group, as all four are.
   void leave_for_experts(const Queue& queue, const Trip& trip, Journey journey) const;
   /// rows(expert_rows, width) in expert order.
   void arrive_at_experts(const Queue& queue, const Trip& trip, const RowRoom& rows) const;

@@ -31,7 +31,7 @@ enum class Stage {
   count
 };
 
-enum class Direction { forward, backward, step };
+enum class Direction { forward, backward, step, count };
 
 struct Task {
   Stage stage;

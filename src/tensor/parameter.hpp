@@ -24,7 +24,7 @@ struct Parameter : TensorSpec {
 };
 
 /// All parameters of one rank, in the order of the list. Gradients are kept once a tree node of the pieces that this
-/// rank (replicated) or its expert group (expert) holds: gradient(id) + n * gradient_stride(id) is node n.
+/// rank (replicated) or its expert-parallel group (expert) holds: gradient(id) + n * gradient_stride(id) is node n.
 class ParameterSet {
  public:
   /// Products read weights of the element `compute`; values, moments and gradients are floats.

@@ -10,8 +10,7 @@
 
 namespace switchyard {
 
-/// The elements that kernels serve. Another one is an enumerator here, its type in element.hpp and a case in
-/// by_element.
+/// The elements that kernels serve.
 enum class Element : std::uint8_t { f32, bf16 };
 
 template <class T>

@@ -20,7 +20,7 @@ std::int64_t count(const Nodes& nodes) {
   return all;
 }
 
-/// Tree nodes of all ranks, and of all expert groups.
+/// Tree nodes of all ranks, and of all expert-parallel groups.
 struct NodeCounts {
   std::int64_t ranks, groups;
 };
@@ -47,14 +47,14 @@ Kind kind_of(const Config& config, const Layout& layout) {
 std::int64_t reduction_bytes(const Layout& layout, const NodeCounts& nodes, const ParameterSet& parameters,
                              const std::vector<Range>& buckets) {
   const auto own = [&](Placement p) { return static_cast<std::int64_t>(parameters.nodes(p).size()); };
-  std::int64_t most = 0;
+  std::int64_t max = 0;
   for (const Range& blocks : buckets) {
     const auto size = [&](Placement p) { return parameters.span_of(p, blocks).size(); };
-    most = std::max(
-        {most, comm::sum_elements(size(Placement::replicated), layout.ranks, nodes.ranks, own(Placement::replicated)),
+    max = std::max(
+        {max, comm::sum_elements(size(Placement::replicated), layout.ranks, nodes.ranks, own(Placement::replicated)),
          comm::sum_elements(size(Placement::expert), layout.groups(), nodes.groups, own(Placement::expert))});
   }
-  return most * static_cast<std::int64_t>(sizeof(float));
+  return max * static_cast<std::int64_t>(sizeof(float));
 }
 
 RankBytes measure(const Config& config, const Layout& layout, const std::vector<TensorSpec>& tensors,

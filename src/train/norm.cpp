@@ -62,7 +62,7 @@ std::vector<double> unit_sums(const Queue& queue, const ParameterSet& parameters
   return units;
 }
 
-/// How many units the rank at each place of the expert group sums.
+/// How many units the rank at each place of the expert-parallel group sums.
 std::vector<std::int64_t> units_of_places(const Layout& layout, const ParameterSet& parameters) {
   std::vector<std::int64_t> units(layout.expert_parallel, 0);
   for (const Parameter& p : parameters.all())

@@ -34,7 +34,7 @@ TEST(Balance, BiasFollowsChoicesBeforeTheDrop) {
   rig.router.set_bias(test::queue(), bias);
   rig.forward();
   rig.reduce();
-  const LayerStatistics& s = rig.router.statistics();
+  const LayerStatistics& s = rig.statistics;
   EXPECT_EQ(s.assigned[0], 48);
   EXPECT_EQ(s.kept[0], 4 * 3);
   rig.router.update_bias(test::queue(), 0);
@@ -54,12 +54,12 @@ TEST(Balance, BiasFollowsTrainingCountsAndFreezes) {
   EXPECT_EQ(rig.router.bias(), std::vector<float>(8, 0.0f));
   rig.forward();
   rig.reduce();
-  const auto counts = rig.router.statistics().assigned;
+  const auto counts = rig.statistics.assigned;
   rig.router.set_bias(test::queue(),
                       {5.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f});  // an evaluation with other counts
   rig.forward(Pass::evaluate, 4);
   rig.reduce();
-  EXPECT_NE(rig.router.statistics().assigned, counts);
+  EXPECT_NE(rig.statistics.assigned, counts);
   rig.router.set_bias(test::queue(), std::vector<float>(8, 0.0f));
   rig.router.update_bias(test::queue(), 3);
   const auto want = reference::moved_bias(BiasRule::proportional, 0.01, counts, std::vector<double>(8, 0.0));
@@ -171,8 +171,8 @@ void expect_same_as_alone(const Config& config) {
     alone.reduce(), together.reduce();
     EXPECT_TRUE(same_bits(mine(host_values(alone.backward()), together, width), host_values(together.backward())));
     alone.router.update_bias(test::queue(), step), together.router.update_bias(test::queue(), step);
-    EXPECT_TRUE(same_bits(everything(alone.router.statistics(), alone.router.bias()),
-                          everything(together.router.statistics(), together.router.bias())));
+    EXPECT_TRUE(same_bits(everything(alone.statistics, alone.router.bias()),
+                          everything(together.statistics, together.router.bias())));
   }
 }
 
@@ -187,7 +187,7 @@ TEST(Statistics, ConservationLaws) {
   Rig rig(c, MPI_COMM_WORLD);
   rig.forward();
   rig.reduce();
-  const LayerStatistics& s = rig.router.statistics();
+  const LayerStatistics& s = rig.statistics;
   std::int64_t assigned = 0, margins = 0;
   double mass = 0.0;
   for (int e = 0; e < 6; ++e) {

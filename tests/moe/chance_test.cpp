@@ -69,7 +69,7 @@ TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
   }
   for (const float w : host_values(choice.weight)) EXPECT_FLOAT_EQ(w, 1.7f / 3.0f);
   rig.reduce();
-  EXPECT_NEAR(rig.router.statistics().entropy, std::log(3.0), 1e-6);
+  EXPECT_NEAR(rig.statistics.entropy, std::log(3.0), 1e-6);
   for (const float v : host_values(rig.backward())) EXPECT_EQ(v, 0.0f);
 }
 

@@ -51,7 +51,7 @@ struct Rig : Ranks {
     comm::JointSum sum(groups);
     router.offer_statistics(test::queue(), *pass, sum);
     sum.reduce();
-    router.take_statistics(sum, *pass);
+    statistics = router.take_statistics(sum, *pass);
   }
 
   /// dx of the last training pass; gradients of the parameters lie in `parameters`.
@@ -75,6 +75,7 @@ struct Rig : Ranks {
   moe::RouterStage router;
   nn::Rows lane_rows;
   Placed<moe::RoutingPass> pass;
+  moe::LayerStatistics statistics;  ///< of the last reduce()
   Matrix<float> x;
 };
 

@@ -142,7 +142,7 @@ void compare(const Config& config) {
   const reference::Routing r = routing_of(rig, choice, rig.weight_gradient());
   expect_choice_of_oracle(oracle, bias, r, host_values(choice.weight));
   rig.reduce();
-  const moe::LayerStatistics& s = rig.router.statistics();
+  const moe::LayerStatistics& s = rig.statistics;
   const reference::Losses l = reference::losses(oracle.moe, r, oracle.logits());
   EXPECT_NEAR(s.aux_loss, l.aux, 1e-6 * l.aux);
   EXPECT_NEAR(s.importance_loss, l.importance, 1e-5 * l.importance + 1e-12);
@@ -250,7 +250,7 @@ TEST(Router, DropsTrainingTokensOnlyAndCountsBeforeTheDrop) {
   Rig rig(c, MPI_COMM_SELF);
   rig.forward();
   rig.reduce();
-  const moe::LayerStatistics training = rig.router.statistics();
+  const moe::LayerStatistics training = rig.statistics;
   std::int64_t assigned = 0, kept = 0;
   for (int e = 0; e < 5; ++e) {
     assigned += training.assigned[e], kept += training.kept[e];
@@ -260,8 +260,8 @@ TEST(Router, DropsTrainingTokensOnlyAndCountsBeforeTheDrop) {
   EXPECT_LT(kept, assigned);
   rig.forward(moe::Pass::evaluate);
   rig.reduce();
-  EXPECT_EQ(rig.router.statistics().kept, rig.router.statistics().assigned);
-  EXPECT_EQ(rig.router.statistics().assigned, training.assigned);
+  EXPECT_EQ(rig.statistics.kept, rig.statistics.assigned);
+  EXPECT_EQ(rig.statistics.assigned, training.assigned);
 }
 
 TEST(Router, RefusesSenselessOptions) {

@@ -83,7 +83,7 @@ inline Config config_of(const RoutingCase& c) {
   return config;
 }
 
-/// A world of this case with EP ranks to an expert group, and the routing of this rank's tokens.
+/// A world of this case with EP ranks to an expert-parallel group, and the routing of this rank's tokens.
 struct RoutingProblem : test::Ranks {
   RoutingProblem(const RoutingCase& c, int expert_parallel, Pieces pieces = Pieces::grains)
       : Ranks(config_of(c), MPI_COMM_WORLD, expert_parallel, {}),

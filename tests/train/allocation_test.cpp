@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "config/routers.hpp"
+#include "support/kinds.hpp"
 #include "support/queue.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
@@ -14,7 +16,7 @@
 namespace switchyard::train {
 namespace {
 
-std::vector<std::string> allocated, kernels;  // labels, while they are noted
+std::vector<std::string> allocated, kernels, copies;  // labels, while they are noted; of copies "to = from"
 
 /// Of ours: on a device a reduction may have memory of Kokkos' own.
 void note_allocation(const Kokkos_Profiling_SpaceHandle, const char* label, const void*, const std::uint64_t) {
@@ -23,16 +25,22 @@ void note_allocation(const Kokkos_Profiling_SpaceHandle, const char* label, cons
 
 void note_kernel(const char* label, const std::uint32_t, std::uint64_t*) { kernels.emplace_back(label); }
 
+void note_copy(const Kokkos_Profiling_SpaceHandle, const char* to, const void* to_data,
+               const Kokkos_Profiling_SpaceHandle, const char* from, const void* from_data, const std::uint64_t) {
+  if (to_data != from_data) copies.push_back(std::string(to) + " = " + from);
+}
+
 /// Notes what happens as long as it lives.
 class Notes {
  public:
   Notes() {
     using namespace Kokkos::Tools::Experimental;
-    allocated.clear(), kernels.clear();
+    allocated.clear(), kernels.clear(), copies.clear();
     set_allocate_data_callback(note_allocation);
     set_begin_parallel_for_callback(note_kernel);
     set_begin_parallel_reduce_callback(note_kernel);
     set_begin_parallel_scan_callback(note_kernel);
+    set_begin_deep_copy_callback(note_copy);
   }
   ~Notes() {
     using namespace Kokkos::Tools::Experimental;
@@ -40,6 +48,7 @@ class Notes {
     set_begin_parallel_for_callback(nullptr);
     set_begin_parallel_reduce_callback(nullptr);
     set_begin_parallel_scan_callback(nullptr);
+    set_begin_deep_copy_callback(nullptr);
   }
 };
 
@@ -72,6 +81,11 @@ std::vector<Config> configs() {
   all[2].model.activation = Activation::swiglu, all[2].moe.shared_experts = 1, all[2].model.tied = false;
   all[3].moe.router = RouterKind::hash, all[3].moe.aux_loss = 0.0, all[3].layout.expert_parallel = 1;
   all[4].moe.experts_per_block = {1, 3, 0}, all[4].moe.top_k = 1;  // fewer experts than ranks
+  for (const RouterKind router : test::all_of<RouterKind>()) {
+    all.push_back(base());
+    all.back().moe.router = router, all.back().moe.aux_loss = 0.0;
+    all.back().moe.normalise = traits_of(router).normalise.front();
+  }
   return all;
 }
 

@@ -83,5 +83,25 @@ TEST_F(Continue, AFullDiskWhileRowsAreWrittenIsToldAndLogged) {
   }
 }
 
+// tests/train/earlier_run was written by the program of c98289b (before passes, queues and tensors), killed after its
+// checkpoint of step 2; /proc/self/cwd stands for the test's folder in the path of its corpus.
+TEST_F(Continue, ARunOfAnEarlierProgramGoesOnToTheBitsOfThisOne) {
+  std::string squares, products;
+  for (int i = 0; i < 400; ++i) squares.append(i ? " " : "").append(std::to_string(i * i % 97));
+  for (int i = 0; i < 300; ++i) products.append(i ? " " : "").append(std::to_string(i * 7919 % 1009));
+  fs::create_directory(folder_ / "text");
+  write("text/a.txt", squares), write("text/b.txt", products);
+  ASSERT_EQ(run("data build --out corpus --tokenizer bytes text").code, 0);
+  fs::copy(fs::path(SWITCHYARD_TEST_DIR) / "train/earlier_run", folder_ / "r", fs::copy_options::recursive);
+  ASSERT_EQ(run("train r/config.yaml --run fresh").code, 0);
+  const Output o = run("resume r");
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(count(o.out, "resumed from r/checkpoints/step-00000002"), 1) << o.out;
+  EXPECT_EQ(count(o.out, "memory of rank 0: 1.0 MiB of parameters"), 1) << "12,288 filled up, six slabs: " << o.out;
+  const Output digest = run("verify --digest r");
+  EXPECT_EQ(count(digest.out, "total "), 1) << digest.out << digest.err;
+  EXPECT_EQ(digest.out, run("verify --digest fresh").out);
+}
+
 }  // namespace
 }  // namespace switchyard

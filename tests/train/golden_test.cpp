@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "base/check.hpp"
+#include "support/kinds.hpp"
 #include "tensor/products/library.hpp"
 #include "train/bits.hpp"
 
@@ -37,6 +39,29 @@ TEST(Golden, NothingElseIsPublished) {
     found += name + "\n", last = name;
   }
   EXPECT_EQ(found, expected);
+}
+
+/// Enumerators that no published run has.
+template <class E, class F>
+std::vector<std::string> unpublished(const F& of) {
+  std::vector<std::string> missing;
+  for (const E e : test::all_of<E>())
+    if (std::none_of(golden_runs().begin(), golden_runs().end(), [&](const GoldenRun& r) { return of(r.config) == e; }))
+      missing.push_back(test::name_of(e));
+  return missing;
+}
+
+TEST(Golden, WhatCanBeChosenIsPublished) {
+  const std::vector<std::string> none;
+  EXPECT_EQ(unpublished<RouterKind>([](const Config& c) { return c.moe.router; }), none);
+  EXPECT_EQ(unpublished<Normalise>([](const Config& c) { return c.moe.normalise; }), none);
+  EXPECT_EQ(unpublished<GroupScore>([](const Config& c) { return c.moe.group_score; }), none);
+  EXPECT_EQ(unpublished<AuxScope>([](const Config& c) { return c.moe.aux_scope; }), none);
+  EXPECT_EQ(unpublished<BiasRule>([](const Config& c) { return c.moe.bias_rule; }), none);
+  EXPECT_EQ(unpublished<ImportanceForm>([](const Config& c) { return c.moe.importance_form; }), none);
+  EXPECT_EQ(unpublished<DropOrder>([](const Config& c) { return c.moe.drop_order; }), none);
+  EXPECT_EQ(unpublished<Activation>([](const Config& c) { return c.model.activation; }), none);
+  EXPECT_EQ(unpublished<AttentionKind>([](const Config& c) { return c.model.attention; }), none);
 }
 
 // A run that differs in the least number is seen, at the place where it first differs.

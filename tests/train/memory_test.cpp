@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <numeric>
 
+#include "config/routers.hpp"
+#include "moe/plan.hpp"
 #include "support/kinds.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
@@ -35,8 +38,6 @@ const std::vector<std::function<void(Config&)>> changes{
     [](Config& c) {
       c.moe.experts_per_block = {0, 3, 5};
     },
-    [](Config& c) { c.moe.router = RouterKind::noisy_topk; },
-    [](Config& c) { c.moe.router = RouterKind::hash; },
     [](Config& c) { c.layout.expert_parallel = 1; },
     [](Config& c) { c.train.grains = 2; },
     [](Config& c) { c.train.determinism = Determinism::run, c.moe.shared_experts = 1; },
@@ -46,7 +47,12 @@ const std::vector<std::function<void(Config&)>> changes{
 
 std::int64_t allocated;  // bytes, by Kokkos
 
-std::vector<std::function<void(Config&)>> with_attentions(std::vector<std::function<void(Config&)>> all) {
+/// And every router, and every attention.
+std::vector<std::function<void(Config&)>> with_kinds(std::vector<std::function<void(Config&)>> all) {
+  for (const RouterKind router : test::all_of<RouterKind>())
+    all.push_back([=](Config& c) {
+      c.moe.router = router, c.moe.aux_loss = 0.0, c.moe.normalise = traits_of(router).normalise.front();
+    });
   for (const AttentionKind attention : test::all_of<AttentionKind>())
     all.push_back([=](Config& c) { c.model.attention = attention; });
   return all;
@@ -71,9 +77,24 @@ struct Counted {
   }
 };
 
+/// How much more than at even loads the rooms of a layer may have, at most: they begin a sixteenth larger, and grow by
+/// an eighth more than is asked for (tensor/room.hpp).
+double growth(Machine& machine) {
+  double most = 1.0 + 1.0 / 16;
+  for (const moe::Layer* layer : machine.model->moe_layers()) {
+    const auto& kept = layer->statistics().kept;
+    const Layout& layout = machine.groups.layout;
+    const Range mine = layout.my_experts(layer->experts());
+    const auto rows = std::accumulate(kept.begin() + mine.first, kept.begin() + mine.last, std::int64_t{0});
+    const auto even = moe::even_expert_rows(machine.config, layout, layer->experts());
+    if (even > 0) most = std::max(most, 1.125 * static_cast<double>(rows) / static_cast<double>(even));
+  }
+  return most;
+}
+
 TEST(Memory, IsWhatTheAllocatorIsAskedFor) {
   if (!on_host) GTEST_SKIP() << "a device has copies for the host beside its own";
-  const auto all = with_attentions(changes);
+  const auto all = with_kinds(changes);
   for (std::size_t i = 0; i < all.size(); ++i) {
     Config config = base();
     all[i](config);
@@ -91,13 +112,9 @@ TEST(Memory, IsWhatTheAllocatorIsAskedFor) {
     const std::int64_t expected = predicted.parameters + predicted.moments + predicted.gradients +
                                   predicted.activations + predicted.expert_rows + predicted.exchange +
                                   predicted.scratch;
-    // Loads are not even where experts are on several ranks.
-    EXPECT_NEAR(static_cast<double>(allocated), static_cast<double>(expected),
-                0.03 * static_cast<double>(expected) + 2.0 * static_cast<double>(uneven))
-        << i;
-    if (layout.ranks == 1) {
-      EXPECT_NEAR(static_cast<double>(allocated) / static_cast<double>(expected), 1.0, 0.03) << i;
-    }
+    const double share = static_cast<double>(allocated) / static_cast<double>(expected);
+    EXPECT_GT(share, 0.97) << i;
+    EXPECT_LT(share, 1.03 + (growth(machine) - 1.0) * static_cast<double>(uneven) / static_cast<double>(expected)) << i;
   }
 }
 

@@ -28,7 +28,7 @@ inline std::vector<TensorSpec> tensors_of_every_kind() {
   return all;
 }
 
-/// All ranks with parameters; `degree` 0: one expert group.
+/// All ranks with parameters; `degree` 0: one expert-parallel group.
 inline Ranks make_ranks(int degree, int grains = 8, const std::vector<TensorSpec>& tensors = tensors_of_every_kind()) {
   Config config;
   config.train.grains = grains;

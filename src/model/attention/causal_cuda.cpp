@@ -113,9 +113,9 @@ Index heads_of_part(const AttentionShape& shape) {
   return std::min(shape.sequences * shape.heads, std::max(score_elements / one, Index{1}) * group);
 }
 
-Part part_at(const AttentionShape& shape, Index first, Index most) {
+Part part_at(const AttentionShape& shape, Index first, Index heads) {
   const float scale = 1.0f / Kokkos::sqrt(static_cast<float>(shape.head_dim));
-  return {shape, first, std::min(most, shape.sequences * shape.heads - first), scale};
+  return {shape, first, std::min(heads, shape.sequences * shape.heads - first), scale};
 }
 
 }  // namespace
@@ -127,10 +127,10 @@ Index attention_memory(const AttentionShape& shape, int /*threads*/) {
 void attention_forward(const Queue& queue, const AttentionShape& shape, const AttentionState& state,
                        const Vector<float>& memory) {
   if (shape.sequences == 0) return;
-  const Index most = heads_of_part(shape);
-  const Vector<float> scores(memory.data(), most * shape.context * shape.context);
-  for (Index first = 0; first < shape.sequences * shape.heads; first += most) {
-    const Part part = part_at(shape, first, most);
+  const Index heads = heads_of_part(shape);
+  const Vector<float> scores(memory.data(), heads * shape.context * shape.context);
+  for (Index first = 0; first < shape.sequences * shape.heads; first += heads) {
+    const Part part = part_at(shape, first, heads);
     score(queue, part, state, scores);
     softmax(queue, part, state, scores);
     gather_keys(queue, part, scores, state.v, state.out);
@@ -140,10 +140,10 @@ void attention_forward(const Queue& queue, const AttentionShape& shape, const At
 void attention_backward(const Queue& queue, const AttentionShape& shape, const AttentionState& state,
                         const AttentionGradient& gradient, const Vector<float>& memory) {
   if (shape.sequences == 0) return;
-  const Index most = heads_of_part(shape), elements = most * shape.context * shape.context;
+  const Index heads = heads_of_part(shape), elements = heads * shape.context * shape.context;
   const Vector<float> scores(memory.data(), elements), score_gradients(memory.data() + elements, elements);
-  for (Index first = 0; first < shape.sequences * shape.heads; first += most) {
-    const Part part = part_at(shape, first, most);
+  for (Index first = 0; first < shape.sequences * shape.heads; first += heads) {
+    const Part part = part_at(shape, first, heads);
     score(queue, part, state, scores);
     score_gradient(queue, part, state, gradient.out, scores, score_gradients);
     gather_keys(queue, part, score_gradients, state.k, gradient.q);

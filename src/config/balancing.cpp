@@ -1,0 +1,26 @@
+#include "config/balancing.hpp"
+
+#include "config/values.hpp"
+
+namespace switchyard {
+
+const std::vector<BalancingOption>& balancing_options() {
+  static const std::vector<BalancingOption> options{
+      {"moe.aux_loss", "0", {"moe.aux_scope"}, [](const MoeConfig& m) { return format_value(m.aux_loss); }, true, true},
+      {"moe.importance_loss",
+       "0",
+       {"moe.importance_form"},
+       [](const MoeConfig& m) { return format_value(m.importance_loss); },
+       true,
+       true},
+      {"moe.z_loss", "0", {}, [](const MoeConfig& m) { return format_value(m.z_loss); }, true, false},
+      {"moe.bias_rule",
+       "none",
+       {"moe.bias_rate", "moe.bias_until"},
+       [](const MoeConfig& m) { return format_value(m.bias_rule); },
+       false,
+       true}};
+  return options;
+}
+
+}  // namespace switchyard
