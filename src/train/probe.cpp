@@ -7,7 +7,6 @@
 #include "base/check.hpp"
 #include "base/philox.hpp"
 #include "tensor/products/library.hpp"
-#include "tensor/products/products.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -26,8 +25,7 @@ Matrix<float> drawn(const Queue& queue, Index rows, Index width, std::uint64_t k
   return values;
 }
 
-using Product = void (*)(const Queue&, const products::Segments&, const Tensor&, const products::Weights&,
-                         const Tensor&, products::Write);
+using Product = ProbedProducts::Product;
 
 /// A product of products.hpp, whose result has `out` columns.
 std::vector<float> rows_of(const Queue& queue, Product product, const Tensor& x, const Tensor& w, Index out) {
@@ -55,7 +53,7 @@ void compare(const Queue& queue, Product product, Index rows, Index n, Index k, 
 
 }  // namespace
 
-void probe_products(const Config& c) {
+void probe_products(const Config& c, const ProbedProducts& probed) {
   const Index d = c.model.width, kv = Index{c.kv_heads()} * c.head_dim();
   std::set<std::pair<Index, Index>> shapes{{d, d}, {kv, d}, {c.model.vocabulary, d}};
   for (int b = 0; b < c.model.blocks; ++b) {
@@ -68,8 +66,8 @@ void probe_products(const Config& c) {
   const Index rows = std::min<Index>(512, Index{c.grain_sequences()} * c.model.context);
   const Queue queue;
   for (const auto& [n, k] : shapes) {
-    compare(queue, products::forward, rows, n, k, true);
-    compare(queue, products::input_gradient, rows, n, k, false);
+    compare(queue, probed.forward, rows, n, k, true);
+    compare(queue, probed.input_gradient, rows, n, k, false);
   }
 }
 
