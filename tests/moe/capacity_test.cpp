@@ -92,6 +92,15 @@ TEST(Capacity, IsTheCeilingOfARational) {
         }
 }
 
+// As large as rules allow: nothing is dropped, as with a factor of which all rows are within.
+TEST(Capacity, OfAnyFactorDropsNothingWhereThereIsRoom) {
+  const Choices all = made_up(40, 3, 5, false);
+  for (const double factor : {1e308, 1e19, 1e15, 5.0 / 3.0})
+    for (const DropOrder order : {DropOrder::weight, DropOrder::position})
+      EXPECT_EQ(kept_of(all, capacity(factor, 40, 3, 5), order), std::vector<std::uint8_t>(all.expert.size(), 1))
+          << factor;
+}
+
 TEST(Capacity, BothOrdersByBruteForce) {
   for (const DropOrder order : {DropOrder::weight, DropOrder::position})
     for (const auto& [tokens, k, experts] : {std::array{40, 1, 3}, {40, 2, 5}, {33, 3, 3}, {64, 4, 257}, {7, 1, 1}})
