@@ -32,12 +32,14 @@ class Files {
   std::string path_;
 };
 
-/// Documents of 5500 bytes and more in two domains, half of them held out.
+/// Documents in two domains, half of them held out. Each is 3953 tokens with its end: 17 of them end at the last target
+/// of 67,200 tokens.
 std::string make_text(const test::Folder& folder) {
-  for (std::size_t i = 0; i < 40; ++i) {
+  for (int i = 0; i < 48; ++i) {
     std::string text;
-    while (text.size() < 5500 + 37 * i)
-      text += "document " + std::to_string(i) + ", " + std::to_string(text.size() * 7919 % 1000) + ": π ≈ 3.14\n";
+    while (text.size() < 3952)
+      text += "document " + std::to_string(i) + ", " + std::to_string(text.size() * 7919 % 1000) + ": pi is 3.14\n";
+    text.resize(3952);
     data::write_file(folder / ((i % 3 ? "text/prose/" : "text/code/") + std::to_string(i) + ".txt"), text);
   }
   data::BuildOptions options;
@@ -136,6 +138,7 @@ TEST(Evaluation, IsWhatItsTokensSay) {
   }
   const Held held(config, corpus);
   ASSERT_EQ(held.losses.size(), 67200u);
+  EXPECT_EQ(held.next.back(), corpus.end_token()) << "a target without bytes, where an error of one would be seen";
   const double mean = held.mean(0, 67200);
   EXPECT_NEAR(got.row.loss, mean, 1e-12 * mean);
   ASSERT_EQ(got.row.block_loss.size(), 64u);

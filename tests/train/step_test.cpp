@@ -55,6 +55,16 @@ class Follower {
       const double wanted = states_[p.id][i].p;
       ASSERT_NEAR(values_[i], wanted, 2e-6 * (0.1 + std::abs(wanted))) << p.name << " " << i << " step " << step;
     });
+    for (const Parameter& p : m_.parameters.all()) {  // which a factor on all gradients changes in proportion
+      if (!p.adds_to.empty()) continue;
+      const auto first = read_all(p, m_.parameters.first_moments(p.placement)),
+                 second = read_all(p, m_.parameters.second_moments(p.placement));
+      for (std::size_t i = 0; i < first.size(); ++i) {
+        const reference::AdamWState& wanted = states_[p.id][i];
+        ASSERT_NEAR(first[i], wanted.m, 2e-6 * factor * norm) << p.name << " " << i << " step " << step;
+        ASSERT_NEAR(second[i], wanted.v, 2e-6 * wanted.v + 1e-30) << p.name << " " << i << " step " << step;
+      }
+    }
   }
 
  private:
