@@ -45,7 +45,7 @@ Pairs order_of(const Made& made, const Cut& cut, Index piece) {
   return all;
 }
 
-/// Those of the units of a piece, one after another; before(unit) says at which of them a unit begins.
+/// Those of each unit of a piece.
 std::vector<Pairs> units_of(const Made& made, const Cut& cut, Index piece) {
   const Choice choice = made.choice();
   std::vector<Pairs> units;

@@ -44,8 +44,8 @@ TEST(Tally, CountsTheChoicesThatATokenHas) {
 }
 
 /// Numbers of the device, and on the host those that were put there.
-std::vector<float> fill_with(const float* to, std::vector<float> values) {
-  Kokkos::deep_copy(Vector<float>(const_cast<float*>(to), values.size()), on_device(values));
+std::vector<float> fill_with(float* to, std::vector<float> values) {
+  Kokkos::deep_copy(Vector<float>(to, values.size()), on_device(values));
   return values;
 }
 
