@@ -8,29 +8,13 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <optional>
 
 #include "data/support.hpp"
+#include "train/files.hpp"
 #include "train/step.hpp"
 
 namespace switchyard::train {
 namespace {
-
-/// A corpus that rank 0 makes and all ranks read, gone once all of them have left.
-class Files {
- public:
-  explicit Files(std::string (*make)(const test::Folder&)) : world_(comm::Communicator::duplicate(MPI_COMM_WORLD)) {
-    if (world_.rank() == 0) path_ = make(folder_.emplace());
-    path_ = comm::broadcast(world_, path_, 0);
-  }
-  ~Files() { MPI_Barrier(world_.handle()); }
-  const std::string& path() const { return path_; }
-
- private:
-  comm::Communicator world_;
-  std::optional<test::Folder> folder_;
-  std::string path_;
-};
 
 /// Documents in two domains, half of them held out. Each is 3953 tokens with its end: 17 of them end at the last target
 /// of 67,200 tokens.
@@ -125,8 +109,8 @@ void expect_routing(const record::EvaluationRouting& got, const Held& held, std:
 
 // 67,200 tokens in 7 batches: the last token whose routing is kept, number 65,536, stands inside of a grain.
 TEST(Evaluation, IsWhatItsTokensSay) {
-  const Files files(make_text);
-  const data::Corpus corpus = data::Corpus::open(files.path());
+  const test::Files files(make_text);
+  const data::Corpus corpus = data::Corpus::open(files.corpus());
   const Config config = config_of(600, 68000);
   Machine machine = machine_of(config, MPI_COMM_WORLD);
   const data::Batches batches(corpus, config, machine.groups.layout);
@@ -151,8 +135,8 @@ TEST(Evaluation, IsWhatItsTokensSay) {
 
 // Fewer tokens than parts: those without tokens are not a number, and so are bits per byte without texts.
 TEST(Evaluation, OfAFewForeignTokens) {
-  const Files files(make_shard);
-  const data::Corpus corpus = data::Corpus::open(files.path());
+  const test::Files files(make_shard);
+  const data::Corpus corpus = data::Corpus::open(files.corpus());
   Config config = config_of(3, 48);
   config.model.vocabulary = 50257;
   Machine machine = machine_of(config, MPI_COMM_WORLD);
@@ -176,8 +160,8 @@ TEST(Evaluation, OfAFewForeignTokens) {
 }
 
 TEST(Evaluation, LeavesNoTraceInTheTraining) {
-  const Files files(make_text);
-  const data::Corpus corpus = data::Corpus::open(files.path());
+  const test::Files files(make_text);
+  const data::Corpus corpus = data::Corpus::open(files.corpus());
   const Config config = config_of(12, 400);
   Machine plain = machine_of(config, MPI_COMM_WORLD), watched = machine_of(config, MPI_COMM_WORLD);
   const data::Batches batches(corpus, config, plain.groups.layout);
@@ -194,8 +178,8 @@ TEST(Evaluation, LeavesNoTraceInTheTraining) {
 }
 
 TEST(EvaluationTokens, HaveTheirPlaceDocumentAndText) {
-  const Files files(make_text);
-  const data::Corpus corpus = data::Corpus::open(files.path());
+  const test::Files files(make_text);
+  const data::Corpus corpus = data::Corpus::open(files.corpus());
   const Config config = config_of(600, 68000);
   const data::Batches batches(corpus, config, {1, 0, 1, config.train.grains});
   const record::EvaluationTokens tokens = evaluation_tokens(corpus, batches, config);
