@@ -102,7 +102,7 @@ void expect_timeline(const hdf5::File& file, int ranks, int tasks) {
   const auto bytes = read<std::int64_t>(file, "timeline_bytes");
   ASSERT_EQ(bytes.size(), static_cast<std::size_t>(ranks * tasks));
   for (int r = 0; r < ranks; ++r) {  // clocks of one machine differ by less than a round trip
-    EXPECT_NEAR(begin[r], 0.25 * r, 0.05) << r;
+    EXPECT_NEAR(begin[r], 0.25 * r, 0.1) << r;
     EXPECT_NEAR(end[r] - begin[r], 2.0 + r, 1e-6) << r;
     for (int i = 0; i < tasks; ++i) {
       EXPECT_NEAR(start[r * tasks + i] - begin[r], i, 1e-6) << r << " " << i;
