@@ -1,5 +1,6 @@
 #include "moe/capacity.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace switchyard::moe {
@@ -67,8 +68,9 @@ Cut cut_for(const Config& config, const nn::Rows& rows) {
 
 std::int64_t capacity(double factor, std::int64_t tokens, int top_k, int experts) {
   const double rows = factor * static_cast<double>(tokens) * top_k / experts;
-  // 1.1 · 10 rows are 11, though their product in double is above it.
-  return static_cast<std::int64_t>(std::ceil(rows * (1.0 - 1e-12)));
+  // 1.1 · 10 rows are 11, though their product in double is above it. What no integer can count is more than any rows.
+  constexpr std::int64_t most = std::int64_t{1} << 62;
+  return static_cast<std::int64_t>(std::min(std::ceil(rows * (1.0 - 1e-12)), static_cast<double>(most)));
 }
 
 Drop::Drop(Arena& arena, const Config& config, const nn::Rows& rows, int experts)

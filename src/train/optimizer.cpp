@@ -1,6 +1,8 @@
 #include "train/optimizer.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace switchyard::train {
 namespace {
@@ -40,7 +42,7 @@ AdamW adamw_scalars(const TrainConfig& c, const Update& update, bool decay) {
           .one_minus_beta2 = static_cast<float>(1.0 - c.beta2),
           .step_size = static_cast<float>(update.learning_rate / correction1),
           .root_scale = static_cast<float>(1.0 / std::sqrt(correction2)),
-          .epsilon = static_cast<float>(c.epsilon)};
+          .epsilon = std::max(static_cast<float>(c.epsilon), std::numeric_limits<float>::denorm_min())};
 }
 
 void adamw(const Queue& queue, ParameterSet& parameters, const Gradients& gradients, const TrainConfig& config,

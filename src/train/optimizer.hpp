@@ -16,7 +16,7 @@ struct AdamW {
   float one_minus_beta2;
   float step_size;   ///< lr / (1 − beta1^step)
   float root_scale;  ///< 1 / √(1 − beta2^step)
-  float epsilon;
+  float epsilon;     ///< above 0, so that an element that has had no gradient is not 0/0
 };
 
 /// g ← clip·g; m ← m + (1−β1)(g − m); v ← β2·v + (1−β2)·g²; p ← keep·p − step_size·m / (√v·root_scale + ε).

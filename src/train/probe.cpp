@@ -8,7 +8,6 @@
 #include "base/philox.hpp"
 #include "config/architecture.hpp"
 #include "tensor/products/library.hpp"
-#include "tensor/products/products.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -27,8 +26,7 @@ Matrix<float> drawn(const Queue& queue, Index rows, Index width, std::uint64_t k
   return values;
 }
 
-using Product = void (*)(const Queue&, const products::Segments&, const Tensor&, const products::Weights&,
-                         const Tensor&, products::Write);
+using Product = ProbedProducts::Product;
 
 /// A product of products.hpp, whose result has `out` columns.
 std::vector<float> rows_of(const Queue& queue, Product product, const Tensor& x, const Tensor& w, Index out) {
@@ -56,15 +54,15 @@ void compare(const Queue& queue, Product product, Index rows, Index n, Index k, 
 
 }  // namespace
 
-void probe_products(const Config& c) {
+void probe_products(const Config& c, const ProbedProducts& probed) {
   std::set<std::pair<Index, Index>> shapes;
   for (const TensorSpec& tensor : architecture(c))
     if (tensor.shape.size() >= 2) shapes.insert({tensor.shape[tensor.shape.size() - 2], tensor.shape.back()});
   const Index rows = std::min<Index>(512, Index{c.grain_sequences()} * c.model.context);
   const Queue queue;
   for (const auto& [n, k] : shapes) {
-    compare(queue, products::forward, rows, n, k, true);
-    compare(queue, products::input_gradient, rows, n, k, false);
+    compare(queue, probed.forward, rows, n, k, true);
+    compare(queue, probed.input_gradient, rows, n, k, false);
   }
 }
 

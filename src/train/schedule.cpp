@@ -13,7 +13,8 @@ double learning_rate(const TrainConfig& c, std::int64_t step) {
   if (step < c.warmup) return peak * static_cast<double>(step) / static_cast<double>(c.warmup);
   if (c.schedule == Schedule::constant || c.steps <= c.warmup) return peak;
   const double steps = static_cast<double>(c.steps), warmup = static_cast<double>(c.warmup);
-  const double from = c.schedule == Schedule::wsd ? std::max(warmup, (1.0 - c.decay_share) * steps) : warmup;
+  const double share = std::max(c.decay_share, 0.5 / steps);  // a smaller one is of the last step too, and not of none
+  const double from = c.schedule == Schedule::wsd ? std::max(warmup, (1.0 - share) * steps) : warmup;
   const double done = std::clamp((static_cast<double>(step) - from) / (steps - from), 0.0, 1.0);
   const double left = c.schedule == Schedule::cosine ? 0.5 * (1.0 + std::cos(std::numbers::pi * done)) : 1.0 - done;
   return min + (peak - min) * left;

@@ -26,9 +26,12 @@ Result run(const Heads& n, const Doubles& q, const Doubles& k, const Doubles& v,
   const model::AttentionGradient gradient{matrix(rows, width, dout), matrix(rows, width, Doubles(q.size(), 9.0)),
                                           matrix(rows, kv, Doubles(k.size(), 9.0)),
                                           matrix(rows, kv, Doubles(k.size(), 9.0))};
-  const Vector<float> memory("memory", attention_memory(shape, Host().concurrency()));
+  const Index floats = attention_memory(shape, Host().concurrency());
+  const Vector<float> memory("memory", floats + 64);
+  Kokkos::deep_copy(memory, 4.5f);
   attention_forward(test::queue(), shape, state, memory);
   attention_backward(test::queue(), shape, state, gradient, memory);
+  EXPECT_EQ(copy_out(memory.data() + floats, 64), Doubles(64, 4.5)) << "what lies past the memory";
   return {values_of(state.out), values_of(gradient.q), values_of(gradient.k), values_of(gradient.v)};
 }
 
@@ -50,7 +53,10 @@ TEST_P(Attention, AgreesWithReference) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
                          testing::Values(Heads{1, 1, 1, 1, 2}, Heads{2, 5, 2, 1, 4}, Heads{3, 33, 4, 2, 8},
-                                         Heads{1, 64, 6, 2, 16}, Heads{2, 100, 3, 3, 10}, Heads{0, 8, 2, 2, 4}));
+                                         Heads{1, 64, 6, 2, 16}, Heads{2, 100, 3, 3, 10}, Heads{0, 8, 2, 2, 4},
+                                         // around the 36 rows that are worked together, and wide heads
+                                         Heads{1, 35, 2, 1, 64}, Heads{1, 36, 2, 2, 34}, Heads{2, 37, 1, 1, 128},
+                                         Heads{1, 73, 8, 1, 6}, Heads{3, 2, 4, 2, 8}));
 
 TEST(AttentionReference, GradientIsTheSlope) {
   const Heads n{1, 4, 2, 1, 2};
@@ -86,11 +92,49 @@ TEST(AttentionBits, DependOnTheSequenceAlone) {
   EXPECT_EQ(third(all.dv), last.dv);
 }
 
+/// `values` with other numbers in tokens [first, last).
+Doubles changed(Doubles values, std::size_t width, std::size_t first, std::size_t last) {
+  const Doubles other = random_values(values.size(), 99, 3.0);
+  std::copy(other.begin() + first * width, other.begin() + last * width, values.begin() + first * width);
+  return values;
+}
+
+/// Tokens [first, last) alone.
+Doubles part(const Doubles& values, std::size_t width, std::size_t first, std::size_t last) {
+  return {values.begin() + first * width, values.begin() + last * width};
+}
+
+// What comes later changes no bit of what is before it; and what keys and values get back is of later queries only.
+TEST(AttentionBits, NothingOfTheFutureIsSeenAndNothingOfThePastComesBack) {
+  constexpr std::size_t context = 80, wide = 16, narrow = 8;
+  const Heads n{1, 80, 4, 2, 4};
+  const Doubles q = random_values(context * wide, 1), k = random_values(context * narrow, 2),
+                v = random_values(context * narrow, 3), dout = random_values(context * wide, 4);
+  const Result whole = run(n, q, k, v, dout);
+  for (const std::size_t t : {1, 35, 36, 37, 72, 79}) {
+    const Result later = run(n, changed(q, wide, t, context), changed(k, narrow, t, context),
+                             changed(v, narrow, t, context), changed(dout, wide, t, context));
+    EXPECT_EQ(part(later.out, wide, 0, t), part(whole.out, wide, 0, t)) << t;
+    EXPECT_EQ(part(later.dq, wide, 0, t), part(whole.dq, wide, 0, t)) << t;
+    EXPECT_NE(later.out, whole.out) << t;
+    const Result earlier = run(n, changed(q, wide, 0, t), k, v, changed(dout, wide, 0, t));
+    EXPECT_EQ(part(earlier.dk, narrow, t, context), part(whole.dk, narrow, t, context)) << t;
+    EXPECT_EQ(part(earlier.dv, narrow, t, context), part(whole.dv, narrow, t, context)) << t;
+  }
+}
+
 TEST(AttentionRange, LargeScoresStayFinite) {
   const Heads n{1, 50, 1, 1, 4};
   const Doubles q = random_values(200, 1, 40.0), k = random_values(200, 2, 40.0), v = random_values(200, 3);
   const Result got = run(n, q, k, v, v);
   EXPECT_LT(relative_error(reference::attention(n, q, k, v), got.out), 1e-3);
+  Doubles dq, dk, dv;
+  reference::attention_backward(n, q, k, v, v, dq, dk, dv);
+  EXPECT_LT(relative_error(dv, got.dv), 1e-3);
+  for (std::size_t i = 0; i < dq.size(); ++i) {  // a query takes one key, and all but nothing comes back to both
+    EXPECT_NEAR(got.dq[i], dq[i], 1e-3) << i;
+    EXPECT_NEAR(got.dk[i], dk[i], 1e-3) << i;
+  }
 }
 
 TEST(Rope, TurnsAndTurnsBack) {
@@ -105,6 +149,20 @@ TEST(Rope, TurnsAndTurnsBack) {
       1e-6);
   rope->backward(test::queue(), turned);
   EXPECT_LT(relative_error(x, values_of(turned)), 1e-6);
+}
+
+// At position 9000 an angle in float would be off by a thousandth.
+TEST(Rope, IsExactAtFarPositionsForAnyHeadsAndBase) {
+  for (const auto& [heads, width, base] : {std::tuple(1, 2, 10000.0), {3, 12, 500000.0}, {2, 20, 1.5}}) {
+    Config config = small_config();
+    config.model.context = 9001, config.model.heads = heads, config.model.width = width;
+    config.model.rope_base = base;
+    const Doubles x = random_values(std::size_t{9001} * width, 7);
+    const auto turned = matrix(9001, width, x);
+    const Placed<model::Rope> rope("test::rope", config);
+    rope->forward(test::queue(), turned);
+    EXPECT_LT(relative_error(reference::rope(x, 9001, heads, width / heads, base, 1.0), values_of(turned)), 2e-7);
+  }
 }
 
 TEST(Rope, TurnsBf16AsItTurnsFloats) {

@@ -37,12 +37,13 @@ inline Matrix<float> matrix(Index rows, Index columns, const Doubles& values = {
 
 inline Doubles values_of(const Matrix<float>& m) { return copy_out(m.data(), m.size()); }
 
-/// Largest difference over the largest expected magnitude.
+/// Largest difference over the largest expected magnitude; infinite where a number is not finite on either side.
 inline double relative_error(const Doubles& expected, const Doubles& got) {
   EXPECT_EQ(expected.size(), got.size());
   double error = 0.0, scale = 1e-30;
   for (std::size_t i = 0; i < expected.size() && i < got.size(); ++i) {
-    error = std::isfinite(got[i]) ? std::max(error, std::abs(expected[i] - got[i])) : INFINITY;
+    const double difference = std::abs(expected[i] - got[i]);
+    error = std::isfinite(difference) ? std::max(error, difference) : INFINITY;
     scale = std::max(scale, std::abs(expected[i]));
   }
   return error / scale;

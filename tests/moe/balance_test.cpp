@@ -10,6 +10,7 @@
 #include "moe/statistics.hpp"
 #include "support/kinds.hpp"
 #include "support/queue.hpp"
+#include "support/refusal.hpp"
 
 namespace switchyard::moe {
 namespace {
@@ -69,6 +70,34 @@ TEST(Balance, BiasFollowsTrainingCountsAndFreezes) {
   EXPECT_EQ(rig.router.bias(), frozen);
   rig.router.update_bias(test::queue(), 9);
   EXPECT_NE(rig.router.bias(), frozen);
+}
+
+TEST(Balance, AStageRefusesWhatIsNotItsTurn) {
+  Rig rig(test::small_config(8, 2), MPI_COMM_SELF);
+  const auto refusal = [](auto work) { return test::refusal(work); };
+  const auto set = [&](const std::vector<float>& bias) { rig.router.set_bias(test::queue(), bias); };
+  EXPECT_NE(refusal([&] { set(std::vector<float>(7, 0.0f)); }).find("expected a bias for every expert"),
+            std::string::npos);
+  EXPECT_NE(refusal([&] {
+              set({0, 0, 0, 1e-9f, 0, 0, 0, 0});
+            }).find("expected no bias without a bias rule"),
+            std::string::npos);
+  EXPECT_EQ(refusal([&] { set(std::vector<float>(8, -0.0f)); }), "");
+  rig.router.update_bias(test::queue(), 1);
+  EXPECT_EQ(rig.router.bias(), std::vector<float>(8, 0.0f)) << "nothing moves it";
+  const std::string reduced = "expected reduced statistics of a training pass before backward";
+  rig.forward();
+  EXPECT_NE(refusal([&] { rig.backward(); }).find(reduced), std::string::npos) << "before they are reduced";
+  rig.reduce();
+  EXPECT_EQ(refusal([&] { rig.backward(); }), "");
+  EXPECT_NE(refusal([&] { rig.backward(); }).find(reduced), std::string::npos) << "a second time";
+  rig.forward(Pass::evaluate);
+  rig.reduce();
+  EXPECT_NE(refusal([&] { rig.backward(); }).find(reduced), std::string::npos) << "of an evaluation";
+  TokenSet fewer = rig.tokens(Pass::train);
+  --fewer.sequences.last;
+  EXPECT_NE(refusal([&] { rig.router.forward(test::queue(), fewer, rig.x, *rig.pass); }).find("of this rank's grains"),
+            std::string::npos);
 }
 
 TEST(Statistics, MaxVioOfEvenLoadIsZero) {

@@ -80,6 +80,27 @@ TEST(Capacity, RoundsUpAndDoesNotStumbleOverBinaryFractions) {
   EXPECT_EQ(capacity(1.0, 0, 1, 8), 0);
 }
 
+// Factors of whole hundredths, so that the definition is one of integers.
+TEST(Capacity, IsTheCeilingOfARational) {
+  for (const std::int64_t hundredths : {1, 5, 33, 70, 99, 100, 101, 110, 125, 133, 175, 200, 1000})
+    for (const std::int64_t tokens : {1, 3, 7, 64, 1000, 4096, 65536, 1 << 20})
+      for (const int k : {1, 2, 3, 8, 32})
+        for (const int experts : {1, 3, 7, 10, 64, 257, 1024}) {
+          const std::int64_t rows = hundredths * tokens * k, whole = std::int64_t{100} * experts;
+          ASSERT_EQ(capacity(static_cast<double>(hundredths) / 100.0, tokens, k, experts), (rows + whole - 1) / whole)
+              << hundredths << " " << tokens << " " << k << " " << experts;
+        }
+}
+
+// As large as rules allow: nothing is dropped, as with a factor of which all rows are within.
+TEST(Capacity, OfAnyFactorDropsNothingWhereThereIsRoom) {
+  const Choices all = made_up(40, 3, 5, false);
+  for (const double factor : {1e308, 1e19, 1e15, 5.0 / 3.0})
+    for (const DropOrder order : {DropOrder::weight, DropOrder::position})
+      EXPECT_EQ(kept_of(all, capacity(factor, 40, 3, 5), order), std::vector<std::uint8_t>(all.expert.size(), 1))
+          << factor;
+}
+
 TEST(Capacity, BothOrdersByBruteForce) {
   for (const DropOrder order : {DropOrder::weight, DropOrder::position})
     for (const auto& [tokens, k, experts] : {std::array{40, 1, 3}, {40, 2, 5}, {33, 3, 3}, {64, 4, 257}, {7, 1, 1}})

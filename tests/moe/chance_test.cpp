@@ -1,6 +1,9 @@
 // What routing takes from random numbers: the noise of noisy top-k, and the experts of a hash.
 #include <gtest/gtest.h>
 
+#include <numeric>
+
+#include "base/philox.hpp"
 #include "moe/router_rig.hpp"
 #include "moe/routers/noise.hpp"
 #include "support/queue.hpp"
@@ -55,6 +58,26 @@ TEST(Chance, NoiseIsStandardNormalAndItsOwnForEachStep) {
   EXPECT_NEAR(product, 0.0, 0.012);
 }
 
+// Φ of each of them is half an odd number over 2^23, of which it is made: in the tails, where a step of that is wide,
+// an error of a part in a million would be seen. Oracle: std::erfc.
+TEST(Chance, NoiseIsTheNormalQuantileOutToItsTails) {
+  constexpr int tokens = 4000, experts = 64;
+  moe::Scores s;
+  s.logits = Matrix<float>("logits", tokens, experts), s.slope = Matrix<float>("slope", tokens, experts);
+  moe::add_noise(test::queue(), {3, 1, 0, 0}, s);
+  int tail = 0;
+  double largest = 0.0;
+  for (const float value : host_values(s.logits)) {
+    const double z = value / std::log(2.0), p = 0.5 * std::erfc(std::abs(z) / std::sqrt(2.0)) * 8388608.0 - 0.5;
+    largest = std::max(largest, std::abs(z));
+    if (std::abs(z) < 2.5) continue;
+    ++tail;
+    EXPECT_NEAR(p, std::round(p), 0.12) << z;
+  }
+  EXPECT_NEAR(tail, 0.0124193 * tokens * experts, 4 * std::sqrt(0.0124193 * tokens * experts));
+  EXPECT_GT(largest, 4.0);
+}
+
 TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
   Config c = with(RouterKind::hash, 5, 3);
   Rig rig(c, MPI_COMM_SELF);
@@ -73,10 +96,10 @@ TEST(Chance, HashSendsAnIdAlwaysToTheSameExperts) {
   for (const float v : host_values(rig.backward())) EXPECT_EQ(v, 0.0f);
 }
 
-TEST(Chance, HashIsUniform) {
-  constexpr int experts = 7, k = 3, ids = 20000;
+/// The experts (ids, k) that a hash gives to the first ids, in block 1.
+std::vector<std::int32_t> hashed(int experts, int k, int ids, std::uint64_t seed) {
   Config c = with(RouterKind::hash, experts, k);
-  c.train.seed = 9;
+  c.train.seed = seed;
   const Rig rig(c, MPI_COMM_SELF);
   moe::TokenSet tokens;
   tokens.ids = Vector<std::int32_t>("id", ids);
@@ -95,7 +118,32 @@ TEST(Chance, HashIsUniform) {
   const Placed<Memory> memory("test::pass", experts, Index{ids}, k);
   const moe::RouterPass& pass = memory->pass;
   moe::make_router({rig.config, rig.parameters, 1})->route(test::queue(), tokens, {}, pass);
-  const auto expert = host_values(pass.choice.expert);
+  return host_values(pass.choice.expert);
+}
+
+// Draws without replacement, as from a list: number r of those that are left, r the high half of 32 bits times their
+// number; four to a counter of Philox(seed, router_hash), which is (id, block, counter).
+TEST(Chance, HashDrawsFromTheExpertsThatAreLeft) {
+  for (const auto& [experts, k] : {std::array{1, 1}, {5, 5}, {8, 3}, {32, 32}, {257, 9}})
+    for (const std::uint64_t seed : {1, 12345}) {
+      const auto got = hashed(experts, k, 200, seed);
+      for (std::uint32_t id = 0; id < 200; ++id) {
+        std::vector<int> left(experts);
+        std::iota(left.begin(), left.end(), 0);
+        for (int j = 0; j < k; ++j) {
+          const Philox bits =
+              philox(stream_key(seed, Purpose::router_hash), {{id, 1, static_cast<std::uint32_t>(j / 4), 0}});
+          const auto r = static_cast<std::ptrdiff_t>(std::uint64_t{bits.v[j % 4]} * left.size() >> 32);
+          ASSERT_EQ(got[id * k + j], left[r]) << "id " << id << " choice " << j << " of " << k << ", E " << experts;
+          left.erase(left.begin() + r);
+        }
+      }
+    }
+}
+
+TEST(Chance, HashIsUniform) {
+  constexpr int experts = 7, k = 3, ids = 20000;
+  const auto expert = hashed(experts, k, ids, 9);
   for (int j = 0; j < k; ++j) {
     std::vector<int> count(experts, 0);
     for (int i = 0; i < ids; ++i) ++count[expert[i * k + j]];

@@ -4,8 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "routing_cases.hpp"
 
 namespace switchyard::moe::testing {
@@ -26,10 +24,33 @@ void check_offsets(const RoutingProblem& p) {
   for (Index e = 0; e <= mine.size(); ++e) EXPECT_EQ(plan.expert_offsets()[e], plan.piece_offsets()[e * grains.size()]);
 }
 
+bool within(const Range& range, std::int64_t i) { return range.first <= i && i < range.last; }
+
+/// Kept rows of this rank by the rank that holds their expert, and its rows by the place that they come from.
+void check_journeys(const RoutingProblem& p) {
+  const Plan& plan = *p.plan;
+  const Layout& layout = p.groups.layout;
+  const int first_rank = layout.group() * layout.expert_parallel;
+  std::vector<std::int64_t> sent(layout.ranks, 0), received(layout.expert_parallel, 0);
+  for (std::int64_t t = p.rows().first; t < p.rows().last; ++t)
+    for (int j = 0; j < choices_of(p.test, t); ++j)
+      for (int place = 0; kept(p.test, t, j) && place < layout.expert_parallel; ++place)
+        sent[first_rank + place] += within(layout.experts_of(place, p.test.experts), expert_of(p.test, t, j));
+  EXPECT_EQ(plan.traffic(), sent);
+  if (plan.alone()) return;
+  for (const auto& row : p.expected_rows())
+    for (int place = 0; place < layout.expert_parallel; ++place)
+      received[place] += within(layout.grains_of(first_rank + place), row.token / p.test.grain_tokens);
+  const comm::RowPlan& out = plan.itinerary().out;
+  for (int place = 0; place < layout.expert_parallel; ++place) {
+    EXPECT_EQ(out.send[place + 1] - out.send[place], sent[first_rank + place]) << place;
+    EXPECT_EQ(out.receive[place + 1] - out.receive[place], received[place]) << place;
+  }
+}
+
 void check_sides(const RoutingProblem& p) {
   const Plan& plan = *p.plan;
-  const auto& t = plan.traffic();
-  EXPECT_EQ(std::accumulate(t.begin(), t.end(), std::int64_t{0}), plan.send_rows());
+  check_journeys(p);
   if (!plan.alone()) {
     EXPECT_EQ(plan.itinerary().out.receive.back(), plan.expert_rows());
     EXPECT_EQ(plan.itinerary().home.send, plan.itinerary().out.receive);

@@ -103,5 +103,31 @@ TYPED_TEST(Rows, CombineBackwardGivesGradientsOfWeightsAndRows) {
     }
 }
 
+// A row that was not finite before is not one that was made so.
+TYPED_TEST(Rows, FirstMadeNonFiniteIsTheFirstThatWasFiniteBefore) {
+  struct Row {
+    Index at;  ///< of six
+    float from, to;
+  };
+  const float nan = NAN, inf = INFINITY;
+  const struct {
+    std::vector<Row> rows;
+    Index first;
+  } cases[] = {{{}, -1},
+               {{{4, 1.0f, nan}, {2, 1.0f, -inf}}, 2},
+               {{{1, nan, nan}, {3, inf, 0.0f}, {5, 1.0f, inf}}, 5},
+               {{{0, -inf, nan}}, -1},
+               {{{0, 3e38f, nan}}, 0}};
+  for (const auto& [rows, wanted] : cases)
+    for (const Index column : {Index{0}, Index{17}, width - 1}) {
+      std::vector<float> from = numbers_of(1, 6 * width), to = numbers_of(2, 6 * width);
+      for (const Row& r : rows) from[r.at * width + column] = r.from, to[r.at * width + (column + 5) % width] = r.to;
+      const auto before = elements_of<TypeParam>(from), after = elements_of<TypeParam>(to);
+      EXPECT_EQ(rows::first_made_non_finite(test::queue(), matrix(before), matrix(after)), wanted) << column;
+    }
+  const Vector<TypeParam> none("none", 0);
+  EXPECT_EQ(rows::first_made_non_finite(test::queue(), matrix(none), matrix(none)), -1);
+}
+
 }  // namespace
 }  // namespace switchyard::moe

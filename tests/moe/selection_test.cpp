@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "moe/router_rig.hpp"
 #include "reference/router.hpp"
 
@@ -19,17 +21,23 @@ struct Choices {
   Choice choice;
 };
 
-/// Selection from score(N, E) + bias(E).
-Selected run(const MoeConfig& config, int experts, const std::vector<float>& score, const std::vector<float>& bias) {
+/// Selection from order(N, E) + bias(E), with margins of score(N, E) + bias(E).
+Selected run(const MoeConfig& config, int experts, const std::vector<float>& order, const std::vector<float>& score,
+             const std::vector<float>& bias) {
   const Index tokens = score.size() / experts;
-  const Matrix<float> scores("score", tokens, experts);
+  const Matrix<float> orders("order", tokens, experts), scores("score", tokens, experts);
+  Kokkos::deep_copy(orders, HostMatrix<const float>(order.data(), tokens, experts));
   Kokkos::deep_copy(scores, HostMatrix<const float>(score.data(), tokens, experts));
   const Vector<float> device_bias("bias", experts), margin("margin", tokens);
   Kokkos::deep_copy(device_bias, HostVector<const float>(bias.data(), experts));
   const Placed<Choices> memory("test::choice", tokens, config.top_k);
   const Choice& choice = memory->choice;
-  select(test::queue(), router_shape(config, experts), {scores, scores, device_bias}, choice, margin);
+  select(test::queue(), router_shape(config, experts), {orders, scores, device_bias}, choice, margin);
   return {host_values(choice.expert), host_values(margin)};
+}
+
+Selected run(const MoeConfig& config, int experts, const std::vector<float>& score, const std::vector<float>& bias) {
+  return run(config, experts, score, score, bias);
 }
 
 MoeConfig config_of(int top_k, int groups = 1, int kept = 1, GroupScore score = GroupScore::top2_sum) {
@@ -51,6 +59,16 @@ std::vector<float> ranked(const std::vector<float>& score, const std::vector<flo
   return value;
 }
 
+/// The highest value inside the kept groups that is not chosen; 0 where all of them are.
+float best_refused(const MoeConfig& c, const std::vector<float>& value) {
+  const std::vector<bool> kept = reference::kept_groups(c, value);
+  std::vector<float> inside;
+  for (std::size_t e = 0; e < value.size(); ++e)
+    if (kept[e * c.groups / value.size()]) inside.push_back(value[e]);
+  std::sort(inside.rbegin(), inside.rend());
+  return inside.size() > static_cast<std::size_t>(c.top_k) ? inside[c.top_k] : 0.0f;
+}
+
 void expect_reference(const MoeConfig& c, int experts, const std::vector<float>& score,
                       const std::vector<float>& bias) {
   const Selected got = run(c, experts, score, bias);
@@ -59,10 +77,7 @@ void expect_reference(const MoeConfig& c, int experts, const std::vector<float>&
     const auto want = reference::selection(c, value);
     for (int j = 0; j < c.top_k; ++j)
       EXPECT_EQ(got.expert[t * c.top_k + j], want[j]) << "E " << experts << " k " << c.top_k << " token " << t;
-    if (c.groups > 1) continue;
-    const auto order = reference::ranking(value);
-    const float other = c.top_k < experts ? value[order[c.top_k]] : 0.0f;
-    EXPECT_EQ(got.margin[t], std::clamp(value[want.back()] - other, 0.0f, 1.0f));
+    EXPECT_EQ(got.margin[t], std::clamp(value[want.back()] - best_refused(c, value), 0.0f, 1.0f)) << "token " << t;
   }
 }
 
@@ -116,6 +131,37 @@ TEST(Selection, GroupLimitsOfEveryKind) {
       for (int e = 0; e < experts; ++e) bias[e] = -0.6f + 0.1f * test::noise(e, 3);
       expect_reference(config_of(k, groups, kept, score), experts, uniform_scores(100 * experts, 2), bias);
     }
+}
+
+// Scores that are equal to float may have unequal logits: the order is that of the logits, the margin that of scores.
+TEST(Selection, TheMarginIsOfScoresWhateverTheyAreRankedBy) {
+  const std::vector<float> order{3.0f, -2.0f, 3.5f, 1.0f}, score{0.25f, 0.125f, 0.25f, 0.375f};
+  const Selected two = run(config_of(2), 4, order, score, {0.0f, 0.0f, 0.0f, 0.0f});
+  EXPECT_EQ(two.expert, (std::vector<std::int32_t>{2, 0}));
+  EXPECT_EQ(two.margin[0], 0.0f) << "0.25 less 0.375, clamped";
+  const Selected three = run(config_of(3), 4, order, score, {0.0f, 0.0f, 0.0f, 0.5f});
+  EXPECT_EQ(three.expert, (std::vector<std::int32_t>{2, 0, 3}));
+  EXPECT_EQ(three.margin[0], 0.75f) << "with the bias";
+}
+
+// Groups whose scores are no numbers are groups all the same: two are kept, from which different experts are chosen.
+TEST(Selection, GroupsOfNoNumbersKeepWhatIsAskedFor) {
+  const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 0.5f, -0.0f};
+  constexpr int experts = 24, k = 7, tokens = 400;
+  std::vector<float> score(tokens * experts);
+  for (std::size_t i = 0; i < score.size(); ++i)
+    score[i] = bad[static_cast<int>((test::noise(i, 4) + 1.0f) * 3.0f) % 6];
+  for (int i = 0; i < experts; ++i) score[i] = -NAN, score[experts + i] = -INFINITY, score[2 * experts + i] = INFINITY;
+  for (const GroupScore of : {GroupScore::top2_sum, GroupScore::share_sum, GroupScore::max}) {
+    const Selected got = run(config_of(k, 6, 2, of), experts, score, std::vector<float>(experts, 0.0f));
+    for (int t = 0; t < tokens; ++t) {
+      std::set<int> chosen(got.expert.begin() + t * k, got.expert.begin() + (t + 1) * k), groups;
+      ASSERT_EQ(chosen.size(), std::size_t{k}) << "token " << t;
+      for (const int e : chosen) groups.insert(e / 4);
+      EXPECT_TRUE(*chosen.begin() >= 0 && *chosen.rbegin() < experts && groups.size() == 2) << "token " << t;
+      EXPECT_TRUE(got.margin[t] >= 0.0f && got.margin[t] <= 1.0f) << "token " << t;
+    }
+  }
 }
 
 // Megatron sums the best k / kept scores of a group, DeepSeek-V3 and others the best two: with k = 8 in 2 of 4 groups

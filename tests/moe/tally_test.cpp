@@ -1,4 +1,5 @@
-// Counts of choices whose number differs from token to token, tokens without any among them.
+// Counts of choices whose number differs from token to token, tokens without any among them; and sums over the tokens
+// of a sequence, each of them one chain in double.
 #include "moe/tally.hpp"
 
 #include <gtest/gtest.h>
@@ -11,8 +12,8 @@ namespace {
 constexpr int experts = 6, context = 7, bins = 4;
 
 struct Memory {
-  Memory(Arena& arena, const nn::Rows& rows)
-      : tally(make_tally(arena, rows, experts, bins)), scores(make_scores(arena, experts, rows.count, 0)) {}
+  Memory(Arena& arena, const nn::Rows& rows, int of)
+      : tally(make_tally(arena, rows, of, bins)), scores(make_scores(arena, of, rows.count, 0)) {}
   Tally tally;
   Scores scores;
 };
@@ -32,7 +33,7 @@ struct Counts {
 
 TEST(Tally, CountsTheChoicesThatATokenHas) {
   const RoutingProblem p({experts, 3, 5, context, experts, 3, ExchangeKind::pairwise, true}, 1);
-  const Placed<Memory> memory("test::tally", nn::make_rows(config_of(p.test), p.groups.layout));
+  const Placed<Memory> memory("test::tally", nn::make_rows(config_of(p.test), p.groups.layout), experts);
   for (const auto& v : {memory->scores.inverse, memory->scores.lse, memory->scores.entropy, memory->tally.token_margin})
     Kokkos::deep_copy(v, 0.5f);
   Kokkos::deep_copy(memory->scores.score, 0.0f);
@@ -40,6 +41,44 @@ TEST(Tally, CountsTheChoicesThatATokenHas) {
   const Counts wanted(p);
   EXPECT_EQ(host_values(memory->tally.assigned), wanted.assigned);
   EXPECT_EQ(host_values(memory->tally.kept), wanted.kept);
+}
+
+/// Numbers of the device, and on the host those that were put there.
+std::vector<float> fill_with(float* to, std::vector<float> values) {
+  Kokkos::deep_copy(Vector<float>(to, values.size()), on_device(values));
+  return values;
+}
+
+// 70 experts are more than are summed side by side.
+TEST(Tally, SumsOverTheTokensOfASequenceAreChainsInDouble) {
+  constexpr int many = 70, sequences = 5, tokens = sequences * context;
+  const RoutingProblem p({many, 3, sequences, context, many, 3}, 1);
+  const Placed<Memory> memory("test::tally", nn::make_rows(config_of(p.test), p.groups.layout), many);
+  const Scores& s = memory->scores;
+  const auto score = fill_with(s.score.data(), test::numbers(tokens * many, 1)),
+             inverse = fill_with(s.inverse.data(), test::numbers(tokens, 2)),
+             lse = fill_with(s.lse.data(), test::numbers(tokens, 3)),
+             entropy = fill_with(s.entropy.data(), test::numbers(tokens, 4));
+  fill_with(memory->tally.token_margin.data(), std::vector<float>(tokens, 0.0f));
+  std::vector<double> mass(sequences * many, 0.0), sums(2 * sequences, 0.0);
+  for (int t = 0; t < tokens; ++t) {
+    for (int e = 0; e < many; ++e) mass[t / context * many + e] += score[t * many + e] * inverse[t];
+    sums[t / context * 2] += entropy[t], sums[t / context * 2 + 1] += double(lse[t]) * lse[t];
+  }
+  for (int again = 0; again < 2; ++again) count(test::queue(), p.choice, s, memory->tally);
+  EXPECT_EQ(host_values(memory->tally.mass), mass);
+  EXPECT_EQ(host_values(memory->tally.sums), sums);
+}
+
+TEST(Tally, AMarginAtABoundaryIsInTheBinAboveAndOneInTheLast) {
+  const RoutingProblem p({experts, 3, 2, context, experts, 0}, 1);
+  const Placed<Memory> memory("test::tally", nn::make_rows(config_of(p.test), p.groups.layout), experts);
+  for (const auto& v : {memory->scores.inverse, memory->scores.lse, memory->scores.entropy}) Kokkos::deep_copy(v, 0.0f);
+  Kokkos::deep_copy(memory->scores.score, 0.0f);
+  fill_with(memory->tally.token_margin.data(), {0.0f, 1e-40f, 0.2499999f, 0.25f, 0.4999999f, 0.5f, 0.75f,  // a sequence
+                                                1.0f, 0.9999999f, 0.7499999f, 0.1f, 0.3f, 0.6f, 1.0f});
+  count(test::queue(), p.choice, memory->scores, memory->tally);
+  EXPECT_EQ(host_values(memory->tally.margin), (std::vector<std::int32_t>{3, 2, 1, 1, 1, 1, 2, 3}));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Causal grouped-query attention and rotary positions in double, plain loops, whole score matrices.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -24,9 +25,10 @@ inline Doubles attention_row(const Heads& n, const Doubles& q, const Doubles& k,
   double sum = 0.0;
   for (int j = 0; j <= t; ++j) {
     for (int c = 0; c < n.head_dim; ++c) p[j] += q[n.q(s, t, h, c)] * k[n.kv(s, j, g, c)];
-    p[j] = std::exp(p[j] / std::sqrt(n.head_dim));
-    sum += p[j];
+    p[j] /= std::sqrt(n.head_dim);
   }
+  const double top = *std::max_element(p.begin(), p.end());
+  for (double& value : p) sum += value = std::exp(value - top);
   for (double& value : p) value /= sum;
   return p;
 }

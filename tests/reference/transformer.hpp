@@ -97,10 +97,9 @@ inline Doubles feed_forward_half(const Config& config, const Weights& w, int blo
                       w.at(prefix + ".feed_forward.down.weight").data(), config.model.hidden, config.model.width);
 }
 
-/// Mean cross-entropy plus the head's z-loss; without the balancing losses.
-inline double objective(const Config& config, const Weights& w, const std::vector<int>& tokens,
-                        const std::vector<int>& targets) {
-  const std::size_t d = config.model.width, vocabulary = config.model.vocabulary;
+/// (N, V) of whole sequences.
+inline Doubles logits(const Config& config, const Weights& w, const std::vector<int>& tokens) {
+  const std::size_t d = config.model.width;
   const double epsilon = config.model.norm_epsilon;
   Doubles x;
   for (const int token : tokens) {
@@ -113,12 +112,19 @@ inline double objective(const Config& config, const Weights& w, const std::vecto
                           rms_norm(x, w.at(prefix + ".attention_norm.weight"), epsilon)));
     add(x, feed_forward_half(config, w, b, rms_norm(x, w.at(prefix + ".feed_forward_norm.weight"), epsilon)));
   }
-  const Doubles logits = product(rms_norm(x, w.at("final_norm.weight"), epsilon),
-                                 w.at(config.model.tied ? "embedding.weight" : "head.weight").data(), vocabulary, d);
+  return product(rms_norm(x, w.at("final_norm.weight"), epsilon),
+                 w.at(config.model.tied ? "embedding.weight" : "head.weight").data(), config.model.vocabulary, d);
+}
+
+/// Mean cross-entropy plus the head's z-loss; without the balancing losses.
+inline double objective(const Config& config, const Weights& w, const std::vector<int>& tokens,
+                        const std::vector<int>& targets) {
+  const Doubles all = logits(config, w, tokens);
+  const std::size_t vocabulary = config.model.vocabulary;
   double sum = 0.0;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const RowLoss row =
-        head_row(Doubles(logits.begin() + i * vocabulary, logits.begin() + (i + 1) * vocabulary), targets[i], 1.0, 0.0);
+        head_row(Doubles(all.begin() + i * vocabulary, all.begin() + (i + 1) * vocabulary), targets[i], 1.0, 0.0);
     sum += row.cross_entropy + config.model.z_loss * row.log_sum * row.log_sum;
   }
   return sum / static_cast<double>(tokens.size());

@@ -117,6 +117,52 @@ TEST(Finite, TheLossNamesTheFirstBlockAndExpert) {
 
 TEST(Finite, FiniteStepsAreNotStopped) { EXPECT_FALSE(stopped_by(0, {})); }
 
+// Networks of 0 whose way back is 1e37 times what comes: the loss is finite, and so are the gradients of all but the
+// matrix before, whose input is made large. Of two, the later one is met first.
+TEST(Finite, AGradientStopsTheStepThoughTheLossIsFinite) {
+  const std::vector<Planted> dense{{"blocks.2.feed_forward_norm.weight", 0, 1e6f},
+                                   {"blocks.2.feed_forward.up.weight", 0, 0.0f},
+                                   {"blocks.2.feed_forward.down.weight", 0, 1e37f}};
+  const std::vector<Planted> experts{
+      {"blocks.1.feed_forward_norm.weight", 0, 1e6f},
+      {"blocks.1.moe.router.weight", 0, 0.0f},  // so that all tokens choose experts 0 and 1
+      {"blocks.1.moe.shared.up.weight", 0, 0.0f},
+      {"blocks.1.moe.experts.up.weight", 0, 0.0f},
+      {"blocks.1.moe.experts.up.weight", 1, 0.0f},
+      {"blocks.1.moe.experts.down.weight", 1, 1e37f}};
+  for (const int degree : test::degrees()) {
+    const auto of_dense = stopped_by(degree, dense), of_expert = stopped_by(degree, experts);
+    ASSERT_TRUE(of_dense) << "of dense";
+    ASSERT_TRUE(of_expert) << "of an expert";
+    EXPECT_EQ(of_dense->value, "gradient");
+    EXPECT_EQ(of_dense->where, "blocks.2.feed_forward.up.weight of block 2");
+    EXPECT_EQ(of_expert->value, "gradient");
+    EXPECT_EQ(of_expert->where, "blocks.1.moe.experts.up.weight of block 1, expert 1");
+    EXPECT_EQ(of_expert->block, 1);
+    EXPECT_EQ(of_expert->expert, 1);
+    std::vector<Planted> both = experts;
+    both.insert(both.end(), dense.begin(), dense.end());
+    EXPECT_EQ(stopped_by(degree, both).value().where, of_dense->where);
+  }
+}
+
+// No place in the model is to blame where a coefficient alone has made the sum of finite losses infinite.
+TEST(Finite, ALossThatNoPlaceExplainsIsABalancingOne) {
+  Machine m(make_config(0), comm::Communicator::duplicate(MPI_COMM_WORLD));
+  m.model->forward(m.queue(), synthetic_batch(m.config, m.groups.layout, 1), moe::Pass::train);
+  m.model->reduce(m.queue());
+  EXPECT_NO_THROW(require_finite_loss(m, 1e300, 4));
+  for (const double loss : {double(nan), double(INFINITY), -double(INFINITY)}) try {
+      require_finite_loss(m, loss, 4);
+      ADD_FAILURE() << loss;
+    } catch (const NonFiniteError& e) {
+      EXPECT_EQ(e.found().where, "a balancing loss");
+      EXPECT_EQ(e.found().block, -1);
+      EXPECT_EQ(std::string(e.what()).find("step 4: the loss is not finite (first in a balancing loss; nothing was "),
+                0u);
+    }
+}
+
 record::NonFinite stopped_by_gradient(const char* parameter, int expert) {
   const Machine m(make_config(0), comm::Communicator::duplicate(MPI_COMM_WORLD));
   try {

@@ -86,6 +86,45 @@ TEST(AdamW, OneStepByHand) {
   EXPECT_EQ(p, 2.0f);
 }
 
+// An element that never had a gradient: a token that no text has. The smallest epsilon that rules allow is 0 in float.
+TEST(AdamW, AnElementWithoutAGradientOnlyDecays) {
+  for (const double epsilon : {5e-324, 1e-60, 1e-45, 1e-8, 1e30}) {
+    TrainConfig c = config();
+    c.epsilon = epsilon;
+    float p = 2.0f, m = 0.0f, v = 0.0f;
+    for (int step = 1; step <= 3; ++step) adamw_element(adamw_scalars(c, {0.01, 0.5, step}, true), 0.0f, p, m, v);
+    EXPECT_NEAR(p, 2.0 * std::pow(0.999, 3), 1e-6) << epsilon;
+    adamw_element(adamw_scalars(c, {0.01, 1.0, 4}, false), 1e-20f, p, m, v);
+    EXPECT_TRUE(std::isfinite(p)) << epsilon;
+  }
+}
+
+// Options and steps at their bounds against the definition, element by element.
+TEST(AdamW, FollowsTheReferenceAtTheBoundsOfItsOptions) {
+  const struct {
+    const char* name;
+    double beta1, beta2, decay, rate;
+    std::int64_t step;
+  } rows[] = {{"no moments", 0.0, 0.0, 0.1, 1e-3, 1},
+              {"no first moment, late", 0.0, 0.999, 0.1, 1e-3, 1000000000},
+              {"long memory, early", 0.9999999, 0.9999999, 0.1, 1e-3, 1},
+              {"decay that takes all", 0.9, 0.95, 100.0, 1e-2, 3},
+              {"no decay", 0.9, 0.95, 0.0, 1e-2, 3},
+              {"no rate", 0.9, 0.95, 0.1, 0.0, 3}};
+  for (const auto& row : rows)
+    for (const float gradient : {-1e8f, -1.0f, 1e-2f, 3e4f}) {
+      TrainConfig c = config();
+      c.beta1 = row.beta1, c.beta2 = row.beta2, c.weight_decay = row.decay;
+      float p = 0.75f, m = 0.125f, v = 0.25f;
+      reference::AdamWState wanted{p, m, v};
+      adamw_element(adamw_scalars(c, {row.rate, 0.5, row.step}, true), gradient, p, m, v);
+      reference::adamw(wanted, 0.5 * gradient, c, row.rate, row.step, true);
+      EXPECT_NEAR(p, wanted.p, 3e-7 * (1.0 + std::abs(wanted.p))) << row.name << " " << gradient;
+      EXPECT_NEAR(m, wanted.m, 3e-7 * (0.125 + std::abs(wanted.m))) << row.name << " " << gradient;
+      EXPECT_NEAR(v, wanted.v, 3e-7 * wanted.v) << row.name << " " << gradient;
+    }
+}
+
 TEST(AdamW, AVectorLaneGivesTheBitsOfAScalar) {
   test::Ranks ranks = test::make_ranks(0);
   ParameterSet& parameters = ranks.parameters;

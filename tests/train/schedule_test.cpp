@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace switchyard::train {
@@ -47,6 +48,41 @@ TEST(Schedule, NeverRisesAfterTheWarmUpNorLeavesItsRange) {
       EXPECT_LE(learning_rate(config(s), step), learning_rate(config(s), step - 1));
       EXPECT_GE(learning_rate(config(s), step), 0.5);
     }
+}
+
+// Of shares from the smallest number to all: the last steps of a share, and the last step of any.
+TEST(Schedule, TheShortestFallEndsAtItsLeastValueToo) {
+  TrainConfig c = config(Schedule::wsd);
+  for (const double share : {5e-324, 1e-17, 1e-12, 1e-4, 0.009}) {
+    c.decay_share = share;
+    EXPECT_DOUBLE_EQ(learning_rate(c, 109), 2.0) << share;
+    EXPECT_DOUBLE_EQ(learning_rate(c, 110), 0.5) << share;
+    EXPECT_DOUBLE_EQ(learning_rate(c, 111), 0.5) << share;
+  }
+  c.decay_share = 0.02;  // 2.2 steps: 0.2 of them are over at the last but two
+  EXPECT_NEAR(learning_rate(c, 108), 2.0 - 1.5 * 0.2 / 2.2, 1e-12);
+}
+
+// Every schedule that rules allow, the corners of each option among them.
+TEST(Schedule, OfAnyOptionsIsWithinItsRangeAndEndsAtItsEnd) {
+  for (const Schedule s : {Schedule::constant, Schedule::cosine, Schedule::linear, Schedule::wsd})
+    for (const std::int64_t steps : {std::int64_t{1}, std::int64_t{2}, std::int64_t{7}, std::int64_t{1} << 40})
+      for (const std::int64_t warmup : {std::int64_t{0}, std::int64_t{1}, steps / 2, steps - 1, steps})
+        for (const double least : {0.0, 1e-300, 2.0})
+          for (const double share : {5e-324, 1e-9, 0.5, 1.0}) {
+            TrainConfig c;
+            c.schedule = s, c.steps = steps, c.warmup = std::max<std::int64_t>(warmup, 0), c.decay_share = share;
+            c.learning_rate = 2.0, c.min_learning_rate = least;
+            for (const std::int64_t step : {std::int64_t{1}, c.warmup, steps / 2 + 1, steps - 1, steps, steps + 1}) {
+              if (step < 1) continue;
+              const double rate = learning_rate(c, step);
+              ASSERT_TRUE(rate >= std::min(least, 2.0 / static_cast<double>(steps)) && rate <= 2.0)
+                  << rate << " at " << step << " of " << steps << ", warm-up " << c.warmup << ", share " << share;
+              if (step == steps) {
+                EXPECT_DOUBLE_EQ(rate, s == Schedule::constant || c.warmup >= steps ? 2.0 : least);
+              }
+            }
+          }
 }
 
 TEST(Schedule, WithoutWarmUpAndWithNothingElse) {
