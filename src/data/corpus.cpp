@@ -109,12 +109,16 @@ void split_shard(const std::shared_ptr<Shard>& shard, Stream* streams) {
   streams[1].tokens = held, streams[1].first = {0, held}, streams[1].skip = train;
 }
 
-/// Files NAME.bin of a folder with `mark` in their name, sorted.
-std::vector<std::string> marked_shards(const std::string& folder, const std::string& mark) {
+/// Files NAME.bin of a folder with `mark` in their name and not `other`, sorted: what is trained on is not held out.
+std::vector<std::string> marked_shards(const std::string& folder, const std::string& mark, const std::string& other) {
   std::vector<std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const bool marked = entry.path().filename().string().find(mark) != std::string::npos;
-    if (marked && entry.path().extension() == ".bin") files.push_back(entry.path().string());
+    const std::string name = entry.path().filename().string();
+    if (entry.path().extension() != ".bin" || name.find(mark) == name.npos) continue;
+    check(name.find(other) == name.npos, Exit::usage,
+          entry.path().string() + ": its name has " + mark + " and " + other +
+              ", so it would be trained on and held out; rename it");
+    files.push_back(entry.path().string());
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -147,9 +151,10 @@ Corpus Corpus::open(const std::string& path) {
   }
   const bool folder = std::filesystem::is_directory(path),
              manifested = std::filesystem::exists(path + "/manifest.json");
-  if (folder && !manifested && !marked_shards(path, "_train_").empty()) {
-    const std::string train = add_shards(marked_shards(path, "_train_"), state->streams[0]);
-    state->identity = files::sha256_of_text(train + add_shards(marked_shards(path, "_val_"), state->streams[1]));
+  if (folder && !manifested && !marked_shards(path, "_train_", "_val_").empty()) {
+    const std::string train = add_shards(marked_shards(path, "_train_", "_val_"), state->streams[0]);
+    const std::string held = add_shards(marked_shards(path, "_val_", "_train_"), state->streams[1]);
+    state->identity = files::sha256_of_text(train + held);
     return Corpus(std::move(state));
   }
   check(

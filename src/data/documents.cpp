@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <utility>
 
@@ -23,6 +24,9 @@ class Reader {
   Reader(const Visit& visit, Complaints& complaints) : visit_(visit), complaints_(complaints) {}
 
   void read(const Source& source) {
+    // It was there when the inputs were found: bad input, not damage of a corpus. Lines would wait for a pipe's writer.
+    check(files::kind_behind(source.file) == std::filesystem::file_type::regular, Exit::usage,
+          "cannot open " + source.file + " (no regular file is there any more); build again when nothing writes to it");
     if (source.lines) return read_lines(source);
     TextDocument document{files::read_text(source.file), source.domain, source.file, 0};
     if (is_utf8(document.text, document)) give(document);

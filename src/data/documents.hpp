@@ -38,7 +38,7 @@ class Complaints {
 /// Calls `visit` for each document, in order, and returns the number of byte-order marks, which are part of no
 /// document: one at the start of a file or line is left out. Keeps one document in memory at a time. Every bad place is
 /// added to `complaints`: bad UTF-8, a file or document without text, broken JSON with the parser's reason and column.
-/// Throws Error for a file that cannot be read.
+/// Throws Error{usage} for what is no regular file or is gone, and Error for what cannot be read.
 std::int64_t for_each_document(const std::vector<Source>& sources,
                                const std::function<void(const TextDocument&)>& visit, Complaints& complaints);
 

@@ -75,6 +75,113 @@ TEST(ByteTokenizer, TextComesBack) {
   }
 }
 
+TEST(ByteTokenizer, EveryIdIsItsByteAndOthersAreNothing) {
+  const auto tokenizer = make_byte_tokenizer();
+  std::vector<std::int32_t> ids;
+  std::string text;
+  for (std::int32_t id = -300; id < 600; ++id) {
+    const std::string byte = id < 0 || id > 255 ? "" : std::string(1, static_cast<char>(id));
+    EXPECT_EQ(tokenizer->text(id), byte) << id;
+    if (!byte.empty()) {
+      EXPECT_EQ(tokenizer->encode(byte), std::vector<std::int32_t>{id});
+    }
+    ids.push_back(id), text += byte;
+  }
+  EXPECT_EQ(tokenizer->decode(ids), text);
+}
+
+/// Gives back what it is told.
+class Parrot : public Tokenizer {
+ public:
+  explicit Parrot(std::string answer) : answer_(std::move(answer)) {}
+  int vocabulary() const override { return 1; }
+  std::int32_t end_token() const override { return 0; }
+  std::vector<std::int32_t> encode(const std::string&) const override { return {}; }
+  std::string decode(const std::vector<std::int32_t>&) const override { return answer_; }
+  std::string text(std::int32_t) const override { return ""; }
+
+ private:
+  std::string answer_;
+};
+
+TEST(Tokenizer, TheFirstLostByteIsWhereTextsPart) {
+  struct {
+    std::string text, back;
+    std::int64_t lost;
+  } const table[] = {{"", "", -1},      {"abc", "abc", -1}, {"abc", "", 0},      {"abc", "xbc", 0},
+                     {"abc", "ab", 2},  {"abc", "abx", 2},  {"abc", "abcd", 3},  {"", "a", 0},
+                     {"abab", "ab", 2}, {"a b", "ab", 1},   {"\xff", "\xfe", 0}, {std::string("\0a", 2), "", 0}};
+  for (const auto& [text, back, lost] : table) EXPECT_EQ(first_lost_byte(Parrot(back), {}, text), lost) << text;
+}
+
+TEST(SentencePiece, IdsOutsideTheVocabularyAreNothing) {
+  if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
+  const auto tokenizer = load_sentencepiece(train(340), "a.model");
+  std::set<std::string> bytes;
+  for (std::int32_t id = 0; id < 340; ++id)
+    if (tokenizer->text(id).size() == 1) bytes.insert(tokenizer->text(id));
+  EXPECT_EQ(bytes.size(), 256u) << "every byte can be written";
+  for (const std::int32_t id : {-1, -2147483647, 340, 2147483647, tokenizer->end_token()}) {
+    EXPECT_EQ(tokenizer->text(id), "") << id;
+    EXPECT_EQ(tokenizer->decode({id, tokenizer->encode("a").at(0), id}), "a") << id;
+  }
+}
+
+/// Parts end at 1 MiB where no place comes before, and never inside a character.
+TEST(SentencePiece, ATextWithoutAPlaceToPartComesBack) {
+  if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
+  const std::string model = train(264, std::string(5000, 'a') + " b");
+  const auto tokenizer = load_sentencepiece(model, "a.model", 1000);
+  const std::string long_text((std::size_t{1} << 20) + 1, 'a');
+  EXPECT_TRUE(tokenizer->decode(tokenizer->encode(long_text)) == long_text);
+  for (const std::size_t part : {1, 2, 3, 4, 5}) {
+    const std::string text = "aπ≈🙂π≈🙂a≈";
+    const auto short_parts = load_sentencepiece(model, "a.model", part);
+    EXPECT_EQ(short_parts->decode(short_parts->encode(text)), text) << part;
+  }
+}
+
+/// Text is cut into pieces of 4096 bytes to learn from: inside a character it would be taught U+FFFD.
+TEST(SentencePiece, NoCharacterIsCutToLearnFrom) {
+  if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
+  const TestFolder folder;
+  for (int shift = 0; shift < 3; ++shift) {
+    std::string text(shift, 'x');
+    for (int i = 0; i < 6000; ++i) text += i % 3 ? "日" : "本";
+    write_file(folder / ("in/" + std::to_string(shift) + ".txt"), text);
+  }
+  BuildOptions options;
+  options.inputs = {folder / "in"}, options.out = folder / "corpus";
+  options.tokenizer = "bpe", options.vocabulary = 270;
+  build_corpus(options);
+  const auto tokenizer = load_sentencepiece(read_file(folder / "corpus/tokenizer.model"), "tokenizer.model");
+  for (std::int32_t id = 0; id < tokenizer->vocabulary(); ++id)
+    EXPECT_EQ(tokenizer->text(id).find("\xef\xbf\xbd"), std::string::npos) << id;
+}
+
+/// A corpus whose tokenizer changes text, as another program could make one, is read but writes no prompt.
+TEST(SentencePiece, APromptThatWouldChangeIsRefused) {
+  if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
+  const TestFolder folder;
+  for (const char* name : {"a.txt", "b.txt"}) write_file(folder / name, training_text());
+  BuildOptions options;
+  options.inputs = {folder / "a.txt", folder / "b.txt"}, options.out = folder / "corpus";
+  options.tokenizer = "bpe", options.vocabulary = 340;
+  build_corpus(options);
+  const std::string file = options.out + "/manifest.json",
+                    sum = files::sha256_of_file(options.out + "/tokenizer.model");
+  write_file(options.out + "/tokenizer.model", foreign_model());
+  std::string manifest = read_file(file);
+  const std::string damaged = error_of([&] { Corpus::open(options.out); });
+  EXPECT_EQ(damaged.rfind("4: " + options.out + "/tokenizer.model: sha256", 0), 0u) << damaged;
+  write_file(file, manifest.replace(manifest.find(sum), 64, files::sha256_of_text(foreign_model())));
+  const Corpus corpus = Corpus::open(options.out);
+  const std::string error = error_of([&] { corpus.encode("the  router"); });
+  EXPECT_EQ(
+      error.rfind("2: the text cannot be written with the tokenizer of " + options.out + " from its byte 0 on", 0), 0u)
+      << error;
+}
+
 TEST(SentencePiece, TextComesBackAndTokensHaveItsBytes) {
   if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
   const auto tokenizer = load_sentencepiece(train(340), "a.model");
