@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include "data/corpus.hpp"
 #include "laboratory/generate.hpp"
@@ -72,10 +73,11 @@ struct PlainTables {
   }
 };
 
-/// Networks with AdamW at 0.003 and decay 0.01; an expert without samples rests. Gradients are those of Mlp<double>,
-/// which mlp_test compares with finite differences.
+/// Networks with AdamW at 0.003 unless told otherwise and decay 0.01; an expert without samples rests. Gradients are
+/// those of Mlp<double>, which mlp_test compares with finite differences.
 struct PlainNetworks {
   int keys;
+  double rate;
   std::vector<Mlp<double>> models;
   std::vector<TextbookAdam> adam;
   std::vector<int> samples;
@@ -94,7 +96,7 @@ struct PlainNetworks {
       Row g = models[e].gradient();
       for (double& one : g) one /= samples[e];
       models[e].update(0.0, 0.0);  // no step, only a fresh gradient
-      adam[e].step(models[e].weights(), g, 0.003 * fall(progress), 0.01), samples[e] = 0;
+      adam[e].step(models[e].weights(), g, rate * fall(progress), 0.01), samples[e] = 0;
     }
   }
   double loss(int expert, int key, int answer) {
@@ -210,7 +212,7 @@ TEST(Experiment, TablesAreThePlainRecomputation) {
     for (const auto& [router, balance] :
          {std::pair{"oracle", "aux"}, std::pair{"hash", "aux"}, std::pair{"learned", "aux"},
           std::pair{"learned", "free"}, std::pair{"learned", "none"}})
-      for (const std::int64_t samples : {1, 256, 700, 6000}) {  // a batch is 256
+      for (const std::int64_t samples : {1, 512, 700, 6000}) {  // a batch is 256; the second ends the routing of 512
         ExperimentOptions o{.folder = folder.path, .router = router, .samples = samples};
         o.learned.balance = balance, o.learned.rate = 0.05, o.learned.bias_rate = 0.02;
         expect_same(run_experiment(o, 4), plain(o, 4, samples, tables),
@@ -222,10 +224,12 @@ TEST(Experiment, TablesAreThePlainRecomputation) {
 TEST(Experiment, NetworksAreThePlainRecomputation) {
   const Folder folder;
   const TreeTasks t = generator_of(folder.path);
-  const ModelOptions mlp{.model = "mlp", .hidden = 6};
-  for (const auto& [router, experts] : {std::pair{"oracle", 2}, std::pair{"hash", 16}, std::pair{"learned", 4}}) {
-    const ExperimentOptions o{.folder = folder.path, .router = router, .model = mlp};
-    PlainNetworks networks{t.keys, {}, std::vector<TextbookAdam>(static_cast<std::size_t>(experts)), {}};
+  for (const auto& [router, experts, rate] :
+       {std::tuple{"oracle", 2, 0.0}, std::tuple{"hash", 16, 0.05}, std::tuple{"learned", 4, 0.0}}) {
+    const ExperimentOptions o{
+        .folder = folder.path, .router = router, .model = {.model = "mlp", .rate = rate, .hidden = 6}};
+    PlainNetworks networks{
+        t.keys, rate > 0.0 ? rate : 0.003, {}, std::vector<TextbookAdam>(static_cast<std::size_t>(experts)), {}};
     for (int e = 0; e < experts; ++e) networks.models.emplace_back(MlpShape{t.keys, 6, t.answers()}, t.seed, e);
     networks.samples.assign(networks.models.size(), 0);
     expect_same(run_experiment(o, experts), plain(o, experts, 6000, networks), router);

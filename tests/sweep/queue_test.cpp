@@ -198,17 +198,18 @@ TEST_F(LocalQueue, ASignalThatWaitsAlreadyLetsNothingBegin) {
   };
   EXPECT_EQ(run(queue_of("touch $r/ran"), before), 75);
   EXPECT_FALSE(fs::exists(root_ / "ran"));
+  EXPECT_EQ(said_of(0), "");
 }
 
 // Children that others of this process have left are none of its tasks; and who started it may ignore SIGCHLD, which a
 // process inherits, and with it every end.
 TEST_F(LocalQueue, NoEndIsMissed) {
   const sweep::Queue queue = queue_of("exit $n", 2);
-  EXPECT_EQ(run(queue,
-                [] {
-                  if (::fork() == 0) ::_exit(9);
-                }),
-            1);
+  const auto leave_children = [] {
+    for (int i = 0; i < 20; ++i)
+      if (::fork() == 0) ::_exit(9);
+  };
+  EXPECT_EQ(run(queue, leave_children), 1);
   EXPECT_EQ(run(queue, [] { std::signal(SIGCHLD, SIG_IGN); }), 1);
   EXPECT_EQ(said_of(3), "started | failed after T: exit code 3; see " + log_of(3));
 }
@@ -218,6 +219,7 @@ TEST(OutputOf, GivesWhatACommandPrints) {
     std::vector<std::string> command;
     std::string output;
   } rows[] = {{{"true"}, ""},
+              {{"echo"}, ""},
               {{"printf", "12;cluster\n"}, "12;cluster"},
               {{"printf", "%s", "one word $HOME"}, "one word $HOME"},
               {{"printf", "a\n\nb"}, "a\n\nb"},
