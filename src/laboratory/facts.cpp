@@ -67,8 +67,9 @@ int Facts::answer(int fact) const {
 }
 
 std::vector<std::vector<int>> hash_parts(const Facts& facts, int experts) {
-  check(experts <= facts.facts, Exit::usage,
-        std::to_string(experts) + " experts are more than the " + std::to_string(facts.facts) + " facts");
+  check(experts >= 1 && experts <= facts.facts, Exit::usage,
+        std::to_string(experts) + " experts cannot hold " + std::to_string(facts.facts) +
+            " facts; give a number from 1 to that");
   std::vector<std::vector<int>> parts(static_cast<std::size_t>(experts));
   const std::vector<int> order = permutation(facts.facts, facts.seed);
   for (std::size_t i = 0; i < order.size(); ++i) parts[i % parts.size()].push_back(order[i]);

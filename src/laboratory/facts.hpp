@@ -20,8 +20,8 @@ struct Facts {
   int answer(int fact) const;
 };
 
-/// Hash routing: facts of each expert, drawn, as many for each as whole facts allow. Throws Error{usage} for more
-/// experts than facts.
+/// Hash routing: facts of each expert, drawn, as many for each as whole facts allow. Throws Error{usage} for no
+/// experts or more than facts.
 std::vector<std::vector<int>> hash_parts(const Facts& facts, int experts);
 
 struct FactsOptions {

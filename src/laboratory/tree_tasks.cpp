@@ -34,6 +34,9 @@ std::vector<double> normalised(std::vector<double> share) {
 
 int expert_of(const Assignment& assignment, int task) { return assignment[static_cast<std::size_t>(task)]; }
 
+/// The expert of the i-th of the tasks, where each takes as many as the others, one after another.
+int place_of(const TreeTasks& t, int i, int experts) { return i / std::max(1, t.tasks() / experts); }
+
 /// What the maps of a level's nodes give for a key.
 std::vector<int> node_answers(const TreeTasks& t, int key, int level) {
   std::vector<int> answers;
@@ -116,7 +119,7 @@ Assignment tree_assignment(const TreeTasks& t, int experts) {
   check(experts > 0 && (experts & (experts - 1)) == 0, Exit::usage,
         "experts " + std::to_string(experts) + " is not a power of two, so no level of the tree has as many nodes");
   Assignment a;
-  for (int z = 0; z < t.tasks(); ++z) a.push_back(z / std::max(1, t.tasks() / experts));
+  for (int z = 0; z < t.tasks(); ++z) a.push_back(place_of(t, z, experts));
   return a;
 }
 
@@ -124,13 +127,14 @@ Assignment hash_assignment(const TreeTasks& t, int experts, std::uint64_t seed) 
   check(experts > 0 && (t.tasks() % experts == 0 || experts % t.tasks() == 0), Exit::usage,
         "experts " + std::to_string(experts) + " cannot hold " + std::to_string(t.tasks()) + " tasks evenly");
   const std::vector<int> order = permutation(t.tasks(), seed);
-  const Assignment slots = tree_assignment(t, experts);
   Assignment a(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i) a[static_cast<std::size_t>(order[i])] = slots[i];
+  for (int i = 0; i < t.tasks(); ++i)
+    a[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])] = place_of(t, i, experts);
   return a;
 }
 
 Assignment even_assignment(const TreeTasks& t, int experts) {
+  check(experts > 0, Exit::usage, "experts " + std::to_string(experts) + " cannot hold tasks; give 1 or more");
   Assignment a(static_cast<std::size_t>(t.tasks()));
   std::vector<double> load(static_cast<std::size_t>(experts), 0.0);
   for (const int z : by_share(t)) {

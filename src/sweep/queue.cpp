@@ -49,6 +49,7 @@ class Signals {
 /// A process in a group of its own, so that a terminal's interrupt reaches the queue alone, with all signals as a shell
 /// would give them. Returns 0 or errno.
 int spawn(const std::vector<std::string>& command, posix_spawn_file_actions_t* files, pid_t& pid) {
+  std::signal(SIGCHLD, SIG_DFL);  // who started this program may have left it ignored, and no end would be seen
   std::vector<char*> arguments;
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);

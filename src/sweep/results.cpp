@@ -66,8 +66,8 @@ void check_whole(bool whole, const RecordReader& file) {
   check(whole, Exit::corrupt, file.path() + " is damaged (its rows do not fit each other); see switchyard verify");
 }
 
-/// Number of the steps that the rows hold, which must be all from the first.
-std::int64_t count_steps(const std::vector<Span>& spans) {
+/// Number of the steps that the rows hold, which must be all from the first to the last of a finished run.
+std::int64_t count_steps(const std::vector<Span>& spans, std::int64_t last) {
   std::int64_t done = 0;
   for (const Span& span : spans)
     for (const std::int64_t step : span.file->read<std::int64_t>("step", span.first, span.count)) {
@@ -75,6 +75,8 @@ std::int64_t count_steps(const std::vector<Span>& spans) {
             span.file->path() + ": the row of step " + std::to_string(done + 1) + " is missing; see switchyard verify");
       ++done;
     }
+  check(done >= last, Exit::corrupt,
+        "the row of step " + std::to_string(done + 1) + " is missing; see switchyard verify");
   return done;
 }
 
@@ -102,16 +104,17 @@ double mean_of_steps(const std::vector<double>& rows, std::int64_t from, std::in
 double median_of_steps(const std::vector<double>& rows, std::int64_t from, std::int64_t to) {
   if (rows.empty() || to <= from) return std::nan("");
   std::vector<double> part(rows.begin() + from, rows.begin() + to);
-  std::nth_element(part.begin(), part.begin() + (to - from) / 2, part.end());
-  return part[static_cast<std::size_t>((to - from) / 2)];
+  std::sort(part.begin(), part.end());
+  return 0.5 * (part[(part.size() - 1) / 2] + part[part.size() / 2]);
 }
 
-void add_run(Columns& to, const Task& task, std::int32_t index, const Config& config, const Segments& segments) {
+void add_run(Columns& to, const Sweep& sweep, std::size_t index, const Config& config, const Segments& segments) {
+  const Task& task = sweep.tasks[index];
   std::vector<const RecordReader*> rows;
   for (const auto& segment : segments)
     if (segment.run) rows.push_back(segment.run.get());
   const std::vector<Span> steps = record::latest_rows(rows, "step");
-  const std::int64_t done = count_steps(steps);
+  const std::int64_t done = count_steps(steps, config_of(sweep, task).train.steps);
   std::map<std::string, std::vector<double>> means;
   for (const char* name : {"loss_cross_entropy", "max_vio", "max_vio_floor", "drop_share"})
     means[name] = row_means(steps, name);
@@ -131,7 +134,7 @@ void add_run(Columns& to, const Task& task, std::int32_t index, const Config& co
     to.f64["block_loss"].insert(to.f64["block_loss"].end(), parts.begin(), parts.end());
     for (std::size_t i = 0; i < at.size(); ++i) {
       check_whole(before < at[i] && at[i] <= done, *span.file);
-      add_task(to, task, index, config);
+      add_task(to, task, static_cast<std::int32_t>(index), config);
       to.i64["step"].push_back(at[i]);
       to.i64["tokens"].push_back(at[i] * config.step_tokens());
       to.f64["loss_validation"].push_back(loss[i]);
@@ -220,7 +223,7 @@ Results write_results(const std::string& folder, const Sweep& sweep) {
       throw_errors(loaded);
       const Segments segments = record::open_segments(run);
       Columns mine;
-      add_run(mine, task, static_cast<std::int32_t>(i), loaded.config, segments);
+      add_run(mine, sweep, i, loaded.config, segments);
       auto origin = origin_of(name, segments);
       append(columns, mine);
       runs.push_back(std::move(origin));

@@ -143,8 +143,10 @@ class Reader {
       const bool empty = value.items[i + 1].kind == Kind::null ||
                          (value.items[i + 1].kind == Kind::list && value.items[i + 1].items.empty());
       if (!empty) list(arm, value.items[i + 1], overrides);
-      if (arm.text.empty() || arm.text.size() > 16 || arm.text.find_first_of("/ ") != std::string::npos)
-        complain(arm.place, "arms: \"" + arm.text + "\" must be 1 to 16 bytes without blanks and slashes");
+      const std::string clean = arm.text.substr(0, clean_utf8_length(arm.text));  // it becomes a folder's name
+      if (arm.text.empty() || arm.text.size() > 16 || clean.find_first_of("/ ") != clean.npos || clean != arm.text)
+        complain(arm.place,
+                 "arms: \"" + clean + "\" must be 1 to 16 bytes without blanks, control characters and slashes");
       axes_.arms.emplace_back(arm.text, overrides);
     }
   }

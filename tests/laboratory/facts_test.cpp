@@ -4,13 +4,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <set>
+#include <tuple>
 
 #include "base/check.hpp"
 #include "data/corpus.hpp"
 #include "laboratory/experiment.hpp"
 #include "laboratory/generate.hpp"
+#include "laboratory/mlp.hpp"
+#include "laboratory/random.hpp"
 #include "support/folder.hpp"
+#include "support/refusal.hpp"
 
 namespace {
 
@@ -102,6 +107,63 @@ TEST(Facts, RefusesWhatDoesNotFit) {
   EXPECT_THROW(run_experiment({.folder = few.path}, 1), Error);  // no tree there
   generate({.tasks = 2, .samples = 10, .out = folder / "tree"});
   EXPECT_THROW(run_facts({.folder = folder / "tree"}, 1), Error);
+}
+
+// Batches of 16 in the order that is drawn for each pass and expert, Adam as its paper writes it, the rate falling from
+// the middle on; gradients are those of Mlp<double>, which mlp_test compares with finite differences.
+TEST(Facts, TrainingIsThePlainRecomputation) {
+  const Few few;
+  const Facts facts = facts_of(few.path);
+  for (const auto& [experts, exposures, hidden] : {std::tuple{1, 3, 5}, std::tuple{7, 8, 4}, std::tuple{240, 5, 2}}) {
+    double sum = 0.0;
+    std::uint32_t expert = 0;
+    for (const std::vector<int>& part : hash_parts(facts, experts)) {
+      Mlp<double> model({32, hidden, 16}, facts.seed, static_cast<int>(expert));
+      const auto visit = [&](int fact, auto work) {
+        float key[32];
+        facts.key(fact, key);
+        return work(std::vector<double>(key, key + 32).data(), facts.answer(fact));
+      };
+      std::vector<double>&w = model.weights(), m(w.size(), 0.0), v(m);
+      int steps = 0;
+      const auto n = part.size();
+      for (int pass = 0; pass < exposures; ++pass) {
+        const auto order = permutation(static_cast<int>(n), facts.seed, static_cast<std::uint32_t>(pass) + 1, expert);
+        for (std::size_t first = 0; first < n; first += 16) {
+          const std::size_t last = std::min(first + 16, n);
+          for (std::size_t i = first; i < last; ++i)
+            visit(part[static_cast<std::size_t>(order[i])],
+                  [&](const double* x, int answer) { return model.add(x, answer); });
+          const std::vector<double> g = model.gradient();
+          model.update(0.0, 0.0);  // no step, only a fresh gradient
+          const double done = (pass + double(last - 1) / double(n)) / exposures;
+          const double rate = 0.016 / std::sqrt(hidden) * (done < 0.5 ? 1.0 : 2.0 - 2.0 * done);
+          ++steps;
+          for (std::size_t i = 0; i < w.size(); ++i) {
+            const double mean = g[i] / double(last - first);
+            m[i] = 0.9 * m[i] + 0.1 * mean, v[i] = 0.999 * v[i] + 0.001 * mean * mean;
+            w[i] -= rate * m[i] / (1 - std::pow(0.9, steps)) / (std::sqrt(v[i] / (1 - std::pow(0.999, steps))) + 1e-8);
+          }
+        }
+      }
+      for (const int fact : part)
+        sum += visit(fact, [&](const double* x, int answer) { return model.loss(x, answer); });
+      ++expert;
+    }
+    const FactsOutcome found = run_facts({.folder = few.path, .hidden = hidden, .exposures = exposures}, experts);
+    EXPECT_NEAR(found.loss, sum / 240, 2e-4) << experts;
+    EXPECT_EQ(found.facts, 240);
+    EXPECT_DOUBLE_EQ(found.ideal, capacity_loss(16, 240.0 / (experts * (32 + 1 + 16) * hidden)));
+  }
+}
+
+TEST(Facts, AsManyExpertsAsFactsCanHave) {
+  const Few few;
+  for (const int experts : {-1, 0, 241})
+    for (const auto& work : {std::function([&] { require_experts(few.path, experts); }),
+                             std::function([&] { run_facts({.folder = few.path}, experts); })})
+      EXPECT_TRUE(test::refusal(work).starts_with("2 " + std::to_string(experts) + " experts")) << experts;
+  for (const int experts : {1, 240}) EXPECT_NO_THROW(require_experts(few.path, experts));
 }
 
 }  // namespace

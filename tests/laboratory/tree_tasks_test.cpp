@@ -7,12 +7,14 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "laboratory/experiment.hpp"
 #include "laboratory/generate.hpp"
 #include "support/folder.hpp"
+#include "support/refusal.hpp"
 
 namespace {
 
@@ -162,6 +164,78 @@ TEST(Laboratory, TablesReachTheLossOfTheirAssignment) {
   EXPECT_THROW(run_experiment({.folder = folder / "t1", .router = "best"}, 4), Error);
   EXPECT_THROW(run_experiment({.folder = folder / "t1", .samples = 200001}, 4), Error);
   EXPECT_THROW(run_experiment({.folder = folder / "none"}, 4), Error);
+}
+
+// Cumulative shares, the heaviest task first: expert e takes what lies in [e/E, (e+1)/E).
+TEST(TreeTasks, BalancedLossIsThatOfEqualIntervals) {
+  for (const auto& [shape, depth] :
+       {std::pair{"zipf", 1}, std::pair{"zipf", 6}, std::pair{"zipf", 12}, std::pair{"knee", 5}}) {
+    const TreeTasks t = make_tasks(shape, depth, 1, 10000, 2);
+    std::vector<long double> edge{0.0L};
+    long double sum = 0.0L;
+    for (int z = 0; z < t.tasks(); ++z) sum += shape == std::string("zipf") ? 1.0L / (z + 1) : 1.0L;
+    for (int z = 0; z < t.tasks(); ++z)
+      edge.push_back(edge.back() + (shape == std::string("zipf") ? 1.0L / (z + 1) : 1.0L) / sum);
+    for (const int experts : {1, 2, 3, 16, 100, 16 << depth}) {
+      long double loss = 0.0L;
+      std::size_t z = 0;
+      for (int e = 0; e < experts; ++e) {
+        const long double low = 1.0L * e / experts, high = 1.0L * (e + 1) / experts;
+        while (z > 0 && edge[z] > low) --z;
+        for (; z + 1 < edge.size() && edge[z] < high; ++z)
+          if (const long double part = std::min(high, edge[z + 1]) - std::max(low, edge[z]); part > 1e-15L)
+            loss -= part * std::log(part * experts);
+      }
+      EXPECT_NEAR(balanced_loss(t, experts), static_cast<double>(loss), 1e-9) << shape << depth << " " << experts;
+    }
+  }
+}
+
+// All ways to give 8 tasks to E experts, the first task to the first one: none is better than the ideal one, whatever
+// the shape; with shares 1/r the largest load is at most 4/3 - 1/(3E) times the least possible (Graham 1969).
+TEST(TreeTasks, NoAssignmentIsBetterThanTheIdealOne) {
+  for (const char* shape : {"knee", "bend", "clark", "zipf"})
+    for (const int experts : {2, 4}) {
+      const TreeTasks t = make_tasks(shape, 3, 1, 16000, 7);
+      double best = 1e9, least = 1e9;
+      for (int code = 0; code < (experts == 2 ? 256 : 65536); code += experts) {
+        Assignment a;
+        for (int z = 0; z < 8; ++z) a.push_back(code >> (z * experts / 2) & (experts - 1));
+        best = std::min(best, assignment_loss(t, a)), least = std::min(least, max_vio(t, a, experts) + 1);
+      }
+      const Assignment ideal = ideal_assignment(t, experts);
+      EXPECT_NEAR(assignment_loss(t, ideal), best, shape == std::string("zipf") ? 0.05 : 1e-12) << shape << experts;
+      EXPECT_LE(max_vio(t, even_assignment(t, experts), experts) + 1, least * (4 / 3.0 - 1 / (3.0 * experts)) + 1e-12);
+    }
+}
+
+// A task's answer of a level is that of every task below the same node, and of no other node but by chance.
+TEST(TreeTasks, AnswersAreThoseOfTheNodesAbove) {
+  const TreeTasks t = make_tasks("clark", 5, 40, 50, 3);
+  for (int level = t.first_level(); level <= 5; ++level) {
+    int alike = 0, pairs = 0;
+    for (int a = 0; a < 32; ++a)
+      for (int b = 0; b < a; ++b)
+        for (int key = 0; key < t.keys; ++key) {
+          const bool same = t.answer(a, key, level) == t.answer(b, key, level);
+          if (a >> (5 - level) == b >> (5 - level))
+            EXPECT_TRUE(same) << a << " " << b << " " << level;
+          else
+            alike += same, ++pairs;
+        }
+    EXPECT_NEAR(alike / double(pairs), 1 / 50.0, 0.02) << level;
+  }
+}
+
+TEST(TreeTasks, MoreExpertsThanTasksHoldOneEach) {
+  const TreeTasks t = make_tasks("zipf", 4, 2, 4, 1);
+  for (const int experts : {16, 32, 48}) {  // multiples of the tasks
+    const Assignment a = hash_assignment(t, experts, 5);
+    EXPECT_EQ(std::set<int>(a.begin(), a.end()).size(), 16u) << experts;
+  }
+  for (const int experts : {-1, 0})
+    for (const auto& assign : {tree_assignment, even_assignment, ideal_assignment})
+      EXPECT_EQ(test::refusal([&] { assign(t, experts); }).substr(0, 10), "2 experts ") << experts;
 }
 
 }  // namespace

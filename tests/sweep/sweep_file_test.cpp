@@ -9,6 +9,7 @@
 #include "config/estimate.hpp"
 #include "config/values.hpp"
 #include "support/folder.hpp"
+#include "support/refusal.hpp"
 #include "sweep/sweep.hpp"
 
 namespace {
@@ -147,6 +148,101 @@ TEST_F(SweepFile, AFolderKeepsOneSweep) {
   EXPECT_THROW(kept_sweep(folder_ / "nothing"), Error);
   std::ofstream(kept + "/sweep.json") << "{";
   EXPECT_THROW(kept_sweep(kept), Error);
+}
+
+// The order that docs/sweeps.md gives, from a list in any order.
+TEST_F(SweepFile, ExpertsRunByHalving) {
+  std::vector<int> order;
+  for (const Task& task : of("experts: [64, 1, 512, 2, 8, 16, 4, 128, 32, 256]\n").tasks) order.push_back(task.experts);
+  EXPECT_EQ(order, (std::vector<int>{1, 512, 16, 4, 64, 2, 8, 32, 128, 256}));
+}
+
+TEST_F(SweepFile, EveryWrongValueHasItsPlace) {
+  const struct {
+    const char *text, *says;
+  } rows[] = {
+      {"experts: []\n", ":2:10: experts: must be a list, not empty"},
+      {"experts:\n", ":2:1: experts: must be a list, not empty"},
+      {"experts: 4\n", ":2:10: experts: must be a list, not empty"},
+      {"experts: {a: 4}\n", "experts: must be a list, not empty"},
+      {"experts: [0]\n", ":2:11: experts: is 0; must be at least 1"},
+      {"experts: [1, -4]\n", ":2:14: experts: is -4; must be at least 1"},
+      {"experts: [[4]]\n", ":2:11: experts: must be an integer"},
+      {"experts: [2147483648]\n", ":2:11: experts: "},
+      {"experts: [4]\ntop_k: [0]\n", ":3:9: top_k: is 0; must be at least 1"},
+      {"experts: [4]\ngranularity: [0]\n", ":3:15: granularity: is 0; must be at least 1"},
+      {"experts: [4]\nseeds: [-1]\n", ":3:9: seeds: "},
+      {"experts: [4]\nseeds: [18446744073709551616]\n", ":3:9: seeds: "},
+      {"experts: [4]\nseeds: [1.0]\n", ":3:9: seeds: "},
+      {"experts: [4]\nranks: 0\n", ":3:8: ranks: is 0; must be at least 1"},
+      {"experts: [4]\nranks: [1]\n", ":3:8: ranks: must be an integer"},
+      {"experts: [4]\nranks:\n", "ranks: must be an integer"},
+      {"experts: [4]\nexperts: [2]\n", ":3:1: experts: duplicate key"},
+      {"experts: [4]\nset: train.steps=7\n", ":3:6: set: must be a list, not empty"},
+      {"experts: [4]\nset: [\"\"]\n", ":3:7: set: is empty"},
+      {"experts: [4]\narms: [a]\n", ":3:1: arms: must be names"},
+      {"experts: [4]\narms: {a: moe.aux_loss=1}\n", ":3:11: a: must be a list, not empty"},
+      {"experts: [4]\narms: {seventeen-letters: }\n", ":3:8: arms: \"seventeen-letters\" must be 1 to 16 bytes"},
+      {"experts: [4]\narms: {\"\": }\n", ":3:8: arms: \"\" must be 1 to 16 bytes"},
+      {"experts: [4]\narms: {a/b: }\n", ":3:8: arms: \"a/b\" must be 1 to 16 bytes"},
+      {"experts: [4]\narms: {\"a\\nb\": }\n", ":3:8: arms: "},
+      {"experts: [4]\narms: {\"a\\tb\": }\n", ":3:8: arms: "},
+      {"experts: [4]\narms: {\"a\\0b\": }\n", ":3:8: arms: "},
+      {"experts: [4]\narms: {\"\\x7f\": }\n", ":3:8: arms: "},
+      {"experts: &e [4]\n", "anchors (&name) are not supported"},
+      {"experts: [4\n", ":"},
+      {"experts: [4]\ngranularity: [2147483647]\n", "is not divisible by 2147483647 choices"},
+      {"experts: [2147483647]\ngranularity: [64]\n", "moe.experts"},
+      {"experts: [4]\nset: [train.step=7]\n", "did you mean train.steps?"},
+      {"experts: [4]\nset: [train.steps]\n", "train.steps"},
+  };
+  for (const auto& row : rows) {
+    const std::string said = refusal(row.text);
+    EXPECT_NE(said.find(row.says), std::string::npos) << row.text << said;
+    EXPECT_EQ(said.find('\0'), std::string::npos) << row.text;
+  }
+}
+
+TEST_F(SweepFile, TheFilesThemselvesAreThere) {
+  const auto said = [&](const std::string& text) {
+    put("s.yaml", text);
+    return test::refusal([&] { read_sweep(folder_ / "s.yaml", {}); });
+  };
+  EXPECT_EQ(said(""),
+            "2 " + (folder_ / "s.yaml") +
+                ": a sweep is made of keys: configuration, set, experts, top_k, granularity, seeds, arms, ranks");
+  EXPECT_NE(said("[1, 2]\n").find(":1:1: a sweep is made of keys: "), std::string::npos);
+  EXPECT_NE(said("experts: [1]\n").find("configuration: is missing"), std::string::npos);
+  EXPECT_TRUE(said("configuration: none.yaml\nexperts: [1]\n")
+                  .starts_with("2 " + (folder_ / "none.yaml: cannot be read (No such file")));
+  EXPECT_TRUE(said("configuration: .\nexperts: [1]\n").find(": cannot be read (it is a folder)") != std::string::npos);
+  EXPECT_EQ(test::refusal([&] { read_sweep(folder_ / "gone.yaml", {}); }).substr(0, 2), "2 ");
+  put("base.yaml", "model: {vocabulary: 40, widht: 8}\n");
+  EXPECT_NE(said("configuration: base.yaml\nexperts: [1]\n").find("base.yaml:1:25: model.widht: unknown key"),
+            std::string::npos);
+}
+
+TEST_F(SweepFile, BoundsAreTaken) {
+  const Sweep sweep = of("experts: [4]\nseeds: [0, 18446744073709551615]\narms: {sixteen-letters-: , µ: }\n");
+  ASSERT_EQ(sweep.tasks.size(), 4u);
+  EXPECT_EQ(sweep.tasks[2].name, "E4-k1-g1-seed18446744073709551615-sixteen-letters-");
+  EXPECT_EQ(config_of(sweep, sweep.tasks[2]).data.seed, ~0ull);
+  EXPECT_EQ(sweep.tasks[3].arm, "µ");
+  std::string list = "[1";
+  for (int i = 2; i <= 4096; ++i) list += ", " + std::to_string(i);
+  EXPECT_NE(refusal("experts: [1]\nseeds: " + list + ", 4097]\n").find(":3:8: seeds: has more than 4096 entries"),
+            std::string::npos);
+}
+
+// A pair that cannot be is said once and left out; what stays is in every other combination.
+TEST_F(SweepFile, MoreChoicesThanExpertsAreLeftOut) {
+  const Sweep sweep = of("experts: [1, 2, 8]\ntop_k: [1, 2, 4]\nseeds: [1, 2]\n");
+  EXPECT_EQ(sweep.tasks.size(), 2u * (1 + 2 + 3));
+  std::vector<std::string> notes;
+  for (const char* pair : {"2 with experts 1", "4 with experts 1", "4 with experts 2"})
+    notes.push_back((folder_ / "s.yaml: top_k ") + pair +
+                    " is left out: a token cannot choose more experts than there are");
+  EXPECT_EQ(sweep.notes, notes);
 }
 
 // Tests run in the folder `tests`. Reading a sweep file validates the configuration of every task.
