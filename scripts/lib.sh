@@ -47,5 +47,6 @@ unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE 2>/dev/null || true
 if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
   export CCACHE_SLOPPINESS=pch_defines,time_macros
+  export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=yes # what one clone compiled serves another
 fi
 jobs=$(nproc)

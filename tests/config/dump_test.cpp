@@ -1,6 +1,7 @@
 // Writing configurations: what is written reads back the same, comments, canonical texts, what may change on resume.
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <set>
 
 #include "config/options.hpp"
@@ -90,14 +91,29 @@ TEST(Dump, CommentsGiveHelpUnitNamesAndOrigin) {
 }
 
 TEST(Dump, TextThatYamlWouldMisreadIsQuoted) {
-  for (const std::string text :
-       {"true", "No", "null", "~", "12", "1e3", "a b", "-", "#x", "a: b", "[x", "*x", "'", "0x1", ".5"}) {
+  for (const std::string text : {"~", "12", "1e3", "a b", "-", "#x", "a: b", "[x", "*x", "'", "0x1", ".5"}) {
     Config c;
     c.data.path = text;
     EXPECT_EQ(load_text("d.yaml", dump(c, {})).config.data.path, text);
     EXPECT_EQ(format_value(text).front(), '\'') << text;
   }
   EXPECT_EQ(format_value(std::string("corpus/real-text_1.bin")), "corpus/real-text_1.bin");
+}
+
+// Our own reader takes them for texts, but those of YAML 1.1 (PyYAML, Ruby) for truth values and null.
+TEST(Dump, WordsOfOlderYamlAreQuoted) {
+  for (const std::string word : {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}) {
+    std::string upper = word, capital = word;
+    for (char& c : upper) c = static_cast<char>(std::toupper(c));
+    capital[0] = upper[0];
+    for (const std::string& text : {word, capital, upper}) {
+      Config c;
+      c.data.path = text;
+      EXPECT_NE(dump(c, {}).find("  path: '" + text + "' "), std::string::npos) << text;
+      EXPECT_EQ(load_text("d.yaml", dump(c, {})).config.data.path, text);
+      for (const std::string& longer : {text + "_", "x" + text}) EXPECT_EQ(format_value(longer), longer);
+    }
+  }
 }
 
 TEST(Dump, DoublesAreShortest) {

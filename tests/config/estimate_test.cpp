@@ -146,6 +146,22 @@ TEST(Describe, NumbersHaveCommasAndKindsTheirBytes) {
       << text;
 }
 
+// V·d + 4·(4·d² + 2·d·h + 2·d) + d parameters: of 3 to 12 digits, with h = 24.
+TEST(Describe, CommasStandBeforeEveryThirdDigit) {
+  Config c = base();
+  c.model.heads = 1, c.moe.experts = 0;
+  for (const auto& [vocabulary, width, text] :
+       {std::tuple(1 << 24, 10, "167,775,770 in all, 167,775,770 active"),
+        std::tuple(1 << 24, 100, "1,677,901,700 in all, 1,677,901,700 active"),
+        std::tuple(1 << 24, 1000, "16,793,417,000 in all, 16,793,417,000 active"),
+        std::tuple(1 << 24, 10000, "169,374,170,000 in all, 169,374,170,000 active"), std::tuple(1, 1, "218 in all, "),
+        std::tuple(1000, 1, "1,217 in all, ")}) {
+    c.model.vocabulary = vocabulary, c.model.width = width;
+    const std::string told = describe(c, {RankBytes{}});
+    EXPECT_TRUE(told.starts_with("parameters              " + std::string(text))) << told;
+  }
+}
+
 TEST(Describe, SaysWhatTheRunWouldBe) {
   Config c = base();
   c.moe.experts = 3;

@@ -29,12 +29,14 @@ class Sessions : public Program {
   }
 };
 
-// The other ranks wait for it in the middle of a step: they must not wait for ever, nor say anything themselves.
+// The other ranks wait for it in the middle of a step: they must not wait for ever, nor say anything themselves, even
+// where mpirun leaves them the time to.
 #ifndef __SANITIZE_ADDRESS__  // it wants terabytes
 TEST_F(Sessions, ARankThatFailsAloneEndsAll) {
   const std::string limit = "[ $OMPI_COMM_WORLD_RANK != 1 ] || ulimit -v 400000\n";
   if (bench("", 3, limit).code != 0) GTEST_SKIP() << "the loader alone needs more";
-  const Output o = bench("model.width=2048 model.hidden=8192", 3, limit);
+  grace_ = true;
+  const Output o = bench("model.width=1024 model.hidden=4096", 3, limit);
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
   EXPECT_EQ(o.code, 8) << o.err;

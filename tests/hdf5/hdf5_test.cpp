@@ -51,6 +51,7 @@ TEST(Dataset, EveryBitOfEveryTypeComesBack) {
                                        static_cast<unsigned>(written.size()));
       write_rows(dataset, type, 0, kind.extent[0], bytes.data(), name);
       EXPECT_EQ(H5Tget_size(file_type(type)), size_of(type)) << name_of(type);
+      EXPECT_EQ(H5Tget_order(file_type(type)), type == Type::text16 ? H5T_ORDER_NONE : H5T_ORDER_LE) << name_of(type);
       written.emplace_back(name, bytes);
     }
   file.close();

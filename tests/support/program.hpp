@@ -44,9 +44,11 @@ class Program : public testing::Test {
   Output run(const std::string& arguments, int ranks = 0, const std::string& meanwhile = "") const {
     std::string command = "cd '" + folder_.string() + "' && " + (meanwhile.empty() ? "exec " : "{ ") +
                           "env -i PATH=\"$PATH\" HOME=/tmp LSAN_OPTIONS=leak_check_at_exit=0 OMP_NUM_THREADS=1 "
+                          "OMP_WAIT_POLICY=passive ${OMPI_MCA_pml:+OMPI_MCA_pml=$OMPI_MCA_pml} "
                           "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
                           "OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_rmaps_base_oversubscribe=1 "
                           "OMPI_MCA_plm_rsh_agent=false ";  // no other host is reached, so no ssh is needed
+    if (!grace_) command += "OMPI_MCA_odls_base_sigkill_timeout=0 ";
     if (ranks > 0) command.append("mpirun --oversubscribe -n ").append(std::to_string(ranks)).append(" ");
     command += wrapper_ + " '" + binary_.string() + "' " + arguments + " >out 2>err </dev/null";
     if (!meanwhile.empty()) command += " & job=$!; " + meanwhile + "; wait $job; }";
@@ -102,6 +104,8 @@ class Program : public testing::Test {
 
   fs::path binary_, folder_;
   std::string wrapper_;  ///< a program that starts the program
+  bool grace_ =
+      false;  ///< whether mpirun gives the ranks a second when one has ended with a code, as it does by default
 };
 
 inline int count(const std::string& text, const std::string& part) {
