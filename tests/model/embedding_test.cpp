@@ -2,10 +2,12 @@
 #include "model/embedding.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "model/support.hpp"
 #include "support/queue.hpp"
+#include "support/values.hpp"
 
 namespace switchyard {
 namespace {
@@ -79,20 +81,32 @@ TEST(Embedding, GradientFollowsTheTreeOnAnyLayout) {
   for (const int ranks : {1, 2, 3, 4, 5, 8, 15, 17}) EXPECT_EQ(gradient(config, ranks, tokens, dx), expected) << ranks;
 }
 
-TEST(Embedding, GathersRows) {
+/// Rows of the table that `ids` name, from weights of an element, and the table's values.
+std::pair<Doubles, Doubles> gathered(const std::vector<std::int32_t>& tokens, Element element) {
   const Config config = small_config();
-  ParameterSet parameters(one_rank(config), architecture(config));
+  ParameterSet parameters(one_rank(config), architecture(config), element);
   const model::Embedding embedding(parameters);
   parameters.allocate(test::queue(), 1);
-  const nn::Rows rows = nn::make_rows(config, one_rank(config));
-  const auto tokens = random_tokens(rows.count, config.model.vocabulary);
-  const Vector<std::int32_t> ids("ids", rows.count);
-  Kokkos::deep_copy(ids, HostVector<const std::int32_t>(tokens.data(), tokens.size()));
-  const auto x = matrix(rows.count, config.model.width);
-  embedding.forward(test::queue(), ids, x);
-  const Doubles got = values_of(x), weight = copy_out(parameters.value(0), parameters[0].unit);
-  for (std::size_t i = 0; i < got.size(); ++i)
-    ASSERT_EQ(got[i], weight[tokens[i / config.model.width] * config.model.width + i % config.model.width]);
+  const auto x = matrix(static_cast<Index>(tokens.size()), config.model.width);
+  embedding.forward(test::queue(), on_device(tokens), x);
+  return {values_of(x), copy_out(parameters.value(0), parameters[0].unit)};
+}
+
+TEST(Embedding, GathersRows) {
+  const Config config = small_config();
+  const auto tokens = random_tokens(config.step_tokens(), config.model.vocabulary);
+  const std::size_t width = config.model.width;
+  const auto [whole, weight] = gathered(tokens, Element::f32);
+  const auto [rough, same] = gathered(tokens, Element::bf16);
+  ASSERT_EQ(weight, same);
+  std::size_t differ = 0;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    const double value = weight[tokens[i / width] * width + i % width];
+    ASSERT_EQ(whole[i], value);
+    ASSERT_NEAR(rough[i], value, std::abs(value) / 256) << "half of the last of eight bits";
+    differ += rough[i] != value;
+  }
+  EXPECT_GT(differ, whole.size() / 2) << "rounded values are read";
 }
 
 TEST(Embedding, DeclaresTheGatherOnlyWhereTied) {

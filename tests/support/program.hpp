@@ -104,8 +104,7 @@ class Program : public testing::Test {
 
   fs::path binary_, folder_;
   std::string wrapper_;  ///< a program that starts the program
-  bool grace_ =
-      false;  ///< whether mpirun gives the ranks a second when one has ended with a code, as it does by default
+  bool grace_ = false;   ///< mpirun gives ranks a second when one has ended with a code, as by default
 };
 
 inline int count(const std::string& text, const std::string& part) {

@@ -108,5 +108,45 @@ TEST(Parameter, GradientsAreKeptOncePerNode) {
   EXPECT_EQ(without, 1);
 }
 
+/// To eight significant bits, halves to even.
+float rounded(float value) {
+  int exponent = 0;
+  const double mantissa = std::frexp(static_cast<double>(value), &exponent);
+  return static_cast<float>(std::ldexp(std::nearbyint(std::ldexp(mantissa, 8)), exponent - 8));
+}
+
+/// What products read of every unit, as floats.
+void expect_weights_are_rounded_values(const ParameterSet& set) {
+  const auto values = units(set);
+  for (const Parameter& p : set.all()) {
+    if (!p.adds_to.empty() || p.shape.size() < 2) continue;
+    for (Index u = 0; u < p.experts.size(); ++u) {
+      const auto* first = reinterpret_cast<const Bf16*>(set.weight(p.id).data) + u * p.stride;
+      const std::vector<Bf16> read = host_values(Vector<const Bf16>(first, p.unit));
+      const std::vector<float>& of = values.at({p.id, p.experts.first + u});
+      for (Index i = 0; i < p.unit; ++i) ASSERT_EQ(load(read[i]), rounded(of[i])) << p.name << " " << u << " " << i;
+    }
+  }
+}
+
+TEST(Parameter, OtherElementsAreTheRoundedValuesWhateverChangesThem) {
+  ParameterSet set(layout_of(1, 0, 1),
+                   {tensor("embedding", {37, 12}), tensor("experts.up", {7, 5, 11}, Placement::expert)}, Element::bf16);
+  set.allocate(test::queue(), 5);
+  expect_weights_are_rounded_values(set);
+  EXPECT_EQ(set.weight(1).rows, 5);
+  EXPECT_EQ(set.weight(1).width, 11);
+  fill(test::queue(), set.values(Placement::expert), 1.0f + 3.0f / 256);         // half way, the even one is above
+  fill(test::queue(), set.values(Placement::replicated), -(1.0f + 1.0f / 256));  // and here nearer to 0
+  set.round_weights(test::queue());
+  test::queue().fence("test");
+  expect_weights_are_rounded_values(set);
+}
+
+TEST(Parameter, FloatsAreReadWhereTheyAre) {
+  const ParameterSet set = make(layout_of(1, 0, 1), 5);
+  for (const int id : {0, 2, 4}) EXPECT_EQ(static_cast<void*>(set.weight(id).data), static_cast<void*>(set.value(id)));
+}
+
 }  // namespace
 }  // namespace switchyard
