@@ -204,7 +204,7 @@ TEST_F(LocalQueue, ASignalThatWaitsAlreadyLetsNothingBegin) {
 // Children that others of this process have left are none of its tasks; and who started it may ignore SIGCHLD, which a
 // process inherits, and with it every end.
 TEST_F(LocalQueue, NoEndIsMissed) {
-  const sweep::Queue queue = queue_of("exit $n", 2);
+  const sweep::Queue queue = queue_of("exit $n");  // one at a time: the first failure is task 1
   const auto leave_children = [] {
     for (int i = 0; i < 20; ++i)
       if (::fork() == 0) ::_exit(9);
