@@ -163,11 +163,27 @@ def _parser():
     return parser
 
 
+def _give_up(stream):
+    """What could not be written is given up, or the interpreter would try again as it ends, and end with a code of its own."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _settle(stream):
+    """What was written is on its way, or given up."""
+    try:
+        stream.flush()
+    except (OSError, ValueError, AttributeError):
+        _give_up(stream)
+
+
 def _told(text):
     """A line on standard error, where there is one."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    try:
         sys.stderr.write(f"yardstick: {plain(text)}\n")
         sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        _give_up(sys.stderr)
 
 
 def _say(text=None):
@@ -179,8 +195,7 @@ def _say(text=None):
             print(lines(text))  # no sign of data steers a terminal
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # or the interpreter would try again as it ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up(sys.stdout)
         raise faults.StorageError(f"standard output: cannot be written ({faults.reason(error)}); "
                                   "let it lead to a file or a reader that takes all of it") from error
 
@@ -189,6 +204,7 @@ def _say(text=None):
 def _own_process(own):
     """Signals that would end the process end the command instead; signs that a terminal cannot show do not."""
     before = []
+    _settle(sys.stderr)  # a library's warnings may wait there in vain, and reconfigure would write them
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -247,7 +263,10 @@ def main(arguments=None):
     def act():
         with _own_process(arguments is None):
             return _act([str(a) for a in (sys.argv[1:] if arguments is None else arguments)])
-    return answered(act)
+    try:
+        return answered(act)
+    finally:
+        _settle(sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 // What may continue and what may not: folders that hold something else, runs killed before their first checkpoint.
 #include "support/program.hpp"
+#include "tensor/types.hpp"
 
 namespace switchyard {
 namespace {
@@ -100,7 +101,9 @@ TEST_F(Continue, ARunOfAnEarlierProgramGoesOnToTheBitsOfThisOne) {
   EXPECT_EQ(count(o.out, "memory of rank 0: 1.0 MiB of parameters"), 1) << o.out;
   const Output digest = run("verify --digest r");
   EXPECT_EQ(count(digest.out, "total "), 1) << digest.out << digest.err;
-  EXPECT_EQ(digest.out, run("verify --digest fresh").out);
+  if (on_host) {  // a GPU's products have other bits
+    EXPECT_EQ(digest.out, run("verify --digest fresh").out);
+  }
 }
 
 }  // namespace
