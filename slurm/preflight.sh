@@ -3,7 +3,8 @@
 #   slurm/preflight.sh [salloc options]     takes two nodes for three minutes (or the options given), or uses the job it is in
 # Four launches, a look at the folder and the comparison with the published bits have 20 s each: half a minute as a rule,
 # two where all hang.
-# Exit code 0 where some launch starts all ranks as one program and the bits are the published ones, where there are some. Uses SWITCHYARD and SWITCHYARD_MACHINE.
+# Exit code 0 where some launch starts all ranks as one program and the bits are the published ones, where there are some.
+# Uses SWITCHYARD and SWITCHYARD_MACHINE.
 set -u
 if [ -z "${SLURM_JOB_ID:-}" ]; then
   [ $# -gt 0 ] || set -- --nodes=2 --ntasks-per-node=2 --time=3

@@ -89,8 +89,7 @@ Exit queue_command(const SweepOptions& options) {
   return code == Exit::ok ? results : code;
 }
 
-/// Trains, continues or finds finished one task. Collective.
-/// The sweep that has the task, read on one rank.
+/// The sweep that has the task, read on one rank. Collective.
 sweep::Sweep sweep_of_task(const comm::Communicator& world, const SweepOptions& options) {
   comm::on_root(world, [&] {
     check(fs::is_directory(options.path), Exit::usage,
@@ -108,6 +107,7 @@ sweep::Sweep sweep_of_task(const comm::Communicator& world, const SweepOptions& 
   return sweep;
 }
 
+/// Trains, continues or finds finished one task. Collective.
 Exit task_command(const SweepOptions& options, const std::vector<std::string>& command_line) {
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   const sweep::Sweep sweep = sweep_of_task(world, options);

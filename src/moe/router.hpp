@@ -35,8 +35,7 @@ class RouterStage {
   /// the whole grains of this rank. Local.
   void forward(const Queue& queue, const TokenSet& tokens, const Tensor& x, RoutingPass& pass) const;
   /// Adds the statistics of a forward pass to a sum over the global batch, and takes them from it once it is finished
-  /// (`traffic` left empty).
-  /// Once after each forward whose statistics or gradient are wanted.
+  /// (`traffic` left empty). Once after each forward whose statistics or gradient are wanted.
   void offer_statistics(const Queue& queue, RoutingPass& pass, comm::JointSum& sum) const;
   LayerStatistics take_statistics(const comm::JointSum& sum, RoutingPass& pass);
   /// dx(N, d) is replaced by the gradient of x through weights and losses, given dweight(C) of the combine weights

@@ -19,9 +19,9 @@ struct Interval {
 using Perform = std::function<void(const Queue&, const schedule::Task&)>;
 
 /// Calls perform(queue, task) for each of `tasks` in their order; a queue waits for what a task reads of another one.
-/// What throws ends the list. Seconds are added to the phases of
-/// `timers`, where `perform` counts its bytes. Intervals are from the moment when a device comes to a task until it has
-/// done its work, by events in the task's queue: the host waits for the queues once, at the end.
+/// What throws ends the list. Seconds are added to the phases of `timers`, where `perform` counts its bytes. Intervals
+/// are from the moment when a device comes to a task until it has done its work, by events in the task's queue: the
+/// host waits for the queues once, at the end.
 std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
                           const Perform& perform);
 
