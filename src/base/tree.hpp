@@ -55,6 +55,44 @@ inline std::vector<TreeAdd> tree_additions(const std::vector<TreeNode>& nodes) {
   return adds;
 }
 
+/// What is done with the slots of sums after those of a lane are in theirs: slot[into] += slot[from], or = slot[from].
+struct SlotStep {
+  int into, from;
+  bool add;
+  bool operator==(const SlotStep&) const = default;
+};
+
+/// Where the nodes of a lane are summed: the first of them in `slot`, the others in those after it; then the steps.
+struct LaneSums {
+  int slot = 0;
+  std::vector<SlotStep> steps;
+};
+
+/// Of lanes that are done one after another and together have contiguous leaves, ascending: after the last one the
+/// nodes of them all are in slots 0, 1, …, and the additions were those of the tree.
+inline std::vector<LaneSums> lane_sums(const std::vector<std::vector<TreeNode>>& lanes) {
+  std::vector<LaneSums> sums;
+  std::vector<TreeNode> done;  // in slots 0, 1, …
+  for (const std::vector<TreeNode>& nodes : lanes) {
+    LaneSums lane{static_cast<int>(done.size()), {}};
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      TreeNode node = nodes[i];
+      int slot = lane.slot + static_cast<int>(i);
+      while (!done.empty() && done.back().size == node.size && done.back().first % (2 * node.size) == 0) {
+        const int into = static_cast<int>(done.size()) - 1;
+        lane.steps.push_back({into, slot, true});
+        node = {done.back().first, 2 * node.size};
+        slot = into;
+        done.pop_back();
+      }
+      if (slot != static_cast<int>(done.size())) lane.steps.push_back({static_cast<int>(done.size()), slot, false});
+      done.push_back(node);
+    }
+    sums.push_back(std::move(lane));
+  }
+  return sums;
+}
+
 /// Sum of one value a grain along the tree; 0 for none. `values` holds grains 0 … n−1.
 template <class T>
 T tree_sum(std::vector<T> values) {

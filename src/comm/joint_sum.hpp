@@ -12,7 +12,7 @@ namespace switchyard::comm {
 class JointSum {
  public:
   explicit JointSum(const Groups& groups)
-      : groups_(groups), layout_(groups.layout.by_grains()), of_node_(layout_.my_nodes().size()) {}
+      : groups_(groups), layout_(groups.layout.of_statistics()), of_node_(layout_.my_nodes().size()) {}
 
   /// Where the sums of one caller lie; the callers of all ranks add the same numbers in the same order.
   struct Place {

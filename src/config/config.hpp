@@ -38,6 +38,7 @@ SWITCHYARD_ENUM(BiasRule, none, sign, centred_sign, proportional);
 SWITCHYARD_ENUM(ImportanceForm, cv2, squared_deviation);
 SWITCHYARD_ENUM(DropOrder, weight, position);
 SWITCHYARD_ENUM(ExchangeKind, pairwise, alltoallv);
+SWITCHYARD_ENUM(ScheduleKind, serial, pipelined, interleaved);
 SWITCHYARD_ENUM(Schedule, constant, cosine, linear, wsd);
 SWITCHYARD_ENUM(Determinism, layout, run);
 SWITCHYARD_ENUM(Precision, fp32, bf16);
@@ -194,7 +195,7 @@ struct TrainConfig {
     f("keep", self.keep, "", "checkpoints kept, the newest ones");
     f("max_time", self.max_time, "s", "stop with a checkpoint and exit code 75 after this long; 0 means no limit");
     f("determinism", self.determinism, "",
-      "layout: the same bits on every layout; run: on the same ranks and expert_parallel only, with less work");
+      "layout: the same bits on every layout; run: on the same ranks, expert_parallel and lanes only, with less work");
     f("precision", self.precision, "", "of products and activations; bf16 is not available yet");
   }
 };
@@ -203,12 +204,17 @@ struct TrainConfig {
 struct LayoutConfig {
   int expert_parallel = 0;
   ExchangeKind exchange = ExchangeKind::pairwise;
+  ScheduleKind schedule = ScheduleKind::serial;
+  int lanes = 1;
   int threads = 1;
 
   static void fields(auto& self, auto&& f) {
     f("expert_parallel", self.expert_parallel, "ranks",
       "ranks that together hold every expert once; must divide the ranks; 0 means all ranks");
     f("exchange", self.exchange, "", "algorithm that moves rows between ranks");
+    f("schedule", self.schedule, "",
+      "what is done while rows travel; serial: nothing, pipelined: experts of other lanes, interleaved: all of them");
+    f("lanes", self.lanes, "", "parts of a rank's grains, each on its way by itself: a power of two");
     f("threads", self.threads, "", "threads of one rank");
   }
 };

@@ -67,7 +67,7 @@ std::string bytes_lines(const std::vector<RankBytes>& ranks) {
   for (const auto& [name, bytes] : {std::pair("  parameters", b.parameters), std::pair("  moments", b.moments),
                                     std::pair("  gradients", b.gradients), std::pair("  activations", b.activations),
                                     std::pair("  expert rows", b.expert_rows), std::pair("  exchange", b.exchange),
-                                    std::pair("  scratch", b.scratch), std::pair("  sums, or records", b.transient),
+                                    std::pair("  scratch", b.scratch), std::pair("  sums, records", b.transient),
                                     std::pair("  fixed base, measured", b.base)})
     text += describe_line(name, mebibytes(bytes));
   return text;
@@ -201,6 +201,12 @@ std::vector<Violation> advice(const Config& c, int ranks) {
   if (ranks > c.train.grains)
     notes.push_back({"train.grains", std::to_string(ranks) + " ranks share " + std::to_string(c.train.grains) +
                                          " grains: some ranks have no tokens; more grains would use them"});
+  else if (const int grains = c.train.grains / ranks; c.layout.lanes > grains)
+    notes.push_back({"layout.lanes", std::to_string(c.layout.lanes) + " lanes share the " + std::to_string(grains) +
+                                         " grain(s) of a rank: some lanes have no tokens; use fewer, or more grains"});
+  if (c.layout.schedule != ScheduleKind::serial && c.layout.lanes == 1)
+    notes.push_back({"layout.lanes", "1 with layout.schedule " + format_value(c.layout.schedule) +
+                                         ": while rows travel there is no other lane to work on; use 2 or more"});
   const int expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
   if (min_experts > 0 && min_experts < expert_parallel)
     notes.push_back({"layout.expert_parallel", std::to_string(expert_parallel) + " ranks share " +

@@ -60,6 +60,7 @@ Layout layout_of(const Config& c, int ranks) {
   layout.expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
   layout.grains = c.train.grains;
   layout.determinism = c.train.determinism;
+  layout.lanes = c.layout.lanes;
   return layout;
 }
 

@@ -42,7 +42,7 @@ struct RankBytes {
   std::int64_t expert_rows = 0;  ///< rows of the rank's experts
   std::int64_t exchange = 0;     ///< rows on their way; nothing where an expert-parallel group is one rank
   std::int64_t scratch = 0;      ///< of the stage that needs most
-  std::int64_t transient = 0;    ///< a sum of gradients over ranks, or record_base_bytes: not both at once
+  std::int64_t transient = 0;    ///< a sum of gradients over ranks; on rank 0 record_base_bytes too
   std::int64_t base = 0;         ///< fixed_base_bytes
   std::int64_t total() const {
     return parameters + moments + gradients + activations + expert_rows + exchange + scratch + transient + base;

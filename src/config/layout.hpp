@@ -22,13 +22,16 @@ inline Range split_evenly(std::int64_t total, std::int64_t parts, std::int64_t p
   return {total * part / parts, total * (part + 1) / parts};
 }
 
-/// The layout of a run as seen from one rank. Ranks [group*EP, (group+1)*EP) form an expert-parallel group.
+/// The layout of a run as seen from one rank, and from one of its lanes. Ranks [group*EP, (group+1)*EP) form an
+/// expert-parallel group.
 struct Layout {
   int ranks = 1;
   int rank = 0;
   int expert_parallel = 1;  ///< EP
   int grains = 1;           ///< G
   Determinism determinism = Determinism::layout;
+  int lanes = 1;  ///< parts of the grains of a rank; a power of two
+  int lane = 0;
 
   int groups() const { return ranks / expert_parallel; }
   int group_of(int r) const { return r / expert_parallel; }
@@ -43,6 +46,19 @@ struct Layout {
     return {grains_of(g * expert_parallel).first, grains_of((g + 1) * expert_parallel - 1).last};
   }
   Range my_group_grains() const { return group_grains(group()); }
+  /// Those of the lane of a rank; may be empty.
+  Range lane_grains_of(int r) const {
+    const Range all = grains_of(r), part = split_evenly(all.size(), lanes, lane);
+    return {all.first + part.first, all.first + part.last};
+  }
+  Range my_lane_grains() const { return lane_grains_of(rank); }
+  /// How many grains of an expert-parallel group its ranks have in this lane.
+  std::int64_t group_lane_grains() const {
+    const std::int64_t few = grains / ranks,
+                       more = my_group_grains().size() - expert_parallel * few;  // ranks with one more
+    return more * split_evenly(few + 1, lanes, lane).size() +
+           (expert_parallel - more) * split_evenly(few, lanes, lane).size();
+  }
   /// Experts [first, last) of E held at one place of an expert-parallel group; empty where E < EP leaves none.
   Range experts_of(int place, int experts) const { return split_evenly(experts, expert_parallel, place); }
   Range my_experts(int experts) const { return experts_of(place(), experts); }
@@ -53,23 +69,45 @@ struct Layout {
     while (experts_of(p, experts).first > e) --p;
     return p;
   }
-  /// Pieces of the batch, over the rows of each of which a gradient is one chain. Those of holder h of `holders` (ranks
-  /// or expert-parallel groups, which together have all grains) are its grains, or, with determinism `run`, all of
-  /// these as one.
+  /// Whether the pieces of `holders` (ranks or expert-parallel groups, which together have all grains) are grains: with
+  /// determinism `run` only where there are not enough of these for all lanes.
+  bool by_grains(int holders) const {
+    return determinism == Determinism::layout || grains < std::int64_t{holders} * lanes;
+  }
+  /// Pieces of the batch, over the rows of each of which a gradient is one chain. Those of holder h of `holders` are
+  /// its grains, or, with determinism `run`, all that a lane has of these as one.
   Range pieces_of(int h, int holders) const {
-    return split_evenly(determinism == Determinism::layout ? grains : std::min(grains, holders), holders, h);
+    return split_evenly(by_grains(holders) ? grains : std::int64_t{holders} * lanes, holders, h);
   }
   Range my_pieces() const { return pieces_of(rank, ranks); }
+  Range my_group_pieces() const { return pieces_of(group(), groups()); }
+  /// Of a rank's those of the lane.
+  Range my_lane_pieces() const {
+    if (by_grains(ranks)) return my_lane_grains();
+    return {my_pieces().first + lane, my_pieces().first + lane + 1};
+  }
   /// The same with pieces that are grains, along whose tree statistics are summed always.
-  Layout by_grains() const {
+  Layout of_statistics() const {
     Layout layout = *this;
     layout.determinism = Determinism::layout;
     return layout;
   }
   /// Tree nodes of this rank's pieces (sums of replicated gradients).
   std::vector<TreeNode> my_nodes() const { return nodes_in(my_pieces()); }
+  std::vector<TreeNode> my_lane_nodes() const { return nodes_in(my_lane_pieces()); }
+  /// How the sums of each lane become those.
+  std::vector<LaneSums> my_lane_sums() const { return lane_sums(nodes_of_lanes()); }
+  /// Most sums that there are at once.
+  int my_slots() const {
+    int slots = 0;
+    const std::vector<LaneSums> sums = my_lane_sums();
+    const std::vector<std::vector<TreeNode>> nodes = nodes_of_lanes();
+    for (std::size_t l = 0; l < nodes.size(); ++l)
+      slots = std::max(slots, sums[l].slot + static_cast<int>(nodes[l].size()));
+    return slots;
+  }
   /// Tree nodes of this rank's expert-parallel group (sums of expert gradients).
-  std::vector<TreeNode> my_group_nodes() const { return nodes_in(pieces_of(group(), groups())); }
+  std::vector<TreeNode> my_group_nodes() const { return nodes_in(my_group_pieces()); }
   /// The same of every rank, and of every expert-parallel group.
   std::vector<std::vector<TreeNode>> nodes_of_ranks() const {
     std::vector<std::vector<TreeNode>> nodes;
@@ -83,6 +121,14 @@ struct Layout {
   }
 
  private:
+  std::vector<std::vector<TreeNode>> nodes_of_lanes() const {
+    std::vector<std::vector<TreeNode>> nodes;
+    for (Layout of = *this; static_cast<int>(nodes.size()) < lanes;) {
+      of.lane = static_cast<int>(nodes.size());
+      nodes.push_back(of.my_lane_nodes());
+    }
+    return nodes;
+  }
   static std::vector<TreeNode> nodes_in(const Range& pieces) {
     return tree_nodes(static_cast<int>(pieces.first), static_cast<int>(pieces.last));
   }

@@ -1,6 +1,7 @@
 // Rules between options: model, training, record, layout. Each names the options it is about in full, so that a rule
 // about an option that could not be read is left out.
 #include <algorithm>
+#include <bit>
 
 #include "base/checked.hpp"
 #include "config/estimate.hpp"
@@ -125,6 +126,8 @@ void validate_intervals(const Config& c, Rules& rules) {
 void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
   rules.require(layout.threads >= 1 && layout.threads <= 1024, "layout.threads",
                 "is " + text(layout.threads) + "; must be in [1, 1024]");
+  rules.require(layout.lanes >= 1 && layout.lanes <= 1024 && std::has_single_bit(unsigned(layout.lanes)),
+                "layout.lanes", "is " + text(layout.lanes) + "; must be a power of two in [1, 1024]");
   if (!rules.at_least("layout.expert_parallel", layout.expert_parallel, 0) || ranks < 1) return;
   rules.require(
       layout.expert_parallel == 0 || ranks % layout.expert_parallel == 0, "layout.expert_parallel",

@@ -8,14 +8,20 @@ std::string prefix(int block) { return "blocks." + std::to_string(block); }
 
 }  // namespace
 
+SharedRows::SharedRows(Arena& arena, const Config& config, const Layout& layout, Element branch) {
+  for (int b = 0; b < config.model.blocks; ++b)
+    of_block.push_back(config.block_experts(b) > 0 ? std::make_unique<moe::ExpertRows>(arena, config, layout, b, branch)
+                                                   : nullptr);
+}
+
 BlockScratch::BlockScratch(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout)
     : attention(make_attention_scratch(arena, config)),
       branch(arena.tensor(rows.branch, rows.count, config.model.width, Account::scratch)),
       partial(arena.matrix<float>(rows.grain_count(), config.model.width, Account::scratch)),
       layer(arena, config, layout, rows.branch) {}
 
-BlockPass::BlockPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout, int block,
-                     BlockScratch& shared_scratch)
+BlockPass::BlockPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout,
+                     moe::ExpertRows* experts, BlockScratch& shared_scratch)
     : scratch(shared_scratch),
       rows(lane_rows),
       attention_norm(arena, rows),
@@ -24,8 +30,8 @@ BlockPass::BlockPass(Arena& arena, const nn::Rows& lane_rows, const Config& conf
       attention_in(arena.tensor(rows.branch, rows.count, config.model.width)),
       feed_forward_in(arena.tensor(rows.branch, rows.count, config.model.width)),
       middle(arena.tensor(Element::f32, rows.count, config.model.width)) {
-  if (config.block_experts(block) > 0)
-    moe = std::make_unique<moe::LayerPass>(arena, rows, config, layout, block, scratch.layer);
+  if (experts)
+    moe = std::make_unique<moe::LayerPass>(arena, rows, config, layout, *experts, scratch.layer);
   else
     dense = std::make_unique<nn::FeedForwardPass>(arena, Account::activations,
                                                   Tensor{nullptr, rows.branch, rows.count, config.model.hidden},
@@ -53,8 +59,8 @@ void Block::forward(const Queue& queue, schedule::Stage stage, const moe::TokenS
     case schedule::Stage::feed_forward:
       feed_forward_norm_.forward(queue, pass.middle, pass.feed_forward_in, pass.feed_forward_norm, stream.y);
       if (moe_) return moe_->begin(tokens, pass.feed_forward_in, *pass.moe);
-      return dense_->forward(queue, pass.rows.network(), pass.feed_forward_in, {stream.y, products::Write::add},
-                             *pass.dense);
+      return dense_->forward(queue, pass.rows.network().networks, pass.feed_forward_in,
+                             {stream.y, products::Write::add}, pass.dense->rows(0, pass.rows.count));
     default:
       moe_->forward(queue, stage, stream.y, *pass.moe);
   }
@@ -64,7 +70,9 @@ void Block::backward(const Queue& queue, schedule::Stage stage, const Tensor& d,
   const BlockScratch& scratch = pass.scratch;
   switch (stage) {
     case schedule::Stage::feed_forward:
-      if (dense_) dense_->backward(queue, pass.rows.network(), pass.feed_forward_in, d, {scratch.branch}, *pass.dense);
+      if (dense_)
+        dense_->backward(queue, pass.rows.network(), pass.feed_forward_in, d, {scratch.branch},
+                         pass.dense->rows(0, pass.rows.count));
       return feed_forward_norm_.backward(queue, pass.rows, scratch.branch, d, pass.feed_forward_norm, scratch.partial);
     case schedule::Stage::attention:
       attention_->backward(queue, *scratch.attention, d, scratch.branch, *pass.attention);

@@ -1,6 +1,7 @@
 // One transformer block with pre-norm residuals: m = x + attention(norm(x)); y = m + mixture(norm(m)).
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "model/attention/attention.hpp"
 #include "moe/layer_pass.hpp"
@@ -9,6 +10,13 @@
 #include "schedule/task.hpp"
 
 namespace switchyard::model {
+
+/// What the lanes of a rank share: the rows of the experts, of every block that is a mixture.
+struct SharedRows {
+  SharedRows(Arena& arena, const Config& config, const Layout& layout, Element branch);
+  SharedRows(const SharedRows&) = delete;
+  std::vector<std::unique_ptr<moe::ExpertRows>> of_block;  ///< null in a dense block
+};
 
 /// What the blocks of a lane use one after another.
 struct BlockScratch {
@@ -21,9 +29,9 @@ struct BlockScratch {
 
 /// What a block keeps from the forward to the backward pass of a lane.
 struct BlockPass {
-  /// Of block `block`; `lane_rows` and the scratch must live.
-  BlockPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout, int block,
-            BlockScratch& shared_scratch);
+  /// Of a mixture with `experts`, or of a dense block without; these, `lane_rows` and the scratch must live.
+  BlockPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout,
+            moe::ExpertRows* experts, BlockScratch& shared_scratch);
   BlockScratch& scratch;
   const nn::Rows& rows;
   nn::NormPass attention_norm, feed_forward_norm;

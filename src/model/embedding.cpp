@@ -168,13 +168,14 @@ void Embedding::backward(const Queue& queue, const nn::Rows& rows, const std::ve
                          const Tensor& dx, DeviceIndex& index) const {
   if (rows.count == 0) return;
   index.take(queue, index_tokens(rows, tokens, vocabulary_));
-  float* gradient = parameters_->gradient(gather_);
   const Index stride = parameters_->gradient_stride(gather_), size = (*parameters_)[gather_].unit;
+  float* gradient = parameters_->gradient(gather_) + rows.sums.slot * stride;
   for (std::size_t t = 0; t < rows.nodes.size(); ++t) fill(queue, Vector<float>(gradient + t * stride, size), 0.0f);
   sum_entries(queue,
               {index.entries.device(), index.segments.device(), index.positions.device(), index.into.device(),
                index.from.device()},
               index.entry_count, dx.floats(), gradient, stride);
+  parameters_->take_steps(queue, gather_, rows.sums.steps);
 }
 
 }  // namespace switchyard::model

@@ -20,10 +20,10 @@ void merge(const Queue& queue, Index n, const float* from, float* into) {
 
 /// Of grain i of a node whose pieces are `in_piece` grains each: the sum of a piece's grains is one buffer, to which a
 /// grain after the first is added from the next level.
-GrainPlace place_of(int node, int i, int in_piece) {
+GrainPlace place_of(int slot, int i, int in_piece) {
   const auto piece = static_cast<unsigned>(i / in_piece);
   const int begun = i % in_piece > 0, complete = (i + 1) % in_piece == 0;
-  return {node, std::popcount(piece) + begun, begun + (complete ? std::countr_one(piece) : 0)};
+  return {slot, std::popcount(piece) + begun, begun + (complete ? std::countr_one(piece) : 0)};
 }
 
 }  // namespace
@@ -67,7 +67,7 @@ void Head::add_gradient(const Queue& queue, const HeadPass& pass, const GrainPla
                         const Tensor& x) const {
   const Index n = weight_.out() * weight_.in();
   int height = place.height;
-  const auto level = [&](int h) { return h == 0 ? weight_.gradient(place.node) : pass.subtrees.data() + (h - 1) * n; };
+  const auto level = [&](int h) { return h == 0 ? weight_.gradient(place.slot) : pass.subtrees.data() + (h - 1) * n; };
   weight_.grain_gradient(queue, dy, x, level(height));
   for (int merges = place.merges; merges > 0; --merges, --height) merge(queue, n, level(height), level(height - 1));
 }
@@ -88,8 +88,9 @@ void Head::forward(const Queue& queue, const nn::Rows& rows, const Branch& branc
       head_losses(queue, own, kind);
       if (kind != moe::Pass::train) continue;
       weight_.input_gradient(queue, own.logits, branch.dx.part(first, count));
-      add_gradient(queue, pass, place_of(node, i, rows.piece_grains), own.logits, x);
+      add_gradient(queue, pass, place_of(rows.sums.slot + node, i, rows.piece_grains), own.logits, x);
     }
+  if (kind == moe::Pass::train) weight_.take_steps(queue, rows);
 }
 
 std::vector<float> Head::logits(const Queue& queue, const Tensor& x, Index row) const {

@@ -36,9 +36,9 @@ struct HeadPass {
   Vector<float> subtrees;  ///< (levels, V, d): sums that wait for their right neighbour, or to be added to their left
 };
 
-/// Where the gradient of a grain is summed: subtrees of node `node` that wait, and how many it then completes.
+/// Where the gradient of a grain is summed: subtrees of the node in `slot` that wait, and how many it then completes.
 struct GrainPlace {
-  int node, height, merges;
+  int slot, height, merges;
 };
 
 /// Works grain by grain, so that a grain's logits are still in cache when they are used, and N·V of them never exist.

@@ -2,7 +2,7 @@
 
 namespace switchyard::model {
 
-Lane::Lane(Arena& arena, const Config& config, const Layout& layout, int threads)
+Lane::Lane(Arena& arena, const Config& config, const Layout& layout, SharedRows& shared, int threads)
     : rows(nn::make_rows(config, layout)),
       scratch(arena, rows, config, layout),
       index(arena, rows.count),
@@ -12,7 +12,7 @@ Lane::Lane(Arena& arena, const Config& config, const Layout& layout, int threads
       gradient(arena.tensor(Element::f32, rows.count, config.model.width)),
       ids(arena.vector<std::int32_t>(rows.count)) {
   blocks.reserve(config.model.blocks);
-  for (int b = 0; b < config.model.blocks; ++b) blocks.emplace_back(arena, rows, config, layout, b, scratch);
+  for (const auto& experts : shared.of_block) blocks.emplace_back(arena, rows, config, layout, experts.get(), scratch);
   for (int b = 0; b <= config.model.blocks; ++b)
     stream.push_back(arena.tensor(Element::f32, rows.count, config.model.width));
   const Arena::Mark mark = arena.mark();

@@ -8,10 +8,11 @@
 
 namespace switchyard::model {
 
-/// All memory of a pass of a rank; the modules of a Transformer hold parameters only.
+/// All memory of its pass but for SharedRows; the modules of a Transformer hold parameters only.
 struct Lane {
-  /// Working memory is for `threads` host threads. Last in its arena.
-  Lane(Arena& arena, const Config& config, const Layout& layout, int threads);
+  /// The one that `layout` is seen from; `shared` must live. Working memory is for `threads` host threads. Last in its
+  /// arena.
+  Lane(Arena& arena, const Config& config, const Layout& layout, SharedRows& shared, int threads);
   Lane(const Lane&) = delete;
 
   nn::Rows rows;

@@ -14,11 +14,6 @@ namespace {
 
 using schedule::Stage;
 
-moe::TokenSet token_set(const data::Batch& batch, moe::Pass pass, const Config& config,
-                        const Vector<std::int32_t>& ids) {
-  return {pass, batch.step, batch.context, batch.sequences, config.grain_sequences(), ids};
-}
-
 bool all_finite(const Tensor& values) {
   const std::vector<float> all = host_values(values.floats());
   return std::all_of(all.begin(), all.end(), [](float v) { return std::isfinite(v); });
@@ -28,7 +23,9 @@ bool all_finite(const Tensor& values) {
 
 struct Transformer::State {
   explicit State(const moe::LayerContext& layer_context);
-  Lane& start_lane();
+  void start_lanes();
+  Lane& lane(int number) const { return **lanes[number]; }
+  std::vector<moe::LayerPass*> passes(std::size_t block) const;
   void forward(const Queue& queue, const schedule::Task& task);
   void backward(const Queue& queue, const schedule::Task& task);
   moe::LayerContext context;
@@ -36,7 +33,8 @@ struct Transformer::State {
   std::vector<Block> blocks;
   nn::Norm final_norm;
   Head head;
-  std::unique_ptr<Placed<Lane>> lane;  // made at the first pass
+  std::unique_ptr<Placed<SharedRows>> shared;  // made at the first pass, as the lanes
+  std::vector<std::unique_ptr<Placed<Lane>>> lanes;
 };
 
 namespace {
@@ -45,6 +43,30 @@ std::vector<Block> make_blocks(const moe::LayerContext& context) {
   std::vector<Block> blocks;
   for (int b = 0; b < context.config.model.blocks; ++b) blocks.emplace_back(context, b);
   return blocks;
+}
+
+/// Values of all lanes of a rank, one after another.
+template <class T, class F>
+std::vector<T> joined(const std::vector<std::unique_ptr<Placed<Lane>>>& lanes, const F& of) {
+  std::vector<T> all;
+  for (const auto& lane : lanes) {
+    const std::vector<T> part = of(**lane);
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
+}
+
+/// Takes the rows of a lane, from `first` on, out of a batch.
+void take_tokens(const data::Batch& batch, Index first, moe::Pass pass, const Config& config, Lane& lane) {
+  const auto part = [&](const std::vector<std::int32_t>& all) {
+    return std::vector<std::int32_t>(all.begin() + first, all.begin() + first + lane.rows.count);
+  };
+  const std::int64_t sequence = batch.sequences.first + first / batch.context;
+  lane.backward_due = pass == moe::Pass::train;
+  lane.scratch.layer.transfer.travels.clear();
+  lane.tokens = part(batch.tokens), lane.targets = part(batch.targets);
+  lane.token_set = {
+      pass, batch.step, batch.context, {sequence, sequence + lane.rows.sequences}, config.grain_sequences(), lane.ids};
 }
 
 }  // namespace
@@ -58,14 +80,25 @@ Transformer::State::State(const moe::LayerContext& layer_context)
   expect(context.config.model.vocabulary > 0, "a vocabulary taken from the corpus");
 }
 
-Lane& Transformer::State::start_lane() {
-  if (!lane)
-    lane = std::make_unique<Placed<Lane>>("model::lane", context.config, context.groups.layout, Host().concurrency());
-  return **lane;
+void Transformer::State::start_lanes() {
+  if (shared) return;
+  Layout layout = context.groups.layout;
+  const Element branch = nn::make_rows(context.config, layout).branch;
+  shared = std::make_unique<Placed<SharedRows>>("model::shared_rows", context.config, layout, branch);
+  for (; layout.lane < layout.lanes; ++layout.lane)
+    lanes.push_back(
+        std::make_unique<Placed<Lane>>("model::lane", context.config, layout, **shared, Host().concurrency()));
+}
+
+/// Of all lanes, in a block that is a mixture.
+std::vector<moe::LayerPass*> Transformer::State::passes(std::size_t block) const {
+  std::vector<moe::LayerPass*> all;
+  for (const auto& l : lanes) all.push_back((*l)->blocks[block].moe.get());
+  return all;
 }
 
 void Transformer::State::forward(const Queue& queue, const schedule::Task& task) {
-  Lane& l = **lane;
+  Lane& l = lane(task.lane);
   switch (task.stage) {
     case Stage::embedding:
       copy(queue, l.ids, HostVector<const std::int32_t>(l.tokens.data(), l.tokens.size()));
@@ -81,7 +114,7 @@ void Transformer::State::forward(const Queue& queue, const schedule::Task& task)
 }
 
 void Transformer::State::backward(const Queue& queue, const schedule::Task& task) {
-  Lane& l = **lane;
+  Lane& l = lane(task.lane);
   switch (task.stage) {
     case Stage::head:
       fill(queue, l.gradient.floats(), 0.0f);
@@ -98,21 +131,34 @@ Transformer::Transformer(const moe::LayerContext& context) : state_(std::make_un
 Transformer::~Transformer() = default;
 
 void Transformer::begin(const data::Batch& batch, moe::Pass pass) {
-  Lane& l = state_->start_lane();
-  expect(static_cast<Index>(batch.tokens.size()) == l.rows.count && batch.tokens.size() == batch.targets.size(),
+  State& s = *state_;
+  s.start_lanes();
+  Index all = 0;
+  for (const auto& lane : s.lanes) all += (*lane)->rows.count;
+  expect(static_cast<Index>(batch.tokens.size()) == all && batch.tokens.size() == batch.targets.size(),
          "the batch of this rank's grains");
-  l.backward_due = pass == moe::Pass::train;
-  l.tokens = batch.tokens, l.targets = batch.targets;
-  l.token_set = token_set(batch, pass, state_->context.config, l.ids);
+  Index first = 0;
+  for (const auto& lane : s.lanes) {
+    take_tokens(batch, first, pass, s.context.config, **lane);
+    first += (*lane)->rows.count;
+  }
 }
 
 void Transformer::run(const Queue& queue, const schedule::Task& task) {
-  expect(task.lane == 0, "a task of the one lane that there is");
   State& s = *state_;
-  expect(s.lane != nullptr, "tokens before a task");
+  expect(s.shared != nullptr, "tokens before a task");
+  expect(task.lane >= 0 && task.lane < static_cast<int>(s.lanes.size()), "a task of a lane that there is");
   if (task.direction == schedule::Direction::forward) return s.forward(queue, task);
-  expect((*s.lane)->backward_due, "a training pass before backward");
+  expect(s.lane(task.lane).backward_due, "a training pass before backward");
   s.backward(queue, task);
+}
+
+void Transformer::poll() {
+  for (const auto& lane : state_->lanes) (*lane)->scratch.layer.transfer.poll();
+}
+
+const std::vector<moe::Travel>& Transformer::travels(int lane) const {
+  return state_->lane(lane).scratch.layer.transfer.travels;
 }
 
 void Transformer::forward(const Queue& queue, const data::Batch& batch, moe::Pass pass) {
@@ -123,20 +169,20 @@ void Transformer::forward(const Queue& queue, const data::Batch& batch, moe::Pas
 
 LossParts Transformer::reduce(const Queue& queue) {
   State& s = *state_;
-  Lane& l = **s.lane;
   comm::JointSum sum(s.context.groups);
-  const auto head = sum.add({}, grain_losses(queue, l.rows, l.head), 2);
+  const auto head =
+      sum.add({}, joined<double>(s.lanes, [&](Lane& l) { return grain_losses(queue, l.rows, l.head); }), 2);
   for (std::size_t b = 0; b < s.blocks.size(); ++b)
-    if (s.blocks[b].moe()) s.blocks[b].moe()->offer_statistics(queue, *l.blocks[b].moe, sum);
+    if (s.blocks[b].moe()) s.blocks[b].moe()->offer_statistics(queue, s.passes(b), sum);
   sum.reduce();
   LossParts loss;
-  const auto count = static_cast<double>(l.rows.step_tokens);
+  const auto count = static_cast<double>(s.context.config.step_tokens());
   loss.cross_entropy = sum.values(head)[0] / count;
   loss.head_z = s.context.config.model.z_loss * sum.values(head)[1] / count;
   for (std::size_t b = 0; b < s.blocks.size(); ++b) {
     moe::Layer* layer = s.blocks[b].moe();
     if (!layer) continue;
-    layer->take_statistics(sum, *l.blocks[b].moe);
+    layer->take_statistics(sum, s.passes(b));
     loss.aux += layer->statistics().aux_loss;
     loss.importance += layer->statistics().importance_loss;
     loss.router_z += layer->statistics().z_loss;
@@ -144,7 +190,11 @@ LossParts Transformer::reduce(const Queue& queue) {
   return loss;
 }
 
-std::int64_t Transformer::placed_bytes() const { return state_->lane ? state_->lane->arena().placed_bytes() : 0; }
+std::int64_t Transformer::placed_bytes() const {
+  std::int64_t bytes = 0;
+  for (const auto& lane : state_->lanes) bytes += lane->arena().placed_bytes();
+  return bytes;
+}
 
 std::vector<moe::Layer*> Transformer::moe_layers() {
   std::vector<moe::Layer*> layers;
@@ -155,34 +205,49 @@ std::vector<moe::Layer*> Transformer::moe_layers() {
 
 std::vector<moe::RoutingSample> Transformer::samples() const {
   std::vector<moe::RoutingSample> samples;
-  for (const BlockPass& pass : (*state_->lane)->blocks)
-    if (pass.moe) samples.push_back(moe::sample(*pass.moe));
+  for (std::size_t b = 0; b < state_->blocks.size(); ++b) {
+    if (!state_->blocks[b].moe()) continue;
+    samples.emplace_back();
+    for (const moe::LayerPass* pass : state_->passes(b)) moe::add_sample(*pass, samples.back());
+  }
   return samples;
 }
 
 std::optional<Place> Transformer::first_non_finite(const Queue& queue) const {
-  if (!state_->lane) return {};
-  const Lane& l = **state_->lane;
-  const int blocks = static_cast<int>(l.blocks.size());
-  if (!all_finite(l.stream[0])) return Place{-1, -1};
+  if (!state_->shared) return {};
+  const int blocks = static_cast<int>(state_->blocks.size());
+  const auto finite = [&](int position) {
+    return std::all_of(state_->lanes.begin(), state_->lanes.end(),
+                       [&](const auto& lane) { return all_finite((*lane)->stream[position]); });
+  };
+  if (!finite(0)) return Place{-1, -1};
   for (int b = 0; b < blocks; ++b) {
     // Experts work for other ranks' tokens too, so they are asked even where this rank's stream is finite.
-    const int expert = l.blocks[b].moe ? moe::first_non_finite_expert(queue, *l.blocks[b].moe) : -1;
-    if (expert >= 0 || !all_finite(l.stream[b + 1])) return Place{b, expert};
+    int expert = -1;
+    if (state_->blocks[b].moe())
+      for (const moe::LayerPass* pass : state_->passes(b))
+        if (expert < 0) expert = moe::first_non_finite_expert(queue, *pass);
+    if (expert >= 0 || !finite(b + 1)) return Place{b, expert};
   }
   for (const float loss : token_losses())
     if (!std::isfinite(loss)) return Place{blocks, -1};
   return {};
 }
 
-std::vector<float> Transformer::token_losses() const { return host_values((*state_->lane)->head.rows.loss); }
+std::vector<float> Transformer::token_losses() const {
+  return joined<float>(state_->lanes, [](const Lane& l) { return host_values(l.head.rows.loss); });
+}
 
-std::vector<std::int32_t> Transformer::predictions() const { return host_values((*state_->lane)->head.rows.predicted); }
+std::vector<std::int32_t> Transformer::predictions() const {
+  return joined<std::int32_t>(state_->lanes, [](const Lane& l) { return host_values(l.head.rows.predicted); });
+}
 
 std::vector<float> Transformer::logits(const Queue& queue, Index row) const {
-  const Lane& l = **state_->lane;
-  expect(row < l.rows.count, "a row of a pass");
-  return state_->head.logits(queue, l.head_in, row);
+  for (const auto& lane : state_->lanes) {
+    if (row < (*lane)->rows.count) return state_->head.logits(queue, (*lane)->head_in, row);
+    row -= (*lane)->rows.count;
+  }
+  throw Error(Exit::internal, "a row that no lane has");
 }
 
 }  // namespace switchyard::model

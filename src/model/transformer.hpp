@@ -7,6 +7,7 @@
 #include "data/batch.hpp"
 #include "model/loss.hpp"
 #include "moe/layer.hpp"
+#include "moe/transfer.hpp"
 #include "schedule/task.hpp"
 
 namespace switchyard::model {
@@ -28,6 +29,10 @@ class Transformer {
   /// what backward needs, backward fills the gradients of all parameters (nodes of ParameterSet). Collective as its
   /// stage is.
   void run(const Queue& queue, const schedule::Task& task);
+  /// Lets rows that are on their way make progress, of all lanes.
+  void poll();
+  /// The journeys of a lane's rows since begin(), in the order of its tasks that send some; none where nothing travels.
+  const std::vector<moe::Travel>& travels(int lane) const;
   /// Reduces losses and routing statistics over the global batch, between forward and backward: two collectives.
   LossParts reduce(const Queue& queue);
   /// begin and all tasks of a forward pass, for evaluation.

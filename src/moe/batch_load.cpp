@@ -1,6 +1,7 @@
 #include "moe/batch_load.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 namespace switchyard::moe {
@@ -100,9 +101,13 @@ std::vector<double> BatchLoad::grain_sums(const Balancers& balancers) const {
   return sums;
 }
 
-void BatchLoad::offer(const Queue& queue, const Balancers& balancers, comm::JointSum& sum) {
+void BatchLoad::add_to(RankLoad& all, const Queue& queue, const Balancers& balancers) {
   const std::vector<std::int64_t> counts = load(queue);
-  place_ = sum.add(counts, grain_sums(balancers), tally_.mass.device().extent(1) + 2 + inner_scopes(balancers));
+  const std::vector<double> sums = grain_sums(balancers);
+  all.counts.resize(counts.size(), 0);
+  std::transform(counts.begin(), counts.end(), all.counts.begin(), all.counts.begin(), std::plus<>());
+  all.grains.insert(all.grains.end(), sums.begin(), sums.end());
+  all.values = tally_.mass.device().extent(1) + 2 + inner_scopes(balancers);
 }
 
 LayerStatistics BatchLoad::take(const Config& config, const Balancers& balancers, const comm::JointSum& sum) {

@@ -11,13 +11,22 @@
 
 namespace switchyard::moe {
 
+/// What a rank adds to the sum over the global batch (comm::JointSum::add).
+struct RankLoad {
+  std::vector<std::int64_t> counts;
+  std::vector<double> grains;  ///< (grains, values)
+  std::size_t values = 0;
+};
+
 class BatchLoad {
  public:
-  /// Of what `tally` holds of a pass of `rows`.
+  /// Of what `tally` holds of a pass of `rows`, which are those of a lane.
   BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, const Tally& tally);
-  /// Adds it to a sum over the global batch: integers, and sums over tokens, which are a chain per sequence, a chain
-  /// over the sequences of a grain, and the tree over grains.
-  void offer(const Queue& queue, const Balancers& balancers, comm::JointSum& sum);
+  /// Adds the lane's part to that of the lanes before: integers, and sums over tokens, which are a chain per sequence,
+  /// a chain over the sequences of a grain, and the tree over grains.
+  void add_to(RankLoad& all, const Queue& queue, const Balancers& balancers);
+  /// Where the sum is going to be.
+  void await(const comm::JointSum::Place& place) { place_ = place; }
   /// Statistics of that pass from the finished sum; block, bias and traffic are left to the caller.
   LayerStatistics take(const Config& config, const Balancers& balancers, const comm::JointSum& sum);
 

@@ -8,7 +8,6 @@ namespace switchyard::moe {
 struct CombinePass {
   CombinePass(Arena& arena, const Config& config, const Layout& layout, Element branch);
   Buffer home;  ///< (send_rows, d) expert outputs at home; nothing where an expert-parallel group is one rank
-  Tensor rows;  ///< where they are: there, or where the experts wrote them
 };
 
 class Combine {
@@ -16,20 +15,24 @@ class Combine {
   explicit Combine(const Transfer& transfer) : transfer_(transfer) {}
   /// Sends rows(expert_rows, d), in expert order, home; they must stay until finish. Collective over the
   /// expert-parallel group, as all are.
-  void start(const Queue& queue, const Trip& trip, const RowRoom& rows, CombinePass& pass) const;
+  void start(const Queue& queue, const Trip& trip, const Tensor& rows, CombinePass& pass) const;
+  /// The rows given to start, and what they are added to.
+  struct Result {
+    const Tensor &rows, &y;
+  };
   /// y(N, d) += Σ over choices, in order, of weight(C) · row.
-  void finish(const Queue& queue, const Trip& trip, const Vector<float>& weight, const Tensor& y,
-              CombinePass& pass) const;
+  void finish(const Queue& queue, const Trip& trip, const Vector<float>& weight, const Result& result,
+              const CombinePass& pass) const;
   /// The combine weights (C), and their gradients, +0 where dropped.
   struct Weights {
     const Vector<float>&value, &gradient;
   };
-  /// The gradients of the weights from dy(N, d); and sends those of the rows back to the experts. d_rows, where they
-  /// will be, may be the rows given to start.
-  void start_backward(const Queue& queue, const Trip& trip, const Tensor& dy, const Weights& weights, RowRoom& d_rows,
-                      const CombinePass& pass) const;
+  /// The gradients of the weights from dy(N, d); and sends those of the rows given to start back to the experts, where
+  /// they take the place of these.
+  void start_backward(const Queue& queue, const Trip& trip, const Tensor& dy, const Weights& weights,
+                      const Tensor& rows, const CombinePass& pass) const;
   /// d_rows(expert_rows, d) in expert order.
-  void finish_backward(const Queue& queue, const Trip& trip, const RowRoom& d_rows) const {
+  void finish_backward(const Queue& queue, const Trip& trip, const Tensor& d_rows) const {
     transfer_.arrive_at_experts(queue, trip, d_rows);
   }
 

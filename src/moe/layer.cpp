@@ -1,5 +1,5 @@
 // The stages of one mixture-of-experts layer, forwards and backwards, one line each; their order stands in
-// schedule/serial.cpp.
+// schedule/task_list.cpp.
 #include "moe/layer.hpp"
 
 #include <optional>
@@ -16,6 +16,12 @@ namespace {
 using schedule::Stage;
 
 std::string prefix(int block, const char* part) { return "blocks." + std::to_string(block) + ".moe." + part; }
+
+std::vector<RoutingPass*> routing_of(const std::vector<LayerPass*>& lanes) {
+  std::vector<RoutingPass*> routing;
+  for (LayerPass* pass : lanes) routing.push_back(&pass->routing);
+  return routing;
+}
 
 }  // namespace
 
@@ -35,6 +41,7 @@ struct Layer::State {
   void make_plan(const Queue& queue, LayerPass& pass) const;
   void run_experts(const Queue& queue, LayerPass& pass) const;
   void run_experts_backward(const Queue& queue, LayerPass& pass) const;
+  void sum_expert_weights(const Queue& queue, const LayerPass& pass) const;
 
   LayerContext context;
   RouterStage router;
@@ -46,32 +53,32 @@ struct Layer::State {
   LayerStatistics statistics;
 };
 
-namespace {
-
-nn::NetworkRows expert_rows(const Plan& plan) {
-  return {products::consecutive(plan.expert_offsets()), products::consecutive(plan.piece_offsets()), plan.pieces()};
-}
-
-}  // namespace
-
 void Layer::State::make_plan(const Queue& queue, LayerPass& pass) const {
-  const bool by_grains = pass.tokens.pass == Pass::train && context.groups.layout.determinism == Determinism::layout;
+  const Layout& layout = context.groups.layout;
+  const bool by_grains = pass.tokens.pass == Pass::train && layout.by_grains(layout.groups());
   pass.plan.build(queue, pass.routing.choice(), by_grains ? Pieces::grains : Pieces::ranks, context.groups.expert,
                   context.exchange);
   context.timers.bytes[static_cast<int>(Phase::plan)] += pass.plan.bytes_sent();
+  pass.experts.take(pass.lane, pass.plan);
 }
 
 void Layer::State::run_experts(const Queue& queue, LayerPass& pass) const {
-  const Index n = pass.plan.expert_rows();
-  pass.outputs.reserve(n);
-  experts.forward(queue, expert_rows(pass.plan), pass.rows.rows(n), {pass.outputs.rows(n)}, pass.experts);
+  const ExpertRows::Part part = pass.part();
+  experts.forward(queue, products::consecutive(pass.plan.expert_offsets()), part.rows, {part.outputs}, part.network);
 }
 
-/// The gradient of the experts' input takes the place of the input.
 void Layer::State::run_experts_backward(const Queue& queue, LayerPass& pass) const {
-  const Index n = pass.plan.expert_rows();
-  experts.backward(queue, expert_rows(pass.plan), pass.rows.rows(n), pass.outputs.rows(n), {pass.rows.rows(n)},
-                   pass.experts);
+  const ExpertRows::Part part = pass.part();
+  pass.scratch.d_hidden.reserve(part.rows.rows);
+  experts.input_gradient(queue, products::consecutive(pass.plan.expert_offsets()), part.outputs, {pass.d_rows()},
+                         part.network, pass.scratch.d_hidden.rows(0, part.rows.rows));
+}
+
+/// Of all lanes at once.
+void Layer::State::sum_expert_weights(const Queue& queue, const LayerPass& pass) const {
+  const ExpertRows::Part all = pass.experts.all();
+  experts.weight_gradients(queue, pass.experts.pieces(context.parameters.nodes(Placement::expert)), all.rows,
+                           all.outputs, all.network);
 }
 
 Layer::Layer(const LayerContext& context, int block) : state_(std::make_unique<State>(context, block)) {}
@@ -90,17 +97,18 @@ void Layer::forward(const Queue& queue, schedule::Stage stage, const Tensor& y, 
     case Stage::plan:
       return s.make_plan(queue, pass);
     case Stage::dispatch:
-      return s.dispatch.start(queue, pass.trip(), pass.x, pass.rows);
+      return s.dispatch.start(queue, pass.trip(), pass.x, pass.part().rows);
     case Stage::dispatch_finish:
-      return s.dispatch.finish(queue, pass.trip(), pass.rows);
+      return s.dispatch.finish(queue, pass.trip(), pass.part().rows);
     case Stage::experts:
       return s.run_experts(queue, pass);
     case Stage::combine:
-      return s.combine.start(queue, pass.trip(), pass.outputs, pass.combine);
+      return s.combine.start(queue, pass.trip(), pass.part().outputs, pass.combine);
     case Stage::combine_finish:
-      return s.combine.finish(queue, pass.trip(), pass.routing.choice().weight, y, pass.combine);
+      return s.combine.finish(queue, pass.trip(), pass.routing.choice().weight, {pass.part().outputs, y}, pass.combine);
     case Stage::shared:
-      return s.shared->forward(queue, pass.token_rows.network(), pass.x, {y, products::Write::add}, *pass.shared);
+      return s.shared->forward(queue, pass.token_rows.network().networks, pass.x, {y, products::Write::add},
+                               pass.shared->rows(0, pass.x.rows));
     default:
       expect(false, "a stage of a mixture of experts");
   }
@@ -113,33 +121,38 @@ void Layer::backward(const Queue& queue, schedule::Stage stage, const Tensor& dy
   const Vector<float>& d_weights = pass.scratch.d_weights;
   switch (stage) {
     case Stage::combine:
-      return s.combine.start_backward(queue, pass.trip(), dy, {pass.routing.choice().weight, d_weights}, pass.outputs,
-                                      pass.combine);
+      return s.combine.start_backward(queue, pass.trip(), dy, {pass.routing.choice().weight, d_weights},
+                                      pass.part().outputs, pass.combine);
     case Stage::combine_finish:
-      return s.combine.finish_backward(queue, pass.trip(), pass.outputs);
+      return s.combine.finish_backward(queue, pass.trip(), pass.part().outputs);
     case Stage::experts:
       return s.run_experts_backward(queue, pass);
+    case Stage::expert_weights:
+      return s.sum_expert_weights(queue, pass);
     case Stage::router:
       return s.router.backward(queue, d_weights, dx, pass.routing);
     case Stage::dispatch:
-      return s.dispatch.start_backward(queue, pass.trip(), pass.rows);
+      return s.dispatch.start_backward(queue, pass.trip(), pass.d_rows());
     case Stage::dispatch_finish:
-      return s.dispatch.finish_backward(queue, pass.trip(), pass.rows, dx);
+      return s.dispatch.finish_backward(queue, pass.trip(), pass.d_rows(), dx);
     case Stage::shared:
-      return s.shared->backward(queue, pass.token_rows.network(), pass.x, dy, {dx, products::Write::add}, *pass.shared);
+      return s.shared->backward(queue, pass.token_rows.network(), pass.x, dy, {dx, products::Write::add},
+                                pass.shared->rows(0, pass.x.rows));
     default:
       expect(false, "a stage of a mixture of experts, backwards");
   }
 }
 
-void Layer::offer_statistics(const Queue& queue, LayerPass& pass, comm::JointSum& sum) const {
-  state_->router.offer_statistics(queue, pass.routing, sum);
+void Layer::offer_statistics(const Queue& queue, const std::vector<LayerPass*>& lanes, comm::JointSum& sum) const {
+  state_->router.offer_statistics(queue, routing_of(lanes), sum);
 }
 
-void Layer::take_statistics(const comm::JointSum& sum, LayerPass& pass) {
+void Layer::take_statistics(const comm::JointSum& sum, const std::vector<LayerPass*>& lanes) {
   State& s = *state_;
-  s.statistics = s.router.take_statistics(sum, pass.routing);
-  s.statistics.traffic = pass.plan.traffic();
+  s.statistics = s.router.take_statistics(sum, routing_of(lanes));
+  s.statistics.traffic.assign(s.context.groups.layout.ranks, 0);
+  for (const LayerPass* pass : lanes)
+    for (std::size_t r = 0; r < s.statistics.traffic.size(); ++r) s.statistics.traffic[r] += pass->plan.traffic()[r];
 }
 
 void Layer::update_bias(const Queue& queue, std::int64_t step) { state_->router.update_bias(queue, step); }

@@ -51,12 +51,12 @@ class Layer {
   /// One of schedule::mixture_stages, in that order; together y(N, d) += mixture(x). Dispatch, plan and combine are
   /// collective over the expert-parallel group.
   void forward(const Queue& queue, schedule::Stage stage, const Tensor& y, LayerPass& pass) const;
-  /// Counts and probability masses of the global batch, between forward and backward: adds this rank's to a sum, and
-  /// takes the whole from it.
-  void offer_statistics(const Queue& queue, LayerPass& pass, comm::JointSum& sum) const;
-  void take_statistics(const comm::JointSum& sum, LayerPass& pass);
-  /// The same backwards, once a forward; together dx(N, d) = gradient with respect to x, given dy(N, d) of y's
-  /// increment. Replaces gradients of its parameters.
+  /// Counts and probability masses of the global batch, between forward and backward: adds those of this rank's lanes,
+  /// all of them in order, to a sum, and takes the whole from it.
+  void offer_statistics(const Queue& queue, const std::vector<LayerPass*>& lanes, comm::JointSum& sum) const;
+  void take_statistics(const comm::JointSum& sum, const std::vector<LayerPass*>& lanes);
+  /// The same backwards, once a forward, but for `expert_weights`, which is once for all lanes; together dx(N, d) =
+  /// gradient with respect to x, given dy(N, d) of y's increment. Replaces gradients of its parameters.
   void backward(const Queue& queue, schedule::Stage stage, const Tensor& dy, const Tensor& dx, LayerPass& pass) const;
   /// Loss-free bias update from the counts of the last training step.
   void update_bias(const Queue& queue, std::int64_t step);

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "moe/combine.hpp"
+#include "moe/expert_rows.hpp"
 #include "moe/layer.hpp"
 #include "moe/plan.hpp"
 #include "moe/router.hpp"
@@ -17,29 +18,36 @@ struct LayerScratch {
   LayerScratch(Arena& arena, const Config& config, const Layout& layout, Element branch);
   TransferPass transfer;
   Vector<float> d_weights;  ///< (C) gradients of the combine weights
+  RowRoom d_rows;           ///< (expert_rows, d) gradients of the rows into the experts, until they are at home
+  RowRoom d_hidden;         ///< (expert_rows, hidden) overwritten by a stage
 };
 
 struct LayerPass {
-  /// Of block `block`; `lane_rows` and the scratch must live.
-  LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout, int block,
-            LayerScratch& shared_scratch);
-  Trip trip() { return {plan, scratch.transfer, tokens.step}; }
+  /// Of the block of `rows_of_block`; these, `lane_rows` and the scratch must live.
+  LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout,
+            ExpertRows& rows_of_block, LayerScratch& shared_scratch);
+  Trip trip() { return {plan, scratch.transfer, tokens.step, lane}; }
+  ExpertRows::Part part() const { return experts.part(lane); }
+  /// (expert_rows, d) the gradients of the rows into the experts.
+  Tensor d_rows() {
+    scratch.d_rows.reserve(plan.expert_rows());
+    return scratch.d_rows.rows(0, plan.expert_rows());
+  }
 
+  int lane;
+  ExpertRows& experts;
   LayerScratch& scratch;
   const nn::Rows& token_rows;
   RoutingPass routing;
   Plan plan;
   CombinePass combine;
-  nn::FeedForwardPass experts;
   std::optional<nn::FeedForwardPass> shared;
-  RowRoom rows;     ///< (expert_rows, d) into the experts; in backward its gradient
-  RowRoom outputs;  ///< (expert_rows, d) out of the experts; in backward its gradient
   TokenSet tokens;
   Tensor x;  ///< (N, d) the caller's
 };
 
-/// Choices of the last forward pass, host copies; tokens have the same number of choices each.
-RoutingSample sample(const LayerPass& pass);
+/// Appends the choices of the last forward pass, host copies; tokens have the same number of choices each.
+void add_sample(const LayerPass& pass, RoutingSample& all);
 /// Global id of the first local expert that made an output which is not finite from an input which is, in the last
 /// forward pass; −1 if none. Before backward.
 int first_non_finite_expert(const Queue& queue, const LayerPass& pass);

@@ -3,23 +3,24 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "config/moe_layers.hpp"
 
 namespace switchyard::moe {
 
 Index even_expert_rows(const Config& config, const Layout& layout, int experts) {
-  const Index tokens = layout.my_group_grains().size() * config.grain_sequences() * config.model.context;
+  const Index tokens = layout.group_lane_grains() * config.grain_sequences() * config.model.context;
   return tokens * config.moe.top_k * layout.my_experts(experts).size() / experts;
 }
 
 namespace {
 
-/// Of this rank.
+/// Of this rank's lane.
 Index tokens_of(const Config& config, const Layout& layout) {
-  return layout.my_grains().size() * config.grain_sequences() * config.model.context;
+  return layout.my_lane_grains().size() * config.grain_sequences() * config.model.context;
 }
 
-/// A rank without grains is one piece in evaluation.
-Index most_pieces(const Layout& layout) { return std::max<Index>(1, layout.my_grains().size()); }
+/// A lane without grains is one piece in evaluation.
+Index most_pieces(const Layout& layout) { return std::max<Index>(1, layout.my_lane_grains().size()); }
 
 /// What place() reads and writes.
 struct SendRows {
@@ -63,6 +64,13 @@ void place_received(const Queue& queue, Index runs, const std::int32_t* first, s
 
 }  // namespace
 
+Index most_expert_rows(const Config& config, const Layout& layout) {
+  Index most = 0;
+  for (const MoeLayer& layer : moe_layers(config))
+    most = std::max(most, even_expert_rows(config, layout, layer.experts));
+  return most;
+}
+
 Index most_choices(const Config& config, const Layout& layout) { return tokens_of(config, layout) * config.moe.top_k; }
 
 Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int experts)
@@ -98,7 +106,7 @@ void Plan::make_tables() {
 
 int Plan::pieces_of(int place) const {
   if (!by_grains_) return 1;
-  return static_cast<int>(layout_.grains_of(layout_.group() * layout_.expert_parallel + place).size());
+  return static_cast<int>(layout_.lane_grains_of(layout_.group() * layout_.expert_parallel + place).size());
 }
 
 void Plan::build(const Queue& queue, const Choice& choice, Pieces pieces, const comm::Communicator& group,

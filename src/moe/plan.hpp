@@ -13,11 +13,14 @@
 
 namespace switchyard::moe {
 
-/// Expert rows of this rank in a layer of `experts` where loads are even, and the most choices of its tokens.
+/// Expert rows of this rank in a layer of `experts` where loads are even, and the most choices of its tokens: of the
+/// lane that the layout is seen from.
 Index even_expert_rows(const Config& config, const Layout& layout, int experts);
+Index most_expert_rows(const Config& config, const Layout& layout);  ///< of the largest layer
 Index most_choices(const Config& config, const Layout& layout);
 
-/// What sums over tokens are cut into: grains, or all tokens of a rank, as in evaluation and with determinism `run`.
+/// What sums over tokens are cut into: grains, or all tokens of a rank and lane, as in evaluation and with determinism
+/// `run`.
 enum class Pieces { grains, ranks };
 
 /// Three orders of rows. *Choices*: (token, choice), dropped ones included. *Send rows*: the kept choices of this rank
@@ -25,7 +28,7 @@ enum class Pieces { grains, ranks };
 /// the rows of the local experts by (expert, source place, token), which is (expert, global token order).
 class Plan {
  public:
-  /// Of a layer of `experts`, with memory for a pass of `config` at even loads.
+  /// Of a lane's way through a layer of `experts`, with memory for a pass of `config` at even loads.
   Plan(Arena& arena, const Config& config, const Layout& layout, int experts);
 
   /// Of what routing chose for tokens that are whole pieces. Collective over the expert-parallel group, whose exchange
@@ -56,6 +59,7 @@ class Plan {
   /// are not grains are one in the whole group.
   const std::vector<Index>& piece_offsets() const { return by_grains_ ? piece_offsets_ : expert_offsets_; }
   int pieces() const { return by_grains_ ? static_cast<int>(first_piece_.back()) : 1; }
+  bool by_grains() const { return by_grains_; }
 
   /// (world ranks) rows this rank sends to each; kept rows, itself included.
   const std::vector<std::int64_t>& traffic() const { return traffic_; }

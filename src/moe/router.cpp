@@ -31,7 +31,7 @@ std::int64_t RouterStage::rows_of_expert(const nn::Rows& rows) const {
 }
 
 void RouterStage::forward(const Queue& queue, const TokenSet& tokens, const Tensor& x, RoutingPass& pass) const {
-  expect(tokens.tokens() == pass.choice().tokens(), "the tokens of this rank's grains");
+  expect(tokens.tokens() == pass.choice().tokens(), "the tokens of a lane's grains");
   pass.routed.x = x;
   pass.kind = tokens.pass;
   pass.reduced = false;
@@ -43,16 +43,23 @@ void RouterStage::forward(const Queue& queue, const TokenSet& tokens, const Tens
   count(queue, pass.choice(), pass.routed.scores, pass.tally);
 }
 
-void RouterStage::offer_statistics(const Queue& queue, RoutingPass& pass, comm::JointSum& sum) const {
-  pass.load.offer(queue, balancers_, sum);
+void RouterStage::offer_statistics(const Queue& queue, const std::vector<RoutingPass*>& lanes,
+                                   comm::JointSum& sum) const {
+  RankLoad all;
+  for (RoutingPass* pass : lanes) pass->load.add_to(all, queue, balancers_);
+  const comm::JointSum::Place place = sum.add(all.counts, all.grains, all.values);
+  for (RoutingPass* pass : lanes) pass->load.await(place);
 }
 
-LayerStatistics RouterStage::take_statistics(const comm::JointSum& sum, RoutingPass& pass) {
-  LayerStatistics statistics = pass.load.take(context_.config, balancers_, sum);
+LayerStatistics RouterStage::take_statistics(const comm::JointSum& sum, const std::vector<RoutingPass*>& lanes) {
+  LayerStatistics statistics;
+  for (RoutingPass* pass : lanes) {
+    statistics = pass->load.take(context_.config, balancers_, sum);
+    pass->reduced = true;
+  }
   statistics.block = block_;
   statistics.bias = bias_;
-  if (pass.kind == Pass::train) training_counts_ = statistics.assigned;
-  pass.reduced = true;
+  if (lanes.front()->kind == Pass::train) training_counts_ = statistics.assigned;
   return statistics;
 }
 

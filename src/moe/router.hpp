@@ -32,12 +32,12 @@ class RouterStage {
   RouterStage(const LayerContext& context, int block);
 
   /// Routes x(N, d), which is kept (not copied) until backward. The choice is valid until the next forward. Tokens are
-  /// the whole grains of this rank. Local.
+  /// whole grains of this rank. Local.
   void forward(const Queue& queue, const TokenSet& tokens, const Tensor& x, RoutingPass& pass) const;
-  /// Adds the statistics of a forward pass to a sum over the global batch, and takes them from it once it is finished
-  /// (`traffic` left empty). Once after each forward whose statistics or gradient are wanted.
-  void offer_statistics(const Queue& queue, RoutingPass& pass, comm::JointSum& sum) const;
-  LayerStatistics take_statistics(const comm::JointSum& sum, RoutingPass& pass);
+  /// Adds the statistics of a forward pass of all lanes, in order, to a sum over the global batch, and takes them from
+  /// it once it is finished (`traffic` left empty). Once after each forward whose statistics or gradient are wanted.
+  void offer_statistics(const Queue& queue, const std::vector<RoutingPass*>& lanes, comm::JointSum& sum) const;
+  LayerStatistics take_statistics(const comm::JointSum& sum, const std::vector<RoutingPass*>& lanes);
   /// dx(N, d) is replaced by the gradient of x through weights and losses, given dweight(C) of the combine weights
   /// (ignored where dropped). Replaces the gradients of the parameters. Local; after take_statistics of a training
   /// pass.

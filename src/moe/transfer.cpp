@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "base/clock.hpp"
 #include "config/moe_layers.hpp"
 #include "moe/rows.hpp"
 
@@ -19,11 +20,8 @@ struct RowCounts {
 };
 
 RowCounts most_rows(const Config& config, const Layout& layout) {
-  RowCounts max;
-  if (layout.expert_parallel == 1) return max;
-  for (const MoeLayer& layer : moe_layers(config))
-    max = {std::max(max.experts, even_expert_rows(config, layout, layer.experts)), most_choices(config, layout)};
-  return max;
+  if (layout.expert_parallel == 1 || moe_layers(config).empty()) return {};
+  return {most_expert_rows(config, layout), most_choices(config, layout)};
 }
 
 }  // namespace
@@ -38,6 +36,10 @@ TransferPass::TransferPass(Arena& arena, const Config& config, const Layout& lay
   home = buffer("moe::transfer::home", rows.home);
 }
 
+void TransferPass::poll() {
+  if (flight && flight->poll() && travels.back().end == 0.0) travels.back().end = now();
+}
+
 Transfer::Transfer(const LayerContext& context, int block, int width)
     : exchange_(context.exchange),
       through_host_(exchange_.memory() == comm::Memory::host),
@@ -46,9 +48,8 @@ Transfer::Transfer(const LayerContext& context, int block, int width)
       block_(block),
       width_(width) {}
 
-Tensor Transfer::outgoing(const Trip& trip, RowRoom& rows) const {
-  rows.reserve(trip.plan.expert_rows());
-  if (trip.plan.alone()) return rows.rows(trip.plan.send_rows());
+Tensor Transfer::outgoing(const Trip& trip, const Tensor& rows) const {
+  if (trip.plan.alone()) return rows;
   trip.buffers.send.reserve(trip.plan.send_rows() * row_bytes(trip));
   return rows_of(trip, trip.buffers.send, trip.plan.send_rows());
 }
@@ -60,11 +61,12 @@ std::byte* Transfer::side(const Buffer& rows) const { return through_host_ ? row
 void Transfer::start(const Queue& queue, const Trip& trip, const Leg& leg) const {
   expect(!trip.buffers.flight, "one journey at a time");
   const comm::Passage passage{
-      trip.plan.itinerary(), leg.bound, row_bytes(trip), {trip.step, block_, static_cast<int>(leg.journey)}};
+      trip.plan.itinerary(), leg.bound, row_bytes(trip), {trip.step, block_, static_cast<int>(leg.journey), trip.lane}};
   const comm::RowPlan& rows = passage.plan();
   leg.receive.reserve(rows.receive.back() * passage.row_bytes);
   if (through_host_) trip.buffers.send.to_host(queue, rows.send.back() * passage.row_bytes);
   queue.fence("switchyard::moe::transfer::start");  // the rows to send are written
+  trip.buffers.travels.push_back({now(), 0.0, 0.0});
   trip.buffers.flight = exchange_.start(passage, side(trip.buffers.send), side(leg.receive));
   const std::int64_t stay = rows.send[place_ + 1] - rows.send[place_];
   timers_.bytes[static_cast<int>(phase_of(leg.journey))] += (rows.send.back() - stay) * passage.row_bytes;
@@ -72,8 +74,12 @@ void Transfer::start(const Queue& queue, const Trip& trip, const Leg& leg) const
 
 void Transfer::finish(const Queue& queue, const Trip& trip, const comm::RowPlan& rows, const Buffer& receive) const {
   expect(trip.buffers.flight != nullptr, "a journey under way");
+  trip.buffers.poll();
+  Travel& travel = trip.buffers.travels.back();
+  const double begin = now();
   trip.buffers.flight->finish();
   trip.buffers.flight.reset();
+  if (travel.end == 0.0) travel = {travel.start, now(), now() - begin};
   if (through_host_) receive.to_device(queue, rows.receive.back() * row_bytes(trip));
 }
 
@@ -81,11 +87,10 @@ void Transfer::leave_for_experts(const Queue& queue, const Trip& trip, Journey j
   if (!trip.plan.alone()) start(queue, trip, {comm::Bound::out, journey, trip.buffers.receive});
 }
 
-void Transfer::arrive_at_experts(const Queue& queue, const Trip& trip, const RowRoom& rows) const {
+void Transfer::arrive_at_experts(const Queue& queue, const Trip& trip, const Tensor& rows) const {
   if (trip.plan.alone()) return;
   finish(queue, trip, trip.plan.itinerary().out, trip.buffers.receive);
-  const Index n = trip.plan.expert_rows();
-  rows::gather(queue, trip.plan.received_of_row(), rows_of(trip, trip.buffers.receive, n), rows.rows(n));
+  rows::gather(queue, trip.plan.received_of_row(), rows_of(trip, trip.buffers.receive, rows.rows), rows);
 }
 
 void Transfer::leave_for_home(const Queue& queue, const Trip& trip, const Tensor& rows, Buffer& home,
@@ -96,10 +101,8 @@ void Transfer::leave_for_home(const Queue& queue, const Trip& trip, const Tensor
   start(queue, trip, {comm::Bound::home, journey, home});
 }
 
-Tensor Transfer::arrive_home(const Queue& queue, const Trip& trip, const Tensor& rows, const Buffer& home) const {
-  if (trip.plan.alone()) return rows;
-  finish(queue, trip, trip.plan.itinerary().home, home);
-  return rows_of(trip, home, trip.plan.send_rows());
+void Transfer::arrive_home(const Queue& queue, const Trip& trip, const Buffer& home) const {
+  if (!trip.plan.alone()) finish(queue, trip, trip.plan.itinerary().home, home);
 }
 
 }  // namespace switchyard::moe

@@ -2,6 +2,7 @@
 // order. Every journey has two halves, between which other work may be done: rows leave, rows have arrived.
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "moe/layer.hpp"
 #include "moe/plan.hpp"
@@ -15,6 +16,12 @@ enum class Journey { dispatch = 0, combine = 1, combine_backward = 2, dispatch_b
 /// Rows on their way: on the device, staged through the host where that is another memory.
 using Buffer = Staged<std::byte>;
 
+/// When rows of a lane were on their way, s of this machine's clock.
+struct Travel {
+  double start = 0.0, end = 0.0;  ///< until somebody saw that all had left and arrived
+  double waited = 0.0;            ///< of these the seconds in which this rank did nothing else
+};
+
 /// The buffers of a lane's journeys, of which one is under way at a time.
 struct TransferPass {
   /// For the largest layer at even loads; nothing where an expert-parallel group is one rank. Rows of `branch`.
@@ -24,29 +31,37 @@ struct TransferPass {
   Buffer receive;  ///< rows as they arrive at the experts
   Buffer home;     ///< (send rows) gradients of rows, back at home
   std::unique_ptr<comm::Flight> flight;
+  std::vector<Travel> travels;  ///< since the lane began its pass, in the order in which rows left
+
+  /// Lets the rows that are under way make progress.
+  void poll();
 };
 
-/// What goes by which plan, in which step.
+/// What goes by which plan, in which step and lane.
 struct Trip {
   const Plan& plan;
   TransferPass& buffers;
   std::int64_t step;
+  int lane;
 };
 
 /// Stages of one layer share one object.
 class Transfer {
  public:
   Transfer(const LayerContext& context, int block, int width);
-  /// Where the send rows (send_rows, width) are to be written before leave_for_experts; makes room in `rows`.
-  Tensor outgoing(const Trip& trip, RowRoom& rows) const;
+  /// Where the send rows (send_rows, width) are to be written before leave_for_experts: `rows` where nothing travels.
+  Tensor outgoing(const Trip& trip, const Tensor& rows) const;
   /// Sends what was written there. Collective over the expert-parallel group, as all four are.
   void leave_for_experts(const Queue& queue, const Trip& trip, Journey journey) const;
   /// rows(expert_rows, width) in expert order.
-  void arrive_at_experts(const Queue& queue, const Trip& trip, const RowRoom& rows) const;
+  void arrive_at_experts(const Queue& queue, const Trip& trip, const Tensor& rows) const;
   /// Sends rows(expert_rows, width) home into `home`; where nothing travels they are there.
   void leave_for_home(const Queue& queue, const Trip& trip, const Tensor& rows, Buffer& home, Journey journey) const;
-  /// (send_rows, width) in send order: in `home`, or the `rows` that left where nothing travels.
-  Tensor arrive_home(const Queue& queue, const Trip& trip, const Tensor& rows, const Buffer& home) const;
+  void arrive_home(const Queue& queue, const Trip& trip, const Buffer& home) const;
+  /// They are there then (send_rows, width) in send order: `home`, or the `rows` that left where nothing travels.
+  Tensor at_home(const Trip& trip, const Tensor& rows, const Buffer& home) const {
+    return trip.plan.alone() ? rows : rows_of(trip, home, trip.plan.send_rows());
+  }
 
  private:
   /// What goes which way into which buffer.

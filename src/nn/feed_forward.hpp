@@ -11,12 +11,26 @@
 
 namespace switchyard::nn {
 
-/// What a feed-forward keeps from its forward to its backward pass.
-struct FeedForwardPass {
+/// What is kept of some rows: gate and up(rows, hidden) are after forward the slopes of the activation, after the
+/// gradient of the input gradients; no gate where the activation has none. hidden(rows, hidden).
+struct FeedForwardRows {
+  Tensor gate, up, hidden;
+};
+
+/// The memory of what a feed-forward keeps from its forward to its backward pass.
+class FeedForwardPass {
+ public:
+  FeedForwardPass() = default;
   /// For `rows` (count at even loads, hidden width, element) of networks; counted as `account`.
   FeedForwardPass(Arena& arena, Account account, const Tensor& rows, Activation activation);
-  RowRoom gate, up;  ///< (rows, hidden), after forward the slopes of the activation; no gate where there is none
-  RowRoom hidden;    ///< (rows, hidden)
+  /// Room for n rows, of which the first `keep` are kept.
+  void reserve(Index n, Index keep = 0);
+  FeedForwardRows rows(Index first, Index n) const {
+    return {gate_.rows(first, n), up_.rows(first, n), hidden_.rows(first, n)};
+  }
+
+ private:
+  RowRoom gate_, up_, hidden_;
 };
 
 /// Holds parameters only.
@@ -26,15 +40,22 @@ class FeedForward {
   /// replicated.
   FeedForward(const ParameterSet& parameters, const std::string& prefix, Activation activation);
   /// `out`(rows, d) replaced by, or added to, the networks of x(rows, d).
-  void forward(const Queue& queue, const NetworkRows& rows, const Tensor& x, const Result& out,
-               FeedForwardPass& pass) const;
-  /// `dx`(rows, d) replaced by, or added to, the gradient of x given d_out(rows, d); dx may be x. Replaces the
-  /// gradients of all local networks in every node (+0 where no row). Once a forward: the hidden rows are overwritten.
+  void forward(const Queue& queue, const products::Segments& networks, const Tensor& x, const Result& out,
+               const FeedForwardRows& pass) const;
+  /// `dx`(rows, d) replaced by, or added to, the gradient of x given d_out(rows, d). Once a forward. d_hidden(rows,
+  /// hidden) is overwritten; it may be pass.hidden where the weight gradients are not wanted any more.
+  void input_gradient(const Queue& queue, const products::Segments& networks, const Tensor& d_out, const Result& dx,
+                      const FeedForwardRows& pass, const Tensor& d_hidden) const;
+  /// After it: replaces the gradients of all local networks in every node (+0 where no row), given what it was given.
+  void weight_gradients(const Queue& queue, const NetworkRows& rows, const Tensor& x, const Tensor& d_out,
+                        const FeedForwardRows& pass) const;
+  /// Both, without further memory.
   void backward(const Queue& queue, const NetworkRows& rows, const Tensor& x, const Tensor& d_out, const Result& dx,
-                FeedForwardPass& pass) const;
+                const FeedForwardRows& pass) const;
 
  private:
   products::Weights weights(int id) const { return {parameters_.weight(id), parameters_[id].stride}; }
+  void up_gradients(const Queue& queue, const NetworkRows& rows, const Tensor& x, const FeedForwardRows& pass) const;
   void weight_gradient(const Queue& queue, int id, const NetworkRows& rows, const Tensor& dy, const Tensor& x) const;
 
   const ParameterSet& parameters_;

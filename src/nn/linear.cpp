@@ -24,7 +24,8 @@ void Linear::input_gradient(const Queue& queue, const Tensor& dy, const Tensor& 
 void Linear::weight_gradient(const Queue& queue, const Rows& rows, const Tensor& dy, const Tensor& x) const {
   if (rows.count == 0) return;
   products::weight_gradient(queue, {products::consecutive(rows.pieces), 1, rows.piece_count(), &rows.nodes}, dy, x,
-                            {parameters_->gradient(id_), parameters_->gradient_stride(id_), 0});
+                            {gradient(rows.sums.slot), parameters_->gradient_stride(id_), 0});
+  take_steps(queue, rows);
 }
 
 void Linear::grain_gradient(const Queue& queue, const Tensor& dy, const Tensor& x, float* dw) const {
@@ -33,8 +34,12 @@ void Linear::grain_gradient(const Queue& queue, const Tensor& dy, const Tensor& 
   products::weight_gradient(queue, {{1, &first, &dy.rows}, 1, 1, &leaf}, dy, x, {dw, 0, 0});
 }
 
-float* Linear::gradient(int node) const {
-  return parameters_->gradient(id_) + node * parameters_->gradient_stride(id_);
+float* Linear::gradient(int slot) const {
+  return parameters_->gradient(id_) + slot * parameters_->gradient_stride(id_);
+}
+
+void Linear::take_steps(const Queue& queue, const Rows& rows) const {
+  parameters_->take_steps(queue, id_, rows.sums.steps);
 }
 
 }  // namespace switchyard::nn

@@ -22,8 +22,9 @@ class Linear {
   void weight_gradient(const Queue& queue, const Rows& rows, const Tensor& dy, const Tensor& x) const;
   /// dw(out, in) of the rows of one grain: dy(rows, out)ᵀ·x(rows, in).
   void grain_gradient(const Queue& queue, const Tensor& dy, const Tensor& x, float* dw) const;
-  /// Gradient of W of local node `node`.
-  float* gradient(int node) const;
+  /// Gradient of W in slot `slot`, and what follows after those of a lane are filled.
+  float* gradient(int slot) const;
+  void take_steps(const Queue& queue, const Rows& rows) const;
   Index out() const { return out_; }
   Index in() const { return in_; }
 

@@ -133,7 +133,9 @@ void Norm::backward(const Queue& queue, const Rows& rows, const Tensor& dy, cons
     weight_partials(queue, x, pass.scale, from, partial, rows.grains[1]);
     backward_rows(queue, x, parameters_->value(id_), pass.scale, from, dx.floats());
   });
-  grain_tree(queue, rows, partial, parameters_->gradient(id_), parameters_->gradient_stride(id_));
+  const Index stride = parameters_->gradient_stride(id_);
+  grain_tree(queue, rows, partial, parameters_->gradient(id_) + rows.sums.slot * stride, stride);
+  parameters_->take_steps(queue, id_, rows.sums.steps);
 }
 
 }  // namespace switchyard::nn

@@ -13,6 +13,8 @@ struct NetworkRows {
   products::Segments networks;
   products::Segments pieces;
   int pieces_of_one;
+  const std::vector<TreeNode>* nodes = nullptr;  ///< that make up the pieces
+  LaneSums sums = {};                            ///< where their sums go
 };
 
 /// Rows that become a result, or that it is added to.
@@ -33,24 +35,29 @@ struct Rows {
   std::vector<Index> pieces;      ///< (local pieces + 1) first row of each local piece: of equal numbers of grains
   int piece_grains = 1;           ///< grains of one piece
   std::vector<TreeNode> nodes;    ///< tree nodes that make up the local pieces
+  LaneSums sums;                  ///< where gradients of these are summed, and what follows then
   Element branch = Element::f32;  ///< what branches of the residual stream are made of
   int grain_count() const { return static_cast<int>(grains.size()) - 1; }
   int piece_count() const { return static_cast<int>(pieces.size()) - 1; }
   /// Of a network that every token passes.
-  NetworkRows network() const { return {products::consecutive(whole), products::consecutive(pieces), piece_count()}; }
+  NetworkRows network() const {
+    return {products::consecutive(whole), products::consecutive(pieces), piece_count(), &nodes, sums};
+  }
 };
 
+/// Of the lane that `layout` is seen from.
 inline Rows make_rows(const Config& config, const Layout& layout) {
+  const Index grains = layout.my_lane_grains().size(), pieces = layout.my_lane_pieces().size();
   Rows rows;
   rows.context = config.model.context;
   rows.step_tokens = config.step_tokens();
-  rows.nodes = layout.my_nodes();
+  rows.nodes = layout.my_lane_nodes();
+  rows.sums = layout.my_lane_sums()[layout.lane];
   rows.grain_rows = Index{config.grain_sequences()} * config.model.context;
-  for (Index g = 0; g <= layout.my_grains().size(); ++g) rows.grains.push_back(g * rows.grain_rows);
-  const Index pieces = layout.my_pieces().size();
-  if (pieces > 0) rows.piece_grains = static_cast<int>(layout.my_grains().size() / pieces);
+  for (Index g = 0; g <= grains; ++g) rows.grains.push_back(g * rows.grain_rows);
+  if (pieces > 0) rows.piece_grains = static_cast<int>(grains / pieces);
   for (Index p = 0; p <= pieces; ++p) rows.pieces.push_back(rows.grains[p * rows.piece_grains]);
-  rows.sequences = layout.my_grains().size() * config.grain_sequences();
+  rows.sequences = grains * config.grain_sequences();
   rows.count = rows.grains.back();
   rows.whole = {0, rows.count};
   return rows;

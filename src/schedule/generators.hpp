@@ -1,5 +1,5 @@
-// From a configuration to the list of tasks of a step: one file each in this folder. Pure functions, so that a list can
-// be read, tested and priced without a machine. Free of Kokkos and MPI.
+// From a configuration to the list of tasks of a step; the orders of layout.schedule are one file each in this folder.
+// Pure functions, so that a list can be read, tested and priced without a machine. Free of Kokkos and MPI.
 #pragma once
 #include <vector>
 
@@ -8,13 +8,12 @@
 
 namespace switchyard::schedule {
 
-/// Stages of a mixture of experts in the order in which a token passes them, and back.
-const std::vector<Stage>& mixture_stages(Direction direction);
+/// Stages of a mixture of experts in the order in which a lane passes them, and back.
+std::vector<Stage> mixture_stages(Direction direction);
 
-/// A training step, one lane, one task after another: all blocks forward, statistics, all blocks backward, the update.
-std::vector<Task> serial(const Config& config);
-/// The training step of a configuration, by its schedule: what is trained, recorded and reckoned with.
-inline std::vector<Task> make_tasks(const Config& config) { return serial(config); }
+/// The training step of a configuration, by its schedule and lanes: all blocks forward, statistics, all blocks
+/// backward, the update. What is trained, recorded and reckoned with.
+std::vector<Task> make_tasks(const Config& config);
 /// An evaluation pass: forward and statistics.
 std::vector<Task> forward_pass(const Config& config);
 

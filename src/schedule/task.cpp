@@ -23,6 +23,7 @@ const std::array<StageRow, stages>& table() {
                                                   {"dispatch", Phase::dispatch},
                                                   {"dispatch_finish", Phase::dispatch},
                                                   {"experts", Phase::experts},
+                                                  {"expert_weights", Phase::experts},
                                                   {"combine", Phase::combine},
                                                   {"combine_finish", Phase::combine},
                                                   {"shared", Phase::experts},
@@ -32,7 +33,7 @@ const std::array<StageRow, stages>& table() {
                                                   {"norm", Phase::optimizer},
                                                   {"optimizer", Phase::optimizer},
                                                   {"balance", Phase::balance}}};
-  static_assert(stages == 18, "a row for every stage");
+  static_assert(stages == 19, "a row for every stage");
   return rows;
 }
 

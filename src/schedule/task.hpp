@@ -19,7 +19,8 @@ enum class Stage {
   dispatch,         ///< rows leave for their experts; backwards their gradients leave for home
   dispatch_finish,  ///< and have arrived
   experts,
-  combine,  ///< outputs leave for home; backwards their gradients leave for the experts
+  expert_weights,  ///< backwards, once for all lanes: the gradients of the experts' weights
+  combine,         ///< outputs leave for home; backwards their gradients leave for the experts
   combine_finish,
   shared,  ///< the shared experts
   head,

@@ -52,15 +52,15 @@ void forward_all(const Queue& queue, Index n, T* gate, T* up, T* hidden) {
       });
 }
 
-/// out = factor · d, where out may be one of them.
+/// values = values · d.
 template <class T>
-KOKKOS_INLINE_FUNCTION void multiply(Index i, Index last, const T* factor, const T* d, T* out) {
+KOKKOS_INLINE_FUNCTION void multiply(Index i, Index last, const T* d, T* values) {
   for (; i + lanes <= last; i += lanes) {
     float product[lanes];
-    for (int l = 0; l < lanes; ++l) product[l] = load(factor[i + l]) * load(d[i + l]);
-    for (int l = 0; l < lanes; ++l) store(product[l], out[i + l]);
+    for (int l = 0; l < lanes; ++l) product[l] = load(values[i + l]) * load(d[i + l]);
+    for (int l = 0; l < lanes; ++l) store(product[l], values[i + l]);
   }
-  for (; i < last; ++i) store(load(factor[i]) * load(d[i]), out[i]);
+  for (; i < last; ++i) store(load(values[i]) * load(d[i]), values[i]);
 }
 
 template <class T>
@@ -70,13 +70,13 @@ void forward_of(const Queue& queue, Activation kind, Index n, T* gate, T* up, T*
   forward_all<Swiglu>(queue, n, gate, up, hidden);
 }
 
-/// d_up = up · d, and gate = gate · d where there is one.
+/// up = up · d, and gate = gate · d where there is one.
 template <class T>
-void multiply_all(const Queue& queue, Index n, const T* d, T* gate, const T* up, T* d_up) {
+void multiply_all(const Queue& queue, Index n, const T* d, T* gate, T* up) {
   Kokkos::parallel_for(
       "switchyard::activation::backward", queue.range((n + block - 1) / block), KOKKOS_LAMBDA(Index b) {
-        if (gate) multiply(b * block, block_end(b, n), gate, d, gate);
-        multiply(b * block, block_end(b, n), up, d, d_up);
+        if (gate) multiply(b * block, block_end(b, n), d, gate);
+        multiply(b * block, block_end(b, n), d, up);
       });
 }
 
@@ -97,12 +97,11 @@ void forward(const Queue& queue, Activation kind, const Tensor& gate, const Tens
   });
 }
 
-void backward(const Queue& queue, Activation kind, const Tensor& gate, const Tensor& up, const Tensor& d_hidden,
-              const Tensor& d_up) {
-  by_element(d_up.element, [&](auto zero) {
+void backward(const Queue& queue, Activation kind, const Tensor& gate, const Tensor& up, const Tensor& d_hidden) {
+  by_element(up.element, [&](auto zero) {
     using T = decltype(zero);
-    multiply_all(queue, d_up.rows * d_up.width, elements<T>(d_hidden), gated(kind) ? elements<T>(gate) : nullptr,
-                 elements<T>(up), elements<T>(d_up));
+    multiply_all(queue, up.rows * up.width, elements<T>(d_hidden), gated(kind) ? elements<T>(gate) : nullptr,
+                 elements<T>(up));
   });
 }
 

@@ -19,10 +19,8 @@ inline bool gated(Activation kind) { return kind == Activation::swiglu; }
 /// in the exact form x·Φ(x) (Hendrycks & Gimpel 2016); SwiGLU silu(gate)·up (Shazeer 2020).
 void forward(const Queue& queue, Activation kind, const Tensor& gate, const Tensor& up, const Tensor& hidden);
 
-/// d_up becomes the gradient of up, and gate that of gate where gated, given d_hidden and what forward made of gate and
-/// up; d_up may be d_hidden itself.
-void backward(const Queue& queue, Activation kind, const Tensor& gate, const Tensor& up, const Tensor& d_hidden,
-              const Tensor& d_up);
+/// up becomes its gradient, and gate where gated, given d_hidden and what forward made of them.
+void backward(const Queue& queue, Activation kind, const Tensor& gate, const Tensor& up, const Tensor& d_hidden);
 
 /// hidden of one element, and its derivatives.
 struct Point {

@@ -36,8 +36,12 @@ class Arena {
   Tensor tensor(Element element, Index rows, Index width, Account account = Account::activations) {
     return {take_bytes(rows * width * bytes_of(element), account), element, rows, width};
   }
-  /// Counts memory that is allocated elsewhere.
+  /// Counts memory that is allocated elsewhere; what another arena has measured.
   void add(std::int64_t bytes, Account account);
+  void add_all(const Arena& other) {
+    for (int a = 0; a < static_cast<int>(Account::count); ++a)
+      add(other.bytes(static_cast<Account>(a)), static_cast<Account>(a));
+  }
 
   /// A place to go back to: pieces taken after it share their memory with those taken after rewind(), since no two of
   /// the stages that use them are at work at the same time.

@@ -37,7 +37,9 @@ void round_all(const Queue& queue, const Vector<float>& values, const Lines<T>& 
 }  // namespace
 
 ParameterSet::ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors, Element compute)
-    : nodes_{layout.my_nodes(), layout.my_group_nodes()}, compute_(compute) {
+    : nodes_{layout.my_nodes(), layout.my_group_nodes()},
+      slots_{layout.my_slots(), static_cast<int>(nodes_[1].size())},
+      compute_(compute) {
   for (const TensorSpec& tensor : tensors) {
     Parameter p;
     static_cast<TensorSpec&>(p) = tensor;
@@ -58,10 +60,9 @@ void ParameterSet::take(Arena& arena) {
     value_[p] = arena.vector<float>(size_[p], Account::parameters);
     first_[p] = arena.vector<float>(size_[p], Account::moments);
     second_[p] = arena.vector<float>(size_[p], Account::moments);
-    const auto nodes = static_cast<Index>(nodes_[p].size());
-    gradient_[p] = arena.matrix<float>(nodes, size_[p], Account::gradients);
-    sum_[p] =
-        nodes > 0 ? Vector<float>(gradient_[p].data(), size_[p]) : arena.vector<float>(size_[p], Account::gradients);
+    gradient_[p] = arena.matrix<float>(slots_[p], size_[p], Account::gradients);
+    sum_[p] = slots_[p] > 0 ? Vector<float>(gradient_[p].data(), size_[p])
+                            : arena.vector<float>(size_[p], Account::gradients);
     if (compute_ != Element::f32) rounded_[p] = arena.tensor(compute_, 1, size_[p], Account::parameters);
   }
 }
@@ -130,6 +131,19 @@ void ParameterSet::round_weights(const Queue& queue) const {
   if (compute_ == Element::f32) return;
   for (int p = 0; p < 2; ++p)
     by_element(compute_, [&](auto zero) { round_all(queue, value_[p], rounded_[p].lines<decltype(zero)>()); });
+}
+
+void ParameterSet::take_steps(const Queue& queue, int id, const std::vector<SlotStep>& steps) const {
+  const Index n = all_[id].span(), stride = gradient_stride(id);
+  for (const SlotStep& step : steps) {
+    float* into = gradient(id) + step.into * stride;
+    const float* from = gradient(id) + step.from * stride;
+    if (step.add)
+      Kokkos::parallel_for(
+          "switchyard::parameter::add_slot", queue.range(n), KOKKOS_LAMBDA(Index i) { into[i] += from[i]; });
+    else
+      copy(queue, Vector<float>(into, n), Vector<const float>(from, n));
+  }
 }
 
 float* ParameterSet::gradient(int id) const {

@@ -45,7 +45,8 @@ class ParameterSet {
   /// Elements of the slab of a placement that belong to blocks [first, last): contiguous, and so is a bucket.
   Range span_of(Placement p, const Range& blocks) const;
   const std::vector<TreeNode>& nodes(Placement p) const { return nodes_[static_cast<int>(p)]; }
-  /// Slabs: (size) each, gradients (nodes, size).
+  /// Slabs: (size) each, gradients (slots, size), whose first are the nodes; replicated ones have more where the lanes
+  /// of a rank do not meet in as many (base/tree.hpp, lane_sums).
   Vector<float> values(Placement p) const { return value_[static_cast<int>(p)]; }
   Vector<float> first_moments(Placement p) const { return first_[static_cast<int>(p)]; }
   Vector<float> second_moments(Placement p) const { return second_[static_cast<int>(p)]; }
@@ -59,6 +60,8 @@ class ParameterSet {
   /// Rounds the values to what products read, where that is not the values themselves: whenever they have changed.
   void round_weights(const Queue& queue) const;
   float* gradient(int id) const;  ///< node 0; null where this rank holds no node
+  /// The steps that follow after a lane has filled its slots of a replicated gradient.
+  void take_steps(const Queue& queue, int id, const std::vector<SlotStep>& steps) const;
   Index gradient_stride(int id) const { return slab_size(all_[id].placement); }
 
  private:
@@ -66,6 +69,7 @@ class ParameterSet {
   std::unordered_map<std::string, int> ids_;
   Index size_[2] = {0, 0};
   std::vector<TreeNode> nodes_[2];
+  int slots_[2];
   Arena arena_;
   Vector<float> value_[2], first_[2], second_[2], sum_[2];
   Matrix<float> gradient_[2];

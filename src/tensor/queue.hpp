@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 
+#include "base/progress.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard {
@@ -32,10 +33,13 @@ class Queue {
   /// Number 0 is the stream that Kokkos itself works in; every other number is a stream of its own.
   explicit Queue(int number = 0);
   const Device& space() const { return space_; }
-  /// n iterations in this queue.
-  Kokkos::RangePolicy<Device> range(Index n) const { return {space_, 0, n}; }
+  /// n iterations in this queue. What is asked for between two kernels (base/progress.hpp) is done now.
+  Kokkos::RangePolicy<Device> range(Index n) const {
+    tick();
+    return {space_, 0, n};
+  }
   /// Waits until all is done that was asked for: only where the host reads what a kernel wrote.
-  void fence(const char* label) const { space_.fence(label); }
+  void fence(const char* label) const;
   void record(const Event& event) const;
   /// What is asked for from here on begins after the event.
   void wait(const Event& event) const;

@@ -43,6 +43,15 @@ Device make_space(int number) {
 
 Queue::Queue(int number) : space_(make_space(number)), workspace_(products::make_workspace(space_)) {}
 
+/// The host has nothing else to do, so that rows on their way are looked after.
+void Queue::fence(const char* label) const {
+  while (cudaStreamQuery(space_.cuda_stream()) == cudaErrorNotReady) {
+    static_cast<void>(cudaGetLastError());  // that was no error
+    tick();
+  }
+  space_.fence(label);
+}
+
 void Queue::record(const Event& event) const {
   check_cuda(cudaEventRecord(event.state_->event, space_.cuda_stream()), "cudaEventRecord");
 }

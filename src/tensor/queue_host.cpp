@@ -14,6 +14,8 @@ double seconds_between(const Event& from, const Event& to) { return to.state_->a
 
 Queue::Queue(int /*number*/) : workspace_(products::make_workspace(space_)) {}
 
+void Queue::fence(const char* label) const { space_.fence(label); }
+
 void Queue::record(const Event& event) const { event.state_->at = now(); }
 
 void Queue::wait(const Event& /*event*/) const {}

@@ -17,12 +17,14 @@ class Room {
     arena.add((on_host ? expected : held) * static_cast<std::int64_t>(sizeof(T)), account);
     if (arena.places() && expected > 0) memory_ = make_view<Vector<T>>(label, held);
   }
-  /// Room for n elements; contents are lost when it grows, by an eighth more than is asked for, so that it settles
-  /// soon.
-  void reserve(Index n) {
+  /// Room for n elements; all but the first `keep` are lost when it grows, by an eighth more than is asked for, so that
+  /// it settles soon.
+  void reserve(Index n, Index keep = 0) {
     if (static_cast<Index>(memory_.extent(0)) >= n) return;
+    const Vector<T> kept(keep > 0 ? memory_ : Vector<T>());
     memory_ = Vector<T>();
     memory_ = make_view<Vector<T>>(label_, n + n / 8);
+    if (keep > 0) Kokkos::deep_copy(Vector<T>(memory_.data(), keep), Vector<T>(kept.data(), keep));
   }
   T* data() const { return memory_.data(); }
   const Vector<T>& view() const { return memory_; }
@@ -41,12 +43,14 @@ class RowRoom {
       : element_(shape.element),
         width_(shape.width),
         memory_(arena, label, account, shape.rows * shape.width * bytes_of(shape.element)) {}
-  /// Room for n rows; contents are lost when it grows.
-  void reserve(Index n) { memory_.reserve(n * width_ * bytes_of(element_)); }
-  /// The first n.
-  Tensor rows(Index n) const { return {memory_.data(), element_, n, width_}; }
+  /// Room for n rows; all but the first `keep` are lost when it grows.
+  void reserve(Index n, Index keep = 0) { memory_.reserve(n * row_bytes(), keep * row_bytes()); }
+  /// Rows [first, first + n).
+  Tensor rows(Index first, Index n) const { return {memory_.data() + first * row_bytes(), element_, n, width_}; }
+  Index width() const { return width_; }
 
  private:
+  Index row_bytes() const { return width_ * bytes_of(element_); }
   Element element_ = Element::f32;
   Index width_ = 0;
   Room<std::byte> memory_;

@@ -8,7 +8,8 @@ namespace switchyard::train {
 
 Machine::Machine(const Config& resolved, comm::Communicator world)
     : config(resolved),
-      groups(std::move(world), config.layout.expert_parallel, config.train.grains, config.train.determinism),
+      groups(std::move(world), config.layout.expert_parallel, config.train.grains, config.train.determinism,
+             config.layout.lanes),
       exchange(comm::make_exchange(config.layout.exchange, groups.expert)),
       parameters(groups.layout, architecture(config)),
       buckets(gradient_buckets(config)),

@@ -33,14 +33,16 @@ std::vector<int> sizes(const std::vector<TreeNode>& nodes) {
 }
 
 /// What ranks must have in common to take the same memory.
-using Kind = std::tuple<std::vector<int>, std::vector<int>, std::int64_t, std::int64_t, std::vector<std::int64_t>>;
+using Kind = std::tuple<std::vector<int>, std::vector<int>, std::vector<std::int64_t>, std::vector<std::int64_t>>;
 
 Kind kind_of(const Config& config, const Layout& layout) {
   std::vector<std::int64_t> experts;
   for (const MoeLayer& layer : moe_layers(config)) experts.push_back(layout.my_experts(layer.experts).size());
   std::sort(experts.begin(), experts.end());
-  return {sizes(layout.my_nodes()), sizes(layout.my_group_nodes()), layout.my_grains().size(),
-          layout.my_group_grains().size(), experts};
+  std::vector<std::int64_t> lanes{layout.my_slots()};  // and of each its grains, and those of the group
+  for (Layout of = layout; of.lane < of.lanes; ++of.lane)
+    lanes.insert(lanes.end(), {of.my_lane_grains().size(), of.group_lane_grains()});
+  return {sizes(layout.my_nodes()), sizes(layout.my_group_nodes()), lanes, experts};
 }
 
 /// Buckets are summed one after another, and of each the one slab after the other.
@@ -62,7 +64,12 @@ RankBytes measure(const Config& config, const Layout& layout, const std::vector<
   Arena slabs, passes;
   ParameterSet parameters(layout, tensors);
   parameters.take(slabs);
-  const model::Lane lane(passes, config, layout, config.layout.threads);
+  model::SharedRows shared(passes, config, layout, nn::make_rows(config, layout).branch);
+  for (Layout of = layout; of.lane < of.lanes; ++of.lane) {
+    Arena own;
+    const model::Lane lane(own, config, of, shared, config.layout.threads);
+    passes.add_all(own);
+  }
   RankBytes bytes;
   bytes.parameters = slabs.bytes(Account::parameters);
   bytes.moments = slabs.bytes(Account::moments);
@@ -90,7 +97,7 @@ std::vector<RankBytes> rank_bytes(const Config& config, int ranks) {
     if (found == known.end()) found = known.emplace(kind, measure(config, layout, tensors, nodes)).first;
     all.push_back(found->second);
   }
-  all[0].transient = std::max(all[0].transient, record_base_bytes);
+  all[0].transient += record_base_bytes;
   return all;
 }
 

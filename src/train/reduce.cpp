@@ -20,13 +20,14 @@ class HostPart {
  public:
   HostPart(const Bucket& bucket, Placement placement, HostVector<float>& staged)
       : nodes_(bucket.parameters.gradients(placement)),
+        count_(static_cast<Index>(bucket.parameters.nodes(placement).size())),
         sum_(bucket.parameters.gradient_sum(placement)),
         part_(bucket.parameters.span_of(placement, bucket.blocks)) {
     if (on_host) return;
-    const Index count = nodes_.extent(0), n = part_.size(), needed = std::max<Index>(count, 1) * n;
+    const Index n = part_.size(), needed = std::max<Index>(count_, 1) * n;
     if (static_cast<Index>(staged.extent(0)) < needed) staged = make_view<HostVector<float>>("reduce::staged", needed);
     staged_ = staged;
-    for (Index k = 0; k < count; ++k)
+    for (Index k = 0; k < count_; ++k)
       copy(bucket.queue, HostVector<float>(staged_.data() + k * n, n),
            Vector<float>(nodes_.data() + k * stride_of(nodes_) + part_.first, n));
     bucket.queue.fence("switchyard::reduce::stage");
@@ -45,6 +46,7 @@ class HostPart {
  private:
   static Index stride_of(const Matrix<float>& m) { return static_cast<Index>(m.extent(1)); }
   Matrix<float> nodes_;
+  Index count_;
   Vector<float> sum_;
   Range part_;
   HostVector<float> staged_;

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/clock.hpp"
+#include "base/progress.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -23,13 +24,14 @@ void wait_for_others(const std::vector<schedule::Task>& tasks, const schedule::T
 }  // namespace
 
 std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
-                          const Perform& perform) {
+                          const Perform& perform, const std::function<void()>& poll) {
   const auto bytes = [&timers] { return std::accumulate(timers.bytes.begin(), timers.bytes.end(), std::int64_t{0}); };
   const Event origin;
   queues.front().record(origin);
   queues.front().fence("switchyard::train::run::start");
   const double begin = now();
   std::vector<Marks> marks(tasks.size());
+  Progress progress(poll, poll_interval);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const Queue& queue = queues.at(tasks[i].queue);
     const Kokkos::Profiling::ScopedRegion region("switchyard::" + schedule::name_of(tasks[i].stage));
@@ -39,12 +41,13 @@ std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::v
     perform(queue, tasks[i]);
     queue.record(marks[i].end);
     marks[i].bytes = bytes() - before;
+    progress.now();
   }
   for (const Queue& queue : queues) queue.fence("switchyard::train::run::end");
   std::vector<Interval> intervals;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const double start = seconds_between(origin, marks[i].start), end = seconds_between(origin, marks[i].end);
-    intervals.push_back({begin + start, begin + end, marks[i].bytes});
+    intervals.push_back({begin + start, begin + end, marks[i].bytes, {}});
     timers.seconds[static_cast<int>(schedule::phase_of(tasks[i].stage))] += end - start;
   }
   return intervals;

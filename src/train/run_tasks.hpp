@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/timers.hpp"
+#include "moe/transfer.hpp"
 #include "schedule/task.hpp"
 #include "tensor/queue.hpp"
 
@@ -14,15 +15,20 @@ namespace switchyard::train {
 struct Interval {
   double start = 0.0, end = 0.0;  ///< s, of this machine's steady clock
   std::int64_t bytes = 0;         ///< sent to other ranks
+  moe::Travel travel = {};        ///< of the rows that the task sent; zeros where none travelled
 };
 
 using Perform = std::function<void(const Queue&, const schedule::Task&)>;
 
+/// Seconds from one poll to the next while tasks compute. Measured: docs/benchmarks.md, "Progress".
+constexpr double poll_interval = 50e-6;
+
 /// Calls perform(queue, task) for each of `tasks` in their order; a queue waits for what a task reads of another one.
-/// What throws ends the list. Seconds are added to the phases of `timers`, where `perform` counts its bytes. Intervals
-/// are from the moment when a device comes to a task until it has done its work, by events in the task's queue: the
-/// host waits for the queues once, at the end.
-std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
-                          const Perform& perform);
+/// Meanwhile and between them `poll` is called. What throws ends the list. Seconds are added to the phases of `timers`,
+/// where `perform` counts its bytes. Intervals are from the moment when a device comes to a task until it has done its
+/// work, by events in the task's queue: the host waits for the queues once, at the end.
+std::vector<Interval> run(
+    const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers, const Perform& perform,
+    const std::function<void()>& poll = [] {});
 
 }  // namespace switchyard::train

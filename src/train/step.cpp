@@ -68,13 +68,27 @@ void Step::update(const Queue& queue) {
   adamw(queue, m.parameters, m.gradients, m.config.train, {result.learning_rate, factor, number});
 }
 
+/// The journeys of each lane belong to its tasks that send rows, in their order.
+void take_travels(const Machine& m, std::vector<Interval>& intervals) {
+  std::vector<std::size_t> taken(m.config.layout.lanes, 0);
+  for (std::size_t i = 0; i < intervals.size(); ++i) {
+    const schedule::Task& task = m.tasks[i];
+    if (task.stage != Stage::dispatch && task.stage != Stage::combine) continue;
+    const std::vector<moe::Travel>& travels = m.model->travels(task.lane);
+    if (!travels.empty()) intervals[i].travel = travels.at(taken[task.lane]++);
+  }
+}
+
 }  // namespace
 
 StepResult train_step(Machine& m, const BatchSource& next, std::int64_t number) {
   Step step{m, next, number, {}};
   step.result.start = now();
-  step.result.intervals = run(m.tasks, m.queues, m.timers,
-                              [&step](const Queue& queue, const schedule::Task& task) { step.perform(queue, task); });
+  step.result.intervals = run(
+      m.tasks, m.queues, m.timers,
+      [&step](const Queue& queue, const schedule::Task& task) { step.perform(queue, task); },
+      [&m] { m.model->poll(); });
+  take_travels(m, step.result.intervals);
   step.result.end = now();
   return std::move(step.result);
 }

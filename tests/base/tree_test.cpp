@@ -83,6 +83,48 @@ TEST(Tree, EveryCutIntoRangesGivesTheSameAdditions) {
     }
 }
 
+/// The slots after the last of some lanes, which are cut at `cuts`.
+std::vector<std::string> slots_after(const std::vector<int>& cuts) {
+  std::vector<std::vector<TreeNode>> lanes;
+  for (std::size_t l = 0; l + 1 < cuts.size(); ++l) lanes.push_back(tree_nodes(cuts[l], cuts[l + 1]));
+  const std::vector<LaneSums> sums = lane_sums(lanes);
+  std::vector<std::string> slots;
+  for (std::size_t l = 0; l < lanes.size(); ++l) {
+    slots.resize(std::max(slots.size(), sums[l].slot + lanes[l].size()));
+    for (std::size_t i = 0; i < lanes[l].size(); ++i)
+      slots[sums[l].slot + i] = shape(lanes[l][i].first, lanes[l][i].first + lanes[l][i].size);
+    for (const auto& [into, from, add] : sums[l].steps) slots[into] = add ? sum(slots[into], slots[from]) : slots[from];
+  }
+  return slots;
+}
+
+// The slots begin with the nodes of the whole range, each the sum along the tree; no lane overwrites what another
+// needs.
+TEST(Tree, EveryCutOfARankIntoLanesGivesItsNodes) {
+  for (int first = 0; first <= 5; ++first)
+    for (int n = 1; n <= 9; ++n)
+      for (unsigned mask = 0; mask < 1u << (n - 1); ++mask) {
+        std::vector<int> cuts{first, first};  // a lane without leaves
+        for (int g = 0; g < n - 1; ++g)
+          if (mask >> g & 1) cuts.push_back(first + g + 1);
+        cuts.insert(cuts.end(), 2, first + n);
+        std::vector<std::string> nodes, slots = slots_after(cuts);
+        for (const TreeNode& node : tree_nodes(first, first + n))
+          nodes.push_back(shape(node.first, node.first + node.size));
+        ASSERT_GE(slots.size(), nodes.size());
+        slots.resize(nodes.size());
+        ASSERT_EQ(slots, nodes) << "from " << first << ", n " << n << ", cuts " << mask;
+      }
+}
+
+TEST(Tree, TwoHalvesNeedOneMoreSlot) {
+  const std::vector<LaneSums> sums = lane_sums({{{0, 4}}, {{4, 4}}});
+  EXPECT_EQ(sums[0].slot, 0);
+  EXPECT_TRUE(sums[0].steps.empty());
+  EXPECT_EQ(sums[1].slot, 1);
+  EXPECT_EQ(sums[1].steps, (std::vector<SlotStep>{{0, 1, true}}));
+}
+
 // Few nodes whatever the range, up to the largest number of grains.
 TEST(Tree, LargeRangesHaveFewNodes) {
   constexpr int largest = 2147483647;

@@ -78,7 +78,7 @@ TEST(Layout, OfRunHasOneNodeAHolderOfGrains) {
   for (int ranks : {1, 2, 3, 4, 6, 8})
     for (const int degree : test::degrees(ranks))
       for (int grains : {1, 2, 4, 7, 13}) {
-        const Layout run{ranks, 0, degree, grains, Determinism::run}, layout = run.by_grains();
+        const Layout run{ranks, 0, degree, grains, Determinism::run}, layout = run.of_statistics();
         std::vector<Range> of_ranks, of_groups;
         for (int r = 0; r < ranks; ++r) of_ranks.push_back(run.grains_of(r));
         for (int g = 0; g < run.groups(); ++g) of_groups.push_back(run.group_grains(g));
@@ -87,6 +87,30 @@ TEST(Layout, OfRunHasOneNodeAHolderOfGrains) {
         EXPECT_EQ(layout.nodes_of_ranks(), (Layout{ranks, 0, degree, grains}.nodes_of_ranks()));
         for (int g = 0; g < layout.groups(); ++g) EXPECT_EQ(layout.pieces_of(g, layout.groups()), of_groups[g]);
       }
+}
+
+// Lanes have the grains of their rank and pieces of these, each once and in order, also where there are too few.
+TEST(Layout, LanesHaveAllGrainsAndPieces) {
+  for (const Determinism determinism : {Determinism::layout, Determinism::run})
+    for (int ranks : {1, 2, 3, 4})
+      for (int grains : {1, 3, 8, 13})
+        for (int lanes : {1, 2, 4, 8}) {
+          Layout of{ranks, 0, ranks, grains, determinism, lanes};
+          std::int64_t grain = 0, piece = 0, in_groups = 0;
+          for (of.rank = 0; of.rank < ranks; ++of.rank) {
+            for (of.lane = 0; of.lane < lanes; ++of.lane) {
+              EXPECT_EQ(of.my_lane_grains().first, grain);
+              EXPECT_EQ(of.my_lane_pieces().first, piece);
+              grain = of.my_lane_grains().last, piece = of.my_lane_pieces().last;
+              EXPECT_EQ(of.my_lane_grains().size() > 0, of.my_lane_pieces().size() > 0);
+              if (of.rank == 0) in_groups += of.group_lane_grains();
+            }
+            EXPECT_EQ(of.my_pieces().last, piece);
+          }
+          EXPECT_EQ(grain, grains);
+          EXPECT_EQ(in_groups, grains);
+          EXPECT_EQ(piece, of.by_grains(ranks) ? grains : ranks * lanes);
+        }
 }
 
 TEST(Layout, EveryExpertHasOnePlace) {

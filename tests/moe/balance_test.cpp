@@ -96,7 +96,7 @@ TEST(Balance, AStageRefusesWhatIsNotItsTurn) {
   EXPECT_NE(refusal([&] { rig.backward(); }).find(reduced), std::string::npos) << "of an evaluation";
   TokenSet fewer = rig.tokens(Pass::train);
   --fewer.sequences.last;
-  EXPECT_NE(refusal([&] { rig.router.forward(test::queue(), fewer, rig.x, *rig.pass); }).find("of this rank's grains"),
+  EXPECT_NE(refusal([&] { rig.router.forward(test::queue(), fewer, rig.x, *rig.pass); }).find("of a lane's grains"),
             std::string::npos);
 }
 

@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+#include "base/clock.hpp"
+#include "base/progress.hpp"
 #include "moe/combine.hpp"
 #include "routing_cases.hpp"
 #include "support/values.hpp"
@@ -27,14 +29,14 @@ struct Stages {
         buffers("test::transfer", routing.config, routing.groups.layout, Element::f32),
         pass("test::combine", routing.config, routing.groups.layout, Element::f32) {}
   Index tokens() const { return routing.rows().size(); }
-  Trip trip() { return {*routing.plan, *buffers, 7}; }
-  void dispatch_forward(const Matrix<float>& x, RowRoom& rows) {
+  Trip trip() { return {*routing.plan, *buffers, 7, 0}; }
+  void dispatch_forward(const Matrix<float>& x, const Tensor& rows) {
     dispatch.start(test::queue(), trip(), x, rows);
     dispatch.finish(test::queue(), trip(), rows);
   }
-  void combine_forward(const RowRoom& rows, const Vector<float>& weight, const Matrix<float>& y) {
+  void combine_forward(const Tensor& rows, const Vector<float>& weight, const Matrix<float>& y) {
     combine.start(test::queue(), trip(), rows, *pass);
-    combine.finish(test::queue(), trip(), weight, y, *pass);
+    combine.finish(test::queue(), trip(), weight, {rows, y}, *pass);
   }
 
   RoutingProblem routing;
@@ -50,28 +52,22 @@ Vector<float> choice_values(int stream, const RoutingProblem& p) {
   return on_device(p.of_choices<float>([&](std::int64_t t, int j) { return value(stream, t, j); }));
 }
 
-/// Room for rows of floats, which has to grow.
-RowRoom rows_of(Index columns) {
-  Arena arena;
-  return {arena, "test::rows", Account::expert_rows, Tensor{nullptr, Element::f32, 0, columns}};
+/// Memory for the expert rows.
+Matrix<float> rows_of(const RoutingProblem& p) {
+  return make_view<Matrix<float>>("test::rows", p.expected_rows().size(), width);
 }
 
-/// The expert rows in a room.
-Vector<float> elements(const RowRoom& room, const RoutingProblem& p) {
-  const Tensor rows = room.rows(static_cast<Index>(p.expected_rows().size()));
-  return Vector<float>(rows.lines<float>().data, rows.rows * rows.width);
-}
+Vector<float> elements(const Matrix<float>& rows) { return Vector<float>(rows.data(), rows.size()); }
 
 /// Rows of expert outputs, a function of (expert, token, channel).
-RowRoom expert_rows(const RoutingProblem& p) {
+Matrix<float> expert_rows(const RoutingProblem& p) {
   const auto rows = p.expected_rows();
   const HostVector<float> host("host", rows.size() * width);
   for (std::size_t r = 0; r < rows.size(); ++r)
     for (int c = 0; c < width; ++c) host(r * width + c) = value(5 + rows[r].expert, rows[r].token, c);
-  RowRoom room = rows_of(width);
-  room.reserve(static_cast<Index>(rows.size()));
-  Kokkos::deep_copy(elements(room, p), host);
-  return room;
+  const Matrix<float> filled = rows_of(p);
+  Kokkos::deep_copy(elements(filled), host);
+  return filled;
 }
 
 template <class V>
@@ -91,24 +87,24 @@ double world_sum(double v) {
 }
 
 void check_dispatch(Stages& s) {
-  RowRoom rows = rows_of(width);
+  const Matrix<float> rows = rows_of(s.routing);
   s.dispatch_forward(filled(1, s.routing.rows(), width), rows);
   const auto expected = s.routing.expected_rows();
   ASSERT_EQ(s.routing.plan->expert_rows(), static_cast<Index>(expected.size()));
-  const auto got = on_host(elements(rows, s.routing));
+  const auto got = on_host(elements(rows));
   for (std::size_t r = 0; r < expected.size(); ++r)
     for (int c = 0; c < width; ++c) ASSERT_EQ(got(r * width + c), value(1, expected[r].token, c)) << r;
 }
 
 void check_dispatch_adjoint(Stages& s) {  // <dispatch x, r> = <x, dispatch' r>
   const Matrix<float> x = filled(1, s.routing.rows(), width), dx("dx", s.tokens(), width);
-  RowRoom rows = rows_of(width);
+  const Matrix<float> rows = rows_of(s.routing);
   s.dispatch_forward(x, rows);
-  const RowRoom other = expert_rows(s.routing);
+  const Matrix<float> other = expert_rows(s.routing);
   s.dispatch.start_backward(test::queue(), s.trip(), other);
   s.dispatch.finish_backward(test::queue(), s.trip(), other, dx);
-  const double left = world_sum(dot(on_host(elements(rows, s.routing)).data(),
-                                    on_host(elements(other, s.routing)).data(), s.routing.plan->expert_rows() * width));
+  const double left = world_sum(
+      dot(on_host(elements(rows)).data(), on_host(elements(other)).data(), s.routing.plan->expert_rows() * width));
   const double right = world_sum(dot(on_host(x).data(), on_host(dx).data(), x.size()));
   EXPECT_NEAR(left, right, 1e-5 * (1 + std::abs(left)));
 }
@@ -132,12 +128,12 @@ void check_combine_backward(Stages& s) {
   const Range tokens = s.routing.rows();
   const Matrix<float> y("y", s.tokens(), width), dy = filled(4, tokens, width);
   const Vector<float> weight = choice_values(2, s.routing), dweight("dweight", weight.extent(0));
-  RowRoom rows = expert_rows(s.routing);
+  const Matrix<float> rows = expert_rows(s.routing);
   s.combine_forward(rows, weight, y);
   s.combine.start_backward(test::queue(), s.trip(), dy, {weight, dweight}, rows, *s.pass);
   s.combine.finish_backward(test::queue(), s.trip(), rows);
   const auto expected = s.routing.expected_rows();
-  const auto got = on_host(elements(rows, s.routing));
+  const auto got = on_host(elements(rows));
   for (std::size_t r = 0; r < expected.size(); ++r)
     for (int c = 0; c < width; ++c)
       ASSERT_EQ(got(r * width + c), value(2, expected[r].token, expected[r].choice) * value(4, expected[r].token, c));
@@ -153,7 +149,7 @@ void check_combine_backward(Stages& s) {
 }
 
 void check_bytes(Stages& s) {
-  RowRoom rows = rows_of(width);
+  const Matrix<float> rows = rows_of(s.routing);
   s.routing.timers.clear();
   s.dispatch_forward(filled(1, s.routing.rows(), width), rows);
   const auto& traffic = s.routing.plan->traffic();
@@ -161,6 +157,26 @@ void check_bytes(Stages& s) {
   for (int r = 0; r < s.routing.groups.layout.ranks; ++r)
     if (r != s.routing.groups.layout.rank) sent += traffic[r] * width * 4;
   EXPECT_EQ(s.routing.timers.bytes[static_cast<int>(Phase::dispatch)], sent);
+}
+
+// Rows arrive while kernels run that have nothing to do with them.
+void check_progress(Stages& s) {
+  const Matrix<float> rows = rows_of(s.routing);
+  s.buffers->travels.clear();
+  s.dispatch.start(test::queue(), s.trip(), filled(1, s.routing.rows(), width), rows);
+  const Vector<float> other("test::other", 1000);
+  {
+    Progress progress([&s] { s.buffers->poll(); }, 20e-6);
+    const double give_up = now() + 20.0;
+    while (!s.buffers->travels.empty() && s.buffers->travels.back().end == 0.0 && now() < give_up)
+      Kokkos::parallel_for(
+          "test::other", test::queue().range(1000), KOKKOS_LAMBDA(Index i) { other(i) += 1.0f; });
+    progress.now();
+  }
+  for (const Travel& travel : s.buffers->travels) EXPECT_GT(travel.end, travel.start);
+  s.dispatch.finish(test::queue(), s.trip(), rows);
+  for (const Travel& travel : s.buffers->travels) EXPECT_EQ(travel.waited, 0.0);
+  EXPECT_EQ(s.buffers->travels.empty(), s.routing.plan->alone());
 }
 
 void on_all_layouts(void (*check)(Stages&)) {
@@ -174,6 +190,7 @@ void on_all_layouts(void (*check)(Stages&)) {
 
 TEST(Dispatch, BringsRowsInExpertOrder) { on_all_layouts(check_dispatch); }
 TEST(Dispatch, BackwardIsTheAdjoint) { on_all_layouts(check_dispatch_adjoint); }
+TEST(Dispatch, RowsTravelWhileOtherKernelsRun) { on_all_layouts(check_progress); }
 TEST(Dispatch, CountsTheBytesThatLeave) { on_all_layouts(check_bytes); }
 TEST(Combine, IsTheDefinedChainToTheBit) { on_all_layouts(check_combine); }
 TEST(Combine, BackwardIsTheDefinedProductsToTheBit) { on_all_layouts(check_combine_backward); }

@@ -57,7 +57,8 @@ struct LayerProblem : test::Ranks {
         layer(context(), 0),
         scratch("test::scratch", config, groups.layout, Element::f32),
         lane_rows(nn::make_rows(config, groups.layout)),
-        pass("test::pass", lane_rows, config, groups.layout, 0, *scratch),
+        experts("test::experts", config, groups.layout, 0, Element::f32),
+        pass("test::pass", lane_rows, config, groups.layout, *experts, *scratch),
         tokens(token_set(Pass::train, 3, [&c](std::int64_t r) { return c.same_tokens ? 9 : r * 37 % 64; })),
         x(test::filled(1, rows(), c.width, c.same_tokens)),
         dy(test::filled(2, rows(), c.width)),
@@ -69,9 +70,9 @@ struct LayerProblem : test::Ranks {
     for_stages(schedule::Direction::forward,
                [this](schedule::Stage stage) { layer.forward(test::queue(), stage, y, *pass); });
     comm::JointSum sum(groups);
-    layer.offer_statistics(test::queue(), *pass, sum);
+    layer.offer_statistics(test::queue(), {&*pass}, sum);
     sum.reduce();
-    layer.take_statistics(sum, *pass);
+    layer.take_statistics(sum, {&*pass});
   }
   void backward() {
     for (const Placement placement : {Placement::replicated, Placement::expert})  // all of the layer must be replaced
@@ -89,9 +90,16 @@ struct LayerProblem : test::Ranks {
   Layer layer;
   Placed<LayerScratch> scratch;
   nn::Rows lane_rows;
+  Placed<ExpertRows> experts;
   Placed<LayerPass> pass;
   TokenSet tokens;
   Matrix<float> x, y, dy, dx;
 };
+
+inline RoutingSample sample_of(const LayerPass& pass) {
+  RoutingSample all;
+  add_sample(pass, all);
+  return all;
+}
 
 }  // namespace switchyard::moe::testing

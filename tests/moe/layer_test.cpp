@@ -82,7 +82,7 @@ std::int64_t total(const std::vector<std::int64_t>& v) { return std::accumulate(
 void check_conservation(const LayerProblem& p) {
   const LayerStatistics& s = p.layer.statistics();
   EXPECT_EQ(total(s.assigned), p.config.step_tokens() * p.config.moe.top_k);
-  const RoutingSample sample = moe::sample(*p.pass);
+  const RoutingSample sample = sample_of(*p.pass);
   std::int64_t counts[2] = {total(s.traffic), std::accumulate(sample.kept.begin(), sample.kept.end(), std::int64_t{0})};
   EXPECT_EQ(counts[0], counts[1]);
   MPI_Allreduce(MPI_IN_PLACE, counts, 2, MPI_INT64_T, MPI_SUM, p.groups.world.handle());
@@ -139,7 +139,7 @@ TEST(Layer, RefusesASampleOfTokensWithUnequalChoices) {
   LayerProblem p(MPI_COMM_SELF, cases().front(), 1);
   p.forward();
   Kokkos::deep_copy(Kokkos::subview(p.pass->routing.choice().first, 1), 0);  // the first token none, the second more
-  EXPECT_ANY_THROW(sample(*p.pass));
+  EXPECT_ANY_THROW(sample_of(*p.pass));
 }
 
 reference::FeedForward network(const LayerProblem& p, const std::string& part, Placement placement, int expert) {
@@ -161,7 +161,7 @@ TEST(Layer, FollowsTheReference) {
     SCOPED_TRACE(c.name);
     LayerProblem p(MPI_COMM_SELF, c, 1);
     p.forward();
-    const RoutingSample s = sample(*p.pass);
+    const RoutingSample s = sample_of(*p.pass);
     const int tokens = static_cast<int>(p.rows().size()), d = c.width;
     std::vector<reference::FeedForward> experts;
     for (int e = 0; e < c.experts; ++e) experts.push_back(network(p, "experts", Placement::expert, e));
@@ -191,7 +191,7 @@ double loss(const LayerCase& c, double h, int direction, std::vector<std::int32_
   for (Placement placement : {Placement::replicated, Placement::expert})
     move(p.parameters.values(placement).data(), p.parameters.slab_size(placement), 1 + static_cast<int>(placement));
   p.forward();
-  experts = sample(*p.pass).experts;
+  experts = sample_of(*p.pass).experts;
   double sum = p.layer.statistics().aux_loss;
   const std::vector<float> y = host_values(p.y), dy = host_values(p.dy);
   for (std::size_t i = 0; i < y.size(); ++i) sum += static_cast<double>(y[i]) * dy[i];

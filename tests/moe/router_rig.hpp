@@ -49,9 +49,9 @@ struct Rig : Ranks {
 
   void reduce() {
     comm::JointSum sum(groups);
-    router.offer_statistics(test::queue(), *pass, sum);
+    router.offer_statistics(test::queue(), {&*pass}, sum);
     sum.reduce();
-    statistics = router.take_statistics(sum, *pass);
+    statistics = router.take_statistics(sum, {&*pass});
   }
 
   /// dx of the last training pass; gradients of the parameters lie in `parameters`.

@@ -70,7 +70,15 @@ struct Problem {
   int experts() const { return static_cast<int>(trial.counts.size()); }
   Index rows() const { return offsets.back(); }
   NetworkRows cut() const {
-    return {products::consecutive(offsets), products::consecutive(piece_offsets), layout.grains};
+    return {products::consecutive(offsets),
+            products::consecutive(piece_offsets),
+            layout.grains,
+            &parameters.nodes(trial.placement),
+            {}};
+  }
+  FeedForwardRows kept() {
+    pass->reserve(rows());
+    return pass->rows(0, rows());
   }
   Matrix<float> filled(int salt) const {
     const Matrix<float> m("test::rows", rows(), trial.d);
@@ -110,8 +118,8 @@ void check_gradient(const Problem& p, const std::string& matrix, int expert, con
 void check(const Case& c) {
   Problem p(c);
   const Matrix<float> x = p.filled(1), out = p.filled(2), dy = p.filled(3), dx = p.filled(4);
-  p.network.forward(test::queue(), p.cut(), x, {out, products::Write::add}, *p.pass);
-  p.network.backward(test::queue(), p.cut(), x, dy, {dx, products::Write::add}, *p.pass);
+  p.network.forward(test::queue(), p.cut().networks, x, {out, products::Write::add}, p.kept());
+  p.network.backward(test::queue(), p.cut(), x, dy, {dx, products::Write::add}, p.kept());
   const std::vector<float> got = host_values(out), got_dx = host_values(dx);
   for (int e = 0; e < p.experts(); ++e) {
     const reference::FeedForward net = p.reference_network(e);
@@ -140,16 +148,27 @@ TEST(Experts, FollowTheReference) {
   }
 }
 
-TEST(Experts, GradientOfTheInputMayTakeItsPlace) {
+std::vector<float> gradients(const Problem& p) {
+  std::vector<float> all;
+  for (const Parameter& q : p.parameters.all())
+    for (const float g : test::node_sum(p.parameters, q)) all.push_back(g);
+  return all;
+}
+
+TEST(Experts, WeightGradientsMayComeLater) {
   for (const Case& c : cases()) {
     Problem p(c);
-    const Matrix<float> x = p.filled(1), out = p.filled(2), dy = p.filled(3), dx = p.filled(4);
-    p.network.forward(test::queue(), p.cut(), x, {out}, *p.pass);
-    p.network.backward(test::queue(), p.cut(), x, dy, {dx}, *p.pass);
-    const std::vector<float> beside = host_values(dx);
-    p.network.forward(test::queue(), p.cut(), x, {out}, *p.pass);
-    p.network.backward(test::queue(), p.cut(), x, dy, {x}, *p.pass);
-    EXPECT_EQ(host_values(x), beside);
+    const Matrix<float> x = p.filled(1), out = p.filled(2), dy = p.filled(3), dx = p.filled(4), later = p.filled(5);
+    p.network.forward(test::queue(), p.cut().networks, x, {out}, p.kept());
+    p.network.backward(test::queue(), p.cut(), x, dy, {dx}, p.kept());
+    const std::vector<float> at_once = gradients(p);
+    test::fill_gradients(p.parameters, c.placement, std::numeric_limits<float>::quiet_NaN());
+    const Matrix<float> d_hidden("test::d_hidden", p.rows(), c.f);
+    p.network.forward(test::queue(), p.cut().networks, x, {out}, p.kept());
+    p.network.input_gradient(test::queue(), p.cut().networks, dy, {later}, p.kept(), d_hidden);
+    p.network.weight_gradients(test::queue(), p.cut(), x, dy, p.kept());
+    EXPECT_EQ(host_values(later), host_values(dx));
+    EXPECT_EQ(gradients(p), at_once);
   }
 }
 

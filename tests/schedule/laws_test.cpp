@@ -1,6 +1,6 @@
-// What every list must keep, whatever the model: each stage of each block once in each direction, after all that it
-// reads from; gradients summed once, when the last of their bucket is there. Models at random from one seed, and whole
-// lists as text where they are short.
+// What every list must keep, whatever the model: each stage of each block once in each direction and lane, after
+// all that it reads from; gradients summed once, when the last of their bucket is there. Models at random from one
+// seed.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,28 +9,11 @@
 #include <sstream>
 
 #include "config/architecture.hpp"
-#include "schedule/generators.hpp"
+#include "schedule/lists.hpp"
+#include "support/kinds.hpp"
 
 namespace switchyard::schedule {
 namespace {
-
-/// "router< 3": a stage, its direction (> forward, < backward) and its block, as the rows below write it.
-std::string word(const std::string& stage, Direction direction, int block) {
-  const char* arrow = direction == Direction::forward ? ">" : direction == Direction::backward ? "<" : "";
-  return stage + arrow + (block >= 0 ? std::to_string(block) : "");
-}
-
-std::vector<std::string> words_of(const std::vector<Task>& tasks) {
-  std::vector<std::string> words;
-  for (const Task& t : tasks) words.push_back(word(name_of(t.stage), t.direction, t.block));
-  return words;
-}
-
-std::string line_of(const std::vector<Task>& tasks) {
-  std::string line;
-  for (const std::string& w : words_of(tasks)) line.append(line.empty() ? "" : " ").append(w);
-  return line;
-}
 
 /// "router> combine<": what a block has, an order of its own for each direction left open.
 std::vector<std::string> stages_of(const Config& c, int block) {
@@ -106,66 +89,85 @@ std::vector<int> bucket_begins(const Config& c) {
   return begins;
 }
 
+/// A bucket is summed when its first block is through in all lanes; interleaved ones have begun the next by then.
 void check_reduction(const Config& c, const std::vector<Task>& tasks) {
+  const bool interleaved = c.layout.schedule == ScheduleKind::interleaved;
   std::vector<int> begins;
   int done = c.model.blocks + 1;  // the last block whose backward pass was met
   for (const Task& t : tasks) {
     if (t.direction == Direction::backward)
       done = t.stage == Stage::head ? c.model.blocks : t.stage == Stage::embedding ? -1 : t.block;
     if (t.stage != Stage::reduce) continue;
-    EXPECT_EQ(t.block, done) << "the bucket is summed when its first block is through, in " << line_of(tasks);
+    EXPECT_EQ(done, interleaved && t.block >= 0 ? t.block - 1 : t.block) << line_of(tasks);
     begins.push_back(t.block);
   }
   EXPECT_EQ(begins, bucket_begins(c)) << line_of(tasks);
 }
 
+/// Lanes add to one sum in their order; the weights of experts have their gradients after all lanes and before these
+/// are summed over ranks.
+void check_lanes(const Config& c, const std::vector<Task>& tasks, const Places& places) {
+  for (const Task& t : tasks) {
+    const std::string w = word(name_of(t.stage), t.direction, t.block);
+    if (t.lane > 0) expect_before(places, w + in_lane(t.lane - 1), w + in_lane(t.lane));
+    if (t.stage != Stage::expert_weights) continue;
+    for (int l = 0; l < c.layout.lanes; ++l)
+      expect_before(places, word("experts", Direction::backward, t.block) + in_lane(l), w);
+    for (const int b : bucket_begins(c))
+      if (b <= t.block) {
+        expect_before(places, w, word("reduce", Direction::step, b));
+        break;
+      }
+  }
+}
+
+/// What a lane reads is done before it.
+void check_lane(const Config& c, const Places& places, const std::string& lane) {
+  for (int b = 0; b < c.model.blocks; ++b) {
+    const std::string n = std::to_string(b), next = std::to_string(b + 1);
+    for (const auto& [first, second] : reads) expect_before(places, first + n + lane, second + n + lane);
+    for (const std::string& w : stages_of(c, b)) {
+      const bool forward = w.find('>') != std::string::npos;
+      expect_before(places, (forward ? w : "attention<" + next) + lane, (forward ? "attention>" + next : w) + lane);
+      expect_before(places, (forward ? "embedding>" : "head<") + lane, w + lane);
+      expect_before(places, w + lane, (forward ? "head>" : "embedding<") + lane);
+    }
+  }
+  const std::string frame[] = {"data",       "embedding>" + lane, "head>" + lane,
+                               "statistics", "head<" + lane,      "embedding<" + lane,
+                               "norm",       "optimizer",         "balance"};
+  for (std::size_t i = 0; i + 1 < std::size(frame); ++i) expect_before(places, frame[i], frame[i + 1]);
+}
+
 void check_list(const Config& c, const std::vector<Task>& tasks) {
   EXPECT_EQ(fault_in(tasks), "");
   const Places places = places_of(tasks);
-  std::vector<std::string> wanted{"data",       "embedding>", "head>",     "statistics", "head<",
-                                  "embedding<", "norm",       "optimizer", "balance"};
-  for (const int b : bucket_begins(c)) wanted.push_back(word("reduce", Direction::step, b));
-  for (int b = 0; b < c.model.blocks; ++b)
+  std::vector<std::string> once{"data", "statistics", "norm", "optimizer", "balance"},
+      wanted{"embedding>", "head>", "head<", "embedding<"};
+  for (const int b : bucket_begins(c)) once.push_back(word("reduce", Direction::step, b));
+  for (int b = 0; b < c.model.blocks; ++b) {
     for (const std::string& w : stages_of(c, b)) wanted.push_back(w);
+    if (c.block_experts(b) > 0) once.push_back(word("expert_weights", Direction::backward, b));
+  }
+  for (int l = 0; l < c.layout.lanes; ++l)
+    for (const std::string& w : wanted) once.push_back(w + in_lane(l));
   std::vector<std::string> found;
   for (const auto& [w, at] : places) found.push_back(w);
-  std::sort(wanted.begin(), wanted.end());
-  EXPECT_EQ(found, wanted);
-  for (int b = 0; b < c.model.blocks; ++b) {
-    const std::string n = std::to_string(b), next = std::to_string(b + 1);
-    for (const auto& [first, second] : reads) expect_before(places, first + n, second + n);
-    for (const std::string& w : stages_of(c, b)) {
-      const bool forward = w.find('>') != std::string::npos;
-      expect_before(places, forward ? w : "attention<" + next, forward ? "attention>" + next : w);
-      expect_before(places, forward ? "embedding>" : "head<", w);
-      expect_before(places, w, forward ? "head>" : "embedding<");
-    }
-  }
-  const char* frame[] = {"data",       "embedding>", "head>",     "statistics", "head<",
-                         "embedding<", "norm",       "optimizer", "balance"};
-  for (std::size_t i = 0; i + 1 < std::size(frame); ++i) expect_before(places, frame[i], frame[i + 1]);
+  std::sort(once.begin(), once.end());
+  EXPECT_EQ(found, once);
+  for (int l = 0; l < c.layout.lanes; ++l) check_lane(c, places, in_lane(l));
   for (const int b : bucket_begins(c)) expect_before(places, word("reduce", Direction::step, b), "norm");
   check_reduction(c, tasks);
+  check_lanes(c, tasks, places);
 }
 
-constexpr struct {
-  const char* name;
-  std::vector<Task> (*list)(const Config&);
-} generators[] = {{"serial", serial}};
-
-void check_lists(const Config& c) {
-  for (const auto& [name, list] : generators) {
-    SCOPED_TRACE(name);
-    check_list(c, list(c));
-  }
-}
-
-Config model(std::vector<int> experts, int shared = 0) {
-  Config c;
-  c.model.vocabulary = 40, c.model.width = 16, c.model.hidden = 32, c.moe.hidden = 8, c.model.heads = 4;
-  c.model.blocks = static_cast<int>(experts.size());
-  c.moe.experts_per_block = std::move(experts), c.moe.shared_experts = shared;
-  return c;
+void check_lists(Config c) {
+  for (const ScheduleKind schedule : test::all_of<ScheduleKind>())
+    for (const int lanes : {1, 2, 4}) {
+      SCOPED_TRACE(test::name_of(schedule) + " of " + std::to_string(lanes));
+      c.layout.schedule = schedule, c.layout.lanes = lanes;
+      check_list(c, make_tasks(c));
+    }
 }
 
 TEST(Lists, KeepTheOrderOfWhatIsRead) {
@@ -180,34 +182,17 @@ TEST(Lists, KeepTheOrderOfWhatIsRead) {
     c.model.kv_heads = one_of({0, 1, 2, 4});
     c.model.activation = random() % 2 ? Activation::swiglu : Activation::gelu;
     check_lists(c);
-    const auto step = words_of(serial(c)), pass = words_of(forward_pass(c));
+    const auto step = words_of(make_tasks(c)), pass = words_of(forward_pass(c));
     EXPECT_EQ(pass, std::vector<std::string>(step.begin() + 1, step.begin() + 1 + std::ssize(pass)));
     EXPECT_EQ(pass.back(), "statistics");
     EXPECT_EQ(fault_in(forward_pass(c)), "");
   }
 }
 
-TEST(Lists, AsText) {
-  const std::pair<Config, const char*> cases[] = {
-      {model({0}),
-       "data embedding> attention>0 feed_forward>0 head> statistics head< feed_forward<0 attention<0 embedding< reduce "
-       "norm optimizer balance"},
-      {model({2}, 1),
-       "data embedding> attention>0 feed_forward>0 router>0 plan>0 dispatch>0 dispatch_finish>0 experts>0 combine>0 "
-       "combine_finish>0 shared>0 head> statistics head< combine<0 combine_finish<0 experts<0 dispatch<0 router<0 "
-       "dispatch_finish<0 shared<0 feed_forward<0 attention<0 embedding< reduce norm optimizer balance"},
-      {model({3, 0}),
-       "data embedding> attention>0 feed_forward>0 router>0 plan>0 dispatch>0 dispatch_finish>0 experts>0 combine>0 "
-       "combine_finish>0 attention>1 feed_forward>1 head> statistics head< feed_forward<1 attention<1 combine<0 "
-       "combine_finish<0 experts<0 dispatch<0 router<0 dispatch_finish<0 feed_forward<0 attention<0 embedding< reduce "
-       "norm optimizer balance"}};
-  for (const auto& [config, text] : cases) EXPECT_EQ(line_of(serial(config)), text);
-}
-
 /// "2 0 -1": where the buckets of a model begin.
 std::string buckets(const Config& c) {
   std::string text;
-  for (const Task& t : serial(c))
+  for (const Task& t : make_tasks(c))
     if (t.stage == Stage::reduce) text.append(text.empty() ? "" : " ").append(std::to_string(t.block));
   return text;
 }
@@ -227,28 +212,6 @@ TEST(Buckets, EndWhereTheyAreFull) {
   EXPECT_EQ(buckets(c), "0 -1");  // a block of 1024 has 2.6 million, so two make a bucket
   c.model.hidden = 512;
   EXPECT_EQ(buckets(c), "1 0 -1");
-}
-
-TEST(Stages, CountInThePhaseOfTheirRoom) {
-  const std::map<std::string, std::string> other{{"dispatch_finish", "dispatch"},
-                                                 {"combine_finish", "combine"},
-                                                 {"shared", "experts"},
-                                                 {"statistics", "balance"},
-                                                 {"norm", "optimizer"}};
-  for (int s = 0; s < static_cast<int>(Stage::count); ++s) {
-    const std::string name = name_of(static_cast<Stage>(s));
-    EXPECT_EQ(phase_names().at(static_cast<std::size_t>(phase_of(static_cast<Stage>(s)))),
-              other.contains(name) ? other.at(name) : name);
-  }
-}
-
-TEST(TextOf, SaysWhatIsThere) {
-  const std::tuple<int, Task, const char*> cases[] = {
-      {0, {Stage::data, Direction::step, -1, 0, 0, {}}, "0 data lane 0"},
-      {12, {Stage::dispatch, Direction::backward, 3, 1, 2, {9, 11}}, "12 dispatch backward block 3 lane 1 after 9 11"},
-      {7, {Stage::reduce, Direction::step, 4, 0, 1, {6}}, "7 reduce block 4 lane 0 after 6"},
-      {3, {Stage::head, Direction::forward, -1, 2, 0, {0, -5}}, "3 head forward lane 2 after 0 -5"}};
-  for (const auto& [number, task, text] : cases) EXPECT_EQ(text_of(number, task), text);
 }
 
 // Every two numbers that two tasks of five may wait for: the list is sound where both are before the task.

@@ -24,7 +24,7 @@ std::string lines_of(const std::vector<Task>& tasks) {
 }
 
 TEST(Serial, AStepOfADenseBlockAndAMixture) {
-  EXPECT_EQ(lines_of(serial(small())), R"(0 data lane 0
+  EXPECT_EQ(lines_of(make_tasks(small())), R"(0 data lane 0
 1 embedding forward lane 0 after 0
 2 attention forward block 0 lane 0 after 1
 3 feed_forward forward block 0 lane 0 after 2
@@ -48,13 +48,14 @@ TEST(Serial, AStepOfADenseBlockAndAMixture) {
 21 dispatch_finish backward block 1 lane 0 after 20
 22 feed_forward backward block 1 lane 0 after 21
 23 attention backward block 1 lane 0 after 22
-24 feed_forward backward block 0 lane 0 after 23
-25 attention backward block 0 lane 0 after 24
-26 embedding backward lane 0 after 25
-27 reduce lane 0 after 26
-28 norm lane 0 after 27
-29 optimizer lane 0 after 28
-30 balance lane 0 after 29
+24 expert_weights backward block 1 lane 0 after 23
+25 feed_forward backward block 0 lane 0 after 23
+26 attention backward block 0 lane 0 after 25
+27 embedding backward lane 0 after 26
+28 reduce lane 0 after 24 27
+29 norm lane 0 after 28
+30 optimizer lane 0 after 29
+31 balance lane 0 after 30
 )");
 }
 
@@ -62,13 +63,13 @@ TEST(Serial, SharedExpertsAreTasksOfTheirOwn) {
   Config c = small();
   c.moe.shared_experts = 2;
   std::map<Direction, int> shared;
-  for (const Task& task : serial(c)) shared[task.direction] += task.stage == Stage::shared;
+  for (const Task& task : make_tasks(c)) shared[task.direction] += task.stage == Stage::shared;
   EXPECT_EQ(shared[Direction::forward], 1);
   EXPECT_EQ(shared[Direction::backward], 1);
 }
 
 TEST(Serial, AnEvaluationIsTheForwardPartOfAStep) {
-  const auto pass = forward_pass(small()), step = serial(small());
+  const auto pass = forward_pass(small()), step = make_tasks(small());
   ASSERT_EQ(pass.back().stage, Stage::statistics);
   for (std::size_t i = 0; i < pass.size(); ++i) {
     EXPECT_EQ(pass[i].stage, step[i + 1].stage);
@@ -83,7 +84,7 @@ TEST(Serial, KeepsTheOrderOfASum) {
     for (const int every : {1, 2, 3}) {
       Config c = small();
       c.model.blocks = blocks, c.moe.every = every;
-      const auto tasks = serial(c);
+      const auto tasks = make_tasks(c);
       EXPECT_EQ(fault_in(tasks), "");
       std::set<std::tuple<Stage, Direction, int, int>> done;
       bool reduced = false;
@@ -100,7 +101,7 @@ TEST(Serial, SumsABucketAsSoonAsItsBlocksAreThrough) {
   Config c = small();
   c.model.blocks = 3, c.model.width = 1024, c.model.hidden = 4096, c.moe.experts = 0;
   std::string backward;
-  for (const Task& task : serial(c))
+  for (const Task& task : make_tasks(c))
     if (task.direction == Direction::backward || task.stage == Stage::reduce)
       backward += name_of(task.stage) + " " + std::to_string(task.block) + ", ";
   EXPECT_EQ(backward,
@@ -109,7 +110,7 @@ TEST(Serial, SumsABucketAsSoonAsItsBlocksAreThrough) {
 }
 
 TEST(FaultIn, FindsATaskThatIsTooEarly) {
-  auto tasks = serial(small());
+  auto tasks = make_tasks(small());
   std::swap(tasks[3], tasks[4]);
   EXPECT_NE(fault_in(tasks).find("3 attention forward block 1"), std::string::npos) << fault_in(tasks);
 }

@@ -19,7 +19,8 @@ struct Ranks {
   /// The parameters have the values of train.seed.
   Ranks(Config c, MPI_Comm ranks, int expert_parallel, const std::vector<TensorSpec>& tensors)
       : config(std::move(c)),
-        groups(comm::Communicator::duplicate(ranks), expert_parallel, config.train.grains, config.train.determinism),
+        groups(comm::Communicator::duplicate(ranks), expert_parallel, config.train.grains, config.train.determinism,
+               config.layout.lanes),
         exchange(comm::make_exchange(config.layout.exchange, groups.expert)),
         parameters(groups.layout, tensors) {
     parameters.allocate(test::queue(), config.train.seed);

@@ -37,12 +37,11 @@ struct Given {
 void check(Activation kind, const Given& g) {
   const int n = static_cast<int>(g.up.size());
   const bool gated = activation::gated(kind);
-  const Vector<float> gate = on_device(g.gate), up = on_device(g.up), hidden("hidden", n), dh = on_device(g.dh),
-                      d_up("d_up", n);
+  const Vector<float> gate = on_device(g.gate), up = on_device(g.up), hidden("hidden", n), dh = on_device(g.dh);
   activation::forward(test::queue(), kind, row(gate), row(up), row(hidden));
-  const std::vector<float> slope = host_values(gate);
-  activation::backward(test::queue(), kind, row(gate), row(up), row(dh), row(d_up));
-  const std::vector<float> h = host_values(hidden), dg = host_values(gate), du = host_values(d_up);
+  activation::backward(test::queue(), kind, row(gate), row(up), row(dh));
+  const std::vector<float> h = host_values(hidden), dg = host_values(gate), du = host_values(up);
+  EXPECT_EQ(host_values(dh), g.dh);
   for (int i = 0; i < n; ++i) {
     double by_gate, by_up;
     reference::activate_gradient(kind, g.gate[i], g.up[i], by_gate, by_up);
@@ -55,10 +54,6 @@ void check(Activation kind, const Given& g) {
       ASSERT_EQ(dg[i], g.gate[i]) << i;
     }
   }
-  Kokkos::deep_copy(gate, HostVector<const float>(slope.data(), n));
-  activation::backward(test::queue(), kind, row(gate), row(up), row(dh), row(dh));  // in place
-  EXPECT_EQ(host_values(dh), du);
-  EXPECT_EQ(host_values(gate), dg);
 }
 
 TEST(Activation, FollowsItsFormula) {
@@ -77,8 +72,8 @@ TEST(Activation, OfBf16RoundsWhatItWritesOnce) {
     const auto g = test::floats_of(gate), u = test::floats_of(up), d = test::floats_of(dh);
     activation::forward(test::queue(), kind, row(gate), row(up), row(hidden));
     const auto h = test::floats_of(hidden), slope = test::floats_of(up);
-    activation::backward(test::queue(), kind, row(gate), row(up), row(dh), row(dh));
-    const auto du = test::floats_of(dh);
+    activation::backward(test::queue(), kind, row(gate), row(up), row(dh));
+    const auto du = test::floats_of(up);
     for (int i = 0; i < n; ++i) {
       double by_gate, by_up;
       reference::activate_gradient(kind, g[i], u[i], by_gate, by_up);

@@ -28,6 +28,22 @@ TEST(Golden, EveryRunGivesThePublishedBits) {
   }
 }
 
+// Of every run, in turn: schedules, and lanes of one grain, some of which are without.
+TEST(Golden, WhateverTheScheduleAndTheLanes) {
+  if (published_products() != products::bits_depend_on()) GTEST_SKIP() << "other bits are published";
+  const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
+  std::size_t turn = 0;
+  for (GoldenRun run : golden_runs()) {
+    run.config.layout.schedule = schedules[turn % schedules.size()], run.config.layout.lanes = 2 << turn / 3 % 2;
+    ++turn;
+    EXPECT_EQ(first_difference(trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD)),
+                               published_bits_of(run.name)),
+              "")
+        << run.name << ", schedule " << test::name_of(run.config.layout.schedule) << ", lanes "
+        << run.config.layout.lanes;
+  }
+}
+
 TEST(Golden, NothingElseIsPublished) {
   std::string expected, found;
   for (const GoldenRun& run : golden_runs()) expected += run.name + "\n";

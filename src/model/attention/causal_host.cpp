@@ -189,6 +189,7 @@ void attention_forward(const Queue& queue, const AttentionShape& shape, const At
   Kokkos::parallel_for(
       "switchyard::attention::forward",
       Policy(queue.space(), 0, shape.sequences * shape.kv_heads, Kokkos::ChunkSize(1)), KOKKOS_LAMBDA(Index it) {
+        tick();
         const int thread = token.acquire();
         forward_group(shape, state, it / shape.kv_heads, it % shape.kv_heads, memory.data() + thread * floats);
         token.release(thread);
@@ -203,6 +204,7 @@ void attention_backward(const Queue& queue, const AttentionShape& shape, const A
   Kokkos::parallel_for(
       "switchyard::attention::backward",
       Policy(queue.space(), 0, shape.sequences * shape.kv_heads, Kokkos::ChunkSize(1)), KOKKOS_LAMBDA(Index it) {
+        tick();
         const int thread = token.acquire();
         backward_group(shape, state, gradient, it / shape.kv_heads, it % shape.kv_heads,
                        memory.data() + thread * floats);

@@ -50,7 +50,10 @@ void for_items(const char* label, const Queue& queue, const std::vector<Item>& i
   const Item* item = items.data();
   using Policy = Kokkos::RangePolicy<Device, Kokkos::Schedule<Kokkos::Dynamic>, Kokkos::IndexType<Index>>;
   Kokkos::parallel_for(label, Policy(queue.space(), 0, static_cast<Index>(items.size()), Kokkos::ChunkSize(1)),
-                       [=](Index i) { work(item[i]); });
+                       [=](Index i) {
+                         tick();
+                         work(item[i]);
+                       });
 }
 
 /// Memory of one thread for operands and results that are not of floats.

@@ -244,6 +244,7 @@ void weight_gradient(const Queue& queue, const GrainSegments& grains, const Tens
   Kokkos::parallel_for("switchyard::products::weight_gradient",
                        Policy(queue.space(), 0, static_cast<Index>(items.size()), Kokkos::ChunkSize(1)), [=](Index i) {
                          static thread_local Memory memory;
+                         tick();
                          block_gradient(problem, item[i], memory);
                        });
 }

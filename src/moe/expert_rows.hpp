@@ -1,0 +1,51 @@
+// The rows of a layer's experts on this rank, of all its lanes.
+#pragma once
+#include <vector>
+
+#include "moe/plan.hpp"
+#include "nn/feed_forward.hpp"
+#include "tensor/room.hpp"
+
+namespace switchyard::moe {
+
+/// Lane after lane in one memory each, so that a weight gradient is one sum over the pieces of all lanes, in their
+/// order and not in that of the lanes.
+class ExpertRows {
+ public:
+  /// Of block `block`, at even loads; rows of `branch`.
+  ExpertRows(Arena& arena, const Config& config, const Layout& layout, int block, Element branch);
+  ExpertRows(ExpertRows&&) = default;
+
+  /// What one lane has there.
+  struct Part {
+    Tensor rows;     ///< (expert_rows, d) into the experts
+    Tensor outputs;  ///< (expert_rows, d) out of the experts; in backward its gradient
+    nn::FeedForwardRows network;
+  };
+  /// Makes room for the rows of a lane, by its plan: lanes in their order, each once a pass. What was taken of a lane
+  /// before has moved where there was too little room.
+  void take(int lane, const Plan& plan);
+  Part part(int lane) const { return of(begins_[lane], begins_[lane + 1] - begins_[lane]); }
+  /// All lanes, after the last of them was taken.
+  Part all() const { return of(0, begins_.back()); }
+  int block() const { return block_; }
+  /// The experts' rows in all(), for weight gradients that are summed in `nodes`.
+  nn::NetworkRows pieces(const std::vector<TreeNode>& nodes) const;
+
+ private:
+  Part of(Index first, Index n) const {
+    return {rows_.rows(first, n), outputs_.rows(first, n), network_.rows(first, n)};
+  }
+  void take_pieces(int lane, int expert, const Plan& plan);
+
+  Layout layout_;
+  int block_;
+  int experts_;  ///< local
+  int pieces_;   ///< of the expert-parallel group
+  RowRoom rows_, outputs_;
+  nn::FeedForwardPass network_;
+  std::vector<Index> begins_;        ///< (lanes + 1) first row of each lane
+  std::vector<Index> first_, last_;  ///< (experts, pieces) rows
+};
+
+}  // namespace switchyard::moe

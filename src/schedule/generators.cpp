@@ -1,0 +1,59 @@
+#include "schedule/generators.hpp"
+
+#include "base/check.hpp"
+#include "schedule/task_list.hpp"
+
+namespace switchyard::schedule {
+namespace {
+
+void walk(TaskList& list, ScheduleKind kind, Direction direction) {
+  switch (kind) {
+    case ScheduleKind::serial:
+      return walk_serial(list, direction);
+    case ScheduleKind::pipelined:
+      return walk_pipelined(list, direction);
+    case ScheduleKind::interleaved:
+      return walk_interleaved(list, direction);
+  }
+  throw Error(Exit::internal, "a schedule without a line in walk");
+}
+
+void forward(TaskList& list, const Config& config) {
+  walk(list, config.layout.schedule, Direction::forward);
+  list.step(Stage::statistics);
+}
+
+}  // namespace
+
+std::vector<Stage> mixture_stages(Direction direction) {
+  const MixtureParts& parts = mixture_parts(direction);
+  std::vector<Stage> all;
+  for (const auto* part : {&parts.enter, &parts.middle, &parts.leave})
+    all.insert(all.end(), part->begin(), part->end());
+  if (direction == Direction::backward) all.push_back(Stage::expert_weights);
+  return all;
+}
+
+std::vector<Task> make_tasks(const Config& config) {
+  TaskList list(config);
+  list.step(Stage::data);
+  forward(list, config);
+  walk(list, config.layout.schedule, Direction::backward);
+  for (const Stage stage : {Stage::norm, Stage::optimizer, Stage::balance}) list.step(stage);
+  return list.take();
+}
+
+std::vector<Task> forward_pass(const Config& config) {
+  TaskList list(config);
+  forward(list, config);
+  return list.take();
+}
+
+std::string fault_in(const std::vector<Task>& tasks) {
+  for (int i = 0; i < static_cast<int>(tasks.size()); ++i)
+    for (const int before : tasks[i].after)
+      if (before < 0 || before >= i) return text_of(i, tasks[i]) + ": waits for what has not been done";
+  return "";
+}
+
+}  // namespace switchyard::schedule

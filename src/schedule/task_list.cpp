@@ -1,0 +1,99 @@
+#include "schedule/task_list.hpp"
+
+#include <algorithm>
+
+namespace switchyard::schedule {
+
+TaskList::TaskList(const Config& config)
+    : config_(config), buckets_(gradient_buckets(config)), last_(config.layout.lanes, -1) {}
+
+std::vector<int> TaskList::positions(Direction direction) const {
+  std::vector<int> all;
+  for (int p = -1; p <= config_.model.blocks; ++p) all.push_back(p);
+  if (direction == Direction::backward) std::reverse(all.begin(), all.end());
+  return all;
+}
+
+bool TaskList::mixture(int position) const {
+  return position >= 0 && position < config_.model.blocks && config_.block_experts(position) > 0;
+}
+
+int TaskList::append(Task task) {
+  std::sort(task.after.begin(), task.after.end());
+  task.after.erase(std::unique(task.after.begin(), task.after.end()), task.after.end());
+  tasks_.push_back(std::move(task));
+  return static_cast<int>(tasks_.size()) - 1;
+}
+
+/// After the lane's last task, and after the same one of the lane before, since lanes add to one sum in their order.
+void TaskList::add(Stage stage, Direction direction, int block, int lane) {
+  Task task{stage, direction, block, lane, 0, {}};
+  if (last_[lane] >= 0) task.after.push_back(last_[lane]);
+  const auto before = std::find_if(tasks_.rbegin(), tasks_.rend(), [&](const Task& t) {
+    return t.stage == stage && t.direction == direction && t.block == block && t.lane == lane - 1;
+  });
+  if (lane > 0 && before != tasks_.rend()) task.after.push_back(static_cast<int>(tasks_.rend() - before) - 1);
+  last_[lane] = append(std::move(task));
+}
+
+void TaskList::add_mixture(const std::vector<Stage>& stages, Direction direction, int block, int lane) {
+  for (const Stage stage : stages)
+    if (stage != Stage::shared || config_.moe.shared_experts > 0) add(stage, direction, block, lane);
+}
+
+void TaskList::enter(Direction direction, int position, int lane) {
+  if (position < 0) return add(Stage::embedding, direction, -1, lane);
+  if (position == config_.model.blocks) return add(Stage::head, direction, -1, lane);
+  if (direction == Direction::forward) {
+    add(Stage::attention, direction, position, lane);
+    add(Stage::feed_forward, direction, position, lane);
+  }
+  if (mixture(position)) return add_mixture(mixture_parts(direction).enter, direction, position, lane);
+  if (direction == Direction::forward) return;
+  add(Stage::feed_forward, direction, position, lane);
+  add(Stage::attention, direction, position, lane);
+}
+
+void TaskList::middle(Direction direction, int position, int lane) {
+  if (mixture(position)) add_mixture(mixture_parts(direction).middle, direction, position, lane);
+}
+
+void TaskList::leave(Direction direction, int position, int lane) {
+  if (!mixture(position)) return;
+  add_mixture(mixture_parts(direction).leave, direction, position, lane);
+  if (direction == Direction::forward) return;
+  add(Stage::feed_forward, direction, position, lane);
+  add(Stage::attention, direction, position, lane);
+}
+
+void TaskList::weights(Direction direction, int position) {
+  if (direction == Direction::backward && mixture(position))
+    ends_.push_back(append({Stage::expert_weights, direction, position, 0, 0, last_}));
+}
+
+void TaskList::through(Direction direction, int position) {
+  const auto begins = [position](const Range& bucket) { return bucket.first == position; };
+  if (direction == Direction::backward && std::any_of(buckets_.begin(), buckets_.end(), begins))
+    step(Stage::reduce, position);
+}
+
+void TaskList::step(Stage stage, int block) {
+  Task task{stage, Direction::step, block, 0, 0, std::move(ends_)};
+  ends_.clear();
+  for (const int last : last_)
+    if (last >= 0) task.after.push_back(last);
+  std::fill(last_.begin(), last_.end(), append(std::move(task)));
+}
+
+const MixtureParts& mixture_parts(Direction direction) {
+  // Backwards the router works while gradients are on their way home: its own is what they are added to.
+  static const MixtureParts forward{{Stage::router, Stage::plan, Stage::dispatch},
+                                    {Stage::dispatch_finish, Stage::experts, Stage::combine},
+                                    {Stage::combine_finish, Stage::shared}},
+      backward{{Stage::combine},
+               {Stage::combine_finish, Stage::experts, Stage::dispatch, Stage::router},
+               {Stage::dispatch_finish, Stage::shared}};
+  return direction == Direction::backward ? backward : forward;
+}
+
+}  // namespace switchyard::schedule

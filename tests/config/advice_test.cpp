@@ -1,0 +1,153 @@
+// Advice names what is seldom meant: options that do nothing, ranks and lanes that are idle, routers that learn
+// nothing.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <tuple>
+#include <utility>
+
+#include "config/estimate.hpp"
+#include "config/yaml.hpp"
+
+namespace switchyard {
+namespace {
+
+Config base() {
+  Config c;
+  c.model.vocabulary = 96;
+  c.model.width = 16;
+  c.model.heads = 4;
+  c.model.context = 8;
+  c.model.hidden = 24;
+  c.moe.hidden = 40;
+  return c;
+}
+
+std::vector<std::string> keys(const Config& c, int ranks) {
+  std::vector<std::string> all;
+  for (const Violation& v : advice(c, ranks)) all.push_back(v.key);
+  return all;
+}
+
+TEST(Advice, NamesWhatIsSeldomMeant) {
+  Config c = base();
+  EXPECT_EQ(keys(c, 1), (std::vector<std::string>{"moe.normalise", "moe.aux_loss"}));
+  c.moe.normalise = Normalise::before;
+  c.moe.bias_rule = BiasRule::sign;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{});
+  EXPECT_EQ(keys(c, 16), (std::vector<std::string>{"train.grains", "layout.expert_parallel"}));
+  c.moe.experts = 1;
+  c.moe.bias_rule = BiasRule::none;
+  c.moe.normalise = Normalise::after;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{});
+}
+
+/// The options that the note on options without an effect names; "" where there is none.
+std::string idle(const Config& c) {
+  for (const Violation& v : advice(c, 1))
+    if (v.message.find(", so these change no") != std::string::npos) return v.key + ": " + v.message;
+  return "";
+}
+
+TEST(Advice, NamesOptionsThatAnotherOverrules) {
+  Config c = base();
+  c.moe.normalise = Normalise::before, c.moe.bias_rule = BiasRule::sign;
+  c.train.decay_share = 0.3;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{"train.decay_share"});
+  c.train.schedule = Schedule::wsd;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{});
+  c.moe.experts_per_block.assign(c.model.blocks, 4);
+  c.moe.experts = 7, c.moe.every = 2;
+  EXPECT_EQ(idle(c),
+            "moe.experts_per_block: says which blocks have experts, so these change nothing: moe.experts, moe.every");
+}
+
+/// Keys and messages of the advice on a configuration of these options.
+std::string advised(const std::vector<std::string>& options, int ranks = 1) {
+  const LoadResult loaded = load_text("f", "", options);
+  EXPECT_TRUE(loaded.errors.empty() && validate(loaded.config, 0).empty());
+  std::string text;
+  for (const Violation& v : advice(loaded.config, ranks)) text += v.key + ": " + v.message + "\n";
+  return text;
+}
+
+// Each option that another one makes idle: remarked where that is off, and not where it is on, nor at its default.
+TEST(Advice, EveryIdleOptionIsNamedWithWhy) {
+  const std::vector<std::string> quiet{"moe.normalise=before", "moe.importance_loss=0.1"};
+  EXPECT_EQ(advised(quiet), "");
+  for (const auto& [option, on, why] :
+       {std::tuple("train.decay_share=0.3", "train.schedule=wsd", "train.schedule is not wsd"),
+        std::tuple("moe.group_score=max", "moe.groups=2", "moe.groups is 1"),
+        std::tuple("moe.aux_scope=grain", "moe.aux_loss=0.1", "moe.aux_loss is 0"),
+        std::tuple("moe.bias_rate=0.1", "moe.bias_rule=sign", "moe.bias_rule is none"),
+        std::tuple("moe.drop_order=position", "moe.capacity_factor=1.5", "moe.capacity_factor is 0")}) {
+    const std::string key = std::string(option).substr(0, std::string(option).find('='));
+    EXPECT_EQ(advised({quiet[0], quiet[1], option}), key + ": changes nothing, since " + why + "\n");
+    EXPECT_EQ(advised({quiet[0], quiet[1], option, on}), "") << option;
+    EXPECT_EQ(advised({quiet[0], quiet[1], on}), "") << on;
+  }
+  EXPECT_EQ(advised({quiet[0], "moe.aux_loss=0.1", "moe.importance_form=squared_deviation"}),
+            "moe.importance_form: changes nothing, since moe.importance_loss is 0\n");
+}
+
+TEST(Advice, WhatARouterDoesNotLearnIsRemarked) {
+  const auto normalise = [](const std::string& use) {
+    return "moe.normalise: after with moe.top_k 1 makes every combine weight the same: the language-model loss teaches "
+           "the router nothing; use " +
+           use + "\n";
+  };
+  const std::string balanced = "moe.importance_loss=0.1";
+  EXPECT_EQ(advised({balanced}), normalise("before"));
+  EXPECT_EQ(advised({balanced, "moe.router=sigmoid"}), normalise("none"));
+  EXPECT_EQ(advised({balanced, "moe.router=noisy_topk"}), normalise("two experts a token or more")) << "no other form";
+  EXPECT_EQ(advised({balanced, "moe.top_k=2"}), "");
+  EXPECT_EQ(advised({"moe.router=hash"}), "") << "it learns nothing";
+  EXPECT_TRUE(advised({"moe.top_k=2"}).starts_with("moe.aux_loss: nothing keeps the experts' loads even; "));
+  EXPECT_EQ(advised({"moe.top_k=2", "moe.bias_rule=sign"}), "");
+}
+
+TEST(Advice, IdleRanksAreRemarked) {
+  const std::vector<std::string> quiet{"moe.router=hash", "moe.experts_per_block=[0, 3, 9, 0]"};
+  EXPECT_EQ(advised(quiet, 3), "");
+  EXPECT_EQ(advised(quiet, 4), "layout.expert_parallel: 4 ranks share 3 experts: some ranks hold none\n");
+  EXPECT_EQ(advised({quiet[0], quiet[1], "layout.expert_parallel=2"}, 4), "");
+  EXPECT_EQ(advised({quiet[0], "moe.experts=64"}, 8), "");
+  EXPECT_EQ(advised({quiet[0], "moe.experts=64"}, 9),
+            "train.grains: 9 ranks share 8 grains: some ranks have no tokens; more grains would use them\n");
+}
+
+TEST(Advice, LanesThatDoNothingAreRemarked) {
+  const std::string quiet = "moe.router=hash";
+  EXPECT_EQ(advised({quiet, "layout.lanes=4", "layout.schedule=interleaved"}, 2), "");
+  EXPECT_EQ(
+      advised({quiet, "layout.lanes=4"}, 4),
+      "layout.lanes: 4 lanes share the 2 grain(s) of a rank: some lanes have no tokens; use fewer, or more grains\n");
+  EXPECT_EQ(
+      advised({quiet, "layout.schedule=pipelined"}, 2),
+      "layout.lanes: 1 with layout.schedule pipelined: while rows travel there is no other lane to work on; use 2 "
+      "or more\n");
+}
+
+TEST(Advice, NamesOptionsThatDoNothingWithoutExperts) {
+  Config c = base();
+  c.moe = {};
+  c.moe.bias_rule = BiasRule::sign, c.moe.aux_loss = 0.1, c.moe.capacity_factor = 1.5, c.moe.top_k = 7;
+  c.moe.router = RouterKind::hash, c.moe.groups = 3;
+  EXPECT_EQ(idle(c), "");
+  c.moe.experts = 0;
+  EXPECT_EQ(idle(c),
+            "moe.experts: no block has experts, so these change nothing: moe.top_k, moe.router, moe.groups, "
+            "moe.aux_loss, moe.bias_rule, moe.capacity_factor");
+  c.moe = {};
+  c.moe.experts_per_block = {0, 0, 0, 0};
+  EXPECT_EQ(idle(c), "");
+  const std::string one = "moe.experts_per_block: layers have one expert, so these change no weight: ";
+  c.moe.experts_per_block = {0, 1, 0, 1};
+  c.moe.bias_rule = BiasRule::sign, c.moe.aux_loss = 0.1, c.moe.capacity_factor = 1.5, c.moe.scale = 2.0;
+  EXPECT_EQ(idle(c), one + "moe.aux_loss, moe.bias_rule, moe.capacity_factor");
+  c.moe.capacity_factor = 0.5;
+  EXPECT_EQ(idle(c), one + "moe.aux_loss, moe.bias_rule");
+}
+
+}  // namespace
+}  // namespace switchyard
