@@ -12,6 +12,7 @@
 #include "config/estimate.hpp"
 #include "tensor/products/library.hpp"
 #include "tensor/products/products.hpp"
+#include "train/accounting.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
@@ -43,6 +44,8 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
   j["width"] = c.model.width, j["blocks"] = c.model.blocks, j["context"] = c.model.context;
   j["experts"] = c.moe.experts, j["top_k"] = c.moe.top_k, j["expert_hidden"] = c.moe.hidden;
   j["step_tokens"] = c.step_tokens(), j["grains"] = c.train.grains;
+  j["schedule"] = EnumNames<ScheduleKind>::names[static_cast<std::size_t>(c.layout.schedule)];
+  j["lanes"] = c.layout.lanes, j["poll_us"] = c.layout.poll;
   j["determinism"] = EnumNames<Determinism>::names[static_cast<std::size_t>(c.train.determinism)];
   j["warmup"] = warmup, j["repetitions"] = repetitions;
   return j;
@@ -60,14 +63,18 @@ Exit measure_step(const Config& config, int warmup, int repetitions, const std::
   });
   const double rate_before = product_rate(world, 20);
   std::vector<double> seconds;
+  train::Communication shares;  // of all steps measured
   for (int i = 1; i <= warmup + repetitions; ++i) {
     const auto batch = train::synthetic_batch(config, machine.groups.layout, i);
     if (i == warmup + 1) machine.timers.clear();
     const double start = now();
-    train::train_step(machine, batch, i);
+    const train::StepResult result = train::train_step(machine, batch, i);
     double took = now() - start;
     comm::all_reduce_max(world, &took, 1);
-    if (i > warmup) seconds.push_back(took);
+    if (i <= warmup) continue;
+    seconds.push_back(took);
+    const train::Communication c = communication(machine.tasks, result.intervals, machine.groups.layout);
+    shares.busy += c.busy, shares.exposed += c.exposed, shares.step += c.step;
   }
   const double rate = std::max(rate_before, product_rate(world, 20));
   std::sort(seconds.begin(), seconds.end());
@@ -79,6 +86,8 @@ Exit measure_step(const Config& config, int warmup, int repetitions, const std::
   report["gflops"] = flop_per_token(config) * tokens / median / 1e9;
   report["product_gflops"] = rate / 1e9;
   report["share_of_product_rate"] = flop_per_token(config) * tokens / median / rate;
+  report["communication_share"] = shares.busy / shares.step, report["exposed_share"] = shares.exposed_share();
+  report["hidden_share"] = shares.hidden_share();
   for (int p = 0; p < Timers::phases; ++p)
     report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / repetitions * 1e3;
   comm::on_root(world, [&] {

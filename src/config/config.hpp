@@ -206,6 +206,7 @@ struct LayoutConfig {
   ExchangeKind exchange = ExchangeKind::pairwise;
   ScheduleKind schedule = ScheduleKind::serial;
   int lanes = 1;
+  double poll = 50.0;
   int threads = 1;
 
   static void fields(auto& self, auto&& f) {
@@ -215,6 +216,7 @@ struct LayoutConfig {
     f("schedule", self.schedule, "",
       "what is done while rows travel; serial: nothing, pipelined: experts of other lanes, interleaved: all of them");
     f("lanes", self.lanes, "", "parts of a rank's grains, each on its way by itself: a power of two");
+    f("poll", self.poll, "us", "how often rows that are on their way are looked after while a rank computes");
     f("threads", self.threads, "", "threads of one rank");
   }
 };

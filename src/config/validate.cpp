@@ -126,6 +126,7 @@ void validate_intervals(const Config& c, Rules& rules) {
 void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
   rules.require(layout.threads >= 1 && layout.threads <= 1024, "layout.threads",
                 "is " + text(layout.threads) + "; must be in [1, 1024]");
+  rules.at_least("layout.poll", layout.poll, 0.0);
   rules.require(layout.lanes >= 1 && layout.lanes <= 1024 && std::has_single_bit(unsigned(layout.lanes)),
                 "layout.lanes", "is " + text(layout.lanes) + "; must be a power of two in [1, 1024]");
   if (!rules.at_least("layout.expert_parallel", layout.expert_parallel, 0) || ranks < 1) return;

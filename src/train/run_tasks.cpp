@@ -24,14 +24,14 @@ void wait_for_others(const std::vector<schedule::Task>& tasks, const schedule::T
 }  // namespace
 
 std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
-                          const Perform& perform, const std::function<void()>& poll) {
+                          const Perform& perform, const Poll& poll) {
   const auto bytes = [&timers] { return std::accumulate(timers.bytes.begin(), timers.bytes.end(), std::int64_t{0}); };
   const Event origin;
   queues.front().record(origin);
   queues.front().fence("switchyard::train::run::start");
   const double begin = now();
   std::vector<Marks> marks(tasks.size());
-  Progress progress(poll, poll_interval);
+  Progress progress(poll.rows, poll.interval);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const Queue& queue = queues.at(tasks[i].queue);
     const Kokkos::Profiling::ScopedRegion region("switchyard::" + schedule::name_of(tasks[i].stage));

@@ -20,15 +20,17 @@ struct Interval {
 
 using Perform = std::function<void(const Queue&, const schedule::Task&)>;
 
-/// Seconds from one poll to the next while tasks compute. Measured: docs/benchmarks.md, "Progress".
-constexpr double poll_interval = 50e-6;
+/// What is asked for between tasks, and every `interval` seconds while they compute.
+struct Poll {
+  std::function<void()> rows = [] {};
+  double interval = 0.0;
+};
 
-/// Calls perform(queue, task) for each of `tasks` in their order; a queue waits for what a task reads of another one.
-/// Meanwhile and between them `poll` is called. What throws ends the list. Seconds are added to the phases of `timers`,
+/// Calls perform(queue, task) for each of `tasks` in their order, and polls; a queue waits for what a task reads of
+/// another one. What throws ends the list. Seconds are added to the phases of `timers`,
 /// where `perform` counts its bytes. Intervals are from the moment when a device comes to a task until it has done its
 /// work, by events in the task's queue: the host waits for the queues once, at the end.
-std::vector<Interval> run(
-    const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers, const Perform& perform,
-    const std::function<void()>& poll = [] {});
+std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
+                          const Perform& perform, const Poll& poll = {});
 
 }  // namespace switchyard::train

@@ -84,10 +84,9 @@ void take_travels(const Machine& m, std::vector<Interval>& intervals) {
 StepResult train_step(Machine& m, const BatchSource& next, std::int64_t number) {
   Step step{m, next, number, {}};
   step.result.start = now();
-  step.result.intervals = run(
-      m.tasks, m.queues, m.timers,
-      [&step](const Queue& queue, const schedule::Task& task) { step.perform(queue, task); },
-      [&m] { m.model->poll(); });
+  step.result.intervals = run(m.tasks, m.queues, m.timers,
+                              [&step](const Queue& queue, const schedule::Task& task) { step.perform(queue, task); },
+                              {[&m] { m.model->poll(); }, m.config.layout.poll * 1e-6});
   take_travels(m, step.result.intervals);
   step.result.end = now();
   return std::move(step.result);

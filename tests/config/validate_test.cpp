@@ -122,6 +122,7 @@ const std::vector<Case> cases{
     {"log_every", [](Config& c) { c.record.log_every = 0; }, "record.log_every", "at least 1"},
     {"margin_bins", [](Config& c) { c.record.margin_bins = 0; }, "record.margin_bins", "in [1, 4096]"},
     {"threads", [](Config& c) { c.layout.threads = 0; }, "layout.threads", "in [1, 1024]"},
+    {"poll", [](Config& c) { c.layout.poll = -1.0; }, "layout.poll", "at least 0"},
     {"lanes", [](Config& c) { c.layout.lanes = 0; }, "layout.lanes", "is 0; must be a power of two in [1, 1024]"},
     {"lanes 3", [](Config& c) { c.layout.lanes = 3; }, "layout.lanes", "is 3; must be a power of two in [1, 1024]"},
     {"lanes 2048", [](Config& c) { c.layout.lanes = 2048; }, "layout.lanes", "must be a power of two in [1, 1024]"},

@@ -1,0 +1,57 @@
+#include "train/accounting.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace switchyard::train {
+namespace {
+
+using schedule::Stage;
+
+/// Whether ranks meet in a task of this stage.
+bool meets(Stage stage, const Layout& layout) {
+  switch (stage) {
+    case Stage::plan:
+      return layout.expert_parallel > 1;
+    case Stage::statistics:
+    case Stage::reduce:
+      return layout.ranks > 1;
+    default:
+      return false;
+  }
+}
+
+using Spans = std::vector<std::pair<double, double>>;
+
+double length_of_union(Spans spans) {
+  std::sort(spans.begin(), spans.end());
+  double length = 0.0, reached = 0.0;
+  for (const auto& [start, end] : spans) {
+    if (length == 0.0 && reached == 0.0) reached = start;
+    length += std::max(0.0, end - std::max(start, reached));
+    reached = std::max(reached, end);
+  }
+  return length;
+}
+
+}  // namespace
+
+Communication communication(const std::vector<schedule::Task>& tasks, const std::vector<Interval>& intervals,
+                            const Layout& layout) {
+  Communication all;
+  Spans spans;
+  for (std::size_t i = 0; i < intervals.size(); ++i) {
+    const Interval& task = intervals[i];
+    if (meets(tasks[i].stage, layout)) {
+      spans.emplace_back(task.start, task.end);
+      all.exposed += task.end - task.start;
+    }
+    if (task.travel.end > 0.0) spans.emplace_back(task.travel.start, task.travel.end);
+    all.exposed += task.travel.waited;
+  }
+  all.busy = length_of_union(spans);
+  if (!intervals.empty()) all.step = intervals.back().end - intervals.front().start;
+  return all;
+}
+
+}  // namespace switchyard::train

@@ -1,0 +1,27 @@
+// How much of a step is communication, and how much of that is hidden behind work: from the intervals of its tasks, not
+// from differences between runs.
+#pragma once
+#include <vector>
+
+#include "train/run_tasks.hpp"
+
+namespace switchyard::train {
+
+/// Seconds of one step on one rank.
+struct Communication {
+  double step = 0.0;     ///< the whole
+  double busy = 0.0;     ///< union of the intervals in which rows travelled or ranks met
+  double exposed = 0.0;  ///< of these those in which this rank did nothing else
+  /// η, the share of communication that is hidden; 1 where there is none.
+  double hidden_share() const { return busy > 0.0 ? 1.0 - exposed / busy : 1.0; }
+  double exposed_share() const { return step > 0.0 ? exposed / step : 0.0; }
+};
+
+/// Of a step of `tasks`, of which `intervals` are this rank's. Rows travel from when they leave until somebody sees
+/// that they have arrived; what a task that takes them in waits is exposed. A task in which ranks meet and wait for
+/// each other (sums of gradients and statistics, counts of a plan) is exposed as a whole. Nothing where one rank works
+/// alone.
+Communication communication(const std::vector<schedule::Task>& tasks, const std::vector<Interval>& intervals,
+                            const Layout& layout);
+
+}  // namespace switchyard::train

@@ -1,0 +1,53 @@
+// Shares of communication from intervals written by hand.
+#include "train/accounting.hpp"
+
+#include <gtest/gtest.h>
+
+namespace switchyard::train {
+namespace {
+
+using schedule::Direction;
+using schedule::Stage;
+using schedule::Task;
+
+Task task(Stage stage) { return {stage, Direction::forward, 0, 0, 0, {}}; }
+
+const std::vector<Task> tasks{
+    task(Stage::plan),    task(Stage::dispatch), task(Stage::experts), task(Stage::dispatch_finish),
+    task(Stage::combine), task(Stage::experts),  task(Stage::reduce)};
+
+/// Rows leave at 2 and arrive at 7, of which a task waits from 6; others from 8 to 9; a sum from 10 to 12.
+std::vector<Interval> intervals() {
+  return {{0.0, 1.0, 0, {}},  {1.0, 2.5, 0, {2.0, 7.0, 1.0}}, {2.5, 6.0, 0, {}},
+          {6.0, 7.5, 0, {}},  {7.5, 8.0, 0, {8.0, 9.0, 0.0}}, {8.0, 10.0, 0, {}},
+          {10.0, 12.0, 0, {}}};
+}
+
+TEST(Accounting, WhatIsWaitedForIsExposed) {
+  const Communication c = communication(tasks, intervals(), {.ranks = 2, .expert_parallel = 2});
+  EXPECT_DOUBLE_EQ(c.step, 12.0);
+  EXPECT_DOUBLE_EQ(c.busy, 1.0 + 5.0 + 1.0 + 2.0);
+  EXPECT_DOUBLE_EQ(c.exposed, 1.0 + 1.0 + 0.0 + 2.0);
+  EXPECT_DOUBLE_EQ(c.hidden_share(), 5.0 / 9.0);
+  EXPECT_DOUBLE_EQ(c.exposed_share(), 4.0 / 12.0);
+}
+
+TEST(Accounting, OverlappingJourneysCountOnce) {
+  std::vector<Interval> two = intervals();
+  two[4].travel = {6.5, 9.0, 0.5};  // another lane's, which leaves while the first is away
+  const Communication c = communication(tasks, two, {.ranks = 2, .expert_parallel = 2});
+  EXPECT_DOUBLE_EQ(c.busy, 1.0 + 7.0 + 2.0);
+  EXPECT_DOUBLE_EQ(c.exposed, 4.5);
+}
+
+TEST(Accounting, RanksThatDoNotMeetHaveNone) {
+  std::vector<Interval> alone = intervals();
+  for (Interval& i : alone) i.travel = {};
+  EXPECT_DOUBLE_EQ(communication(tasks, alone, {}).busy, 0.0);
+  EXPECT_DOUBLE_EQ(communication(tasks, alone, {}).hidden_share(), 1.0);
+  EXPECT_DOUBLE_EQ(communication(tasks, alone, {.ranks = 2, .expert_parallel = 1}).busy, 2.0) << "gradients";
+  EXPECT_DOUBLE_EQ(communication({}, {}, {}).step, 0.0);
+}
+
+}  // namespace
+}  // namespace switchyard::train
