@@ -31,7 +31,7 @@ read_options() {
     case $1 in
       --) shift && rest=("$@") && break ;;
       --nodes | --rate | --delay | --cpus | --ranks-per-node)
-        [ $# -gt 1 ] || fail "$1 lacks its value" "see the head of scripts/virtual-nodes.sh" ;;&
+        [ $# -gt 1 ] && [[ $2 != --* ]] || fail "$1 lacks its value" "see the head of scripts/virtual-nodes.sh" ;;&
       --nodes) nodes=$2 ;;
       --rate) rate=$2 ;;
       --delay) delay=$2 ;;
