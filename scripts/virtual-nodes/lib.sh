@@ -108,7 +108,8 @@ make_network() {
 
 # remove_network FOLDER: what `made` lists, but no namespace that another has made under the same name since.
 remove_network() {
-  local folder=$1 what inode left=0
+  local folder=$1 what inode left=0 lock
+  { exec {lock}<"$folder/made"; } 2>/dev/null && flock "$lock" && [ -d "$folder" ] || return 0 # another has removed it meanwhile
   while read -r what inode; do
     [ -e "/var/run/netns/$what" ] || continue
     # Without an inode the script was killed while it made this one.
@@ -122,6 +123,7 @@ remove_network() {
   done < <(awk '$1 == "namespace" { inode[$2] = $3 } END { for (n in inode) print n, inode[n] }' "$folder/made")
   while read -r what; do remove_group "$what"; done < <(sed -n 's/^group //p' "$folder/made")
   rm -rf "$folder"
+  exec {lock}<&-
   return $left
 }
 
