@@ -3,6 +3,7 @@
 #   scripts/deps.sh [openmp|serial|cuda ...]   packages (as root or through sudo; else lists them) and Kokkos for each backend
 #   scripts/deps.sh --python                   the virtual environment .venv with yardstick and its pinned packages
 #   scripts/deps.sh --slurm                    Slurm and munge for tests/slurm, which are skipped without them
+#   scripts/deps.sh --network                  iproute2 for scripts/virtual-nodes.sh, whose tests are skipped without it
 #   scripts/deps.sh --bundle                   .bundle/switchyard-deps.tar.gz: for building on a machine without a network that has
 #                                              the same distribution and release as this one; without SentencePiece
 # SWITCHYARD_OFFLINE=1 leaves out system packages and the Python environment: nothing is fetched where the bundle is unpacked.
@@ -132,6 +133,7 @@ for what in "$@"; do
     --bundle) bundle ;;
     --python) python_environment ;;
     --slurm) install_packages slurm-wlm munge procps ;;
+    --network) install_packages iproute2 util-linux ;;
     -*) fail "unknown option '$what'" "see the head of scripts/deps.sh" ;;
     *)
       [ -n "${SWITCHYARD_OFFLINE:-}" ] || install_packages "${packages[@]}"

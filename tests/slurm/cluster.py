@@ -8,6 +8,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 SLURM = HERE.parents[1] / "slurm"
+NETWORKS = pathlib.Path("/run/switchyard-nodes")
 PATIENCE = 120.0  # s; for a machine that is busy with other things, not what anything takes
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
 
@@ -22,18 +23,22 @@ def wait_for(condition, what, seconds=PATIENCE):
 
 
 class Cluster:
-    """Four nodes of one host, in a folder; down at the latest when this process ends, since its input is a pipe of ours."""
+    """Four nodes of one host, in a folder, or those of a network of scripts/virtual-nodes.sh; down at the latest when this process ends, since its input is a pipe of ours."""
 
-    def __init__(self, folder, program):
+    def __init__(self, folder, program, network=None, nodes=4):
         self.folder = pathlib.Path(folder)
         self.program = program
-        self._up = subprocess.Popen([HERE / "up.sh", folder, "--with-stdin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        options = ["--network", network] if network else []
+        self._on_network = [HERE.parents[1] / "scripts/virtual-nodes/enter.sh", NETWORKS / network[-2:], "nodeA"] if network else []
+        self._up = subprocess.Popen([HERE / "up.sh", folder, "--with-stdin", "--nodes", str(nodes), *options], stdin=subprocess.PIPE,
+                                    stdout=subprocess.PIPE)
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SBATCH_", "OMPI_", "PMIX_", "SWITCHYARD"))},
             "SLURM_CONF": str(self.folder / "etc/slurm.conf"),
             "SWITCHYARD": str(program),
             "SWITCHYARD_MACHINE": "one-host",
             "OMP_NUM_THREADS": "1",
+            **({"SWITCHYARD_DEVICE": "eth0"} if network else {}),
         }
         self._nodes = []
         # What up.sh starts inherits its pipes, so only its own end is waited for.
@@ -46,7 +51,7 @@ class Cluster:
             node.wait()
 
     def call(self, *command, cwd=None, check=True, **environment):
-        done = subprocess.run([str(c) for c in command], env={**self.environment, **environment}, cwd=cwd, text=True,
+        done = subprocess.run([str(c) for c in (*self._on_network, *command)], env={**self.environment, **environment}, cwd=cwd, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
         assert done.returncode == 0 or not check, f"{command}: {done.returncode}\n{done.stdout}"
         return done.stdout

@@ -31,7 +31,8 @@ PY
 }
 
 # write_folder FOLDER NODES CPUS GPUS: keys, devices and configuration. The nodes claim more CPUs than there are and have
-# copies of the null device for GPUs.
+# copies of the null device for GPUs. On virtual nodes (SWITCHYARD_NODES) each has an address of its own, and etc/network says which
+# of them it is.
 write_folder() {
   local folder=$1 nodes=$2 cpus=$3 gpus=$4 port i
   mkdir -p "$folder"/{etc,log,run,state,dev}
@@ -43,13 +44,19 @@ write_folder() {
     [ -e "$folder/dev/nvidia$i" ] || mknod "$folder/dev/nvidia$i" c 1 3
   done
   port=$(free_ports $((nodes + 1)))
-  local host
+  local host addresses=() names=()
   host=$(hostname -s)
+  for i in $(seq "$nodes"); do addresses[i]=127.0.0.1; done
+  if [ -n "${SWITCHYARD_NODES:-}" ]; then
+    mapfile -t -O 1 addresses < <(awk '{ print $3 }' "$SWITCHYARD_NODES/nodes")
+    mapfile -t -O 1 names < <(awk '{ print $1 }' "$SWITCHYARD_NODES/nodes")
+    for i in $(seq "$nodes"); do echo "n$i $SWITCHYARD_NODES ${names[i]}"; done >"$folder/etc/network"
+  fi
   {
-    slurm_settings "$folder" "$host" "$port"
+    slurm_settings "$folder" "$host(${addresses[1]})" "$port"
     for i in $(seq "$nodes"); do
       mkdir -p "$folder/spool/n$i" "$folder/tmp/n$i"
-      echo "NodeName=n$i NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + i)) CPUs=$cpus Boards=1" \
+      echo "NodeName=n$i NodeHostname=$host NodeAddr=${addresses[i]} Port=$((port + i)) CPUs=$cpus Boards=1" \
         "SocketsPerBoard=1 CoresPerSocket=$cpus ThreadsPerCore=1 RealMemory=1000 Gres=gpu:$gpus State=UNKNOWN"
     done
     echo "PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP"
@@ -57,12 +64,12 @@ write_folder() {
   echo "Name=gpu File=$folder/dev/nvidia[0-$((gpus - 1))]" >"$folder/etc/gres.conf"
 }
 
-# slurm_settings FOLDER HOST PORT. TmpFS is a folder for each node since PMIx makes one of a fixed name in it; no cgroups
+# slurm_settings FOLDER HOST(ADDRESS) PORT. TmpFS is a folder for each node since PMIx makes one of a fixed name in it; no cgroups
 # and no accounting, so that it runs in any container. MpiDefault stays `none`, as where nobody has set it.
 slurm_settings() {
   cat <<EOF
 ClusterName=switchyard-test
-SlurmctldHost=$2(127.0.0.1)
+SlurmctldHost=$2
 SlurmctldPort=$3
 SlurmUser=root
 SlurmdUser=root

@@ -15,6 +15,9 @@ for command in slurmctld slurmd sbatch srun munged setpriv mpirun; do
 done
 unshare --uts --mount --pid --fork --mount-proc bash -c 'hostname n1 && mount -t tmpfs -o size=1m tmpfs /dev/shm' 2>/dev/null ||
   skip "this machine refuses namespaces (unshare --uts --mount --pid, mount)"
+if [[ "$*" == *network_test* ]]; then
+  for command in ip tc; do command -v "$command" >/dev/null || skip "$command is missing; scripts/deps.sh --network installs iproute2"; done
+fi
 probe=$(mktemp -d)
 trap 'rm -rf "$probe"' EXIT
 printf 'ClusterName=probe\nSlurmctldHost=localhost\n' >"$probe/slurm.conf"
