@@ -204,12 +204,17 @@ struct LayoutConfig {
   int expert_parallel = 0;
   ExchangeKind exchange = ExchangeKind::pairwise;
   int threads = 1;
+  double timeout = 600.0;
 
   static void fields(auto& self, auto&& f) {
     f("expert_parallel", self.expert_parallel, "ranks",
       "ranks that together hold every expert once; must divide the ranks; 0 means all ranks");
     f("exchange", self.exchange, "", "algorithm that moves rows between ranks");
     f("threads", self.threads, "", "threads of one rank");
+    f("timeout", self.timeout, "s",
+      "ends the job, with exit code 9, once the ranks of a node make no progress for this long, and at once where one "
+      "of "
+      "them dies; 0 means never");
   }
 };
 

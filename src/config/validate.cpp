@@ -125,6 +125,7 @@ void validate_intervals(const Config& c, Rules& rules) {
 void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
   rules.require(layout.threads >= 1 && layout.threads <= 1024, "layout.threads",
                 "is " + text(layout.threads) + "; must be in [1, 1024]");
+  rules.at_least("layout.timeout", layout.timeout, 0.0);
   if (!rules.at_least("layout.expert_parallel", layout.expert_parallel, 0) || ranks < 1) return;
   rules.require(
       layout.expert_parallel == 0 || ranks % layout.expert_parallel == 0, "layout.expert_parallel",
