@@ -96,6 +96,7 @@ std::string names_of(const std::vector<int>& ranks, const std::string& here, con
 }
 
 std::string group_name(const activity::Ranks& group) {
+  if (group.count == 1) return "rank " + std::to_string(group.first);
   const int last = group.first + group.stride * (group.count - 1);
   return "ranks " + std::to_string(group.first) + " to " + std::to_string(last) +
          (group.stride > 1 ? " in steps of " + std::to_string(group.stride) : "");

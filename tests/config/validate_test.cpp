@@ -122,6 +122,7 @@ const std::vector<Case> cases{
     {"log_every", [](Config& c) { c.record.log_every = 0; }, "record.log_every", "at least 1"},
     {"margin_bins", [](Config& c) { c.record.margin_bins = 0; }, "record.margin_bins", "in [1, 4096]"},
     {"threads", [](Config& c) { c.layout.threads = 0; }, "layout.threads", "in [1, 1024]"},
+    {"timeout", [](Config& c) { c.layout.timeout = -1.0; }, "layout.timeout", "at least 0"},
     {"expert_parallel", [](Config& c) { c.layout.expert_parallel = -1; }, "layout.expert_parallel", "at least 0"},
     {"expert_parallel ranks", [](Config& c) { c.layout.expert_parallel = 3; }, "layout.expert_parallel",
      "3 does not divide the 4 ranks", 4},
