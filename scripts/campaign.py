@@ -161,7 +161,8 @@ def watchdog_trial(bench, trial, seconds, rng):
     resumed = run(bench.command(rng.choice([1, 2, 3]), "resume", folder, "layout.timeout=600"))
     assert resumed.returncode == 0, resumed.stdout
     place = re.search(r"(?:is stopped|has died) in (.*)", text)[1]
-    return f"{'stopped' if sent == signal.SIGSTOP else 'killed'} after {moment:.2f} s in {place}: exit code {process.returncode} after {took:.1f} s"
+    what = "stopped" if sent == signal.SIGSTOP else "killed"
+    return f"{what} after {moment:.2f} s in {place}: exit code {process.returncode} after {took:.1f} s"
 
 
 def watchdog(bench, trials):

@@ -6,11 +6,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <iterator>
-#include <new>
 #include <sstream>
 
 #include "base/clock.hpp"
@@ -66,9 +66,14 @@ ProcessStat parse_stat(const std::string& text) {
   return {state, std::strtoull(words[19].c_str(), nullptr, 10)};
 }
 
+// Not by a stream, which throws where the process ends between opening and reading.
 ProcessStat stat_of(int process) {
-  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
-  return parse_stat({std::istreambuf_iterator<char>(file), {}});
+  const int file = ::open(("/proc/" + std::to_string(process) + "/stat").c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return {};
+  std::array<char, 1024> text{};
+  const ssize_t n = ::read(file, text.data(), text.size());
+  ::close(file);
+  return n > 0 ? parse_stat({text.data(), static_cast<std::size_t>(n)}) : ProcessStat{};
 }
 
 NodeMemory::NodeMemory(const comm::Communicator& world, const comm::Communicator& node, std::size_t bytes)

@@ -51,6 +51,22 @@ TEST(MatesTest, FollowAProcessThroughItsStates) {
   EXPECT_TRUE(becomes(ProcessState::dead)) << "a zombie, since nobody has waited for it";
 }
 
+// Between the opening of its file and the reading, too.
+TEST(MatesTest, AProcessMayEndWhileItIsLookedAt) {
+  for (int i = 0; i < 10; ++i) {
+    test::Child child([] {
+      for (;;) ::pause();
+      return 0;
+    });
+    std::thread end([&] { child.kill(); });
+    ProcessState state = ProcessState::running;
+    for (int k = 0; k < 1000000 && state != ProcessState::dead; ++k) state = stat_of(child.process()).state;
+    EXPECT_EQ(state, ProcessState::dead);
+    end.join();
+    EXPECT_EQ(stat_of(child.process()).state, ProcessState::dead) << "nothing is left of it";
+  }
+}
+
 TEST(MatesTest, SeeEachOthersActivity) {
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   Mates mates(world);
