@@ -97,16 +97,17 @@ TEST(ActivityTest, IsReadWholeWhileItIsWritten) {
       record->publish(now);
     }
   });
-  for (int reads = 0; reads < 200000; ++reads) {
+  int mixed = 0;
+  for (int reads = 0; reads < 2000000; ++reads) {
     const Now now = record->read();
     const int i = static_cast<int>(now.step);
-    if (i == 0) continue;
-    ASSERT_EQ((std::vector{now.task, now.stage, now.block, now.lane, now.peers, now.group.count, now.peer.front(),
-                           now.peer.back()}),
-              std::vector(8, i));
+    for (const int number :
+         {now.task, now.stage, now.block, now.lane, now.peers, now.group.count, now.peer.front(), now.peer.back()})
+      mixed += i > 0 && number != i;
   }
   done = true;
   writer.join();
+  EXPECT_EQ(mixed, 0);
 }
 
 }  // namespace

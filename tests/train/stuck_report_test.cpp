@@ -97,6 +97,8 @@ TEST(StuckReportTest, WhoHasLeftIsWaitedForAndNotBlamed) {
   const Standstill s = look_into(seen, one_host(2));
   EXPECT_EQ(s.waits_for, (Lists{{1}, {}}));
   EXPECT_TRUE(s.causes.empty());
+  seen[1].state = ProcessState::dead;  // by now, as is right
+  EXPECT_TRUE(look_into(seen, one_host(2)).causes.empty());
   EXPECT_NE(report(s, "h").find("  rank 1 (process 1001) has left the run\n"), std::string::npos) << report(s, "h");
 }
 
