@@ -19,7 +19,7 @@ load_machine() {
   local file=${SWITCHYARD_MACHINE:-example}
   [[ $file == */* ]] || file=$templates/machines/$file.sh
   [ -r "$file" ] || { say "no machine file $file; SWITCHYARD_MACHINE names one of slurm/machines"; exit 2; }
-  launcher=srun mpi=pmix mpirun_options=()
+  launcher=srun mpi=pmix mpirun_options=() began=$(date +%s)
   # shellcheck source=machines/example.sh
   . "$file"
   launcher=${SWITCHYARD_LAUNCHER:-$launcher}
@@ -73,13 +73,24 @@ run_when_free() {
   done
 }
 
-# Ends the job with the program's code. After 75 it is put back into the queue, unless somebody wants it to end, it was
-# submitted with --no-requeue, or it comes back for the SWITCHYARD_RESTARTS'th time.
+# came_further: whether this start has written a checkpoint in the folder $made.
+came_further() {
+  [ -n "$(find "${made:-/nowhere}" -path '*/checkpoints/step-*/manifest.json' -newermt "@$began" -print -quit 2>/dev/null)" ]
+}
+
+# Ends the job with the program's code. It is put back into the queue after 75, and after 9 if it came further: a rank that
+# stood still is mostly the machine's doing, and another time or node does without; a start that came nowhere would only
+# stand still again. Not where somebody wants it to end, it was submitted with --no-requeue, or it comes back for the
+# SWITCHYARD_RESTARTS'th time.
 finish() {
-  local again=${SWITCHYARD_RESTARTS:-1000}
+  local again=${SWITCHYARD_RESTARTS:-1000} back=''
   say "exit code $code"
   trap '' USR1 TERM  # of its own requeue
-  if [ "$code" -eq 75 ] && [ -z "$ending" ]; then
+  if [ "$code" -eq 75 ]; then back=1; fi
+  if [ "$code" -eq 9 ]; then
+    if came_further; then back=1; else say "not put back: a rank stood still before this start wrote a checkpoint"; fi
+  fi
+  if [ -n "$back" ] && [ -z "$ending" ]; then
     if [ "${SLURM_RESTART_COUNT:-0}" -ge "$again" ]; then
       say "not put back: this was start $again (SWITCHYARD_RESTARTS)"
     elif scontrol requeue "$(job_id)"; then

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 
+#include "base/activity.hpp"
 #include "base/failure.hpp"
 #include "base/output.hpp"
 #include "comm/collectives.hpp"
@@ -58,6 +59,7 @@ Exit end_all(const Session& session, const Error& e) {
   }
   std::fprintf(stderr, "%s%s\n", head_of(session).c_str(), e.what());
   std::fflush(nullptr);
+  activity::leave();
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(e.code()));
   return e.code();
 }

@@ -17,6 +17,7 @@ enum class Exit : int {
   busy = 6,            ///< another job holds the folder
   layout_variant = 7,  ///< a product fails the probe of `determinism: layout`
   memory = 8,          ///< the host or the device has no memory left
+  stuck = 9,           ///< a rank died or made no progress for layout.timeout; resume goes on from the last checkpoint
   again = 75,          ///< stopped early after a checkpoint: run me again
 };
 

@@ -11,6 +11,13 @@ namespace {
 
 constexpr int tag = 71;
 
+/// Tells the watchdog that a message from or to `place` of the group is waited for.
+class WaitingFor : public activity::Waiting {
+ public:
+  WaitingFor(const comm::Communicator& group, int place)
+      : Waiting({group.world_rank(place), 1, 1}, activity::Wait::messages) {}
+};
+
 int count_of(const Parameter& p) {
   expect(p.unit <= std::numeric_limits<int>::max(), "an expert's tensor of less than 2^31 elements");
   return static_cast<int>(p.unit);
@@ -33,9 +40,11 @@ void ExpertWriter::send() const {
   for (const int id : part_.parameters) {
     const Parameter& p = parameters_[id];
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
-      for (std::int64_t e = held.first; e < held.last; ++e)
-        comm::check_mpi(
-            MPI_Send(unit_on_host(p, kind, e).data(), count_of(p), MPI_FLOAT, owner_, tag, group_.handle()));
+      for (std::int64_t e = held.first; e < held.last; ++e) {
+        const HostPart host = unit_on_host(p, kind, e);
+        const WaitingFor waiting(group_, owner_);
+        comm::check_mpi(MPI_Send(host.data(), count_of(p), MPI_FLOAT, owner_, tag, group_.handle()));
+      }
     }
   }
 }
@@ -106,10 +115,13 @@ void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place, 
   HostPart host;
   if (!own) host = make_view<HostPart>("checkpoint::received", p.unit);
   for (std::int64_t e = held.first; e < held.last; ++e) {
-    if (own)
+    if (own) {
       host = unit_on_host(p, kind, e);
-    else
+    } else {
+      const WaitingFor waiting(group_, place);
       comm::check_mpi(MPI_Recv(host.data(), count_of(p), MPI_FLOAT, place, tag, group_.handle(), MPI_STATUS_IGNORE));
+    }
+    activity::progress();
     const auto row = static_cast<hsize_t>(e - part_.range.first);
     attempt([&] { hdf5::write_rows(dataset_, hdf5::Type::f32, row, 1, host.data(), where_); });
   }

@@ -5,6 +5,7 @@
 #include <exception>
 #include <map>
 
+#include "base/activity.hpp"
 #include "base/check.hpp"
 #include "checkpoint/expert_writer.hpp"
 #include "checkpoint/tensor_storage.hpp"
@@ -25,6 +26,7 @@ ManifestEntry write_dense(const std::string& folder, const ParameterSet& paramet
       const HostPart host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), unit_of(parameters, p, kind, 0));
       hdf5::write_rows(dataset, hdf5::Type::f32, 0, static_cast<hsize_t>(p.shape[0]), host.data(),
                        file.path() + ":" + name);
+      activity::progress();
     }
   }
   return finish_file(file, folder, "dense.h5");
@@ -51,6 +53,7 @@ void read_part(const hdf5::File& file, const ParameterSet& parameters, const Par
       hdf5::read_rows(dataset, hdf5::Type::f32, static_cast<hsize_t>(row), static_cast<hsize_t>(rows_of_unit),
                       host.data(), where);
       Kokkos::deep_copy(to, host);
+      activity::progress();
     }
   }
 }

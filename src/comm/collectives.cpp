@@ -20,6 +20,7 @@ MPI_Datatype mpi_type() {
 
 template <class T>
 void all_reduce(const Communicator& comm, T* values, std::int64_t n, MPI_Op op) {
+  const activity::Waiting waiting(comm.members());
   for (std::int64_t at = 0; at < n; at += max_count)
     check_mpi(MPI_Allreduce(MPI_IN_PLACE, values + at, static_cast<int>(std::min(n - at, max_count)), mpi_type<T>(), op,
                             comm.handle()));
@@ -28,6 +29,7 @@ void all_reduce(const Communicator& comm, T* values, std::int64_t n, MPI_Op op) 
 /// How many values each rank has.
 std::vector<std::int64_t> gather_counts(const Communicator& comm, std::int64_t mine) {
   std::vector<std::int64_t> counts(comm.size());
+  const activity::Waiting waiting(comm.members());
   check_mpi(MPI_Allgather(&mine, 1, MPI_INT64_T, counts.data(), 1, MPI_INT64_T, comm.handle()));
   return counts;
 }
@@ -46,6 +48,7 @@ std::vector<T> gather(const Communicator& comm, const T* mine, const std::vector
   std::vector<T> all(begin.back());
   if (begin.back() <= max_count) {
     const std::vector<int> n(counts.begin(), counts.end()), at(begin.begin(), begin.end() - 1);
+    const activity::Waiting waiting(comm.members());
     check_mpi(MPI_Allgatherv(mine, n[comm.rank()], mpi_type<T>(), all.data(), n.data(), at.data(), mpi_type<T>(),
                              comm.handle()));
     return all;
@@ -103,6 +106,7 @@ void gather_elements(const Communicator& comm, const void* mine, const std::vect
       counts[r] = static_cast<int>(last - first), places[r] = static_cast<int>(first - at);
     }
     const std::int64_t sent = std::max<std::int64_t>(0, at - begin[comm.rank()]);
+    const activity::Waiting waiting(comm.members());
     check_mpi(MPI_Gatherv(static_cast<const char*>(mine) + (counts[comm.rank()] > 0 ? sent * bytes : 0),
                           counts[comm.rank()], type, static_cast<char*>(all) + (comm.rank() == 0 ? at * bytes : 0),
                           counts.data(), places.data(), type, 0, comm.handle()));
@@ -110,6 +114,7 @@ void gather_elements(const Communicator& comm, const void* mine, const std::vect
 }
 
 void broadcast(const Communicator& comm, void* data, std::int64_t bytes, int root) {
+  const activity::Waiting waiting(comm.members());
   for (std::int64_t at = 0; at < bytes; at += max_count)
     check_mpi(MPI_Bcast(static_cast<char*>(data) + at, static_cast<int>(std::min(bytes - at, max_count)), MPI_BYTE,
                         root, comm.handle()));

@@ -1,6 +1,7 @@
 #include "comm/communicator.hpp"
 
 #include <exception>
+#include <numeric>
 #include <string>
 
 #include "base/check.hpp"
@@ -16,10 +17,27 @@ void check_mpi(int code, std::source_location at) {
                                   std::string(text, length) + ")");
 }
 
+namespace {
+
+std::vector<int> ranks_in_world(MPI_Comm comm, int size) {
+  MPI_Group world = MPI_GROUP_NULL, group = MPI_GROUP_NULL;
+  check_mpi(MPI_Comm_group(MPI_COMM_WORLD, &world));
+  check_mpi(MPI_Comm_group(comm, &group));
+  std::vector<int> own(size), ranks(size);
+  std::iota(own.begin(), own.end(), 0);
+  check_mpi(MPI_Group_translate_ranks(group, size, own.data(), world, ranks.data()));
+  MPI_Group_free(&group), MPI_Group_free(&world);
+  return ranks;
+}
+
+}  // namespace
+
 Communicator::Communicator(MPI_Comm handle) : handle_(handle) {
   check_mpi(MPI_Comm_set_errhandler(handle_, MPI_ERRORS_RETURN));
   check_mpi(MPI_Comm_rank(handle_, &rank_));
   check_mpi(MPI_Comm_size(handle_, &size_));
+  world_ranks_ = ranks_in_world(handle_, size_);
+  members_ = activity::around(world_ranks_);
 }
 
 Communicator Communicator::duplicate(MPI_Comm of) {

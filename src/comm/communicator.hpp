@@ -4,6 +4,9 @@
 
 #include <source_location>
 #include <utility>
+#include <vector>
+
+#include "base/activity.hpp"
 
 namespace switchyard::comm {
 
@@ -19,19 +22,29 @@ class Communicator {
   /// Ranks that share memory: one communicator a node.
   Communicator split_shared() const;
   Communicator(Communicator&& other) noexcept
-      : handle_(std::exchange(other.handle_, MPI_COMM_NULL)), rank_(other.rank_), size_(other.size_) {}
+      : handle_(std::exchange(other.handle_, MPI_COMM_NULL)),
+        rank_(other.rank_),
+        size_(other.size_),
+        world_ranks_(std::move(other.world_ranks_)),
+        members_(other.members_) {}
   Communicator& operator=(Communicator&&) = delete;
   ~Communicator();
 
   MPI_Comm handle() const { return handle_; }
   int rank() const { return rank_; }
   int size() const { return size_; }
+  /// Rank in the world of rank `r` of this group.
+  int world_rank(int r) const { return world_ranks_.at(r); }
+  /// All of them, for the watchdog.
+  const activity::Ranks& members() const { return members_; }
 
  private:
   explicit Communicator(MPI_Comm handle);
   MPI_Comm handle_;
   int rank_ = 0;
   int size_ = 1;
+  std::vector<int> world_ranks_;
+  activity::Ranks members_;
 };
 
 }  // namespace switchyard::comm

@@ -2,6 +2,7 @@
 
 #include <mpi.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -51,6 +52,7 @@ Transfers::~Transfers() {
     why = error.what();
   }
   std::fprintf(stderr, "switchyard: %s while %zu of its transfers were under way\n", why.c_str(), left);
+  activity::leave();
   MPI_Abort(transports_.group().handle(), static_cast<int>(Exit::internal));
 }
 
@@ -71,13 +73,22 @@ bool Transfers::poll() {
   return complete;
 }
 
+// Polled in turn: a peer may need the progress of one transport to come to the other, and the watchdog may ask.
 void Transfers::wait() {
-  if (requests_.size() == 1) {
-    under_way_ = 0;  // also where an error ends the wait
-    return requests_[0]->wait();
-  }
-  // In turn: a peer may need the progress of one transport to come to the other.
-  while (!poll()) continue;
+  activity::Waiting waiting(transports_.group().members(), activity::Wait::messages);
+  if (requests_.size() == 1) under_way_ = 0;  // also where an error ends the wait
+  while (!poll())
+    if (waiting.asked()) waiting.answer(incomplete());
+}
+
+/// Ranks of the world, each once.
+std::vector<int> Transfers::incomplete() const {
+  std::vector<int> ranks;
+  for (const auto& of : requests_) of->add_incomplete(ranks);
+  for (int& rank : ranks) rank = transports_.group().world_rank(rank);
+  std::sort(ranks.begin(), ranks.end());
+  ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+  return ranks;
 }
 
 }  // namespace switchyard::comm

@@ -49,6 +49,7 @@ class Transfers {
   void wait();
 
  private:
+  std::vector<int> incomplete() const;
   const Transports& transports_;
   int exceptions_;                                   // in flight when this object was made
   std::vector<std::unique_ptr<Requests>> requests_;  // of each transport

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "comm/communicator.hpp"
 
@@ -22,7 +23,8 @@ class Requests {
   virtual void receive(void* buffer, std::int64_t rows, int from, int tag) = 0;
   virtual void send(const void* buffer, std::int64_t rows, int to, int tag) = 0;
   virtual bool poll() = 0;  ///< lets the transport make progress; whether all are complete
-  virtual void wait() = 0;  ///< returns when all are complete
+  /// Adds the ranks of the group from or to which messages are incomplete; a rank may come twice.
+  virtual void add_incomplete(std::vector<int>& ranks) const = 0;
 };
 
 /// Carries rows between this rank and others of its group. Messages of one pair and tag are received in the order in

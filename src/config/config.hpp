@@ -208,6 +208,7 @@ struct LayoutConfig {
   int lanes = 1;
   double poll = 50.0;
   int threads = 1;
+  double timeout = 600.0;
 
   static void fields(auto& self, auto&& f) {
     f("expert_parallel", self.expert_parallel, "ranks",
@@ -218,6 +219,10 @@ struct LayoutConfig {
     f("lanes", self.lanes, "", "parts of a rank's grains, each on its way by itself: a power of two");
     f("poll", self.poll, "us", "how often rows that are on their way are looked after while a rank computes");
     f("threads", self.threads, "", "threads of one rank");
+    f("timeout", self.timeout, "s",
+      "ends the job, with exit code 9, once the ranks of a node make no progress for this long, and at once where one "
+      "of "
+      "them dies; 0 means never");
   }
 };
 

@@ -177,6 +177,7 @@ void Plan::exchange_counts(const comm::Communicator& group) {
     mpi_offsets_[1][p] = static_cast<int>(first_piece_[p] * mine_.size());
     if (p != me) bytes_ += mpi_counts_[0][p] * static_cast<std::int64_t>(sizeof(std::int64_t));
   }
+  const activity::Waiting waiting(group.members());
   comm::check_mpi(MPI_Alltoallv(counts_out_.data(), mpi_counts_[0].data(), mpi_offsets_[0].data(), MPI_INT64_T,
                                 counts_in_.data(), mpi_counts_[1].data(), mpi_offsets_[1].data(), MPI_INT64_T,
                                 group.handle()));

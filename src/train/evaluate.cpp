@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/activity.hpp"
 #include "comm/agree.hpp"
 #include "comm/collectives.hpp"
 #include "tensor/region.hpp"
@@ -79,6 +80,7 @@ Evaluation evaluate(Machine& m, const data::Corpus& corpus, const data::Batches&
   evaluation.row.step = evaluation.routing.step = step;
   std::vector<float> losses;  // of all held-out tokens, in their order; on rank 0
   for (std::int64_t i = 0; i < count; ++i) {
+    activity::progress();
     data::Batch batch;
     comm::agree(m.groups.world, [&] { batch = batches.validation(i); });
     m.model->forward(m.queue(), batch, moe::Pass::evaluate);

@@ -3,6 +3,7 @@
 #include <Kokkos_Profiling_ScopedRegion.hpp>
 #include <numeric>
 
+#include "base/activity.hpp"
 #include "base/clock.hpp"
 #include "base/progress.hpp"
 
@@ -33,6 +34,9 @@ std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::v
   std::vector<Marks> marks(tasks.size());
   Progress progress(poll.rows, poll.interval);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
+    const schedule::Task& t = tasks[i];
+    activity::begin_task(static_cast<int>(i), static_cast<int>(t.stage), static_cast<int>(t.direction), t.block,
+                         t.lane);
     const Queue& queue = queues.at(tasks[i].queue);
     const Kokkos::Profiling::ScopedRegion region("switchyard::" + schedule::name_of(tasks[i].stage));
     const std::int64_t before = bytes();

@@ -12,6 +12,9 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   /// The last signal received by this process; 0 for none. Batch systems may signal only some ranks: agree on it.
   static int received();
+  /// When the first SIGTERM, SIGINT or SIGHUP came, with which launchers announce a kill: seconds as of now()
+  /// (base/clock.hpp); 0 for never.
+  static double announced();
 };
 
 }  // namespace switchyard::train

@@ -1,5 +1,6 @@
 #include "train/step.hpp"
 
+#include "base/activity.hpp"
 #include "base/clock.hpp"
 #include "train/finite.hpp"
 #include "train/norm.hpp"
@@ -83,6 +84,7 @@ void take_travels(const Machine& m, std::vector<Interval>& intervals) {
 
 StepResult train_step(Machine& m, const BatchSource& next, std::int64_t number) {
   Step step{m, next, number, {}};
+  activity::begin(activity::Part::tasks, number);
   step.result.start = now();
   step.result.intervals = run(m.tasks, m.queues, m.timers,
                               [&step](const Queue& queue, const schedule::Task& task) { step.perform(queue, task); },

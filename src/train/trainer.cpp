@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 
+#include "base/activity.hpp"
 #include "base/signals.hpp"
 #include "checkpoint/checkpoint.hpp"
 #include "comm/agree.hpp"
@@ -22,6 +23,7 @@
 #include "train/run_corpus.hpp"
 #include "train/schedule.hpp"
 #include "train/signals.hpp"
+#include "train/watchdog.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -49,7 +51,7 @@ class Trainer {
   void write_head();
   void one_step(std::int64_t step);
   void evaluate_now(std::int64_t step);
-  void checkpoint_now(std::int64_t step);
+  void checkpoint_now(std::int64_t step, activity::Part part = activity::Part::checkpoint);
   void finish(std::int64_t step);
   void end_after_error(const std::function<void()>& write_down);
   bool must_stop(std::int64_t step);
@@ -66,6 +68,7 @@ class Trainer {
   Clock::time_point start_ = Clock::now();
   StopSignals signals_;
   comm::Communicator world_;
+  Watchdog watchdog_;
   Config config_;
   std::optional<record::RunFolder> folder_;  // rank 0
   std::string config_text_, provenance_;
@@ -88,6 +91,7 @@ class Trainer {
 Trainer::Trainer(const TrainRequest& request)
     : request_(request),
       world_(comm::Communicator::duplicate(MPI_COMM_WORLD)),
+      watchdog_(world_, request.config.layout.timeout),
       config_(request.config),
       notes_(request.notes),
       corpus_(open_corpus(world_, config_, request.resume)),
@@ -115,7 +119,8 @@ Trainer::Trainer(const TrainRequest& request)
     loading_ = {"starting from step 0"};
   }
   config_text_ = dump(config_, request.origins) + record::config_end;
-  if (const std::string note = batches_->evaluation_note(); !note.empty()) notes_.push_back(note);
+  for (const std::string& note : {batches_->evaluation_note(), watchdog_.note()})
+    if (!note.empty()) notes_.push_back(note);
   provenance_ = record::provenance_json(world_, {request.command_line, notes_, config_.layout.threads});
   comm::on_root(world_, [&] { folder_->write("config.yaml", config_text_); });
   if (state_.step < config_.train.steps) start_segment();
@@ -123,6 +128,7 @@ Trainer::Trainer(const TrainRequest& request)
 
 /// A new folder for the rows from here on.
 void Trainer::start_segment() {
+  activity::begin(activity::Part::segment);
   if (recorder_) {
     comm::agree(world_, [&] { recorder_->close(); });
     loading_ = {"continues the segment before, at step " + std::to_string(state_.step)};
@@ -130,6 +136,7 @@ void Trainer::start_segment() {
   std::string segment;
   comm::on_root(world_, [&] { segment = folder_->start_segment(); });
   segment = comm::broadcast(world_, segment, 0);
+  watchdog_.log_to(segment + "/log.txt");
   comm::agree(world_, [&] {
     recorder_.emplace(machine_, corpus_, *batches_, SegmentStart{segment, config_text_, provenance_, state_.step});
   });
@@ -150,19 +157,22 @@ void Trainer::one_step(std::int64_t step) {
   const StepResult result = train_step(machine_, read_, step);
   state_.step = step;
   state_.tokens += config_.step_tokens();
+  activity::begin(activity::Part::record);
   recorder_->step(step, result);
 }
 
 /// What is sent inside an evaluation counts in no phase of a step.
 void Trainer::evaluate_now(std::int64_t step) {
+  activity::begin(activity::Part::evaluation);
   const auto bytes = machine_.timers.bytes;
   const Evaluation evaluation = evaluate(machine_, corpus_, *batches_, step);
   machine_.timers.bytes = bytes;
   recorder_->evaluation(evaluation);
 }
 
-void Trainer::checkpoint_now(std::int64_t step) {
+void Trainer::checkpoint_now(std::int64_t step, activity::Part part) {
   if (saved_step_ == step) return;
+  activity::begin(part);
   const auto start = Clock::now();
   Region region(machine_.timers, Phase::checkpoint);
   comm::agree(world_, [&] { recorder_->sync(); });
@@ -175,6 +185,7 @@ void Trainer::checkpoint_now(std::int64_t step) {
 
 /// Whether some rank got a signal or the time is nearly over; the same answer on every rank.
 bool Trainer::must_stop(std::int64_t step) {
+  activity::begin(activity::Part::agreement);
   const double limit = config_.train.max_time;
   const bool over = limit > 0.0 && seconds_since(start_) + longest_step_ + longest_checkpoint_ >= 0.99 * limit;
   std::int64_t reasons[2] = {StopSignals::received(), over};
@@ -187,8 +198,9 @@ bool Trainer::must_stop(std::int64_t step) {
 
 /// The rows first: a checkpoint must not outlive the rows before it.
 void Trainer::finish(std::int64_t step) {
+  activity::begin(activity::Part::end);
   comm::agree(world_, [&] { recorder_->close(); });
-  checkpoint_now(step);
+  checkpoint_now(step, activity::Part::end);
   recorder_->log().line("memory of rank 0: " + mebibytes(machine_.parameters.placed_bytes()) +
                         " of parameters, moments and gradients, " + mebibytes(machine_.model->placed_bytes()) +
                         " of a pass, beside rows by load");

@@ -128,6 +128,7 @@ TEST(InvariantOptions, LeaveOutWhatMayChange) {
   c.train.steps = 7;
   c.train.max_time = 7;
   c.layout.threads = 2;
+  c.layout.timeout = 5;
   c.layout.exchange = ExchangeKind::alltoallv;
   c.record.flush_every = 7;
   EXPECT_EQ(invariant_options(c), invariant_options(Config{}));

@@ -74,6 +74,7 @@ const Limit limits[] = {
     {"layout.threads", "1", "0", "1024", "1025"},
     {"layout.expert_parallel", "0", "-1", "6", "12", {}, 6},
     {"layout.expert_parallel", "2", "", "3", "4", {}, 6},
+    {"layout.timeout", "0", "-5e-324", "1e308", ""},
     {"record.flush_every", "1", "0", "500", "501"},
     {"record.sample_every", "0", "-1", "9223372036854775807", ""},
     {"record.timeline_every", "0", "-1", "9223372036854775807", ""},

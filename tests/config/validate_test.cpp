@@ -126,6 +126,7 @@ const std::vector<Case> cases{
     {"lanes", [](Config& c) { c.layout.lanes = 0; }, "layout.lanes", "is 0; must be a power of two in [1, 1024]"},
     {"lanes 3", [](Config& c) { c.layout.lanes = 3; }, "layout.lanes", "is 3; must be a power of two in [1, 1024]"},
     {"lanes 2048", [](Config& c) { c.layout.lanes = 2048; }, "layout.lanes", "must be a power of two in [1, 1024]"},
+    {"timeout", [](Config& c) { c.layout.timeout = -1.0; }, "layout.timeout", "at least 0"},
     {"expert_parallel", [](Config& c) { c.layout.expert_parallel = -1; }, "layout.expert_parallel", "at least 0"},
     {"expert_parallel ranks", [](Config& c) { c.layout.expert_parallel = 3; }, "layout.expert_parallel",
      "3 does not divide the 4 ranks", 4},

@@ -71,3 +71,18 @@ def test_a_cancelled_job_keeps_a_checkpoint_and_stays_away(work, launcher):
         assert (work.folder / run / f"checkpoints/step-{int(step):08d}").is_dir()
     assert work.train(run, options=("--ntasks=1",)).end() == 0, "the same command continues it"
     assert work.nothing_lost(run)
+
+
+@pytest.mark.parametrize("launcher", ["srun", "mpirun"])
+def test_a_rank_that_stands_still_ends_its_start_and_the_job_comes_back(work, launcher):
+    run = f"stuck-{launcher}"
+    job = work.train(run, "layout.timeout=4", options=("--nodes=1", "--ntasks=2"), SWITCHYARD_LAUNCHER=launcher)
+    job.wait_step(work.folder / run, 30)
+    wait_for(lambda: list((work.folder / run / "checkpoints").glob("step-*/manifest.json")), job.describe)
+    os.kill(ranks_of(work.program, run)[0], signal.SIGSTOP)
+    job.wait_restart()
+    assert job.end() == 0, job.describe()
+    log = job.log()
+    assert log.count("has made progress for 4 s (layout.timeout); the job ends") >= 1, log
+    assert " is stopped in step " in log and "slurm: exit code 9" in log and log.count("put back into the queue") == 1, log
+    assert work.nothing_lost(run)

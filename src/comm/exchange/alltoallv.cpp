@@ -23,6 +23,7 @@ class Alltoallv : public Exchange {
   std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) override {
     const RowType row(passage.row_bytes);
     const Blocks out(passage.plan().send), in(passage.plan().receive);
+    const activity::Waiting waiting(group_.members());
     check_mpi(MPI_Alltoallv(from, out.counts.data(), out.first.data(), row.handle(), to, in.counts.data(),
                             in.first.data(), row.handle(), group_.handle()));
     return std::make_unique<Landed>();

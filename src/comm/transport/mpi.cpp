@@ -16,32 +16,35 @@ class MpiRequests : public Requests {
   void receive(void* buffer, std::int64_t rows, int from, int tag) override {
     MPI_Request request = MPI_REQUEST_NULL;
     check_mpi(MPI_Irecv(buffer, mpi_count(rows, "rows to receive"), row_.handle(), from, tag, group_, &request));
-    requests_.push_back(request);
+    requests_.push_back(request), peers_.push_back(from);
   }
 
   void send(const void* buffer, std::int64_t rows, int to, int tag) override {
     MPI_Request request = MPI_REQUEST_NULL;
     check_mpi(MPI_Isend(buffer, mpi_count(rows, "rows to send"), row_.handle(), to, tag, group_, &request));
-    requests_.push_back(request);
+    requests_.push_back(request), peers_.push_back(to);
   }
 
   bool poll() override {
     int complete = 0;
     check_mpi(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &complete, MPI_STATUSES_IGNORE));
-    if (complete) requests_.clear();
+    if (complete) requests_.clear(), peers_.clear();
     return complete != 0;
   }
 
-  void wait() override {
-    const int code = MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
-    requests_.clear();
-    check_mpi(code);
+  void add_incomplete(std::vector<int>& ranks) const override {
+    for (std::size_t i = 0; i < requests_.size(); ++i) {
+      int complete = 0;
+      check_mpi(MPI_Request_get_status(requests_[i], &complete, MPI_STATUS_IGNORE));
+      if (!complete) ranks.push_back(peers_[i]);
+    }
   }
 
  private:
   MPI_Comm group_;
   RowType row_;
   std::vector<MPI_Request> requests_;
+  std::vector<int> peers_;  // of each
 };
 
 class MpiTransport : public Transport {
