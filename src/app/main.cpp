@@ -33,8 +33,9 @@ Exit run(int argc, char** argv) {
 }  // namespace switchyard
 
 int main(int argc, char** argv) {
-  // Large blocks go back to the system when they are freed. Left to itself, glibc takes up to 32 MiB from one heap after
-  // the first that was freed, and what lies between grown rooms stays resident: 5 MiB of 160, which no plan predicts.
+  // Large blocks go back to the system when they are freed. Left to itself, glibc takes up to 32 MiB from one heap
+  // after the first that was freed, and what lies between grown rooms stays resident: 5 MiB of 160, which no plan
+  // predicts.
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
   switchyard::output::prepare();
   return static_cast<int>(switchyard::run_alone([&] { return switchyard::run(argc, argv); }));
