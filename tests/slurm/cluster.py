@@ -23,7 +23,8 @@ def wait_for(condition, what, seconds=PATIENCE):
 
 
 class Cluster:
-    """Four nodes of one host, in a folder, or those of a network of scripts/virtual-nodes.sh; down at the latest when this process ends, since its input is a pipe of ours."""
+    """Four nodes of one host, in a folder, or those of a network of scripts/virtual-nodes.sh. Down at the latest when this process
+    ends, since its input is a pipe of ours."""
 
     def __init__(self, folder, program, network=None, nodes=4):
         self.folder = pathlib.Path(folder)
