@@ -53,8 +53,8 @@ read_options() {
 # up KIND: `folder` and `name` are the new network's; one that cannot be made is removed.
 up() {
   plan_shares "$cpus"
+  trap 'trap "" TERM INT HUP USR1 USR2; abandon' EXIT
   claim "$1"
-  trap 'trap "" TERM INT HUP USR1 USR2; remove_network "$folder"' EXIT
   make_network
   say "$name: $nodes nodes, $rate in each direction${delay:+, delayed by $delay}, $shares"
 }

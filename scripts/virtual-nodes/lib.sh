@@ -14,7 +14,7 @@ say() { printf '%s\n' "$*" >&2; }
 # folder_of NAME: fails unless this script made a network of that name.
 folder_of() {
   [[ $1 =~ ^$prefix([0-9a-f]{2})$ ]] || fail "'$1' is no network of this script" "scripts/virtual-nodes.sh status lists them"
-  [ -f "$nodes_root/${BASH_REMATCH[1]}/made" ] || fail "there is no network '$1'" "scripts/virtual-nodes.sh status lists them"
+  [ -d "$nodes_root/${BASH_REMATCH[1]}" ] || fail "there is no network '$1'" "scripts/virtual-nodes.sh status lists them"
   echo "$nodes_root/${BASH_REMATCH[1]}"
 }
 
@@ -26,22 +26,34 @@ is_alive() {
   read -r pid start _ <"$1/owner" 2>/dev/null && [ -n "$start" ] && [ "$(start_time "$pid")" = "$start" ]
 }
 
-# claim KIND: a folder that is ours alone, since mkdir makes it once; where its name is free among the namespaces too.
+# claim KIND: sets `folder` and `name`. The folder comes into being whole, by a rename that fails where another network has it, so a
+# script that is ended at any moment finds what is its own (abandon).
 claim() {
-  local tries id
-  mkdir -p -m 755 "$nodes_root"
+  local id mine=$nodes_root/.$$ other
+  mkdir -p "$nodes_root"
   [ -O "$nodes_root" ] && [ ! -L "$nodes_root" ] || fail "$nodes_root is another user's" "remove it"
-  for tries in $(seq 500); do
+  for other in "$nodes_root"/.[0-9]*; do [ -e "/proc/${other##*/.}" ] || rm -rf "$other"; done
+  mkdir "$mine"
+  echo "$$ $(start_time $$) $1" >"$mine/owner"
+  : >"$mine/made"
+  for _ in $(seq 500); do
     id=$(printf '%02x' $((RANDOM % 256)))
-    ! ls /var/run/netns 2>/dev/null | grep -q "^$prefix$id-" || continue
-    mkdir -m 755 "$nodes_root/$id" 2>/dev/null || continue
+    ! compgen -G "/var/run/netns/$prefix$id-*" >/dev/null && mv -T "$mine" "$nodes_root/$id" 2>/dev/null || continue
     folder=$nodes_root/$id
     name=$prefix$id
-    echo "$$ $(start_time $$) $1" >"$folder/owner"
-    : >"$folder/made"
     return
   done
-  fail "no name is free of the 256 that networks can have ($tries tries)" "scripts/virtual-nodes.sh down NAME removes one"
+  fail "no name is free of the 256 that networks can have" "scripts/virtual-nodes.sh down NAME removes one"
+}
+
+# abandon: removes whatever this script has made.
+abandon() {
+  local owner pid
+  rm -rf "$nodes_root/.$$"
+  for owner in "$nodes_root"/*/owner; do
+    read -r pid _ <"$owner" 2>/dev/null || continue
+    [ "$pid" != $$ ] || ! is_alive "${owner%/owner}" || remove_network "${owner%/owner}"
+  done
 }
 
 inode_of() { stat -Lc %i "/var/run/netns/$1"; }
@@ -109,7 +121,7 @@ make_network() {
 # remove_network FOLDER: what `made` lists, but no namespace that another has made under the same name since.
 remove_network() {
   local folder=$1 what inode left=0 lock
-  { exec {lock}<"$folder/made"; } 2>/dev/null && flock "$lock" && [ -d "$folder" ] || return 0 # another has removed it meanwhile
+  { exec {lock}<"$folder"; } 2>/dev/null && flock "$lock" && [ -d "$folder" ] || return 0 # another has removed it meanwhile
   while read -r what inode; do
     [ -e "/var/run/netns/$what" ] || continue
     # Without an inode the script was killed while it made this one.

@@ -15,8 +15,8 @@ NODES = HERE.parents[1] / "scripts/virtual-nodes.sh"
 @pytest.fixture(scope="module")
 def slow(program):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="switchyard-slurm-"))
-    command = [NODES, "up", "--nodes", "2", "--rate", "200mbit"]
-    network = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+    up = [NODES, "up", "--nodes", "2", "--rate", "200mbit"]
+    network = subprocess.run(up, check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
     try:
         cluster = Cluster(folder, program, network, nodes=2)
         try:
