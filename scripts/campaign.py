@@ -119,7 +119,7 @@ def kill_trial(bench, trial, seconds, rng):
 
 def random_moment(process, segment, rng):
     """Waits until a random line of the log, then for up to as long as a line takes: a machine may be loaded or not."""
-    lines, start = rng.randrange(0, 12), None
+    lines, start = rng.randrange(0, 10), None
     while process.poll() is None:
         if (segment / "log.txt").exists():
             start = start or time.time()
@@ -151,8 +151,11 @@ def watchdog_trial(bench, trial, rng):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=output, start_new_session=True)
         moment = random_moment(process, folder / "segments/000", rng)
         victim = rng.choice(children(process.pid) or [None])
-        if victim:
-            os.kill(victim, sent)
+        try:
+            if victim:
+                os.kill(victim, sent)
+        except ProcessLookupError:  # it has just ended
+            pass
         start = time.time()
         try:
             process.wait(timeout=20)
