@@ -27,7 +27,7 @@ class Progress {
   Progress* outer_;
 };
 
-/// Between two pieces of work, of some 100 µs at most: nothing in a thread without a Progress, so kernels may call it
+/// Between two pieces of work, the shorter the better: nothing in a thread without a Progress, so kernels may call it
 /// in any thread. Throws nothing.
 void tick();
 

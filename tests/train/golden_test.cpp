@@ -28,7 +28,7 @@ TEST(Golden, EveryRunGivesThePublishedBits) {
   }
 }
 
-// Of every run, in turn: schedules, and lanes of one grain, some of which are without.
+// Of every run, in turn: schedules, and lanes, some of which are without a grain.
 TEST(Golden, WhateverTheScheduleAndTheLanes) {
   if (published_products() != products::bits_depend_on()) GTEST_SKIP() << "other bits are published";
   const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
