@@ -5,10 +5,10 @@
 
 namespace switchyard::comm {
 
-std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& group) {
-  switch (kind) {
+std::unique_ptr<Exchange> make_exchange(const LayoutConfig& layout, const Communicator& group) {
+  switch (layout.exchange) {
     case ExchangeKind::pairwise:
-      return make_pairwise(make_transports(group));
+      return make_pairwise(make_transports(group, find_nodes(group), layout.transport));
     case ExchangeKind::alltoallv:
       return make_alltoallv(group);
   }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
-#include "comm/transport.hpp"
+#include "comm/transfers.hpp"
 #include "config/config.hpp"
 
 namespace switchyard::comm {
@@ -60,8 +60,11 @@ class Exchange {
   virtual Itinerary prepare(const RowPlan& plan) const = 0;
   /// Rows that stay on this rank are in `to` when it returns.
   virtual std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) = 0;
+  /// By what transports; nothing where MPI decides.
+  virtual Picked picked() const { return {}; }
 };
 
-std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& group);
+/// As `layout` has it. Collective over `group`, which must outlive it. AgreedError{usage} as make_transports.
+std::unique_ptr<Exchange> make_exchange(const LayoutConfig& layout, const Communicator& group);
 
 }  // namespace switchyard::comm

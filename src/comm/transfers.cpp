@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "comm/patience.hpp"
 
 namespace switchyard::comm {
 namespace {
@@ -19,20 +20,55 @@ std::vector<std::unique_ptr<Transport>> only(std::unique_ptr<Transport> transpor
   return all;
 }
 
+std::int64_t pairs_on_nodes(const Nodes& nodes) {
+  std::int64_t pairs = 0;
+  for (std::size_t a = 0; a < nodes.of.size(); ++a)
+    for (std::size_t b = a + 1; b < nodes.of.size(); ++b) pairs += nodes.of[a] == nodes.of[b];
+  return pairs;
+}
+
+void require_one_node(const Nodes& nodes) {
+  for (std::size_t r = 1; r < nodes.of.size(); ++r)
+    if (nodes.of[r] != nodes.of[0])
+      throw AgreedError(Exit::usage, "layout.transport: is window, but ranks 0 and " + std::to_string(r) +
+                                         " of an expert-parallel group are on different nodes (only the ranks of one "
+                                         "node share memory); set it to auto, or make layout.expert_parallel smaller");
+}
+
 }  // namespace
 
 Transports::Transports(const Communicator& group, std::vector<std::unique_ptr<Transport>> made,
-                       std::vector<int> index_of)
-    : group_(group), made_(std::move(made)), index_of_(std::move(index_of)) {
+                       std::vector<int> index_of, Picked picked)
+    : group_(group), made_(std::move(made)), index_of_(std::move(index_of)), picked_(std::move(picked)) {
   expect(!made_.empty() && static_cast<int>(index_of_.size()) == group.size(), "a transport for every rank");
   for (const int i : index_of_) expect(i >= 0 && i < static_cast<int>(made_.size()), "a transport that was made");
   for (const auto& transport : made_) expect(transport->memory() == memory(), "transports that work in one memory");
 }
 
 Transports::Transports(const Communicator& group, TransportKind kind)
-    : Transports(group, only(make_transport(kind, group)), std::vector<int>(group.size(), 0)) {}
+    : Transports(group, only(make_transport(kind, group, find_nodes(group))), std::vector<int>(group.size(), 0)) {}
 
-Transports make_transports(const Communicator& group) { return {group, TransportKind::mpi}; }
+Transports make_transports(const Communicator& group, const Nodes& nodes, TransportChoice choice) {
+  const std::int64_t pairs = std::int64_t{group.size()} * (group.size() - 1) / 2;
+  Picked picked{pairs_on_nodes(nodes), 0, ""};
+  picked.by_mpi = pairs - picked.by_window;
+  if (choice == TransportChoice::mpi) picked = {0, pairs, ""};
+  if (choice == TransportChoice::window) require_one_node(nodes);
+  std::vector<std::unique_ptr<Transport>> made;
+  if (picked.by_window) try {
+      made.push_back(make_transport(TransportKind::window, group, nodes));
+    } catch (const AgreedError& error) {
+      if (choice == TransportChoice::window) throw;
+      picked = {0, pairs,
+                std::string("ranks of one node send by MPI, not through memory that they share: ") + error.what()};
+    }
+  std::vector<int> index_of(group.size(), 0);
+  if (made.empty() || picked.by_mpi) made.push_back(make_transport(TransportKind::mpi, group, nodes));
+  if (picked.by_window)
+    for (int r = 0; r < group.size(); ++r)
+      if (!nodes.together(r, group.rank())) index_of[r] = 1;
+  return {group, std::move(made), std::move(index_of), std::move(picked)};
+}
 
 Transfers::Transfers(Transports& transports, std::int64_t row_bytes)
     : transports_(transports), exceptions_(std::uncaught_exceptions()) {

@@ -3,17 +3,26 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "comm/transport.hpp"
+#include "config/config.hpp"
 
 namespace switchyard::comm {
+
+/// What was picked for the pairs of ranks of a group; the same on all of them.
+struct Picked {
+  std::int64_t by_window = 0, by_mpi = 0;  ///< pairs
+  std::string note;                        ///< why `auto` has not what it would take; else empty
+};
 
 /// The transport of every pair of ranks that this one is in; all of them work in one memory. `group` must outlive it.
 class Transports {
  public:
   /// Pairs with rank r of the group use `made[index_of[r]]`.
-  Transports(const Communicator& group, std::vector<std::unique_ptr<Transport>> made, std::vector<int> index_of);
+  Transports(const Communicator& group, std::vector<std::unique_ptr<Transport>> made, std::vector<int> index_of,
+             Picked picked = {});
   /// The same for all pairs. Collective.
   Transports(const Communicator& group, TransportKind kind);
 
@@ -21,15 +30,19 @@ class Transports {
   Memory memory() const { return made_[0]->memory(); }  ///< where buffers must lie
   const std::vector<std::unique_ptr<Transport>>& made() const { return made_; }
   std::size_t index_of(int rank) const { return index_of_[rank]; }
+  const Picked& picked() const { return picked_; }
 
  private:
   const Communicator& group_;
   std::vector<std::unique_ptr<Transport>> made_;
   std::vector<int> index_of_;
+  Picked picked_;
 };
 
-/// Chooses for every pair of `group`; both ranks of a pair choose alike. Collective.
-Transports make_transports(const Communicator& group);
+/// Chooses for every pair of `group`, whose ranks are on `nodes`; both ranks of a pair choose alike. `auto_` is a
+/// window on a node and MPI between nodes, or MPI alone, with a note, where there is no memory to share.
+/// AgreedError{usage} where `window` is chosen and cannot be had for all pairs. Collective.
+Transports make_transports(const Communicator& group, const Nodes& nodes, TransportChoice choice);
 
 /// Sends and receives of rows of `row_bytes`, each by the transport of its pair, waited for together. Buffers and
 /// `transports` must outlive it. The destructor waits; while an exception unwinds it ends the run instead, because the

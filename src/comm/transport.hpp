@@ -6,10 +6,11 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/nodes.hpp"
 
 namespace switchyard::comm {
 
-enum class TransportKind { mpi };
+enum class TransportKind { mpi, window };
 
 /// Where a buffer lies: one and the same on host builds.
 enum class Memory { host, device };
@@ -29,7 +30,8 @@ class Requests {
 
 /// Carries rows between this rank and others of its group. Messages of one pair and tag are received in the order in
 /// which they were sent, whatever their Requests; `tag` is at most 32767. Polling or waiting for some lets all others
-/// of the transport make progress.
+/// of the transport make progress; nothing else need do so, so what a rank has sent may not leave before it polls or
+/// waits: ranks wait for theirs before anything that their peers come to after the same messages only.
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -38,7 +40,8 @@ class Transport {
   virtual std::unique_ptr<Requests> begin(std::int64_t row_bytes) = 0;
 };
 
-/// Collective over `group`, which must outlive it.
-std::unique_ptr<Transport> make_transport(TransportKind kind, const Communicator& group);
+/// Collective over `group`, which must outlive it, and whose ranks are on `nodes`. AgreedError{usage} where it cannot
+/// be made.
+std::unique_ptr<Transport> make_transport(TransportKind kind, const Communicator& group, const Nodes& nodes);
 
 }  // namespace switchyard::comm

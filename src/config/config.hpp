@@ -10,7 +10,7 @@ namespace switchyard {
 template <class E>
 struct EnumNames;
 
-/// The parts of "a, b, c".
+/// The parts of "a, b, c"; of "auto_" the word, which no enumerator can be.
 inline std::vector<std::string> names_in(const std::string& list) {
   std::vector<std::string> names(1);
   for (const char c : list)
@@ -18,10 +18,12 @@ inline std::vector<std::string> names_in(const std::string& list) {
       names.emplace_back();
     else if (c != ' ')
       names.back() += c;
+  for (std::string& name : names)
+    if (name.ends_with('_')) name.pop_back();
   return names;
 }
 
-/// An enumeration whose enumerators are the names that a configuration has for them.
+/// An enumeration whose enumerators are the names that a configuration has for them, with _ after a word of C++.
 #define SWITCHYARD_ENUM(Type, ...)                                               \
   enum class Type { __VA_ARGS__ };                                               \
   template <>                                                                    \
@@ -38,6 +40,7 @@ SWITCHYARD_ENUM(BiasRule, none, sign, centred_sign, proportional);
 SWITCHYARD_ENUM(ImportanceForm, cv2, squared_deviation);
 SWITCHYARD_ENUM(DropOrder, weight, position);
 SWITCHYARD_ENUM(ExchangeKind, pairwise, alltoallv);
+SWITCHYARD_ENUM(TransportChoice, auto_, mpi, window);
 SWITCHYARD_ENUM(ScheduleKind, serial, pipelined, interleaved);
 SWITCHYARD_ENUM(Schedule, constant, cosine, linear, wsd);
 SWITCHYARD_ENUM(Determinism, layout, run);
@@ -204,6 +207,7 @@ struct TrainConfig {
 struct LayoutConfig {
   int expert_parallel = 0;
   ExchangeKind exchange = ExchangeKind::pairwise;
+  TransportChoice transport = TransportChoice::auto_;
   ScheduleKind schedule = ScheduleKind::serial;
   int lanes = 1;
   double poll = 50.0;
@@ -214,6 +218,8 @@ struct LayoutConfig {
     f("expert_parallel", self.expert_parallel, "ranks",
       "ranks that together hold every expert once; must divide the ranks; 0 means all ranks");
     f("exchange", self.exchange, "", "algorithm that moves rows between ranks");
+    f("transport", self.transport, "",
+      "how rows travel between two ranks; window is memory that the ranks of a node share; auto takes it where it can");
     f("schedule", self.schedule, "",
       "what is done while rows travel; serial: nothing, pipelined: experts of other lanes, interleaved: all of them");
     f("lanes", self.lanes, "", "parts of a rank's grains, each on its way by itself: a power of two");

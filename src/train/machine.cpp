@@ -3,14 +3,25 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "comm/agree.hpp"
 
 namespace switchyard::train {
+namespace {
+
+/// Groups may differ in what they can have; all ranks end alike.
+std::unique_ptr<comm::Exchange> agreed_exchange(const LayoutConfig& layout, const comm::Groups& groups) {
+  std::unique_ptr<comm::Exchange> made;
+  comm::agree(groups.world, [&] { made = comm::make_exchange(layout, groups.expert); });
+  return made;
+}
+
+}  // namespace
 
 Machine::Machine(const Config& resolved, comm::Communicator world)
     : config(resolved),
       groups(std::move(world), config.layout.expert_parallel, config.train.grains, config.train.determinism,
              config.layout.lanes),
-      exchange(comm::make_exchange(config.layout.exchange, groups.expert)),
+      exchange(agreed_exchange(config.layout, groups)),
       parameters(groups.layout, architecture(config)),
       buckets(gradient_buckets(config)),
       tasks(schedule::make_tasks(config)) {

@@ -47,10 +47,22 @@ float mark(int from, int to, std::int64_t row, int column) {
   return static_cast<float>(((from * 8 + to) * 512 + row) * 64 + column % 64);
 }
 
-class ExchangeTest : public testing::TestWithParam<std::tuple<ExchangeKind, Pattern, int>> {
+/// Each exchange by each transport, where it takes one.
+std::vector<LayoutConfig> ways() {
+  std::vector<LayoutConfig> all;
+  for (const ExchangeKind exchange : test::all_of<ExchangeKind>())
+    for (const TransportChoice transport : test::all_of<TransportChoice>()) {
+      if (exchange == ExchangeKind::alltoallv && transport != TransportChoice::auto_) continue;
+      all.emplace_back().exchange = exchange;
+      all.back().transport = transport;
+    }
+  return all;
+}
+
+class ExchangeTest : public testing::TestWithParam<std::tuple<LayoutConfig, Pattern, int>> {
  protected:
   const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
-  const std::unique_ptr<Exchange> exchange = make_exchange(std::get<ExchangeKind>(GetParam()), comm);
+  const std::unique_ptr<Exchange> exchange = make_exchange(std::get<LayoutConfig>(GetParam()), comm);
   const RowPlan plan = make_plan(std::get<Pattern>(GetParam()), comm);
   const Itinerary itinerary = exchange->prepare(plan);
   const int width = std::get<int>(GetParam());
@@ -121,24 +133,32 @@ TEST_P(ExchangeTest, RowsThatStayAreThereAtOnce) {
 }
 
 std::string test_name(const testing::TestParamInfo<ExchangeTest::ParamType>& info) {
-  const auto [kind, pattern, width] = info.param;
+  const auto [layout, pattern, width] = info.param;
   const char* patterns[] = {"none", "mixed", "ring", "all_to_first", "idle_ranks"};
-  return EnumNames<ExchangeKind>::names[static_cast<int>(kind)] + "_" + patterns[static_cast<int>(pattern)] + "_" +
-         std::to_string(width);
+  return test::name_of(layout.exchange) + "_" + test::name_of(layout.transport) + "_" +
+         patterns[static_cast<int>(pattern)] + "_" + std::to_string(width);
 }
 
 INSTANTIATE_TEST_SUITE_P(Algorithms, ExchangeTest,
-                         testing::Combine(testing::ValuesIn(test::all_of<ExchangeKind>()),
+                         testing::Combine(testing::ValuesIn(ways()),
                                           testing::Values(Pattern::none, Pattern::mixed, Pattern::ring,
                                                           Pattern::all_to_first, Pattern::idle_ranks),
                                           testing::Values(1, 48)),
                          test_name);
 
-class ExchangeErrors : public testing::TestWithParam<ExchangeKind> {};
+/// By MPI, which counts in 31 bits.
+class ExchangeErrors : public testing::TestWithParam<ExchangeKind> {
+ protected:
+  static std::unique_ptr<Exchange> make(const Communicator& comm) {
+    LayoutConfig layout;
+    layout.exchange = GetParam(), layout.transport = TransportChoice::mpi;
+    return make_exchange(layout, comm);
+  }
+};
 
 TEST_P(ExchangeErrors, ABadPlanIsRefused) {
   const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
-  const auto exchange = make_exchange(GetParam(), comm);
+  const auto exchange = make(comm);
   RowPlan plan = make_plan(Pattern::mixed, comm);
   plan.send.push_back(plan.send.back());
   EXPECT_THROW(exchange->prepare(plan), Error);
@@ -150,7 +170,7 @@ TEST_P(ExchangeErrors, ABadPlanIsRefused) {
 TEST_P(ExchangeErrors, MoreRowsThanMpiCanCountIsAClearError) {
   const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
   if (comm.size() == 1) GTEST_SKIP() << "nothing is sent";
-  const auto exchange = make_exchange(GetParam(), comm);
+  const auto exchange = make(comm);
   const std::int64_t rows = std::int64_t{std::numeric_limits<int>::max()} + 1;
   RowPlan plan{std::vector<std::int64_t>(comm.size() + 1, 0), std::vector<std::int64_t>(comm.size() + 1, 0)};
   const int to = (comm.rank() + 1) % comm.size();

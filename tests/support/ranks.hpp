@@ -21,7 +21,7 @@ struct Ranks {
       : config(std::move(c)),
         groups(comm::Communicator::duplicate(ranks), expert_parallel, config.train.grains, config.train.determinism,
                config.layout.lanes),
-        exchange(comm::make_exchange(config.layout.exchange, groups.expert)),
+        exchange(comm::make_exchange(config.layout, groups.expert)),
         parameters(groups.layout, tensors) {
     parameters.allocate(test::queue(), config.train.seed);
   }

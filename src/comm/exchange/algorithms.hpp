@@ -3,7 +3,6 @@
 #include <memory>
 
 #include "comm/exchange.hpp"
-#include "comm/transfers.hpp"
 
 namespace switchyard::comm {
 

@@ -53,6 +53,7 @@ class Pairwise : public Exchange {
     flight->post(group_, passage, static_cast<const char*>(from), static_cast<char*>(to));
     return flight;
   }
+  Picked picked() const override { return transports_.picked(); }
 
  private:
   Transports transports_;
