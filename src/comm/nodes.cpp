@@ -9,7 +9,7 @@ namespace switchyard::comm {
 Nodes find_nodes(const Communicator& comm) {
   const Communicator node = comm.split_shared();  // ranks in their order
   std::int64_t lowest = comm.rank();
-  check_mpi(MPI_Bcast(&lowest, 1, MPI_INT64_T, 0, node.handle()));
+  broadcast(node, &lowest, sizeof lowest, 0);
   Nodes nodes;
   std::map<std::int64_t, int> number;
   for (const std::int64_t first : all_gather(comm, std::vector<std::int64_t>{lowest}))

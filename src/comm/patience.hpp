@@ -4,17 +4,19 @@
 
 namespace switchyard::comm {
 
-/// A few microseconds of looking while nothing moves, then one yield a round: on a core that is shared, what is waited
-/// for comes only once the other rank has had it.
+/// Some ten microseconds of looking while nothing moves, longer than a chunk takes to copy; then one yield a round: on
+/// a core that is shared, what is waited for comes only once the other rank has had it.
 class Patience {
  public:
+  /// `looks`: what a round costs, in looks at memory that has not changed (5 to 10 ns).
+  explicit Patience(int looks) : rounds_(2000 / looks) {}
   void moved() { idle_ = 0; }
   void idle() {
-    if (++idle_ > rounds) std::this_thread::yield();
+    if (++idle_ > rounds_) std::this_thread::yield();
   }
 
  private:
-  static constexpr int rounds = 200;
+  int rounds_;
   int idle_ = 0;
 };
 

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "base/check.hpp"
-#include "comm/patience.hpp"
 
 namespace switchyard::comm {
 namespace {
@@ -19,6 +18,11 @@ std::vector<std::unique_ptr<Transport>> only(std::unique_ptr<Transport> transpor
   all.push_back(std::move(transport));
   return all;
 }
+
+/// Bytes of the longest message for which a window is quicker than MPI, whose one copy through the kernel (CMA) then
+/// costs less than two (docs/benchmarks.md). It fits into the slots of a pair: the ranks need not take turns, which is
+/// what is slow where they share cores.
+constexpr std::int64_t longest_by_window = 256 << 10;
 
 std::int64_t pairs_on_nodes(const Nodes& nodes) {
   std::int64_t pairs = 0;
@@ -49,29 +53,30 @@ Transports::Transports(const Communicator& group, TransportKind kind)
     : Transports(group, only(make_transport(kind, group, find_nodes(group))), std::vector<int>(group.size(), 0)) {}
 
 Transports make_transports(const Communicator& group, const Nodes& nodes, TransportChoice choice) {
-  const std::int64_t pairs = std::int64_t{group.size()} * (group.size() - 1) / 2;
-  Picked picked{pairs_on_nodes(nodes), 0, ""};
-  picked.by_mpi = pairs - picked.by_window;
-  if (choice == TransportChoice::mpi) picked = {0, pairs, ""};
+  const std::int64_t pairs = std::int64_t{group.size()} * (group.size() - 1) / 2, on_nodes = pairs_on_nodes(nodes);
   if (choice == TransportChoice::window) require_one_node(nodes);
   std::vector<std::unique_ptr<Transport>> made;
-  if (picked.by_window) try {
-      made.push_back(make_transport(TransportKind::window, group, nodes));
-    } catch (const AgreedError& error) {
-      if (choice == TransportChoice::window) throw;
-      picked = {0, pairs,
-                std::string("ranks of one node send by MPI, not through memory that they share: ") + error.what()};
-    }
   std::vector<int> index_of(group.size(), 0);
-  if (made.empty() || picked.by_mpi) made.push_back(make_transport(TransportKind::mpi, group, nodes));
-  if (picked.by_window)
-    for (int r = 0; r < group.size(); ++r)
-      if (!nodes.together(r, group.rank())) index_of[r] = 1;
+  Picked picked;
+  if (choice == TransportChoice::window && pairs > 0) {
+    made.push_back(make_transport(TransportKind::window, group, nodes));
+    picked.by_window = pairs;
+    return {group, std::move(made), std::move(index_of), std::move(picked)};
+  }
+  picked.by_mpi = pairs;
+  made.push_back(make_transport(TransportKind::mpi, group, nodes));
+  if (choice == TransportChoice::auto_ && on_nodes > 0) try {
+      made.push_back(make_transport(TransportKind::window, group, nodes));
+      picked = {on_nodes, pairs - on_nodes, longest_by_window, ""};
+      for (int r = 0; r < group.size(); ++r) index_of[r] = r != group.rank() && nodes.together(r, group.rank());
+    } catch (const AgreedError& error) {
+      picked.note = std::string("ranks of one node send by MPI, not through memory that they share: ") + error.what();
+    }
   return {group, std::move(made), std::move(index_of), std::move(picked)};
 }
 
 Transfers::Transfers(Transports& transports, std::int64_t row_bytes)
-    : transports_(transports), exceptions_(std::uncaught_exceptions()) {
+    : transports_(transports), exceptions_(std::uncaught_exceptions()), row_bytes_(row_bytes) {
   for (const auto& transport : transports.made()) requests_.push_back(transport->begin(row_bytes));
 }
 
@@ -93,12 +98,12 @@ Transfers::~Transfers() {
 }
 
 void Transfers::receive(void* buffer, std::int64_t rows, int from, int tag) {
-  requests_[transports_.index_of(from)]->receive(buffer, rows, from, tag);
+  requests_[transports_.index_of(from, rows * row_bytes_)]->receive(buffer, rows, from, tag);
   ++under_way_;
 }
 
 void Transfers::send(const void* buffer, std::int64_t rows, int to, int tag) {
-  requests_[transports_.index_of(to)]->send(buffer, rows, to, tag);
+  requests_[transports_.index_of(to, rows * row_bytes_)]->send(buffer, rows, to, tag);
   ++under_way_;
 }
 

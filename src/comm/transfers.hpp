@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,14 +14,15 @@ namespace switchyard::comm {
 
 /// What was picked for the pairs of ranks of a group; the same on all of them.
 struct Picked {
-  std::int64_t by_window = 0, by_mpi = 0;  ///< pairs
-  std::string note;                        ///< why `auto` has not what it would take; else empty
+  std::int64_t by_window = 0, by_mpi = 0;                           ///< pairs
+  std::int64_t longest = std::numeric_limits<std::int64_t>::max();  ///< bytes of a message by window
+  std::string note;  ///< why `auto` has not what it would take; else empty
 };
 
 /// The transport of every pair of ranks that this one is in; all of them work in one memory. `group` must outlive it.
 class Transports {
  public:
-  /// Pairs with rank r of the group use `made[index_of[r]]`.
+  /// Pairs with rank r of the group use `made[index_of[r]]`, and `made[0]` for messages of more than `picked.longest`.
   Transports(const Communicator& group, std::vector<std::unique_ptr<Transport>> made, std::vector<int> index_of,
              Picked picked = {});
   /// The same for all pairs. Collective.
@@ -29,7 +31,7 @@ class Transports {
   const Communicator& group() const { return group_; }
   Memory memory() const { return made_[0]->memory(); }  ///< where buffers must lie
   const std::vector<std::unique_ptr<Transport>>& made() const { return made_; }
-  std::size_t index_of(int rank) const { return index_of_[rank]; }
+  std::size_t index_of(int rank, std::int64_t bytes) const { return bytes > picked_.longest ? 0 : index_of_[rank]; }
   const Picked& picked() const { return picked_; }
 
  private:
@@ -40,8 +42,8 @@ class Transports {
 };
 
 /// Chooses for every pair of `group`, whose ranks are on `nodes`; both ranks of a pair choose alike. `auto_` is a
-/// window on a node and MPI between nodes, or MPI alone, with a note, where there is no memory to share.
-/// AgreedError{usage} where `window` is chosen and cannot be had for all pairs. Collective.
+/// window on a node, but for long messages, and MPI for the others; or MPI alone, with a note, where there is no memory
+/// to share. AgreedError{usage} where `window` is chosen and cannot be had for all pairs. Collective.
 Transports make_transports(const Communicator& group, const Nodes& nodes, TransportChoice choice);
 
 /// Sends and receives of rows of `row_bytes`, each by the transport of its pair, waited for together. Buffers and
@@ -64,7 +66,8 @@ class Transfers {
  private:
   std::vector<int> incomplete() const;
   const Transports& transports_;
-  int exceptions_;                                   // in flight when this object was made
+  int exceptions_;  // in flight when this object was made
+  std::int64_t row_bytes_;
   std::vector<std::unique_ptr<Requests>> requests_;  // of each transport
   std::size_t under_way_ = 0;
 };

@@ -2,6 +2,7 @@
 // part of the receiver. A rank gives the window window_bytes(ranks of its group on its node), whatever is sent.
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -59,7 +60,8 @@ Window::Window(const Communicator& node) : node_(node) {
   check_mpi(MPI_Win_lock_all(MPI_MODE_NOCHECK, window_));
   // All of it is touched now: memory that turns out to be missing in the middle of a run is a signal, not an error.
   if (node.size() > 1) std::memset(static_cast<void*>(part_of_[node.rank()]), 0, slots(node.size()) * sizeof(Channel));
-  check_mpi(MPI_Barrier(node.handle()));
+  std::int64_t all = 0;  // have done so
+  all_reduce_max(node, &all, 1);
   usable_ = true;
 }
 
@@ -89,41 +91,47 @@ class WindowTransport : public Transport {
     expect(peers_[rank].has_value(), "another rank of this node");
     return *peers_[rank];
   }
-  /// Moves what can be moved of all messages; whether something was.
+  /// Moves a chunk of each pair where one can be moved; whether something was. Where nothing has been for a while it
+  /// lets others have the core.
   bool progress();
 
  private:
   const Communicator node_;
   const Window window_;
   std::vector<std::optional<Peer>> peers_;  // by rank of the group
-  std::string fault_;                       // once the ranks have contradicted each other nothing moves any more
+  Patience patience_;
+  std::string fault_;  // once the ranks have contradicted each other nothing moves any more
 };
 
 class WindowRequests : public Requests {
  public:
-  WindowRequests(WindowTransport& transport, std::int64_t row_bytes) : transport_(transport), row_bytes_(row_bytes) {
+  WindowRequests(WindowTransport& transport, std::int64_t row_bytes, int ranks)
+      : transport_(transport), row_bytes_(row_bytes), left_(ranks) {
     expect(row_bytes > 0, "rows of at least one byte");
   }
   WindowRequests(const WindowRequests&) = delete;
 
   void receive(void* buffer, std::int64_t rows, int from, int tag) override {
-    transport_.peer(from).in.receive({static_cast<char*>(buffer), bytes(rows), tag, &left_});
-    ++left_;
+    transport_.peer(from).in.receive({static_cast<char*>(buffer), bytes(rows), tag, &left_[from]});
+    ++left_[from];
   }
   void send(const void* buffer, std::int64_t rows, int to, int tag) override {
-    transport_.peer(to).out.send({static_cast<const char*>(buffer), bytes(rows), tag, &left_});
-    ++left_;
+    transport_.peer(to).out.send({static_cast<const char*>(buffer), bytes(rows), tag, &left_[to]});
+    ++left_[to];
   }
   bool poll() override {
-    if (left_) transport_.progress();
-    return left_ == 0;
+    while (!complete() && transport_.progress()) continue;
+    return complete();
   }
-  void wait() override {
-    Patience patience;
-    while (left_) transport_.progress() ? patience.moved() : patience.idle();
+  void add_incomplete(std::vector<int>& ranks) const override {
+    for (std::size_t r = 0; r < left_.size(); ++r)
+      if (left_[r]) ranks.push_back(static_cast<int>(r));
   }
 
  private:
+  bool complete() const {
+    return std::all_of(left_.begin(), left_.end(), [](std::int64_t left) { return left == 0; });
+  }
   std::int64_t bytes(std::int64_t rows) const {
     check(rows >= 0 && rows <= std::numeric_limits<std::int64_t>::max() / row_bytes_, Exit::usage,
           std::to_string(rows) + " rows of " + std::to_string(row_bytes_) +
@@ -132,11 +140,14 @@ class WindowRequests : public Requests {
   }
   WindowTransport& transport_;
   std::int64_t row_bytes_;
-  std::int64_t left_ = 0;  // messages that are not complete
+  std::vector<std::int64_t> left_;  // messages from and to each rank that are not complete
 };
 
 WindowTransport::WindowTransport(const Communicator& group, const Nodes& nodes)
-    : node_(group.split(nodes.of[group.rank()], group.rank())), window_(node_), peers_(group.size()) {
+    : node_(group.split(nodes.of[group.rank()], group.rank())),
+      window_(node_),
+      peers_(group.size()),
+      patience_(2 * node_.size()) {
   if (!usable()) return;
   std::vector<int> place(group.size());  // on the node; split keeps the order of the ranks
   int ranks = 0;
@@ -149,7 +160,7 @@ WindowTransport::WindowTransport(const Communicator& group, const Nodes& nodes)
 }
 
 std::unique_ptr<Requests> WindowTransport::begin(std::int64_t row_bytes) {
-  return std::make_unique<WindowRequests>(*this, row_bytes);
+  return std::make_unique<WindowRequests>(*this, row_bytes, static_cast<int>(peers_.size()));
 }
 
 bool WindowTransport::progress() {
@@ -165,6 +176,7 @@ bool WindowTransport::progress() {
     fault_ = error.what();
     throw;
   }
+  moved ? patience_.moved() : patience_.idle();
   return moved;
 }
 
