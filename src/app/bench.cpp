@@ -1,9 +1,10 @@
-// `switchyard bench step`: the speed of whole training steps.
+// `switchyard bench step` and `switchyard bench exchange`: the speed of whole training steps, and of exchanges.
 #include <cstdio>
 #include <memory>
 
 #include "app/commands.hpp"
 #include "app/launch.hpp"
+#include "bench/exchange.hpp"
 #include "bench/step.hpp"
 #include "comm/agree.hpp"
 
@@ -37,6 +38,57 @@ Exit bench_command(const BenchOptions& options) {
   return bench::measure_step(loaded.config, options.warmup, options.repetitions, options.json);
 }
 
+/// What bench exchange is asked on the command line.
+struct ExchangeOptions {
+  std::string sizes = "4096,16384,65536,262144,1048576,4194304,16777216,67108864";
+  std::string exchanges = join(EnumNames<ExchangeKind>::names, ","),
+              transports = join(EnumNames<TransportChoice>::names, ",");
+  int repetitions = 21;
+  std::string json;
+};
+
+template <class T>
+std::vector<T> values_of(const std::string& list) {
+  std::vector<T> values;
+  for (const std::string& part : list_parts(list)) parse_value(part, values.emplace_back());
+  return values;
+}
+
+Exit bench_exchange(const ExchangeOptions& options) {
+  bench::ExchangeQuestion question{values_of<std::int64_t>(options.sizes), values_of<ExchangeKind>(options.exchanges),
+                                   values_of<TransportChoice>(options.transports), options.repetitions, options.json};
+  comm::agree(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
+    for (const std::int64_t bytes : question.sizes)
+      check(
+          bytes % bench::exchange_row == 0, Exit::usage,
+          "--bytes: " + std::to_string(bytes) + " is not a multiple of 1024 (rows have 1024 bytes); take one that is");
+  });
+  return bench::measure_exchange(question);
+}
+
+void add_exchange(CLI::App& group, Command& command) {
+  auto options = std::make_shared<ExchangeOptions>();
+  CLI::App* sub =
+      group.add_subcommand("exchange", "Rows from all ranks to all, by every exchange and transport in turn");
+  sub->add_option("--bytes", options->sizes, "bytes from each rank to each other, a list of multiples of 1024")
+      ->capture_default_str()
+      ->check(list_of(number_in(std::int64_t{1024}, std::int64_t{1} << 30)));
+  sub->add_option("--exchange", options->exchanges, "exchanges beside alltoallv, a list")
+      ->capture_default_str()
+      ->check(list_of(one_of(EnumNames<ExchangeKind>::names)));
+  sub->add_option("--transport", options->transports, "their transports, a list")
+      ->capture_default_str()
+      ->check(list_of(one_of(EnumNames<TransportChoice>::names)));
+  sub->add_option("--repetitions", options->repetitions, "times that each is measured")
+      ->capture_default_str()
+      ->check(number_in(1, 1 << 20));
+  sub->add_option("--json", options->json, "file to append the result to, one JSON line");
+  sub->callback([&command, options] {
+    command.ranks = Ranks::all;
+    command.run = [options] { return bench_exchange(*options); };
+  });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, Command& command) {
@@ -57,6 +109,7 @@ void add_bench(CLI::App& app, Command& command) {
     command.ranks = Ranks::all;
     command.run = [bench] { return bench_command(*bench); };
   });
+  add_exchange(*group, command);
 }
 
 }  // namespace switchyard

@@ -19,11 +19,6 @@ std::vector<std::unique_ptr<Transport>> only(std::unique_ptr<Transport> transpor
   return all;
 }
 
-/// Bytes of the longest message for which a window is quicker than MPI, whose one copy through the kernel (CMA) then
-/// costs less than two (docs/benchmarks.md). It fits into the slots of a pair: the ranks need not take turns, which is
-/// what is slow where they share cores.
-constexpr std::int64_t longest_by_window = 256 << 10;
-
 std::int64_t pairs_on_nodes(const Nodes& nodes) {
   std::int64_t pairs = 0;
   for (std::size_t a = 0; a < nodes.of.size(); ++a)

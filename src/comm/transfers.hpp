@@ -19,6 +19,11 @@ struct Picked {
   std::string note;  ///< why `auto` has not what it would take; else empty
 };
 
+/// Bytes of the longest message for which `auto` takes a window: beyond it MPI, with one copy through the kernel (CMA),
+/// is quicker than two (docs/benchmarks.md). It fits into the slots of a pair, so ranks that share cores need not take
+/// turns over it.
+inline constexpr std::int64_t longest_by_window = 256 << 10;
+
 /// The transport of every pair of ranks that this one is in; all of them work in one memory. `group` must outlive it.
 class Transports {
  public:

@@ -148,6 +148,7 @@ std::string provenance_json(const comm::Communicator& world, const Start& start)
   json["kokkos_configuration"] = kokkos.str();
   json["ranks"] = world.size();
   json["threads"] = start.threads;
+  json["exchange"] = start.exchange;
   json["hosts"] = hosts_of(names);
   json["processor"] = processor();
   json["batch_system"] = batch_system();
@@ -165,6 +166,7 @@ std::vector<std::string> provenance_lines(const std::string& provenance) {
       << " backend=" << text(json["backend"]) << " products=" << json["libraries"]["blas"] << '\n';
   out << "ranks=" << json["ranks"] << " threads=" << json["threads"] << " processor=" << json["processor"] << " hosts=";
   for (const Json& host : json["hosts"]) out << text(host[0]) << ':' << host[1] << ' ';
+  if (const std::string exchange = json.value("exchange", ""); !exchange.empty()) out << '\n' << exchange;
   out << "\ncommand:";
   for (const Json& word : json["command"]) out << ' ' << text(word);
   for (const auto& [name, value] : json["batch_system"].items()) out << '\n' << name << '=' << text(value);

@@ -21,6 +21,7 @@ struct Start {
   std::vector<std::string> command;
   std::vector<std::string> notes;  ///< what differs from what was asked for
   int threads = 1;
+  std::string exchange{};  ///< how rows travel between ranks, in words
 };
 /// JSON text, the same on every rank: versions, compiler and flags, backend, hosts of all ranks, threads, processor,
 /// batch system's ids, start time (UTC), command line and notes. Collective over `world`.

@@ -1,6 +1,7 @@
 // What a rank trains with: groups, exchange, parameters, model, gradients — everything but data and records.
 #pragma once
 #include <memory>
+#include <string>
 
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
@@ -32,5 +33,10 @@ struct Machine {
   std::vector<Range> buckets;         ///< of gradients
   std::vector<schedule::Task> tasks;  ///< of a training step
 };
+
+/// How rows travel between the ranks of expert-parallel groups, in words; the same on every rank. Collective.
+std::string exchange_text(const Machine& machine);
+/// Why some do not travel as `layout.transport` would have it, or nothing.
+std::string exchange_note(const Machine& machine);
 
 }  // namespace switchyard::train

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "comm/collectives.hpp"
+#include "comm/transport/kinds.hpp"
 #include "config/moe_layers.hpp"
 #include "model/lane.hpp"
 #include "tensor/parameter.hpp"
@@ -59,6 +60,12 @@ std::int64_t reduction_bytes(const Layout& layout, const NodeCounts& nodes, cons
   return max * static_cast<std::int64_t>(sizeof(float));
 }
 
+/// What a rank gives the window of its expert-parallel group, were all of it on one node.
+std::int64_t shared_bytes(const LayoutConfig& layout, int ranks) {
+  const bool window = layout.exchange == ExchangeKind::pairwise && layout.transport != TransportChoice::mpi;
+  return window ? comm::window_bytes(ranks) : 0;
+}
+
 RankBytes measure(const Config& config, const Layout& layout, const std::vector<TensorSpec>& tensors,
                   const NodeCounts& nodes) {
   Arena slabs, passes;
@@ -79,7 +86,7 @@ RankBytes measure(const Config& config, const Layout& layout, const std::vector<
   bytes.exchange = passes.bytes(Account::exchange);
   bytes.scratch = passes.bytes(Account::scratch);
   bytes.transient = reduction_bytes(layout, nodes, parameters, gradient_buckets(config));
-  bytes.base = fixed_base_bytes;
+  bytes.base = fixed_base_bytes + shared_bytes(config.layout, layout.expert_parallel);
   return bytes;
 }
 

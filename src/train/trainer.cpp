@@ -119,9 +119,10 @@ Trainer::Trainer(const TrainRequest& request)
     loading_ = {"starting from step 0"};
   }
   config_text_ = dump(config_, request.origins) + record::config_end;
-  for (const std::string& note : {batches_->evaluation_note(), watchdog_.note()})
+  for (const std::string& note : {batches_->evaluation_note(), watchdog_.note(), exchange_note(machine_)})
     if (!note.empty()) notes_.push_back(note);
-  provenance_ = record::provenance_json(world_, {request.command_line, notes_, config_.layout.threads});
+  provenance_ =
+      record::provenance_json(world_, {request.command_line, notes_, config_.layout.threads, exchange_text(machine_)});
   comm::on_root(world_, [&] { folder_->write("config.yaml", config_text_); });
   if (state_.step < config_.train.steps) start_segment();
 }

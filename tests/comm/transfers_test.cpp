@@ -122,5 +122,54 @@ TEST(TransfersTest, WorkInOneMemoryAndServeEveryRank) {
   EXPECT_THROW(make_pairwise(make(zeros, false)), Error) << "it copies on the host";
 }
 
+/// The machine of the tests as nodes of two ranks.
+Nodes nodes_of_two(const Communicator& group) {
+  Nodes nodes;
+  for (int r = 0; r < group.size(); ++r) nodes.of.push_back(r / 2);
+  return nodes;
+}
+
+TEST(MakeTransports, TakesAWindowForShortMessagesOnANode) {
+  const Communicator group = Communicator::duplicate(MPI_COMM_WORLD);
+  const Nodes nodes = nodes_of_two(group);
+  Transports by = make_transports(group, nodes, TransportChoice::auto_);
+  const std::int64_t pairs = group.size() * (group.size() - 1) / 2;
+  EXPECT_EQ(by.picked().by_window, group.size() / 2);
+  EXPECT_EQ(by.picked().by_mpi, pairs - group.size() / 2);
+  EXPECT_EQ(by.picked().note, "");
+  const std::int64_t longest = by.picked().longest;
+  ASSERT_EQ(by.made().size(), 2u);
+  for (int r = 0; r < group.size(); ++r) {
+    EXPECT_EQ(by.index_of(r, longest), r != group.rank() && nodes.together(r, group.rank()) ? 1u : 0u) << r;
+    EXPECT_EQ(by.index_of(r, longest + 1), 0u) << r;
+  }
+  std::vector<std::unique_ptr<Traffic>> all;  // of one tag, by both transports of a pair
+  for (const std::int64_t rows : {1, 257, 256, 0, 3000, 2})
+    all.push_back(std::make_unique<Traffic>(by, longest / 256, rows, static_cast<int>(rows), 4));
+  for (const auto& traffic : all) traffic->transfers().wait(), traffic->expect_arrived();
+}
+
+TEST(MakeTransports, TakesWhatIsAskedForOrRefuses) {
+  const Communicator group = Communicator::duplicate(MPI_COMM_WORLD);
+  const std::int64_t pairs = group.size() * (group.size() - 1) / 2;
+  const Transports mpi = make_transports(group, find_nodes(group), TransportChoice::mpi);
+  EXPECT_EQ(mpi.picked().by_mpi, pairs);
+  EXPECT_EQ(mpi.made().size(), 1u);
+  const Transports window = make_transports(group, find_nodes(group), TransportChoice::window);
+  EXPECT_EQ(window.picked().by_window, pairs);
+  EXPECT_EQ(window.made().size(), 1u) << "long messages too";
+  EXPECT_EQ(window.index_of(group.rank() ? 0 : 1, std::int64_t{1} << 40), 0u);
+  if (group.size() == 2) return;
+  try {
+    make_transports(group, nodes_of_two(group), TransportChoice::window);
+    FAIL();
+  } catch (const AgreedError& error) {
+    EXPECT_EQ(error.code(), Exit::usage);
+    EXPECT_NE(std::string(error.what()).find("ranks 0 and 2 of an expert-parallel group are on different nodes"),
+              std::string::npos)
+        << error.what();
+  }
+}
+
 }  // namespace
 }  // namespace switchyard::comm

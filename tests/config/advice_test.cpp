@@ -56,6 +56,12 @@ TEST(Advice, NamesOptionsThatAnotherOverrules) {
   EXPECT_EQ(keys(c, 1), std::vector<std::string>{"train.decay_share"});
   c.train.schedule = Schedule::wsd;
   EXPECT_EQ(keys(c, 1), std::vector<std::string>{});
+  c.layout.transport = TransportChoice::window;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{});
+  c.layout.exchange = ExchangeKind::alltoallv;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{"layout.transport"});
+  c.layout.transport = TransportChoice::auto_;
+  EXPECT_EQ(keys(c, 1), std::vector<std::string>{});
   c.moe.experts_per_block.assign(c.model.blocks, 4);
   c.moe.experts = 7, c.moe.every = 2;
   EXPECT_EQ(idle(c),

@@ -43,6 +43,8 @@ const Numbers numbers[] = {
     {"generate missing --prompt x", "--seed", "0", "-1", largest, "18446744073709551616"},
     {"bench step missing.yaml", "--warmup", "0", "-1", "1048576", "1048577"},
     {"bench step missing.yaml", "--repetitions", "1", "0", "1048576", "1048577"},
+    {"bench exchange --bytes 1024", "--repetitions", "", "0", "", "1048577"},
+    {"bench exchange", "--bytes", "", "1023", "", "4096,1073741825"},
     {"data build missing.txt --out c", "--validation-share", "0", "-1e-300", "1", "1.0000000000000002"},
     {"data build missing.txt --out c", "--seed", "0", "-1", largest, "18446744073709551616"},
     {"data build missing.txt --out c --tokenizer bpe", "--vocabulary", "257", "256", "16777216", "16777217"},
@@ -245,37 +247,6 @@ TEST_F(Commands, OptionsThatTheFolderLeavesIdleAreRefused) {
     EXPECT_EQ(o.code, 2) << arguments;
     EXPECT_EQ(count(o.err, message), 1) << arguments << ": " << o.err;
     EXPECT_EQ(o.out, "") << "no half of a table: " << arguments;
-  }
-}
-
-TEST_F(Commands, ABenchmarkAppendsALineOfNumbersThatAgree) {
-  write("c.yaml",
-        "model: {vocabulary: 64, width: 16, heads: 2, blocks: 2, context: 16, hidden: 32}\n"
-        "moe: {experts: 4, hidden: 16}\ntrain: {batch: 4, grains: 4, evaluate_every: 0}\n");
-  EXPECT_EQ(count(run("bench step c.yaml model.vocabulary=0").err, "model.vocabulary: is 0 (a benchmark has no corpus"),
-            1);
-  write("b.json", "{\"mine\": 1}\n");
-  for (const int ranks : {0, 2}) {
-    const Output o = run("bench step c.yaml --warmup 1 --repetitions 3 --json b.json", ranks);
-    EXPECT_EQ(o.code, 0) << o.err;
-  }
-  std::istringstream lines(read(folder_ / "b.json"));
-  std::vector<nlohmann::json> all;
-  for (std::string line; std::getline(lines, line);) all.push_back(nlohmann::json::parse(line));
-  ASSERT_EQ(all.size(), 3u);
-  EXPECT_EQ(all[0].at("mine"), 1) << "what stood there stays";
-  const double flop = flop_per_token(load((folder_ / "c.yaml").string()).config);
-  for (int i = 1; i < 3; ++i) {
-    const auto value = [&](const char* name) { return all[i].at(name).get<double>(); };
-    EXPECT_EQ(value("ranks"), i);
-    EXPECT_EQ(value("warmup"), 1);
-    EXPECT_EQ(value("repetitions"), 3);
-    EXPECT_EQ(value("step_tokens"), 64);
-    EXPECT_NEAR(value("tokens_per_s"), 64.0 / value("step_ms") * 1e3, 1e-6 * value("tokens_per_s"));
-    EXPECT_NEAR(value("gflops"), flop * value("tokens_per_s") / 1e9, 1e-6 * value("gflops"));
-    EXPECT_LE(value("tokens_per_s_least"), value("tokens_per_s"));
-    EXPECT_GE(value("tokens_per_s_most"), value("tokens_per_s"));
-    EXPECT_EQ(all[i].at("phase_ms").size(), 16u);
   }
 }
 

@@ -130,6 +130,7 @@ TEST(InvariantOptions, LeaveOutWhatMayChange) {
   c.layout.threads = 2;
   c.layout.timeout = 5;
   c.layout.exchange = ExchangeKind::alltoallv;
+  c.layout.transport = TransportChoice::mpi;
   c.record.flush_every = 7;
   EXPECT_EQ(invariant_options(c), invariant_options(Config{}));
   EXPECT_NE(all_options(c), all_options(Config{}));

@@ -17,11 +17,12 @@ TEST(Provenance, IsCompleteAndTheSameOnEveryRank) {
   const comm::Communicator world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   setenv("SLURM_JOB_ID", "4711", 1);
   const std::string text =
-      record::provenance_json(world, {{"switchyard", "train", "a b.yaml"}, {"2 ranks share 1 core"}, 2});
+      record::provenance_json(world, {{"switchyard", "train", "a b.yaml"}, {"2 ranks share 1 core"}, 2, "exchange=x"});
   for (const auto& other : comm::all_gather(world, text)) EXPECT_EQ(other, text);
   const auto json = nlohmann::json::parse(text);
   EXPECT_EQ(json.at("ranks"), world.size());
   EXPECT_EQ(json.at("threads"), 2);
+  EXPECT_EQ(json.at("exchange"), "exchange=x");
   EXPECT_EQ(json.at("command")[2], "a b.yaml");
   EXPECT_EQ(json.at("batch_system").at("SLURM_JOB_ID"), "4711");
   EXPECT_EQ(json.at("hosts")[0][1], world.size());
@@ -36,12 +37,12 @@ TEST(Provenance, LogLinesNameCommitRanksHostsCommandAndJob) {
   const comm::Communicator world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   setenv("SLURM_JOB_ID", "4711", 1), setenv("SLURM_RESTART_COUNT", "3", 1);
   std::string all;
-  for (const std::string& line :
-       record::provenance_lines(record::provenance_json(world, {{"switchyard", "train", "a b.yaml"}, {}, 2})))
+  for (const std::string& line : record::provenance_lines(
+           record::provenance_json(world, {{"switchyard", "train", "a b.yaml"}, {}, 2, "exchange=x"})))
     all += line + "\n";
   for (const std::string& part :
        {"commit=" + record::program_commit(), "ranks=" + std::to_string(world.size()) + " threads=2 processor=\"",
-        std::string("command: switchyard train a b.yaml\n"), std::string("SLURM_JOB_ID=4711"),
+        std::string("\nexchange=x\ncommand: switchyard train a b.yaml\n"), std::string("SLURM_JOB_ID=4711"),
         std::string("SLURM_RESTART_COUNT=3")})
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
 }

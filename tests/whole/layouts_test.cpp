@@ -125,7 +125,8 @@ class Digests {
       out_ << name << ' ' << found << '\n';
     else
       EXPECT_EQ(found, expected_[name]) << name << " with EP " << config.layout.expert_parallel << " on " << ranks
-                                        << " ranks, exchange " << test::name_of(config.layout.exchange) << ", schedule "
+                                        << " ranks, exchange " << test::name_of(config.layout.exchange)
+                                        << ", transport " << test::name_of(config.layout.transport) << ", schedule "
                                         << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes;
   }
 
@@ -143,6 +144,8 @@ class Ways {
     const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
     config.layout.schedule = schedules[turn_ % schedules.size()];
     config.layout.lanes = 1 << turn_ / schedules.size() % 4;
+    const std::vector<TransportChoice> transports = test::all_of<TransportChoice>();
+    config.layout.transport = transports[turn_ / (4 * schedules.size()) % transports.size()];
     ++turn_;
   }
 
