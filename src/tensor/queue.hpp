@@ -3,7 +3,7 @@
 #pragma once
 #include <memory>
 
-#include "base/progress.hpp"
+#include "base/polling.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard {
@@ -33,7 +33,7 @@ class Queue {
   /// Number 0 is the stream that Kokkos itself works in; every other number is a stream of its own.
   explicit Queue(int number = 0);
   const Device& space() const { return space_; }
-  /// n iterations in this queue. What is asked for between two kernels (base/progress.hpp) is done now.
+  /// n iterations in this queue. What is asked for between two kernels (base/polling.hpp) is done now.
   Kokkos::RangePolicy<Device> range(Index n) const {
     tick();
     return {space_, 0, n};

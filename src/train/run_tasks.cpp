@@ -5,7 +5,7 @@
 
 #include "base/activity.hpp"
 #include "base/clock.hpp"
-#include "base/progress.hpp"
+#include "base/polling.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -32,7 +32,7 @@ std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::v
   queues.front().fence("switchyard::train::run::start");
   const double begin = now();
   std::vector<Marks> marks(tasks.size());
-  Progress progress(poll.rows, poll.interval);
+  Polling polling(poll.rows, poll.interval);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const schedule::Task& t = tasks[i];
     activity::begin_task(static_cast<int>(i), static_cast<int>(t.stage), static_cast<int>(t.direction), t.block,
@@ -45,7 +45,7 @@ std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::v
     perform(queue, tasks[i]);
     queue.record(marks[i].end);
     marks[i].bytes = bytes() - before;
-    progress.now();
+    polling.now();
   }
   for (const Queue& queue : queues) queue.fence("switchyard::train::run::end");
   std::vector<Interval> intervals;

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/clock.hpp"
-#include "base/progress.hpp"
+#include "base/polling.hpp"
 #include "moe/combine.hpp"
 #include "routing_cases.hpp"
 #include "support/values.hpp"
@@ -166,12 +166,12 @@ void check_progress(Stages& s) {
   s.dispatch.start(test::queue(), s.trip(), filled(1, s.routing.rows(), width), rows);
   const Vector<float> other("test::other", 1000);
   {
-    Progress progress([&s] { s.buffers->poll(); }, 20e-6);
+    Polling polling([&s] { s.buffers->poll(); }, 20e-6);
     const double give_up = now() + 20.0;
     while (!s.buffers->travels.empty() && s.buffers->travels.back().end == 0.0 && now() < give_up)
       Kokkos::parallel_for(
           "test::other", test::queue().range(1000), KOKKOS_LAMBDA(Index i) { other(i) += 1.0f; });
-    progress.now();
+    polling.now();
   }
   for (const Travel& travel : s.buffers->travels) EXPECT_GT(travel.end, travel.start);
   s.dispatch.finish(test::queue(), s.trip(), rows);

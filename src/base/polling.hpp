@@ -7,12 +7,12 @@
 namespace switchyard {
 
 /// While it lives, tick() in this thread calls `poll`, but not again before `interval` seconds have passed.
-class Progress {
+class Polling {
  public:
-  Progress(std::function<void()> poll, double interval);
-  ~Progress();
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
+  Polling(std::function<void()> poll, double interval);
+  ~Polling();
+  Polling(const Polling&) = delete;
+  Polling& operator=(const Polling&) = delete;
 
   void tick();
   /// Polls now, and throws what a poll has thrown since the last call.
@@ -24,10 +24,10 @@ class Progress {
   double interval_, due_ = 0.0;
   bool polling_ = false;
   std::exception_ptr failure_;
-  Progress* outer_;
+  Polling* outer_;
 };
 
-/// Between two pieces of work, the shorter the better: nothing in a thread without a Progress, so kernels may call it
+/// Between two pieces of work, the shorter the better: nothing in a thread without a Polling, so kernels may call it
 /// in any thread. Throws nothing.
 void tick();
 

@@ -1,6 +1,6 @@
 // What is asked for between pieces of work: not more often than it should be, in one thread, and never into a kernel's
 // arms.
-#include "base/progress.hpp"
+#include "base/polling.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,46 +10,46 @@
 namespace switchyard {
 namespace {
 
-TEST(Progress, TicksCallItAndOnlyWhileItLives) {
+TEST(Polling, TicksCallItAndOnlyWhileItLives) {
   int calls = 0;
   tick();
   {
-    Progress progress([&] { ++calls; }, 0.0);
+    Polling polling([&] { ++calls; }, 0.0);
     tick();
     tick();
     EXPECT_EQ(calls, 2);
-    progress.now();
+    polling.now();
     EXPECT_EQ(calls, 3);
   }
   tick();
   EXPECT_EQ(calls, 3);
 }
 
-TEST(Progress, WaitsForItsInterval) {
+TEST(Polling, WaitsForItsInterval) {
   int calls = 0;
-  Progress progress([&] { ++calls; }, 3600.0);
+  Polling polling([&] { ++calls; }, 3600.0);
   for (int i = 0; i < 100; ++i) tick();
   EXPECT_EQ(calls, 1);
-  progress.now();  // whatever the interval
+  polling.now();  // whatever the interval
   EXPECT_EQ(calls, 2);
 }
 
-TEST(Progress, OtherThreadsDoNotPoll) {
+TEST(Polling, OtherThreadsDoNotPoll) {
   int calls = 0;
-  Progress progress([&] { ++calls; }, 0.0);
+  Polling polling([&] { ++calls; }, 0.0);
   std::thread([] { tick(); }).join();
   EXPECT_EQ(calls, 0);
 }
 
-TEST(Progress, WhatItThrowsComesOutOfNow) {
-  Progress progress([] { throw std::runtime_error("lost"); }, 0.0);
+TEST(Polling, WhatItThrowsComesOutOfNow) {
+  Polling polling([] { throw std::runtime_error("lost"); }, 0.0);
   EXPECT_NO_THROW(tick());
-  EXPECT_THROW(progress.now(), std::runtime_error);
+  EXPECT_THROW(polling.now(), std::runtime_error);
 }
 
-TEST(Progress, APollThatTicksDoesNotPollAgain) {
+TEST(Polling, APollThatTicksDoesNotPollAgain) {
   int calls = 0;
-  Progress progress(
+  Polling polling(
       [&] {
         ++calls;
         tick();
@@ -59,11 +59,11 @@ TEST(Progress, APollThatTicksDoesNotPollAgain) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST(Progress, TheInnermostIsAsked) {
+TEST(Polling, TheInnermostIsAsked) {
   int outer = 0, inner = 0;
-  Progress first([&] { ++outer; }, 0.0);
+  Polling first([&] { ++outer; }, 0.0);
   {
-    Progress second([&] { ++inner; }, 0.0);
+    Polling second([&] { ++inner; }, 0.0);
     tick();
   }
   tick();

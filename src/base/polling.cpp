@@ -1,4 +1,4 @@
-#include "base/progress.hpp"
+#include "base/polling.hpp"
 
 #include <utility>
 
@@ -7,27 +7,27 @@
 namespace switchyard {
 namespace {
 
-thread_local Progress* current = nullptr;
+thread_local Polling* current = nullptr;
 
 }  // namespace
 
-Progress::Progress(std::function<void()> poll, double interval)
+Polling::Polling(std::function<void()> poll, double interval)
     : poll_(std::move(poll)), interval_(interval), outer_(std::exchange(current, this)) {}
 
-Progress::~Progress() { current = outer_; }
+Polling::~Polling() { current = outer_; }
 
-void Progress::tick() {
+void Polling::tick() {
   if (polling_ || switchyard::now() < due_) return;
   poll();
 }
 
-void Progress::now() {
+void Polling::now() {
   poll();
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 /// A kernel cannot throw, so what is thrown waits for now().
-void Progress::poll() {
+void Polling::poll() {
   polling_ = true;
   try {
     poll_();
