@@ -37,12 +37,12 @@ std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::v
     const schedule::Task& t = tasks[i];
     activity::begin_task(static_cast<int>(i), static_cast<int>(t.stage), static_cast<int>(t.direction), t.block,
                          t.lane);
-    const Queue& queue = queues.at(tasks[i].queue);
-    const Kokkos::Profiling::ScopedRegion region("switchyard::" + schedule::name_of(tasks[i].stage));
+    const Queue& queue = queues.at(t.queue);
+    const Kokkos::Profiling::ScopedRegion region("switchyard::" + schedule::name_of(t.stage));
     const std::int64_t before = bytes();
-    wait_for_others(tasks, tasks[i], queue, marks);
+    wait_for_others(tasks, t, queue, marks);
     queue.record(marks[i].start);
-    perform(queue, tasks[i]);
+    perform(queue, t);
     queue.record(marks[i].end);
     marks[i].bytes = bytes() - before;
     polling.now();

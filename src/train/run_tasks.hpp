@@ -27,9 +27,9 @@ struct Poll {
 };
 
 /// Calls perform(queue, task) for each of `tasks` in their order, and polls; a queue waits for what a task reads of
-/// another one. What throws ends the list. Seconds are added to the phases of `timers`,
-/// where `perform` counts its bytes. Intervals are from the moment when a device comes to a task until it has done its
-/// work, by events in the task's queue: the host waits for the queues once, at the end.
+/// another one. What throws ends the list. Seconds are added to the phases of `timers`, where `perform` counts its
+/// bytes. Intervals are from the moment when a device comes to a task until it has done its work, by events in the
+/// task's queue: the host waits for the queues once, at the end.
 std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
                           const Perform& perform, const Poll& poll = {});
 

@@ -6,22 +6,12 @@
 #include <tuple>
 #include <utility>
 
+#include "base_config.hpp"
 #include "config/estimate.hpp"
 #include "config/yaml.hpp"
 
 namespace switchyard {
 namespace {
-
-Config base() {
-  Config c;
-  c.model.vocabulary = 96;
-  c.model.width = 16;
-  c.model.heads = 4;
-  c.model.context = 8;
-  c.model.hidden = 24;
-  c.moe.hidden = 40;
-  return c;
-}
 
 std::vector<std::string> keys(const Config& c, int ranks) {
   std::vector<std::string> all;

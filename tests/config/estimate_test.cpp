@@ -7,21 +7,11 @@
 #include <tuple>
 #include <utility>
 
+#include "base_config.hpp"
 #include "config/yaml.hpp"
 
 namespace switchyard {
 namespace {
-
-Config base() {
-  Config c;
-  c.model.vocabulary = 96;
-  c.model.width = 16;
-  c.model.heads = 4;
-  c.model.context = 8;
-  c.model.hidden = 24;
-  c.moe.hidden = 40;
-  return c;
-}
 
 const std::vector<std::function<void(Config&)>> changes{
     [](Config&) {},
