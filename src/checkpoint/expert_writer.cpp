@@ -11,13 +11,6 @@ namespace {
 
 constexpr int tag = 71;
 
-/// Tells the watchdog that a message from or to `place` of the group is waited for.
-class WaitingFor : public activity::Waiting {
- public:
-  WaitingFor(const comm::Communicator& group, int place)
-      : Waiting({group.world_rank(place), 1, 1}, activity::Wait::messages) {}
-};
-
 int count_of(const Parameter& p) {
   expect(p.unit <= std::numeric_limits<int>::max(), "an expert's tensor of less than 2^31 elements");
   return static_cast<int>(p.unit);
@@ -42,7 +35,7 @@ void ExpertWriter::send() const {
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
       for (std::int64_t e = held.first; e < held.last; ++e) {
         const HostPart host = unit_on_host(p, kind, e);
-        const WaitingFor waiting(group_, owner_);
+        const activity::Waiting waiting(group_.member(owner_), activity::Wait::messages);
         comm::check_mpi(MPI_Send(host.data(), count_of(p), MPI_FLOAT, owner_, tag, group_.handle()));
       }
     }
@@ -118,7 +111,7 @@ void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place, 
     if (own) {
       host = unit_on_host(p, kind, e);
     } else {
-      const WaitingFor waiting(group_, place);
+      const activity::Waiting waiting(group_.member(place), activity::Wait::messages);
       comm::check_mpi(MPI_Recv(host.data(), count_of(p), MPI_FLOAT, place, tag, group_.handle(), MPI_STATUS_IGNORE));
     }
     activity::progress();

@@ -7,12 +7,9 @@ namespace {
 
 constexpr int rounds = 10, tag = 72;
 
-/// For messages from or to `rank`.
-activity::Ranks only(const Communicator& world, int rank) { return {world.world_rank(rank), 1, 1}; }
-
 /// Tells `rank` the time whenever it asks.
 void answer(const Communicator& world, int rank, const std::function<double()>& clock) {
-  const activity::Waiting waiting(only(world, rank), activity::Wait::messages);
+  const activity::Waiting waiting(world.member(rank), activity::Wait::messages);
   for (int i = 0; i < rounds; ++i) {
     char question = 0;
     check_mpi(MPI_Recv(&question, 1, MPI_CHAR, rank, tag, world.handle(), MPI_STATUS_IGNORE));
@@ -22,7 +19,7 @@ void answer(const Communicator& world, int rank, const std::function<double()>& 
 }
 
 double ask(const Communicator& world, const std::function<double()>& clock) {
-  const activity::Waiting waiting(only(world, 0), activity::Wait::messages);
+  const activity::Waiting waiting(world.member(0), activity::Wait::messages);
   double offset = 0.0, quickest = std::numeric_limits<double>::infinity();
   for (int i = 0; i < rounds; ++i) {
     const char question = 1;

@@ -35,8 +35,9 @@ class Communicator {
   int size() const { return size_; }
   /// Rank in the world of rank `r` of this group.
   int world_rank(int r) const { return world_ranks_.at(r); }
-  /// All of them, for the watchdog.
+  /// All of them, and one alone, for the watchdog.
   const activity::Ranks& members() const { return members_; }
+  activity::Ranks member(int r) const { return {world_rank(r), 1, 1}; }
 
  private:
   explicit Communicator(MPI_Comm handle);
