@@ -3,6 +3,11 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 mapfile -t sources < <(git ls-files --cached --others --exclude-standard 'src/*.[ch]pp' 'tests/*.[ch]pp')
 
+step "what a merge leaves"
+marked=$(git grep -nIE '^(<<<<<<<|>>>>>>>|[|]{7})( |$)' | cut -d: -f1,2 || true)
+[ -z "$marked" ] || fail "these lines are of a merge that was not finished:
+$marked" "choose one of the two texts"
+
 step "formatting"
 if ! command -v clang-format >/dev/null; then
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
@@ -19,7 +24,10 @@ step "layer order"
 cmake -DROOT="$root" -P tests/support/layers.cmake
 
 # scripts/corpus.py is part of what a corpus was asked for (corpus.sh): touching it would make every corpus anew.
-mapfile -t python < <(git ls-files --cached --others --exclude-standard 'analysis/*.py' 'tests/slurm/*.py' 'scripts/*.py')
+mapfile -t python < <(git ls-files --cached --others --exclude-standard '*.py')
+
+step "syntax of Python"
+python3 -c 'import ast, sys; [ast.parse(open(name, encoding="utf-8").read(), name) for name in sys.argv[1:]]' "${python[@]}"
 
 step "width of Python lines"
 wide=$(printf '%s\n' "${python[@]}" | grep -v '^scripts/corpus.py$' | LC_ALL=C.UTF-8 xargs grep -nE '^.{141}' | cut -d: -f1,2 || true)

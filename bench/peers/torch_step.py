@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-SIZES = {"XS": dict(d=128, heads=4, context=256, batch=16, hidden=512, k=1), "S": dict(d=512, heads=8, context=512, batch=4, hidden=2048, k=2)}
+SIZES = {"XS": dict(d=128, heads=4, context=256, batch=16, hidden=512, k=1),
+         "S": dict(d=512, heads=8, context=512, batch=4, hidden=2048, k=2)}
 VOCABULARY, BLOCKS = 4096, 4
 
 

@@ -17,11 +17,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralFo
 HERE = pathlib.Path(__file__).parent
 V, D, H, KV, T, B, F, E, K, L = 67, 48, 6, 2, 24, 4, 40, 5, 2, 2
 
-MODEL = f"model: {{vocabulary: {V}, width: {D}, blocks: {L}, heads: {H}, kv_heads: {KV}, context: {T}, hidden: {F}, activation: swiglu, tied: false, norm_epsilon: 1.0e-5}}\n"
+MODEL = f"model: {{vocabulary: {V}, width: {D}, blocks: {L}, heads: {H}, kv_heads: {KV}, context: {T}, " \
+    f"hidden: {F}, activation: swiglu, tied: false, norm_epsilon: 1.0e-5}}\n"
 TRAIN = f"train: {{batch: {B}, grains: 2, evaluate_every: 0}}\n"
 CONFIGS = {
     "mixtral": MODEL + f"moe: {{experts: {E}, top_k: {K}, every: 1, hidden: {F}, router: softmax, normalise: after}}\n" + TRAIN,
-    "sigmoid": MODEL + f"moe: {{experts: {E}, top_k: {K}, every: 2, hidden: {F}, router: sigmoid, normalise: after, scale: 2.5, bias_rule: sign, shared_experts: 1}}\n" + TRAIN,
+    "sigmoid": MODEL + f"moe: {{experts: {E}, top_k: {K}, every: 2, hidden: {F}, router: sigmoid, "
+               f"normalise: after, scale: 2.5, bias_rule: sign, shared_experts: 1}}\n" + TRAIN,
     "dense": MODEL + "moe: {experts: 0}\n" + TRAIN,
 }
 

@@ -100,8 +100,8 @@ def test_killed_at_any_moment_of_making():
 
 
 def owned_by(process):
-    """The folders of networks that a process has made."""
-    return [path.parent for path in STATE.glob("*/owner") if read(path).split()[:1] == [str(process.pid).encode()]]
+    """The folders of networks that a process has made; one killed before it had a name is the next script's to remove."""
+    return [path.parent for path in STATE.glob("[0-9a-f][0-9a-f]/owner") if read(path).split()[:1] == [str(process.pid).encode()]]
 
 
 def test_foreign_things_are_left_alone():

@@ -23,11 +23,7 @@ def wait_for(condition, what, seconds=PATIENCE):
 
 
 class Cluster:
-<<<<<<< HEAD
-    """Four nodes of one host, in a folder, or those of a network of scripts/virtual-nodes.sh; down at the latest when this process
-=======
     """Four nodes of one host, in a folder, or those of a network of scripts/virtual-nodes.sh. Down at the latest when this process
->>>>>>> network
     ends, since its input is a pipe of ours."""
 
     def __init__(self, folder, program, network=None, nodes=4):
