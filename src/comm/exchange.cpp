@@ -11,6 +11,8 @@ std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& g
       return make_pairwise(make_transports(group));
     case ExchangeKind::alltoallv:
       return make_alltoallv(group);
+    case ExchangeKind::node:
+      break;
   }
   throw Error(Exit::internal, "an exchange without a line in make_exchange");
 }

@@ -4,45 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "config/enums.hpp"
+
 namespace switchyard {
-
-/// Names of the enumerators, in order, as written in a configuration.
-template <class E>
-struct EnumNames;
-
-/// The parts of "a, b, c".
-inline std::vector<std::string> names_in(const std::string& list) {
-  std::vector<std::string> names(1);
-  for (const char c : list)
-    if (c == ',')
-      names.emplace_back();
-    else if (c != ' ')
-      names.back() += c;
-  return names;
-}
-
-/// An enumeration whose enumerators are the names that a configuration has for them.
-#define SWITCHYARD_ENUM(Type, ...)                                               \
-  enum class Type { __VA_ARGS__ };                                               \
-  template <>                                                                    \
-  struct EnumNames<Type> {                                                       \
-    static inline const std::vector<std::string> names = names_in(#__VA_ARGS__); \
-  }
-SWITCHYARD_ENUM(Activation, gelu, relu, swiglu);
-SWITCHYARD_ENUM(AttentionKind, grouped);
-SWITCHYARD_ENUM(RouterKind, softmax, sigmoid, noisy_topk, hash);
-SWITCHYARD_ENUM(Normalise, before, after, none);
-SWITCHYARD_ENUM(GroupScore, top2_sum, share_sum, max);
-SWITCHYARD_ENUM(AuxScope, sequence, grain, batch);
-SWITCHYARD_ENUM(BiasRule, none, sign, centred_sign, proportional);
-SWITCHYARD_ENUM(ImportanceForm, cv2, squared_deviation);
-SWITCHYARD_ENUM(DropOrder, weight, position);
-SWITCHYARD_ENUM(ExchangeKind, pairwise, alltoallv);
-SWITCHYARD_ENUM(ScheduleKind, serial, pipelined, interleaved);
-SWITCHYARD_ENUM(Schedule, constant, cosine, linear, wsd);
-SWITCHYARD_ENUM(Determinism, layout, run);
-SWITCHYARD_ENUM(Precision, fp32, bf16);
-#undef SWITCHYARD_ENUM
 
 /// The decoder-only transformer (design part 4).
 struct ModelConfig {
@@ -106,6 +70,7 @@ struct MoeConfig {
   std::int64_t bias_until = 0;
   double capacity_factor = 0.0;
   DropOrder drop_order = DropOrder::weight;
+  int combine_groups = 1;
 
   static void fields(auto& self, auto&& f) {
     f("experts", self.experts, "", "E, routed experts of a layer, all ranks together; 0 makes every block dense");
@@ -135,6 +100,10 @@ struct MoeConfig {
     f("bias_until", self.bias_until, "steps", "the bias is frozen from this step on; 0 means never");
     f("capacity_factor", self.capacity_factor, "", "C = ceil(cf*T*k/E) rows of a grain and expert; 0 drops nothing");
     f("drop_order", self.drop_order, "", "who is dropped: smallest weights, or last positions");
+    f("combine_groups", self.combine_groups, "",
+      "groups of contiguous experts, a power of two, whose outputs a token sums by group first; a node that holds "
+      "whole "
+      "groups may send their one sum");
   }
 };
 
@@ -209,6 +178,10 @@ struct LayoutConfig {
   double poll = 50.0;
   int threads = 1;
   double timeout = 600.0;
+  int ranks_per_node = 0;
+  int zero = 0;
+  Recompute recompute = Recompute::none;
+  std::vector<int> recompute_blocks;
 
   static void fields(auto& self, auto&& f) {
     f("expert_parallel", self.expert_parallel, "ranks",
@@ -223,6 +196,14 @@ struct LayoutConfig {
       "ends the job, with exit code 9, once the ranks of a node make no progress for this long, and at once where one "
       "of "
       "them dies; 0 means never");
+    f("ranks_per_node", self.ranks_per_node, "ranks",
+      "contiguous ranks that count as one node; 0: those that share memory");
+    f("zero", self.zero, "",
+      "1: the optimizer's state of a parameter is sharded over the ranks that hold it (ZeRO stage 1); 0: every one of "
+      "them has all of it");
+    f("recompute", self.recompute, "",
+      "what a backward pass makes again rather than keep: nothing, the hidden rows of experts, or whole blocks");
+    f("recompute_blocks", self.recompute_blocks, "", "the blocks that recompute is for; empty: all of them");
   }
 };
 

@@ -1,0 +1,47 @@
+// The enumerations among the options, whose enumerators are the names that a configuration has for them.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace switchyard {
+
+/// Names of the enumerators, in order, as written in a configuration.
+template <class E>
+struct EnumNames;
+
+/// The parts of "a, b, c".
+inline std::vector<std::string> names_in(const std::string& list) {
+  std::vector<std::string> names(1);
+  for (const char c : list)
+    if (c == ',')
+      names.emplace_back();
+    else if (c != ' ')
+      names.back() += c;
+  return names;
+}
+
+/// An enumeration whose enumerators are the names that a configuration has for them.
+#define SWITCHYARD_ENUM(Type, ...)                                               \
+  enum class Type { __VA_ARGS__ };                                               \
+  template <>                                                                    \
+  struct EnumNames<Type> {                                                       \
+    static inline const std::vector<std::string> names = names_in(#__VA_ARGS__); \
+  }
+SWITCHYARD_ENUM(Activation, gelu, relu, swiglu);
+SWITCHYARD_ENUM(AttentionKind, grouped);
+SWITCHYARD_ENUM(RouterKind, softmax, sigmoid, noisy_topk, hash);
+SWITCHYARD_ENUM(Normalise, before, after, none);
+SWITCHYARD_ENUM(GroupScore, top2_sum, share_sum, max);
+SWITCHYARD_ENUM(AuxScope, sequence, grain, batch);
+SWITCHYARD_ENUM(BiasRule, none, sign, centred_sign, proportional);
+SWITCHYARD_ENUM(ImportanceForm, cv2, squared_deviation);
+SWITCHYARD_ENUM(DropOrder, weight, position);
+SWITCHYARD_ENUM(ExchangeKind, pairwise, alltoallv, node);
+SWITCHYARD_ENUM(ScheduleKind, serial, pipelined, interleaved);
+SWITCHYARD_ENUM(Recompute, none, experts, blocks);
+SWITCHYARD_ENUM(Schedule, constant, cosine, linear, wsd);
+SWITCHYARD_ENUM(Determinism, layout, run);
+SWITCHYARD_ENUM(Precision, fp32, bf16);
+#undef SWITCHYARD_ENUM
+
+}  // namespace switchyard
