@@ -39,9 +39,10 @@ inline const std::vector<std::string>& phase_names() {
 /// Accumulated since the last clear(). One object a rank, passed by reference to every stage.
 struct Timers {
   static constexpr int phases = static_cast<int>(Phase::count);
-  std::array<double, phases> seconds{};      ///< s, this rank
-  std::array<std::int64_t, phases> bytes{};  ///< bytes this rank sent to other ranks
-  void clear() { seconds = {}, bytes = {}; }
+  std::array<double, phases> seconds{};             ///< s, this rank
+  std::array<std::int64_t, phases> bytes{};         ///< bytes this rank sent to other ranks
+  std::array<std::int64_t, phases> bytes_across{};  ///< of rows, those to ranks on other nodes
+  void clear() { seconds = {}, bytes = {}, bytes_across = {}; }
 };
 
 }  // namespace switchyard

@@ -8,14 +8,17 @@ namespace switchyard::comm {
 std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& group) {
   switch (kind) {
     case ExchangeKind::pairwise:
+    case ExchangeKind::node:
       return make_pairwise(make_transports(group));
     case ExchangeKind::alltoallv:
       return make_alltoallv(group);
-    case ExchangeKind::node:
-      break;
   }
   throw Error(Exit::internal, "an exchange without a line in make_exchange");
 }
+
+Exchanges::Exchanges(ExchangeKind kind, const Groups& groups)
+    : near(make_exchange(kind, groups.by_nodes ? groups.by_nodes->near : groups.expert)),
+      rail(groups.by_nodes ? make_exchange(kind, groups.by_nodes->rail) : nullptr) {}
 
 void check_plan(const RowPlan& plan, int ranks, int rank) {
   const auto entries = static_cast<std::size_t>(ranks) + 1;
@@ -33,7 +36,7 @@ Itinerary straight(const RowPlan& plan, int ranks, int rank) {
 }
 
 int mpi_tag(ExchangeTag tag) {
-  return static_cast<int>(tag.step % 8 * 4096 + tag.block % 256 * 16 + tag.lane % 4 * 4 + tag.journey % 4);
+  return static_cast<int>(tag.step % 4 * 8192 + tag.block % 256 * 32 + tag.lane % 4 * 8 + tag.journey % 8);
 }
 
 }  // namespace switchyard::comm

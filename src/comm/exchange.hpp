@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/groups.hpp"
 #include "comm/transport.hpp"
 #include "config/config.hpp"
 
@@ -28,7 +29,7 @@ enum class Bound { out, home };
 struct ExchangeTag {
   std::int64_t step = 0;
   int block = 0;
-  int journey = 0;  ///< 0 dispatch, 1 combine, 2 combine backward, 3 dispatch backward
+  int journey = 0;  ///< moe::Journey
   int lane = 0;
 };
 
@@ -62,6 +63,14 @@ class Exchange {
   virtual std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) = 0;
 };
 
+/// Rows that go by nodes go pairwise on each hop.
 std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& group);
+
+/// Those of an expert-parallel group: among all of its ranks, or, where rows go by nodes, among those of a node and
+/// those of a rail.
+struct Exchanges {
+  Exchanges(ExchangeKind kind, const Groups& groups);
+  std::unique_ptr<Exchange> near, rail;
+};
 
 }  // namespace switchyard::comm

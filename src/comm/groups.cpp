@@ -15,12 +15,41 @@ int degree_of(const Communicator& world, int expert_parallel) {
   return degree;
 }
 
+Layout layout_of(const Communicator& world, const Nodes& nodes, const LayoutConfig& options, int grains,
+                 Determinism determinism) {
+  Layout layout{world.size(), world.rank(), degree_of(world, options.expert_parallel),
+                grains,       determinism,  options.lanes};
+  if (options.exchange != ExchangeKind::node) return layout;
+  layout.node_places = nodes.even_share(layout.expert_parallel);
+  check(layout.node_places > 0, Exit::usage,
+        "layout.exchange is node (the ranks of an expert-parallel group must be neighbours on their node, and as many "
+        "on every node; the " +
+            std::to_string(world.size()) + " ranks of this run on " + std::to_string(nodes.count()) +
+            " nodes, in groups of " + std::to_string(layout.expert_parallel) +
+            ", are not); start equally many ranks on every node, or set layout.exchange to pairwise");
+  return layout;
+}
+
+std::optional<NodeGroups> split(const Communicator& expert, const Layout& layout) {
+  if (!layout.by_nodes()) return {};
+  const int node = layout.place() / layout.node_places, place = layout.place() % layout.node_places;
+  return NodeGroups{expert.split(node, place), expert.split(place, node)};
+}
+
 }  // namespace
 
-Groups::Groups(Communicator all, int expert_parallel, int grains, Determinism determinism, int lanes)
+Groups::Groups(Communicator all, const LayoutConfig& options, int grains, Determinism determinism)
     : world(std::move(all)),
-      layout{world.size(), world.rank(), degree_of(world, expert_parallel), grains, determinism, lanes},
+      nodes(find_nodes(world, options.ranks_per_node)),
+      layout(layout_of(world, nodes, options, grains, determinism)),
       expert(world.split(layout.group(), layout.place())),
-      expert_data(world.split(layout.place(), layout.group())) {}
+      expert_data(world.split(layout.place(), layout.group())),
+      by_nodes(split(expert, layout)) {}
+
+bool Groups::on_my_node(const Communicator& group, int r) const {
+  int rank = 0;
+  while (world.world_rank(rank) != group.world_rank(r)) ++rank;
+  return nodes.together(layout.rank, rank);
+}
 
 }  // namespace switchyard::comm

@@ -32,12 +32,25 @@ struct Layout {
   Determinism determinism = Determinism::layout;
   int lanes = 1;  ///< parts of the grains of a rank; a power of two
   int lane = 0;
+  int node_places = 0;  ///< neighbouring places on each node of a group, where rows go by nodes; 0: they go straight
 
   int groups() const { return ranks / expert_parallel; }
   int group_of(int r) const { return r / expert_parallel; }
   int place_of(int r) const { return r % expert_parallel; }
   int group() const { return group_of(rank); }
   int place() const { return place_of(rank); }
+  /// Rows go to one rank of the node of their experts first, which hands them on: where a group has several nodes.
+  bool by_nodes() const { return node_places > 0 && node_places < expert_parallel; }
+  int group_nodes() const { return by_nodes() ? expert_parallel / node_places : 1; }
+  int node_of_place(int p) const { return by_nodes() ? p / node_places : 0; }
+  /// Places that this rank hands rows to itself: those of its node, or all of the group. It has the tokens of every
+  /// near_places().size()-th place from its own number among them, which are those of its own place where these are
+  /// all.
+  Range near_places() const {
+    if (!by_nodes()) return {0, expert_parallel};
+    const int first = place() / node_places * node_places;
+    return {first, first + node_places};
+  }
   /// Grains of a rank; may be empty.
   Range grains_of(int r) const { return split_evenly(grains, ranks, r); }
   Range my_grains() const { return grains_of(rank); }
@@ -62,6 +75,10 @@ struct Layout {
   /// Experts [first, last) of E held at one place of an expert-parallel group; empty where E < EP leaves none.
   Range experts_of(int place, int experts) const { return split_evenly(experts, expert_parallel, place); }
   Range my_experts(int experts) const { return experts_of(place(), experts); }
+  /// Those of a node of the group.
+  Range experts_of_node(int node, int experts) const {
+    return {experts_of(node * node_places, experts).first, experts_of((node + 1) * node_places - 1, experts).last};
+  }
   /// Place in the expert-parallel group that holds expert e of E.
   int place_of_expert(int e, int experts) const {
     int p = static_cast<int>(std::int64_t{e} * expert_parallel / experts);

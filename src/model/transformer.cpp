@@ -63,7 +63,7 @@ void take_tokens(const data::Batch& batch, Index first, moe::Pass pass, const Co
   };
   const std::int64_t sequence = batch.sequences.first + first / batch.context;
   lane.backward_due = pass == moe::Pass::train;
-  lane.scratch.layer.transfer.travels.clear();
+  lane.scratch.layer.forget_travels();
   lane.tokens = part(batch.tokens), lane.targets = part(batch.targets);
   lane.token_set = {
       pass, batch.step, batch.context, {sequence, sequence + lane.rows.sequences}, config.grain_sequences(), lane.ids};
@@ -154,11 +154,11 @@ void Transformer::run(const Queue& queue, const schedule::Task& task) {
 }
 
 void Transformer::poll() {
-  for (const auto& lane : state_->lanes) (*lane)->scratch.layer.transfer.poll();
+  for (const auto& lane : state_->lanes) (*lane)->scratch.layer.poll();
 }
 
 const std::vector<moe::Travel>& Transformer::travels(int lane) const {
-  return state_->lane(lane).scratch.layer.transfer.travels;
+  return state_->lane(lane).scratch.layer.travels();
 }
 
 void Transformer::forward(const Queue& queue, const data::Batch& batch, moe::Pass pass) {

@@ -31,7 +31,7 @@ void begin_groups(const Queue& queue, const Cut& cut, const ExpertCounts& counts
   const Index experts = first.extent(1);
   Kokkos::parallel_for(
       "switchyard::moe::capacity::begin_groups", queue.range(cut.pieces), KOKKOS_LAMBDA(Index piece) {
-        std::int32_t next = choice.first(piece * cut.piece_tokens());
+        std::int32_t next = choice.first(cut.first_of(piece));
         for (Index e = 0; e < experts; ++e) {
           first(piece, e) = next;
           next += counts.total(piece, e);

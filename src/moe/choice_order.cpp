@@ -53,13 +53,21 @@ void add_up(const Queue& queue, const Cut& cut, const ExpertCounts& counts) {
       });
 }
 
+Index unit_of(Index piece_tokens) {
+  constexpr Index of_device = 16;
+  return std::max<Index>(1, on_host ? piece_tokens : std::min(of_device, piece_tokens));
+}
+
 }  // namespace
 
 Cut cut_of(Index tokens, Index pieces, int rounds) {
   expect(tokens == 0 || (pieces > 0 && tokens % pieces == 0), "tokens in whole pieces");
-  constexpr Index of_device = 16;
   const Index piece = pieces > 0 ? tokens / pieces : 0;
-  return {tokens, pieces, std::max<Index>(1, on_host ? piece : std::min(of_device, piece)), rounds};
+  return {tokens, pieces, piece, unit_of(piece), rounds};
+}
+
+Cut cut_at(const std::int32_t* begins, Index tokens, Index pieces, Index largest) {
+  return {tokens, pieces, largest, unit_of(largest), 1, begins};
 }
 
 ExpertCounts::ExpertCounts(Arena& arena, const Cut& largest, int experts)

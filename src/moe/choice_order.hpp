@@ -12,18 +12,22 @@ namespace switchyard::moe {
 /// all units of a piece in their order.
 struct Cut {
   Index tokens = 0;
-  Index pieces = 0;       ///< equal parts of the tokens
-  Index unit_tokens = 1;  ///< of a piece that units share; the last unit may have fewer
-  int rounds = 1;         ///< 1: a token's choices together; k: first the first choices of all tokens of a piece, …
+  Index pieces = 0;
+  Index piece_tokens = 0;  ///< of each piece, or of the largest
+  Index unit_tokens = 1;   ///< of a piece that units share; the last units may have fewer, or none
+  int rounds = 1;          ///< 1: a token's choices together; k: first the first choices of all tokens of a piece, …
+  const std::int32_t* begins = nullptr;  ///< (pieces + 1) first token of each piece, device; null: they are equal
 
-  KOKKOS_INLINE_FUNCTION Index piece_tokens() const { return pieces > 0 ? tokens / pieces : 0; }
-  KOKKOS_INLINE_FUNCTION Index blocks() const { return (piece_tokens() + unit_tokens - 1) / unit_tokens; }
+  KOKKOS_INLINE_FUNCTION Index first_of(Index piece) const { return begins ? begins[piece] : piece * piece_tokens; }
+  KOKKOS_INLINE_FUNCTION Index blocks() const { return (piece_tokens + unit_tokens - 1) / unit_tokens; }
   KOKKOS_INLINE_FUNCTION Index units_of_piece() const { return blocks() * rounds; }
   KOKKOS_INLINE_FUNCTION Index units() const { return pieces * units_of_piece(); }
 };
 
-/// Units of whole pieces on a host, of few tokens on a device. `tokens` are whole pieces.
+/// Units of whole pieces on a host, of few tokens on a device. `tokens` are whole pieces, equal ones.
 Cut cut_of(Index tokens, Index pieces, int rounds);
+/// The same with pieces of which the largest has `largest` tokens.
+Cut cut_at(const std::int32_t* begins, Index tokens, Index pieces, Index largest);
 
 /// Which choices count.
 enum class Which { all, kept };
@@ -42,9 +46,10 @@ void count(const Queue& queue, const Cut& cut, const Choice& choice, Which which
 template <class F>
 KOKKOS_INLINE_FUNCTION void for_choices(const Cut& cut, const Choice& choice, Index unit, const F& f) {
   const Index piece = unit / cut.units_of_piece(), within = unit % cut.units_of_piece();
-  const Index round = within / cut.blocks(), begin = within % cut.blocks() * cut.unit_tokens;
-  const Index end = begin + cut.unit_tokens < cut.piece_tokens() ? begin + cut.unit_tokens : cut.piece_tokens();
-  for (Index t = piece * cut.piece_tokens() + begin; t < piece * cut.piece_tokens() + end; ++t) {
+  const Index round = within / cut.blocks(), last_token = cut.first_of(piece + 1);
+  const Index begin = cut.first_of(piece) + within % cut.blocks() * cut.unit_tokens;
+  const Index end = begin + cut.unit_tokens < last_token ? begin + cut.unit_tokens : last_token;
+  for (Index t = begin; t < end; ++t) {
     Index i = choice.first(t), last = choice.first(t + 1);
     if (cut.rounds > 1) {
       i += round;

@@ -1,11 +1,20 @@
 #include "moe/combine.hpp"
 
+#include "moe/crossing.hpp"
+
 namespace switchyard::moe {
+namespace {
+
+Index rows_kept(const Config& config, const Layout& layout) {
+  if (layout.by_nodes() && !sums_by_node(config, layout)) return most_choices(config, layout);
+  return layout.near_places().size() > 1 ? most_handed_on(config, layout).choices : 0;
+}
+
+}  // namespace
 
 CombinePass::CombinePass(Arena& arena, const Config& config, const Layout& layout, Element branch)
     : home(arena, "moe::combine::home", Account::exchange,
-           layout.expert_parallel > 1 ? most_choices(config, layout) * config.model.width * bytes_of(branch)
-                                      : Index{0}) {}
+           rows_kept(config, layout) * config.model.width * bytes_of(branch)) {}
 
 void Combine::start(const Queue& queue, const Trip& trip, const Tensor& rows, CombinePass& pass) const {
   transfer_.leave_for_home(queue, trip, rows, pass.home, Journey::combine);
@@ -13,16 +22,17 @@ void Combine::start(const Queue& queue, const Trip& trip, const Tensor& rows, Co
 
 void Combine::finish(const Queue& queue, const Trip& trip, const Vector<float>& weight, const Result& result,
                      const CombinePass& pass) const {
-  transfer_.arrive_home(queue, trip, pass.home);
-  rows::combine(queue, trip.plan.rows_of_tokens(), weight.data(), transfer_.at_home(trip, result.rows, pass.home),
-                result.y);
+  transfer_.arrive_home(queue, trip, pass.home, Journey::combine);
+  rows::add_sums(queue, trip.plan.rows_of_tokens(), weight.data(), transfer_.at_home(trip, result.rows, pass.home),
+                 result.y);
 }
 
 void Combine::start_backward(const Queue& queue, const Trip& trip, const Tensor& dy, const Weights& weights,
                              const Tensor& rows, const CombinePass& pass) const {
   const Tensor send = transfer_.outgoing(trip, rows);
-  rows::combine_backward(queue, trip.plan.rows_of_tokens(), weights.value.data(), dy, weights.gradient.data(),
-                         {transfer_.at_home(trip, rows, pass.home), send});
+  const rows::Choices choices = trip.plan.rows_of_tokens();
+  rows::weight_gradients(queue, choices, dy, transfer_.at_home(trip, rows, pass.home), weights.gradient.data());
+  rows::row_gradients(queue, choices, weights.value.data(), dy, send);
   transfer_.leave_for_experts(queue, trip, Journey::combine_backward);
 }
 

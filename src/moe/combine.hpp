@@ -7,7 +7,9 @@ namespace switchyard::moe {
 /// What a combine keeps from its forward to its backward pass.
 struct CombinePass {
   CombinePass(Arena& arena, const Config& config, const Layout& layout, Element branch);
-  Buffer home;  ///< (send_rows, d) expert outputs at home; nothing where an expert-parallel group is one rank
+  /// Expert outputs where the gradients of combine weights are made of them: (send_rows, d) where rows were handed on
+  /// from, or (choice rows of the crossing, d); nothing where they have not travelled.
+  Buffer home;
 };
 
 class Combine {
@@ -33,7 +35,7 @@ class Combine {
                       const Tensor& rows, const CombinePass& pass) const;
   /// d_rows(expert_rows, d) in expert order.
   void finish_backward(const Queue& queue, const Trip& trip, const Tensor& d_rows) const {
-    transfer_.arrive_at_experts(queue, trip, d_rows);
+    transfer_.arrive_at_experts(queue, trip, d_rows, Journey::combine_backward);
   }
 
  private:

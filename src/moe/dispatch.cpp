@@ -12,8 +12,8 @@ void Dispatch::start_backward(const Queue& queue, const Trip& trip, const Tensor
 }
 
 void Dispatch::finish_backward(const Queue& queue, const Trip& trip, const Tensor& d_rows, const Tensor& dx) const {
-  transfer_.arrive_home(queue, trip, trip.buffers.home);
-  rows::sum(queue, trip.plan.rows_of_tokens(), transfer_.at_home(trip, d_rows, trip.buffers.home), dx);
+  transfer_.arrive_home(queue, trip, trip.buffers.home, Journey::dispatch_backward);
+  rows::add_sums(queue, trip.plan.rows_of_tokens(), nullptr, transfer_.at_home(trip, d_rows, trip.buffers.home), dx);
 }
 
 }  // namespace switchyard::moe

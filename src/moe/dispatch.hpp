@@ -12,7 +12,7 @@ class Dispatch {
   void start(const Queue& queue, const Trip& trip, const Tensor& x, const Tensor& rows) const;
   /// rows(expert_rows, d) in expert order.
   void finish(const Queue& queue, const Trip& trip, const Tensor& rows) const {
-    transfer_.arrive_at_experts(queue, trip, rows);
+    transfer_.arrive_at_experts(queue, trip, rows, Journey::dispatch);
   }
   /// Sends the gradients d_rows(expert_rows, d) of the rows home.
   void start_backward(const Queue& queue, const Trip& trip, const Tensor& d_rows) const;

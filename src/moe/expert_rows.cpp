@@ -43,10 +43,12 @@ void ExpertRows::take_pieces(int lane, int expert, const Plan& plan) {
   if (!plan.by_grains()) return;
   Layout of = layout_;
   of.lane = lane;
-  for (int p = 0; p < layout_.expert_parallel; ++p) {
-    const Range grains = of.lane_grains_of(layout_.group() * layout_.expert_parallel + p);
-    for (std::int64_t g = grains.first; g < grains.last; ++g) set(g - layout_.my_group_grains().first);
-  }
+  const Range near = of.near_places();
+  for (std::int64_t first = 0; first < near.size(); ++first)  // as each of them hands on what it has of others
+    for (std::int64_t p = first; p < of.expert_parallel; p += near.size()) {
+      const Range grains = of.lane_grains_of(static_cast<int>(of.group() * of.expert_parallel + p));
+      for (std::int64_t g = grains.first; g < grains.last; ++g) set(g - layout_.my_group_grains().first);
+    }
 }
 
 nn::NetworkRows ExpertRows::pieces(const std::vector<TreeNode>& nodes) const {

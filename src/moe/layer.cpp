@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/check.hpp"
-#include "moe/dispatch.hpp"
+#include "moe/journeys.hpp"
 #include "moe/layer_pass.hpp"
 #include "moe/router.hpp"
 
@@ -29,9 +29,7 @@ struct Layer::State {
   State(const LayerContext& shared_context, int block)
       : context(shared_context),
         router(context, block),
-        transfer(context, block, context.config.model.width),
-        dispatch(transfer),
-        combine(transfer),
+        journeys(make_journeys(context, block)),
         experts(context.parameters, prefix(block, "experts"), context.config.model.activation) {
     if (context.config.moe.shared_experts > 0)
       shared.emplace(context.parameters, prefix(block, "shared"), context.config.model.activation);
@@ -45,9 +43,7 @@ struct Layer::State {
 
   LayerContext context;
   RouterStage router;
-  Transfer transfer;
-  Dispatch dispatch;
-  Combine combine;
+  std::unique_ptr<Journeys> journeys;
   nn::FeedForward experts;
   std::optional<nn::FeedForward> shared;
   LayerStatistics statistics;
@@ -56,9 +52,9 @@ struct Layer::State {
 void Layer::State::make_plan(const Queue& queue, LayerPass& pass) const {
   const Layout& layout = context.groups.layout;
   const bool by_grains = pass.tokens.pass == Pass::train && layout.by_grains(layout.groups());
-  pass.plan.build(queue, pass.routing.choice(), by_grains ? Pieces::grains : Pieces::ranks, context.groups.expert,
-                  context.exchange);
-  context.timers.bytes[static_cast<int>(Phase::plan)] += pass.plan.bytes_sent();
+  journeys->plan(queue, by_grains ? Pieces::grains : Pieces::ranks, pass);
+  context.timers.bytes[static_cast<int>(Phase::plan)] +=
+      pass.plan.bytes_sent() + (pass.crossing ? pass.crossing->bytes_sent() : 0);
   pass.experts.take(pass.lane, pass.plan);
 }
 
@@ -97,15 +93,15 @@ void Layer::forward(const Queue& queue, schedule::Stage stage, const Tensor& y, 
     case Stage::plan:
       return s.make_plan(queue, pass);
     case Stage::dispatch:
-      return s.dispatch.start(queue, pass.trip(), pass.x, pass.part().rows);
+      return s.journeys->dispatch(queue, pass);
     case Stage::dispatch_finish:
-      return s.dispatch.finish(queue, pass.trip(), pass.part().rows);
+      return s.journeys->dispatch_finish(queue, pass);
     case Stage::experts:
       return s.run_experts(queue, pass);
     case Stage::combine:
-      return s.combine.start(queue, pass.trip(), pass.part().outputs, pass.combine);
+      return s.journeys->combine(queue, pass);
     case Stage::combine_finish:
-      return s.combine.finish(queue, pass.trip(), pass.routing.choice().weight, {pass.part().outputs, y}, pass.combine);
+      return s.journeys->combine_finish(queue, y, pass);
     case Stage::shared:
       return s.shared->forward(queue, pass.token_rows.network().networks, pass.x, {y, products::Write::add},
                                pass.shared->rows(0, pass.x.rows));
@@ -118,23 +114,21 @@ void Layer::forward(const Queue& queue, schedule::Stage stage, const Tensor& y, 
 void Layer::backward(const Queue& queue, schedule::Stage stage, const Tensor& dy, const Tensor& dx,
                      LayerPass& pass) const {
   const State& s = *state_;
-  const Vector<float>& d_weights = pass.scratch.d_weights;
   switch (stage) {
     case Stage::combine:
-      return s.combine.start_backward(queue, pass.trip(), dy, {pass.routing.choice().weight, d_weights},
-                                      pass.part().outputs, pass.combine);
+      return s.journeys->combine_backward(queue, dy, pass);
     case Stage::combine_finish:
-      return s.combine.finish_backward(queue, pass.trip(), pass.part().outputs);
+      return s.journeys->combine_backward_finish(queue, pass);
     case Stage::experts:
       return s.run_experts_backward(queue, pass);
     case Stage::expert_weights:
       return s.sum_expert_weights(queue, pass);
     case Stage::router:
-      return s.router.backward(queue, d_weights, dx, pass.routing);
+      return s.router.backward(queue, pass.scratch.d_weights, dx, pass.routing);
     case Stage::dispatch:
-      return s.dispatch.start_backward(queue, pass.trip(), pass.d_rows());
+      return s.journeys->dispatch_backward(queue, pass);
     case Stage::dispatch_finish:
-      return s.dispatch.finish_backward(queue, pass.trip(), pass.d_rows(), dx);
+      return s.journeys->dispatch_backward_finish(queue, dx, pass);
     case Stage::shared:
       return s.shared->backward(queue, pass.token_rows.network(), pass.x, dy, {dx, products::Write::add},
                                 pass.shared->rows(0, pass.x.rows));
@@ -151,8 +145,10 @@ void Layer::take_statistics(const comm::JointSum& sum, const std::vector<LayerPa
   State& s = *state_;
   s.statistics = s.router.take_statistics(sum, routing_of(lanes));
   s.statistics.traffic.assign(s.context.groups.layout.ranks, 0);
-  for (const LayerPass* pass : lanes)
-    for (std::size_t r = 0; r < s.statistics.traffic.size(); ++r) s.statistics.traffic[r] += pass->plan.traffic()[r];
+  for (const LayerPass* pass : lanes) {
+    const std::vector<std::int64_t>& traffic = pass->crossing ? pass->crossing->traffic() : pass->plan.traffic();
+    for (std::size_t r = 0; r < s.statistics.traffic.size(); ++r) s.statistics.traffic[r] += traffic[r];
+  }
 }
 
 void Layer::update_bias(const Queue& queue, std::int64_t step) { state_->router.update_bias(queue, step); }

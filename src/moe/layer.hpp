@@ -33,7 +33,7 @@ struct TokenSet {
 struct LayerContext {
   const Config& config;
   const comm::Groups& groups;
-  comm::Exchange& exchange;
+  const comm::Exchanges& exchanges;
   const ParameterSet& parameters;
   Timers& timers;
 };

@@ -10,9 +10,29 @@ namespace switchyard::moe {
 LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& layout, Element branch)
     : transfer(arena, config, layout, branch),
       d_weights(arena.vector<float>(moe_layers(config).empty() ? 0 : most_choices(config, layout), Account::scratch)) {
+  if (layout.by_nodes() && !moe_layers(config).empty()) rail.emplace(arena, config, layout, branch);
   const auto rows = [&](Index width) { return Tensor{nullptr, branch, most_expert_rows(config, layout), width}; };
   d_rows = {arena, "moe::layer::d_rows", Account::expert_rows, rows(config.model.width)};
   d_hidden = {arena, "moe::layer::d_hidden", Account::expert_rows, rows(config.moe.hidden)};
+}
+
+void LayerScratch::poll() {
+  transfer.under_way.poll();
+  if (rail) rail->under_way.poll(), rail->d_weights.poll();
+}
+
+void LayerScratch::forget_travels() {
+  travels().clear();
+  transfer.under_way.travels.clear();
+}
+
+void LayerScratch::count_near() {
+  double& near = travels().back().near;
+  for (UnderWay* way : {&transfer.under_way, &rail->d_weights}) {
+    if (way->flight) continue;
+    for (const Travel& travel : way->travels) near += travel.waited;
+    way->travels.clear();
+  }
 }
 
 LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout,
@@ -24,6 +44,7 @@ LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& conf
       routing(arena, config, lane_rows, config.block_experts(rows_of_block.block())),
       plan(arena, config, layout, config.block_experts(rows_of_block.block())),
       combine(arena, config, layout, lane_rows.branch) {
+  if (layout.by_nodes()) crossing.emplace(arena, config, layout, config.block_experts(rows_of_block.block()));
   if (const Index shared_hidden = Index{config.moe.shared_experts} * config.moe.hidden; shared_hidden > 0)
     shared.emplace(arena, Account::activations, Tensor{nullptr, token_rows.branch, token_rows.count, shared_hidden},
                    config.model.activation);

@@ -6,6 +6,7 @@
 #include "moe/expert_rows.hpp"
 #include "moe/layer.hpp"
 #include "moe/plan.hpp"
+#include "moe/rail_pass.hpp"
 #include "moe/router.hpp"
 #include "moe/transfer.hpp"
 #include "nn/feed_forward.hpp"
@@ -16,10 +17,18 @@ namespace switchyard::moe {
 /// What the layers of a lane use one after another.
 struct LayerScratch {
   LayerScratch(Arena& arena, const Config& config, const Layout& layout, Element branch);
+  /// What is under way between ranks on any way; the journeys since the lane began its pass.
+  void poll();
+  std::vector<Travel>& travels() { return rail ? rail->under_way.travels : transfer.under_way.travels; }
+  void forget_travels();
+  /// What a journey on a rail took inside the node, and for the gradients of weights, counts with it.
+  void count_near();
+
   TransferPass transfer;
-  Vector<float> d_weights;  ///< (C) gradients of the combine weights
-  RowRoom d_rows;           ///< (expert_rows, d) gradients of the rows into the experts, until they are at home
-  RowRoom d_hidden;         ///< (expert_rows, hidden) overwritten by a stage
+  std::optional<RailPass> rail;  ///< where rows go by nodes
+  Vector<float> d_weights;       ///< (C) gradients of the combine weights
+  RowRoom d_rows;                ///< (expert_rows, d) gradients of the rows into the experts, until they are at home
+  RowRoom d_hidden;              ///< (expert_rows, hidden) overwritten by a stage
 };
 
 struct LayerPass {
@@ -39,6 +48,7 @@ struct LayerPass {
   LayerScratch& scratch;
   const nn::Rows& token_rows;
   RoutingPass routing;
+  std::optional<Crossing> crossing;  ///< where rows go by nodes
   Plan plan;
   CombinePass combine;
   std::optional<nn::FeedForwardPass> shared;

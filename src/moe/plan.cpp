@@ -7,25 +7,27 @@
 
 namespace switchyard::moe {
 
-Index even_expert_rows(const Config& config, const Layout& layout, int experts) {
-  const Index tokens = layout.group_lane_grains() * config.grain_sequences() * config.model.context;
-  return tokens * config.moe.top_k * layout.my_experts(experts).size() / experts;
-}
-
 namespace {
 
-/// Of this rank's lane.
-Index tokens_of(const Config& config, const Layout& layout) {
-  return layout.my_lane_grains().size() * config.grain_sequences() * config.model.context;
+/// Of what this rank hands on. A lane without grains is one piece in evaluation.
+Index most_pieces(const Layout& layout) {
+  Index pieces = 0;
+  for_sources(layout, my_near(layout),
+              [&](int p) { pieces += std::max<Index>(1, lane_grains_from(layout, p).size()); });
+  return pieces;
 }
 
-/// A lane without grains is one piece in evaluation.
-Index most_pieces(const Layout& layout) { return std::max<Index>(1, layout.my_lane_grains().size()); }
+/// Pieces larger than a grain are fewer.
+Cut largest_cut(const Config& config, const Layout& layout) {
+  if (!layout.by_nodes()) return cut_of(lane_tokens(config, layout), most_pieces(layout), 1);
+  const Index grain = Index{config.grain_sequences()} * config.model.context, pieces = most_pieces(layout);
+  return cut_at(nullptr, pieces * grain, pieces, grain);
+}
 
 /// What place() reads and writes.
 struct SendRows {
   Matrix<std::int32_t> begins, before;
-  Vector<std::int32_t> row, token;
+  std::int32_t *row, *token;
 };
 
 struct Place {
@@ -33,11 +35,11 @@ struct Place {
   SendRows rows;
   Index unit, piece;
   KOKKOS_INLINE_FUNCTION void operator()(Index t, Index i) const {
-    rows.row(i) = -1;
+    rows.row[i] = -1;
     if (!choice.kept(i)) return;
     const std::int32_t e = choice.expert(i), row = rows.begins(piece, e) + rows.before(unit, e)++;
-    rows.row(i) = row;
-    rows.token(row) = static_cast<std::int32_t>(t);
+    rows.row[i] = row;
+    rows.token[row] = static_cast<std::int32_t>(t);
   }
 };
 
@@ -64,30 +66,30 @@ void place_received(const Queue& queue, Index runs, const std::int32_t* first, s
 
 }  // namespace
 
-Index most_expert_rows(const Config& config, const Layout& layout) {
-  Index most = 0;
-  for (const MoeLayer& layer : moe_layers(config))
-    most = std::max(most, even_expert_rows(config, layout, layer.experts));
-  return most;
+int pieces_of(const Layout& layout, int place, Pieces pieces) {
+  return pieces == Pieces::ranks ? 1 : static_cast<int>(lane_grains_from(layout, place).size());
 }
-
-Index most_choices(const Config& config, const Layout& layout) { return tokens_of(config, layout) * config.moe.top_k; }
 
 Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int experts)
     : layout_(layout),
       experts_(experts),
+      near_(layout_.near_places()),
       mine_(layout_.my_experts(experts)),
-      alone_(layout_.expert_parallel == 1),
-      counted_(arena, cut_of(tokens_of(config, layout), most_pieces(layout), 1), experts),
+      alone_(near_.size() == 1),
+      counted_(arena, largest_cut(config, layout), experts),
       totals_(arena, counted_.total) {
-  const Index choices = most_choices(config, layout);
+  const Index choices = handed_on(config, layout, experts).choices;
   const auto table = [&](const char* label, Index n) {
     return Staged<std::int32_t>(arena, label, Account::activations, n);
   };
+  const auto room = [&](const char* label) {
+    return Room<std::int32_t>(arena, label, layout.by_nodes() ? Account::expert_rows : Account::activations, choices);
+  };
+  order_ = {config.moe.combine_groups, experts, nullptr, true};
   begins_ = table("moe::plan::begins", most_pieces(layout) * experts);
-  runs_ = table("moe::plan::runs", alone_ ? 0 : 2 * mine_.size() * layout_.expert_parallel + 1);
-  token_ = arena.vector<std::int32_t>(choices);
-  row_ = arena.vector<std::int32_t>(choices);
+  runs_ = table("moe::plan::runs", alone_ ? 0 : 2 * mine_.size() * near_.size() + 1);
+  token_ = room("moe::plan::token");
+  row_ = room("moe::plan::row");
   received_ = {arena, "moe::plan::received", Account::expert_rows,
                alone_ ? 0 : even_expert_rows(config, layout, experts)};
   if (arena.places()) make_tables();
@@ -95,7 +97,7 @@ Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int experts
 
 /// What does not depend on the choices.
 void Plan::make_tables() {
-  const int places = layout_.expert_parallel;
+  const auto places = static_cast<std::size_t>(near_.size());
   first_piece_.assign(places + 1, 0);
   for (int side = 0; side < 2; ++side) mpi_counts_[side].assign(places, 0), mpi_offsets_[side].assign(places, 0);
   to_experts_.send.assign(places + 1, 0), to_experts_.receive.assign(places + 1, 0);
@@ -104,25 +106,26 @@ void Plan::make_tables() {
   traffic_.assign(layout_.ranks, 0);
 }
 
-int Plan::pieces_of(int place) const {
-  if (!by_grains_) return 1;
-  return static_cast<int>(layout_.lane_grains_of(layout_.group() * layout_.expert_parallel + place).size());
+int Plan::pieces_from(int near) const {
+  int all = 0;
+  for_sources(layout_, near, [&](int p) { all += pieces_of(layout_, p, by_grains_ ? Pieces::grains : Pieces::ranks); });
+  return all;
 }
 
-void Plan::build(const Queue& queue, const Choice& choice, Pieces pieces, const comm::Communicator& group,
-                 const comm::Exchange& exchange) {
+void Plan::build(const Queue& queue, const Cut& cut, const Choice& choice, Pieces pieces, const Way& way) {
   tokens_ = choice.tokens(), capacity_ = choice.capacity();
   first_ = choice.first;
+  order_.expert = choice.expert.data();
   by_grains_ = pieces == Pieces::grains;
-  for (int p = 0; p < layout_.expert_parallel; ++p) first_piece_[p + 1] = first_piece_[p] + pieces_of(p);
-  const Cut cut = cut_of(tokens_, pieces_of(layout_.place()), 1);
+  for (int p = 0; p < near_.size(); ++p) first_piece_[p + 1] = first_piece_[p] + pieces_from(p);
   count_choices(queue, cut, choice);
   begin_rows(queue, cut.pieces);
   const Matrix<std::int32_t> begins(begins_.device(), cut.pieces, experts_);
-  place(queue, cut, choice, {begins, counted_.before, row_, token_});
-  exchange_counts(group);
+  row_.reserve(capacity_), token_.reserve(capacity_);
+  place(queue, cut, choice, {begins, counted_.before, row_.data(), token_.data()});
+  exchange_counts(way.group);
   order_received(queue);
-  if (!alone_) itinerary_ = exchange.prepare(to_experts_);
+  if (!alone_) itinerary_ = way.exchange.prepare(to_experts_);
 }
 
 /// The kept choices of each piece and expert, on the host.
@@ -134,10 +137,11 @@ void Plan::count_choices(const Queue& queue, const Cut& cut, const Choice& choic
   for (Index g = 0; g < cut.pieces; ++g) {
     const auto of_piece = [&](Index e) { return totals_.host()(g, e); };
     expect(of_piece(experts_) == 0, "choices among the experts and in the memory of their pass");
-    for (int p = 0; p < layout_.expert_parallel; ++p) {
-      const Range owned = layout_.experts_of(p, experts_);
+    for (int p = 0; p < near_.size(); ++p) {
+      const Range owned = experts_near(p);
       for (std::int64_t e = owned.first; e < owned.last; ++e)
-        counts_out_[cut.pieces * owned.first + g * owned.size() + e - owned.first] = of_piece(e);
+        counts_out_[cut.pieces * (owned.first - experts_near(0).first) + g * owned.size() + e - owned.first] =
+            of_piece(e);
     }
   }
 }
@@ -145,9 +149,9 @@ void Plan::count_choices(const Queue& queue, const Cut& cut, const Choice& choic
 /// Where the send rows of each expert and piece begin: by expert, then piece.
 void Plan::begin_rows(const Queue& queue, Index pieces) {
   std::int32_t next = 0;
-  const int first_rank = layout_.group() * layout_.expert_parallel;
-  for (int p = 0; p < layout_.expert_parallel; ++p) {
-    const Range owned = layout_.experts_of(p, experts_);
+  const std::int64_t first_rank = layout_.group() * layout_.expert_parallel + near_.first;
+  for (int p = 0; p < near_.size(); ++p) {
+    const Range owned = experts_near(p);
     for (std::int64_t e = owned.first; e < owned.last; ++e)
       for (Index g = 0; g < pieces; ++g) {
         begins_.host()[g * experts_ + e] = next;
@@ -167,12 +171,11 @@ void Plan::exchange_counts(const comm::Communicator& group) {
     counts_in_ = counts_out_;
     return;
   }
-  const int me = layout_.place();
-  const std::int64_t my_pieces = first_piece_[me + 1] - first_piece_[me];
-  for (int p = 0; p < layout_.expert_parallel; ++p) {
-    const Range owned = layout_.experts_of(p, experts_);
+  const std::int64_t me = my_near(layout_), my_pieces = first_piece_[me + 1] - first_piece_[me];
+  for (int p = 0; p < near_.size(); ++p) {
+    const Range owned = experts_near(p);
     mpi_counts_[0][p] = static_cast<int>(my_pieces * owned.size());
-    mpi_offsets_[0][p] = static_cast<int>(my_pieces * owned.first);
+    mpi_offsets_[0][p] = static_cast<int>(my_pieces * (owned.first - experts_near(0).first));
     mpi_counts_[1][p] = static_cast<int>((first_piece_[p + 1] - first_piece_[p]) * mine_.size());
     mpi_offsets_[1][p] = static_cast<int>(first_piece_[p] * mine_.size());
     if (p != me) bytes_ += mpi_counts_[0][p] * static_cast<std::int64_t>(sizeof(std::int64_t));
@@ -186,8 +189,7 @@ void Plan::exchange_counts(const comm::Communicator& group) {
 /// Offsets of the expert rows, and where each of them lies among the received rows, which come by (place, expert,
 /// token).
 void Plan::order_received(const Queue& queue) {
-  const Index experts = mine_.size(), all = first_piece_.back(), places = layout_.expert_parallel,
-              runs = experts * places;
+  const Index experts = mine_.size(), all = first_piece_.back(), places = near_.size(), runs = experts * places;
   piece_offsets_.assign(experts * all + 1, 0);
   for (Index e = 0; e < experts; ++e) {
     for (Index g = 0; g < all; ++g)

@@ -7,21 +7,25 @@
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
 #include "moe/choice_order.hpp"
+#include "moe/even_loads.hpp"
 #include "moe/rows.hpp"
 #include "tensor/room.hpp"
 #include "tensor/types.hpp"
 
 namespace switchyard::moe {
 
-/// Expert rows of this rank in a layer of `experts` where loads are even, and the most choices of its tokens: of the
-/// lane that the layout is seen from.
-Index even_expert_rows(const Config& config, const Layout& layout, int experts);
-Index most_expert_rows(const Config& config, const Layout& layout);  ///< of the largest layer
-Index most_choices(const Config& config, const Layout& layout);
-
 /// What sums over tokens are cut into: grains, or all tokens of a rank and lane, as in evaluation and with determinism
 /// `run`.
 enum class Pieces { grains, ranks };
+
+/// Pieces of the tokens of one rank of the expert-parallel group.
+int pieces_of(const Layout& layout, int place, Pieces pieces);
+
+/// Ranks that rows are carried between, and how.
+struct Way {
+  const comm::Communicator& group;
+  comm::Exchange& exchange;
+};
 
 /// Three orders of rows. *Choices*: (token, choice), dropped ones included. *Send rows*: the kept choices of this rank
 /// by (expert, token, choice), so that the rows for one place of the expert-parallel group lie together. *Expert rows*:
@@ -31,14 +35,13 @@ class Plan {
   /// Of a lane's way through a layer of `experts`, with memory for a pass of `config` at even loads.
   Plan(Arena& arena, const Config& config, const Layout& layout, int experts);
 
-  /// Of what routing chose for tokens that are whole pieces. Collective over the expert-parallel group, whose exchange
-  /// will carry the rows.
-  void build(const Queue& queue, const Choice& choice, Pieces pieces, const comm::Communicator& group,
-             const comm::Exchange& exchange);
+  /// Of what routing chose for tokens that are cut into pieces: those of this rank, or those that reach its node by it.
+  /// Collective over the ranks of layout.near_places(), whose exchange will carry the rows.
+  void build(const Queue& queue, const Cut& cut, const Choice& choice, Pieces pieces, const Way& way);
 
   int local_experts() const { return static_cast<int>(mine_.size()); }
   int first_expert() const { return static_cast<int>(mine_.first); }
-  /// The expert-parallel group is this rank alone: send rows are expert rows, nothing travels.
+  /// Rows are handed on by nobody but this rank: send rows are expert rows, nothing travels.
   bool alone() const { return alone_; }
   Index send_rows() const { return to_experts_.send.back(); }
   Index expert_rows() const { return expert_offsets_.back(); }
@@ -46,7 +49,7 @@ class Plan {
   /// Token of each send row, device.
   const std::int32_t* token_of_row() const { return token_.data(); }
   /// Send rows of the tokens' choices, as long as the choice lives that the plan was built of.
-  rows::Choices rows_of_tokens() const { return {tokens_, capacity_, first_.data(), row_.data()}; }
+  rows::Choices rows_of_tokens() const { return {tokens_, capacity_, first_.data(), row_.data(), order_}; }
   /// Received row of each expert row, device; unused where alone().
   const std::int32_t* received_of_row() const { return received_.data(); }
 
@@ -55,8 +58,8 @@ class Plan {
 
   /// Expert rows of local expert e are [e], [e + 1].
   const std::vector<Index>& expert_offsets() const { return expert_offsets_; }
-  /// Expert rows of local expert e and piece g of the expert-parallel group start at [e * pieces() + g]. Pieces that
-  /// are not grains are one in the whole group.
+  /// Expert rows of local expert e and piece g of the expert-parallel group start at [e * pieces() + g]; pieces are in
+  /// the order of layout.near_places() and what each of these hands on. Those that are not grains are one in the group.
   const std::vector<Index>& piece_offsets() const { return by_grains_ ? piece_offsets_ : expert_offsets_; }
   int pieces() const { return by_grains_ ? static_cast<int>(first_piece_.back()) : 1; }
   bool by_grains() const { return by_grains_; }
@@ -68,22 +71,23 @@ class Plan {
 
  private:
   void make_tables();
+  int pieces_from(int near) const;
+  Range experts_near(int near) const { return layout_.experts_of(static_cast<int>(near_.first) + near, experts_); }
   void count_choices(const Queue& queue, const Cut& cut, const Choice& choice);
   void begin_rows(const Queue& queue, Index pieces);
   void exchange_counts(const comm::Communicator& group);
   void order_received(const Queue& queue);
-  int pieces_of(int place) const;
 
   Layout layout_;
   int experts_;
-  Range mine_;
+  Range near_, mine_;
+  rows::SumOrder order_;
   bool alone_, by_grains_ = true;
   Index tokens_ = 0, capacity_ = 0;
   Vector<std::int32_t> first_;  ///< the caller's
   std::int64_t bytes_ = 0;
-  std::vector<int> place_;                 ///< (E) who holds an expert
-  std::vector<std::int64_t> first_piece_;  ///< (EP + 1) pieces of the group before those of a place
-  std::vector<std::int64_t> counts_out_;   ///< (place, my piece, its expert) rows
+  std::vector<std::int64_t> first_piece_;  ///< (near places + 1) pieces before those that a place hands on
+  std::vector<std::int64_t> counts_out_;   ///< (near place, my piece, its expert) rows
   std::vector<std::int64_t> counts_in_;    ///< (group piece, my expert) rows
   std::vector<int> mpi_counts_[2], mpi_offsets_[2];
   comm::RowPlan to_experts_;
@@ -94,8 +98,7 @@ class Plan {
   Twin<Matrix<std::int32_t>> totals_;  ///< those of counted_, for the host
   Staged<std::int32_t> begins_;        ///< (pieces, E) first send row
   Staged<std::int32_t> runs_;  ///< (runs + 1) first expert row of each (expert, place), then (runs) its received row
-  Vector<std::int32_t> token_, row_;
-  Room<std::int32_t> received_;
+  Room<std::int32_t> token_, row_, received_;
 };
 
 }  // namespace switchyard::moe

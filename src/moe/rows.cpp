@@ -9,6 +9,8 @@ namespace switchyard::moe::rows {
 namespace {
 
 constexpr int lanes = 16;
+constexpr int max_group_levels = 7;
+static_assert(max_combine_groups == 1 << (max_group_levels - 1));
 
 struct Shape {
   Index rows, width;
@@ -32,42 +34,94 @@ KOKKOS_INLINE_FUNCTION void scale(Index n, float factor, const float* KOKKOS_RES
   for (Index c = 0; c < n; ++c) store(factor * from[c], to[c]);
 }
 
-/// s(width channels from c) = Σ_j weight_j · row_j in choice order; `weight` null means 1.
+/// s(width channels from c) = the chain over the choices of group g of a token, +0 where there is none; whether there
+/// is one.
 template <int channels, class T>
-KOKKOS_INLINE_FUNCTION void add_choices(const Choices& choices, Index token, Index c, const float* weight,
-                                        const Lines<T>& rows, float* s) {
+KOKKOS_INLINE_FUNCTION bool add_group(const Choices& choices, Index token, int g, Index c, const float* weight,
+                                      const Lines<T>& rows, float* s) {
+  bool any = false;
   for (int l = 0; l < channels; ++l) s[l] = 0.0f;
   for (Index choice = choices.first[token]; choice < choices.first[token + 1]; ++choice) {
-    if (choices.row[choice] < 0) continue;
+    if (choices.row[choice] < 0 || (choices.order.groups > 1 && choices.order.group_of(choice) != g)) continue;
     const T* row = rows.row(choices.row[choice]) + c;
     const float w = weight ? weight[choice] : 1.0f;
-    for (int l = 0; l < channels; ++l) s[l] = Kokkos::fma(w, load(row[l]), s[l]);
+    for (int l = 0; l < channels; ++l) s[l] = choices.order.chained ? Kokkos::fma(w, load(row[l]), s[l]) : load(row[l]);
+    any = true;
+  }
+  return any;
+}
+
+/// As a row of T has it.
+template <class T>
+KOKKOS_INLINE_FUNCTION float rounded(float value) {
+  T as_row;
+  store(value, as_row);
+  return load(as_row);
+}
+
+/// The sum over the groups, along their tree: sum number g of a level waits for number g + 1 where g is even.
+template <int channels, class T>
+KOKKOS_INLINE_FUNCTION void add_groups(const Choices& choices, Index token, Index c, const float* weight,
+                                       const Lines<T>& rows, float* s) {
+  float waiting[max_group_levels][channels];
+  bool there[max_group_levels];
+  for (int g = 0; g < choices.order.groups; ++g) {
+    bool any = add_group<channels>(choices, token, g, c, weight, rows, s);
+    for (int l = 0; l < channels; ++l) s[l] = rounded<T>(s[l]);
+    int level = 0;
+    for (; g >> level & 1; ++level) {
+      if (!there[level]) continue;
+      for (int l = 0; l < channels; ++l) s[l] = any ? rounded<T>(waiting[level][l] + s[l]) : waiting[level][l];
+      any = true;
+    }
+    for (int l = 0; l < channels; ++l) waiting[level][l] = s[l];
+    there[level] = any;
   }
 }
 
-/// Channels [c, c + channels) of out(token, ·) += s.
-template <int channels>
-KOKKOS_INLINE_FUNCTION void add(const float* s, float* out) {
-  for (int l = 0; l < channels; ++l) out[l] += s[l];
+template <int channels, class T>
+KOKKOS_INLINE_FUNCTION void add_choices(const Choices& choices, Index token, Index c, const float* weight,
+                                        const Lines<T>& rows, float* s) {
+  if (choices.order.groups > 1)
+    add_groups<channels>(choices, token, c, weight, rows, s);
+  else
+    add_group<channels>(choices, token, 0, c, weight, rows, s);
 }
 
+/// Channels [c, c + channels) of out(token, ·) += s.
+struct Add {
+  Matrix<float> out;
+  KOKKOS_INLINE_FUNCTION void operator()(Index token, Index c, int channels, const float* s) const {
+    float* y = &out(token, 0) + c;
+    for (int l = 0; l < channels; ++l) y[l] += s[l];
+  }
+};
+
 template <class T>
-void reduce_choices(const char* label, const Queue& queue, const Choices& choices, const float* weight,
-                    const Lines<T>& rows, const Matrix<float>& out) {
-  const Index width = out.extent(1), cut = parts(width), n = width / cut;
+struct Write {
+  Lines<T> out;
+  KOKKOS_INLINE_FUNCTION void operator()(Index token, Index c, int channels, const float* s) const {
+    for (int l = 0; l < channels; ++l) store(s[l], out.row(token)[c + l]);
+  }
+};
+
+/// Calls done(token, first channel, channels, s) for all sums.
+template <class T, class Done>
+void reduce_choices(const Queue& queue, const Choices& choices, const float* weight, const Lines<T>& rows, Index width,
+                    const Done& done) {
+  const Index cut = parts(width), n = width / cut;
   Kokkos::parallel_for(
-      label, queue.range(choices.tokens * cut), KOKKOS_LAMBDA(Index i) {
+      "switchyard::moe::rows::sums", queue.range(choices.tokens * cut), KOKKOS_LAMBDA(Index i) {
         const Index token = i / cut, last = (i % cut + 1) * n;
-        float* y = &out(token, 0);
         float s[lanes];
         Index c = i % cut * n;
         for (; c + lanes <= last; c += lanes) {
           add_choices<lanes>(choices, token, c, weight, rows, s);
-          add<lanes>(s, y + c);
+          done(token, c, lanes, s);
         }
         for (; c < last; ++c) {
           add_choices<1>(choices, token, c, weight, rows, s);
-          add<1>(s, y + c);
+          done(token, c, 1, s);
         }
       });
 }
@@ -101,8 +155,8 @@ void scatter_rows(const Queue& queue, const std::int32_t* index, const Lines<T>&
 }
 
 template <class T>
-void weight_gradients(const Queue& queue, const Choices& choices, const Matrix<float>& dy, const Lines<T>& rows,
-                      float* dweight) {
+void write_weight_gradients(const Queue& queue, const Choices& choices, const Matrix<float>& dy, const Lines<T>& rows,
+                            float* dweight) {
   const Index strands = strands_of(choices), width = dy.extent(1);
   Kokkos::parallel_for(
       "switchyard::moe::rows::combine_weights", queue.range(choices.tokens * strands), KOKKOS_LAMBDA(Index s) {
@@ -113,8 +167,8 @@ void weight_gradients(const Queue& queue, const Choices& choices, const Matrix<f
 }
 
 template <class T>
-void row_gradients(const Queue& queue, const Choices& choices, const float* weight, const Matrix<float>& dy,
-                   const Lines<T>& gradient) {
+void write_row_gradients(const Queue& queue, const Choices& choices, const float* weight, const Matrix<float>& dy,
+                         const Lines<T>& gradient) {
   const Index cut = parts(dy.extent(1)), part = dy.extent(1) / cut;
   Kokkos::parallel_for(
       "switchyard::moe::rows::combine_rows", queue.range(choices.tokens * cut), KOKKOS_LAMBDA(Index j) {
@@ -153,24 +207,30 @@ void scatter(const Queue& queue, const std::int32_t* index, const Tensor& from, 
   });
 }
 
-void combine(const Queue& queue, const Choices& choices, const float* weight, const Tensor& rows, const Tensor& y) {
+void add_sums(const Queue& queue, const Choices& choices, const float* weight, const Tensor& rows, const Tensor& y) {
   by_element(rows.element, [&](auto zero) {
-    reduce_choices("switchyard::moe::rows::combine", queue, choices, weight, rows.lines<decltype(zero)>(), y.floats());
+    reduce_choices(queue, choices, weight, rows.lines<decltype(zero)>(), y.width, Add{y.floats()});
   });
 }
 
-void sum(const Queue& queue, const Choices& choices, const Tensor& rows, const Tensor& dx) {
+void sums(const Queue& queue, const Choices& choices, const float* weight, const Tensor& rows, const Tensor& sums) {
   by_element(rows.element, [&](auto zero) {
-    reduce_choices("switchyard::moe::rows::sum", queue, choices, nullptr, rows.lines<decltype(zero)>(), dx.floats());
-  });
-}
-
-void combine_backward(const Queue& queue, const Choices& choices, const float* weight, const Tensor& dy, float* dweight,
-                      const RowGradient& rows) {
-  by_element(rows.rows.element, [&](auto zero) {
     using T = decltype(zero);
-    weight_gradients(queue, choices, dy.floats(), rows.rows.lines<T>(), dweight);
-    row_gradients(queue, choices, weight, dy.floats(), rows.gradient.lines<T>());
+    reduce_choices(queue, choices, weight, rows.lines<T>(), sums.width, Write<T>{sums.lines<T>()});
+  });
+}
+
+void weight_gradients(const Queue& queue, const Choices& choices, const Tensor& dy, const Tensor& rows,
+                      float* dweight) {
+  by_element(rows.element, [&](auto zero) {
+    write_weight_gradients(queue, choices, dy.floats(), rows.lines<decltype(zero)>(), dweight);
+  });
+}
+
+void row_gradients(const Queue& queue, const Choices& choices, const float* weight, const Tensor& dy,
+                   const Tensor& gradient) {
+  by_element(gradient.element, [&](auto zero) {
+    write_row_gradients(queue, choices, weight, dy.floats(), gradient.lines<decltype(zero)>());
   });
 }
 

@@ -14,6 +14,22 @@ void gather(const Queue& queue, const std::int32_t* index, const Tensor& from, c
 /// to row index[r] = from(n, width) row r.
 void scatter(const Queue& queue, const std::int32_t* index, const Tensor& from, const Tensor& to);
 
+constexpr int max_combine_groups = 64;
+
+/// How the rows of a token's choices are summed: those of experts of one group are one chain in choice order, rounded
+/// to the element of the rows; these sums meet along the binary tree over the groups, each of its sums rounded so too,
+/// and a group without a row is absent. With one group the chain is all there is, and not rounded.
+struct SumOrder {
+  int groups = 1;  ///< a power of two, of contiguous experts, as even as can be
+  int experts = 1;
+  const std::int32_t* expert = nullptr;  ///< of each choice; not read where there is one group
+  bool chained = true;                   ///< false: a row is the sum of its group already
+
+  KOKKOS_INLINE_FUNCTION int group_of(Index choice) const {
+    return static_cast<int>(((Index{expert[choice]} + 1) * groups - 1) / experts);
+  }
+};
+
 /// The row of each choice, −1 where dropped; choices of token t are [first[t], first[t + 1]), at most `capacity` in
 /// all. Device memory.
 struct Choices {
@@ -21,23 +37,22 @@ struct Choices {
   Index capacity;
   const std::int32_t* first;  ///< (tokens + 1)
   const std::int32_t* row;
+  SumOrder order = {};
 };
 
-/// y(token, ·) += s, where s is one fma chain from +0 over the choices in order: s = fma(weight(choice), row, s).
-void combine(const Queue& queue, const Choices& choices, const float* weight, const Tensor& rows, const Tensor& y);
+/// y(token, ·) += s, the sum of the rows of its choices, each by its weight, or as they are where `weight` is null:
+/// chains are s = fma(weight(choice), row, s) from +0.
+void add_sums(const Queue& queue, const Choices& choices, const float* weight, const Tensor& rows, const Tensor& y);
 
-/// dx(token, ·) += s, where s is the rows of its choices added in order, from +0.
-void sum(const Queue& queue, const Choices& choices, const Tensor& rows, const Tensor& dx);
+/// sums(tokens, width), of the element of the rows, = these sums; +0 for a token without a row.
+void sums(const Queue& queue, const Choices& choices, const float* weight, const Tensor& rows, const Tensor& sums);
 
-/// Rows, and the gradients that take their place or another.
-struct RowGradient {
-  Tensor rows, gradient;
-};
+/// The gradients of weights: dweight(choice) = <dy(token, ·), row>, +0 where dropped.
+void weight_gradients(const Queue& queue, const Choices& choices, const Tensor& dy, const Tensor& rows, float* dweight);
 
-/// The gradient of combine: dweight(choice) = <dy(token, ·), row> (+0 where dropped), and the gradient of a row =
-/// weight(choice) · dy(token, ·).
-void combine_backward(const Queue& queue, const Choices& choices, const float* weight, const Tensor& dy, float* dweight,
-                      const RowGradient& rows);
+/// The gradients of rows: gradient row = weight(choice) · dy(token, ·).
+void row_gradients(const Queue& queue, const Choices& choices, const float* weight, const Tensor& dy,
+                   const Tensor& gradient);
 
 /// The first row of `to` with a value that is not finite although its row of `from` is; −1 if none.
 Index first_made_non_finite(const Queue& queue, const Tensor& from, const Tensor& to);

@@ -40,6 +40,7 @@ Communication communication(const std::vector<schedule::Task>& tasks, const std:
                             const Layout& layout) {
   Communication all;
   Spans spans;
+  double near = 0.0;
   for (std::size_t i = 0; i < intervals.size(); ++i) {
     const Interval& task = intervals[i];
     if (meets(tasks[i].stage, layout)) {
@@ -47,9 +48,10 @@ Communication communication(const std::vector<schedule::Task>& tasks, const std:
       all.exposed += task.end - task.start;
     }
     if (task.travel.end > 0.0) spans.emplace_back(task.travel.start, task.travel.end);
-    all.exposed += task.travel.waited;
+    all.exposed += task.travel.waited + task.travel.near;
+    near += task.travel.near;
   }
-  all.busy = length_of_union(spans);
+  all.busy = length_of_union(spans) + near;
   if (!intervals.empty()) all.step = intervals.back().end - intervals.front().start;
   return all;
 }

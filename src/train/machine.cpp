@@ -8,15 +8,14 @@ namespace switchyard::train {
 
 Machine::Machine(const Config& resolved, comm::Communicator world)
     : config(resolved),
-      groups(std::move(world), config.layout.expert_parallel, config.train.grains, config.train.determinism,
-             config.layout.lanes),
-      exchange(comm::make_exchange(config.layout.exchange, groups.expert)),
+      groups(std::move(world), config.layout, config.train.grains, config.train.determinism),
+      exchanges(config.layout.exchange, groups),
       parameters(groups.layout, architecture(config)),
       buckets(gradient_buckets(config)),
       tasks(schedule::make_tasks(config)) {
   const std::string fault = schedule::fault_in(tasks);
   check(fault.empty(), Exit::internal, fault);
-  model = std::make_unique<model::Transformer>(moe::LayerContext{config, groups, *exchange, parameters, timers});
+  model = std::make_unique<model::Transformer>(moe::LayerContext{config, groups, exchanges, parameters, timers});
   int last = 0;
   for (const schedule::Task& task : tasks) last = std::max(last, task.queue);
   for (int number = 0; number <= last; ++number) queues.emplace_back(number);

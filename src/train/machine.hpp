@@ -22,7 +22,7 @@ struct Machine {
 
   Config config;
   comm::Groups groups;
-  std::unique_ptr<comm::Exchange> exchange;
+  comm::Exchanges exchanges;
   Timers timers;
   std::vector<Queue> queues;  ///< those of the tasks
   ParameterSet parameters;

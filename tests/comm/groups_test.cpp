@@ -18,7 +18,7 @@ Communicator world() { return Communicator::duplicate(MPI_COMM_WORLD); }
 TEST(Groups, RanksAreAsDocumented) {
   const int ranks = world().size();
   for (const int degree : test::degrees()) {
-    const Groups groups(world(), degree, 8);
+    const Groups groups(world(), test::expert_parallel(degree), 8);
     EXPECT_EQ(groups.layout.ranks, ranks);
     EXPECT_EQ(groups.layout.rank, groups.world.rank());
     EXPECT_EQ(groups.expert.size(), degree);
@@ -31,7 +31,7 @@ TEST(Groups, RanksAreAsDocumented) {
 }
 
 TEST(Groups, ZeroMeansAllRanks) {
-  const Groups groups(world(), 0, 3);
+  const Groups groups(world(), LayoutConfig{}, 3);
   EXPECT_EQ(groups.expert.size(), groups.world.size());
   EXPECT_EQ(groups.layout.grains, 3);
 }
@@ -40,7 +40,7 @@ TEST(Groups, ADegreeThatDoesNotDivideIsAUsageError) {
   Communicator all = world();
   const int ranks = all.size();
   try {
-    const Groups groups(std::move(all), ranks + 1, 8);
+    const Groups groups(std::move(all), test::expert_parallel(ranks + 1), 8);
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), Exit::usage);

@@ -25,7 +25,7 @@ std::vector<double> grains_of(const Layout& layout, int caller, std::size_t n) {
 }
 
 void check_callers(int grains, const std::vector<std::size_t>& widths) {
-  const Groups groups(Communicator::duplicate(MPI_COMM_WORLD), 0, grains);
+  const Groups groups(Communicator::duplicate(MPI_COMM_WORLD), LayoutConfig{}, grains);
   JointSum sum(groups);
   std::vector<JointSum::Place> places;
   for (std::size_t c = 0; c < widths.size(); ++c) {
@@ -55,7 +55,7 @@ TEST(JointSum, EveryCallerHasItsOwn) {
 }
 
 TEST(JointSum, RefusesAnotherNumberOfGrains) {
-  const Groups groups(Communicator::duplicate(MPI_COMM_WORLD), 0, 8);
+  const Groups groups(Communicator::duplicate(MPI_COMM_WORLD), LayoutConfig{}, 8);
   JointSum sum(groups);
   EXPECT_THROW(sum.add({}, std::vector<double>(3 * 8 + 1), 3), Error);
 }

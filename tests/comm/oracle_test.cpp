@@ -16,6 +16,7 @@
 #include "comm/joint_sum.hpp"
 #include "comm/mpi_count.hpp"
 #include "support/refusal.hpp"
+#include "support/world.hpp"
 
 namespace switchyard::comm {
 namespace {
@@ -197,7 +198,7 @@ TEST(TreeSums, OfAPartOfASlab) {
 
 // Counts of many callers beside numbers: exact where a double would not be.
 TEST(JointSums, CountsAreIntegers) {
-  const Groups groups(world(), 0, 5);
+  const Groups groups(world(), LayoutConfig{}, 5);
   JointSum sum(groups);
   const std::vector<double> none;
   const std::int64_t big = (std::int64_t{1} << 53) + 1, rank = groups.layout.rank, ranks = groups.layout.ranks;
@@ -214,7 +215,7 @@ TEST(Groups, AreForDivisorsOnly) {
   const int ranks = world().size();
   for (int degree = -2; degree <= ranks + 2; ++degree) {
     const std::string text = refusal([&] {
-      const Groups groups(world(), degree, 4);
+      const Groups groups(world(), test::expert_parallel(degree), 4);
       EXPECT_EQ(groups.expert.size() * groups.expert_data.size(), ranks);
       std::int64_t members[] = {groups.expert.rank() + groups.expert_data.rank() * groups.expert.size()};
       EXPECT_EQ(members[0], groups.world.rank());  // the groups are rows and columns of the ranks

@@ -25,6 +25,8 @@ struct LayerCase {
   bool same_tokens = false;  ///< all tokens alike: all go to the same k experts
   int width = 20;
   ExchangeKind exchange = ExchangeKind::pairwise;
+  int combine_groups = 1;
+  int ranks_per_node = 0;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const LayerCase& c) { return out << c.name; }
@@ -48,6 +50,8 @@ inline Config config_of(const LayerCase& c) {
   config.train.grains = c.grains;
   config.train.batch = 2 * c.grains;
   config.layout.exchange = c.exchange;
+  config.moe.combine_groups = c.combine_groups;
+  config.layout.ranks_per_node = c.ranks_per_node;
   return config;
 }
 

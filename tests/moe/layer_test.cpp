@@ -25,21 +25,39 @@ std::vector<LayerCase> with_every_router(std::vector<LayerCase> cases) {
 const std::vector<LayerCase>& cases() {
   constexpr Activation gelu = Activation::gelu, relu = Activation::relu, swiglu = Activation::swiglu;
   constexpr RouterKind softmax = RouterKind::softmax, sigmoid = RouterKind::sigmoid, noisy = RouterKind::noisy_topk;
-  constexpr ExchangeKind collective = ExchangeKind::alltoallv;
-  static const std::vector<LayerCase> all =
-      with_every_router({{"one expert", 1, 1, 8},
-                         {"two experts", 2, 1, 8, relu},
-                         {"three experts, two choices", 3, 2, 8, gelu, softmax, 0, 0.0, 0.01},
-                         {"eight gated experts", 8, 2, 8, swiglu, sigmoid, 0, 0.0, 0.02},
-                         {"shared expert, six grains", 8, 2, 6, swiglu, softmax, 1},
-                         {"five grains, capacity", 3, 2, 5, gelu, softmax, 2, 0.7, 0.01},
-                         {"one grain", 8, 1, 1, gelu, noisy},
-                         {"many experts", 257, 1, 8, gelu, softmax, 0, 0.0, 0.01},
-                         {"many gated experts, two choices", 257, 2, 7, swiglu, sigmoid, 1},
-                         {"tokens alike", 8, 2, 8, gelu, softmax, 0, 0.0, 0.01, true},
-                         {"tokens alike, capacity", 8, 1, 4, gelu, softmax, 0, 1.0, 0.0, true},
-                         {"full vectors, collective", 8, 2, 8, gelu, softmax, 0, 1.25, 0.01, false, 32, collective},
-                         {"many experts, collective", 257, 2, 3, relu, softmax, 0, 0.0, 0.0, false, 16, collective}});
+  constexpr ExchangeKind straight = ExchangeKind::pairwise, collective = ExchangeKind::alltoallv,
+                         by_node = ExchangeKind::node;
+  static const std::vector<LayerCase> all = with_every_router(
+      {{"one expert", 1, 1, 8},
+       {"two experts", 2, 1, 8, relu},
+       {"three experts, two choices", 3, 2, 8, gelu, softmax, 0, 0.0, 0.01},
+       {"eight gated experts", 8, 2, 8, swiglu, sigmoid, 0, 0.0, 0.02},
+       {"shared expert, six grains", 8, 2, 6, swiglu, softmax, 1},
+       {"five grains, capacity", 3, 2, 5, gelu, softmax, 2, 0.7, 0.01},
+       {"one grain", 8, 1, 1, gelu, noisy},
+       {"many experts", 257, 1, 8, gelu, softmax, 0, 0.0, 0.01},
+       {"many gated experts, two choices", 257, 2, 7, swiglu, sigmoid, 1},
+       {"tokens alike", 8, 2, 8, gelu, softmax, 0, 0.0, 0.01, true},
+       {"tokens alike, capacity", 8, 1, 4, gelu, softmax, 0, 1.0, 0.0, true},
+       {"full vectors, collective", 8, 2, 8, gelu, softmax, 0, 1.25, 0.01, false, 32, collective},
+       {"many experts, collective", 257, 2, 3, relu, softmax, 0, 0.0, 0.0, false, 16, collective},
+       {"sums of two groups", 8, 3, 8, gelu, softmax, 1, 0.0, 0.01, false, 20, straight, 2},
+       {"sums of more groups than experts", 5, 3, 8, swiglu, sigmoid, 0, 0.9, 0.0, false, 37, straight, 8},
+       {"by nodes", 8, 3, 8, gelu, softmax, 1, 0.0, 0.01, false, 20, by_node},
+       {"by nodes, capacity", 7, 2, 6, swiglu, sigmoid, 0, 0.8, 0.01, false, 37, by_node},
+       {"sums by nodes", 8, 3, 8, gelu, softmax, 1, 0.0, 0.01, false, 20, by_node, 8},
+       {"sums by nodes, capacity", 13, 4, 5, swiglu, sigmoid, 0, 0.8, 0.0, false, 16, by_node, 8},
+       {"by nodes, tokens alike", 8, 2, 8, gelu, softmax, 0, 0.0, 0.0, true, 20, by_node, 4},
+       {"by nodes, one choice", 257, 1, 3, relu, softmax, 0, 0.0, 0.0, false, 16, by_node, 2}});
+  return all;
+}
+
+/// The same on the nodes that there may be: of one rank, and of several.
+std::vector<LayerCase> on_nodes(const LayerCase& c, int expert_parallel) {
+  if (c.exchange != ExchangeKind::node) return {c};
+  std::vector<LayerCase> all;
+  for (LayerCase of = c; ++of.ranks_per_node <= test::world_size();)
+    if (expert_parallel % of.ranks_per_node == 0) all.push_back(of);
   return all;
 }
 
@@ -100,6 +118,19 @@ std::uint64_t digest(std::uint64_t hash, const std::vector<float>& v) {
   return hash;
 }
 
+void check_layout(const LayerCase& c, int ep, const LayerProblem& one, const Results& expected) {
+  SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep) + ", " + std::to_string(c.ranks_per_node) +
+               " a node");
+  LayerProblem p(MPI_COMM_WORLD, c, ep);
+  EXPECT_EQ(p.groups.by_nodes.has_value(), c.exchange == ExchangeKind::node && c.ranks_per_node < ep);
+  for (int pass = 0; pass < 2; ++pass) {  // the second on memory that has been used
+    p.forward();
+    p.backward();
+    compare(p, Results(p), one, expected);
+  }
+  check_conservation(p);
+}
+
 TEST(Layer, GivesTheSameBitsOnEveryLayout) {
   std::uint64_t hash = 0xcbf29ce484222325ull;
   for (const LayerCase& c : cases()) {
@@ -110,16 +141,8 @@ TEST(Layer, GivesTheSameBitsOnEveryLayout) {
     for (const auto* v : {&expected.y, &expected.dx, &expected.gradients[0], &expected.gradients[1]})
       hash = digest(hash, *v);
     check_conservation(one);
-    for (int ep : test::degrees()) {
-      SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep));
-      LayerProblem p(MPI_COMM_WORLD, c, ep);
-      for (int pass = 0; pass < 2; ++pass) {  // the second on memory that has been used
-        p.forward();
-        p.backward();
-        compare(p, Results(p), one, expected);
-      }
-      check_conservation(p);
-    }
+    for (int ep : test::degrees())
+      for (const LayerCase& of : on_nodes(c, ep)) check_layout(of, ep, one, expected);
   }
   if (test::world_rank() == 0) std::printf("digest of all cases: %016llx\n", static_cast<unsigned long long>(hash));
 }
@@ -127,7 +150,7 @@ TEST(Layer, GivesTheSameBitsOnEveryLayout) {
 TEST(Layer, EvaluatesWithoutDropping) {
   for (const LayerCase& c : cases())
     for (int ep : test::degrees()) {
-      LayerProblem p(MPI_COMM_WORLD, c, ep);
+      LayerProblem p(MPI_COMM_WORLD, on_nodes(c, ep).front(), ep);
       p.tokens.pass = Pass::evaluate;
       p.forward();
       EXPECT_EQ(p.layer.statistics().kept, p.layer.statistics().assigned);

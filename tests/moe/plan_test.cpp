@@ -120,9 +120,12 @@ TEST(Plan, RefusesAnExpertThatDoesNotExistAndChoicesOutsideTheirMemory) {
                 on_device<std::int32_t>({3, 3, 4}),
                 {},
                 on_device<std::uint8_t>({1, 1, 1})};
-  EXPECT_ANY_THROW(plan->build(test::queue(), choice, Pieces::grains, ranks.groups.expert, *ranks.exchange));
+  const Cut cut = cut_of(3, 1, 1);
+  EXPECT_ANY_THROW(
+      plan->build(test::queue(), cut, choice, Pieces::grains, {ranks.groups.expert, *ranks.exchanges.near}));
   choice.first = on_device<std::int32_t>({0, 1, 1, 4}), choice.expert = on_device<std::int32_t>({3, 3, 3});
-  EXPECT_ANY_THROW(plan->build(test::queue(), choice, Pieces::grains, ranks.groups.expert, *ranks.exchange));
+  EXPECT_ANY_THROW(
+      plan->build(test::queue(), cut, choice, Pieces::grains, {ranks.groups.expert, *ranks.exchanges.near}));
 }
 
 }  // namespace

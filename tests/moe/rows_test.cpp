@@ -66,8 +66,8 @@ TYPED_TEST(Rows, CombineAndSumAddTheRowsOfATokensChoices) {
                            start = numbers_of(5, tokens * width);
   const auto device = elements_of<TypeParam>(from);
   const auto device_weight = elements_of<float>(weight), y = elements_of<float>(start), dx = elements_of<float>(start);
-  rows::combine(test::queue(), this->choices, device_weight.data(), matrix(device), matrix(y));
-  rows::sum(test::queue(), this->choices, matrix(device), matrix(dx));
+  rows::add_sums(test::queue(), this->choices, device_weight.data(), matrix(device), matrix(y));
+  rows::add_sums(test::queue(), this->choices, nullptr, matrix(device), matrix(dx));
   const auto got = floats_of(y), got_sum = floats_of(dx);
   for (Index t = 0; t < tokens; ++t)
     for (Index c = 0; c < width; ++c) {
@@ -87,8 +87,8 @@ TYPED_TEST(Rows, CombineBackwardGivesGradientsOfWeightsAndRows) {
   const auto device = elements_of<TypeParam>(from);  // the gradients take their place
   const auto device_weight = elements_of<float>(weight), device_dy = elements_of<float>(dy),
              d_weight = elements_of<float>(numbers_of(9, weight.size()));
-  rows::combine_backward(test::queue(), this->choices, device_weight.data(), matrix(device_dy), d_weight.data(),
-                         {matrix(device), matrix(device)});
+  rows::weight_gradients(test::queue(), this->choices, matrix(device_dy), matrix(device), d_weight.data());
+  rows::row_gradients(test::queue(), this->choices, device_weight.data(), matrix(device_dy), matrix(device));
   const auto got = floats_of(device), got_weight = floats_of(d_weight);
   for (Index t = 0; t < tokens; ++t)
     for (int i = first[t]; i < first[t + 1]; ++i) {

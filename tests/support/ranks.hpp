@@ -19,15 +19,15 @@ struct Ranks {
   /// The parameters have the values of train.seed.
   Ranks(Config c, MPI_Comm ranks, int expert_parallel, const std::vector<TensorSpec>& tensors)
       : config(std::move(c)),
-        groups(comm::Communicator::duplicate(ranks), expert_parallel, config.train.grains, config.train.determinism,
-               config.layout.lanes),
-        exchange(comm::make_exchange(config.layout.exchange, groups.expert)),
+        groups(comm::Communicator::duplicate(ranks), options(expert_parallel), config.train.grains,
+               config.train.determinism),
+        exchanges(config.layout.exchange, groups),
         parameters(groups.layout, tensors) {
     parameters.allocate(test::queue(), config.train.seed);
   }
   Ranks(const Ranks&) = delete;
 
-  moe::LayerContext context() { return {config, groups, *exchange, parameters, timers}; }
+  moe::LayerContext context() { return {config, groups, exchanges, parameters, timers}; }
 
   /// This rank's part of the global batch.
   Range sequences() const {
@@ -64,9 +64,16 @@ struct Ranks {
 
   Config config;
   comm::Groups groups;
-  std::unique_ptr<comm::Exchange> exchange;
+  comm::Exchanges exchanges;
   ParameterSet parameters;
   Timers timers;
+
+ private:
+  LayoutConfig options(int expert_parallel) const {
+    LayoutConfig own = config.layout;
+    own.expert_parallel = expert_parallel;
+    return own;
+  }
 };
 
 }  // namespace switchyard::test

@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "config/config.hpp"
+
 namespace switchyard::test {
 
 inline int world_size() {
@@ -16,6 +18,12 @@ inline int world_rank() {
   int rank = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   return rank;
+}
+
+inline LayoutConfig expert_parallel(int degree) {
+  LayoutConfig options;
+  options.expert_parallel = degree;
+  return options;
 }
 
 /// Expert-parallel degrees of a run on `ranks` ranks.

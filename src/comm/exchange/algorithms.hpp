@@ -16,7 +16,7 @@ void check_plan(const RowPlan& plan, int ranks, int rank);
 /// An itinerary on which every row goes straight to its rank.
 Itinerary straight(const RowPlan& plan, int ranks, int rank);
 
-/// An MPI tag within the 32767 that every MPI has: 3 bits of the step, 8 of the block, 2 of the lane, 2 of the journey.
+/// An MPI tag within the 32767 that every MPI has: 2 bits of the step, 8 of the block, 2 of the lane, 3 of the journey.
 /// Order alone matches the messages of successive flights; the tag turns a mismatch into a hang that names its place,
 /// never into wrong rows.
 int mpi_tag(ExchangeTag tag);

@@ -1,0 +1,78 @@
+// Rows by nodes: one row of a token for each node that holds experts of its choices, sent to the rank there that has
+// this rank's number among the ranks of its node (they are a *rail*), and what this rank hands on for the others of its
+// rail. Its own tokens with choices on its own node are among these.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "comm/exchange.hpp"
+#include "moe/plan.hpp"
+
+namespace switchyard::moe {
+
+/// The sums of a token's rows on one node are whole groups of moe.combine_groups, so that one row of each node goes
+/// home; else every row does.
+bool sums_by_node(const Config& config, const Layout& layout);
+
+/// Two orders of rows on a rail. *Token rows*: (node, token), one for each token with kept choices there. *Choice
+/// rows*: (node, token, choice), one for each kept choice. On the other side both come by (rank of the rail, token,
+/// choice).
+class Crossing {
+ public:
+  Crossing(Arena& arena, const Config& config, const Layout& layout, int experts);
+  /// Of what routing chose for this rank's tokens. Collective over the rail. Made by the host, for MPI sends it.
+  void build(const Queue& queue, const Choice& choice, Pieces pieces, const Way& rail);
+
+  // At home.
+  Index token_rows() const { return tokens_.out.send.back(); }
+  Index choice_rows() const { return choices_.out.send.back(); }
+  const std::int32_t* token_of_row() const { return token_.device(); }
+  /// The token rows of each token, which are sums of groups of experts: the nodes.
+  rows::Choices rows_of_nodes() const;
+  /// The choice rows of each token; as long as the choice lives that the crossing was built of.
+  rows::Choices rows_of_choices() const;
+
+  // Handed on: the tokens that came, with their choices here, all kept.
+  const Choice& handed_on() const { return handed_on_; }
+  Cut cut() const;
+  Index tokens_here() const { return tokens_.out.receive.back(); }
+  Index choices_here() const { return choices_.out.receive.back(); }
+
+  const comm::Itinerary& tokens() const { return tokens_; }
+  const comm::Itinerary& choices() const { return choices_; }
+  /// (world ranks) kept choices of this rank's tokens by the rank that holds their expert.
+  const std::vector<std::int64_t>& traffic() const { return traffic_; }
+  /// Bytes that this rank sent to others in build().
+  std::int64_t bytes_sent() const { return bytes_; }
+
+ private:
+  struct Chosen;
+  void list_node(const Chosen& chosen, int node);
+  void list_rows_of_tokens();
+  void exchange_counts(const Way& rail, Pieces pieces);
+  void exchange_choices(const comm::Communicator& rail);
+  void take_choices(const Queue& queue, Pieces pieces);
+
+  Layout layout_;
+  int experts_, nodes_, groups_;
+  std::vector<int> place_of_;  ///< (E) who holds an expert
+  Choice choice_;              ///< the caller's
+  Index home_tokens_ = 0, pieces_ = 0, largest_piece_ = 0;
+  comm::Itinerary tokens_, choices_;
+  Staged<std::int32_t> token_;        ///< of each token row
+  Staged<std::int32_t> node_rows_;    ///< (tokens + 1) first, then the token row and the node of each
+  Staged<std::int32_t> choice_rows_;  ///< (C) −1 where dropped
+  Staged<std::int32_t> came_;         ///< of the tokens here: first choice, first of each piece, then experts
+  Staged<float> weight_;
+  Staged<std::uint8_t> kept_;
+  Choice handed_on_;
+  std::vector<std::int32_t> row_of_;           ///< (tokens, nodes) token row, −1 where there is none
+  std::vector<std::int32_t> sent_, received_;  ///< of each token row the number of its choices, and of each its expert
+                                               ///< and the bits of its weight; ranks of the rail in order
+  std::vector<std::int64_t> counts_sent_, counts_received_;  ///< of each rank: choice rows, then token rows by piece
+  std::vector<int> sizes_[2], offsets_[2];                   ///< of MPI, sent and received
+  std::vector<std::int64_t> traffic_;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace switchyard::moe

@@ -1,0 +1,60 @@
+// Every row goes to the rank of its expert itself, and home again.
+#include "moe/combine.hpp"
+#include "moe/dispatch.hpp"
+#include "moe/journeys/kinds.hpp"
+#include "moe/layer_pass.hpp"
+
+namespace switchyard::moe {
+namespace {
+
+class Straight : public Journeys {
+ public:
+  Straight(const LayerContext& context, int block)
+      : context_(context), transfer_(context, near_way(context), block), dispatch_(transfer_), combine_(transfer_) {}
+
+  void plan(const Queue& queue, Pieces pieces, LayerPass& pass) const override {
+    const Choice& choice = pass.routing.choice();
+    const Layout& layout = context_.groups.layout;
+    pass.plan.build(queue, cut_of(choice.tokens(), pieces_of(layout, layout.place(), pieces), 1), choice, pieces,
+                    near_way(context_));
+  }
+  void dispatch(const Queue& queue, LayerPass& pass) const override {
+    dispatch_.start(queue, pass.trip(), pass.x, pass.part().rows);
+  }
+  void dispatch_finish(const Queue& queue, LayerPass& pass) const override {
+    dispatch_.finish(queue, pass.trip(), pass.part().rows);
+  }
+  void combine(const Queue& queue, LayerPass& pass) const override {
+    combine_.start(queue, pass.trip(), pass.part().outputs, pass.combine);
+  }
+  void combine_finish(const Queue& queue, const Tensor& y, LayerPass& pass) const override {
+    combine_.finish(queue, pass.trip(), pass.routing.choice().weight, {pass.part().outputs, y}, pass.combine);
+  }
+  void combine_backward(const Queue& queue, const Tensor& dy, LayerPass& pass) const override {
+    combine_.start_backward(queue, pass.trip(), dy, {pass.routing.choice().weight, pass.scratch.d_weights},
+                            pass.part().outputs, pass.combine);
+  }
+  void combine_backward_finish(const Queue& queue, LayerPass& pass) const override {
+    combine_.finish_backward(queue, pass.trip(), pass.part().outputs);
+  }
+  void dispatch_backward(const Queue& queue, LayerPass& pass) const override {
+    dispatch_.start_backward(queue, pass.trip(), pass.d_rows());
+  }
+  void dispatch_backward_finish(const Queue& queue, const Tensor& dx, LayerPass& pass) const override {
+    dispatch_.finish_backward(queue, pass.trip(), pass.d_rows(), dx);
+  }
+
+ private:
+  LayerContext context_;
+  Transfer transfer_;
+  Dispatch dispatch_;
+  Combine combine_;
+};
+
+}  // namespace
+
+std::unique_ptr<Journeys> make_straight(const LayerContext& context, int block) {
+  return std::make_unique<Straight>(context, block);
+}
+
+}  // namespace switchyard::moe

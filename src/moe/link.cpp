@@ -1,0 +1,80 @@
+#include "moe/link.hpp"
+
+#include "base/check.hpp"
+#include "base/clock.hpp"
+
+namespace switchyard::moe {
+namespace {
+
+Phase phase_of(Journey journey) {
+  return journey == Journey::dispatch || journey == Journey::dispatch_backward ? Phase::dispatch : Phase::combine;
+}
+
+const comm::RowPlan& rows_of(const Freight& freight) {
+  return freight.bound == comm::Bound::out ? freight.itinerary.out : freight.itinerary.home;
+}
+
+}  // namespace
+
+void UnderWay::poll() {
+  if (flight && flight->poll() && travels.back().end == 0.0) travels.back().end = now();
+}
+
+Way near_way(const LayerContext& context) {
+  const comm::Groups& groups = context.groups;
+  return {groups.by_nodes ? groups.by_nodes->near : groups.expert, *context.exchanges.near};
+}
+
+Way rail_way(const LayerContext& context) { return {context.groups.by_nodes->rail, *context.exchanges.rail}; }
+
+Link::Link(const LayerContext& context, const Way& way, int block)
+    : exchange_(way.exchange),
+      through_host_(exchange_.memory() == comm::Memory::host),
+      timers_(context.timers),
+      me_(way.group.rank()),
+      block_(block) {
+  for (int r = 0; r < way.group.size(); ++r) on_node_.push_back(context.groups.on_my_node(way.group, r));
+}
+
+/// On the side where the exchange works.
+std::byte* Link::side(const Buffer& rows) const { return through_host_ ? rows.host() : rows.device(); }
+
+void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& send,
+                 Buffer& receive) const {
+  expect(!under_way.flight, "one journey at a time");
+  const comm::Passage passage{freight.itinerary,
+                              freight.bound,
+                              freight.row_bytes,
+                              {freight.step, block_, static_cast<int>(freight.journey), freight.lane}};
+  const comm::RowPlan& rows = passage.plan();
+  receive.reserve(rows.receive.back() * passage.row_bytes);
+  if (through_host_) send.to_host(queue, rows.send.back() * passage.row_bytes);
+  queue.fence("switchyard::moe::link::start");  // the rows to send are written
+  under_way.travels.push_back({now(), 0.0, 0.0, 0.0});
+  under_way.flight = exchange_.start(passage, side(send), side(receive));
+  if (Travel& travel = under_way.travels.back(); under_way.flight->poll())  // also one that sent all before it returned
+    travel.end = now(), travel.waited = travel.end - travel.start;
+  count(rows, freight);
+}
+
+void Link::count(const comm::RowPlan& rows, const Freight& freight) const {
+  const auto phase = static_cast<std::size_t>(phase_of(freight.journey));
+  for (std::size_t r = 0; r < on_node_.size(); ++r) {
+    const std::int64_t bytes = (rows.send[r + 1] - rows.send[r]) * freight.row_bytes;
+    if (static_cast<int>(r) != me_) timers_.bytes[phase] += bytes;
+    if (!on_node_[r]) timers_.bytes_across[phase] += bytes;
+  }
+}
+
+void Link::finish(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& receive) const {
+  expect(under_way.flight != nullptr, "a journey under way");
+  under_way.poll();
+  Travel& travel = under_way.travels.back();
+  const double begin = now();
+  under_way.flight->finish();
+  under_way.flight.reset();
+  if (travel.end == 0.0) travel.end = now(), travel.waited = travel.end - begin;
+  if (through_host_) receive.to_device(queue, rows_of(freight).receive.back() * freight.row_bytes);
+}
+
+}  // namespace switchyard::moe
