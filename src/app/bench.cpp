@@ -1,9 +1,10 @@
-// `switchyard bench step`: the speed of whole training steps.
+// `switchyard bench`: what the program measures of itself.
 #include <cstdio>
 #include <memory>
 
 #include "app/commands.hpp"
 #include "app/launch.hpp"
+#include "bench/exchange.hpp"
 #include "bench/step.hpp"
 #include "comm/agree.hpp"
 
@@ -37,12 +38,40 @@ Exit bench_command(const BenchOptions& options) {
   return bench::measure_step(loaded.config, options.warmup, options.repetitions, options.json);
 }
 
+void add_exchange(CLI::App& group, Command& command) {
+  auto options = std::make_shared<bench::ExchangeOptions>();
+  CLI::App* sub =
+      group.add_subcommand("exchange", "Rows and bytes across nodes, on made-up routing, beside closed forms");
+  sub->add_option("--experts", options->experts, "E")->capture_default_str()->check(number_in(1, 32767));
+  sub->add_option("--top-k", options->top_k, "k")->capture_default_str()->check(number_in(1, 32));
+  sub->add_option("--limits", options->limits, "nodes that a token may use")->delimiter(',')->capture_default_str();
+  sub->add_option("--tokens", options->tokens, "of each rank")->capture_default_str()->check(number_in(1, 1 << 20));
+  sub->add_option("--width", options->width, "numbers of a row")->capture_default_str()->check(number_in(1, 1 << 16));
+  sub->add_option("--json", options->json, "file to append the table to, one JSON line a row");
+  sub->callback([&command, options] {
+    command.ranks = Ranks::all;
+    command.run = [options] {
+      const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+      comm::agree(world, [&] {
+        check(options->top_k <= options->experts, Exit::usage,
+              "--top-k is " + std::to_string(options->top_k) + ", more than the " + std::to_string(options->experts) +
+                  " experts; lower it");
+        for (const int limit : options->limits)
+          check(limit >= 1, Exit::usage, "--limits has " + std::to_string(limit) + "; a token uses at least one node");
+      });
+      const KokkosSession kokkos(1);
+      return bench::measure_exchange(*options);
+    };
+  });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, Command& command) {
   auto bench = std::make_shared<BenchOptions>();
   CLI::App* group = app.add_subcommand("bench", "Measure");
   group->require_subcommand(1);
+  add_exchange(*group, command);
   CLI::App* sub = group->add_subcommand("step", "Tokens per second of whole training steps on random tokens");
   sub->add_option("config", bench->config, "configuration file")->required();
   sub->add_option("overrides", bench->overrides, "section.key=value");

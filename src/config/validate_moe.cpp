@@ -1,5 +1,6 @@
 // Rules between the options of the mixture-of-experts layers.
 #include <algorithm>
+#include <bit>
 
 #include "config/balancing.hpp"
 #include "config/moe_layers.hpp"
@@ -45,6 +46,8 @@ bool validate_ranges(const Config& c, Rules& rules) {
   rules.at_least("moe.bias_until", m.bias_until, std::int64_t{0});
   rules.require(m.capacity_factor >= 0.0, "moe.capacity_factor",
                 "is " + format_value(m.capacity_factor) + "; must be at least 0, and 0 drops nothing");
+  rules.require(m.combine_groups >= 1 && m.combine_groups <= 64 && std::has_single_bit(unsigned(m.combine_groups)),
+                "moe.combine_groups", "is " + text(m.combine_groups) + "; must be a power of two in [1, 64]");
   const std::string length = text(static_cast<int>(m.experts_per_block.size()));
   rules.require(
       m.experts_per_block.empty() || length == text(c.model.blocks), "moe.experts_per_block",

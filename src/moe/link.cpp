@@ -6,7 +6,9 @@
 namespace switchyard::moe {
 namespace {
 
+/// Gradients of weights are no rows; they are for the router.
 Phase phase_of(Journey journey) {
+  if (journey == Journey::weights) return Phase::router;
   return journey == Journey::dispatch || journey == Journey::dispatch_backward ? Phase::dispatch : Phase::combine;
 }
 

@@ -39,6 +39,11 @@ class Plan {
   /// Collective over the ranks of layout.near_places(), whose exchange will carry the rows.
   void build(const Queue& queue, const Cut& cut, const Choice& choice, Pieces pieces, const Way& way);
 
+  /// The pieces of a choice of this rank's own tokens, of the lane.
+  Cut cut(const Choice& choice, Pieces pieces) const {
+    return cut_of(choice.tokens(), pieces_of(layout_, layout_.place(), pieces), 1);
+  }
+
   int local_experts() const { return static_cast<int>(mine_.size()); }
   int first_expert() const { return static_cast<int>(mine_.first); }
   /// Rows are handed on by nobody but this rank: send rows are expert rows, nothing travels.

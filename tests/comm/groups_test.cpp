@@ -8,6 +8,7 @@
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
+#include "support/refusal.hpp"
 #include "support/world.hpp"
 
 namespace switchyard::comm {
@@ -46,6 +47,53 @@ TEST(Groups, ADegreeThatDoesNotDivideIsAUsageError) {
     EXPECT_EQ(e.code(), Exit::usage);
     EXPECT_NE(std::string(e.what()).find("layout.expert_parallel is " + std::to_string(ranks + 1)), std::string::npos);
   }
+}
+
+TEST(Nodes, ShareAnExpertParallelGroupEvenlyOrNot) {
+  const auto share = [](std::vector<int> of, int ranks) { return Nodes{std::move(of)}.even_share(ranks); };
+  EXPECT_EQ(share({0, 0, 0, 0}, 4), 4);
+  EXPECT_EQ(share({0, 0, 1, 1}, 4), 2);
+  EXPECT_EQ(share({0, 0, 1, 1}, 2), 2);
+  EXPECT_EQ(share({0, 1, 2, 3}, 4), 1);
+  EXPECT_EQ(share({0, 0, 1}, 3), 0) << "unequal parts";
+  EXPECT_EQ(share({0, 1, 0, 1}, 4), 0) << "ranks that are not neighbours";
+  EXPECT_EQ(share({0, 1, 0, 1}, 2), 1) << "every group alike";
+  EXPECT_EQ(share({0, 0, 0, 1, 1, 1}, 2), 0) << "another group is cut otherwise";
+  EXPECT_EQ(share({0, 0, 1, 2}, 4), 0);
+}
+
+TEST(Nodes, AreThoseOfTheOptionOrOneMachine) {
+  const Communicator all = world();
+  for (int of_node = 1; of_node <= all.size() + 1; ++of_node) {
+    const Nodes nodes = find_nodes(all, of_node);
+    EXPECT_EQ(nodes.count(), (all.size() + of_node - 1) / of_node);
+    for (int r = 0; r < all.size(); ++r) EXPECT_EQ(nodes.of[r], r / of_node);
+  }
+  EXPECT_EQ(find_nodes(all, 0).count(), 1);
+}
+
+TEST(Groups, ByNodesAreRowsAndColumnsOfAGroup) {
+  const int ranks = world().size();
+  for (const int degree : test::degrees())
+    for (int of_node = 1; of_node <= ranks; ++of_node) {
+      LayoutConfig options = test::expert_parallel(degree);
+      options.exchange = ExchangeKind::node, options.ranks_per_node = of_node;
+      const std::string refused = test::refusal([&] {
+        const Groups groups(world(), options, 8);
+        ASSERT_EQ(groups.by_nodes.has_value(), of_node < degree);
+        if (!groups.by_nodes) return;
+        EXPECT_EQ(groups.by_nodes->near.size(), of_node);
+        EXPECT_EQ(groups.by_nodes->near.rank(), groups.layout.place() % of_node);
+        EXPECT_EQ(groups.by_nodes->rail.size(), degree / of_node);
+        EXPECT_EQ(groups.by_nodes->rail.rank(), groups.layout.place() / of_node);
+        for (int r = 0; r < of_node; ++r) EXPECT_TRUE(groups.on_my_node(groups.by_nodes->near, r));
+        for (int n = 0; n < degree / of_node; ++n)
+          EXPECT_EQ(groups.on_my_node(groups.by_nodes->rail, n), n == groups.by_nodes->rail.rank());
+      });
+      const bool even = degree % of_node == 0 || of_node % degree == 0;
+      EXPECT_EQ(refused.empty(), even) << ranks << " ranks, EP " << degree << ", " << of_node << " a node: " << refused;
+      EXPECT_EQ(refused.find("layout.exchange is node") != std::string::npos, !even) << refused;
+    }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <optional>
 
 #include "support/elements.hpp"
 #include "support/queue.hpp"
@@ -79,6 +80,47 @@ TYPED_TEST(Rows, CombineAndSumAddTheRowsOfATokensChoices) {
       ASSERT_NEAR(got[t * width + c], combined, 1e-6) << t << " " << c;
       ASSERT_NEAR(got_sum[t * width + c], sum, 1e-6) << t << " " << c;
     }
+}
+
+/// The sum over groups [begin, end), or nothing.
+template <class T>
+std::optional<float> tree_sum(const std::vector<std::optional<float>>& groups, std::size_t begin, std::size_t end) {
+  if (end - begin == 1) return groups[begin];
+  const auto left = tree_sum<T>(groups, begin, (begin + end) / 2), right = tree_sum<T>(groups, (begin + end) / 2, end);
+  if (!left || !right) return left ? left : right;
+  return test::rounded<T>(*left + *right);
+}
+
+// To the bit, of tokens whose groups have no, one and more rows.
+TYPED_TEST(Rows, SumsOfGroupsMeetAlongTheirTree) {
+  constexpr int experts = 11;
+  const std::vector<std::int32_t> starts{0, 8, 8, 16, 24},
+      expert{3, 9, 0, 4, 10, 2, 7, 6, 1, 2, 0, 3, 5, 4, 8, 9, 10, 9, 8, 7, 6, 5, 4, 3};
+  std::vector<std::int32_t> own(24);
+  for (int i = 0; i < 24; ++i) own[i] = i % 5 == 3 || (i >= 8 && i < 15) ? -1 : 23 - i;
+  const std::vector<float> weight = numbers_of(3, 24), from = read<TypeParam>(4, 24 * width);
+  const auto rows = elements_of<TypeParam>(from);
+  const auto weights = elements_of<float>(weight);
+  const Vector<std::int32_t> d_first = on_device(starts), d_row = on_device(own), d_expert = on_device(expert);
+  for (const int groups : {2, 4, 8, 16}) {
+    const rows::Choices of{4, 24, d_first.data(), d_row.data(), {groups, experts, d_expert.data(), true}};
+    const auto sums = elements_of<TypeParam>(numbers_of(5, 4 * width));
+    rows::sums(test::queue(), of, weights.data(), matrix(rows), matrix(sums));
+    const auto got = floats_of(sums);
+    for (Index t = 0; t < 4; ++t)
+      for (Index c = 0; c < width; ++c) {
+        std::vector<std::optional<float>> chains(groups);
+        for (int i = starts[t]; i < starts[t + 1]; ++i) {
+          if (own[i] < 0) continue;
+          int g = 0;
+          while ((g + 1) * experts / groups <= expert[i]) ++g;  // group g has experts [g E / n, (g + 1) E / n)
+          chains[g] = std::fma(weight[i], from[own[i] * width + c], chains[g].value_or(0.0f));
+        }
+        for (auto& chain : chains)
+          if (chain) chain = test::rounded<TypeParam>(*chain);
+        ASSERT_EQ(got[t * width + c], tree_sum<TypeParam>(chains, 0, groups).value_or(0.0f)) << groups << " " << t;
+      }
+  }
 }
 
 TYPED_TEST(Rows, CombineBackwardGivesGradientsOfWeightsAndRows) {

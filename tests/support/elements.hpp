@@ -23,6 +23,13 @@ std::vector<float> floats_of(const Vector<T>& device) {
   return values;
 }
 
+template <class T>
+float rounded(float value) {
+  T element;
+  store(value, element);
+  return load(element);
+}
+
 /// Half of the last place of a number around 1: what rounding to the element may change.
 template <class T>
 constexpr double unit_of = sizeof(T) == sizeof(float) ? 6e-8 : 3.9e-3;

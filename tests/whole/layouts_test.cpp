@@ -55,6 +55,9 @@ void add_routers(std::map<std::string, Config>& cases) {
     cases["softmax_before.aux_batch" + e] = c;
     for (const RouterKind router : test::all_of<RouterKind>())
       cases[test::name_of(router) + e] = balanced(router, experts, k);
+    c = balanced(RouterKind::sigmoid, experts, std::min(experts, 4));
+    c.moe.combine_groups = 8;
+    cases["sums_by_group" + e] = c;
   }
 }
 
@@ -125,7 +128,8 @@ class Digests {
       out_ << name << ' ' << found << '\n';
     else
       EXPECT_EQ(found, expected_[name]) << name << " with EP " << config.layout.expert_parallel << " on " << ranks
-                                        << " ranks, exchange " << test::name_of(config.layout.exchange) << ", schedule "
+                                        << " ranks, exchange " << test::name_of(config.layout.exchange) << " of "
+                                        << config.layout.ranks_per_node << " ranks a node, schedule "
                                         << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes;
   }
 
@@ -145,6 +149,8 @@ class Ways {
     const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
     config.layout.schedule = schedules[turn_ % schedules.size()];
     config.layout.lanes = 1 << turn_ / schedules.size() % 4;
+    const std::vector<int> shares = test::degrees(config.layout.expert_parallel);
+    config.layout.ranks_per_node = shares[turn_ % shares.size()];
     ++turn_;
   }
 

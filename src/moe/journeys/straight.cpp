@@ -14,9 +14,7 @@ class Straight : public Journeys {
 
   void plan(const Queue& queue, Pieces pieces, LayerPass& pass) const override {
     const Choice& choice = pass.routing.choice();
-    const Layout& layout = context_.groups.layout;
-    pass.plan.build(queue, cut_of(choice.tokens(), pieces_of(layout, layout.place(), pieces), 1), choice, pieces,
-                    near_way(context_));
+    pass.plan.build(queue, pass.plan.cut(choice, pieces), choice, pieces, near_way(context_));
   }
   void dispatch(const Queue& queue, LayerPass& pass) const override {
     dispatch_.start(queue, pass.trip(), pass.x, pass.part().rows);
