@@ -19,6 +19,40 @@
 namespace switchyard::bench {
 namespace {
 
+/// What a rank saw of communication in the steps that were measured.
+struct Seen {
+  train::Communication all;
+  std::vector<std::int64_t> travels;  ///< ns that rows were on their way
+
+  void add(const std::vector<schedule::Task>& tasks, const std::vector<train::Interval>& intervals,
+           const Layout& layout) {
+    const train::Communication c = communication(tasks, intervals, layout);
+    all.busy += c.busy, all.exposed += c.exposed, all.step += c.step;
+    for (const train::Interval& task : intervals)
+      if (task.travel.end > 0.0) travels.push_back(nanoseconds(task.travel.end - task.travel.start));
+  }
+  static std::int64_t nanoseconds(double seconds) { return static_cast<std::int64_t>(seconds * 1e9); }
+};
+
+/// Of all ranks: the mean of their shares, and of journeys the median, the 99th percentile and the longest.
+void add_communication(nlohmann::ordered_json& report, const comm::Communicator& world, const Seen& seen, int steps) {
+  std::int64_t sums[] = {Seen::nanoseconds(seen.all.step), Seen::nanoseconds(seen.all.busy),
+                         Seen::nanoseconds(seen.all.exposed)};
+  comm::all_reduce_sum(world, sums, 3);
+  const train::Communication mean{double(sums[0]), double(sums[1]), double(sums[2])};
+  const double milliseconds = 1e-6 / steps / world.size();
+  report["communication_ms"] = mean.busy * milliseconds, report["exposed_ms"] = mean.exposed * milliseconds;
+  report["communication_share"] = mean.busy / mean.step, report["exposed_share"] = mean.exposed_share();
+  report["hidden_share"] = mean.hidden_share();
+  std::vector<std::int64_t> all = comm::all_gather(world, seen.travels);
+  if (all.empty()) return;
+  std::sort(all.begin(), all.end());
+  const auto at = [&](double share) {
+    return double(all[std::min(all.size() - 1, static_cast<std::size_t>(share * double(all.size())))]) * 1e-6;
+  };
+  report["journey_ms"] = {{"p50", at(0.5)}, {"p99", at(0.99)}, {"max", at(1.0)}};
+}
+
 /// FLOP/s of all ranks together in a 1024³ product, every rank at the same time: best of `rounds`.
 double product_rate(const comm::Communicator& world, int rounds) {
   const Index n = 1024, first = 0;
@@ -38,12 +72,27 @@ double product_rate(const comm::Communicator& world, int rounds) {
   return 2.0 * double(n) * double(n) * double(n) * world.size() / (double(nanoseconds) * 1e-9);
 }
 
+/// Bytes of rows that all ranks send in a step, and of these those between nodes.
+void add_bytes(nlohmann::ordered_json& report, const train::Machine& machine, int steps) {
+  std::int64_t bytes[2] = {};
+  for (const Phase phase : {Phase::dispatch, Phase::combine}) {
+    bytes[0] += machine.timers.bytes[static_cast<std::size_t>(phase)];
+    bytes[1] += machine.timers.bytes_across[static_cast<std::size_t>(phase)];
+  }
+  comm::all_reduce_sum(machine.groups.world, bytes, 2);
+  report["nodes"] = machine.groups.nodes.count();
+  report["row_bytes"] = bytes[0] / steps, report["row_bytes_across"] = bytes[1] / steps;
+}
+
 nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world, int warmup, int repetitions) {
   nlohmann::ordered_json j;
   j["ranks"] = world.size(), j["threads"] = c.layout.threads, j["products"] = products::description();
   j["width"] = c.model.width, j["blocks"] = c.model.blocks, j["context"] = c.model.context;
   j["experts"] = c.moe.experts, j["top_k"] = c.moe.top_k, j["expert_hidden"] = c.moe.hidden;
   j["step_tokens"] = c.step_tokens(), j["grains"] = c.train.grains;
+  j["expert_parallel"] = c.layout.expert_parallel ? c.layout.expert_parallel : world.size();
+  j["exchange"] = EnumNames<ExchangeKind>::names[static_cast<std::size_t>(c.layout.exchange)];
+  j["combine_groups"] = c.moe.combine_groups;
   j["schedule"] = EnumNames<ScheduleKind>::names[static_cast<std::size_t>(c.layout.schedule)];
   j["lanes"] = c.layout.lanes, j["poll_us"] = c.layout.poll;
   j["determinism"] = EnumNames<Determinism>::names[static_cast<std::size_t>(c.train.determinism)];
@@ -63,7 +112,8 @@ Exit measure_step(const Config& config, int warmup, int repetitions, const std::
   });
   const double rate_before = product_rate(world, 20);
   std::vector<double> seconds;
-  train::Communication shares;  // of all steps measured
+  Seen seen;
+  double loss = 0.0;
   for (int i = 1; i <= warmup + repetitions; ++i) {
     const auto batch = train::synthetic_batch(config, machine.groups.layout, i);
     if (i == warmup + 1) machine.timers.clear();
@@ -73,8 +123,8 @@ Exit measure_step(const Config& config, int warmup, int repetitions, const std::
     comm::all_reduce_max(world, &took, 1);
     if (i <= warmup) continue;
     seconds.push_back(took);
-    const train::Communication c = communication(machine.tasks, result.intervals, machine.groups.layout);
-    shares.busy += c.busy, shares.exposed += c.exposed, shares.step += c.step;
+    seen.add(machine.tasks, result.intervals, machine.groups.layout);
+    loss = result.loss.cross_entropy;
   }
   const double rate = std::max(rate_before, product_rate(world, 20));
   std::sort(seconds.begin(), seconds.end());
@@ -86,8 +136,9 @@ Exit measure_step(const Config& config, int warmup, int repetitions, const std::
   report["gflops"] = flop_per_token(config) * tokens / median / 1e9;
   report["product_gflops"] = rate / 1e9;
   report["share_of_product_rate"] = flop_per_token(config) * tokens / median / rate;
-  report["communication_share"] = shares.busy / shares.step, report["exposed_share"] = shares.exposed_share();
-  report["hidden_share"] = shares.hidden_share();
+  add_communication(report, world, seen, repetitions);
+  add_bytes(report, machine, repetitions);
+  report["last_loss"] = loss;  // all digits: the same bits, whatever is between
   for (int p = 0; p < Timers::phases; ++p)
     report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / repetitions * 1e3;
   comm::on_root(world, [&] {

@@ -42,6 +42,10 @@ const std::vector<std::function<void(Config&)>> changes{
     [](Config& c) { c.train.grains = 2; },
     [](Config& c) { c.train.determinism = Determinism::run, c.moe.shared_experts = 1; },
     [](Config& c) { c.train.determinism = Determinism::run, c.layout.expert_parallel = 1; },
+    [](Config& c) { c.layout.lanes = 2, c.layout.schedule = ScheduleKind::interleaved; },
+    [](Config& c) { c.layout.exchange = ExchangeKind::node, c.layout.ranks_per_node = 1; },
+    [](Config& c) { c.layout.exchange = ExchangeKind::node, c.layout.ranks_per_node = 1, c.moe.combine_groups = 8; },
+    [](Config& c) { c.layout.exchange = ExchangeKind::node, c.layout.ranks_per_node = 1, c.layout.lanes = 4; },
     [](Config& c) { c.train.determinism = Determinism::run, c.train.grains = 4; },
 };
 
@@ -105,9 +109,10 @@ TEST(Memory, IsWhatTheAllocatorIsAskedFor) {
     const RankBytes predicted = rank_bytes(config, layout.ranks).at(layout.rank);
     const std::int64_t uneven = layout.expert_parallel > 1 ? predicted.expert_rows + predicted.exchange : 0;
     std::int64_t slabs = 0;
+    const std::size_t sums[] = {static_cast<std::size_t>(layout.my_slots()), layout.my_group_nodes().size()};
     for (const Placement p : {Placement::replicated, Placement::expert})
       slabs += 4 * machine.parameters.slab_size(p) *
-               static_cast<std::int64_t>(std::max<std::size_t>(1, machine.parameters.nodes(p).size()));
+               static_cast<std::int64_t>(std::max<std::size_t>(1, sums[static_cast<int>(p)]));
     EXPECT_EQ(slabs, predicted.gradients) << i;
     const std::int64_t expected = predicted.parameters + predicted.moments + predicted.gradients +
                                   predicted.activations + predicted.expert_rows + predicted.exchange +
