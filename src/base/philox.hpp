@@ -21,7 +21,8 @@ enum class Purpose : std::uint32_t {
   document_split,
   synthetic,
   tokenizer_sample,
-  laboratory
+  laboratory,
+  delay
 };
 
 struct Philox {

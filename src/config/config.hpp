@@ -178,6 +178,7 @@ struct LayoutConfig {
   double poll = 50.0;
   int threads = 1;
   double timeout = 600.0;
+  double delay = 0.0;
   int ranks_per_node = 0;
   int zero = 0;
   Recompute recompute = Recompute::none;
@@ -196,6 +197,9 @@ struct LayoutConfig {
       "ends the job, with exit code 9, once the ranks of a node make no progress for this long, and at once where one "
       "of "
       "them dies; 0 means never");
+    f("delay", self.delay, "us",
+      "every task of a rank begins after a random time of at most this, by train.seed: to test that no order of "
+      "events changes a bit");
     f("ranks_per_node", self.ranks_per_node, "ranks",
       "contiguous ranks that count as one node; 0: those that share memory");
     f("zero", self.zero, "",

@@ -130,6 +130,7 @@ void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
   rules.require(layout.lanes >= 1 && layout.lanes <= 1024 && std::has_single_bit(unsigned(layout.lanes)),
                 "layout.lanes", "is " + text(layout.lanes) + "; must be a power of two in [1, 1024]");
   rules.at_least("layout.timeout", layout.timeout, 0.0);
+  rules.at_least("layout.delay", layout.delay, 0.0);
   rules.at_least("layout.ranks_per_node", layout.ranks_per_node, 0);
   if (!rules.at_least("layout.expert_parallel", layout.expert_parallel, 0) || ranks < 1) return;
   rules.require(

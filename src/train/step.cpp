@@ -1,7 +1,11 @@
 #include "train/step.hpp"
 
+#include <chrono>
+#include <thread>
+
 #include "base/activity.hpp"
 #include "base/clock.hpp"
+#include "base/philox.hpp"
 #include "train/finite.hpp"
 #include "train/norm.hpp"
 #include "train/optimizer.hpp"
@@ -18,7 +22,9 @@ struct Step {
   const BatchSource& next;
   std::int64_t number;
   StepResult result;
+  std::uint32_t begun = 0;  ///< tasks
 
+  void delay();
   void perform(const Queue& queue, const schedule::Task& task);
   void read_batch();
   void reduce_statistics(const Queue& queue);
@@ -26,7 +32,16 @@ struct Step {
   void update(const Queue& queue);
 };
 
+/// Of each rank, step and task another one (layout.delay).
+void Step::delay() {
+  const Philox drawn =
+      philox(stream_key(m.config.train.seed, Purpose::delay),
+             {{static_cast<std::uint32_t>(m.groups.layout.rank), static_cast<std::uint32_t>(number), begun++, 0}});
+  std::this_thread::sleep_for(std::chrono::duration<double, std::micro>(m.config.layout.delay * uniform(drawn.v[0])));
+}
+
 void Step::perform(const Queue& queue, const schedule::Task& task) {
+  if (m.config.layout.delay > 0.0) delay();
   switch (task.stage) {
     case Stage::data:
       return read_batch();
