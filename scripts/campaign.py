@@ -1,4 +1,4 @@
-"""Campaigns against the built program: kill -9 and resume, sweeps too, and whole runs on every layout (scripts/campaign.sh)."""
+"""Campaigns against the built program: kill -9 and resume, sweeps too (scripts/campaign.sh)."""
 import argparse
 import os
 import pathlib
@@ -267,31 +267,14 @@ def sweep(bench, trials):
     print(f"{trials} of {trials} trials: results.h5 is the same as that of an undisturbed sweep")
 
 
-def layouts(bench, _):
-    expected = None
-    reference = run([bench.program, "show", "--reference"]).stdout
-    exchanges = re.search(r"`layout.exchange`.* one of ([\w, ]+) \|", reference)[1].split(", ")
-    for ranks in range(1, 9):
-        for ep in [e for e in range(1, ranks + 1) if ranks % e == 0]:
-            for exchange in exchanges:
-                name = f"n{ranks}-ep{ep}-{exchange}"
-                done = bench.train(ranks, name, f"layout.expert_parallel={ep}", f"layout.exchange={exchange}")
-                assert done.returncode == 0, done.stdout
-                found = bench.digest(name)
-                expected = expected or found
-                assert found == expected, f"{name} differs\n{found}\n{expected}"
-                print(name, "the same digest", flush=True)
-                shutil.rmtree(bench.folder / name)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("campaign", choices=["kill", "watchdog", "sweep", "layouts"])
+    parser.add_argument("campaign", choices=["kill", "watchdog", "sweep"])
     parser.add_argument("--program", required=True)
     parser.add_argument("--trials", type=int, default=50)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="switchyard-campaign-") as folder:
-        {"kill": kill, "watchdog": watchdog, "sweep": sweep, "layouts": layouts}[args.campaign](Bench(args.program, folder), args.trials)
+        {"kill": kill, "watchdog": watchdog, "sweep": sweep}[args.campaign](Bench(args.program, folder), args.trials)
 
 
 if __name__ == "__main__":

@@ -198,8 +198,8 @@ struct LayoutConfig {
       "of "
       "them dies; 0 means never");
     f("delay", self.delay, "us",
-      "every task of a rank begins after a random time of at most this, by train.seed: to test that no order of "
-      "events changes a bit");
+      "every task of a rank begins after a random time of at most this, other times for "
+      "another value: to test that no order of events changes a bit");
     f("ranks_per_node", self.ranks_per_node, "ranks",
       "contiguous ranks that count as one node; 0: those that share memory");
     f("zero", self.zero, "",

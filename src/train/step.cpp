@@ -1,5 +1,6 @@
 #include "train/step.hpp"
 
+#include <bit>
 #include <chrono>
 #include <thread>
 
@@ -35,7 +36,7 @@ struct Step {
 /// Of each rank, step and task another one (layout.delay).
 void Step::delay() {
   const Philox drawn =
-      philox(stream_key(m.config.train.seed, Purpose::delay),
+      philox(stream_key(m.config.train.seed ^ std::bit_cast<std::uint64_t>(m.config.layout.delay), Purpose::delay),
              {{static_cast<std::uint32_t>(m.groups.layout.rank), static_cast<std::uint32_t>(number), begun++, 0}});
   std::this_thread::sleep_for(std::chrono::duration<double, std::micro>(m.config.layout.delay * uniform(drawn.v[0])));
 }

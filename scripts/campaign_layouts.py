@@ -1,0 +1,74 @@
+"""Campaigns of layouts: whole runs through the command line, whose files must have the digest of one rank (scripts/campaign.sh)."""
+import argparse
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+
+from campaign import Bench, run
+
+PATIENCE = 120.0  # s of a run that takes two
+
+
+def divisors(n):
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def choices(bench):
+    """The names that an option of the layout can have, of those that have names."""
+    reference = run([bench.program, "show", "--reference"]).stdout
+    return {name: names.split(", ") for name, names in re.findall(r"`layout\.(\w+)`.* one of ([\w, ]+) \|", reference)}
+
+
+def layouts(bench, _):
+    """Every number of ranks, degree and exchange."""
+    expected = None
+    for ranks in range(1, 9):
+        for ep in divisors(ranks):
+            for exchange in choices(bench)["exchange"]:
+                expected = compare(bench, ranks, f"n{ranks}-ep{ep}-{exchange}", expected, f"expert_parallel={ep}",
+                                   f"exchange={exchange}", "ranks_per_node=1")
+
+
+def compare(bench, ranks, name, expected, *options):
+    """Trains, and returns the digest, which must be the expected one."""
+    done = subprocess.run(bench.command(ranks, "train", bench.config, "--run", bench.folder / name, *(f"layout.{o}" for o in options)),
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
+    assert done.returncode == 0, f"{name}:\n{done.stdout}"
+    found = bench.digest(name)
+    assert found == (expected or found), f"{name} differs\n{found}\n{expected}"
+    print(name, "the same digest", flush=True)
+    shutil.rmtree(bench.folder / name)
+    return found
+
+
+def schedules(bench, trials):
+    """Random ways through a step, with random delays before every task: none hangs, and none changes a bit."""
+    text = bench.config.read_text().replace("steps: 60", "steps: 10").replace("evaluate_every: 20", "evaluate_every: 5")
+    bench.config.write_text(text.replace("checkpoint_every: 10", "checkpoint_every: 5"))
+    rng, start, names = random.Random(13), time.time(), choices(bench)
+    expected = compare(bench, 1, "one-rank", None)
+    for trial in range(trials):
+        ranks = rng.choice([2, 2, 3, 4, 4, 5, 6])
+        ep = rng.choice(divisors(ranks)[1:])
+        options = [f"expert_parallel={ep}", f"ranks_per_node={rng.choice(divisors(ep))}", f"lanes={rng.choice([1, 2, 4])}",
+                   f"poll={rng.choice([0, 20, 500])}", f"threads={rng.choice([1, 2])}", f"delay={rng.uniform(1, 1000):.3f}",
+                   *(f"{name}={rng.choice(values)}" for name, values in names.items()), f"zero={rng.choice([0, 1])}"]
+        compare(bench, ranks, f"trial {trial}: {ranks} ranks {' '.join(options)}", expected, *options)
+    print(f"{trials} of {trials} trials: none hung, all had the digest of one rank; {time.time() - start:.0f} s")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("campaign", choices=["layouts", "schedules"])
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--trials", type=int, default=200)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="switchyard-campaign-") as folder:
+        {"layouts": layouts, "schedules": schedules}[args.campaign](Bench(args.program, folder), args.trials)
+
+
+if __name__ == "__main__":
+    main()
