@@ -36,10 +36,11 @@ struct Made {
 
 /// The choices of a piece in their order.
 Pairs order_of(const Made& made, const Cut& cut, Index piece) {
-  const Index n = cut.tokens / cut.pieces;
+  const Index n = cut.tokens / cut.pieces, begin = cut.begins ? cut.begins[piece] : piece * n,
+              end = cut.begins ? cut.begins[piece + 1] : begin + n;
   Pairs all;
   for (int round = 0; round < cut.rounds; ++round)
-    for (Index t = piece * n; t < (piece + 1) * n; ++t)
+    for (Index t = begin; t < end; ++t)
       for (Index i = made.first[t]; i < made.first[t + 1]; ++i)
         if (cut.rounds == 1 || i - made.first[t] == round) all.emplace_back(t, i);
   return all;
@@ -61,7 +62,10 @@ std::vector<Cut> cuts(int k) {
   for (const Index pieces : {1, 2, 5})
     for (const Index of_piece : {0, 1, 3, 16, 17, 50})
       for (const Index unit : {1, 3, 16, 64})
-        for (const int rounds : {1, k}) all.push_back({pieces * of_piece, pieces, unit, rounds});
+        for (const int rounds : {1, k}) all.push_back({pieces * of_piece, pieces, of_piece, unit, rounds});
+  static const std::int32_t begins[] = {0, 17, 17, 18, 40};  // pieces that are not equal
+  for (const Index unit : {1, 3, 16, 23, 64}) all.push_back({40, 4, 22, unit, 1, begins});
+  all.push_back(cut_at(begins, 40, 4, 22));
   return all;
 }
 
