@@ -45,6 +45,7 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
   j["experts"] = c.moe.experts, j["top_k"] = c.moe.top_k, j["expert_hidden"] = c.moe.hidden;
   j["step_tokens"] = c.step_tokens(), j["grains"] = c.train.grains;
   j["schedule"] = EnumNames<ScheduleKind>::names[static_cast<std::size_t>(c.layout.schedule)];
+  j["recompute"] = EnumNames<Recompute>::names[static_cast<std::size_t>(c.layout.recompute)];
   j["lanes"] = c.layout.lanes, j["poll_us"] = c.layout.poll;
   j["determinism"] = EnumNames<Determinism>::names[static_cast<std::size_t>(c.train.determinism)];
   j["warmup"] = warmup, j["repetitions"] = repetitions;
