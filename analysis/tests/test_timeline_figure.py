@@ -46,6 +46,19 @@ def test_every_task_is_a_bar_at_its_time(tmp_path, ranks, queues):
         assert place[2] == pytest.approx(rank * (queues + (0.5 if queues > 1 else 0)) + queue)
 
 
+def test_what_is_made_again_is_bluer_and_said(tmp_path):
+    found = opened(tmp_path)
+    directions = found["task_direction"].values.copy()
+    again = [i for i, (stage, d) in enumerate(zip(found["task_stage"].values, directions)) if stage == "experts" and d == "backward"]
+    directions[again[0]] = "recompute"
+    assert "made again" not in timeline_figure.caption(found)
+    found = found.assign(task_direction=("task", directions))
+    figure = timeline_figure.draw(found)
+    assert bars(figure)[2][again[0], :3] == pytest.approx(timeline_figure.bluer(timeline_figure.COLOURS["experts"]))
+    assert figure.legends[0].get_title().get_text() == "lighter: backward, bluer: made again"
+    assert "bluer ones are made again; grey: no task" in timeline_figure.caption(found)
+
+
 def test_tasks_without_length_are_no_bars(tmp_path):
     found = opened(tmp_path)
     end = found["timeline_end"].copy()
@@ -143,10 +156,12 @@ def lab(colour, seen):
 
 @pytest.mark.parametrize("sight", SEEN)
 def test_colours_stay_apart_for_every_sight(sight):
-    """CIE76 distances; a just noticeable one is 2.3. The least are 9.2 (normal), 8.5 and 8.8."""
+    """CIE76 distances; a just noticeable one is 2.3. The least are 9.2 (normal), 8.5 and 8.8. Made again are four stages, and `shared`,
+    whose colour depends on the others."""
     neither = {"data", "reduce", "optimizer", "balance"}
     colours = list(timeline_figure.COLOURS.values()) + [timeline_figure.IDLE]
     colours += [timeline_figure.lighter(c) for name, c in timeline_figure.COLOURS.items() if name not in neither]
+    colours += [timeline_figure.bluer(timeline_figure.COLOURS[name]) for name in ("attention", "feed_forward", "router", "experts")]
     seen = [lab(c, SEEN[sight]) for c in colours]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 8
 

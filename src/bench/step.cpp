@@ -94,6 +94,7 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
   j["exchange"] = EnumNames<ExchangeKind>::names[static_cast<std::size_t>(c.layout.exchange)];
   j["combine_groups"] = c.moe.combine_groups;
   j["schedule"] = EnumNames<ScheduleKind>::names[static_cast<std::size_t>(c.layout.schedule)];
+  j["recompute"] = EnumNames<Recompute>::names[static_cast<std::size_t>(c.layout.recompute)];
   j["lanes"] = c.layout.lanes, j["poll_us"] = c.layout.poll;
   j["determinism"] = EnumNames<Determinism>::names[static_cast<std::size_t>(c.train.determinism)];
   j["warmup"] = warmup, j["repetitions"] = repetitions;

@@ -9,6 +9,7 @@
 #include "config/estimate.hpp"
 #include "config/moe_layers.hpp"
 #include "config/options.hpp"
+#include "config/recomputation.hpp"
 #include "config/routers.hpp"
 #include "config/values.hpp"
 
@@ -126,6 +127,23 @@ std::vector<Violation> overruled(const Config& c, int max_experts) {
   return notes;
 }
 
+/// Where the hidden rows of experts are to be made again and blocks that are named have none; empty where all have.
+std::string dense_recomputed(const Config& c) {
+  if (c.layout.recompute != Recompute::experts) return "";
+  std::vector<std::string> dense;
+  int mixtures = 0;
+  for (int b = 0; b < c.model.blocks; ++b) {
+    mixtures += recomputed(c, b) != Recompute::none;
+    const std::vector<int>& named = c.layout.recompute_blocks;
+    if (c.block_experts(b) == 0 && std::find(named.begin(), named.end(), b) != named.end())
+      dense.push_back(std::to_string(b));
+  }
+  if (mixtures == 0) return "changes nothing, since none of its blocks has experts";
+  return dense.empty()
+             ? ""
+             : "names blocks without experts, of which layout.recompute experts makes nothing again: " + join(dense);
+}
+
 /// "moe.aux_loss, moe.importance_loss or moe.bias_rule": what would even the loads; empty where one of them does.
 std::string all_off(const MoeConfig& moe) {
   std::vector<std::string> keys;
@@ -207,6 +225,8 @@ std::vector<Violation> advice(const Config& c, int ranks) {
   if (c.layout.schedule != ScheduleKind::serial && c.layout.lanes == 1)
     notes.push_back({"layout.lanes", "1 with layout.schedule " + format_value(c.layout.schedule) +
                                          ": while rows travel there is no other lane to work on; use 2 or more"});
+  if (const std::string dense = dense_recomputed(c); !dense.empty())
+    notes.push_back({c.layout.recompute_blocks.empty() ? "layout.recompute" : "layout.recompute_blocks", dense});
   const int expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
   if (min_experts > 0 && min_experts < expert_parallel)
     notes.push_back({"layout.expert_parallel", std::to_string(expert_parallel) + " ranks share " +

@@ -2,6 +2,7 @@
 // about an option that could not be read is left out.
 #include <algorithm>
 #include <bit>
+#include <functional>
 
 #include "base/checked.hpp"
 #include "config/estimate.hpp"
@@ -139,6 +140,20 @@ void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
           " (ranks form expert-parallel groups of equal size); change one of them, or set it to 0 for all ranks");
 }
 
+void validate_recompute(const Config& c, Rules& rules) {
+  const std::vector<int>& chosen = c.layout.recompute_blocks;
+  const std::string key = "layout.recompute_blocks";
+  rules.require(chosen.empty() || c.layout.recompute != Recompute::none, key,
+                "names blocks with layout.recompute none (nothing is made again); set layout.recompute to experts or "
+                "blocks, or leave the list empty");
+  for (const int block : chosen)
+    rules.require(block >= 0 && block < c.model.blocks, key,
+                  "has " + text(block) + ", but blocks are 0 to " + text(c.model.blocks - 1) +
+                      " (model.blocks counts them); leave it out");
+  rules.require(std::adjacent_find(chosen.begin(), chosen.end(), std::greater_equal<>()) == chosen.end(), key,
+                "is " + format_value(chosen) + "; must name each block once, in ascending order");
+}
+
 /// Whether `message` names `key` as a word of its own.
 bool names_key(const std::string& message, const std::string& key) {
   for (std::size_t at = message.find(key); at != std::string::npos; at = message.find(key, at + 1)) {
@@ -161,6 +176,7 @@ std::vector<Violation> validate(const Config& config, int ranks) {
   validate_optimization(config.train, rules);
   validate_intervals(config, rules);
   validate_layout(config.layout, ranks, rules);
+  validate_recompute(config, rules);
   return found;
 }
 

@@ -11,14 +11,17 @@ Lane::Lane(Arena& arena, const Config& config, const Layout& layout, SharedRows&
       head_in(arena.tensor(rows.branch, rows.count, config.model.width)),
       gradient(arena.tensor(Element::f32, rows.count, config.model.width)),
       ids(arena.vector<std::int32_t>(rows.count)) {
+  const Arena::Mark begin = arena.mark();
+  head.take_scratch(arena, rows, config, threads);
+  const Arena::Mark end = arena.mark();
+  arena.rewind(begin);
+  scratch.take_working(arena, rows, config, threads);
+  arena.rewind(Arena::past_both(end, arena.mark()));
   blocks.reserve(config.model.blocks);
-  for (const auto& experts : shared.of_block) blocks.emplace_back(arena, rows, config, layout, experts.get(), scratch);
+  for (int b = 0; b < config.model.blocks; ++b)
+    blocks.emplace_back(arena, rows, BlockPlace{config, layout, b}, shared.of_block[b].get(), scratch);
   for (int b = 0; b <= config.model.blocks; ++b)
     stream.push_back(arena.tensor(Element::f32, rows.count, config.model.width));
-  const Arena::Mark mark = arena.mark();
-  scratch.attention->take_working(arena, rows, config, threads);
-  arena.rewind(mark);
-  head.take_scratch(arena, rows, config, threads);
 }
 
 }  // namespace switchyard::model

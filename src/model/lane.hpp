@@ -10,8 +10,7 @@ namespace switchyard::model {
 
 /// All memory of its pass but for SharedRows; the modules of a Transformer hold parameters only.
 struct Lane {
-  /// The one that `layout` is seen from; `shared` must live. Working memory is for `threads` host threads. Last in its
-  /// arena.
+  /// The one that `layout` is seen from; `shared` must live. Working memory is for `threads` host threads.
   Lane(Arena& arena, const Config& config, const Layout& layout, SharedRows& shared, int threads);
   Lane(const Lane&) = delete;
 

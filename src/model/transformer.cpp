@@ -6,6 +6,7 @@
 
 #include "base/check.hpp"
 #include "comm/joint_sum.hpp"
+#include "config/recomputation.hpp"
 #include "model/lane.hpp"
 #include "schedule/generators.hpp"
 
@@ -27,7 +28,9 @@ struct Transformer::State {
   Lane& lane(int number) const { return **lanes[number]; }
   std::vector<moe::LayerPass*> passes(std::size_t block) const;
   void forward(const Queue& queue, const schedule::Task& task);
+  void recompute(const Queue& queue, const schedule::Task& task);
   void backward(const Queue& queue, const schedule::Task& task);
+  int first_non_finite_expert(const Queue& queue, int block);
   moe::LayerContext context;
   Embedding embedding;
   std::vector<Block> blocks;
@@ -113,6 +116,11 @@ void Transformer::State::forward(const Queue& queue, const schedule::Task& task)
   }
 }
 
+void Transformer::State::recompute(const Queue& queue, const schedule::Task& task) {
+  Lane& l = lane(task.lane);
+  blocks[task.block].recompute(queue, task.stage, l.stream[task.block], l.blocks[task.block]);
+}
+
 void Transformer::State::backward(const Queue& queue, const schedule::Task& task) {
   Lane& l = lane(task.lane);
   switch (task.stage) {
@@ -150,6 +158,7 @@ void Transformer::run(const Queue& queue, const schedule::Task& task) {
   expect(task.lane >= 0 && task.lane < static_cast<int>(s.lanes.size()), "a task of a lane that there is");
   if (task.direction == schedule::Direction::forward) return s.forward(queue, task);
   expect(s.lane(task.lane).backward_due, "a training pass before backward");
+  if (task.direction == schedule::Direction::recompute) return s.recompute(queue, task);
   s.backward(queue, task);
 }
 
@@ -213,6 +222,21 @@ std::vector<moe::RoutingSample> Transformer::samples() const {
   return samples;
 }
 
+/// Of the first lane that has one; −1 if none. Rows of experts that were not kept are made again first.
+int Transformer::State::first_non_finite_expert(const Queue& queue, int block) {
+  for (const auto& l : lanes) {
+    BlockPass& pass = (*l)->blocks[block];
+    if (whole_block_recomputed(context.config, block)) {
+      for (const Stage stage : schedule::recompute_stages(context.config, block))
+        blocks[block].recompute(queue, stage, (*l)->stream[block], pass);
+      blocks[block].moe()->forward(queue, Stage::experts, {}, *pass.moe);
+    }
+    const int expert = moe::first_non_finite_expert(queue, *pass.moe);
+    if (expert >= 0) return expert;
+  }
+  return -1;
+}
+
 std::optional<Place> Transformer::first_non_finite(const Queue& queue) const {
   if (!state_->shared) return {};
   const int blocks = static_cast<int>(state_->blocks.size());
@@ -223,10 +247,7 @@ std::optional<Place> Transformer::first_non_finite(const Queue& queue) const {
   if (!finite(0)) return Place{-1, -1};
   for (int b = 0; b < blocks; ++b) {
     // Experts work for other ranks' tokens too, so they are asked even where this rank's stream is finite.
-    int expert = -1;
-    if (state_->blocks[b].moe())
-      for (const moe::LayerPass* pass : state_->passes(b))
-        if (expert < 0) expert = moe::first_non_finite_expert(queue, *pass);
+    const int expert = state_->blocks[b].moe() ? state_->first_non_finite_expert(queue, b) : -1;
     if (expert >= 0 || !finite(b + 1)) return Place{b, expert};
   }
   for (const float loss : token_losses())

@@ -26,8 +26,8 @@ class Transformer {
   /// The tokens of the next pass.
   void begin(const data::Batch& batch, moe::Pass pass);
   /// One task of that pass from `embedding` to `head`, forward or backward, in the order of a schedule: forward keeps
-  /// what backward needs, backward fills the gradients of all parameters (nodes of ParameterSet). Collective as its
-  /// stage is.
+  /// what backward needs, but for what recompute makes again before it, backward fills the gradients of all parameters
+  /// (nodes of ParameterSet). Collective as its stage is.
   void run(const Queue& queue, const schedule::Task& task);
   /// Lets rows that are on their way make progress, of all lanes.
   void poll();

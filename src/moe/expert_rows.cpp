@@ -3,21 +3,64 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "config/recomputation.hpp"
 
 namespace switchyard::moe {
 
-ExpertRows::ExpertRows(Arena& arena, const Config& config, const Layout& layout, int block, Element branch)
+namespace {
+
+/// Of all lanes.
+Index even_rows(const Config& config, Layout layout, int block) {
+  Index even = 0;
+  for (; layout.lane < layout.lanes; ++layout.lane)
+    even += even_expert_rows(config, layout, config.block_experts(block));
+  return even;
+}
+
+constexpr const char *rows_label = "moe::expert_rows::rows", *outputs_label = "moe::expert_rows::outputs";
+
+/// Memory of n rows (n, d), and of what the experts keep of them.
+std::shared_ptr<RowRoom> row_room(Arena& arena, const char* label, const Config& config, Index n, Element branch) {
+  return std::make_shared<RowRoom>(arena, label, Account::expert_rows, Tensor{nullptr, branch, n, config.model.width});
+}
+std::shared_ptr<nn::FeedForwardPass> network_room(Arena& arena, const Config& config, Index n, Element branch) {
+  return std::make_shared<nn::FeedForwardPass>(arena, Account::expert_rows,
+                                               Tensor{nullptr, branch, n, config.moe.hidden}, config.model.activation);
+}
+
+/// In a block that is made again, rows that travelled are kept at their experts, and what came home at home
+/// (CombinePass), so that nothing travels twice; where none does, rows are gathered again and outputs kept.
+bool rows_travel(const Layout& layout) { return layout.expert_parallel > 1; }
+
+}  // namespace
+
+ExpertScratch::ExpertScratch(Arena& arena, const Config& config, const Layout& layout, Element branch) {
+  Index largest = -1, largest_of_whole = -1;
+  for (int b = 0; b < config.model.blocks; ++b) {
+    if (config.block_experts(b) == 0 || recomputed(config, b) == Recompute::none) continue;
+    largest = std::max(largest, even_rows(config, layout, b));
+    if (whole_block_recomputed(config, b)) largest_of_whole = largest;
+  }
+  if (largest >= 0) network = network_room(arena, config, largest, branch);
+  if (largest_of_whole < 0) return;
+  if (rows_travel(layout))
+    outputs = row_room(arena, outputs_label, config, largest_of_whole, branch);
+  else
+    rows = row_room(arena, rows_label, config, largest_of_whole, branch);
+}
+
+ExpertRows::ExpertRows(Arena& arena, const Config& config, const Layout& layout, int block, Element branch,
+                       const ExpertScratch& scratch)
     : layout_(layout),
       block_(block),
       experts_(static_cast<int>(layout.my_experts(config.block_experts(block)).size())),
-      pieces_(static_cast<int>(layout.my_group_pieces().size())) {
-  Index even = 0;
-  for (Layout of = layout; of.lane < of.lanes; ++of.lane)
-    even += even_expert_rows(config, of, config.block_experts(block));
-  const auto rows = [&](Index width) { return Tensor{nullptr, branch, even, width}; };
-  rows_ = {arena, "moe::expert_rows::rows", Account::expert_rows, rows(config.model.width)};
-  outputs_ = {arena, "moe::expert_rows::outputs", Account::expert_rows, rows(config.model.width)};
-  network_ = {arena, Account::expert_rows, rows(config.moe.hidden), config.model.activation};
+      pieces_(static_cast<int>(layout.my_group_pieces().size())),
+      gathered_again_(whole_block_recomputed(config, block) && !rows_travel(layout)) {
+  const Index even = even_rows(config, layout, block);
+  const bool whole = whole_block_recomputed(config, block), hidden = recomputed(config, block) != Recompute::none;
+  rows_ = gathered_again_ ? scratch.rows : row_room(arena, rows_label, config, even, branch);
+  outputs_ = whole && rows_travel(layout) ? scratch.outputs : row_room(arena, outputs_label, config, even, branch);
+  network_ = hidden ? scratch.network : network_room(arena, config, even, branch);
   if (!arena.places()) return;
   begins_.assign(layout.lanes + 1, 0);
   first_.assign(Index{experts_} * pieces_, 0), last_ = first_;
@@ -26,9 +69,9 @@ ExpertRows::ExpertRows(Arena& arena, const Config& config, const Layout& layout,
 void ExpertRows::take(int lane, const Plan& plan) {
   const Index before = begins_[lane], all = before + plan.expert_rows();
   std::fill(begins_.begin() + lane + 1, begins_.end(), all);
-  rows_.reserve(all, before);
-  outputs_.reserve(all, before);
-  network_.reserve(all, before);
+  rows_->reserve(all, before);
+  outputs_->reserve(all, before);
+  network_->reserve(all, before);
   for (int e = 0; e < experts_; ++e) take_pieces(lane, e, plan);
 }
 

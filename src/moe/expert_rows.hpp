@@ -1,5 +1,6 @@
 // The rows of a layer's experts on this rank, of all its lanes.
 #pragma once
+#include <memory>
 #include <vector>
 
 #include "moe/plan.hpp"
@@ -8,12 +9,21 @@
 
 namespace switchyard::moe {
 
+/// What layers whose rows are made again have one after another: each until the gradients of its experts' weights are
+/// there. Null where no layer asks for it.
+struct ExpertScratch {
+  ExpertScratch(Arena& arena, const Config& config, const Layout& layout, Element branch);
+  std::shared_ptr<RowRoom> rows, outputs;
+  std::shared_ptr<nn::FeedForwardPass> network;
+};
+
 /// Lane after lane in one memory each, so that a weight gradient is one sum over the pieces of all lanes, in their
 /// order and not in that of the lanes.
 class ExpertRows {
  public:
-  /// Of block `block`, at even loads; rows of `branch`.
-  ExpertRows(Arena& arena, const Config& config, const Layout& layout, int block, Element branch);
+  /// Of block `block`, at even loads; rows of `branch`. What is not kept of it is in `scratch`.
+  ExpertRows(Arena& arena, const Config& config, const Layout& layout, int block, Element branch,
+             const ExpertScratch& scratch);
   ExpertRows(ExpertRows&&) = default;
 
   /// What one lane has there.
@@ -29,12 +39,14 @@ class ExpertRows {
   /// All lanes, after the last of them was taken.
   Part all() const { return of(0, begins_.back()); }
   int block() const { return block_; }
+  /// Whether the rows into the experts were not kept: of a whole block that is made again, where none travelled.
+  bool gathered_again() const { return gathered_again_; }
   /// The experts' rows in all(), for weight gradients that are summed in `nodes`.
   nn::NetworkRows pieces(const std::vector<TreeNode>& nodes) const;
 
  private:
   Part of(Index first, Index n) const {
-    return {rows_.rows(first, n), outputs_.rows(first, n), network_.rows(first, n)};
+    return {rows_->rows(first, n), outputs_->rows(first, n), network_->rows(first, n)};
   }
   void take_pieces(int lane, int expert, const Plan& plan);
 
@@ -42,8 +54,9 @@ class ExpertRows {
   int block_;
   int experts_;  ///< local
   int pieces_;   ///< of the expert-parallel group
-  RowRoom rows_, outputs_;
-  nn::FeedForwardPass network_;
+  bool gathered_again_;
+  std::shared_ptr<RowRoom> rows_, outputs_;  ///< of this layer, or the scratch
+  std::shared_ptr<nn::FeedForwardPass> network_;
   std::vector<Index> begins_;        ///< (lanes + 1) first row of each lane
   std::vector<Index> first_, last_;  ///< (experts, pieces) rows
 };

@@ -38,6 +38,7 @@ struct Layer::State {
 
   void make_plan(const Queue& queue, LayerPass& pass) const;
   void run_experts(const Queue& queue, LayerPass& pass) const;
+  void recompute_experts(const Queue& queue, LayerPass& pass) const;
   void run_experts_backward(const Queue& queue, LayerPass& pass) const;
   void sum_expert_weights(const Queue& queue, const LayerPass& pass) const;
 
@@ -61,6 +62,12 @@ void Layer::State::make_plan(const Queue& queue, LayerPass& pass) const {
 void Layer::State::run_experts(const Queue& queue, LayerPass& pass) const {
   const ExpertRows::Part part = pass.part();
   experts.forward(queue, products::consecutive(pass.plan.expert_offsets()), part.rows, {part.outputs}, part.network);
+}
+
+void Layer::State::recompute_experts(const Queue& queue, LayerPass& pass) const {
+  const ExpertRows::Part part = pass.part();
+  if (pass.experts.gathered_again()) dispatch.start(queue, pass.trip(), pass.x, part.rows);  // none travels
+  experts.recompute(queue, products::consecutive(pass.plan.expert_offsets()), part.rows, part.network);
 }
 
 void Layer::State::run_experts_backward(const Queue& queue, LayerPass& pass) const {
@@ -107,6 +114,20 @@ void Layer::forward(const Queue& queue, schedule::Stage stage, const Tensor& y, 
                                pass.shared->rows(0, pass.x.rows));
     default:
       expect(false, "a stage of a mixture of experts");
+  }
+}
+
+void Layer::recompute(const Queue& queue, schedule::Stage stage, LayerPass& pass) const {
+  const State& s = *state_;
+  switch (stage) {
+    case Stage::router:
+      return s.router.rescore(queue, pass.tokens, pass.routing);
+    case Stage::experts:
+      return s.recompute_experts(queue, pass);
+    case Stage::shared:
+      return s.shared->recompute(queue, pass.token_rows.network().networks, pass.x, pass.shared->rows(0, pass.x.rows));
+    default:
+      expect(false, "a stage of a mixture of experts that is made again");
   }
 }
 

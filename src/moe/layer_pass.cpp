@@ -4,9 +4,32 @@
 
 #include "base/check.hpp"
 #include "config/moe_layers.hpp"
+#include "config/recomputation.hpp"
 #include "moe/rows.hpp"
 
 namespace switchyard::moe {
+namespace {
+
+/// Of the shared experts of a layer; null where it has none.
+std::shared_ptr<nn::FeedForwardPass> make_shared_experts(Arena& arena, const Config& config, Account account,
+                                                         Index rows, Element branch) {
+  const Index hidden = Index{config.moe.shared_experts} * config.moe.hidden;
+  if (hidden == 0) return nullptr;
+  return std::make_shared<nn::FeedForwardPass>(arena, account, Tensor{nullptr, branch, rows, hidden},
+                                               config.model.activation);
+}
+
+bool whole_layer_recomputed(const Config& config, int block) {
+  return config.block_experts(block) > 0 && whole_block_recomputed(config, block);
+}
+
+/// The scores that layers of `experts` share where they are made again.
+const Scores* shared_scores(const LayerScratch& scratch, const Config& config, int block) {
+  return whole_layer_recomputed(config, block) ? &scratch.scores.at(config.block_experts(block)) : nullptr;
+}
+
+}  // namespace
+
 LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& layout, Element branch)
     : transfer(arena, config, layout, branch),
       d_weights(arena.vector<float>(moe_layers(config).empty() ? 0 : most_choices(config, layout), Account::scratch)) {
@@ -14,6 +37,21 @@ LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& lay
   const auto rows = [&](Index width) { return Tensor{nullptr, branch, most_expert_rows(config, layout), width}; };
   d_rows = {arena, "moe::layer::d_rows", Account::expert_rows, rows(config.model.width)};
   d_hidden = {arena, "moe::layer::d_hidden", Account::expert_rows, rows(config.moe.hidden)};
+  for (int b = 0; b < config.model.blocks && !shared; ++b)
+    if (whole_layer_recomputed(config, b))
+      shared = make_shared_experts(arena, config, Account::scratch, nn::make_rows(config, layout).count, branch);
+}
+
+void LayerScratch::take_scores(Arena& arena, const Config& config, const nn::Rows& rows) {
+  const Arena::Mark begin = arena.mark();
+  Arena::Mark end = begin;
+  for (int b = 0; b < config.model.blocks; ++b) {
+    if (!whole_layer_recomputed(config, b) || scores.contains(config.block_experts(b))) continue;
+    arena.rewind(begin);
+    scores[config.block_experts(b)] = make_scores(arena, config, rows, config.block_experts(b));
+    end = Arena::past_both(end, arena.mark());
+  }
+  arena.rewind(end);
 }
 
 void LayerScratch::poll() {
@@ -41,13 +79,14 @@ LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& conf
       experts(rows_of_block),
       scratch(shared_scratch),
       token_rows(lane_rows),
-      routing(arena, config, lane_rows, config.block_experts(rows_of_block.block())),
+      routing(arena, config, lane_rows, config.block_experts(rows_of_block.block()),
+              shared_scores(scratch, config, rows_of_block.block())),
       plan(arena, config, layout, config.block_experts(rows_of_block.block())),
-      combine(arena, config, layout, lane_rows.branch) {
+      combine(arena, config, layout, lane_rows.branch),
+      shared(whole_layer_recomputed(config, rows_of_block.block())
+                 ? scratch.shared
+                 : make_shared_experts(arena, config, Account::activations, lane_rows.count, lane_rows.branch)) {
   if (layout.by_nodes()) crossing.emplace(arena, config, layout, config.block_experts(rows_of_block.block()));
-  if (const Index shared_hidden = Index{config.moe.shared_experts} * config.moe.hidden; shared_hidden > 0)
-    shared.emplace(arena, Account::activations, Tensor{nullptr, token_rows.branch, token_rows.count, shared_hidden},
-                   config.model.activation);
 }
 
 namespace {

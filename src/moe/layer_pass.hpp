@@ -1,6 +1,7 @@
 // What a mixture-of-experts layer keeps from the forward to the backward pass of a lane.
 #pragma once
-#include <optional>
+#include <map>
+#include <memory>
 
 #include "moe/combine.hpp"
 #include "moe/expert_rows.hpp"
@@ -17,6 +18,8 @@ namespace switchyard::moe {
 /// What the layers of a lane use one after another.
 struct LayerScratch {
   LayerScratch(Arena& arena, const Config& config, const Layout& layout, Element branch);
+  /// Takes `scores`, of which one layer after another uses the same memory.
+  void take_scores(Arena& arena, const Config& config, const nn::Rows& rows);
   /// What is under way between ranks on any way; the journeys since the lane began its pass.
   void poll();
   std::vector<Travel>& travels() { return rail ? rail->under_way.travels : transfer.under_way.travels; }
@@ -29,6 +32,9 @@ struct LayerScratch {
   Vector<float> d_weights;       ///< (C) gradients of the combine weights
   RowRoom d_rows;                ///< (expert_rows, d) gradients of the rows into the experts, until they are at home
   RowRoom d_hidden;              ///< (expert_rows, hidden) overwritten by a stage
+  // Of blocks that are made again:
+  std::shared_ptr<nn::FeedForwardPass> shared;
+  std::map<int, Scores> scores;  ///< by the number of experts
 };
 
 struct LayerPass {
@@ -51,7 +57,7 @@ struct LayerPass {
   std::optional<Crossing> crossing;  ///< where rows go by nodes
   Plan plan;
   CombinePass combine;
-  std::optional<nn::FeedForwardPass> shared;
+  std::shared_ptr<nn::FeedForwardPass> shared;  ///< of this block, or the scratch's
   TokenSet tokens;
   Tensor x;  ///< (N, d) the caller's
 };

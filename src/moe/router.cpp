@@ -7,12 +7,16 @@
 
 namespace switchyard::moe {
 
-RoutingPass::RoutingPass(Arena& arena, const Config& config, const nn::Rows& rows, int experts)
+Scores make_scores(Arena& arena, const Config& config, const nn::Rows& rows, int experts) {
+  return make_scores(arena, experts, rows.count, traits_of(config.moe.router).tensors.size());
+}
+
+RoutingPass::RoutingPass(Arena& arena, const Config& config, const nn::Rows& rows, int experts, const Scores* scores)
     : drop(arena, config, rows, experts),
       tally(make_tally(arena, rows, experts, config.record.margin_bins)),
       load(arena, config, rows, tally) {
   routed.rows = &rows;
-  routed.scores = make_scores(arena, experts, rows.count, traits_of(config.moe.router).tensors.size());
+  routed.scores = scores ? *scores : make_scores(arena, config, rows, experts);
   routed.choice = make_choice(arena, rows.count, config.moe.top_k);
   routed.margin = tally.token_margin;
 }

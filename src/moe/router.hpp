@@ -13,10 +13,13 @@
 
 namespace switchyard::moe {
 
+/// The memory of the scores of `rows` through a layer of `experts`.
+Scores make_scores(Arena& arena, const Config& config, const nn::Rows& rows, int experts);
+
 /// What the stage keeps from the forward to the backward pass of a lane.
 struct RoutingPass {
-  /// Of `rows`, which must live, through a layer of `experts`.
-  RoutingPass(Arena& arena, const Config& config, const nn::Rows& rows, int experts);
+  /// Of `rows`, which must live, through a layer of `experts`. Scores are those given, if any.
+  RoutingPass(Arena& arena, const Config& config, const nn::Rows& rows, int experts, const Scores* scores = nullptr);
   const Choice& choice() const { return routed.choice; }
   RouterPass routed;  ///< x is the caller's
   Drop drop;
@@ -34,6 +37,10 @@ class RouterStage {
   /// Routes x(N, d), which is kept (not copied) until backward. The choice is valid until the next forward. Tokens are
   /// whole grains of this rank. Local.
   void forward(const Queue& queue, const TokenSet& tokens, const Tensor& x, RoutingPass& pass) const;
+  /// The scores of a forward pass again; its choice stays. Local.
+  void rescore(const Queue& queue, const TokenSet& tokens, const RoutingPass& pass) const {
+    router_->rescore(queue, tokens, pass.routed);
+  }
   /// Adds the statistics of a forward pass of all lanes, in order, to a sum over the global batch, and takes them from
   /// it once it is finished (`traffic` left empty). Once after each forward whose statistics or gradient are wanted.
   void offer_statistics(const Queue& queue, const std::vector<RoutingPass*>& lanes, comm::JointSum& sum) const;

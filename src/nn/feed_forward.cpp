@@ -23,10 +23,16 @@ FeedForward::FeedForward(const ParameterSet& parameters, const std::string& pref
 void FeedForward::forward(const Queue& queue, const products::Segments& networks, const Tensor& x, const Result& out,
                           const FeedForwardRows& pass) const {
   if (networks.count == 0 || x.rows == 0) return;
+  recompute(queue, networks, x, pass);
+  products::forward(queue, networks, pass.hidden, weights(down_), out.rows, out.write);
+}
+
+void FeedForward::recompute(const Queue& queue, const products::Segments& networks, const Tensor& x,
+                            const FeedForwardRows& pass) const {
+  if (networks.count == 0 || x.rows == 0) return;
   if (gate_ >= 0) products::forward(queue, networks, x, weights(gate_), pass.gate);
   products::forward(queue, networks, x, weights(up_), pass.up);
   activation::forward(queue, activation_, pass.gate, pass.up, pass.hidden);
-  products::forward(queue, networks, pass.hidden, weights(down_), out.rows, out.write);
 }
 
 void FeedForward::input_gradient(const Queue& queue, const products::Segments& networks, const Tensor& d_out,

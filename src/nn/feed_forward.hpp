@@ -42,6 +42,9 @@ class FeedForward {
   /// `out`(rows, d) replaced by, or added to, the networks of x(rows, d).
   void forward(const Queue& queue, const products::Segments& networks, const Tensor& x, const Result& out,
                const FeedForwardRows& pass) const;
+  /// What forward keeps of x(rows, d), to the bit, without its result.
+  void recompute(const Queue& queue, const products::Segments& networks, const Tensor& x,
+                 const FeedForwardRows& pass) const;
   /// `dx`(rows, d) replaced by, or added to, the gradient of x given d_out(rows, d). Once a forward. d_hidden(rows,
   /// hidden) is overwritten; it may be pass.hidden where the weight gradients are not wanted any more.
   void input_gradient(const Queue& queue, const products::Segments& networks, const Tensor& d_out, const Result& dx,

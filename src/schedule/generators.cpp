@@ -1,6 +1,7 @@
 #include "schedule/generators.hpp"
 
 #include "base/check.hpp"
+#include "config/recomputation.hpp"
 #include "schedule/task_list.hpp"
 
 namespace switchyard::schedule {
@@ -32,6 +33,22 @@ std::vector<Stage> mixture_stages(Direction direction) {
     all.insert(all.end(), part->begin(), part->end());
   if (direction == Direction::backward) all.push_back(Stage::expert_weights);
   return all;
+}
+
+std::vector<Stage> recompute_stages(const Config& config, int block) {
+  const bool mixture = config.block_experts(block) > 0;
+  switch (recomputed(config, block)) {
+    case Recompute::none:
+      return {};
+    case Recompute::experts:
+      return {Stage::experts};
+    case Recompute::blocks:
+      break;
+  }
+  std::vector<Stage> stages{Stage::attention, Stage::feed_forward};
+  if (mixture) stages.insert(stages.end(), {Stage::router, Stage::experts});
+  if (mixture && config.moe.shared_experts > 0) stages.push_back(Stage::shared);
+  return stages;
 }
 
 std::vector<Task> make_tasks(const Config& config) {

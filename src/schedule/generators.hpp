@@ -11,6 +11,11 @@ namespace switchyard::schedule {
 /// Stages of a mixture of experts in the order in which a lane passes them, and back.
 std::vector<Stage> mixture_stages(Direction direction);
 
+/// What of a block is done again before its backward pass, in this order; nothing where all was kept. In a mixture
+/// rows are on their way meanwhile: gradients leave for the experts first, for which everything is kept. Router means
+/// its scores: choices, plan and counts are those of the forward pass.
+std::vector<Stage> recompute_stages(const Config& config, int block);
+
 /// The training step of a configuration, by its schedule and lanes: all blocks forward, statistics, all blocks
 /// backward, the update. What is trained, recorded and reckoned with.
 std::vector<Task> make_tasks(const Config& config);

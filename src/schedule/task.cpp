@@ -42,8 +42,8 @@ const std::array<StageRow, stages>& table() {
 const std::string& name_of(Stage stage) { return table()[static_cast<std::size_t>(stage)].name; }
 
 const std::string& name_of(Direction direction) {
-  static_assert(static_cast<int>(Direction::count) == 3, "a name for every direction");
-  static const std::array<std::string, 3> names{"forward", "backward", "step"};
+  static_assert(static_cast<int>(Direction::count) == 4, "a name for every direction");
+  static const std::array<std::string, 4> names{"forward", "recompute", "backward", "step"};
   return names[static_cast<std::size_t>(direction)];
 }
 

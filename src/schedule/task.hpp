@@ -32,7 +32,13 @@ enum class Stage {
   count
 };
 
-enum class Direction { forward, backward, step, count };
+enum class Direction {
+  forward,
+  recompute,  ///< on the way back, stages of the way forward again whose results were not kept
+  backward,
+  step,
+  count
+};
 
 struct Task {
   Stage stage;

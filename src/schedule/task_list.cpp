@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "schedule/generators.hpp"
+
 namespace switchyard::schedule {
 
 TaskList::TaskList(const Config& config)
@@ -26,9 +28,11 @@ int TaskList::append(Task task) {
 }
 
 /// After the lane's last task, and after the same one of the lane before, since lanes add to one sum in their order.
+/// What is made again stands where an earlier position had its own until the weights of its experts were through.
 void TaskList::add(Stage stage, Direction direction, int block, int lane) {
   Task task{stage, direction, block, lane, 0, {}};
   if (last_[lane] >= 0) task.after.push_back(last_[lane]);
+  if (direction == Direction::recompute && last_again_ >= 0) task.after.push_back(last_again_);
   const auto before = std::find_if(tasks_.rbegin(), tasks_.rend(), [&](const Task& t) {
     return t.stage == stage && t.direction == direction && t.block == block && t.lane == lane - 1;
   });
@@ -48,10 +52,15 @@ void TaskList::enter(Direction direction, int position, int lane) {
     add(Stage::attention, direction, position, lane);
     add(Stage::feed_forward, direction, position, lane);
   }
-  if (mixture(position)) return add_mixture(mixture_parts(direction).enter, direction, position, lane);
-  if (direction == Direction::forward) return;
+  if (mixture(position)) add_mixture(mixture_parts(direction).enter, direction, position, lane);
+  if (direction == Direction::backward) recompute(position, lane);
+  if (direction == Direction::forward || mixture(position)) return;
   add(Stage::feed_forward, direction, position, lane);
   add(Stage::attention, direction, position, lane);
+}
+
+void TaskList::recompute(int block, int lane) {
+  for (const Stage stage : recompute_stages(config_, block)) add(stage, Direction::recompute, block, lane);
 }
 
 void TaskList::middle(Direction direction, int position, int lane) {
@@ -67,8 +76,9 @@ void TaskList::leave(Direction direction, int position, int lane) {
 }
 
 void TaskList::weights(Direction direction, int position) {
-  if (direction == Direction::backward && mixture(position))
-    ends_.push_back(append({Stage::expert_weights, direction, position, 0, 0, last_}));
+  if (direction == Direction::forward || !mixture(position)) return;
+  ends_.push_back(append({Stage::expert_weights, direction, position, 0, 0, last_}));
+  if (!recompute_stages(config_, position).empty()) last_again_ = ends_.back();
 }
 
 void TaskList::through(Direction direction, int position) {

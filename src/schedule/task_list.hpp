@@ -21,7 +21,8 @@ class TaskList {
   void enter(Direction direction, int position, int lane);
   void middle(Direction direction, int position, int lane);
   void leave(Direction direction, int position, int lane);
-  /// All lanes are through the middle of a position: backwards the weights of its experts have their gradients.
+  /// All lanes are through the middle of a position: backwards the weights of its experts have their gradients, and
+  /// memory that layers share until then is free for the next one (recompute_stages).
   void weights(Direction direction, int position);
   /// All lanes have left a position: backwards a bucket of gradients that begins there is summed.
   void through(Direction direction, int position);
@@ -32,6 +33,7 @@ class TaskList {
 
  private:
   void add(Stage stage, Direction direction, int block, int lane);
+  void recompute(int block, int lane);
   void add_mixture(const std::vector<Stage>& stages, Direction direction, int block, int lane);
   bool mixture(int position) const;
   int append(Task task);
@@ -40,6 +42,7 @@ class TaskList {
   std::vector<Range> buckets_;
   std::vector<Task> tasks_;
   std::vector<int> last_;  ///< task of each lane; −1 for none
+  int last_again_ = -1;    ///< weights of experts whose rows were made again, in memory that the next ones share
   std::vector<int> ends_;  ///< other tasks that nobody has waited for
 };
 

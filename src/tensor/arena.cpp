@@ -15,9 +15,16 @@ void Arena::place(const char* label) {
 }
 
 void Arena::add(std::int64_t bytes, Account account) {
-  const auto a = static_cast<std::size_t>(account);
+  const auto a = static_cast<std::size_t>(all_as_.value_or(account));
   now_.of[a] += bytes;
   peak_.of[a] = std::max(peak_.of[a], now_.of[a]);
+}
+
+Arena::Mark Arena::past_both(const Mark& a, const Mark& b) {
+  Mark end{std::max(a.used, b.used), {}};
+  std::transform(a.of.begin(), a.of.end(), b.of.begin(), end.of.begin(),
+                 [](std::int64_t x, std::int64_t y) { return std::max(x, y); });
+  return end;
 }
 
 std::byte* Arena::take_bytes(std::int64_t bytes, Account account) {

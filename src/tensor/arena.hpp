@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "tensor/tensor.hpp"
 
@@ -51,6 +52,15 @@ class Arena {
   };
   const Mark& mark() const { return now_; }
   void rewind(const Mark& mark) { now_ = mark; }
+  /// Where pieces taken after rewind() share memory neither with those before `a` nor with those before `b`.
+  static Mark past_both(const Mark& a, const Mark& b);
+  /// What take() takes counts as `account`, whatever it asks for.
+  template <class F>
+  void count_as(Account account, const F& take) {
+    all_as_ = account;
+    take();
+    all_as_.reset();
+  }
 
   /// Most bytes that were in use at once; of one account, of the allocation alone (the high-water mark in the log).
   std::int64_t bytes(Account account) const { return peak_.of[static_cast<std::size_t>(account)]; }
@@ -65,6 +75,7 @@ class Arena {
   std::byte* take_bytes(std::int64_t bytes, Account account);
 
   bool places_ = false;
+  std::optional<Account> all_as_;
   Mark now_, peak_;
   Vector<std::byte> memory_;
 };

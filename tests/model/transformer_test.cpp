@@ -203,6 +203,28 @@ TEST(TransformerOutput, FindsTheFirstNonFiniteBlock) {
   EXPECT_EQ(run.model.first_non_finite(test::queue())->expert, -1);
 }
 
+// Rows of experts that were not kept are those of the last layer by then.
+TEST(TransformerOutput, FindsTheFirstNonFiniteExpertWhateverIsKept) {
+  for (const Recompute recompute : all_of<Recompute>())
+    for (const int degree : degrees()) {
+      SCOPED_TRACE(name_of(recompute) + ", EP " + std::to_string(degree));
+      Config config = with_experts();
+      config.model.blocks = 4, config.layout.recompute = recompute;  // the first is dense
+      Trial run(config, MPI_COMM_WORLD, degree);
+      run.model.forward(test::queue(), run.batch(), moe::Pass::train);
+      EXPECT_FALSE(run.model.first_non_finite(test::queue()));
+      const Parameter& down = run.parameters[run.parameters.find("blocks.2.moe.experts.down.weight")];
+      if (down.experts.first <= 3 && 3 < down.experts.last)
+        copy_in(Doubles(1, INFINITY), run.parameters.value(down.id) + (3 - down.experts.first) * down.stride);
+      run.model.forward(test::queue(), run.batch(), moe::Pass::train);
+      const auto place = run.model.first_non_finite(test::queue());
+      EXPECT_EQ(place ? place->block : 2, 2);
+      std::int64_t named = place && place->expert == 3;
+      comm::all_reduce_max(run.groups.world, &named, 1);
+      EXPECT_EQ(named, 1);
+    }
+}
+
 TEST(TransformerParameters, FollowTheConventions) {
   Trial run(with_experts(), MPI_COMM_SELF);
   const auto& parameters = run.parameters;

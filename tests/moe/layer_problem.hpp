@@ -27,6 +27,7 @@ struct LayerCase {
   ExchangeKind exchange = ExchangeKind::pairwise;
   int combine_groups = 1;
   int ranks_per_node = 0;
+  Recompute recompute = Recompute::none;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const LayerCase& c) { return out << c.name; }
@@ -52,16 +53,26 @@ inline Config config_of(const LayerCase& c) {
   config.layout.exchange = c.exchange;
   config.moe.combine_groups = c.combine_groups;
   config.layout.ranks_per_node = c.ranks_per_node;
+  config.layout.recompute = c.recompute;
   return config;
 }
+
+/// With all that it takes.
+struct WholeScratch : LayerScratch {
+  WholeScratch(Arena& arena, const Config& config, const Layout& layout)
+      : LayerScratch(arena, config, layout, Element::f32) {
+    take_scores(arena, config, nn::make_rows(config, layout));
+  }
+};
 
 struct LayerProblem : test::Ranks {
   LayerProblem(MPI_Comm ranks, const LayerCase& c, int expert_parallel)
       : Ranks(config_of(c), ranks, expert_parallel, test::tensors_of(config_of(c), "blocks.0.moe.")),
         layer(context(), 0),
-        scratch("test::scratch", config, groups.layout, Element::f32),
+        scratch("test::scratch", config, groups.layout),
         lane_rows(nn::make_rows(config, groups.layout)),
-        experts("test::experts", config, groups.layout, 0, Element::f32),
+        not_kept("test::not_kept", config, groups.layout, Element::f32),
+        experts("test::experts", config, groups.layout, 0, Element::f32, *not_kept),
         pass("test::pass", lane_rows, config, groups.layout, *experts, *scratch),
         tokens(token_set(Pass::train, 3, [&c](std::int64_t r) { return c.same_tokens ? 9 : r * 37 % 64; })),
         x(test::filled(1, rows(), c.width, c.same_tokens)),
@@ -81,8 +92,17 @@ struct LayerProblem : test::Ranks {
   void backward() {
     for (const Placement placement : {Placement::replicated, Placement::expert})  // all of the layer must be replaced
       test::fill_gradients(parameters, placement, NAN);
-    for_stages(schedule::Direction::backward,
-               [this](schedule::Stage stage) { layer.backward(test::queue(), stage, dy, dx, *pass); });
+    for_stages(schedule::Direction::backward, [this](schedule::Stage stage) {
+      if (stage == schedule::Stage::combine_finish) recompute();  // while rows travel
+      layer.backward(test::queue(), stage, dy, dx, *pass);
+    });
+  }
+
+  /// The stages of the layer; x is there.
+  void recompute() {
+    for (const schedule::Stage stage : schedule::recompute_stages(config, 0))
+      if (stage != schedule::Stage::attention && stage != schedule::Stage::feed_forward)
+        layer.recompute(test::queue(), stage, *pass);
   }
 
   template <class F>
@@ -92,8 +112,9 @@ struct LayerProblem : test::Ranks {
   }
 
   Layer layer;
-  Placed<LayerScratch> scratch;
+  Placed<WholeScratch> scratch;
   nn::Rows lane_rows;
+  Placed<ExpertScratch> not_kept;
   Placed<ExpertRows> experts;
   Placed<LayerPass> pass;
   TokenSet tokens;

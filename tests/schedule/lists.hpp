@@ -7,9 +7,11 @@
 
 namespace switchyard::schedule {
 
-/// "router<3" or "router<3.1": a stage, its direction (> forward, < backward), its block and its lane unless that is 0.
+/// "router<3" or "router<3.1": a stage, its direction (> forward, ^ recompute, < backward), its block and its lane
+/// unless that is 0.
 inline std::string word(const std::string& stage, Direction direction, int block) {
-  const char* arrow = direction == Direction::forward ? ">" : direction == Direction::backward ? "<" : "";
+  static const char* const arrows[] = {">", "^", "<", ""};
+  const char* arrow = arrows[static_cast<int>(direction)];
   return stage + arrow + (block >= 0 ? std::to_string(block) : "");
 }
 inline std::string in_lane(int lane) { return lane > 0 ? std::string(".").append(std::to_string(lane)) : ""; }

@@ -55,6 +55,31 @@ TEST(Arena, RefusesPiecesThatWereNotMeasured) {
   EXPECT_ANY_THROW(arena.place("test::arena"));
 }
 
+/// Two ways to use one memory, and what lies past both.
+struct Either {
+  explicit Either(Arena& arena) {
+    const Arena::Mark begin = arena.mark();
+    one = arena.vector<float>(300, Account::scratch);
+    const Arena::Mark end = arena.mark();
+    arena.rewind(begin);
+    arena.count_as(Account::scratch, [&] { two = arena.vector<float>(100), more = arena.matrix<float>(10, 5); });
+    arena.rewind(Arena::past_both(end, arena.mark()));
+    last = arena.vector<float>(20);
+  }
+  Vector<float> one, two, last;
+  Matrix<float> more;
+};
+
+TEST(Arena, GoesOnPastBothOfTwoThatShareMemory) {
+  const Placed<Either> of("test::arena");
+  EXPECT_EQ(of->one.data(), of->two.data());
+  EXPECT_EQ(of->last.data(), of->one.data() + 320);  // pieces are multiples of 256 bytes
+  EXPECT_GE(of->last.data(), of->more.data() + of->more.size());
+  EXPECT_EQ(of.arena().bytes(Account::scratch), 320 * 4);
+  EXPECT_EQ(of.arena().bytes(Account::activations), 64 * 4) << "what is counted as scratch is that alone";
+  EXPECT_EQ(of.arena().placed_bytes(), 384 * 4);
+}
+
 TEST(Arena, PlacesAWholeObject) {
   Placed<Pieces> pieces("test::pieces", Index{70});
   Kokkos::deep_copy(pieces->first, 1.0f);

@@ -88,6 +88,12 @@ std::vector<Config> configs() {
     all.back().moe.router = router, all.back().moe.aux_loss = 0.0;
     all.back().moe.normalise = traits_of(router).normalise.front();
   }
+  for (const Recompute recompute : {Recompute::experts, Recompute::blocks})
+    for (const int lanes : {1, 2}) {
+      all.push_back(all[2]);  // gated, with shared experts
+      all.back().layout.recompute = recompute, all.back().layout.lanes = lanes;
+      all.back().layout.schedule = ScheduleKind::interleaved;
+    }
   return all;
 }
 
@@ -99,7 +105,7 @@ void evaluate_batch(Machine& machine, const data::Batch& batch) {
 /// On a host nothing is mirrored: tokens and targets are taken into the memory of a pass, which has no label of its
 /// own, and selection biases when they have moved.
 std::vector<std::string> expected_copies(const Config& config) {
-  const std::vector<std::string> pass(2, "");
+  const std::vector<std::string> pass(2 * config.layout.lanes, "");
   std::vector<std::string> step = pass, all;
   if (config.moe.bias_rule != BiasRule::none) step.insert(step.end(), moe_layers(config).size(), "moe::router::bias");
   for (const auto& part : {step, pass, step}) all.insert(all.end(), part.begin(), part.end());

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/check.hpp"
+#include "config/values.hpp"
 #include "support/kinds.hpp"
 #include "tensor/products/library.hpp"
 #include "train/bits.hpp"
@@ -28,20 +29,28 @@ TEST(Golden, EveryRunGivesThePublishedBits) {
   }
 }
 
-// Of every run, in turn: schedules, lanes, some of which are without a grain, and rows that go by nodes.
-TEST(Golden, WhateverTheScheduleTheLanesAndTheExchange) {
+// Of every run, in turn: schedules, lanes, some of which are without a grain, rows that go by nodes, and what is made
+// again, in all blocks or in the last one.
+TEST(Golden, WhateverTheLayout) {
   if (published_products() != products::bits_depend_on()) GTEST_SKIP() << "other bits are published";
   const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
   std::size_t turn = 0;
-  for (GoldenRun run : golden_runs()) {
-    run.config.layout.schedule = schedules[turn % schedules.size()], run.config.layout.lanes = 2 << turn / 3 % 2;
-    if (turn++ % 2 == 1) run.config.layout.exchange = ExchangeKind::node, run.config.layout.ranks_per_node = 1;
-    EXPECT_EQ(first_difference(trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD)),
-                               published_bits_of(run.name)),
-              "")
-        << run.name << ", schedule " << test::name_of(run.config.layout.schedule) << ", lanes "
-        << run.config.layout.lanes << ", exchange " << test::name_of(run.config.layout.exchange);
-  }
+  for (GoldenRun run : golden_runs())
+    for (const Recompute recompute : test::all_of<Recompute>()) {
+      LayoutConfig& layout = run.config.layout;
+      layout.schedule = schedules[turn % schedules.size()], layout.lanes = 1 << turn / 4 % 3;
+      layout.recompute = recompute;
+      layout.recompute_blocks.clear();
+      if (turn % 5 == 0 && recompute != Recompute::none) layout.recompute_blocks = {run.config.model.blocks - 1};
+      layout.exchange = turn % 2 == 1 ? ExchangeKind::node : ExchangeKind::pairwise, layout.ranks_per_node = 1;
+      ++turn;
+      EXPECT_EQ(first_difference(trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD)),
+                                 published_bits_of(run.name)),
+                "")
+          << run.name << ", schedule " << test::name_of(layout.schedule) << ", lanes " << layout.lanes << ", recompute "
+          << test::name_of(recompute) << " in " << format_value(layout.recompute_blocks) << ", exchange "
+          << test::name_of(layout.exchange);
+    }
 }
 
 TEST(Golden, NothingElseIsPublished) {

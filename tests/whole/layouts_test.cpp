@@ -13,6 +13,7 @@
 #include "base/files.hpp"
 #include "comm/agree.hpp"
 #include "comm/collectives.hpp"
+#include "config/values.hpp"
 #include "data/build.hpp"
 #include "record/digest.hpp"
 #include "record/verify.hpp"
@@ -130,7 +131,9 @@ class Digests {
       EXPECT_EQ(found, expected_[name]) << name << " with EP " << config.layout.expert_parallel << " on " << ranks
                                         << " ranks, exchange " << test::name_of(config.layout.exchange) << " of "
                                         << config.layout.ranks_per_node << " ranks a node, schedule "
-                                        << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes;
+                                        << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes
+                                        << ", recompute " << test::name_of(config.layout.recompute) << " in "
+                                        << format_value(config.layout.recompute_blocks);
   }
 
   const int ranks = test::world_size();
@@ -151,6 +154,10 @@ class Ways {
     config.layout.lanes = 1 << turn_ / schedules.size() % 4;
     const std::vector<int> shares = test::degrees(config.layout.expert_parallel);
     config.layout.ranks_per_node = shares[turn_ % shares.size()];
+    const std::vector<Recompute> kinds = test::all_of<Recompute>();
+    config.layout.recompute = kinds[turn_ / 2 % kinds.size()];
+    config.layout.recompute_blocks.clear();
+    if (turn_ % 5 == 0 && config.layout.recompute != Recompute::none) config.layout.recompute_blocks = {1};
     ++turn_;
   }
 

@@ -1,5 +1,5 @@
 """The timeline of a step as a figure: a row for each rank and queue, a bar for each task. Warm colours are communication, cool ones
-computation; under simulated protanopia and deuteranopia all of them, lightened ones too, stay apart (tests/test_timeline_figure.py)."""
+computation; under simulated protanopia and deuteranopia all of them, lighter and bluer too, stay apart (tests/test_timeline_figure.py)."""
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
@@ -15,6 +15,7 @@ COLOURS = dict(data="#666666", embedding="#8C564B", attention="#0072B2", feed_fo
                head="#332288", reduce="#800000", optimizer="#000000", balance="#593359")
 OTHERS = ["#999933", "#44AA99", "#AA4499", "#7F7F7F", "#DDCC77"]  # of stages that have no colour of their own, in turn
 LIGHTER = 0.4          # way to white of what runs backward
+BLUER = 0.45           # way to blue of what is made again for it
 IDLE = "#E0E0E0"       # of a step where no task runs
 MOST_ROWS = 128        # that are drawn; of more ranks some, evenly spread
 MOST_BARS = 20_000     # beyond which an SVG holds their picture: it would have megabytes of paths
@@ -31,6 +32,14 @@ def colours_of(stages):
 def lighter(colour):
     """RGB of a colour for what runs backward."""
     return tuple(c + (1 - c) * LIGHTER for c in to_rgb(colour))
+
+
+def bluer(colour):
+    """RGB of a colour for what is made again."""
+    return tuple(c + (blue - c) * BLUER for c, blue in zip(to_rgb(colour), (0, 0, 1)))
+
+
+SHADES = dict(recompute=bluer, backward=lighter)  # by direction; of others the colour itself
 
 
 def shown_ranks(ranks, queues):
@@ -76,8 +85,7 @@ def _bars(timeline, rows):
     """Corners (n, 4, 2), ms and rows, and RGB (n, 3) of the tasks that took any time, a rank after another."""
     stages, queue = timeline["task_stage"].values, np.searchsorted(rows.queues, timeline["task_queue"].values)
     table = colours_of(stages)
-    colour = np.array([lighter(table[s]) if d == "backward" else to_rgb(table[s])
-                       for s, d in zip(stages, timeline["task_direction"].values)])
+    colour = np.array([SHADES.get(d, to_rgb)(table[s]) for s, d in zip(stages, timeline["task_direction"].values)])
     left, right = (timeline[name].values[rows.ranks] * 1e3 for name in ("timeline_start", "timeline_end"))
     centre = rows.centres[:, queue]
     took = right > left
@@ -96,17 +104,18 @@ def _step(axis, timeline, rows):
 
 
 def _legend(figure, timeline, columns):
-    """Each stage with its colour forward (or in neither direction) and, where it runs so, backward."""
+    """Each stage with its colour forward (or in no direction) and, where it runs so, again and backward."""
     stages, directions = timeline["task_stage"].values, timeline["task_direction"].values
     handles, names = [], []
     for stage, colour in colours_of(stages).items():
         found = set(directions[stages == stage])
-        shades = ((colour, found - {"backward"}), (lighter(colour), "backward" in found))
+        shades = ((colour, found - set(SHADES)), *((shade(colour), d in found) for d, shade in SHADES.items()))
         handles.append(tuple(Patch(color=shade) for shade, there in shades if there))
         names.append(stage.replace("_", " "))
     handles.append((Patch(color=IDLE),))
     names.append("no task")
-    title = "lighter: backward" if "backward" in directions else None
+    words = dict(backward="lighter: backward", recompute="bluer: made again")
+    title = ", ".join(text for direction, text in words.items() if direction in directions) or None
     figure.legend(handles, names, handler_map={tuple: HandlerTuple(ndivide=None, pad=0)}, ncols=columns, loc="outside lower center",
                   frameon=False, fontsize="small", handlelength=2.4, title=title, title_fontsize="small")
 
@@ -146,4 +155,5 @@ def caption(timeline):
     return (f"Step {int(timeline['timeline_step'])} of segment {timeline.attrs['segment']:03d}: {ranks} rank{'s' * (ranks != 1)}{some}, "
             f"{timeline.sizes['task']} tasks each; {table['step_ms'].max():.4g} ms on the slowest. "
             f"Tasks explain at least {least['share'] * 100:.1f} % of the step (rank {int(least['rank'])}). Lighter colours run backward; "
-            "grey: no task; black marks: begin and end of the step on a rank.")
+            + ("bluer ones are made again; " if "recompute" in timeline["task_direction"].values else "")
+            + "grey: no task; black marks: begin and end of the step on a rank.")

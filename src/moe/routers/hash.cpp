@@ -67,6 +67,7 @@ class HashRouter : public Router {
   void route(const Queue& queue, const TokenSet& tokens, const Vector<float>&, const RouterPass& pass) const override {
     choose_by_hash(queue, shape(), key_, tokens.ids, pass);
   }
+  void rescore(const Queue&, const TokenSet&, const RouterPass&) const override {}  // backward reads none
   void backward(const Queue& queue, const ScoreGradient&, const RouterPass&, const Tensor& dx) const override {
     fill(queue, dx.floats(), 0.0f);
   }

@@ -21,12 +21,12 @@ class NoisyTopKRouter : public Router {
   }
   void route(const Queue& queue, const TokenSet& tokens, const Vector<float>& bias,
              const RouterPass& pass) const override {
-    logits_.forward(queue, pass.x, pass.scores.logits);
-    if (tokens.pass == Pass::train) {
-      noise_.forward(queue, pass.x, pass.scores.slope);
-      add_noise(queue, {seed_, tokens.step, block_, tokens.sequences.first * tokens.context}, pass.scores);
-    }
+    noisy_logits(queue, tokens, pass);
     route_by_softmax(queue, shape(), bias, pass);
+  }
+  void rescore(const Queue& queue, const TokenSet& tokens, const RouterPass& pass) const override {
+    noisy_logits(queue, tokens, pass);
+    score_by_softmax(queue, pass.scores);
   }
   void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
                 const Tensor& dx) const override {
@@ -39,6 +39,13 @@ class NoisyTopKRouter : public Router {
   }
 
  private:
+  void noisy_logits(const Queue& queue, const TokenSet& tokens, const RouterPass& pass) const {
+    logits_.forward(queue, pass.x, pass.scores.logits);
+    if (tokens.pass != Pass::train) return;
+    noise_.forward(queue, pass.x, pass.scores.slope);
+    add_noise(queue, {seed_, tokens.step, block_, tokens.sequences.first * tokens.context}, pass.scores);
+  }
+
   std::uint64_t seed_;
   int block_;
   nn::Linear logits_, noise_;

@@ -32,6 +32,9 @@ class Router {
   /// Scores, choice and margin of pass.x, with the selection bias (E) added to what experts are ranked by. Local.
   virtual void route(const Queue& queue, const TokenSet& tokens, const Vector<float>& bias,
                      const RouterPass& pass) const = 0;
+  /// pass.scores alone again, to the bit as route wrote them, as far as backward reads them: from pass.x and what route
+  /// decided. Local.
+  virtual void rescore(const Queue& queue, const TokenSet& tokens, const RouterPass& pass) const = 0;
   /// dx(N, d) and the gradients of the parameters are replaced by those of `gradient`; once a routed training pass, of
   /// at least one token. Local.
   virtual void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,

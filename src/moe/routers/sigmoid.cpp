@@ -99,12 +99,16 @@ class SigmoidRouter : public Router {
       : Router(context), wants_lse_(context.config.moe.z_loss > 0.0), logits_(linear_of(context, "router")) {
     expect(shape().normalise != Normalise::before, "sigmoids, normalised after selection or not");
   }
-  void route(const Queue& queue, const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
+  void route(const Queue& queue, const TokenSet& tokens, const Vector<float>& bias,
+             const RouterPass& pass) const override {
     const Scores& s = pass.scores;
-    logits_.forward(queue, pass.x, s.logits);
-    score_sigmoid(queue, wants_lse_, s);
+    rescore(queue, tokens, pass);
     select(queue, shape(), {s.score, s.score, bias}, pass.choice, pass.margin);
     weigh_sigmoid(queue, shape(), s, pass.choice);
+  }
+  void rescore(const Queue& queue, const TokenSet&, const RouterPass& pass) const override {
+    logits_.forward(queue, pass.x, pass.scores.logits);
+    score_sigmoid(queue, wants_lse_, pass.scores);
   }
   void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
                 const Tensor& dx) const override {

@@ -15,6 +15,10 @@ class SoftmaxRouter : public Router {
     logits_.forward(queue, pass.x, pass.scores.logits);
     route_by_softmax(queue, shape(), bias, pass);
   }
+  void rescore(const Queue& queue, const TokenSet&, const RouterPass& pass) const override {
+    logits_.forward(queue, pass.x, pass.scores.logits);
+    score_by_softmax(queue, pass.scores);
+  }
   void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
                 const Tensor& dx) const override {
     softmax_gradient(queue, shape(), gradient, pass);

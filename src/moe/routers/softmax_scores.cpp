@@ -43,13 +43,6 @@ KOKKOS_INLINE_FUNCTION void add_softmax_weights(const RouterShape& shape, const 
     gradient[chosen.expert[j]] += chosen.weight[j] * (chosen.d(j) - dot);  // before: Σ p·dL/dp is taken off all rows
 }
 
-void score_softmax(const Queue& queue, const Scores& s) {
-  const int n = static_cast<int>(s.score.extent(1));
-  Kokkos::parallel_for(
-      "switchyard::moe::softmax::score", queue.range(s.score.extent(0)),
-      KOKKOS_LAMBDA(Index t) { write_row(softmax_row(n, &s.logits(t, 0), &s.score(t, 0)), s, t); });
-}
-
 void weigh_softmax(const Queue& queue, const RouterShape& shape, const Scores& s, const Choice& choice) {
   Kokkos::parallel_for(
       "switchyard::moe::softmax::weigh", queue.range(choice.tokens()), KOKKOS_LAMBDA(Index t) {
@@ -62,10 +55,17 @@ void weigh_softmax(const Queue& queue, const RouterShape& shape, const Scores& s
 
 }  // namespace
 
+void score_by_softmax(const Queue& queue, const Scores& s) {
+  const int n = static_cast<int>(s.score.extent(1));
+  Kokkos::parallel_for(
+      "switchyard::moe::softmax::score", queue.range(s.score.extent(0)),
+      KOKKOS_LAMBDA(Index t) { write_row(softmax_row(n, &s.logits(t, 0), &s.score(t, 0)), s, t); });
+}
+
 void route_by_softmax(const Queue& queue, const RouterShape& shape, const Vector<float>& bias, const RouterPass& pass) {
   const Scores& s = pass.scores;
   const bool by_logits = !shape.biased && shape.groups == 1;
-  score_softmax(queue, s);
+  score_by_softmax(queue, s);
   select(queue, shape, {by_logits ? s.logits : s.score, s.score, bias}, pass.choice, pass.margin);
   weigh_softmax(queue, shape, s, pass.choice);
 }

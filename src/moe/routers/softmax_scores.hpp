@@ -4,6 +4,9 @@
 
 namespace switchyard::moe {
 
+/// From the logits all other scores: the softmax.
+void score_by_softmax(const Queue& queue, const Scores& scores);
+
 /// From pass.scores.logits all else that a router writes: score = softmax, experts ranked by the logits, or by
 /// score + bias(E) where a bias rule or group limit wants scores; weights by shape.normalise, `before` or `after`.
 void route_by_softmax(const Queue& queue, const RouterShape& shape, const Vector<float>& bias, const RouterPass& pass);
