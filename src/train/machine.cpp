@@ -11,7 +11,7 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
       groups(std::move(world), config.layout.expert_parallel, config.train.grains, config.train.determinism,
              config.layout.lanes),
       exchange(comm::make_exchange(config.layout.exchange, groups.expert)),
-      parameters(groups.layout, architecture(config)),
+      parameters(groups.layout, architecture(config), Element::f32, sharded_buckets(config)),
       buckets(gradient_buckets(config)),
       tasks(schedule::make_tasks(config)) {
   const std::string fault = schedule::fault_in(tasks);

@@ -28,19 +28,20 @@ TEST(Golden, EveryRunGivesThePublishedBits) {
   }
 }
 
-// Of every run, in turn: schedules, and lanes, some of which are without a grain.
-TEST(Golden, WhateverTheScheduleAndTheLanes) {
+// Of every run, in turn: schedules, and lanes, some of which are without a grain; with shards, and every third without.
+TEST(Golden, WhateverTheScheduleTheLanesAndTheShards) {
   if (published_products() != products::bits_depend_on()) GTEST_SKIP() << "other bits are published";
   const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
   std::size_t turn = 0;
   for (GoldenRun run : golden_runs()) {
     run.config.layout.schedule = schedules[turn % schedules.size()], run.config.layout.lanes = 2 << turn / 3 % 2;
+    run.config.layout.zero = turn / 3 % 3 < 2;
     ++turn;
     EXPECT_EQ(first_difference(trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD)),
                                published_bits_of(run.name)),
               "")
         << run.name << ", schedule " << test::name_of(run.config.layout.schedule) << ", lanes "
-        << run.config.layout.lanes;
+        << run.config.layout.lanes << ", zero " << run.config.layout.zero;
   }
 }
 

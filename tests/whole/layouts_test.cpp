@@ -126,7 +126,8 @@ class Digests {
     else
       EXPECT_EQ(found, expected_[name]) << name << " with EP " << config.layout.expert_parallel << " on " << ranks
                                         << " ranks, exchange " << test::name_of(config.layout.exchange) << ", schedule "
-                                        << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes;
+                                        << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes
+                                        << ", zero " << config.layout.zero;
   }
 
   const int ranks = test::world_size();
@@ -145,6 +146,7 @@ class Ways {
     const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
     config.layout.schedule = schedules[turn_ % schedules.size()];
     config.layout.lanes = 1 << turn_ / schedules.size() % 4;
+    config.layout.zero = turn_ % 2 == 0;  // of three schedules and four lanes each has both, one after the other
     ++turn_;
   }
 
