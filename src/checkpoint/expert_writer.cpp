@@ -27,7 +27,7 @@ ExpertWriter::ExpertWriter(const std::string& folder, const comm::Groups& groups
       part_(part),
       owner_(layout_.place_of_expert(static_cast<int>(part.range.first), part.experts)) {}
 
-void ExpertWriter::send() const {
+void ExpertWriter::send() {
   const Range held = held_by(group_.rank());
   if (held.size() == 0) return;
   for (const int id : part_.parameters) {
@@ -68,8 +68,8 @@ Range ExpertWriter::held_by(int place) const {
   return both.first < both.last ? both : Range{};
 }
 
-HostPart ExpertWriter::unit_on_host(const Parameter& p, std::size_t kind, std::int64_t expert) const {
-  return collect(groups_, parameters_, p.placement, kind, unit_of(p, expert - p.experts.first));
+HostPart ExpertWriter::unit_on_host(const Parameter& p, std::size_t kind, std::int64_t expert) {
+  return collect(groups_, parameters_, p.placement, kind, unit_of(p, expert - p.experts.first), memory_);
 }
 
 void ExpertWriter::open() {

@@ -19,13 +19,13 @@ class ExpertWriter {
   ExpertWriter(const std::string& folder, const comm::Groups& groups, const ParameterSet& parameters,
                const ExpertFile& part);
   bool mine() const { return layout_.group() == 0 && owner_ == group_.rank(); }
-  void send() const;
+  void send();
   /// Receives everything even after a failure, so that the senders go on; then throws it.
   ManifestEntry write();
 
  private:
   Range held_by(int place) const;
-  HostPart unit_on_host(const Parameter& p, std::size_t kind, std::int64_t expert) const;
+  HostPart unit_on_host(const Parameter& p, std::size_t kind, std::int64_t expert);
   void open();
   void make_dataset(const Parameter& p, std::size_t kind);
   void write_units(const Parameter& p, std::size_t kind, int place);
@@ -38,6 +38,7 @@ class ExpertWriter {
   const ExpertFile& part_;
   int owner_;
   Attempts attempt_;
+  HostPart memory_;  ///< of a unit in shards
   std::unique_ptr<hdf5::File> file_;
   hdf5::Id dataset_;
   std::string where_;  ///< of the dataset, for messages

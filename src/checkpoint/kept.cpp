@@ -42,7 +42,7 @@ std::vector<Piece> pieces_of(const ParameterSet& parameters, Placement placement
 }
 
 HostPart collect(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, std::size_t kind,
-                 const Range& elements) {
+                 const Range& elements, HostPart& memory) {
   const comm::Communicator& owners = owners_of(groups, placement);
   const Vector<float> kept = slab(parameters, placement, kind);
   const auto on_host_at = [&kept](Index at, Index n) {
@@ -58,7 +58,9 @@ HostPart collect(const comm::Groups& groups, const ParameterSet& parameters, Pla
     });
     return {};
   }
-  const auto all = make_view<HostPart>("checkpoint::collected", elements.size());
+  if (static_cast<Index>(memory.size()) < elements.size())
+    memory = {}, memory = make_view<HostPart>("checkpoint::collected", elements.size());
+  const HostPart all(memory.data(), elements.size());
   for (int owner = 0; owner < owners.size(); ++owner)
     for_common(parameters.shard_of(placement, owner), elements, [&](const Range& part, Index at) {
       float* to = all.data() + part.first - elements.first;

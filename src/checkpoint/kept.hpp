@@ -19,9 +19,9 @@ Vector<float> slab(const ParameterSet& parameters, Placement placement, std::siz
 std::vector<Piece> pieces_of(const ParameterSet& parameters, Placement placement, std::size_t kind, int owner);
 
 /// On the first owner these elements of a kind (places in the slab of values) on the host; nothing elsewhere. The
-/// others send what they have of them: all owners ask for the same elements in the same order. On a host build, of what
-/// the rank has itself, a view.
+/// others send what they have of them: all owners ask for the same elements in the same order. On a host build what the
+/// rank has itself is seen where it is; shards are gathered in `memory`, which grows to what is asked for.
 HostPart collect(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, std::size_t kind,
-                 const Range& elements);
+                 const Range& elements, HostPart& memory);
 
 }  // namespace switchyard::checkpoint

@@ -16,13 +16,18 @@
 namespace switchyard::checkpoint {
 namespace {
 
+/// Of a replicated tensor, when it is written: those of a chunk of its dataset.
+std::int64_t rows_at_a_time(const Parameter& p) {
+  return static_cast<std::int64_t>(storage_of(to_extent(p.shape), false).chunk[0]);
+}
+
 /// Calls visit(parameter, kind, rows) for the rows of all replicated tensors in the order in which they are written, a
 /// chunk of the file at a time.
 template <class Visit>
 void for_dense_rows(const ParameterSet& parameters, const Visit& visit) {
   for (const int id : dense_parameters(parameters)) {
     const Parameter& p = parameters[id];
-    const auto chunk = static_cast<std::int64_t>(storage_of(to_extent(p.shape), false).chunk[0]);
+    const std::int64_t chunk = rows_at_a_time(p);
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind)
       for (std::int64_t row = 0; row < p.shape[0]; row += chunk)
         visit(p, kind, Range{row, std::min(row + chunk, p.shape[0])});
@@ -40,6 +45,7 @@ ManifestEntry write_dense(const std::string& folder, const comm::Groups& groups,
   std::optional<hdf5::File> file;
   hdf5::Id dataset;
   std::string name;
+  HostPart memory;
   attempt([&] {
     file.emplace(hdf5::File::create(folder + "/dense.h5"));
     start_file(*file, "replicated parameters");
@@ -52,7 +58,7 @@ ManifestEntry write_dense(const std::string& folder, const comm::Groups& groups,
         if (kind == 0) file->make_group(p.name);
         dataset = file->make_dataset(name, hdf5::Type::f32, storage_of(to_extent(p.shape), false));
       });
-    const HostPart host = collect(groups, parameters, p.placement, kind, elements_of_rows(p, rows));
+    const HostPart host = collect(groups, parameters, p.placement, kind, elements_of_rows(p, rows), memory);
     attempt([&] {
       hdf5::write_rows(dataset, hdf5::Type::f32, static_cast<hsize_t>(rows.first), static_cast<hsize_t>(rows.size()),
                        host.data(), file->path() + ":" + name);
@@ -69,8 +75,9 @@ ManifestEntry write_dense(const std::string& folder, const comm::Groups& groups,
 }
 
 void send_dense(const comm::Groups& groups, const ParameterSet& parameters) {
+  HostPart none;
   for_dense_rows(parameters, [&](const Parameter& p, std::size_t kind, const Range& rows) {
-    collect(groups, parameters, p.placement, kind, elements_of_rows(p, rows));
+    collect(groups, parameters, p.placement, kind, elements_of_rows(p, rows), none);
   });
 }
 
@@ -185,6 +192,14 @@ std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::
     }
   if (failure) std::rethrow_exception(failure);
   return mine;
+}
+
+std::int64_t gathered_elements(const ParameterSet& parameters, Placement placement) {
+  std::int64_t most = 0;
+  for (const Parameter& p : parameters.all())
+    if (parameters.sharded() && p.placement == placement && p.adds_to.empty() && p.experts.size() > 0)
+      most = std::max(most, placement == Placement::expert ? p.unit : p.unit / p.shape[0] * rows_at_a_time(p));
+  return most;
 }
 
 void read_tensors(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters) {

@@ -30,6 +30,9 @@ std::vector<int> dense_parameters(const ParameterSet& parameters);
 std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::Groups& groups,
                                          const ParameterSet& parameters);
 
+/// Elements of shards that the first owner of a placement's parameters gathers at a time for that.
+std::int64_t gathered_elements(const ParameterSet& parameters, Placement placement);
+
 /// Reads into the slabs: replicated ones on world rank 0, experts on expert-parallel group 0, shards on every rank its
 /// own. No communication.
 void read_tensors(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters);

@@ -70,7 +70,9 @@ std::vector<float> Lines::numbers_of(const Parameter& p, std::size_t kind, const
   if (!checkpoint::is_sharded(machine_.parameters, kind))
     return host_values(
         Vector<float>(checkpoint::slab(machine_.parameters, p.placement, kind).data() + unit.first, unit.size()));
-  const checkpoint::HostPart first = checkpoint::collect(machine_.groups, machine_.parameters, p.placement, kind, unit);
+  checkpoint::HostPart memory;
+  const checkpoint::HostPart first =
+      checkpoint::collect(machine_.groups, machine_.parameters, p.placement, kind, unit, memory);
   std::vector<float> numbers(first.data(), first.data() + first.size());
   numbers.resize(unit.size());
   comm::broadcast(checkpoint::owners_of(machine_.groups, p.placement), numbers.data(),

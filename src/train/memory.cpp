@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "checkpoint/tensor_files.hpp"
 #include "comm/collectives.hpp"
 #include "config/moe_layers.hpp"
 #include "model/lane.hpp"
@@ -98,6 +99,14 @@ std::int64_t moment_bytes(const ParameterSet& parameters, const Layout& layout) 
   return 2 * elements * static_cast<std::int64_t>(sizeof(float));
 }
 
+/// Of a rank that gathers shards for a checkpoint.
+std::int64_t gathered_bytes(const ParameterSet& parameters, const Layout& layout) {
+  std::int64_t most = 0;
+  if (layout.rank == 0) most = checkpoint::gathered_elements(parameters, Placement::replicated);
+  if (layout.group() == 0) most = std::max(most, checkpoint::gathered_elements(parameters, Placement::expert));
+  return most * static_cast<std::int64_t>(sizeof(float));
+}
+
 }  // namespace
 
 std::vector<RankBytes> rank_bytes(const Config& config, int ranks) {
@@ -112,6 +121,7 @@ std::vector<RankBytes> rank_bytes(const Config& config, int ranks) {
     if (found == known.end()) found = known.emplace(kind, measure(config, layout, tensors, nodes)).first;
     all.push_back(found->second.bytes);
     all.back().moments = moment_bytes(found->second.parameters, layout);
+    all.back().transient += gathered_bytes(found->second.parameters, layout);
   }
   all[0].transient += record_base_bytes;
   return all;
