@@ -158,7 +158,7 @@ def lab(colour, seen):
 def test_colours_stay_apart_for_every_sight(sight):
     """CIE76 distances; a just noticeable one is 2.3. The least are 9.2 (normal), 8.5 and 8.8. Made again are four stages, and `shared`,
     whose colour depends on the others."""
-    neither = {"data", "reduce", "optimizer", "balance"}
+    neither = {"data", "reduce", "optimizer", "gather", "balance"}
     colours = list(timeline_figure.COLOURS.values()) + [timeline_figure.IDLE]
     colours += [timeline_figure.lighter(c) for name, c in timeline_figure.COLOURS.items() if name not in neither]
     colours += [timeline_figure.bluer(timeline_figure.COLOURS[name]) for name in ("attention", "feed_forward", "router", "experts")]

@@ -1,7 +1,6 @@
 #include "checkpoint/expert_writer.hpp"
 
 #include <algorithm>
-#include <exception>
 #include <limits>
 
 #include "base/check.hpp"
@@ -21,13 +20,14 @@ int count_of(const Parameter& p) {
 ExpertWriter::ExpertWriter(const std::string& folder, const comm::Groups& groups, const ParameterSet& parameters,
                            const ExpertFile& part)
     : folder_(folder),
+      groups_(groups),
       group_(groups.expert),
       layout_(groups.layout),
       parameters_(parameters),
       part_(part),
       owner_(layout_.place_of_expert(static_cast<int>(part.range.first), part.experts)) {}
 
-void ExpertWriter::send() const {
+void ExpertWriter::send() {
   const Range held = held_by(group_.rank());
   if (held.size() == 0) return;
   for (const int id : part_.parameters) {
@@ -35,6 +35,7 @@ void ExpertWriter::send() const {
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
       for (std::int64_t e = held.first; e < held.last; ++e) {
         const HostPart host = unit_on_host(p, kind, e);
+        if (layout_.group() > 0) continue;  // has been sent
         const activity::Waiting waiting(group_.member(owner_), activity::Wait::messages);
         comm::check_mpi(MPI_Send(host.data(), count_of(p), MPI_FLOAT, owner_, tag, group_.handle()));
       }
@@ -43,29 +44,20 @@ void ExpertWriter::send() const {
 }
 
 ManifestEntry ExpertWriter::write() {
-  std::exception_ptr failure;
-  const auto attempt = [&failure](auto work) {
-    if (failure) return;
-    try {
-      work();
-    } catch (...) {
-      failure = std::current_exception();
-    }
-  };
-  attempt([&] { open(); });
+  attempt_([&] { open(); });
   for (const int id : part_.parameters) {
     const Parameter& p = parameters_[id];
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
-      attempt([&] { make_dataset(p, kind); });
-      for (int place = owner_; place < layout_.expert_parallel; ++place) write_units(p, kind, place, attempt);
+      attempt_([&] { make_dataset(p, kind); });
+      for (int place = owner_; place < layout_.expert_parallel; ++place) write_units(p, kind, place);
     }
   }
   ManifestEntry entry;
-  attempt([&] {
+  attempt_([&] {
     dataset_.close("write " + where_);
     entry = finish_file(*file_, folder_, part_.name());
   });
-  if (failure) std::rethrow_exception(failure);
+  attempt_.end();
   return entry;
 }
 
@@ -76,9 +68,8 @@ Range ExpertWriter::held_by(int place) const {
   return both.first < both.last ? both : Range{};
 }
 
-HostPart ExpertWriter::unit_on_host(const Parameter& p, std::size_t kind, std::int64_t expert) const {
-  return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(),
-                                             unit_of(parameters_, p, kind, expert - p.experts.first));
+HostPart ExpertWriter::unit_on_host(const Parameter& p, std::size_t kind, std::int64_t expert) {
+  return collect(groups_, parameters_, p.placement, kind, unit_of(p, expert - p.experts.first), memory_);
 }
 
 void ExpertWriter::open() {
@@ -100,8 +91,7 @@ void ExpertWriter::make_dataset(const Parameter& p, std::size_t kind) {
   dataset_ = file_->make_dataset(name, hdf5::Type::f32, storage_of(extent, true));
 }
 
-template <class Attempt>
-void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place, const Attempt& attempt) {
+void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place) {
   const Range held = held_by(place);
   if (held.size() == 0) return;
   const bool own = place == owner_;
@@ -116,7 +106,7 @@ void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place, 
     }
     activity::progress();
     const auto row = static_cast<hsize_t>(e - part_.range.first);
-    attempt([&] { hdf5::write_rows(dataset_, hdf5::Type::f32, row, 1, host.data(), where_); });
+    attempt_([&] { hdf5::write_rows(dataset_, hdf5::Type::f32, row, 1, host.data(), where_); });
   }
 }
 

@@ -4,57 +4,132 @@
 #include <cstdio>
 #include <exception>
 #include <map>
+#include <optional>
 
 #include "base/activity.hpp"
 #include "base/check.hpp"
 #include "checkpoint/expert_writer.hpp"
+#include "checkpoint/kept.hpp"
 #include "checkpoint/tensor_storage.hpp"
 #include "comm/collectives.hpp"
 
 namespace switchyard::checkpoint {
 namespace {
 
-ManifestEntry write_dense(const std::string& folder, const ParameterSet& parameters) {
-  hdf5::File file = hdf5::File::create(folder + "/dense.h5");
-  start_file(file, "replicated parameters");
-  for (const int id : dense_parameters(parameters)) {
-    const Parameter& p = parameters[id];
-    const hdf5::Id group = file.make_group(p.name);
-    for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
-      const std::string name = p.name + "/" + tensor_kinds[kind];
-      const hdf5::Id dataset = file.make_dataset(name, hdf5::Type::f32, storage_of(to_extent(p.shape), false));
-      const HostPart host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), unit_of(parameters, p, kind, 0));
-      hdf5::write_rows(dataset, hdf5::Type::f32, 0, static_cast<hsize_t>(p.shape[0]), host.data(),
-                       file.path() + ":" + name);
-      activity::progress();
-    }
-  }
-  return finish_file(file, folder, "dense.h5");
+/// Of a replicated tensor, when it is written: those of a chunk of its dataset.
+std::int64_t rows_at_a_time(const Parameter& p) {
+  return static_cast<std::int64_t>(storage_of(to_extent(p.shape), false).chunk[0]);
 }
 
-/// Rows [first, first + count) of a dataset of the file into the local units from `unit` on.
-void read_part(const hdf5::File& file, const ParameterSet& parameters, const Parameter& p, Range rows,
-               std::int64_t unit) {
+/// Calls visit(parameter, kind, rows) for the rows of all replicated tensors in the order in which they are written, a
+/// chunk of the file at a time.
+template <class Visit>
+void for_dense_rows(const ParameterSet& parameters, const Visit& visit) {
+  for (const int id : dense_parameters(parameters)) {
+    const Parameter& p = parameters[id];
+    const std::int64_t chunk = rows_at_a_time(p);
+    for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind)
+      for (std::int64_t row = 0; row < p.shape[0]; row += chunk)
+        visit(p, kind, Range{row, std::min(row + chunk, p.shape[0])});
+  }
+}
+
+/// Where rows of a replicated tensor are in the slab of values.
+Range elements_of_rows(const Parameter& p, const Range& rows) {
+  const std::int64_t row = p.unit / p.shape[0];
+  return {p.offset + rows.first * row, p.offset + rows.last * row};
+}
+
+ManifestEntry write_dense(const std::string& folder, const comm::Groups& groups, const ParameterSet& parameters) {
+  Attempts attempt;
+  std::optional<hdf5::File> file;
+  hdf5::Id dataset;
+  std::string name;
+  HostPart memory;
+  attempt([&] {
+    file.emplace(hdf5::File::create(folder + "/dense.h5"));
+    start_file(*file, "replicated parameters");
+  });
+  for_dense_rows(parameters, [&](const Parameter& p, std::size_t kind, const Range& rows) {
+    if (rows.first == 0)
+      attempt([&] {
+        name = p.name + "/" + tensor_kinds[kind];
+        dataset = {};  // the one before
+        if (kind == 0) file->make_group(p.name);
+        dataset = file->make_dataset(name, hdf5::Type::f32, storage_of(to_extent(p.shape), false));
+      });
+    const HostPart host = collect(groups, parameters, p.placement, kind, elements_of_rows(p, rows), memory);
+    attempt([&] {
+      hdf5::write_rows(dataset, hdf5::Type::f32, static_cast<hsize_t>(rows.first), static_cast<hsize_t>(rows.size()),
+                       host.data(), file->path() + ":" + name);
+    });
+    activity::progress();
+  });
+  ManifestEntry entry;
+  attempt([&] {
+    dataset.close("write " + file->path() + ":" + name);
+    entry = finish_file(*file, folder, "dense.h5");
+  });
+  attempt.end();
+  return entry;
+}
+
+void send_dense(const comm::Groups& groups, const ParameterSet& parameters) {
+  HostPart none;
+  for_dense_rows(parameters, [&](const Parameter& p, std::size_t kind, const Range& rows) {
+    collect(groups, parameters, p.placement, kind, elements_of_rows(p, rows), none);
+  });
+}
+
+/// A dataset of a tensor file, and the rows of it that are one unit.
+struct UnitRows {
+  const hdf5::Id& dataset;
+  const std::string& where;
+  std::int64_t chunk;  ///< rows that are read at a time, from a multiple of it
+  Range rows;
+};
+
+/// What `piece` keeps of a unit (its place in the slab of values), into the slab where it is kept.
+void read_piece(const UnitRows& from, const Range& unit, const Piece& piece, const Vector<float>& to) {
+  const Range wanted = common(piece.elements, unit);
+  const std::int64_t row = unit.size() / from.rows.size();
+  const auto place_of = [&](std::int64_t r) { return unit.first + (r - from.rows.first) * row; };
+  std::int64_t first = from.rows.first + (wanted.first - unit.first) / row;
+  while (wanted.size() > 0 && place_of(first) < wanted.last) {
+    const std::int64_t last = std::min((first / from.chunk + 1) * from.chunk, from.rows.last);
+    const Range read{place_of(first), place_of(last)}, mine = common(read, wanted);
+    const auto host = make_view<HostPart>("checkpoint::read", read.size());
+    hdf5::read_rows(from.dataset, hdf5::Type::f32, static_cast<hsize_t>(first), static_cast<hsize_t>(last - first),
+                    host.data(), from.where);
+    Kokkos::deep_copy(Vector<float>(to.data() + piece.at + mine.first - piece.elements.first, mine.size()),
+                      HostPart(host.data() + mine.first - read.first, mine.size()));
+    activity::progress();
+    first = last;
+  }
+}
+
+/// Rows of the datasets of a parameter in the file: those of the local units from `unit` on, or of the one unit. What
+/// this rank reads are shards of its own, and on the first owner what share_tensors gives to the others.
+void read_part(const hdf5::File& file, const comm::Groups& groups, const ParameterSet& parameters, const Parameter& p,
+               Range rows, std::int64_t unit) {
   const bool experts = p.placement == Placement::expert;
+  const int owner = owners_of(groups, p.placement).rank();
   for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
     const std::string name = p.name + "/" + tensor_kinds[kind], where = file.path() + ":" + name;
     check(file.has(name), Exit::usage,
           where + " is missing (the model has this parameter); resume with the configuration that wrote it");
-    const hdf5::Extent extent = check_tensor(file, name).extent;
+    const hdf5::Shape shape = check_tensor(file, name);
     hdf5::Extent wanted = to_extent(p.shape);
-    if (experts) wanted[0] = extent[0];
-    check(extent == wanted && rows.last <= static_cast<std::int64_t>(extent[0]), Exit::usage,
+    if (experts) wanted[0] = shape.extent[0];
+    check(shape.extent == wanted && rows.last <= static_cast<std::int64_t>(shape.extent[0]), Exit::usage,
           where + " has another shape than the model's parameter; resume with the configuration that wrote it");
+    if (owner > 0 && !is_sharded(parameters, kind)) continue;
     const hdf5::Id dataset = file.open_dataset(name);
-    const std::int64_t rows_of_unit = experts ? 1 : rows.size();
-    for (std::int64_t row = rows.first; row < rows.last; row += rows_of_unit) {
-      const Vector<float> to = unit_of(parameters, p, kind, unit + (experts ? row - rows.first : 0));
-      const HostPart host = Kokkos::create_mirror_view(Kokkos::HostSpace(), to);
-      hdf5::read_rows(dataset, hdf5::Type::f32, static_cast<hsize_t>(row), static_cast<hsize_t>(rows_of_unit),
-                      host.data(), where);
-      Kokkos::deep_copy(to, host);
-      activity::progress();
-    }
+    const std::int64_t of_unit = experts ? 1 : rows.size();
+    for (std::int64_t row = rows.first; row < rows.last; row += of_unit)
+      for (const Piece& piece : pieces_of(parameters, p.placement, kind, owner))
+        read_piece({dataset, where, static_cast<std::int64_t>(shape.chunk[0]), {row, row + of_unit}},
+                   unit_of(p, unit + (experts ? row - rows.first : 0)), piece, slab(parameters, p.placement, kind));
   }
 }
 
@@ -96,15 +171,18 @@ std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::
                                          const ParameterSet& parameters) {
   std::vector<ManifestEntry> mine;
   std::exception_ptr failure;
-  const auto attempt = [&](auto work) {
+  const auto attempt = [&](auto work) {  // the next file too, since its senders wait
     try {
       mine.push_back(work());
     } catch (...) {
       if (!failure) failure = std::current_exception();
     }
   };
-  if (groups.world.rank() == 0) attempt([&] { return write_dense(folder, parameters); });
-  if (groups.layout.group() == 0)
+  if (groups.world.rank() == 0)
+    attempt([&] { return write_dense(folder, groups, parameters); });
+  else if (parameters.sharded())
+    send_dense(groups, parameters);
+  if (groups.layout.group() == 0 || parameters.sharded())
     for (const ExpertFile& part : expert_files(parameters)) {
       ExpertWriter writer(folder, groups, parameters, part);
       if (writer.mine())
@@ -116,31 +194,40 @@ std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::
   return mine;
 }
 
+std::int64_t gathered_elements(const ParameterSet& parameters, Placement placement) {
+  std::int64_t most = 0;
+  for (const Parameter& p : parameters.all())
+    if (parameters.sharded() && p.placement == placement && p.adds_to.empty() && p.experts.size() > 0)
+      most = std::max(most, placement == Placement::expert ? p.unit : p.unit / p.shape[0] * rows_at_a_time(p));
+  return most;
+}
+
 void read_tensors(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters) {
-  if (groups.world.rank() == 0) {
+  if (groups.world.rank() == 0 || parameters.sharded()) {
     const hdf5::File file = hdf5::File::open(folder + "/dense.h5");
     const auto ids = dense_parameters(parameters);
     check(file.datasets().size() == tensor_kinds.size() * ids.size(), Exit::usage,
           file.path() + " has other parameters than the model; resume with the configuration that wrote it");
-    for (const int id : ids) read_part(file, parameters, parameters[id], {0, parameters[id].shape[0]}, 0);
+    for (const int id : ids) read_part(file, groups, parameters, parameters[id], {0, parameters[id].shape[0]}, 0);
   }
-  if (groups.layout.group() != 0) return;
+  if (groups.layout.group() != 0 && !parameters.sharded()) return;
   for (const ExpertFile& part : expert_files(parameters)) {
     const Range held = groups.layout.my_experts(part.experts);
     const Range both{std::max(held.first, part.range.first), std::min(held.last, part.range.last)};
     if (both.first >= both.last) continue;
     const hdf5::File file = hdf5::File::open(folder + "/" + part.name());
     for (const int id : part.parameters)
-      read_part(file, parameters, parameters[id], {both.first - part.range.first, both.last - part.range.first},
+      read_part(file, groups, parameters, parameters[id], {both.first - part.range.first, both.last - part.range.first},
                 both.first - held.first);
   }
 }
 
 void share_tensors(const comm::Groups& groups, ParameterSet& parameters) {
   for (const Placement placement : {Placement::replicated, Placement::expert}) {
-    const comm::Communicator& comm = placement == Placement::replicated ? groups.world : groups.expert_data;
+    const comm::Communicator& comm = owners_of(groups, placement);
     if (comm.size() == 1) continue;
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
+      if (is_sharded(parameters, kind)) continue;  // each owner has read its own
       const Vector<float> all = slab(parameters, placement, kind);
       const HostPart host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), all);
       comm::broadcast(comm, host.data(), static_cast<std::int64_t>(host.extent(0) * sizeof(float)), 0);

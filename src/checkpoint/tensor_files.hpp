@@ -25,12 +25,16 @@ std::vector<ExpertFile> expert_files(const ParameterSet& parameters);
 std::vector<int> dense_parameters(const ParameterSet& parameters);
 
 /// Writes this rank's share into `folder`, synced, and returns it: dense.h5 on world rank 0; expert files on the ranks
-/// of expert-parallel group 0 that own their first expert. Collective over expert-parallel group 0, also where a rank
-/// fails.
+/// of expert-parallel group 0 that own their first expert. Collective over expert-parallel group 0, with shards over
+/// world, also where a rank fails.
 std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::Groups& groups,
                                          const ParameterSet& parameters);
 
-/// Reads into the slabs: replicated ones on world rank 0, experts on expert-parallel group 0. No communication.
+/// Elements of shards that the first owner of a placement's parameters gathers at a time for that.
+std::int64_t gathered_elements(const ParameterSet& parameters, Placement placement);
+
+/// Reads into the slabs: replicated ones on world rank 0, experts on expert-parallel group 0, shards on every rank its
+/// own. No communication.
 void read_tensors(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters);
 /// Gives what read_tensors read to all other ranks. Collective over world.
 void share_tensors(const comm::Groups& groups, ParameterSet& parameters);

@@ -8,16 +8,6 @@
 
 namespace switchyard::checkpoint {
 
-Vector<float> slab(const ParameterSet& parameters, Placement placement, std::size_t kind) {
-  if (kind == 0) return parameters.values(placement);
-  return kind == 1 ? parameters.first_moments(placement) : parameters.second_moments(placement);
-}
-
-Vector<float> unit_of(const ParameterSet& parameters, const Parameter& p, std::size_t kind, std::int64_t unit) {
-  const Index first = p.offset + unit * p.stride;
-  return Kokkos::subview(slab(parameters, p.placement, kind), std::pair<Index, Index>(first, first + p.unit));
-}
-
 hdf5::Extent to_extent(const std::vector<std::int64_t>& shape) { return {shape.begin(), shape.end()}; }
 
 hdf5::Storage storage_of(hdf5::Extent extent, bool experts) {

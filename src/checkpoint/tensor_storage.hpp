@@ -1,6 +1,8 @@
-// What both kinds of tensor files of a checkpoint share: slabs on the host, chunks, head and end of a file.
+// What both kinds of tensor files of a checkpoint share: units of slabs, chunks, head and end of a file, and going on
+// after a failure.
 #pragma once
 #include <array>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -12,11 +14,34 @@ namespace switchyard::checkpoint {
 
 /// The datasets of a parameter, in the order of `kind`.
 inline constexpr std::array<const char*, 3> tensor_kinds{"value", "first_moment", "second_moment"};
-using HostPart = HostVector<float>;
 
-Vector<float> slab(const ParameterSet& parameters, Placement placement, std::size_t kind);
-/// Local unit number `unit` of a parameter, in the slab.
-Vector<float> unit_of(const ParameterSet& parameters, const Parameter& p, std::size_t kind, std::int64_t unit);
+/// Where local unit number `unit` of a parameter is in the slab of values.
+inline Range unit_of(const Parameter& p, std::int64_t unit) {
+  const Index first = p.offset + unit * p.stride;
+  return {first, first + p.unit};
+}
+
+/// Does what it is given until something fails; from then on nothing. Who writes receives all that others send, whether
+/// it can be written or not.
+class Attempts {
+ public:
+  template <class F>
+  void operator()(const F& work) {
+    if (failure_) return;
+    try {
+      work();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+  /// Throws what failed.
+  void end() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  std::exception_ptr failure_;
+};
 
 hdf5::Extent to_extent(const std::vector<std::int64_t>& shape);
 /// Chunks of about a million elements, cut along the first dimension of a unit; one expert or less each.

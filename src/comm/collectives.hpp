@@ -77,9 +77,16 @@ class SumMemory {
   std::int64_t size_ = 0;
 };
 
-/// The same for a part of a slab, on every rank. Each rank owns a slice (cut at multiples of 4096), receives all nodes'
-/// parts of it, adds them up the tree and shares the result. Bytes sent to other ranks are added to `timers` under
-/// Phase::reduce.
+/// The same for a part of a slab, each element on one rank: the owner of its slice (slice_of, config/shards.hpp)
+/// receives all nodes' parts of it and adds them up the tree; of `out` nothing else is written. Bytes sent to other
+/// ranks are added to `timers` under Phase::reduce.
+void tree_reduce_scatter(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of,
+                         const SlabPart& part, SumMemory& memory, Timers& timers);
+
+/// Every rank's slice of the n elements to all others, in place; bytes as above.
+void share_slices(const Communicator& comm, float* slab, std::int64_t n, Timers& timers);
+
+/// One after the other: the sums on every rank.
 void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const SlabPart& part,
                      SumMemory& memory, Timers& timers);
 

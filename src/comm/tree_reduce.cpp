@@ -1,13 +1,12 @@
-// The sum of gradient slabs along the grain tree: scatter the nodes to the owners of slices, merge there, share the
-// sums.
+// The sum of gradient slabs along the grain tree: scatter the nodes to the owners of slices, merge there; and sharing
+// what owners have of a slab.
 #include <algorithm>
 #include <iterator>
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
 #include "comm/transfers.hpp"
-#include "config/architecture.hpp"
-#include "config/layout.hpp"
+#include "config/shards.hpp"
 
 namespace switchyard::comm {
 namespace {
@@ -17,16 +16,17 @@ using Nodes = std::vector<std::vector<TreeNode>>;
 constexpr std::int64_t cut = unit_block;          // slices end at multiples of this (contract C1, norms)
 constexpr std::int64_t round_elements = 1 << 20;  // of one slice and round: bounds the receive buffer
 
-/// The slice of n elements that rank `owner` of `ranks` sums.
-Range slice_of(std::int64_t n, int ranks, int owner) {
-  const Range blocks = split_evenly((n + cut - 1) / cut, ranks, owner);
-  return {std::min(blocks.first * cut, n), std::min(blocks.last * cut, n)};
-}
-
 /// The part of a slice that round `r` treats; empty once the slice is done.
 Range part_of(Range slice, std::int64_t r) {
   return {std::min(slice.first + r * round_elements, slice.last),
           std::min(slice.first + (r + 1) * round_elements, slice.last)};
+}
+
+/// Rounds until the longest slice is done.
+std::int64_t rounds_of(std::int64_t n, int ranks) {
+  std::int64_t longest = 0;
+  for (int r = 0; r < ranks; ++r) longest = std::max(longest, slice_of(n, ranks, r).size());
+  return (longest + round_elements - 1) / round_elements;
 }
 
 void add(const float* a, const float* b, float* sum, std::int64_t n) {
@@ -72,7 +72,6 @@ struct Reduction {
 
   Range part(int owner, std::int64_t round) const { return part_of(slice_of(slab.n, comm.size(), owner), round); }
   std::vector<const float*> gather_nodes(std::int64_t round);
-  void share(std::int64_t round);
 };
 
 /// Sends this rank's nodes to the owners of their parts; returns where all nodes of this rank's own part lie.
@@ -101,21 +100,6 @@ std::vector<const float*> Reduction::gather_nodes(std::int64_t round) {
   return slots;
 }
 
-/// Sends this rank's finished part to all others and takes theirs.
-void Reduction::share(std::int64_t round) {
-  const int ranks = comm.size(), rank = comm.rank();
-  const Range own = part(rank, round);
-  Transfers transfers(transports, sizeof(float));
-  for (int i = 1; i < ranks; ++i) {
-    const int from = (rank + ranks - i) % ranks;
-    const Range theirs = part(from, round);
-    if (theirs.size()) transfers.receive(slab.out + theirs.first, theirs.size(), from, 1);
-  }
-  for (int i = 1; own.size() && i < ranks; ++i, sent += own.size())
-    transfers.send(slab.out + own.first, own.size(), (rank + i) % ranks, 1);
-  transfers.wait();
-}
-
 }  // namespace
 
 std::int64_t sum_elements(std::int64_t n, int ranks, std::int64_t nodes, std::int64_t own_nodes) {
@@ -124,8 +108,8 @@ std::int64_t sum_elements(std::int64_t n, int ranks, std::int64_t nodes, std::in
   return nodes * cut + (nodes - own_nodes) * std::min(largest, round_elements);
 }
 
-void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const SlabPart& slab,
-                     SumMemory& memory, Timers& timers) {
+void tree_reduce_scatter(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of,
+                         const SlabPart& slab, SumMemory& memory, Timers& timers) {
   expect(static_cast<int>(nodes_of.size()) == comm.size(), "the nodes of every rank");
   std::vector<TreeNode> nodes;
   for (const auto& of : nodes_of) nodes.insert(nodes.end(), of.begin(), of.end());
@@ -137,15 +121,38 @@ void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<Tre
     for (std::size_t k = 0; k < nodes.size(); ++k) slots.push_back(slab.nodes + k * slab.stride);
     return merge(reduction.additions, slots, slab.n, partial, slab.out);
   }
-  std::int64_t longest = 0;
-  for (int r = 0; r < comm.size(); ++r) longest = std::max(longest, slice_of(slab.n, comm.size(), r).size());
-  for (std::int64_t round = 0; round * round_elements < longest; ++round) {
+  for (std::int64_t round = 0; round < rounds_of(slab.n, comm.size()); ++round) {
     const auto slots = reduction.gather_nodes(round);
     const Range own = reduction.part(comm.rank(), round);
     merge(reduction.additions, slots, own.size(), partial, slab.out + own.first);
-    reduction.share(round);
   }
   timers.bytes[static_cast<int>(Phase::reduce)] += reduction.sent * static_cast<std::int64_t>(sizeof(float));
+}
+
+void share_slices(const Communicator& comm, float* slab, std::int64_t n, Timers& timers) {
+  const int ranks = comm.size(), rank = comm.rank();
+  std::int64_t sent = 0;
+  Transports transports(comm, TransportKind::mpi);
+  for (std::int64_t round = 0; round < rounds_of(n, ranks); ++round) {
+    const auto part = [&](int owner) { return part_of(slice_of(n, ranks, owner), round); };
+    Transfers transfers(transports, sizeof(float));
+    for (int i = 1; i < ranks; ++i) {
+      const int from = (rank + ranks - i) % ranks;
+      const Range theirs = part(from);
+      if (theirs.size()) transfers.receive(slab + theirs.first, theirs.size(), from, 1);
+    }
+    const Range own = part(rank);
+    for (int i = 1; own.size() && i < ranks; ++i, sent += own.size())
+      transfers.send(slab + own.first, own.size(), (rank + i) % ranks, 1);
+    transfers.wait();
+  }
+  timers.bytes[static_cast<int>(Phase::reduce)] += sent * static_cast<std::int64_t>(sizeof(float));
+}
+
+void tree_all_reduce(const Communicator& comm, const std::vector<std::vector<TreeNode>>& nodes_of, const SlabPart& slab,
+                     SumMemory& memory, Timers& timers) {
+  tree_reduce_scatter(comm, nodes_of, slab, memory, timers);
+  share_slices(comm, slab.out, slab.n, timers);
 }
 
 }  // namespace switchyard::comm

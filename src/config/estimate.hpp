@@ -36,13 +36,14 @@ double flop_per_token(const Config& config);
 /// Bytes of one rank by kind, at even expert loads: what the run itself asks its arenas for (train/memory.hpp).
 struct RankBytes {
   std::int64_t parameters = 0;   ///< units filled up to 4096; a tied embedding counts twice (reserved place)
-  std::int64_t moments = 0;      ///< two for each parameter
+  std::int64_t moments = 0;      ///< two for each parameter; with shards (layout.zero 1) for each that the rank updates
   std::int64_t gradients = 0;    ///< one slab a tree node of the rank's pieces
   std::int64_t activations = 0;  ///< kept from the forward to the backward pass, but for what experts keep
   std::int64_t expert_rows = 0;  ///< rows of the rank's experts
   std::int64_t exchange = 0;     ///< rows on their way; nothing where an expert-parallel group is one rank
   std::int64_t scratch = 0;      ///< of the stage that needs most
-  std::int64_t transient = 0;    ///< a sum of gradients over ranks; on rank 0 record_base_bytes too
+  std::int64_t transient = 0;    ///< a sum of gradients over ranks; shards gathered for a checkpoint; on rank 0
+                                 ///< record_base_bytes too
   std::int64_t base = 0;         ///< fixed_base_bytes
   std::int64_t total() const {
     return parameters + moments + gradients + activations + expert_rows + exchange + scratch + transient + base;

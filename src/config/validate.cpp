@@ -133,6 +133,9 @@ void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
   rules.at_least("layout.timeout", layout.timeout, 0.0);
   rules.at_least("layout.delay", layout.delay, 0.0);
   rules.at_least("layout.ranks_per_node", layout.ranks_per_node, 0);
+  rules.require(layout.zero == 0 || layout.zero == 1, "layout.zero",
+                "is " + text(layout.zero) +
+                    "; must be 0 or 1 (of the stages of ZeRO the one that shards the state of the optimizer)");
   if (!rules.at_least("layout.expert_parallel", layout.expert_parallel, 0) || ranks < 1) return;
   rules.require(
       layout.expert_parallel == 0 || ranks % layout.expert_parallel == 0, "layout.expert_parallel",

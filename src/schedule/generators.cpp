@@ -56,7 +56,10 @@ std::vector<Task> make_tasks(const Config& config) {
   list.step(Stage::data);
   forward(list, config);
   walk(list, config.layout.schedule, Direction::backward);
-  for (const Stage stage : {Stage::norm, Stage::optimizer, Stage::balance}) list.step(stage);
+  list.step(Stage::norm);
+  list.step(Stage::optimizer);
+  if (config.layout.zero == 1) list.step(Stage::gather);
+  list.step(Stage::balance);
   return list.take();
 }
 

@@ -28,6 +28,7 @@ enum class Stage {
   reduce,      ///< gradients of a bucket, which begins with the task's block
   norm,
   optimizer,
+  gather,  ///< of the weights that other ranks have updated, where each updates some (layout.zero 1)
   balance,
   count
 };

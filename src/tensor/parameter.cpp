@@ -36,8 +36,12 @@ void round_all(const Queue& queue, const Vector<float>& values, const Lines<T>& 
 
 }  // namespace
 
-ParameterSet::ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors, Element compute)
-    : nodes_{layout.my_nodes(), layout.my_group_nodes()},
+ParameterSet::ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors, Element compute,
+                           const std::vector<Range>& sharded)
+    : sharded_(sharded),
+      owners_{layout.ranks, layout.groups()},
+      owner_{layout.rank, layout.group()},
+      nodes_{layout.my_nodes(), layout.my_group_nodes()},
       slots_{layout.my_slots(), static_cast<int>(nodes_[1].size())},
       compute_(compute) {
   for (const TensorSpec& tensor : tensors) {
@@ -53,13 +57,70 @@ ParameterSet::ParameterSet(const Layout& layout, const std::vector<TensorSpec>& 
     expect(ids_.emplace(p.name, p.id).second, "names that occur once");
     all_.push_back(std::move(p));
   }
+  for (Parameter& p : all_) {
+    if (p.adds_to.empty()) continue;
+    p.paired = true;
+    if (const int id = find(p.adds_to); id >= 0) all_[id].paired = true;
+  }
+  cut();
+}
+
+void ParameterSet::cut() {
+  const std::vector<Range> buckets = sharded() ? sharded_ : std::vector<Range>{all_blocks};
+  for (const Placement placement : {Placement::replicated, Placement::expert}) {
+    const int p = static_cast<int>(placement);
+    for (auto bucket = buckets.rbegin(); bucket != buckets.rend(); ++bucket) {
+      const std::vector<Range> parts = runs(placement, *bucket, true);
+      cut_[p].insert(cut_[p].end(), parts.begin(), parts.end());
+    }
+    shard_[p] = shard_of(placement, owner_[p]);
+  }
+}
+
+/// Neighbours in the slab together, but what is paired apart.
+std::vector<Range> ParameterSet::runs(Placement placement, const Range& blocks, bool with_values) const {
+  std::vector<Range> found;
+  bool joins = false;
+  for (const Parameter& p : all_) {
+    if (p.placement != placement || p.block < blocks.first || p.block >= blocks.last) continue;
+    if (with_values && !p.adds_to.empty()) {
+      joins = false;
+      continue;
+    }
+    if (joins && !p.paired && found.back().last == p.offset)
+      found.back().last += p.span();
+    else
+      found.push_back({p.offset, p.offset + p.span()});
+    joins = !p.paired;
+  }
+  return found;
+}
+
+std::vector<Range> ParameterSet::parts_of(Placement placement, const Range& blocks) const {
+  if (!sharded()) return {span_of(placement, blocks)};
+  expect(std::find(sharded_.begin(), sharded_.end(), blocks) != sharded_.end(), "a bucket by which shards are cut");
+  return runs(placement, blocks, false);
+}
+
+std::vector<Piece> ParameterSet::shard_of(Placement placement, int owner) const {
+  const int p = static_cast<int>(placement);
+  if (sharded()) return switchyard::shard_of(cut_[p], owners_[p], owner);
+  std::vector<Piece> pieces;
+  for (const Range& part : cut_[p])
+    if (part.size() > 0) pieces.push_back({part, part.first});
+  return pieces;
+}
+
+Index ParameterSet::moment_elements(Placement placement, int owner) const {
+  return sharded() ? elements_of(shard_of(placement, owner)) : slab_size(placement);
 }
 
 void ParameterSet::take(Arena& arena) {
   for (int p = 0; p < 2; ++p) {
     value_[p] = arena.vector<float>(size_[p], Account::parameters);
-    first_[p] = arena.vector<float>(size_[p], Account::moments);
-    second_[p] = arena.vector<float>(size_[p], Account::moments);
+    const Index moments = moment_elements(static_cast<Placement>(p), owner_[p]);
+    first_[p] = arena.vector<float>(moments, Account::moments);
+    second_[p] = arena.vector<float>(moments, Account::moments);
     gradient_[p] = arena.matrix<float>(slots_[p], size_[p], Account::gradients);
     sum_[p] = slots_[p] > 0 ? Vector<float>(gradient_[p].data(), size_[p])
                             : arena.vector<float>(size_[p], Account::gradients);

@@ -7,6 +7,7 @@
 
 #include "config/architecture.hpp"
 #include "config/layout.hpp"
+#include "config/shards.hpp"
 #include "tensor/arena.hpp"
 #include "tensor/queue.hpp"
 
@@ -19,6 +20,7 @@ struct Parameter : TensorSpec {
   Index unit = 0;       ///< elements of one unit
   Index stride = 0;     ///< from one unit to the next in the slab: a multiple of unit_block
   Index offset = 0;     ///< of the first local unit in the slab
+  bool paired = false;  ///< of two sources of one gradient (adds_to), whose slices must have one owner
   /// Elements of the slab from the first local unit to past the last, filling included.
   Index span() const { return stride * experts.size(); }
 };
@@ -27,8 +29,11 @@ struct Parameter : TensorSpec {
 /// rank (replicated) or its expert-parallel group (expert) holds: gradient(id) + n * gradient_stride(id) is node n.
 class ParameterSet {
  public:
-  /// Products read weights of the element `compute`; values, moments and gradients are floats.
-  ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors, Element compute = Element::f32);
+  /// Products read weights of the element `compute`; values, moments and gradients are floats. Where there are buckets
+  /// in `sharded` (config/shards.hpp; together all blocks, the last ones first), the moments of a parameter are shared
+  /// out among the ranks that hold it, its owners: the world, of experts the expert-data group.
+  ParameterSet(const Layout& layout, const std::vector<TensorSpec>& tensors, Element compute = Element::f32,
+               const std::vector<Range>& sharded = {});
   /// Makes the slabs and fills the values: a pure function of (seed, id, unit, element).
   void allocate(const Queue& queue, std::uint64_t seed);
   /// Takes the slabs from `arena`, of which allocate() makes one.
@@ -44,9 +49,22 @@ class ParameterSet {
   Index slab_size(Placement p) const { return size_[static_cast<int>(p)]; }
   /// Elements of the slab of a placement that belong to blocks [first, last): contiguous, and so is a bucket.
   Range span_of(Placement p, const Range& blocks) const;
+  bool sharded() const { return !sharded_.empty(); }
+  /// Parts of that span whose gradients are summed each by itself and, with shards, cut among owners: all of it; with
+  /// shards the two sources of a gradient apart, so that both are cut alike. `blocks` are then one of the buckets.
+  std::vector<Range> parts_of(Placement p, const Range& blocks) const;
+  /// Of all blocks those parts that have values, ascending: what is cut among owners.
+  const std::vector<Range>& cut_parts(Placement p) const { return cut_[static_cast<int>(p)]; }
+  /// The elements that an owner updates and has the moments of, and where in the slabs of moments; unless they are
+  /// sharded all that have values, at their places in the other slabs.
+  std::vector<Piece> shard_of(Placement p, int owner) const;
+  const std::vector<Piece>& shard(Placement p) const { return shard_[static_cast<int>(p)]; }  ///< this rank's own
+  /// Of one slab of moments of an owner.
+  Index moment_elements(Placement p, int owner) const;
   const std::vector<TreeNode>& nodes(Placement p) const { return nodes_[static_cast<int>(p)]; }
-  /// Slabs: (size) each, gradients (slots, size), whose first are the nodes; replicated ones have more where the lanes
-  /// of a rank do not meet in as many (base/tree.hpp, lane_sums).
+  /// Slabs: (size) each, moments (elements of the shard) where these are sharded, gradients (slots, size), whose first
+  /// are the nodes; replicated ones have more where the lanes of a rank do not meet in as many (base/tree.hpp,
+  /// lane_sums).
   Vector<float> values(Placement p) const { return value_[static_cast<int>(p)]; }
   Vector<float> first_moments(Placement p) const { return first_[static_cast<int>(p)]; }
   Vector<float> second_moments(Placement p) const { return second_[static_cast<int>(p)]; }
@@ -65,9 +83,15 @@ class ParameterSet {
   Index gradient_stride(int id) const { return slab_size(all_[id].placement); }
 
  private:
+  void cut();
+  std::vector<Range> runs(Placement placement, const Range& blocks, bool with_values) const;
   std::vector<Parameter> all_;
   std::unordered_map<std::string, int> ids_;
   Index size_[2] = {0, 0};
+  std::vector<Range> sharded_;
+  int owners_[2], owner_[2];
+  std::vector<Range> cut_[2];
+  std::vector<Piece> shard_[2];
   std::vector<TreeNode> nodes_[2];
   int slots_[2];
   Arena arena_;

@@ -15,6 +15,7 @@ bool meets(Stage stage, const Layout& layout) {
       return layout.expert_parallel > 1;
     case Stage::statistics:
     case Stage::reduce:
+    case Stage::gather:
       return layout.ranks > 1;
     default:
       return false;

@@ -19,8 +19,8 @@ struct Communication {
 
 /// Of a step of `tasks`, of which `intervals` are this rank's. Rows travel from when they leave until somebody sees
 /// that they have arrived; what a task that takes them in waits is exposed. A task in which ranks meet and wait for
-/// each other (sums of gradients and statistics, counts of a plan) is exposed as a whole. Nothing where one rank works
-/// alone.
+/// each other (sums of gradients and statistics, weights of other owners, counts of a plan) is exposed as a whole.
+/// Nothing where one rank works alone.
 Communication communication(const std::vector<schedule::Task>& tasks, const std::vector<Interval>& intervals,
                             const Layout& layout);
 

@@ -1,6 +1,8 @@
 #include "train/bits.hpp"
 
 #include "base/files.hpp"
+#include "checkpoint/kept.hpp"
+#include "checkpoint/tensor_storage.hpp"
 #include "comm/collectives.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
@@ -36,6 +38,7 @@ class Lines {
   void line(const std::string& what, Digest& digest) { lines_.push_back(where_ + what + ": " + digest.text()); }
   void add_routing();
   void add_loss(const model::LossParts& loss);
+  std::vector<float> numbers_of(const Parameter& p, std::size_t kind, const Range& unit) const;
   void add_parameters();
   void step(std::int64_t step);
   void evaluation();
@@ -62,6 +65,21 @@ void Lines::add_loss(const model::LossParts& loss) {
   line("loss", digest);
 }
 
+/// What this rank keeps of a unit, or, where it keeps a shard only, what its owners do.
+std::vector<float> Lines::numbers_of(const Parameter& p, std::size_t kind, const Range& unit) const {
+  if (!checkpoint::is_sharded(machine_.parameters, kind))
+    return host_values(
+        Vector<float>(checkpoint::slab(machine_.parameters, p.placement, kind).data() + unit.first, unit.size()));
+  checkpoint::HostPart memory;
+  const checkpoint::HostPart first =
+      checkpoint::collect(machine_.groups, machine_.parameters, p.placement, kind, unit, memory);
+  std::vector<float> numbers(first.data(), first.data() + first.size());
+  numbers.resize(unit.size());
+  comm::broadcast(checkpoint::owners_of(machine_.groups, p.placement), numbers.data(),
+                  unit.size() * static_cast<std::int64_t>(sizeof(float)), 0);
+  return numbers;
+}
+
 /// Values and both moments, unit by unit, those of experts from the ranks that hold them; then the selection biases.
 void Lines::add_parameters() {
   Digest digest;
@@ -71,10 +89,9 @@ void Lines::add_parameters() {
     std::string units;
     for (Index u = 0; u < p.experts.size(); ++u) {
       files::Sha256 sum;
-      for (const auto& slab :
-           {all.values(p.placement), all.first_moments(p.placement), all.second_moments(p.placement)}) {
-        const Vector<float> unit(slab.data() + p.offset + u * p.stride, p.unit);
-        sum.add(host_values(unit).data(), p.unit * sizeof(float));
+      for (std::size_t kind = 0; kind < checkpoint::tensor_kinds.size(); ++kind) {
+        const std::vector<float> unit = numbers_of(p, kind, checkpoint::unit_of(p, u));
+        sum.add(unit.data(), unit.size() * sizeof(float));
       }
       units += sum.hex();
     }

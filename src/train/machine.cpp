@@ -10,7 +10,7 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
     : config(resolved),
       groups(std::move(world), config.layout, config.train.grains, config.train.determinism),
       exchanges(config.layout.exchange, groups),
-      parameters(groups.layout, architecture(config)),
+      parameters(groups.layout, architecture(config), Element::f32, sharded_buckets(config)),
       buckets(gradient_buckets(config)),
       tasks(schedule::make_tasks(config)) {
   const std::string fault = schedule::fault_in(tasks);

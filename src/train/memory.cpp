@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <tuple>
+#include <utility>
 
+#include "checkpoint/tensor_files.hpp"
 #include "comm/collectives.hpp"
 #include "config/moe_layers.hpp"
 #include "model/lane.hpp"
@@ -38,7 +40,7 @@ using Kind = std::tuple<std::vector<int>, std::vector<int>, std::vector<std::int
 Kind kind_of(const Config& config, const Layout& layout) {
   std::vector<std::int64_t> experts;
   for (const MoeLayer& layer : moe_layers(config)) experts.push_back(layout.my_experts(layer.experts).size());
-  std::sort(experts.begin(), experts.end());
+  if (config.layout.zero == 0) std::sort(experts.begin(), experts.end());  // shards are cut in their order
   std::vector<std::int64_t> lanes{layout.my_slots()};  // and of each its grains, and those of the group
   for (Layout of = layout; of.lane < of.lanes; ++of.lane)
     lanes.insert(lanes.end(), {of.my_lane_grains().size(), of.group_lane_grains()});
@@ -51,18 +53,24 @@ std::int64_t reduction_bytes(const Layout& layout, const NodeCounts& nodes, cons
   const auto own = [&](Placement p) { return static_cast<std::int64_t>(parameters.nodes(p).size()); };
   std::int64_t max = 0;
   for (const Range& blocks : buckets) {
-    const auto size = [&](Placement p) { return parameters.span_of(p, blocks).size(); };
-    max = std::max(
-        {max, comm::sum_elements(size(Placement::replicated), layout.ranks, nodes.ranks, own(Placement::replicated)),
-         comm::sum_elements(size(Placement::expert), layout.groups(), nodes.groups, own(Placement::expert))});
+    for (const Range& part : parameters.parts_of(Placement::replicated, blocks))
+      max = std::max(max, comm::sum_elements(part.size(), layout.ranks, nodes.ranks, own(Placement::replicated)));
+    for (const Range& part : parameters.parts_of(Placement::expert, blocks))
+      max = std::max(max, comm::sum_elements(part.size(), layout.groups(), nodes.groups, own(Placement::expert)));
   }
   return max * static_cast<std::int64_t>(sizeof(float));
 }
 
-RankBytes measure(const Config& config, const Layout& layout, const std::vector<TensorSpec>& tensors,
-                  const NodeCounts& nodes) {
+/// Of one kind of ranks: its bytes but for the moments, and its parameters, which know those of each rank.
+struct Measured {
+  RankBytes bytes;
+  ParameterSet parameters;
+};
+
+Measured measure(const Config& config, const Layout& layout, const std::vector<TensorSpec>& tensors,
+                 const NodeCounts& nodes) {
   Arena slabs, passes;
-  ParameterSet parameters(layout, tensors);
+  ParameterSet parameters(layout, tensors, Element::f32, sharded_buckets(config));
   parameters.take(slabs);
   model::SharedRows shared(passes, config, layout, nn::make_rows(config, layout).branch);
   for (Layout of = layout; of.lane < of.lanes; ++of.lane) {
@@ -72,7 +80,6 @@ RankBytes measure(const Config& config, const Layout& layout, const std::vector<
   }
   RankBytes bytes;
   bytes.parameters = slabs.bytes(Account::parameters);
-  bytes.moments = slabs.bytes(Account::moments);
   bytes.gradients = slabs.bytes(Account::gradients);
   bytes.activations = passes.bytes(Account::activations);
   bytes.expert_rows = passes.bytes(Account::expert_rows);
@@ -80,7 +87,24 @@ RankBytes measure(const Config& config, const Layout& layout, const std::vector<
   bytes.scratch = passes.bytes(Account::scratch);
   bytes.transient = reduction_bytes(layout, nodes, parameters, gradient_buckets(config));
   bytes.base = fixed_base_bytes;
-  return bytes;
+  return {bytes, std::move(parameters)};
+}
+
+/// Both moments of what a rank updates.
+std::int64_t moment_bytes(const ParameterSet& parameters, const Layout& layout) {
+  Index elements = 0;
+  for (const auto& [placement, owner] :
+       {std::pair(Placement::replicated, layout.rank), std::pair(Placement::expert, layout.group())})
+    elements += parameters.moment_elements(placement, owner);
+  return 2 * elements * static_cast<std::int64_t>(sizeof(float));
+}
+
+/// Of a rank that gathers shards for a checkpoint.
+std::int64_t gathered_bytes(const ParameterSet& parameters, const Layout& layout) {
+  std::int64_t most = 0;
+  if (layout.rank == 0) most = checkpoint::gathered_elements(parameters, Placement::replicated);
+  if (layout.group() == 0) most = std::max(most, checkpoint::gathered_elements(parameters, Placement::expert));
+  return most * static_cast<std::int64_t>(sizeof(float));
 }
 
 }  // namespace
@@ -89,13 +113,15 @@ std::vector<RankBytes> rank_bytes(const Config& config, int ranks) {
   Layout layout = layout_of(config, ranks);
   const std::vector<TensorSpec> tensors = architecture(config);
   const NodeCounts nodes{count(layout.nodes_of_ranks()), count(layout.nodes_of_groups())};
-  std::map<Kind, RankBytes> known;
+  std::map<Kind, Measured> known;
   std::vector<RankBytes> all;
   for (layout.rank = 0; layout.rank < ranks; ++layout.rank) {
     const Kind kind = kind_of(config, layout);
     auto found = known.find(kind);
     if (found == known.end()) found = known.emplace(kind, measure(config, layout, tensors, nodes)).first;
-    all.push_back(found->second);
+    all.push_back(found->second.bytes);
+    all.back().moments = moment_bytes(found->second.parameters, layout);
+    all.back().transient += gathered_bytes(found->second.parameters, layout);
   }
   all[0].transient += record_base_bytes;
   return all;

@@ -1,5 +1,6 @@
 #include "train/norm.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -27,36 +28,50 @@ KOKKOS_INLINE_FUNCTION double square_sum(const float* x, Index n) {
   return lane[0];
 }
 
-/// sums(blocks) of the blocks of a parameter, unit after unit.
+/// Σ x² of blocks one after another.
 void sum_blocks(const Queue& queue, const float* gradient, Index blocks, double* sums) {
   Kokkos::parallel_for(
       "switchyard::norm::blocks", queue.range(blocks),
       KOKKOS_LAMBDA(Index i) { sums[i] = square_sum(gradient + i * block, block); });
 }
 
+/// `sums` of the blocks of a slab, where this rank has those in its shard, of all of them: from their owners.
+void gather_blocks(const comm::Communicator& owners, const ParameterSet& parameters, Placement placement,
+                   double* sums) {
+  std::vector<std::int64_t> counts;
+  for (int owner = 0; owner < owners.size(); ++owner)
+    counts.push_back(elements_of(parameters.shard_of(placement, owner)) / block);
+  std::vector<double> mine;
+  for (const Piece& piece : parameters.shard(placement))
+    mine.insert(mine.end(), sums + piece.elements.first / block, sums + piece.elements.last / block);
+  const std::vector<double> all = comm::all_gather(owners, mine, counts);
+  auto from = all.begin();
+  for (int owner = 0; owner < owners.size(); ++owner)
+    for (const Piece& piece : parameters.shard_of(placement, owner)) {
+      const Index n = piece.elements.size() / block;
+      std::copy(from, from + n, sums + piece.elements.first / block);
+      from += n;
+    }
+}
+
 /// Σ x² of each local unit, parameters of one placement in order of declaration.
-std::vector<double> unit_sums(const Queue& queue, const ParameterSet& parameters, const Gradients& gradients,
-                              Placement placement, Staged<double>& memory) {
-  Index total = 0;
-  const auto counted = [&](const Parameter& p) { return p.placement == placement && p.adds_to.empty(); };
-  for (const Parameter& p : parameters.all())
-    if (counted(p)) total += p.span() / block;
-  memory.reserve(total);
-  Index at = 0;
-  for (const Parameter& p : parameters.all()) {
-    if (!counted(p)) continue;
-    sum_blocks(queue, gradients.of(p), p.span() / block, memory.device() + at);
-    at += p.span() / block;
-  }
-  memory.to_host(queue, total);
+std::vector<double> unit_sums(const Queue& queue, const comm::Groups& groups, const ParameterSet& parameters,
+                              const Gradients& gradients, Placement placement, Staged<double>& memory) {
+  const Index blocks = parameters.slab_size(placement) / block;
+  memory.reserve(blocks);
+  for (const Piece& piece : parameters.shard(placement))
+    sum_blocks(queue, gradients.slab[static_cast<int>(placement)].data() + piece.elements.first,
+               piece.elements.size() / block, memory.device() + piece.elements.first / block);
+  memory.to_host(queue, blocks);
   queue.fence("switchyard::norm::sums");
-  const double* host = memory.host();
+  const comm::Communicator& owners = placement == Placement::replicated ? groups.world : groups.expert_data;
+  if (parameters.sharded() && owners.size() > 1) gather_blocks(owners, parameters, placement, memory.host());
   std::vector<double> units;
-  at = 0;
   for (const Parameter& p : parameters.all())
-    for (Index u = 0; counted(p) && u < p.experts.size(); ++u) {
+    for (Index u = 0; p.placement == placement && p.adds_to.empty() && u < p.experts.size(); ++u) {
+      const double* of = memory.host() + (p.offset + u * p.stride) / block;
       double sum = 0.0;
-      for (Index b = 0; b < p.stride / block; ++b) sum += host[at++];
+      for (Index b = 0; b < p.stride / block; ++b) sum += of[b];
       units.push_back(sum);
     }
   return units;
@@ -83,10 +98,10 @@ void take(NormResult& result, double& total, double sum, const Parameter& p, int
 
 NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const ParameterSet& parameters,
                          const Gradients& gradients, Staged<double>& memory) {
-  const std::vector<double> replicated = unit_sums(queue, parameters, gradients, Placement::replicated, memory);
+  const std::vector<double> replicated = unit_sums(queue, groups, parameters, gradients, Placement::replicated, memory);
   const std::vector<std::int64_t> units = units_of_places(groups.layout, parameters);
-  const std::vector<double> experts =
-      comm::all_gather(groups.expert, unit_sums(queue, parameters, gradients, Placement::expert, memory), units);
+  const std::vector<double> experts = comm::all_gather(
+      groups.expert, unit_sums(queue, groups, parameters, gradients, Placement::expert, memory), units);
   std::vector<std::int64_t> next(units.size(), 0);  // of each place in `experts`
   std::exclusive_scan(units.begin(), units.end(), next.begin(), std::int64_t{0});
   NormResult result;

@@ -16,8 +16,9 @@ struct NormResult {
 };
 
 /// In double: squares are summed over fixed blocks of 4096 elements of each unit (a replicated tensor, or one expert's
-/// part of a tensor), blocks in order, then units by (parameter, expert). The same on every rank.
-/// `memory` grows to what the sums of the blocks take. Collective.
+/// part of a tensor), blocks in order, then units by (parameter, expert). The same on every rank. With shards each
+/// block is summed by its owner, who gives its sum to the others. `memory` grows to what the sums of the blocks take.
+/// Collective.
 NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const ParameterSet& parameters,
                          const Gradients& gradients, Staged<double>& memory);
 

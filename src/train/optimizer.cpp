@@ -15,7 +15,7 @@ KOKKOS_INLINE_FUNCTION void update_run(const AdamW& a, const float* __restrict__
   for (Index i = 0; i < n; ++i) adamw_element(a, g[i], p[i], m[i], v[i]);
 }
 
-/// The elements of one parameter: gradients, values, first and second moments.
+/// Elements of one parameter: gradients, values, first and second moments.
 struct State {
   const float* g;
   float *p, *m, *v;
@@ -50,12 +50,17 @@ void adamw(const Queue& queue, ParameterSet& parameters, const Gradients& gradie
   const AdamW kinds[2] = {adamw_scalars(config, update, false), adamw_scalars(config, update, true)};
   for (const Parameter& p : parameters.all()) {
     if (!p.adds_to.empty()) continue;
-    update_all(queue, kinds[p.decay],
-               {gradients.of(p), parameters.value(p.id), parameters.first_moments(p.placement).data() + p.offset,
-                parameters.second_moments(p.placement).data() + p.offset},
-               p.span());
+    const float* g = gradients.slab[static_cast<int>(p.placement)].data();
+    float *values = parameters.values(p.placement).data(), *first = parameters.first_moments(p.placement).data(),
+          *second = parameters.second_moments(p.placement).data();
+    for (const Piece& piece : parameters.shard(p.placement)) {
+      const Range mine = common(piece.elements, {p.offset, p.offset + p.span()});
+      const Index at = piece.at + mine.first - piece.elements.first;
+      if (mine.size() > 0)
+        update_all(queue, kinds[p.decay], {g + mine.first, values + mine.first, first + at, second + at}, mine.size());
+    }
   }
-  parameters.round_weights(queue);
+  if (!parameters.sharded()) parameters.round_weights(queue);
 }
 
 }  // namespace switchyard::train

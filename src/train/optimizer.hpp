@@ -38,8 +38,8 @@ struct Update {
 /// Scalars of a step for a parameter with or without weight decay.
 AdamW adamw_scalars(const TrainConfig& config, const Update& update, bool decay);
 
-/// Updates values, moments and compute weights of all parameters of this rank, in place. Elementwise: no layout changes
-/// a bit.
+/// Updates values and moments of the elements in this rank's shards, in place, and, unless parameters are sharded
+/// (gather_values does it then), compute weights. Elementwise: no layout changes a bit.
 void adamw(const Queue& queue, ParameterSet& parameters, const Gradients& gradients, const TrainConfig& config,
            const Update& update);
 

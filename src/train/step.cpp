@@ -54,6 +54,8 @@ void Step::perform(const Queue& queue, const schedule::Task& task) {
       return measure_gradient(queue);
     case Stage::optimizer:
       return update(queue);
+    case Stage::gather:
+      return gather_values(queue, m.groups, m.parameters, m.gradients, m.timers);
     case Stage::balance:
       for (moe::Layer* layer : m.model->moe_layers()) layer->update_bias(queue, number);
       return;

@@ -48,6 +48,8 @@ class SharedFolder {
 
 struct Shape {
   int ranks, expert_parallel;
+  bool sharded = false;
+  std::vector<TensorSpec> (*tensors)(int experts) = fixtures::tensors_of;
 };
 
 std::vector<Shape> shapes() {
@@ -57,8 +59,12 @@ std::vector<Shape> shapes() {
   return list;
 }
 
+std::unique_ptr<test::Ranks> ranks_of(const Shape& shape, int experts) {
+  return fixtures::ranks_of(shape.ranks, shape.expert_parallel, shape.tensors(experts), shape.sharded);
+}
+
 void save(const Shape& shape, const std::string& run, int experts, std::int64_t step) {
-  if (const auto ranks = fixtures::ranks_of(shape.ranks, shape.expert_parallel, experts)) {
+  if (const auto ranks = ranks_of(shape, experts)) {
     ParameterSet& set = ranks->parameters;
     fixtures::fill(set);
     save_checkpoint(run, fixtures::small_config(), ranks->groups, set, fixtures::state_of(step));
@@ -69,7 +75,7 @@ void save(const Shape& shape, const std::string& run, int experts, std::int64_t 
 /// Differences after a load; −1 on ranks outside the shape. Errors come back as their exit code, times −100.
 std::int64_t load(const Shape& shape, const std::string& run, int experts, std::string* message = nullptr) {
   std::int64_t result = -1;
-  if (const auto ranks = fixtures::ranks_of(shape.ranks, shape.expert_parallel, experts)) {
+  if (const auto ranks = ranks_of(shape, experts)) {
     ParameterSet& set = ranks->parameters;
     try {
       const TrainState state = load_checkpoint(latest_checkpoint(run), ranks->groups, set);
@@ -104,6 +110,31 @@ TEST(Checkpoint, AnyLayoutReadsAnyOther) {
                             << to.ranks << "/" << to.expert_parallel;
         EXPECT_GE(wrong, -1);
       }
+    }
+  }
+}
+
+// Moments are whole on every rank or in shards, of this or that number of owners: the files have the same bytes.
+TEST(Checkpoint, WhereMomentsAreKeptIsNotInTheFiles) {
+  std::string first_manifest;
+  std::vector<Shape> all;
+  for (Shape shape : shapes())
+    for (const bool sharded : {false, true}) {
+      shape.sharded = sharded, shape.tensors = fixtures::long_tensors_of;
+      all.push_back(shape);
+    }
+  for (const Shape& from : all) {
+    const SharedFolder run;
+    save(from, run.path(), 5, 7);
+    const std::string manifest = files::read_text(latest_checkpoint(run.path()) + "/manifest.json");
+    if (first_manifest.empty()) first_manifest = manifest;
+    EXPECT_EQ(manifest, first_manifest) << from.ranks << "/" << from.expert_parallel
+                                        << (from.sharded ? " sharded" : "");
+    for (const Shape& to : all) {
+      if (!from.sharded && !to.sharded) continue;
+      const std::int64_t wrong = load(to, run.path(), 5);
+      EXPECT_TRUE(wrong == 0 || wrong == -1) << wrong << " from " << from.ranks << "/" << from.expert_parallel << " to "
+                                             << to.ranks << "/" << to.expert_parallel;
     }
   }
 }
@@ -144,8 +175,10 @@ void flip_byte(const std::string& path) {
 }
 
 void expect_damage_named(const std::string& name, void (*damage)(const std::string&)) {
+  static bool sharded = false;
+  sharded = !sharded;
   const SharedFolder run;
-  const Shape all{world().size(), world().size()};
+  const Shape all{world().size(), world().size(), sharded};
   save(all, run.path(), 40, 10);
   if (world().rank() == 0) damage(latest_checkpoint(run.path()) + "/" + name);
   MPI_Barrier(world().handle());

@@ -28,14 +28,29 @@ inline std::vector<TensorSpec> tensors_of(int experts) {
   return tensors;
 }
 
-/// Ranks [0, size) of the world as a run of their own; other ranks get none.
-inline std::unique_ptr<test::Ranks> ranks_of(int size, int expert_parallel, int experts) {
+/// And one dense and one expert tensor whose shards end inside of rows and of experts.
+inline std::vector<TensorSpec> long_tensors_of(int experts) {
+  std::vector<TensorSpec> tensors = tensors_of(experts),
+                          more{test::tensor("table", {23, 700}),
+                               test::tensor("blocks.1.moe.experts.gate", {experts, 90, 100}, Placement::expert)};
+  for (TensorSpec& t : more) t.block = 1;
+  tensors.insert(tensors.begin() + 2, more.begin(), more.end());  // among those of their block
+  return tensors;
+}
+
+/// Ranks [0, size) of the world as a run of their own, with shards or without; other ranks get none.
+inline std::unique_ptr<test::Ranks> ranks_of(int size, int expert_parallel, const std::vector<TensorSpec>& tensors,
+                                             bool sharded = false) {
   const comm::Communicator world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   const comm::Communicator part = world.split(world.rank() < size ? 0 : 1, world.rank());
   if (world.rank() >= size) return nullptr;
   Config config;
   config.train.grains = 4;
-  return std::make_unique<test::Ranks>(config, part.handle(), expert_parallel, tensors_of(experts));
+  return std::make_unique<test::Ranks>(config, part.handle(), expert_parallel, tensors,
+                                       sharded ? std::vector<Range>{{2, 5}, {-1, 2}} : std::vector<Range>{});
+}
+inline std::unique_ptr<test::Ranks> ranks_of(int size, int expert_parallel, int experts) {
+  return ranks_of(size, expert_parallel, tensors_of(experts));
 }
 
 /// Value of one element, by global ids: what no layout may change.
@@ -43,7 +58,7 @@ inline float element(int id, int kind, Index unit, Index i) {
   return static_cast<float>(((id * 3 + kind) * 1009 + unit) * 37 + i) * 0.125f;
 }
 
-/// Calls visit(slab on the host, index in it, expected value) for all elements of this rank.
+/// Calls visit(element on the host, its expected value) for all that this rank keeps.
 template <class Visit>
 void for_each_element(ParameterSet& set, Visit visit) {
   for (int kind = 0; kind < 3; ++kind) {
@@ -55,8 +70,13 @@ void for_each_element(ParameterSet& set, Visit visit) {
       for (const Parameter& p : set.all()) {
         if (p.placement != placement || !p.adds_to.empty()) continue;
         for (Index u = 0; u < p.experts.size(); ++u)
-          for (Index i = 0; i < p.unit; ++i)
-            visit(host(p.offset + u * p.stride + i), element(p.id, kind, p.experts.first + u, i));
+          for (Index i = 0; i < p.unit; ++i) {
+            const Index at = p.offset + u * p.stride + i;
+            const Piece* piece = kind > 0 ? test::piece_with(set, placement, at) : nullptr;
+            if (kind == 0 || piece)
+              visit(host(piece ? piece->at + at - piece->elements.first : at),
+                    element(p.id, kind, p.experts.first + u, i));
+          }
       }
       Kokkos::deep_copy(slab, host);
     }

@@ -131,6 +131,31 @@ TEST(TreeAllReduce, SlabsOfSeveralRounds) {
   check_slab(2, (std::int64_t{9} << 20) + 4099, true);
 }
 
+/// Owners get their slice alone; all of them then give theirs to all.
+void check_scatter(int grains, std::int64_t n) {
+  const Communicator comm = world();
+  const Holding<float> held(comm, grains, n);
+  std::vector<float> out(n, -7.0f);
+  Timers timers;
+  SumMemory memory;
+  tree_reduce_scatter(comm, held.nodes_of, SlabPart{held.mine.data(), n, n, out.data()}, memory, timers);
+  const Range blocks = split_evenly((n + 4095) / 4096, comm.size(), comm.rank());
+  const Range own{std::min(blocks.first * 4096, n), std::min(blocks.last * 4096, n)};
+  const auto wanted = tree_sums<float>(0, grains);
+  for (std::int64_t i = 0; i < n; ++i)
+    ASSERT_EQ(out[i], i >= own.first && i < own.last ? wanted[i % period] : -7.0f) << i << " of " << n;
+  const std::int64_t scattered = timers.bytes[static_cast<int>(Phase::reduce)];
+  share_slices(comm, out.data(), n, timers);
+  EXPECT_EQ(first_wrong(out.data(), grains, n), n) << "G " << grains;
+  EXPECT_EQ(timers.bytes[static_cast<int>(Phase::reduce)] - scattered, own.size() * 4 * (comm.size() - 1));
+}
+
+TEST(TreeReduceScatter, EachOwnerHasTheSumsOfItsSlice) {
+  for (int grains : {1, 5, 8})
+    for (std::int64_t n : {0, 1, 4096, 4097, 50000}) check_scatter(grains, n);
+  check_scatter(3, (std::int64_t{3} << 20) + 5);
+}
+
 TEST(TreeAllReduce, AnEmptySlab) {
   const Communicator comm = world();
   Timers timers;

@@ -123,6 +123,8 @@ const std::vector<Case> cases{
     {"margin_bins", [](Config& c) { c.record.margin_bins = 0; }, "record.margin_bins", "in [1, 4096]"},
     {"threads", [](Config& c) { c.layout.threads = 0; }, "layout.threads", "in [1, 1024]"},
     {"poll", [](Config& c) { c.layout.poll = -1.0; }, "layout.poll", "at least 0"},
+    {"zero 2", [](Config& c) { c.layout.zero = 2; }, "layout.zero", "is 2; must be 0 or 1 (of the stages of ZeRO"},
+    {"zero -1", [](Config& c) { c.layout.zero = -1; }, "layout.zero", "is -1; must be 0 or 1"},
     {"lanes", [](Config& c) { c.layout.lanes = 0; }, "layout.lanes", "is 0; must be a power of two in [1, 1024]"},
     {"lanes 3", [](Config& c) { c.layout.lanes = 3; }, "layout.lanes", "is 3; must be a power of two in [1, 1024]"},
     {"lanes 2048", [](Config& c) { c.layout.lanes = 2048; }, "layout.lanes", "must be a power of two in [1, 1024]"},

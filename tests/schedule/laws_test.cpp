@@ -137,6 +137,7 @@ void check_lane(const Config& c, const Places& places, const std::string& lane) 
                                "statistics", "head<" + lane,      "embedding<" + lane,
                                "norm",       "optimizer",         "balance"};
   for (std::size_t i = 0; i + 1 < std::size(frame); ++i) expect_before(places, frame[i], frame[i + 1]);
+  expect_before(places, "optimizer", "gather");  // what has been updated
 }
 
 void check_list(const Config& c, const std::vector<Task>& tasks) {
@@ -144,6 +145,7 @@ void check_list(const Config& c, const std::vector<Task>& tasks) {
   const Places places = places_of(tasks);
   std::vector<std::string> once{"data", "statistics", "norm", "optimizer", "balance"},
       wanted{"embedding>", "head>", "head<", "embedding<"};
+  if (c.layout.zero == 1) once.push_back("gather");
   for (const int b : bucket_begins(c)) once.push_back(word("reduce", Direction::step, b));
   for (int b = 0; b < c.model.blocks; ++b) {
     for (const std::string& w : stages_of(c, b)) wanted.push_back(w);
@@ -164,6 +166,7 @@ void check_list(const Config& c, const std::vector<Task>& tasks) {
 void check_lists(Config c) {
   for (const ScheduleKind schedule : test::all_of<ScheduleKind>())
     for (const int lanes : {1, 2, 4}) {
+      c.layout.zero = 1 - c.layout.zero;
       SCOPED_TRACE(test::name_of(schedule) + " of " + std::to_string(lanes));
       c.layout.schedule = schedule, c.layout.lanes = lanes;
       check_list(c, make_tasks(c));

@@ -37,6 +37,13 @@ inline void write_units(float* slab, const Parameter& p, const std::vector<float
     write(slab + p.offset + u * p.stride, {values.begin() + u * p.unit, values.begin() + (u + 1) * p.unit});
 }
 
+/// The piece of this rank's shard that has an element of the slab; null where it is another's.
+inline const Piece* piece_with(const ParameterSet& parameters, Placement placement, Index element) {
+  for (const Piece& piece : parameters.shard(placement))
+    if (element >= piece.elements.first && element < piece.elements.last) return &piece;
+  return nullptr;
+}
+
 /// Node `node` of a parameter's gradient.
 inline std::vector<float> read_gradient(const ParameterSet& parameters, const Parameter& p, std::size_t node) {
   return read_units(parameters.gradients(p.placement).data() + node * parameters.slab_size(p.placement), p);

@@ -16,13 +16,14 @@ namespace switchyard::test {
 
 struct Ranks {
   /// Collective over `ranks`: MPI_COMM_WORLD, or MPI_COMM_SELF for a rank alone. `expert_parallel` 0 means all of them.
-  /// The parameters have the values of train.seed.
-  Ranks(Config c, MPI_Comm ranks, int expert_parallel, const std::vector<TensorSpec>& tensors)
+  /// The parameters have the values of train.seed; their moments are sharded where there are buckets.
+  Ranks(Config c, MPI_Comm ranks, int expert_parallel, const std::vector<TensorSpec>& tensors,
+        const std::vector<Range>& sharded = {})
       : config(std::move(c)),
         groups(comm::Communicator::duplicate(ranks), options(expert_parallel), config.train.grains,
                config.train.determinism),
         exchanges(config.layout.exchange, groups),
-        parameters(groups.layout, tensors) {
+        parameters(groups.layout, tensors, Element::f32, sharded) {
     parameters.allocate(test::queue(), config.train.seed);
   }
   Ranks(const Ranks&) = delete;

@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 
+#include "base/check.hpp"
 #include "support/parameters.hpp"
 #include "support/queue.hpp"
 
@@ -141,6 +144,59 @@ TEST(Parameter, OtherElementsAreTheRoundedValuesWhateverChangesThem) {
   set.round_weights(test::queue());
   test::queue().fence("test");
   expect_weights_are_rounded_values(set);
+}
+
+/// How often each element of a placement's slab is in a shard; -1 where it has no value.
+std::vector<int> owners(const ParameterSet& set, Placement placement, int among) {
+  std::vector<int> count(static_cast<std::size_t>(set.slab_size(placement)), 0);
+  for (const Parameter& p : set.all())
+    if (p.placement == placement && !p.adds_to.empty()) std::fill_n(count.begin() + p.offset, p.span(), -1);
+  for (int owner = 0; owner < among; ++owner)
+    for (const Piece& piece : set.shard_of(placement, owner))
+      for (Index i = piece.elements.first; i < piece.elements.last; ++i) ++count[i];
+  return count;
+}
+
+/// Two blocks that end up in buckets of their own, and a second source in the midst of one.
+std::vector<TensorSpec> blocks_of_tensors() {
+  std::vector<TensorSpec> all{tensor("embedding", {370, 40}), tensor("gather", {370, 40}), tensor("norm", {12}),
+                              tensor("experts.up", {7, 90, 60}, Placement::expert), tensor("dense", {100, 300})};
+  all[1].adds_to = "embedding";
+  const int blocks[] = {-1, -1, -1, 0, 1};
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].block = blocks[i];
+  return all;
+}
+
+TEST(Parameter, ShardsHaveEveryElementWithAValueOnce) {
+  const std::vector<Range> buckets{{1, 2}, {-1, 1}};
+  for (const auto& [ranks, expert_parallel] :
+       std::vector<std::pair<int, int>>{{1, 1}, {2, 1}, {2, 2}, {3, 3}, {3, 1}, {5, 1}, {6, 3}, {8, 2}, {40, 8}})
+    for (int rank = 0; rank < ranks; ++rank) {
+      const Layout layout = layout_of(ranks, rank, expert_parallel);
+      ParameterSet set(layout, blocks_of_tensors(), Element::f32, buckets);
+      set.allocate(test::queue(), 5);
+      for (const auto& [placement, among, me] : {std::tuple(Placement::replicated, ranks, rank),
+                                                 std::tuple(Placement::expert, layout.groups(), layout.group())}) {
+        for (const int count : owners(set, placement, among)) ASSERT_TRUE(count == 1 || count == -1) << rank;
+        EXPECT_EQ(set.shard(placement), set.shard_of(placement, me));
+        EXPECT_EQ(std::ssize(host_values(set.first_moments(placement))), set.moment_elements(placement, me));
+        EXPECT_EQ(set.first_moments(placement).extent(0), set.second_moments(placement).extent(0));
+      }
+      const auto parts = set.parts_of(Placement::replicated, buckets[1]);
+      ASSERT_EQ(parts.size(), 3u) << "the two sources of a gradient, and the rest";
+      EXPECT_EQ(parts[0].size(), parts[1].size()) << "so that both are cut alike";
+      EXPECT_EQ(set.parts_of(Placement::replicated, buckets[0]).size(), 1u);
+      EXPECT_THROW(set.parts_of(Placement::replicated, {-1, 2}), Error) << "by which nothing is cut";
+    }
+}
+
+TEST(Parameter, WithoutShardsEveryRankHasAllMoments) {
+  const ParameterSet set(layout_of(3, 1, 3), blocks_of_tensors());
+  for (const Placement p : {Placement::replicated, Placement::expert}) {
+    EXPECT_EQ(set.moment_elements(p, 1), set.slab_size(p));
+    for (const Piece& piece : set.shard(p)) EXPECT_EQ(piece.at, piece.elements.first);
+  }
+  EXPECT_EQ(set.parts_of(Placement::replicated, {-1, 1}).size(), 1u);
 }
 
 TEST(Parameter, FloatsAreReadWhereTheyAre) {

@@ -49,5 +49,15 @@ TEST(Accounting, RanksThatDoNotMeetHaveNone) {
   EXPECT_DOUBLE_EQ(communication({}, {}, {}).step, 0.0);
 }
 
+TEST(Accounting, WeightsOfOtherOwnersAreWaitedFor) {
+  std::vector<Task> more = tasks;
+  more.push_back(task(Stage::gather));
+  std::vector<Interval> of = intervals();
+  of.push_back({12.0, 15.0, 0, {}});
+  const Communication c = communication(more, of, {.ranks = 2, .expert_parallel = 2});
+  EXPECT_DOUBLE_EQ(c.busy, 9.0 + 3.0);
+  EXPECT_DOUBLE_EQ(c.exposed, 4.0 + 3.0);
+}
+
 }  // namespace
 }  // namespace switchyard::train

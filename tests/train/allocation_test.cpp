@@ -83,6 +83,10 @@ std::vector<Config> configs() {
   all[2].model.activation = Activation::swiglu, all[2].moe.shared_experts = 1, all[2].model.tied = false;
   all[3].moe.router = RouterKind::hash, all[3].moe.aux_loss = 0.0, all[3].layout.expert_parallel = 1;
   all[4].moe.experts_per_block = {1, 3, 0}, all[4].moe.top_k = 1;  // fewer experts than ranks
+  for (const int expert_parallel : {0, 1}) {
+    all.push_back(base());
+    all.back().layout.zero = 1, all.back().layout.expert_parallel = expert_parallel;
+  }
   for (const RouterKind router : test::all_of<RouterKind>()) {
     all.push_back(base());
     all.back().moe.router = router, all.back().moe.aux_loss = 0.0;

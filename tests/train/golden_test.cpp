@@ -29,8 +29,8 @@ TEST(Golden, EveryRunGivesThePublishedBits) {
   }
 }
 
-// Of every run, in turn: schedules, lanes, some of which are without a grain, rows that go by nodes, and what is made
-// again, in all blocks or in the last one.
+// Of every run, in turn: schedules, lanes, some of which are without a grain, rows that go by nodes, shards, and
+// what is made again, in all blocks or in the last one.
 TEST(Golden, WhateverTheLayout) {
   if (published_products() != products::bits_depend_on()) GTEST_SKIP() << "other bits are published";
   const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
@@ -43,13 +43,14 @@ TEST(Golden, WhateverTheLayout) {
       layout.recompute_blocks.clear();
       if (turn % 5 == 0 && recompute != Recompute::none) layout.recompute_blocks = {run.config.model.blocks - 1};
       layout.exchange = turn % 2 == 1 ? ExchangeKind::node : ExchangeKind::pairwise, layout.ranks_per_node = 1;
+      layout.zero = turn / 2 % 2;
       ++turn;
       EXPECT_EQ(first_difference(trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD)),
                                  published_bits_of(run.name)),
                 "")
           << run.name << ", schedule " << test::name_of(layout.schedule) << ", lanes " << layout.lanes << ", recompute "
           << test::name_of(recompute) << " in " << format_value(layout.recompute_blocks) << ", exchange "
-          << test::name_of(layout.exchange);
+          << test::name_of(layout.exchange) << ", zero " << layout.zero;
     }
 }
 

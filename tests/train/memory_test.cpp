@@ -55,6 +55,12 @@ const std::vector<std::function<void(Config&)>> changes{
       c.layout.recompute = Recompute::blocks, c.layout.recompute_blocks = {0, 2};
     },
     [](Config& c) { c.layout.recompute = Recompute::blocks, c.moe.experts = 257, c.model.vocabulary = 4096; },
+    [](Config& c) { c.layout.zero = 1; },
+    [](Config& c) { c.layout.zero = 1, c.layout.expert_parallel = 1, c.moe.experts = 16; },
+    [](Config& c) { c.layout.zero = 1, c.model.tied = false, c.train.determinism = Determinism::run; },
+    [](Config& c) {
+      c.layout.zero = 1, c.layout.expert_parallel = 1, c.moe.experts_per_block = {7, 3, 5};
+    },
 };
 
 std::int64_t allocated;  // bytes, by Kokkos
@@ -104,6 +110,14 @@ double growth(Machine& machine) {
   return most;
 }
 
+/// What the slabs of both moments have.
+std::int64_t moment_bytes(const ParameterSet& parameters) {
+  std::size_t floats = 0;
+  for (const Placement p : {Placement::replicated, Placement::expert})
+    floats += parameters.first_moments(p).size() + parameters.second_moments(p).size();
+  return 4 * static_cast<std::int64_t>(floats);
+}
+
 TEST(Memory, IsWhatTheAllocatorIsAskedFor) {
   if (!on_host) GTEST_SKIP() << "a device has copies for the host beside its own";
   const auto all = with_kinds(changes);
@@ -122,6 +136,7 @@ TEST(Memory, IsWhatTheAllocatorIsAskedFor) {
       slabs += 4 * machine.parameters.slab_size(p) *
                static_cast<std::int64_t>(std::max<std::size_t>(1, sums[static_cast<int>(p)]));
     EXPECT_EQ(slabs, predicted.gradients) << i;
+    EXPECT_EQ(moment_bytes(machine.parameters), predicted.moments) << i;
     const std::int64_t expected = predicted.parameters + predicted.moments + predicted.gradients +
                                   predicted.activations + predicted.expert_rows + predicted.exchange +
                                   predicted.scratch;
@@ -208,6 +223,31 @@ TEST(Memory, OfRunIsThatOfOneNodeARankWhateverItsGrains) {
   }
 }
 
+// Two moments of every parameter are somewhere once; of experts once a group that shares them, so EP · (E / EP).
+TEST(Memory, OfShardsIsOneCopyOfTheMomentsAmongAllRanks) {
+  for (const int ranks : {1, 2, 3, 4, 8, 200})
+    for (const int ep : {1, ranks}) {
+      Config c = base();
+      c.moe.experts = 12, c.model.tied = false, c.train.batch = c.train.grains = 256, c.layout.expert_parallel = ep;
+      const auto whole = rank_bytes(c, ranks);
+      c.layout.zero = 1;
+      const auto parts = rank_bytes(c, ranks);
+      std::int64_t sum = 0, most = 0, least = parts[0].moments;
+      for (int r = 0; r < ranks; ++r) {
+        sum += parts[r].moments, most = std::max(most, parts[r].moments), least = std::min(least, parts[r].moments);
+        EXPECT_EQ(parts[r].total() - parts[r].moments - parts[r].transient,
+                  whole[r].total() - whole[r].moments - whole[r].transient)
+            << "nothing else changes";
+      }
+      Config one = c;
+      one.layout.expert_parallel = 1;
+      EXPECT_EQ(sum, rank_bytes(one, 1)[0].moments) << ranks << " ranks, EP " << ep;
+      if (ep == 1) {
+        EXPECT_LE(most - least, 2 * 2 * 4 * unit_block) << "of either slab a block, two moments";
+      }
+    }
+}
+
 TEST(Memory, IsTheSameFromEveryRanksView) {
   Config c = base();
   c.train.grains = 5, c.train.batch = 10;
@@ -217,12 +257,15 @@ TEST(Memory, IsTheSameFromEveryRanksView) {
 }
 
 TEST(Memory, OfManyRanksIsReckonedByKind) {
-  Config c = base();
-  c.model.blocks = 64, c.moe.experts = 4096;
-  c.train.batch = c.train.grains = 3 << 12;
-  const auto start = std::chrono::steady_clock::now();
-  EXPECT_EQ(rank_bytes(c, 1 << 14).size(), std::size_t{1} << 14);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  for (const int zero : {0, 1}) {
+    Config c = base();
+    c.layout.zero = zero;
+    c.model.blocks = 64, c.moe.experts = 4096;
+    c.train.batch = c.train.grains = 3 << 12;
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_EQ(rank_bytes(c, 1 << 14).size(), std::size_t{1} << 14);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  }
 }
 
 }  // namespace

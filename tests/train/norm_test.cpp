@@ -24,6 +24,17 @@ struct Replaced {
   float value = 0.0f;
 };
 
+/// What other ranks own is no sum.
+void spoil_others(const ParameterSet& parameters, const Gradients& gradients) {
+  for (const Placement placement : {Placement::replicated, Placement::expert}) {
+    const Vector<float>& slab = gradients.slab[static_cast<int>(placement)];
+    std::vector<float> values = test::read(slab.data(), parameters.slab_size(placement));
+    for (Index i = 0; i < std::ssize(values); ++i)
+      if (!test::piece_with(parameters, placement, i)) values[i] = std::numeric_limits<float>::quiet_NaN();
+    test::write(slab.data(), values);
+  }
+}
+
 Gradients make_gradients(const ParameterSet& parameters, const std::vector<Replaced>& replaced, int seed) {
   Gradients gradients;
   for (int p = 0; p < 2; ++p) gradients.slab[p] = Vector<float>("sum", parameters.slab_size(Placement(p)));
@@ -36,6 +47,7 @@ Gradients make_gradients(const ParameterSet& parameters, const std::vector<Repla
         values[(r.expert - p.experts.first) * p.unit + r.i] = r.value;
     test::write_units(gradients.slab[static_cast<int>(p.placement)].data(), p, values);
   }
+  if (parameters.sharded()) spoil_others(parameters, gradients);
   return gradients;
 }
 
@@ -67,8 +79,8 @@ double expected_norm(const ParameterSet& parameters, int seed, bool plain) {
   return std::sqrt(plain ? chain : total);
 }
 
-NormResult norm_of(int degree, const std::vector<Replaced>& replaced) {
-  const test::Ranks ranks = test::make_ranks(degree);
+NormResult norm_of(int degree, const std::vector<Replaced>& replaced, const std::vector<Range>& sharded = {}) {
+  const test::Ranks ranks = test::make_ranks(degree, 8, test::tensors_of_every_kind(), sharded);
   Staged<double> memory;
   return gradient_norm(test::queue(), ranks.groups, ranks.parameters, make_gradients(ranks.parameters, replaced, 0),
                        memory);
@@ -80,18 +92,22 @@ TEST(Norm, HasTheSameBitsOnEveryLayout) {
   double expected[seeds], chain[seeds];
   for (int seed = 0; seed < seeds; ++seed)
     expected[seed] = expected_norm(whole, seed, false), chain[seed] = expected_norm(whole, seed, true);
-  for (const int degree : test::degrees()) {
-    const test::Ranks ranks = test::make_ranks(degree);
-    Staged<double> memory;
-    for (int seed = 0; seed < seeds; ++seed) {
-      const NormResult result = gradient_norm(test::queue(), ranks.groups, ranks.parameters,
-                                              make_gradients(ranks.parameters, {}, seed), memory);
-      EXPECT_EQ(result.norm, expected[seed]) << "EP " << degree;
-      EXPECT_NEAR(result.norm, chain[seed], 1e-12 * chain[seed]);
-      EXPECT_EQ(result.first_parameter, "");
-      EXPECT_EQ(result.first_expert, -1);
+  std::size_t turn = 0;
+  for (const int degree : test::degrees())
+    for (const bool sharded : {false, true}) {
+      const test::Ranks ranks =
+          test::make_ranks(degree, 8, test::tensors_of_every_kind(),
+                           sharded ? test::bucketings[turn++ % test::bucketings.size()] : std::vector<Range>{});
+      Staged<double> memory;
+      for (int seed = 0; seed < seeds; ++seed) {
+        const NormResult result = gradient_norm(test::queue(), ranks.groups, ranks.parameters,
+                                                make_gradients(ranks.parameters, {}, seed), memory);
+        EXPECT_EQ(result.norm, expected[seed]) << "EP " << degree << (sharded ? ", shards" : "");
+        EXPECT_NEAR(result.norm, chain[seed], 1e-12 * chain[seed]);
+        EXPECT_EQ(result.first_parameter, "");
+        EXPECT_EQ(result.first_expert, -1);
+      }
     }
-  }
 }
 
 /// One tensor of 13100 elements in [0.5, 1): the number of seeds of 40 for which blocks of `length` give other bits.
@@ -120,21 +136,26 @@ TEST(Norm, BlocksHave4096Elements) {
 
 TEST(Norm, NamesWhereTheBackwardPassFirstWasNotFinite) {
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
-  for (const int degree : test::degrees()) {
-    const NormResult expert = norm_of(degree, {{"embedding.weight", 0, 3, nan},
-                                               {"norm.weight", 0, 6, nan},
-                                               {"experts.up", 3, 4499, infinity},
-                                               {"experts.up", 4, 0, nan}});
-    EXPECT_FALSE(std::isfinite(expert.norm));
-    EXPECT_EQ(expert.first_parameter, "experts.up");
-    EXPECT_EQ(expert.first_expert, 3);
-    const NormResult dense = norm_of(degree, {{"experts.up", 0, 0, nan}, {"dense.weight", 0, 5000, -infinity}});
-    EXPECT_EQ(dense.first_parameter, "dense.weight");
-    EXPECT_EQ(dense.first_expert, -1);
-    const NormResult alone = norm_of(degree, {{"dense.weight", 0, 13099, nan}, {"alone.up", 0, 14, nan}});
-    EXPECT_EQ(alone.first_parameter, "alone.up");
-    EXPECT_EQ(alone.first_expert, 0);
-  }
+  for (const int degree : test::degrees())
+    for (const bool sharded : {false, true}) {
+      const auto buckets = sharded ? test::bucketings[1] : std::vector<Range>{};
+      const NormResult expert = norm_of(degree,
+                                        {{"embedding.weight", 0, 3, nan},
+                                         {"norm.weight", 0, 6, nan},
+                                         {"experts.up", 3, 4499, infinity},
+                                         {"experts.up", 4, 0, nan}},
+                                        buckets);
+      EXPECT_FALSE(std::isfinite(expert.norm));
+      EXPECT_EQ(expert.first_parameter, "experts.up");
+      EXPECT_EQ(expert.first_expert, 3);
+      const NormResult dense =
+          norm_of(degree, {{"experts.up", 0, 0, nan}, {"dense.weight", 0, 5000, -infinity}}, buckets);
+      EXPECT_EQ(dense.first_parameter, "dense.weight");
+      EXPECT_EQ(dense.first_expert, -1);
+      const NormResult alone = norm_of(degree, {{"dense.weight", 0, 13099, nan}, {"alone.up", 0, 14, nan}}, buckets);
+      EXPECT_EQ(alone.first_parameter, "alone.up");
+      EXPECT_EQ(alone.first_expert, 0);
+    }
 }
 
 TEST(Norm, TheLargestFloatsDoNotOverflow) {

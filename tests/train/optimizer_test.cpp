@@ -69,6 +69,42 @@ TEST(AdamW, FollowsTheReference) {
   }
 }
 
+/// Slabs of values and moments.
+struct Slabs {
+  std::vector<float> values, first, second;
+  Slabs(const ParameterSet& parameters, Placement p)
+      : values(host_values(parameters.values(p))),
+        first(host_values(parameters.first_moments(p))),
+        second(host_values(parameters.second_moments(p))) {}
+};
+
+// With shards a rank moves what it owns as without, keeps its moments one after another, and leaves the rest alone.
+TEST(AdamW, AShardMovesAsTheWholeDoes) {
+  for (const int degree : test::degrees())
+    for (const std::vector<Range>& buckets : test::bucketings) {
+      test::Ranks all = test::make_ranks(degree),
+                  some = test::make_ranks(degree, 8, test::tensors_of_every_kind(), buckets);
+      const Slabs before[] = {{some.parameters, Placement::replicated}, {some.parameters, Placement::expert}};
+      for (test::Ranks* ranks : {&all, &some})
+        for (int step = 1; step <= 3; ++step) {
+          Gradients gradients;
+          fill(ranks->parameters, gradients, step);
+          adamw(test::queue(), ranks->parameters, gradients, config(), {1e-3, 0.7, step});
+        }
+      for (const Placement placement : {Placement::replicated, Placement::expert}) {
+        const Slabs whole(all.parameters, placement), part(some.parameters, placement);
+        EXPECT_EQ(std::ssize(part.first), elements_of(some.parameters.shard(placement)));
+        for (Index i = 0; i < std::ssize(whole.values); ++i) {
+          const Piece* piece = test::piece_with(some.parameters, placement, i);
+          ASSERT_EQ(part.values[i], piece ? whole.values[i] : before[static_cast<int>(placement)].values[i]) << i;
+          if (!piece) continue;
+          ASSERT_EQ(part.first[piece->at + i - piece->elements.first], whole.first[i]) << i;
+          ASSERT_EQ(part.second[piece->at + i - piece->elements.first], whole.second[i]) << i;
+        }
+      }
+    }
+}
+
 TEST(AdamW, OneStepByHand) {
   // m = 0.1·g, v = 0.05·g², both corrections exact: the step is −lr·sign(g), after p ← (1 − lr·wd)·p.
   const AdamW with = adamw_scalars(config(), {0.01, 1.0, 1}, true),

@@ -28,12 +28,16 @@ inline std::vector<TensorSpec> tensors_of_every_kind() {
   return all;
 }
 
-/// All ranks with parameters; `degree` 0: one expert-parallel group.
-inline Ranks make_ranks(int degree, int grains = 8, const std::vector<TensorSpec>& tensors = tensors_of_every_kind()) {
+/// All ranks with parameters; `degree` 0: one expert-parallel group. With buckets in `sharded` they have shards.
+inline Ranks make_ranks(int degree, int grains = 8, const std::vector<TensorSpec>& tensors = tensors_of_every_kind(),
+                        const std::vector<Range>& sharded = {}) {
   Config config;
   config.train.grains = grains;
-  return Ranks(config, MPI_COMM_WORLD, degree, tensors);
+  return Ranks(config, MPI_COMM_WORLD, degree, tensors, sharded);
 }
+
+/// Buckets of those tensors.
+inline const std::vector<std::vector<Range>> bucketings{{{-1, 2}}, {{1, 2}, {-1, 1}}, {{1, 2}, {0, 1}, {-1, 0}}};
 
 /// A number that depends on all arguments, of widely spread magnitude, so that another order of sums gives other bits.
 inline float spread(int id, std::int64_t unit, Index element, int grain) {

@@ -32,20 +32,26 @@ TEST_F(Program, TrainsStopsAndResumes) {
     EXPECT_EQ(count(log, part), 1) << part << " in\n" << log;
 }
 
-// Resumed = uninterrupted, on other layouts too, also where a start falls between two chunks of rows.
+// Resumed = uninterrupted, on other layouts too, also where a start falls between two chunks of rows; and with shards
+// that others wrote whole, or that are of other ranks.
 TEST_F(Program, AResumedRunHasTheBytesOfAnUninterruptedOne) {
   make_tiny();
   const std::string eight = " train.schedule=constant train.steps=8";
   ASSERT_EQ(run("train tiny.yaml --run whole" + eight, 1).code, 0);
-  ASSERT_EQ(run("train tiny.yaml --run other layout.expert_parallel=2 layout.exchange=alltoallv" + eight, 4).code, 0);
+  ASSERT_EQ(
+      run("train tiny.yaml --run other layout.expert_parallel=2 layout.exchange=alltoallv layout.zero=1" + eight, 4)
+          .code,
+      0);
   Output o = run("train tiny.yaml --run cut train.schedule=constant train.steps=3 layout.expert_parallel=2", 2);
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(run("generate cut --prompt 'line ' --tokens 1").code, 0) << "on one rank, whatever it was trained on";
-  o = run("resume cut train.steps=5 layout.expert_parallel=1", 3);
+  o = run("resume cut train.steps=4 layout.expert_parallel=1 layout.zero=1", 3);
   ASSERT_EQ(o.code, 0) << o.err;
-  o = run("resume cut train.steps=1000000 train.max_time=0.001", 1);
+  o = run("resume cut train.steps=5 layout.expert_parallel=2", 4);
+  ASSERT_EQ(o.code, 0) << o.err;
+  o = run("resume cut layout.expert_parallel=0 train.steps=1000000 train.max_time=0.001", 1);
   ASSERT_EQ(o.code, 75) << o.err;
-  o = run("resume cut train.max_time=0 train.steps=8 layout.threads=2", 2);
+  o = run("resume cut train.max_time=0 train.steps=8 layout.threads=2 layout.zero=0", 2);
   ASSERT_EQ(o.code, 0) << o.err;
   for (const char* name : {"whole", "other", "cut"}) EXPECT_EQ(run(std::string("verify ") + name).code, 0) << name;
   const std::string whole = run("verify whole --digest").out;
@@ -181,9 +187,10 @@ TEST_F(Program, WhatIsNotFiniteStopsTheRunWithARecord) {
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(KOKKOS_ENABLE_CUDA)
-/// "2-ranks-ep1-e8".
-std::string name_of(int ranks, int expert_parallel, int experts) {
-  return std::to_string(ranks) + "-ranks-ep" + std::to_string(expert_parallel) + "-e" + std::to_string(experts);
+/// "2-ranks-ep1-e8-zero1".
+std::string name_of(int ranks, int expert_parallel, int experts, int zero) {
+  return std::to_string(ranks) + "-ranks-ep" + std::to_string(expert_parallel) + "-e" + std::to_string(experts) +
+         (zero ? "-zero1" : "");
 }
 
 /// Lines in which every printable character is as frequent as the others, so that loads are even.
@@ -202,15 +209,18 @@ TEST_F(Program, PeakMemoryIsWhatCheckSays) {
         "train: {steps: 2, warmup: 1, evaluate_every: 1, evaluate_tokens: 4096, checkpoint_every: 1}\n"
         "record: {flush_every: 1, sample_every: 1}\n");
   const struct {
-    int ranks, expert_parallel, experts;
-  } cases[] = {{1, 1, 1}, {1, 1, 8}, {1, 1, 128}, {2, 1, 8}, {2, 2, 1}, {2, 2, 8}, {2, 2, 128}, {3, 1, 128}, {3, 3, 8}};
-  for (const auto& [ranks, expert_parallel, experts] : cases) {
+    int ranks, expert_parallel, experts, zero = 0;
+  } cases[] = {{1, 1, 1},   {1, 1, 8},   {1, 1, 128}, {2, 1, 8},      {2, 2, 1},    {2, 2, 8},
+               {2, 2, 128}, {3, 1, 128}, {3, 3, 8},   {2, 1, 128, 1}, {2, 2, 8, 1}, {4, 1, 8, 1}};
+  for (const auto& [ranks, expert_parallel, experts, zero] : cases) {
     const std::string experts_option = "moe.experts=" + std::to_string(experts),
-                      parallel_option = "layout.expert_parallel=" + std::to_string(expert_parallel);
-    const std::string name = name_of(ranks, expert_parallel, experts);
-    const Output o = run("train xs.yaml --run " + name + " " + experts_option + " " + parallel_option, ranks);
+                      parallel_option = "layout.expert_parallel=" + std::to_string(expert_parallel),
+                      zero_option = "layout.zero=" + std::to_string(zero);
+    const std::string name = name_of(ranks, expert_parallel, experts, zero),
+                      options = experts_option + " " + parallel_option + " " + zero_option;
+    const Output o = run("train xs.yaml --run " + name + " " + options, ranks);
     ASSERT_EQ(o.code, 0) << o.err;
-    const LoadResult loaded = load((folder_ / "xs.yaml").string(), {experts_option, parallel_option});
+    const LoadResult loaded = load((folder_ / "xs.yaml").string(), {experts_option, parallel_option, zero_option});
     std::int64_t most = 0;
     for (const RankBytes& bytes : train::rank_bytes(loaded.config, ranks)) most = std::max(most, bytes.total());
     const double predicted = double(most) / (1 << 20);

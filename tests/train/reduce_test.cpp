@@ -35,10 +35,12 @@ void fill_nodes(const ParameterSet& parameters) {
   }
 }
 
+/// Of the elements that this rank updates.
 void check_sums(const ParameterSet& parameters, const Gradients& gradients, int grains) {
   for (const Parameter& p : parameters.all()) {
     const auto sums = test::read_units(gradients.slab[static_cast<int>(p.placement)].data(), p);
     for (Index i = 0; p.adds_to.empty() && i < test::elements(p); ++i) {
+      if (!test::piece_with(parameters, p.placement, p.offset + i / p.unit * p.stride + i % p.unit)) continue;
       float wanted = tree(p.id, p.experts.first + i / p.unit, i % p.unit, 0, grains);
       if (p.name == "embedding.weight") wanted += tree(parameters.find("embedding.gather"), 0, i, 0, grains);
       ASSERT_EQ(std::memcmp(&sums[i], &wanted, sizeof(float)), 0) << p.name << " " << i << ", G " << grains;
@@ -46,26 +48,75 @@ void check_sums(const ParameterSet& parameters, const Gradients& gradients, int 
   }
 }
 
-void check_layout(int degree, int grains) {
-  SCOPED_TRACE(degree);
-  test::Ranks ranks = test::make_ranks(degree, grains);
-  ParameterSet& parameters = ranks.parameters;
-  Gradients gradients;
-  using Buckets = std::vector<Range>;
-  for (const Buckets& buckets : {Buckets{all_blocks}, Buckets{{1, 2}, {-1, 1}}, Buckets{{1, 2}, {0, 1}, {-1, 0}}}) {
-    fill_nodes(parameters);  // again, since the sum overwrites the first node
-    for (const Range& blocks : buckets)
-      reduce_gradients(test::queue(), ranks.groups, parameters, gradients, blocks, ranks.timers);
-    check_sums(parameters, gradients, grains);
-  }
+/// Bytes that all ranks have sent.
+std::int64_t sent(const test::Ranks& ranks) {
   std::int64_t bytes = ranks.timers.bytes[static_cast<int>(Phase::reduce)];
   comm::all_reduce_sum(ranks.groups.world, &bytes, 1);
-  EXPECT_EQ(bytes == 0, test::world_size() == 1);
+  return bytes;
+}
+
+/// Returns what all ranks sent.
+std::int64_t check_layout(int degree, int grains, const std::vector<Range>& buckets, bool sharded) {
+  test::Ranks ranks =
+      test::make_ranks(degree, grains, test::tensors_of_every_kind(), sharded ? buckets : std::vector<Range>{});
+  Gradients gradients;
+  fill_nodes(ranks.parameters);
+  for (const Range& blocks : buckets)
+    reduce_gradients(test::queue(), ranks.groups, ranks.parameters, gradients, blocks, ranks.timers);
+  check_sums(ranks.parameters, gradients, grains);
+  return sent(ranks);
 }
 
 TEST(Reduce, HasTheBitsOfTheTreeOnEveryLayout) {
   for (const int degree : test::degrees())
-    for (const int grains : {1, 3, 8, 13}) check_layout(degree, grains);
+    for (const int grains : {1, 3, 8, 13})
+      for (const std::vector<Range>& buckets : test::bucketings) {
+        SCOPED_TRACE(degree);
+        const std::int64_t all = check_layout(degree, grains, buckets, false),
+                           owned = check_layout(degree, grains, buckets, true);
+        EXPECT_EQ(all == 0, test::world_size() == 1);
+        EXPECT_TRUE(owned < all || all == 0) << "sums go to their owners only";
+      }
+}
+
+/// What owner `owner` has made of an element.
+float updated(Index element, int owner) { return static_cast<float>(element) + 0.25f * static_cast<float>(owner + 1); }
+
+/// Each rank has updated its shard; what it has of others is old. Returns what all ranks send.
+std::int64_t gather_updated(test::Ranks& ranks, Placement placement, int owners, int me) {
+  ParameterSet& parameters = ranks.parameters;
+  const Index size = parameters.slab_size(placement);
+  std::vector<float> mine(size, -1.0f), wanted(size, -1.0f);
+  for (int owner = 0; owner < owners; ++owner)
+    for (const Piece& piece : parameters.shard_of(placement, owner))
+      for (Index i = piece.elements.first; i < piece.elements.last; ++i) {
+        wanted[i] = updated(i, owner);
+        if (owner == me) mine[i] = wanted[i];
+      }
+  test::write(parameters.values(placement).data(), mine);
+  Gradients gradients;
+  ranks.timers.clear();
+  gather_values(test::queue(), ranks.groups, parameters, gradients, ranks.timers);
+  test::queue().fence("test");
+  EXPECT_EQ(test::read(parameters.values(placement).data(), size), wanted) << "rank " << me << " of " << owners;
+  return sent(ranks);
+}
+
+TEST(Gather, GivesWhatTheOwnersHaveToAll) {
+  for (const int degree : test::degrees())
+    for (const std::vector<Range>& buckets : test::bucketings) {
+      SCOPED_TRACE(degree);
+      test::Ranks ranks = test::make_ranks(degree, 8, test::tensors_of_every_kind(), buckets);
+      const Layout& layout = ranks.groups.layout;
+      gather_updated(ranks, Placement::replicated, layout.ranks, layout.rank);
+      const std::int64_t bytes = gather_updated(ranks, Placement::expert, layout.groups(), layout.group());
+      std::int64_t wanted = 0;  // every value to all that hold it but its owner, padding included
+      for (const Parameter& p : ranks.parameters.all())
+        if (p.adds_to.empty())
+          wanted += p.stride * 4 *
+                    (p.placement == Placement::expert ? p.shape[0] * (layout.groups() - 1) : Index{layout.ranks - 1});
+      EXPECT_EQ(bytes, wanted);
+    }
 }
 
 TEST(Reduce, NeedsNoMemoryWhereTheRankHoldsGrains) {

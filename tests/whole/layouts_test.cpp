@@ -133,7 +133,8 @@ class Digests {
                                         << config.layout.ranks_per_node << " ranks a node, schedule "
                                         << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes
                                         << ", recompute " << test::name_of(config.layout.recompute) << " in "
-                                        << format_value(config.layout.recompute_blocks);
+                                        << format_value(config.layout.recompute_blocks) << ", zero "
+                                        << config.layout.zero;
   }
 
   const int ranks = test::world_size();
@@ -153,11 +154,12 @@ class Ways {
     config.layout.schedule = schedules[turn_ % schedules.size()];
     config.layout.lanes = 1 << turn_ / schedules.size() % 4;
     const std::vector<int> shares = test::degrees(config.layout.expert_parallel);
-    config.layout.ranks_per_node = shares[turn_ % shares.size()];
+    config.layout.ranks_per_node = shares[turn_ / 2 % shares.size()];
     const std::vector<Recompute> kinds = test::all_of<Recompute>();
     config.layout.recompute = kinds[turn_ / 2 % kinds.size()];
     config.layout.recompute_blocks.clear();
     if (turn_ % 5 == 0 && config.layout.recompute != Recompute::none) config.layout.recompute_blocks = {1};
+    config.layout.zero = turn_ % 2 == 0;  // of three schedules and four lanes each has both, one after the other
     ++turn_;
   }
 

@@ -12,7 +12,7 @@ from .figures import WIDTH, Absent
 
 COLOURS = dict(data="#666666", embedding="#8C564B", attention="#0072B2", feed_forward="#56B4E9", router="#CC79A7", plan="#F0E442",
                dispatch="#D55E00", dispatch_finish="#E7BD89", experts="#009E73", combine="#E69F00", combine_finish="#946F39",
-               head="#332288", reduce="#800000", optimizer="#000000", balance="#593359")
+               head="#332288", reduce="#800000", optimizer="#000000", gather="#BF0000", balance="#593359")
 OTHERS = ["#999933", "#44AA99", "#AA4499", "#7F7F7F", "#DDCC77"]  # of stages that have no colour of their own, in turn
 LIGHTER = 0.4          # way to white of what runs backward
 BLUER = 0.45           # way to blue of what is made again for it
