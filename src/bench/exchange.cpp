@@ -75,7 +75,8 @@ class MadeUpLayer {
         parameters_(groups_.layout, {}),
         rows_(nn::make_rows(config_, groups_.layout)),
         scratch_("bench::scratch", config_, groups_.layout, rows_.branch),
-        experts_("bench::experts", config_, groups_.layout, 0, rows_.branch),
+        shared_("bench::shared", config_, groups_.layout, rows_.branch),
+        experts_("bench::experts", config_, groups_.layout, 0, rows_.branch, *shared_),
         pass_("bench::pass", rows_, config_, groups_.layout, *experts_, *scratch_),
         x_("bench::x", rows_.count, options.width) {
     choose(options, groups_.layout.ranks / c.ranks_per_node, c.limit);
@@ -91,7 +92,8 @@ class MadeUpLayer {
     const Queue queue;
     std::array<std::int64_t, 5> bytes{};
     journeys->plan(queue, moe::Pieces::grains, *pass_);
-    bytes[4] = pass_->plan.bytes_sent() + (pass_->crossing ? pass_->crossing->bytes_sent() : 0);
+    bytes[4] = timers_.bytes[static_cast<std::size_t>(Phase::plan)];
+    timers_.clear();
     experts_->take(0, pass_->plan);
     const auto count = [&](int journey) {
       for (const Phase phase : {Phase::dispatch, Phase::combine})
@@ -133,6 +135,7 @@ class MadeUpLayer {
   ParameterSet parameters_;
   nn::Rows rows_;
   Placed<moe::LayerScratch> scratch_;
+  Placed<moe::ExpertScratch> shared_;
   Placed<moe::ExpertRows> experts_;
   Placed<moe::LayerPass> pass_;
   Matrix<float> x_;
@@ -186,7 +189,8 @@ std::vector<Case> cases_of(const ExchangeOptions& options, int ranks) {
     for (const int limit : limits) {
       cases.push_back({ranks / nodes, limit, ExchangeKind::pairwise, false});
       cases.push_back({ranks / nodes, limit, ExchangeKind::node, false});
-      if (std::has_single_bit(unsigned(nodes))) cases.push_back({ranks / nodes, limit, ExchangeKind::node, true});
+      if (std::has_single_bit(unsigned(nodes)) && nodes <= max_combine_groups)
+        cases.push_back({ranks / nodes, limit, ExchangeKind::node, true});
     }
   }
   return cases;
@@ -206,8 +210,8 @@ Exit measure_exchange(const ExchangeOptions& options) {
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   const std::vector<Case> cases = cases_of(options, world.size());
   check(!cases.empty(), Exit::usage,
-        std::to_string(world.size()) + " ranks make no two nodes of equally many ranks and of the " +
-            std::to_string(options.experts) + " experts; start an even number of them");
+        std::to_string(world.size()) + " ranks make no two nodes with as many ranks and as many of the " +
+            std::to_string(options.experts) + " experts; start a number with a common divisor with --experts");
   std::ofstream file;
   comm::on_root(world, [&] {
     if (!options.json.empty()) file.open(options.json, std::ios::app);

@@ -23,8 +23,8 @@ double straight_rows(int nodes, int top_k);
 double node_rows(int nodes, int experts, int top_k);
 double limited_rows(int nodes, int limit);
 
-/// For every even number of nodes that the ranks can be: what crosses on each of the four journeys when rows go
-/// straight, by nodes, and by nodes with their sums home. Collective over MPI_COMM_WORLD.
+/// For every number of nodes with as many ranks and as many experts each: what crosses on each of the four journeys
+/// when rows go straight, by nodes, and by nodes with their sums home. Collective over MPI_COMM_WORLD.
 Exit measure_exchange(const ExchangeOptions& options);
 
 }  // namespace switchyard::bench

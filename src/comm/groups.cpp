@@ -21,9 +21,11 @@ Layout layout_of(const Communicator& world, const Nodes& nodes, const LayoutConf
                 grains,       determinism,  options.lanes};
   if (options.exchange != ExchangeKind::node) return layout;
   layout.node_places = nodes.even_share(layout.expert_parallel);
-  check(layout.node_places > 0, Exit::usage,
-        "layout.exchange is node (the ranks of an expert-parallel group must be neighbours on their node, and as many "
-        "on every node; the " +
+  if (layout.node_places == 0)  // as every rank finds
+    throw AgreedError(
+        Exit::usage,
+        "layout.exchange is node (the ranks of an expert-parallel group must be neighbours on their node, "
+        "and as many on every node; the " +
             std::to_string(world.size()) + " ranks of this run on " + std::to_string(nodes.count()) +
             " nodes, in groups of " + std::to_string(layout.expert_parallel) +
             ", are not); start equally many ranks on every node, or set layout.exchange to pairwise");

@@ -45,6 +45,8 @@ struct ModelConfig {
   }
 };
 
+constexpr int max_combine_groups = 64;
+
 /// The mixture-of-experts layers and what keeps their loads even.
 struct MoeConfig {
   int experts = 8;
@@ -198,7 +200,7 @@ struct LayoutConfig {
       "of "
       "them dies; 0 means never");
     f("delay", self.delay, "us",
-      "every task of a rank begins after a random time of at most this, other times for "
+      "every task of a training step begins, on each rank, after a random time of at most this, other times for "
       "another value: to test that no order of events changes a bit");
     f("ranks_per_node", self.ranks_per_node, "ranks",
       "contiguous ranks that count as one node; 0: those that share memory");

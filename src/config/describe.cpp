@@ -228,6 +228,11 @@ std::vector<Violation> advice(const Config& c, int ranks) {
   if (const std::string dense = dense_recomputed(c); !dense.empty())
     notes.push_back({c.layout.recompute_blocks.empty() ? "layout.recompute" : "layout.recompute_blocks", dense});
   const int expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
+  if (c.layout.exchange == ExchangeKind::node && expert_parallel > 1 && c.layout.ranks_per_node == 0)
+    notes.push_back(
+        {"layout.ranks_per_node",
+         "0 with layout.exchange node: memory is that of one node, on which rows go straight; set it to the "
+         "ranks that a node will have to see that of more"});
   if (min_experts > 0 && min_experts < expert_parallel)
     notes.push_back({"layout.expert_parallel", std::to_string(expert_parallel) + " ranks share " +
                                                    std::to_string(min_experts) + " experts: some ranks hold none"});

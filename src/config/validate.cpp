@@ -131,7 +131,8 @@ void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
   rules.require(layout.lanes >= 1 && layout.lanes <= 1024 && std::has_single_bit(unsigned(layout.lanes)),
                 "layout.lanes", "is " + text(layout.lanes) + "; must be a power of two in [1, 1024]");
   rules.at_least("layout.timeout", layout.timeout, 0.0);
-  rules.at_least("layout.delay", layout.delay, 0.0);
+  rules.require(layout.delay >= 0.0 && layout.delay <= 1e6, "layout.delay",
+                "is " + format_value(layout.delay) + "; must be in [0, 1e6]");
   rules.at_least("layout.ranks_per_node", layout.ranks_per_node, 0);
   rules.require(layout.zero == 0 || layout.zero == 1, "layout.zero",
                 "is " + text(layout.zero) +
@@ -141,6 +142,12 @@ void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
       layout.expert_parallel == 0 || ranks % layout.expert_parallel == 0, "layout.expert_parallel",
       text(layout.expert_parallel) + " does not divide the " + text(ranks) + (ranks == 1 ? " rank" : " ranks") +
           " (ranks form expert-parallel groups of equal size); change one of them, or set it to 0 for all ranks");
+  if (layout.exchange != ExchangeKind::node || layout.ranks_per_node < 1) return;
+  const int group = layout.expert_parallel ? layout.expert_parallel : ranks, near = layout.ranks_per_node;
+  rules.require(near >= ranks || std::max(near, group) % std::min(near, group) == 0, "layout.ranks_per_node",
+                text(near) + " cuts expert-parallel groups of " + text(group) +
+                    " ranks into unequal parts, which layout.exchange node cannot use; change one of them, or set "
+                    "layout.exchange to pairwise");
 }
 
 void validate_recompute(const Config& c, Rules& rules) {

@@ -46,8 +46,10 @@ bool validate_ranges(const Config& c, Rules& rules) {
   rules.at_least("moe.bias_until", m.bias_until, std::int64_t{0});
   rules.require(m.capacity_factor >= 0.0, "moe.capacity_factor",
                 "is " + format_value(m.capacity_factor) + "; must be at least 0, and 0 drops nothing");
-  rules.require(m.combine_groups >= 1 && m.combine_groups <= 64 && std::has_single_bit(unsigned(m.combine_groups)),
-                "moe.combine_groups", "is " + text(m.combine_groups) + "; must be a power of two in [1, 64]");
+  rules.require(m.combine_groups >= 1 && m.combine_groups <= max_combine_groups &&
+                    std::has_single_bit(unsigned(m.combine_groups)),
+                "moe.combine_groups",
+                "is " + text(m.combine_groups) + "; must be a power of two in [1, " + text(max_combine_groups) + "]");
   const std::string length = text(static_cast<int>(m.experts_per_block.size()));
   rules.require(
       m.experts_per_block.empty() || length == text(c.model.blocks), "moe.experts_per_block",

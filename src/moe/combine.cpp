@@ -1,13 +1,12 @@
 #include "moe/combine.hpp"
 
-#include "moe/crossing.hpp"
-
 namespace switchyard::moe {
 namespace {
 
 Index rows_kept(const Config& config, const Layout& layout) {
-  if (layout.by_nodes() && !sums_by_node(config, layout)) return most_choices(config, layout);
-  return layout.near_places().size() > 1 ? most_handed_on(config, layout).choices : 0;
+  if (!outputs_kept_apart(config, layout)) return 0;
+  const bool at_home = layout.by_nodes() && !sums_by_node(config, layout);
+  return at_home ? most_choices(config, layout) : most_handed_on(config, layout).choices;
 }
 
 }  // namespace

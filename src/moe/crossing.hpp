@@ -10,9 +10,16 @@
 
 namespace switchyard::moe {
 
-/// The sums of a token's rows on one node are whole groups of moe.combine_groups, so that one row of each node goes
-/// home; else every row does.
-bool sums_by_node(const Config& config, const Layout& layout);
+/// What the crossings of a lane's layers use one after another, on the host: of each token row the number of its
+/// choices and of each of these its expert and the bits of its weight, by rank of the rail, as they leave and as they
+/// came.
+struct CrossingWork {
+  CrossingWork(Arena& arena, const Config& config, const Layout& layout);
+  Staged<std::int32_t> sent, received;
+  Staged<std::int32_t> row_of;                             ///< (tokens, nodes) token row, −1 where there is none
+  std::vector<std::int64_t> counts_sent, counts_received;  ///< of each rank: choice rows, then token rows by piece
+  std::vector<int> sizes[2], offsets[2];                   ///< of MPI, what is sent and what comes
+};
 
 /// Two orders of rows on a rail. *Token rows*: (node, token), one for each token with kept choices there. *Choice
 /// rows*: (node, token, choice), one for each kept choice. On the other side both come by (rank of the rail, token,
@@ -21,7 +28,7 @@ class Crossing {
  public:
   Crossing(Arena& arena, const Config& config, const Layout& layout, int experts);
   /// Of what routing chose for this rank's tokens. Collective over the rail. Made by the host, for MPI sends it.
-  void build(const Queue& queue, const Choice& choice, Pieces pieces, const Way& rail);
+  void build(const Queue& queue, const Choice& choice, Pieces pieces, const Way& rail, CrossingWork& work);
 
   // At home.
   Index token_rows() const { return tokens_.out.send.back(); }
@@ -42,22 +49,25 @@ class Crossing {
   const comm::Itinerary& choices() const { return choices_; }
   /// (world ranks) kept choices of this rank's tokens by the rank that holds their expert.
   const std::vector<std::int64_t>& traffic() const { return traffic_; }
-  /// Bytes that this rank sent to others in build().
-  std::int64_t bytes_sent() const { return bytes_; }
+  /// Bytes that build() sent to rank r of the rail.
+  std::int64_t bytes_to(std::size_t r) const { return bytes_.at(r); }
 
  private:
   struct Chosen;
-  void list_node(const Chosen& chosen, int node);
-  void list_rows_of_tokens();
-  void exchange_counts(const Way& rail, Pieces pieces);
-  void exchange_choices(const comm::Communicator& rail);
-  void take_choices(const Queue& queue, Pieces pieces);
+  void begin(const Choice& choice, Index tokens, CrossingWork& work);
+  void list_node(const Chosen& chosen, int node, CrossingWork& work);
+  void list_rows_of_tokens(const CrossingWork& work);
+  int pieces_from(int node, Pieces pieces) const;
+  void exchange_counts(const comm::Communicator& rail, Pieces pieces, CrossingWork& work);
+  void exchange_choices(const comm::Communicator& rail, CrossingWork& work);
+  void take_pieces(Pieces pieces, const CrossingWork& work, std::int32_t* begins);
+  void take_choices(const Queue& queue, Pieces pieces, const CrossingWork& work);
 
   Layout layout_;
   int experts_, nodes_, groups_;
   std::vector<int> place_of_;  ///< (E) who holds an expert
   Choice choice_;              ///< the caller's
-  Index home_tokens_ = 0, pieces_ = 0, largest_piece_ = 0;
+  Index home_tokens_ = 0, home_pieces_ = 0, pieces_ = 0, largest_piece_ = 0;
   comm::Itinerary tokens_, choices_;
   Staged<std::int32_t> token_;        ///< of each token row
   Staged<std::int32_t> node_rows_;    ///< (tokens + 1) first, then the token row and the node of each
@@ -66,13 +76,7 @@ class Crossing {
   Staged<float> weight_;
   Staged<std::uint8_t> kept_;
   Choice handed_on_;
-  std::vector<std::int32_t> row_of_;           ///< (tokens, nodes) token row, −1 where there is none
-  std::vector<std::int32_t> sent_, received_;  ///< of each token row the number of its choices, and of each its expert
-                                               ///< and the bits of its weight; ranks of the rail in order
-  std::vector<std::int64_t> counts_sent_, counts_received_;  ///< of each rank: choice rows, then token rows by piece
-  std::vector<int> sizes_[2], offsets_[2];                   ///< of MPI, sent and received
-  std::vector<std::int64_t> traffic_;
-  std::int64_t bytes_ = 0;
+  std::vector<std::int64_t> traffic_, bytes_;
 };
 
 }  // namespace switchyard::moe

@@ -28,8 +28,8 @@ std::shared_ptr<nn::FeedForwardPass> network_room(Arena& arena, const Config& co
                                                Tensor{nullptr, branch, n, config.moe.hidden}, config.model.activation);
 }
 
-/// In a block that is made again, rows that travelled are kept at their experts, and what came home at home
-/// (CombinePass), so that nothing travels twice; where none does, rows are gathered again and outputs kept.
+/// In a block that is made again, rows that travelled are kept at their experts, and not outputs that are kept apart,
+/// so that nothing travels twice; where none does, rows are gathered again.
 bool rows_travel(const Layout& layout) { return layout.expert_parallel > 1; }
 
 }  // namespace
@@ -43,10 +43,8 @@ ExpertScratch::ExpertScratch(Arena& arena, const Config& config, const Layout& l
   }
   if (largest >= 0) network = network_room(arena, config, largest, branch);
   if (largest_of_whole < 0) return;
-  if (rows_travel(layout))
-    outputs = row_room(arena, outputs_label, config, largest_of_whole, branch);
-  else
-    rows = row_room(arena, rows_label, config, largest_of_whole, branch);
+  if (outputs_kept_apart(config, layout)) outputs = row_room(arena, outputs_label, config, largest_of_whole, branch);
+  if (!rows_travel(layout)) rows = row_room(arena, rows_label, config, largest_of_whole, branch);
 }
 
 ExpertRows::ExpertRows(Arena& arena, const Config& config, const Layout& layout, int block, Element branch,
@@ -59,7 +57,8 @@ ExpertRows::ExpertRows(Arena& arena, const Config& config, const Layout& layout,
   const Index even = even_rows(config, layout, block);
   const bool whole = whole_block_recomputed(config, block), hidden = recomputed(config, block) != Recompute::none;
   rows_ = gathered_again_ ? scratch.rows : row_room(arena, rows_label, config, even, branch);
-  outputs_ = whole && rows_travel(layout) ? scratch.outputs : row_room(arena, outputs_label, config, even, branch);
+  const bool apart = outputs_kept_apart(config, layout);
+  outputs_ = whole && apart ? scratch.outputs : row_room(arena, outputs_label, config, even, branch);
   network_ = hidden ? scratch.network : network_room(arena, config, even, branch);
   if (!arena.places()) return;
   begins_.assign(layout.lanes + 1, 0);

@@ -54,8 +54,6 @@ void Layer::State::make_plan(const Queue& queue, LayerPass& pass) const {
   const Layout& layout = context.groups.layout;
   const bool by_grains = pass.tokens.pass == Pass::train && layout.by_grains(layout.groups());
   journeys->plan(queue, by_grains ? Pieces::grains : Pieces::ranks, pass);
-  context.timers.bytes[static_cast<int>(Phase::plan)] +=
-      pass.plan.bytes_sent() + (pass.crossing ? pass.crossing->bytes_sent() : 0);
   pass.experts.take(pass.lane, pass.plan);
 }
 
@@ -66,7 +64,7 @@ void Layer::State::run_experts(const Queue& queue, LayerPass& pass) const {
 
 void Layer::State::recompute_experts(const Queue& queue, LayerPass& pass) const {
   const ExpertRows::Part part = pass.part();
-  if (pass.experts.gathered_again()) dispatch.start(queue, pass.trip(), pass.x, part.rows);  // none travels
+  if (pass.experts.gathered_again()) journeys->dispatch(queue, pass);  // none travels
   experts.recompute(queue, products::consecutive(pass.plan.expert_offsets()), part.rows, part.network);
 }
 

@@ -65,12 +65,9 @@ void LayerScratch::forget_travels() {
 }
 
 void LayerScratch::count_near() {
-  double& near = travels().back().near;
-  for (UnderWay* way : {&transfer.under_way, &rail->d_weights}) {
-    if (way->flight) continue;
-    for (const Travel& travel : way->travels) near += travel.waited;
-    way->travels.clear();
-  }
+  Travel& travel = travels().back();
+  travel.near = transfer.under_way.take_last();
+  travel.weights = rail->d_weights.take_last();
 }
 
 LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout,

@@ -24,7 +24,7 @@ struct LayerScratch {
   void poll();
   std::vector<Travel>& travels() { return rail ? rail->under_way.travels : transfer.under_way.travels; }
   void forget_travels();
-  /// What a journey on a rail took inside the node, and for the gradients of weights, counts with it.
+  /// What has gone between ranks of a node, and of gradients of weights, belongs to the last journey on the rail.
   void count_near();
 
   TransferPass transfer;

@@ -22,6 +22,12 @@ void UnderWay::poll() {
   if (flight && flight->poll() && travels.back().end == 0.0) travels.back().end = now();
 }
 
+Hop UnderWay::take_last() {
+  const Hop last = travels.empty() || flight ? Hop{} : Hop(travels.back());
+  if (!flight) travels.clear();
+  return last;
+}
+
 Way near_way(const LayerContext& context) {
   const comm::Groups& groups = context.groups;
   return {groups.by_nodes ? groups.by_nodes->near : groups.expert, *context.exchanges.near};
@@ -52,20 +58,13 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
   receive.reserve(rows.receive.back() * passage.row_bytes);
   if (through_host_) send.to_host(queue, rows.send.back() * passage.row_bytes);
   queue.fence("switchyard::moe::link::start");  // the rows to send are written
-  under_way.travels.push_back({now(), 0.0, 0.0, 0.0});
+  under_way.travels.emplace_back();
+  under_way.travels.back().start = now();
   under_way.flight = exchange_.start(passage, side(send), side(receive));
   if (Travel& travel = under_way.travels.back(); under_way.flight->poll())  // also one that sent all before it returned
     travel.end = now(), travel.waited = travel.end - travel.start;
-  count(rows, freight);
-}
-
-void Link::count(const comm::RowPlan& rows, const Freight& freight) const {
-  const auto phase = static_cast<std::size_t>(phase_of(freight.journey));
-  for (std::size_t r = 0; r < on_node_.size(); ++r) {
-    const std::int64_t bytes = (rows.send[r + 1] - rows.send[r]) * freight.row_bytes;
-    if (static_cast<int>(r) != me_) timers_.bytes[phase] += bytes;
-    if (!on_node_[r]) timers_.bytes_across[phase] += bytes;
-  }
+  count(phase_of(freight.journey),
+        [&](std::size_t r) { return (rows.send[r + 1] - rows.send[r]) * freight.row_bytes; });
 }
 
 void Link::finish(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& receive) const {

@@ -16,11 +16,16 @@ enum class Journey { dispatch = 0, combine = 1, combine_backward = 2, dispatch_b
 /// Rows on their way: on the device, staged through the host where that is another memory.
 using Buffer = Staged<std::byte>;
 
-/// When rows of a lane were on their way, s of this machine's clock.
-struct Travel {
+/// When something was on its way, s of this machine's clock.
+struct Hop {
   double start = 0.0, end = 0.0;  ///< until somebody saw that all had left and arrived
   double waited = 0.0;            ///< of these the seconds in which this rank did nothing else
-  double near = 0.0;              ///< seconds that they took between ranks of one node, before or after, all waited for
+};
+
+/// When rows of a lane were on their way: between nodes, where they go by nodes.
+struct Travel : Hop {
+  Hop near;     ///< before or after that, between ranks of one node
+  Hop weights;  ///< gradients of combine weights that go home before them
 };
 
 /// Rows of a lane that are under way, those of one journey at a time.
@@ -30,6 +35,8 @@ struct UnderWay {
 
   /// Lets them make progress.
   void poll();
+  /// The last journey, which is over, of rows that are not listed by themselves.
+  Hop take_last();
 };
 
 /// What goes where.
@@ -53,12 +60,20 @@ class Link {
   /// The rows of `send` leave. Collective over the ranks.
   void start(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& send,
              Buffer& receive) const;
+  /// Adds what this rank sent to each rank of the way, bytes, to those of a phase.
+  template <class BytesTo>
+  void count(Phase phase, const BytesTo& bytes_to) const {
+    for (std::size_t r = 0; r < on_node_.size(); ++r) {
+      const std::int64_t bytes = static_cast<int>(r) == me_ ? 0 : bytes_to(r);
+      timers_.bytes[static_cast<std::size_t>(phase)] += bytes;
+      if (!on_node_[r]) timers_.bytes_across[static_cast<std::size_t>(phase)] += bytes;
+    }
+  }
   /// All have left, and arrived in `receive`.
   void finish(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& receive) const;
 
  private:
   std::byte* side(const Buffer& rows) const;
-  void count(const comm::RowPlan& rows, const Freight& freight) const;
 
   comm::Exchange& exchange_;
   bool through_host_;  ///< rows are staged through the host where the exchange works there

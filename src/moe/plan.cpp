@@ -17,11 +17,17 @@ Index most_pieces(const Layout& layout) {
   return pieces;
 }
 
-/// Pieces larger than a grain are fewer.
+/// With as many pieces and units as there are at most, whether pieces are grains or all that a rank has of the lane.
 Cut largest_cut(const Config& config, const Layout& layout) {
   if (!layout.by_nodes()) return cut_of(lane_tokens(config, layout), most_pieces(layout), 1);
   const Index grain = Index{config.grain_sequences()} * config.model.context, pieces = most_pieces(layout);
-  return cut_at(nullptr, pieces * grain, pieces, grain);
+  Index ranks = 0, most_grains = 0;
+  for_sources(layout, my_near(layout),
+              [&](int p) { ++ranks, most_grains = std::max<Index>(most_grains, lane_grains_from(layout, p).size()); });
+  const Cut of_ranks = cut_at(nullptr, ranks * most_grains * grain, ranks, most_grains * grain);
+  Cut cut = cut_at(nullptr, pieces * grain, pieces, grain);
+  while (cut.units() < of_ranks.units()) cut.piece_tokens += cut.unit_tokens;
+  return cut;
 }
 
 /// What place() reads and writes.
@@ -165,7 +171,6 @@ void Plan::begin_rows(const Queue& queue, Index pieces) {
 
 /// Tells every place of the expert-parallel group how many rows of each of my pieces its experts get.
 void Plan::exchange_counts(const comm::Communicator& group) {
-  bytes_ = 0;
   counts_in_.resize(first_piece_.back() * mine_.size());
   if (alone_) {
     counts_in_ = counts_out_;
@@ -178,7 +183,6 @@ void Plan::exchange_counts(const comm::Communicator& group) {
     mpi_offsets_[0][p] = static_cast<int>(my_pieces * (owned.first - experts_near(0).first));
     mpi_counts_[1][p] = static_cast<int>((first_piece_[p + 1] - first_piece_[p]) * mine_.size());
     mpi_offsets_[1][p] = static_cast<int>(first_piece_[p] * mine_.size());
-    if (p != me) bytes_ += mpi_counts_[0][p] * static_cast<std::int64_t>(sizeof(std::int64_t));
   }
   const activity::Waiting waiting(group.members());
   comm::check_mpi(MPI_Alltoallv(counts_out_.data(), mpi_counts_[0].data(), mpi_offsets_[0].data(), MPI_INT64_T,

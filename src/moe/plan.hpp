@@ -71,8 +71,10 @@ class Plan {
 
   /// (world ranks) rows this rank sends to each; kept rows, itself included.
   const std::vector<std::int64_t>& traffic() const { return traffic_; }
-  /// Bytes of counts this rank sent to others in build().
-  std::int64_t bytes_sent() const { return bytes_; }
+  /// Bytes of counts that build() sent to number `near` of the near places.
+  std::int64_t bytes_to(std::size_t near) const {
+    return mpi_counts_[0][near] * static_cast<std::int64_t>(sizeof(std::int64_t));
+  }
 
  private:
   void make_tables();
@@ -89,8 +91,7 @@ class Plan {
   rows::SumOrder order_;
   bool alone_, by_grains_ = true;
   Index tokens_ = 0, capacity_ = 0;
-  Vector<std::int32_t> first_;  ///< the caller's
-  std::int64_t bytes_ = 0;
+  Vector<std::int32_t> first_;             ///< the caller's
   std::vector<std::int64_t> first_piece_;  ///< (near places + 1) pieces before those that a place hands on
   std::vector<std::int64_t> counts_out_;   ///< (near place, my piece, its expert) rows
   std::vector<std::int64_t> counts_in_;    ///< (group piece, my expert) rows

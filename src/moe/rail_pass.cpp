@@ -5,7 +5,7 @@
 namespace switchyard::moe {
 
 RailPass::RailPass(Arena& arena, const Config& config, const Layout& layout, Element branch)
-    : sums(sums_by_node(config, layout)) {
+    : sums(sums_by_node(config, layout)), work(arena, config, layout) {
   const Index width = config.model.width, row = width * bytes_of(branch), row_of_floats = width * Index{sizeof(float)};
   const HandedOn here = most_handed_on(config, layout);
   const Index token_rows = most_token_rows(config, layout), choices = most_choices(config, layout);

@@ -14,6 +14,7 @@ struct RailPass {
   Buffer receive;  ///< rows of tokens as they arrive at the node of their experts, where they are handed on
   Buffer home;     ///< rows, or their sums, back at home
   Buffer d_weights_here, d_weights_home;  ///< gradients of combine weights, in choice rows, where sums go home
+  CrossingWork work;
   UnderWay under_way, d_weights;
 
   /// What brings these home.

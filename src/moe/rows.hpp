@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "config/config.hpp"
 #include "tensor/queue.hpp"
 #include "tensor/tensor.hpp"
 
@@ -13,8 +14,6 @@ void gather(const Queue& queue, const std::int32_t* index, const Tensor& from, c
 
 /// to row index[r] = from(n, width) row r.
 void scatter(const Queue& queue, const std::int32_t* index, const Tensor& from, const Tensor& to);
-
-constexpr int max_combine_groups = 64;
 
 /// How the rows of a token's choices are summed: those of experts of one group are one chain in choice order, rounded
 /// to the element of the rows; these sums meet along the binary tree over the groups, each of its sums rounded so too,

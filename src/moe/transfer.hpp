@@ -30,6 +30,10 @@ class Transfer {
  public:
   Transfer(const LayerContext& context, const Way& way, int block)
       : link_(context, way, block), width_(context.config.model.width) {}
+  /// What the plan sent counts in phase `plan`.
+  void count_plan(const Plan& plan) const {
+    link_.count(Phase::plan, [&](std::size_t r) { return plan.bytes_to(r); });
+  }
   /// Where the send rows (send_rows, width) are to be written before leave_for_experts: `rows` where nothing travels.
   Tensor outgoing(const Trip& trip, const Tensor& rows) const;
   /// Sends what was written there. Collective over the ranks of the way, as all four are.

@@ -41,18 +41,18 @@ Communication communication(const std::vector<schedule::Task>& tasks, const std:
                             const Layout& layout) {
   Communication all;
   Spans spans;
-  double near = 0.0;
   for (std::size_t i = 0; i < intervals.size(); ++i) {
     const Interval& task = intervals[i];
     if (meets(tasks[i].stage, layout)) {
       spans.emplace_back(task.start, task.end);
       all.exposed += task.end - task.start;
     }
-    if (task.travel.end > 0.0) spans.emplace_back(task.travel.start, task.travel.end);
-    all.exposed += task.travel.waited + task.travel.near;
-    near += task.travel.near;
+    for (const moe::Hop& hop : {moe::Hop(task.travel), task.travel.near, task.travel.weights}) {
+      if (hop.end > 0.0) spans.emplace_back(hop.start, hop.end);
+      all.exposed += hop.waited;
+    }
   }
-  all.busy = length_of_union(spans) + near;
+  all.busy = length_of_union(spans);
   if (!intervals.empty()) all.step = intervals.back().end - intervals.front().start;
   return all;
 }

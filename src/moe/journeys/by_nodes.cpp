@@ -75,8 +75,10 @@ Freight ByNodes::freight(LayerPass& pass, Journey journey) const {
 
 void ByNodes::plan(const Queue& queue, Pieces pieces, LayerPass& pass) const {
   Crossing& crossing = *pass.crossing;
-  crossing.build(queue, pass.routing.choice(), pieces, rail_way(context_));
+  crossing.build(queue, pass.routing.choice(), pieces, rail_way(context_), pass.scratch.rail->work);
   pass.plan.build(queue, crossing.cut(), crossing.handed_on(), pieces, near_way(context_));
+  rail_.count(Phase::plan, [&](std::size_t r) { return crossing.bytes_to(r); });
+  near_.count_plan(pass.plan);
 }
 
 /// To the experts of this node, where they are `rows`: what near_.outgoing has.

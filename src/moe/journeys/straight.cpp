@@ -15,6 +15,7 @@ class Straight : public Journeys {
   void plan(const Queue& queue, Pieces pieces, LayerPass& pass) const override {
     const Choice& choice = pass.routing.choice();
     pass.plan.build(queue, pass.plan.cut(choice, pieces), choice, pieces, near_way(context_));
+    transfer_.count_plan(pass.plan);
   }
   void dispatch(const Queue& queue, LayerPass& pass) const override {
     dispatch_.start(queue, pass.trip(), pass.x, pass.part().rows);
