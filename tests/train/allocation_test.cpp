@@ -77,6 +77,11 @@ Config base() {
 
 std::vector<Config> configs() {
   std::vector<Config> all(5, base());
+  for (const int groups : {1, 8}) {  // rows by nodes, home as they are and as sums
+    all.push_back(base());
+    all.back().layout.exchange = ExchangeKind::node, all.back().layout.ranks_per_node = 1;
+    all.back().moe.combine_groups = groups, all.back().layout.lanes = 2;
+  }
   all[1].moe.router = RouterKind::noisy_topk, all[1].moe.capacity_factor = 1.0,
   all[1].moe.aux_scope = AuxScope::sequence;
   all[2].moe.router = RouterKind::sigmoid, all[2].moe.bias_rule = BiasRule::sign, all[2].moe.bias_rate = 0.0;

@@ -154,7 +154,7 @@ class Ways {
     config.layout.schedule = schedules[turn_ % schedules.size()];
     config.layout.lanes = 1 << turn_ / schedules.size() % 4;
     const std::vector<int> shares = test::degrees(config.layout.expert_parallel);
-    config.layout.ranks_per_node = shares[turn_ / 2 % shares.size()];
+    config.layout.ranks_per_node = shares[turn_ / 6 % shares.size()];
     const std::vector<Recompute> kinds = test::all_of<Recompute>();
     config.layout.recompute = kinds[turn_ / 2 % kinds.size()];
     config.layout.recompute_blocks.clear();
