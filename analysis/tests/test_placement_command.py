@@ -1,4 +1,4 @@
-"""`yardstick placement` as a user calls it: its table, file and figure, what is held out, and what it says where there is nothing to gain."""
+"""`yardstick placement` as a user calls it: its table, file and figure, what is held out, what it says where there is nothing to gain."""
 import re
 
 import h5py
@@ -54,7 +54,8 @@ def test_uniform_choices_gain_nothing_that_is_not_noise():
     layers = [sampled.Choices(i, 16, uniform(tokens, 16, 3, rng), at // 50 % 8 // 2) for i in range(16)]
     taken = sampled.Sampled(layers, at // 50 % 2 == 1, at // 50, np.array([1]), 4, "", "", "")
     table = measure(taken, ranks, 0.05).table
-    held, fit = (table.query(f"block >= 0 and placement == 'found' and part == '{part}'").set_index("block") for part in ("held_out", "fit"))
+    table = table[(table["block"] >= 0) & (table["placement"] == "found")].set_index("block")
+    held, fit = (table[table["part"] == part] for part in ("held_out", "fit"))
     score = held["change"] / held["change_error"]
     assert abs(score.mean()) < 3 / np.sqrt(16) and 0.6 < score.std() < 1.4
     assert (fit["change"] < 0).all() and fit["change"].mean() < 3 * min(held["change"].mean(), 0)
@@ -153,9 +154,11 @@ def test_one_sequence_is_not_halved(tmp_path, capsys):
 
 DAMAGED = {
     "no batch": (lambda f: None, dict(config="model:\n  width: 64\n"), "no number for train.batch"),
-    "a sequence beyond the batch": (lambda f: f["sequence"].write_direct(f["sequence"][()] + 1), {}, "have sequence 8, but train.batch is 8"),
+    "a sequence beyond the batch": (lambda f: f["sequence"].write_direct(f["sequence"][()] + 1), {},
+                                    "have sequence 8, but train.batch is 8"),
     "another element": (lambda f: None, dict(config=CONFIG.replace("  batch", "  precision: fp7\n  batch")), "has train.precision fp7"),
-    "experts beyond any": (lambda f: f["expert"].write_direct(f["expert"][()] + 1), {}, "expert ids 1 to 16, but the layer has 16 experts")}
+    "experts beyond any": (lambda f: f["expert"].write_direct(f["expert"][()] + 1), {},
+                           "expert ids 1 to 16, but the layer has 16 experts")}
 
 
 @pytest.mark.parametrize("change,options,said", DAMAGED.values(), ids=DAMAGED)
@@ -166,8 +169,8 @@ def test_records_that_contradict_themselves(tmp_path, capsys, change, options, s
     assert main(["placement", str(run), *ALL]) == 4 and re.search(re.escape(said), capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("options", [(), ("--nodes", "1"), ("--nodes", "2", "--tolerance", "101"), ("--nodes", "2", "--ranks-per-node", "0"),
-                                     ("--nodes", "2", "--nodes", "3"), ("--nodes", "2", "--group-limit", "0")])
+@pytest.mark.parametrize("options", [(), ("--nodes", "1"), ("--nodes", "2", "--tolerance", "101"), ("--nodes", "2", "--nodes", "3"),
+                                     ("--nodes", "2", "--ranks-per-node", "0"), ("--nodes", "2", "--group-limit", "0")])
 def test_command_lines_that_mean_nothing(tmp_path, capsys, options):
     with pytest.raises(SystemExit) as ended:
         main(["placement", str(tmp_path), *options])

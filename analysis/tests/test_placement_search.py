@@ -50,7 +50,8 @@ def all_ranks(sizes):
     return np.array(sorted(set(itertools.permutations(labels))))
 
 
-@pytest.mark.parametrize("experts,nodes,per_node,top_k", [(8, 2, 1, 2), (8, 2, 1, 3), (8, 4, 1, 2), (7, 3, 1, 3), (6, 3, 1, 2), (8, 2, 2, 3)])
+@pytest.mark.parametrize("experts,nodes,per_node,top_k", [(8, 2, 1, 2), (8, 2, 1, 3), (8, 4, 1, 2), (7, 3, 1, 3), (6, 3, 1, 2),
+                                                          (8, 2, 2, 3)])
 @pytest.mark.parametrize("tolerance,near", [(0, 1.05), (0.05, 1.01), (0.3, 1.01)])
 def test_small_cases_are_near_the_best_of_all(experts, nodes, per_node, top_k, tolerance, near):
     """Of 8 random cases each the cost is in 7 the least of all placements whose loads are allowed, and nowhere more than 1 % above it; 5 %

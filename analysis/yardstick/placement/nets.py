@@ -1,5 +1,6 @@
 """Sets of experts that tokens choose, as weighted nets of a hypergraph whose vertices are experts, and what exchanging two experts of
-different nodes would save. The cost is the connectivity metric of hypergraph partitioning: the sum over nets of the nodes that they touch."""
+different nodes would save. The cost is the connectivity metric of hypergraph partitioning: the nodes that nets touch, summed over
+nets."""
 from typing import NamedTuple
 
 import numpy as np

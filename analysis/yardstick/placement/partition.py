@@ -38,7 +38,7 @@ class Room(NamedTuple):
     def allows(self, node, nodes=None):
         """Whether the experts of these nodes, or of all, fit on their ranks."""
         nodes = range(len(self.sizes)) if nodes is None else nodes
-        return (self.node_loads(node) <= self.limits())[list(nodes)].all() and all(self.packed(np.nonzero(node == n)[0], n) is not None for n in nodes)
+        return all(self.packed(np.nonzero(node == n)[0], n) is not None for n in nodes)
 
 
 def _best(state, room, free):

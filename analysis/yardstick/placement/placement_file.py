@@ -15,7 +15,8 @@ NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 def text_of(orders, head):
     """The text of a placement file: `head`, lines of its comment, then a line for each mixture layer, {block: (E,) experts by place}."""
     lines = [f"# {plain(line)}".rstrip() for line in head]
-    return "\n".join(lines + [f"{block}: [{', '.join(map(str, np.asarray(order).tolist()))}]" for block, order in sorted(orders.items())]) + "\n"
+    lines += [f"{block}: [{', '.join(map(str, np.asarray(order).tolist()))}]" for block, order in sorted(orders.items())]
+    return "\n".join(lines) + "\n"
 
 
 def write(path, orders, head):

@@ -48,9 +48,9 @@ def notes(table, layers):
     for layer in layers:
         found = _of(table, layer.block, "found")
         if layer.chosen.shape[1] == 1:
-            said.append(f"block {layer.block}: every token is given to one expert: nothing is chosen together, so no placement sends fewer "
-                        "rows; this one evens loads only")
-        elif found["change"] > -2 * found["change_error"]:
+            said.append(f"block {layer.block}: every token is given to one expert: nothing is chosen together, so no placement sends "
+                        "fewer rows; this one evens loads only")
+        elif found["change"] >= -2 * found["change_error"]:
             said.append(f"block {layer.block}: no gain beyond noise on held-out tokens")
     return said
 
@@ -60,8 +60,8 @@ def _setting(taken, ranks):
     steps, fit = taken.steps, int((~taken.held_out).sum())
     return [f"{ranks.nodes} nodes of {ranks.per_node} rank{'s' * (ranks.per_node != 1)}, one expert-parallel group; "
             f"a row is {taken.row_bytes} bytes ({taken.row})",
-            f"sampled steps {steps[0]} to {steps[-1]} ({len(steps)}): placed by {fit} tokens, held out {len(taken.held_out) - fit}; a token "
-            "is on the rank that has its grain"]
+            f"sampled steps {steps[0]} to {steps[-1]} ({len(steps)}): placed by {fit} tokens, held out {len(taken.held_out) - fit}; "
+            "a token is on the rank that has its grain"]
 
 
 def _totals(table):
@@ -81,7 +81,8 @@ def write_placement(run, nodes, out=None, command="", *, ranks_per_node=1, group
         raise SchemaError(f"--group-limit {group_limit} is more than --nodes {nodes}; give at most as many")
     ranks, out = Ranks(nodes, ranks_per_node), pathlib.Path(out or pathlib.Path(run) / "placement" / "placement.yaml")
     if out.suffix in (".csv", ".svg", ".png"):
-        raise SchemaError(f"{out}: a table and figures of this name are written beside the placement; give --out a name like placement.yaml")
+        raise SchemaError(f"{out}: a table and figures of this name are written beside the placement; give --out a name like "
+                          "placement.yaml")
     taken = sampled.read(run, ranks, from_step)
     given = compare and placement_file.read(compare, {layer.block: layer.experts for layer in taken.layers})
     orders, table = measure(taken, ranks, tolerance / 100, group_limit, seed, given)

@@ -52,7 +52,7 @@ def _newest(folder, step, from_step):
     if steps[-1] < first:
         raise SchemaError(f"{folder}: no step from {first} on was sampled, the last is {steps[-1]}; give --from-step {steps[-1]} or less")
     after = np.cumsum(counts[::-1])[::-1]  # tokens from each step on
-    enough = steps[min(int(np.argmax(after <= MOST_TOKENS)) if (after <= MOST_TOKENS).any() else len(steps) - 1, len(steps) - 1)]
+    enough = steps[min(int((after > MOST_TOKENS).sum()), len(steps) - 1)]
     return step >= max(first, enough)
 
 
