@@ -13,7 +13,6 @@ REFINED = 2         # of all starts, refined on the sets themselves
 MOST_SETS = 1 << 16  # distinct sets that are refined on; of more every n-th in lexical order
 TRIES = 32          # exchanges whose ranks are packed anew, of one step
 EASE = 1e-9         # relative, of a load against its limit
-WIDER = 1.25        # limit of loads on the way, by that at the end, in every second kind of pass
 
 
 class Room(NamedTuple):
@@ -35,9 +34,8 @@ class Room(NamedTuple):
         fits = loads_of(self.load[members], rank, self.sizes.shape[1]).max(initial=0) <= self.most * (1 + EASE)
         return rank if fits else None
 
-    def allows(self, node, nodes=None):
-        """Whether the experts of these nodes, or of all, fit on their ranks."""
-        nodes = range(len(self.sizes)) if nodes is None else nodes
+    def allows(self, node, nodes):
+        """Whether the experts of these nodes fit on their ranks."""
         return all(self.packed(np.nonzero(node == n)[0], n) is not None for n in nodes)
 
 
@@ -64,12 +62,11 @@ def _best(state, room, free):
     return None
 
 
-def _pass(state, room, way):
-    """One pass of Kernighan and Lin: best exchanges within the limits of `way`, each expert once, and back to the best state met that is
-    within those of `room`; what it saved."""
+def _pass(state, room):
+    """One pass of Kernighan and Lin: best exchanges, each expert once, and back to the best of the states met; what it saved."""
     free, done, saved, best, kept = np.ones(len(room.load), bool), [], 0.0, 0.0, 0
     while len(done) - kept < 8 + len(room.load) // 16:
-        found = _best(state, way, free)
+        found = _best(state, room, free)
         if found is None:
             break
         gain, a, b = found
@@ -77,7 +74,7 @@ def _pass(state, room, way):
         free[[a, b]] = False
         done.append((a, b))
         saved += gain
-        if saved > best and (way is room or room.allows(state.node[:-1])):
+        if saved > best:
             best, kept = saved, len(done)
     for a, b in reversed(done[kept:]):
         state.exchange(a, b)
@@ -85,10 +82,9 @@ def _pass(state, room, way):
 
 
 def refined(nets, node, room):
-    """(E,) node of each expert after passes, until none saves anything. Those that may leave the limits on their way get past exchanges
-    that equal loads forbid one by one."""
-    state, wide = State(nets, node, len(room.sizes)), room._replace(most=WIDER * room.most)
-    while _pass(state, room, room) > 0 or _pass(state, room, wide) > 0:
+    """(E,) node of each expert after passes, until one saves nothing."""
+    state = State(nets, node, len(room.sizes))
+    while _pass(state, room) > 0:
         pass
     return state.node[:-1].copy()
 
@@ -100,7 +96,7 @@ def _relieved(node, table, room):
     for _ in range(4 * len(load)):
         over = np.maximum(room.node_loads(node) - limits, 0)
         if over.sum() == 0:
-            return node if room.allows(node) else None
+            return node if room.allows(node, range(len(limits))) else None
         total = room.node_loads(node)
         after = np.maximum(total[node][:, None] - load[:, None] + load - limits[node][:, None], 0)
         left = after + after.T - over[node][:, None] - over[node]
