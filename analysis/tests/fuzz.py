@@ -14,6 +14,7 @@ import damage
 import h5py
 import numpy as np
 from fixture import write_run
+from placement_fixture import sampled_run
 from sweep_fixture import config_of, write_sweep
 from timeline_fixture import timed
 
@@ -21,6 +22,7 @@ import yardstick
 from yardstick import cli
 from yardstick.experiments import load_figure, specialisation, timeline_report  # noqa: F401 what commands load when they begin, loaded once
 from yardstick.pages import acceptance_table, gallery, report  # noqa: F401
+from yardstick.placement import report as placement_report  # noqa: F401
 from yardstick.records import sample, special
 from yardstick.sweeps import balancing_report, capacity_report, saturation_report  # noqa: F401
 
@@ -43,6 +45,16 @@ def _run(folder):
 def _timed(folder):
     timed(folder, steps=(10, 20))
     return timed(folder, ranks=2, queues=2, first=11, segment=1, steps=(20, 30))
+
+
+def _sampled(folder):
+    return sampled_run(folder, steps=(5, 10), rows=12)
+
+
+def _placed(folder):
+    _sampled(folder)
+    assert cli.main(["placement", str(folder), "--nodes", "2", "--out", str(folder / "given.yaml")]) == 0
+    return folder
 
 
 def _sweep(folder):
@@ -89,6 +101,8 @@ CASES = dict(
     load=(_run, "segments/*/run.h5", ["load", "{}", "--out", "{}/load"]),
     specialisation=(_run, "segments/*/*.h5", ["specialisation", "{}", "--out", "{}/out"]),
     timeline=(_timed, "segments/*/run.h5", ["timeline", "{}"]),
+    placement=(_sampled, "segments/*/*.h5", ["placement", "{}", "--nodes", "2"]),
+    given=(_placed, "given.yaml", ["placement", "{}", "--nodes", "2", "--compare", "{}/given.yaml"]),
     balancing=(_sweep, "results.h5", ["balancing", "{}", "--out", "{}/out"]),
     capacity=(_sweep, "tasks/*/segments/*/run.h5", ["capacity", "{}", "--out", "{}/out"]),
     saturation=(_curves, "r.csv", ["saturation", "{}/r.csv", "--out", "{}/out"]),

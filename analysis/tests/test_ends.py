@@ -10,6 +10,7 @@ import time
 
 import pytest
 from fixture import write_run
+from placement_fixture import sampled_run
 from sweep_fixture import config_of, write_sweep
 from test_pages import untested
 from timeline_fixture import timed
@@ -115,13 +116,15 @@ def test_a_signal_leaves_nothing(run, tmp_path, number, code):
 
 WRITERS = [["report", "{run}", "--out", "{out}"], ["routing", "{run}", "--out", "{out}"], ["load", "{run}", "--out", "{out}"],
            ["specialisation", "{run}", "--out", "{out}"], ["timeline", "{timed}", "--out", "{out}"],
+           ["placement", "{sampled}", "--nodes", "2", "--out", "{out}/p.yaml"],
            ["balancing", "{sweep}", "--out", "{out}"], ["capacity", "{sweep}", "--out", "{out}"],
            ["acceptance", "{pages}", "--out", "{out}/a.md"], ["gallery", "{pages}", "--out", "{out}/a.md"]]
 
 
 @pytest.fixture
 def given(run, sweep, tmp_path):
-    return dict(run=run, sweep=sweep, timed=timed(tmp_path / "t"), pages=untested(tmp_path / "pages"), out=tmp_path / "out")
+    return dict(run=run, sweep=sweep, timed=timed(tmp_path / "t"), sampled=sampled_run(tmp_path / "s"),
+                pages=untested(tmp_path / "pages"), out=tmp_path / "out")
 
 
 @pytest.mark.parametrize("arguments", WRITERS, ids=lambda a: a[0])

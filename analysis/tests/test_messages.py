@@ -40,7 +40,7 @@ def folders(tmp_path_factory):
     return work
 
 
-OF_A_RUN, OF_A_SWEEP = ("report", "routing", "load", "specialisation", "timeline"), ("balancing", "capacity", "top-k")
+OF_A_RUN, OF_A_SWEEP = ("report", "routing", "load", "specialisation", "timeline", "placement"), ("balancing", "capacity", "top-k")
 WRONG = [(OF_A_RUN, "sweep", "is the folder of a sweep, not of a run; give one of its runs"),
          (OF_A_RUN, "file", "is a file, not a run folder"),
          (OF_A_RUN, "empty", "not a run folder"), (OF_A_RUN, "none", "no such folder"), (OF_A_RUN, "unused", "has no segment yet"),
@@ -53,6 +53,6 @@ WRONG = [(OF_A_RUN, "sweep", "is the folder of a sweep, not of a run; give one o
 
 @pytest.mark.parametrize("command,folder,said", [(c, folder, said) for commands, folder, said in WRONG for c in commands])
 def test_another_folder_says_what_it_is(folders, tmp_path, capsys, command, folder, said):
-    out = ["--out", str(tmp_path / "o")] if command == "load" else []
-    assert main([command, str(folders / folder), *out]) == 2
+    needed = dict(load=["--out", str(tmp_path / "o")], placement=["--nodes", "2"]).get(command, [])
+    assert main([command, str(folders / folder), *needed]) == 2
     assert re.fullmatch(f"yardstick: {folders}/{folder}.*{said}.*\n", capsys.readouterr().err) and not list(tmp_path.iterdir())

@@ -6,6 +6,7 @@ records: a run folder opened as one dataset, its routing sample, classes and dom
 verdicts: every claim with its rule, and acceptance.json, which says what became of it.
 drawing: the figures of a run, and figure files that hold where they come from.
 routing: what experts specialise in and how routing settles, each quantity beside its chance level and null.
+placement: where experts live: placements that keep what one token chooses together on one node, and what they send.
 law: loss over the number of experts: published laws, their refit, gains per doubling.
 sweeps: many runs from results.h5: saturation and its sentences, costs, arms compared.
 experiments: what runs, csv files and text files of other experiments decide: known answer, accounting, load, specialisation,

@@ -67,6 +67,25 @@ def _timeline(commands):
     parser.set_defaults(act=lambda args: _call("experiments.timeline_report.make")(args.run, args.out, args.line, args.step))
 
 
+def _placement(commands):
+    parser = commands.add_parser("placement", help="where experts should live: what one token chooses together on one node, under equal "
+                                                   "loads; a file, and what it sends beside other placements")
+    parser.add_argument(RUN[0], type=name, **RUN[1])
+    _option(parser, "--nodes", type=whole(2, 1024), required=True, help="nodes of an expert-parallel group, at least 2")
+    _option(parser, "--ranks-per-node", type=whole(1, 1024), default=1, help="ranks of a node (default: 1)")
+    _option(parser, "--group-limit", type=whole(1, 1024), help="count also what is sent where a token may keep this many nodes")
+    _option(parser, "--tolerance", type=whole(0, 100), default=5,
+            help="percent by which the largest load of a rank may be above that of the evenest packing (default: 5)")
+    _option(parser, "--from-step", type=whole(1), help="first sampled step that is taken (default: the later half of those sampled)")
+    _option(parser, "--seed", type=whole(), default=0, help="of the starts of the search (default: 0)")
+    _option(parser, "--compare", metavar="FILE", help="a placement file that is measured too")
+    _option(parser, "--out", metavar="FILE",
+            help="the placement; its table and figure go beside it (default: RUN/placement/placement.yaml)")
+    parser.set_defaults(act=lambda args: _call("placement.report.write_placement")(
+        args.run, args.nodes, args.out, args.line, ranks_per_node=args.ranks_per_node, group_limit=args.group_limit,
+        tolerance=args.tolerance, from_step=args.from_step, seed=args.seed, compare=args.compare))
+
+
 def _law(commands):
     parser = commands.add_parser("law", help="refit of the published curves of Clark et al. 2022, and E_max against tokens per parameter")
     parser.add_argument("curves", type=name, help="curves.csv.gz of google-deepmind/scaling_laws_for_routing (data/, CC-BY 4.0)")
@@ -153,6 +172,7 @@ def _parser():
     _made_commands(commands)
     _routing(commands)
     _timeline(commands)
+    _placement(commands)
     _law(commands)
     _saturation(commands)
     _accounting(commands)
