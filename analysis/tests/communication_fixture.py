@@ -3,8 +3,9 @@ import json
 
 import damage
 
-PROTOCOL = dict(ranks=2, threads=1, products="simd", width=128, blocks=4, context=256, experts=8, top_k=4, expert_hidden=512, step_tokens=8192,
-                grains=8, expert_parallel=2, combine_groups=2, poll_us=50.0, determinism="layout", warmup=1, repetitions=2, nodes=2)
+PROTOCOL = dict(ranks=2, threads=1, products="simd", width=128, blocks=4, context=256, experts=8, top_k=4, expert_hidden=512,
+                step_tokens=8192, grains=8, expert_parallel=2, combine_groups=2, poll_us=50.0, determinism="layout", warmup=1,
+                repetitions=2, nodes=2)
 COMPUTE, BYTES, LOSS = 1000.0, 1_000_000, 5.572469723294489
 WAYS = ("straight", "by nodes", "by nodes, sums home")
 

@@ -25,8 +25,8 @@ def _steps(axis, table):
         if ordered and name != "serial":
             axis.plot(f0(ordered), [r["bound_ms"] for r in ordered], "--", color=colour, lw=1.2, marker="_" if len(ordered) == 1 else None,
                       label=f"bound, {name.removesuffix(', overlap').replace('overlap', 'all bytes')}")
-    axis.set(xlabel="f0: exposed share of the serial step (%)", ylabel="step (ms)", title="steps at each rate of the network", xlim=(0, 100),
-             ylim=(0, ROOM * table["step_ms"].max()))
+    axis.set(xlabel="f0: exposed share of the serial step (%)", ylabel="step (ms)", title="steps at each rate of the network",
+             xlim=(0, 100), ylim=(0, ROOM * table["step_ms"].max()))
     axis.legend(fontsize="small", ncols=2, loc="upper left")
 
 
@@ -71,8 +71,8 @@ def draw(overlap, exchange):
 
 def caption(overlap, exchange):
     rates = ", ".join(f"{rate} (f0 {100 * rows['f0'].iloc[0]:.0f} %)" for rate, rows in overlap.groupby("rate", sort=False))
-    return (f"Communication, on a virtual network of {rates}; all steps have the same loss to the last digit. Left: step time (slowest rank, "
-            "median) of the serial schedule and the fastest with overlap; dashed: the bound, the longer of compute and communication, for "
-            "all bytes and for those that exchange node leaves; dotted: compute alone. Right: rows of a token that cross between nodes, "
-            f"counted over at least {exchange['tokens'].min():,} tokens on the journeys out, and home where sums go home (dots), and the "
+    return (f"Communication, on a virtual network of {rates}; all steps have the same loss to the last digit. Left: step time (slowest "
+            "rank, median) of the serial schedule and the fastest with overlap; dashed: the bound, the longer of compute and "
+            "communication, for all bytes and for those that exchange node leaves; dotted: compute alone. Right: rows of a token that "
+            f"cross between nodes, counted over at least {exchange['tokens'].min():,} tokens on the journeys out, and home where sums go home (dots), and the "
             "closed forms (lines).")

@@ -35,8 +35,8 @@ def exchange_table(counted):
     """A row for each line of bench exchange, with its distance from the closed forms and what is saved."""
     out, home = ["dispatch", "combine_backward"], ["combine", "dispatch_backward"]
     straight = straight_rows(counted["nodes"], counted["top_k"])
-    off = pd.concat([(counted[out].div(counted["form_out"], axis=0) - 1).abs(), (counted[home].div(counted["form_home"], axis=0) - 1).abs()],
-                    axis=1)
+    parts = [counted[journeys].div(counted[form], axis=0) - 1 for journeys, form in ((out, "form_out"), (home, "form_home"))]
+    off = pd.concat(parts, axis=1).abs()
     return counted.assign(off=off.max(axis=1), saved_dispatch=1 - counted["dispatch"] / straight,
                           saved_dispatch_form=1 - counted["form_out"] / straight,
                           saved=1 - counted[out + home].sum(axis=1) / (4 * straight),
@@ -51,8 +51,9 @@ def fastest(table, exchange, schedules=("pipelined", "interleaved")):
 
 def shown(table, columns):
     """Columns of a table as text: milliseconds and rows with digits, shares in percent."""
-    shares = {c for c in columns if c.endswith(("share", "removed", "reached", "cut")) or c in ("f0", "utilisation", "off") or "saved" in c}
-    frame = pd.DataFrame({c.replace("_", " "): [f"{round(100 * v, 1) + 0.0:.1f}%" for v in table[c]] if c in shares else table[c] for c in columns})
+    shares = {c for c in columns if c.endswith(("share", "removed", "reached", "cut")) or "saved" in c or c in ("f0", "utilisation", "off")}
+    percent = {c: [f"{round(100 * v, 1) + 0.0:.1f}%" for v in table[c]] for c in shares}  # + 0.0: no minus before a zero
+    frame = pd.DataFrame({c.replace("_", " "): percent.get(c, table[c]) for c in columns})
     return frame.to_string(index=False, float_format=lambda v: f"{v:.4f}" if v < 10 else f"{v:.1f}")
 
 
