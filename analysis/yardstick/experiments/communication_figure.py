@@ -73,6 +73,6 @@ def caption(overlap, exchange):
     rates = ", ".join(f"{rate} (f0 {100 * rows['f0'].iloc[0]:.0f} %)" for rate, rows in overlap.groupby("rate", sort=False))
     return (f"Communication, on a virtual network of {rates}; all steps have the same loss to the last digit. Left: step time (slowest "
             "rank, median) of the serial schedule and the fastest with overlap; dashed: the bound, the longer of compute and "
-            "communication, for all bytes and for those that exchange node leaves; dotted: compute alone. Right: rows of a token that "
-            f"cross between nodes, counted over at least {exchange['tokens'].min():,} tokens on the journeys out, and home where sums go home "
-            "(dots), and the closed forms (lines).")
+            "communication, for all bytes and for those that exchange node leaves; dotted: compute alone. Right: rows of a token "
+            f"that cross between nodes, counted over at least {exchange['tokens'].min():,} tokens on the journeys out, and home where sums "
+            "go home (dots), and the closed forms (lines).")
