@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 
+import communication_fixture
 import damage
 import h5py
 import numpy as np
@@ -20,7 +21,7 @@ from timeline_fixture import timed
 
 import yardstick
 from yardstick import cli
-from yardstick.experiments import load_figure, specialisation, timeline_report  # noqa: F401 what commands load when they begin, loaded once
+from yardstick.experiments import communication, load_figure, specialisation, timeline_report  # noqa: F401 what commands load, loaded once
 from yardstick.pages import acceptance_table, gallery, report  # noqa: F401
 from yardstick.placement import report as placement_report  # noqa: F401
 from yardstick.records import sample, special
@@ -80,6 +81,10 @@ def _known(folder):
     return shutil.copytree(pathlib.Path(__file__).parents[2] / "experiments/known-answer/results", folder)
 
 
+def _measured(folder):
+    return communication_fixture.write_results(folder, communication_fixture.good(), trained=communication_fixture.TRAINED)
+
+
 def opens(folder):
     """What `yardstick.open` and its siblings give, with what every analysis asks of it."""
     def act():
@@ -107,6 +112,7 @@ CASES = dict(
     capacity=(_sweep, "tasks/*/segments/*/run.h5", ["capacity", "{}", "--out", "{}/out"]),
     saturation=(_curves, "r.csv", ["saturation", "{}/r.csv", "--out", "{}/out"]),
     known=(_known, "*.csv", ["known-answer", "{}"]),
+    communication=(_measured, "[et]*.json*", ["communication", "{}", "--out", "{}/out"]),  # steps: test_communication_faults.py
     acceptance=(_pages, "*/acceptance.json", ["acceptance", "{}", "--out", "{}/a.md"]),
     gallery=(_pages, "*/*.svg", ["gallery", "{}", "--out", "{}/g.md"]),
 )

@@ -48,6 +48,7 @@ WRONG = [(OF_A_RUN, "sweep", "is the folder of a sweep, not of a run; give one o
          (OF_A_SWEEP, "empty", "has no results.h5"), (["saturation"], "sweep", "is a folder; give the results.h5 in it"),
          (["saturation"], "none", "no such file"), (["known-answer"], "empty", "bend-16-ideal.csv: no such file; make it"),
          (["law"], "none", ": no such file; the published curves are"), (["trace"], "run", "is not a file; give a figure"),
+         (["communication"], "empty", "exchange.jsonl: no such file; make it with experiments/communication/run.sh"),
          (["accounting"], "empty", "no such file; make it with switchyard check")]
 
 

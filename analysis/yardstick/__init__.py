@@ -9,8 +9,8 @@ routing: what experts specialise in and how routing settles, each quantity besid
 placement: where experts live: placements that keep what one token chooses together on one node, and what they send.
 law: loss over the number of experts: published laws, their refit, gains per doubling.
 sweeps: many runs from results.h5: saturation and its sentences, costs, arms compared.
-experiments: what runs, csv files and text files of other experiments decide: known answer, accounting, load, specialisation,
-timeline.
+experiments: what runs, csv files and text files of other experiments decide: known answer, accounting, communication, load,
+specialisation, timeline.
 pages: what is opened in a browser: the report of a run, the acceptance table, the gallery.
 cli.py, above all rooms, is the command `yardstick`."""
 import importlib

@@ -16,6 +16,7 @@ RUN = ("run", dict(help="the folder that `switchyard train --run` wrote"))
 RUNS = ("runs", dict(action=Several, metavar="RUN", help="folders that `switchyard train --run` wrote, one a seed"))
 SWEEP = ("sweep", dict(help="the folder of `switchyard sweep`, with results.h5 and tasks"))
 RESULTS = ("results", dict(help="the folder of csv files that experiments/known-answer/run.sh wrote"))
+MEASURED = ("results", dict(help="the folder of jsonl files that experiments/communication/run.sh measured"))
 FOLDER = dict(help="folder for tables, figures and acceptance.json (default: print only)")
 ENDS = [getattr(signal, end) for end in ("SIGTERM", "SIGHUP") if hasattr(signal, end)]  # beside SIGINT: what was made is taken away again
 
@@ -151,6 +152,8 @@ def _made_commands(commands):
           SWEEP, FOLDER)
     _made(commands, "known-answer", ("does the laboratory find what its generators hide: two claims and a figure",
                                      "experiments.known_answer.make"), RESULTS, FOLDER)
+    _made(commands, "communication", ("how much of a step is communication, how much of it overlap hides, how many bytes go: three claims "
+                                      "and a figure", "experiments.communication.make"), MEASURED, FOLDER)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,0 +1,37 @@
+"""`yardstick communication RESULTS`: how much of a step is communication, how much of that overlap hides, how many bytes exchange by nodes
+removes. Judges what experiments/communication/run.sh measured: steps on virtual networks of several rates, and counted rows."""
+from ..drawing import figure_file
+from ..sweeps.arms_report import verdict_lines, write
+from ..verdicts import claims
+from . import communication_figure, communication_tables as tables, communication_verdicts as verdicts
+from .communication_results import read
+
+FIGURE = "communication.svg"
+
+
+def entries(found, overlap, exchange):
+    """The three claims of acceptance.json."""
+    names = [path.name for path in found.files]
+    steps = [f"results/{name}" for name in names if name.startswith("steps-")]
+    counted = [f"results/{name}" for name in names if not name.startswith("steps-")]
+    return [claims.entry("communication", verdicts.communication(overlap), None, [*steps, "overlap.csv", FIGURE]),
+            claims.entry("grouped-experts", verdicts.grouped_experts(exchange, found.trained), None, [*counted, "exchange.csv", FIGURE]),
+            claims.entry("overlap", verdicts.overlap(overlap), None, [*steps, "overlap.csv", FIGURE])]
+
+
+def make(folder, out=None, command=""):
+    """Returns the text to print; with `out` writes OUT/overlap.csv, exchange.csv, communication.{svg,png} and acceptance.json."""
+    found = read(folder)
+    overlap, exchange = tables.overlap_table(found.steps), tables.exchange_table(found.exchange)
+    made = entries(found, overlap, exchange)
+    if out is not None:
+        origin = figure_file.origin_of(command, found.files)._replace(caption=communication_figure.caption(overlap, exchange))
+        write(out, dict(overlap=overlap, exchange=exchange), dict(communication=communication_figure.draw(overlap, exchange)), origin, made)
+    return "\n".join([tables.text(overlap, exchange), "", *verdict_lines(made), *_not_met(made)])
+
+
+def _not_met(made):
+    """What each verdict lacks, in sentences."""
+    said = {"communication": ("by_overlap_alone", "with_fewer_bytes"), "grouped-experts": ("not_met", "trained"), "overlap": ("least_cut",)}
+    return [f"  {e['key']}, {name.replace('_', ' ')}: {e['measured'][name]}" for e in made for name in said[e["key"]]
+            if e["measured"].get(name) is not None]
