@@ -17,6 +17,8 @@ struct Machine {
   Machine(const Config& config, comm::Communicator world);
   /// The bucket whose first block that is.
   const Range& bucket_from(int block) const;
+  /// Which way rows go, and on what nodes, for the log.
+  std::string way() const;
   /// Where all works that is not one of several tasks at a time.
   const Queue& queue() const { return queues.front(); }
 

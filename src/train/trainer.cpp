@@ -148,6 +148,7 @@ void Trainer::start_segment() {
 void Trainer::write_head() {
   Progress& log = recorder_->log();
   for (const std::string& line : record::provenance_lines(provenance_)) log.line(line);
+  if (machine_.groups.layout.expert_parallel > 1) log.line(machine_.way());
   for (const std::string& note : notes_) log.warn(note);
   if (folder_ && !folder_->warning().empty()) log.warn(folder_->warning());
   for (const std::string& event : loading_) log.line(event);
