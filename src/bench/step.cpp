@@ -19,8 +19,10 @@
 namespace switchyard::bench {
 namespace {
 
-/// What a rank saw of communication in the steps that were measured.
+/// What a rank saw of the steps that were measured.
 struct Seen {
+  std::vector<double> seconds;  ///< of each, of the slowest rank
+  double loss = 0.0;            ///< of the last
   train::Communication all;
   std::vector<std::int64_t> travels;  ///< ns that rows were on their way
 
@@ -33,6 +35,23 @@ struct Seen {
   }
   static std::int64_t nanoseconds(double seconds) { return static_cast<std::int64_t>(seconds * 1e9); }
 };
+
+Seen take_steps(train::Machine& machine, int warmup, int repetitions) {
+  Seen seen;
+  for (int i = 1; i <= warmup + repetitions; ++i) {
+    const auto batch = train::synthetic_batch(machine.config, machine.groups.layout, i);
+    if (i == warmup + 1) machine.timers.clear();
+    const double start = now();
+    const train::StepResult result = train::train_step(machine, batch, i);
+    double took = now() - start;
+    comm::all_reduce_max(machine.groups.world, &took, 1);
+    if (i <= warmup) continue;
+    seen.seconds.push_back(took);
+    seen.add(machine.tasks, result.intervals, machine.groups.layout);
+    seen.loss = result.loss.cross_entropy;
+  }
+  return seen;
+}
 
 /// Of all ranks: the mean of their shares, and of journeys the median, the 99th percentile and the longest.
 void add_communication(nlohmann::ordered_json& report, const comm::Communicator& world, const Seen& seen, int steps) {
@@ -112,22 +131,9 @@ Exit measure_step(const Config& config, int warmup, int repetitions, const std::
     check(json_out.empty() || file.good(), Exit::usage, json_out + ": cannot be written; give --json another file");
   });
   const double rate_before = product_rate(world, 20);
-  std::vector<double> seconds;
-  Seen seen;
-  double loss = 0.0;
-  for (int i = 1; i <= warmup + repetitions; ++i) {
-    const auto batch = train::synthetic_batch(config, machine.groups.layout, i);
-    if (i == warmup + 1) machine.timers.clear();
-    const double start = now();
-    const train::StepResult result = train::train_step(machine, batch, i);
-    double took = now() - start;
-    comm::all_reduce_max(world, &took, 1);
-    if (i <= warmup) continue;
-    seconds.push_back(took);
-    seen.add(machine.tasks, result.intervals, machine.groups.layout);
-    loss = result.loss.cross_entropy;
-  }
+  Seen seen = take_steps(machine, warmup, repetitions);
   const double rate = std::max(rate_before, product_rate(world, 20));
+  std::vector<double>& seconds = seen.seconds;
   std::sort(seconds.begin(), seconds.end());
   const double median = seconds[seconds.size() / 2], tokens = double(config.step_tokens());
   auto report = protocol(config, world, warmup, repetitions);
@@ -139,7 +145,7 @@ Exit measure_step(const Config& config, int warmup, int repetitions, const std::
   report["share_of_product_rate"] = flop_per_token(config) * tokens / median / rate;
   add_communication(report, world, seen, repetitions);
   add_bytes(report, machine, repetitions);
-  report["last_loss"] = loss;  // all digits: the same bits, whatever is between
+  report["last_loss"] = seen.loss;  // all digits: the same bits, whatever is between
   for (int p = 0; p < Timers::phases; ++p)
     report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / repetitions * 1e3;
   comm::on_root(world, [&] {
