@@ -16,10 +16,12 @@ const std::vector<Task> tasks{
     task(Stage::plan),    task(Stage::dispatch), task(Stage::experts), task(Stage::dispatch_finish),
     task(Stage::combine), task(Stage::experts),  task(Stage::reduce)};
 
+moe::Travel travel(const moe::Hop& hop) { return {hop, {}, {}}; }
+
 /// Rows leave at 2 and arrive at 7, of which a task waits from 6; others from 8 to 9; a sum from 10 to 12.
 std::vector<Interval> intervals() {
-  return {{0.0, 1.0, 0, {}},  {1.0, 2.5, 0, {2.0, 7.0, 1.0}}, {2.5, 6.0, 0, {}},
-          {6.0, 7.5, 0, {}},  {7.5, 8.0, 0, {8.0, 9.0, 0.0}}, {8.0, 10.0, 0, {}},
+  return {{0.0, 1.0, 0, {}},  {1.0, 2.5, 0, travel({2.0, 7.0, 1.0})}, {2.5, 6.0, 0, {}},
+          {6.0, 7.5, 0, {}},  {7.5, 8.0, 0, travel({8.0, 9.0, 0.0})}, {8.0, 10.0, 0, {}},
           {10.0, 12.0, 0, {}}};
 }
 
@@ -34,10 +36,20 @@ TEST(Accounting, WhatIsWaitedForIsExposed) {
 
 TEST(Accounting, OverlappingJourneysCountOnce) {
   std::vector<Interval> two = intervals();
-  two[4].travel = {6.5, 9.0, 0.5};  // another lane's, which leaves while the first is away
+  two[4].travel = travel({6.5, 9.0, 0.5});  // another lane's, which leaves while the first is away
   const Communication c = communication(tasks, two, {.ranks = 2, .expert_parallel = 2});
   EXPECT_DOUBLE_EQ(c.busy, 1.0 + 7.0 + 2.0);
   EXPECT_DOUBLE_EQ(c.exposed, 4.5);
+}
+
+// Where rows go by nodes the hop inside a node and the gradients of weights are intervals of their own.
+TEST(Accounting, EveryHopOfAJourneyCounts) {
+  std::vector<Interval> by_nodes = intervals();
+  by_nodes[1].travel.near = {7.0, 7.4, 0.4};     // after the rail
+  by_nodes[4].travel.weights = {6.0, 7.2, 0.1};  // while the others travel
+  const Communication c = communication(tasks, by_nodes, {.ranks = 2, .expert_parallel = 2});
+  EXPECT_DOUBLE_EQ(c.busy, 1.0 + 5.4 + 1.0 + 2.0);
+  EXPECT_DOUBLE_EQ(c.exposed, 4.0 + 0.4 + 0.1);
 }
 
 TEST(Accounting, RanksThatDoNotMeetHaveNone) {
