@@ -22,22 +22,6 @@ int lay_out(const std::vector<int>& sizes, std::vector<int>& offsets) {
 
 }  // namespace
 
-/// What routing chose, where the host reads it.
-struct Crossing::Chosen {
-  template <class T>
-  using View = typename Vector<T>::HostMirror;
-  explicit Chosen(const Choice& choice)
-      : first(host(choice.first)), expert(host(choice.expert)), weight(host(choice.weight)), kept(host(choice.kept)) {}
-  template <class V>
-  static typename V::HostMirror host(const V& v) {
-    return Kokkos::create_mirror_view_and_copy(typename V::HostMirror::memory_space{}, v);
-  }
-  Index tokens() const { return static_cast<Index>(first.extent(0)) - 1; }
-  View<std::int32_t> first, expert;
-  View<float> weight;
-  View<std::uint8_t> kept;
-};
-
 CrossingWork::CrossingWork(Arena& arena, const Config& config, const Layout& layout) {
   const HandedOn here = most_handed_on(config, layout);
   const auto table = [&](const char* label, Index n) {
@@ -48,6 +32,12 @@ CrossingWork::CrossingWork(Arena& arena, const Config& config, const Layout& lay
   row_of = table("moe::crossing::row_of", lane_tokens(config, layout) * layout.group_nodes());
   for (auto* side : {sizes, offsets})
     for (int i = 0; i < 2; ++i) side[i].assign(layout.group_nodes(), 0);
+}
+
+void CrossingWork::read(const Queue& queue, const Choice& choice) {
+  first.ask(queue, choice.first), expert.ask(queue, choice.expert);
+  weight.ask(queue, choice.weight), kept.ask(queue, choice.kept);
+  queue.fence("switchyard::moe::crossing::choices");
 }
 
 Crossing::Crossing(Arena& arena, const Config& config, const Layout& layout, int experts)
@@ -69,10 +59,10 @@ Crossing::Crossing(Arena& arena, const Config& config, const Layout& layout, int
 }
 
 void Crossing::build(const Queue& queue, const Choice& choice, Pieces pieces, const Way& rail, CrossingWork& work) {
-  const Chosen chosen(choice);
+  work.read(queue, choice);
   home_pieces_ = pieces_of(layout_, layout_.place(), pieces);
-  begin(choice, chosen.tokens(), work);
-  for (int node = 0; node < nodes_; ++node) list_node(chosen, node, work);
+  begin(choice, work);
+  for (int node = 0; node < nodes_; ++node) list_node(node, work);
   list_rows_of_tokens(work);
   token_.to_device(queue, token_rows());
   node_rows_.to_device(queue, home_tokens_ + 1 + 2 * token_rows());
@@ -84,30 +74,30 @@ void Crossing::build(const Queue& queue, const Choice& choice, Pieces pieces, co
   choices_ = rail.exchange.prepare(choices_.out);
 }
 
-void Crossing::begin(const Choice& choice, Index tokens, CrossingWork& work) {
-  choice_ = choice, home_tokens_ = tokens;
+void Crossing::begin(const Choice& choice, CrossingWork& work) {
+  choice_ = choice, home_tokens_ = choice.tokens();
   token_.reserve(choice.capacity()), choice_rows_.reserve(choice.capacity());
-  work.sent.reserve(3 * choice.capacity()), work.row_of.reserve(tokens * nodes_);
+  work.sent.reserve(3 * choice.capacity()), work.row_of.reserve(home_tokens_ * nodes_);
   work.counts_sent.assign(nodes_ * (home_pieces_ + 1), 0);
-  std::fill_n(work.row_of.host(), tokens * nodes_, -1);
+  std::fill_n(work.row_of.host(), home_tokens_ * nodes_, -1);
   std::fill_n(choice_rows_.host(), choice.capacity(), -1);
   std::fill(traffic_.begin(), traffic_.end(), 0);
   tokens_.out = choices_.out = {{0}, {0}};
 }
 
 /// Appends the rows for a node.
-void Crossing::list_node(const Chosen& chosen, int node, CrossingWork& work) {
+void Crossing::list_node(int node, CrossingWork& work) {
   std::int64_t* counts = work.counts_sent.data() + node * (home_pieces_ + 1);
   Index row = token_rows(), choice_row = choice_rows();
   std::int32_t *const begin = work.sent.host() + row + 2 * choice_row, *next = begin;
   for (Index t = 0; t < home_tokens_; ++t) {
     std::int32_t* const length = next;
-    for (Index i = chosen.first(t); i < chosen.first(t + 1); ++i) {
-      const std::int32_t expert = chosen.expert(i);
-      if (!chosen.kept(i) || layout_.node_of_place(place_of_.at(expert)) != node) continue;
+    for (Index i = work.first(t); i < work.first(t + 1); ++i) {
+      const std::int32_t expert = work.expert(i);
+      if (!work.kept(i) || layout_.node_of_place(place_of_.at(expert)) != node) continue;
       if (next == length) *next++ = 0;
       ++*length;
-      *next++ = expert, *next++ = std::bit_cast<std::int32_t>(chosen.weight(i));
+      *next++ = expert, *next++ = std::bit_cast<std::int32_t>(work.weight(i));
       choice_rows_.host()[i] = static_cast<std::int32_t>(choice_row++);
       ++traffic_[layout_.group() * layout_.expert_parallel + place_of_[expert]];
     }

@@ -15,6 +15,10 @@ namespace switchyard::moe {
 /// came.
 struct CrossingWork {
   CrossingWork(Arena& arena, const Config& config, const Layout& layout);
+  void read(const Queue& queue, const Choice& choice);
+  HostCopy<std::int32_t> first, expert;  ///< of what routing chose
+  HostCopy<float> weight;
+  HostCopy<std::uint8_t> kept;
   Staged<std::int32_t> sent, received;
   Staged<std::int32_t> row_of;                             ///< (tokens, nodes) token row, −1 where there is none
   std::vector<std::int64_t> counts_sent, counts_received;  ///< of each rank: choice rows, then token rows by piece
@@ -53,9 +57,8 @@ class Crossing {
   std::int64_t bytes_to(std::size_t r) const { return bytes_.at(r); }
 
  private:
-  struct Chosen;
-  void begin(const Choice& choice, Index tokens, CrossingWork& work);
-  void list_node(const Chosen& chosen, int node, CrossingWork& work);
+  void begin(const Choice& choice, CrossingWork& work);
+  void list_node(int node, CrossingWork& work);
   void list_rows_of_tokens(const CrossingWork& work);
   int pieces_from(int node, Pieces pieces) const;
   void exchange_counts(const comm::Communicator& rail, Pieces pieces, CrossingWork& work);

@@ -77,6 +77,23 @@ class Twin {
   typename V::HostMirror host_;
 };
 
+/// What a host reads of memory of a device that is another each time: a copy of it, made once for one length; on host
+/// builds the memory itself.
+template <class T>
+class HostCopy {
+ public:
+  /// On its way; the host may read once the queue is through.
+  void ask(const Queue& queue, const Vector<T>& device) {
+    if (on_host || copy_.extent(0) != device.extent(0))
+      copy_ = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, device);
+    copy(queue, copy_, device);
+  }
+  const T& operator()(Index i) const { return copy_(i); }
+
+ private:
+  typename Vector<T>::HostMirror copy_;
+};
+
 /// A room with its twin on the host: one memory on host builds, two on device builds.
 template <class T>
 class Staged {
