@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Communication, counted and timed: run.sh [--scale ci|laptop|full] [--out FOLDER]; see ../lib.sh
-#   ci: one rate and two steps, only whether it all runs; laptop (default) and full: six minutes of two cores, the README's figures. What
+#   ci: one rate and two steps, only whether it all runs; laptop (default) and full: twelve minutes of two cores, the README's figures. What
 #   is timed needs root, iproute2 and a quiet machine. Results that FOLDER/results has already are kept.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 options "$@"
