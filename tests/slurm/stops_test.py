@@ -45,9 +45,9 @@ def test_the_time_limit_is_announced_and_survived(work):
 
 
 def test_exit_75_requeues_until_the_end(work):
-    """train.max_time ends every start early; SWITCHYARD_RESTARTS bounds how often the job comes back."""
+    """train.max_time ends every start after a step; SWITCHYARD_RESTARTS bounds how often the job comes back."""
     run = "again"
-    job = work.train(run, "train.max_time=0.5", options=("--ntasks=1",), SWITCHYARD_RESTARTS="1")
+    job = work.train(run, "train.max_time=0.001", options=("--ntasks=1",), SWITCHYARD_RESTARTS="1")
     assert job.end() == 75, job.describe()
     assert job.show()["Restarts"] == "1"
     assert job.log().count("put back into the queue") == 1 and "not put back: this was start 1" in job.log()
