@@ -29,7 +29,7 @@ def test_the_time_limit_is_announced_and_survived(work):
     """Slurm's own signal before the limit, up to half a minute late. The ranks are stopped meanwhile, so that it finds them
     in the middle of the run on any machine."""
     run = "limit"
-    job = work.train(run, options=("--nodes=1", "--ntasks=2", "--time=1", "--signal=B:USR1@50"))
+    job = work.train(run, options=("--nodes=1", "--ntasks=2", "--time=1", "--signal=B:USR1@40"))
     job.wait_step(work.folder / run, 30)
     ranks = ranks_of(work.program, run)
     assert len(ranks) == 2
