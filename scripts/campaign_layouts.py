@@ -19,7 +19,10 @@ def divisors(n):
 def choices(bench):
     """The names that an option of the layout can have, of those that have names."""
     reference = run([bench.program, "show", "--reference"]).stdout
-    return {name: names.split(", ") for name, names in re.findall(r"`layout\.(\w+)`.* one of ([\w, ]+) \|", reference)}
+    found = {name: names.split(", ") for name, names in
+             re.findall(r"^\| `layout\.(\w+)` \|[^|]*\|[^|]*\| one of ([\w, ]+) \|", reference, re.M)}
+    assert found.keys() == {"exchange", "schedule", "recompute"}, f"options with names in the reference: {sorted(found)}"
+    return found
 
 
 def layouts(bench, _):

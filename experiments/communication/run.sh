@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Communication, counted and timed: run.sh [--scale ci|laptop|full] [--out FOLDER]; see ../lib.sh
 #   ci: one rate and two steps, only whether it all runs; laptop (default) and full: twelve minutes of two cores, the README's figures. What
-#   is timed needs root, iproute2 and a quiet machine. Results that FOLDER/results has already are kept.
+#   is timed needs root, iproute2 and a quiet machine. Results that FOLDER/SCALE/results has already are kept.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 options "$@"
 export OMP_NUM_THREADS=1
 steps=(--warmup 2 --repetitions 9) tokens=512 rates="3000 1500 900 600 400 200" lanes="2 4"
 [ "$scale" != ci ] || { steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4; }
-results=$out/results
+results=$out/$scale/results
 mkdir -p "$results"
 
 step "rows across nodes, counted"

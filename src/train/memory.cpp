@@ -9,6 +9,7 @@
 #include "comm/collectives.hpp"
 #include "config/moe_layers.hpp"
 #include "model/lane.hpp"
+#include "moe/even_loads.hpp"
 #include "tensor/parameter.hpp"
 
 namespace switchyard::train {
@@ -37,13 +38,24 @@ std::vector<int> sizes(const std::vector<TreeNode>& nodes) {
 /// What ranks must have in common to take the same memory.
 using Kind = std::tuple<std::vector<int>, std::vector<int>, std::vector<std::int64_t>, std::vector<std::int64_t>>;
 
+/// Of all ranks of the rail, where rows go by nodes.
+std::int64_t grains_handed_on(const Layout& lane) {
+  std::int64_t grains = 0;
+  moe::for_sources(lane, moe::my_near(lane), [&](int p) { grains += moe::lane_grains_from(lane, p).size(); });
+  return grains;
+}
+
 Kind kind_of(const Config& config, const Layout& layout) {
   std::vector<std::int64_t> experts;
-  for (const MoeLayer& layer : moe_layers(config)) experts.push_back(layout.my_experts(layer.experts).size());
-  if (config.layout.zero == 0) std::sort(experts.begin(), experts.end());  // shards are cut in their order
+  const int node = layout.node_of_place(layout.place());
+  for (const MoeLayer& layer : moe_layers(config)) {
+    experts.push_back(layout.my_experts(layer.experts).size());
+    if (layout.by_nodes()) experts.push_back(layout.experts_of_node(node, layer.experts).size());
+  }
+  if (config.layout.zero == 0 && !layout.by_nodes()) std::sort(experts.begin(), experts.end());  // shards are in order
   std::vector<std::int64_t> lanes{layout.my_slots()};  // and of each its grains, and those of the group
   for (Layout of = layout; of.lane < of.lanes; ++of.lane)
-    lanes.insert(lanes.end(), {of.my_lane_grains().size(), of.group_lane_grains()});
+    lanes.insert(lanes.end(), {of.my_lane_grains().size(), of.group_lane_grains(), grains_handed_on(of)});
   return {sizes(layout.my_nodes()), sizes(layout.my_group_nodes()), lanes, experts};
 }
 

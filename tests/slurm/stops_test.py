@@ -35,9 +35,11 @@ def test_the_time_limit_is_announced_and_survived(work):
     assert len(ranks) == 2
     for rank in ranks:
         os.kill(rank, signal.SIGSTOP)
-    job.wait_log("USR1: handing it on")
-    for rank in ranks:
-        os.kill(rank, signal.SIGCONT)
+    try:
+        job.wait_log("USR1: handing it on")
+    finally:
+        for rank in ranks:
+            os.kill(rank, signal.SIGCONT)
     job.wait_restart()
     assert job.end() == 0, job.describe()
     assert "SIGUSR2" in job.log() and "TIME LIMIT" not in job.log()

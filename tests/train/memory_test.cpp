@@ -1,4 +1,4 @@
-// ranks: 1 2 3 5
+// ranks: 1 2 3 4 5
 // What check predicts is what the allocator is asked for: every byte of a machine and its first steps.
 #include "train/memory.hpp"
 
@@ -13,6 +13,7 @@
 #include "config/routers.hpp"
 #include "moe/plan.hpp"
 #include "support/kinds.hpp"
+#include "support/world.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
@@ -26,6 +27,11 @@ Config base() {
   c.train.batch = 16, c.train.grains = 8;
   c.layout.threads = Host().concurrency();
   return c;
+}
+
+void by_twos(Config& c) {
+  const int ranks = test::world_size();
+  c.layout.exchange = ExchangeKind::node, c.layout.ranks_per_node = ranks % 2 == 0 ? 2 : 1;
 }
 
 const std::vector<std::function<void(Config&)>> changes{
@@ -46,6 +52,13 @@ const std::vector<std::function<void(Config&)>> changes{
     [](Config& c) { c.layout.exchange = ExchangeKind::node, c.layout.ranks_per_node = 1; },
     [](Config& c) { c.layout.exchange = ExchangeKind::node, c.layout.ranks_per_node = 1, c.moe.combine_groups = 8; },
     [](Config& c) { c.layout.exchange = ExchangeKind::node, c.layout.ranks_per_node = 1, c.layout.lanes = 4; },
+    [](Config& c) {  // unlike nodes, and unlike ranks on them, where there are four
+      by_twos(c), c.moe.experts = 5, c.train.batch = 10, c.train.grains = 5;
+    },
+    [](Config& c) {
+      by_twos(c), c.moe.experts = 5, c.train.grains = 4, c.moe.combine_groups = 2;
+      c.layout.recompute = Recompute::blocks, c.layout.zero = 1;
+    },
     [](Config& c) { c.train.determinism = Determinism::run, c.train.grains = 4; },
     [](Config& c) { c.layout.recompute = Recompute::experts; },
     [](Config& c) { c.layout.recompute = Recompute::blocks; },

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <optional>
+#include <random>
 
 #include "base/files.hpp"
 #include "comm/agree.hpp"
@@ -144,34 +145,32 @@ class Digests {
   std::ofstream out_;
 };
 
-/// The ways through a step that are not in the table of cases, of which each layout of a case takes the next one. A
-/// case begins one further than the last ended, or cases of as many layouts as there are ways would have the same ones.
+/// The ways through a step that are not in the table of cases: each layout of a case takes one, at random, the same on
+/// all ranks and every time.
 class Ways {
  public:
-  void begin_case() { ++turn_; }
   void next(Config& config) {
     const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
-    config.layout.schedule = schedules[turn_ % schedules.size()];
-    config.layout.lanes = 1 << turn_ / schedules.size() % 4;
-    const std::vector<int> shares = test::degrees(config.layout.expert_parallel);
-    config.layout.ranks_per_node = shares[turn_ / 6 % shares.size()];
     const std::vector<Recompute> kinds = test::all_of<Recompute>();
-    config.layout.recompute = kinds[turn_ / 2 % kinds.size()];
-    config.layout.recompute_blocks.clear();
-    if (turn_ % 5 == 0 && config.layout.recompute != Recompute::none) config.layout.recompute_blocks = {1};
-    config.layout.zero = turn_ % 2 == 0;  // of three schedules and four lanes each has both, one after the other
-    ++turn_;
+    const std::vector<int> shares = test::degrees(config.layout.expert_parallel);
+    LayoutConfig& layout = config.layout;
+    layout.schedule = schedules[random_() % schedules.size()];
+    layout.lanes = 1 << random_() % 4;
+    layout.ranks_per_node = shares[random_() % shares.size()];
+    layout.recompute = kinds[random_() % kinds.size()];
+    layout.recompute_blocks.clear();
+    if (random_() % 4 == 0 && layout.recompute != Recompute::none) layout.recompute_blocks = {1};
+    layout.zero = random_() % 2;
   }
 
  private:
-  std::size_t turn_ = 0;
+  std::mt19937 random_{13};
 };
 
 TEST(Layouts, EveryCaseGivesTheBitsOfOneRank) {
   Digests digests("");
   Ways ways;
   for (auto [name, config] : make_cases()) {
-    ways.begin_case();
     for (const int ep : test::degrees())
       for (const ExchangeKind exchange : test::all_of<ExchangeKind>()) {
         if (ep == 1 && exchange != test::all_of<ExchangeKind>().front()) continue;  // EP 1 exchanges nothing
@@ -226,7 +225,6 @@ TEST(Layouts, EveryFileOfARunIsThatOfOneRank) {
   for (auto [name, config] : make_cases()) {
     config.layout.expert_parallel = digests.ranks;
     config.layout.exchange = test::all_of<ExchangeKind>()[turn++ % test::all_of<ExchangeKind>().size()];
-    ways.begin_case();
     if (digests.ranks > 1) ways.next(config);
     const std::string found = digest_of_run(config, world, folder);
     if (world.rank() == 0) digests.take(name, config, found);
