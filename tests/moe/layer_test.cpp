@@ -52,12 +52,15 @@ const std::vector<LayerCase>& cases() {
   return all;
 }
 
-/// The same on the nodes that there may be: of one rank, and of several.
+/// The same on nodes of one rank, of as many as there can be while there are two, and on one node.
 std::vector<LayerCase> on_nodes(const LayerCase& c, int expert_parallel) {
   if (c.exchange != ExchangeKind::node) return {c};
   std::vector<LayerCase> all;
-  for (LayerCase of = c; ++of.ranks_per_node <= test::world_size();)
-    if (expert_parallel % of.ranks_per_node == 0) all.push_back(of);
+  for (const int nodes : {expert_parallel, 2, 1})
+    if (expert_parallel % nodes == 0 && (all.empty() || all.back().ranks_per_node < expert_parallel / nodes)) {
+      all.push_back(c);
+      all.back().ranks_per_node = expert_parallel / nodes;
+    }
   return all;
 }
 
