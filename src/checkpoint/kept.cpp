@@ -8,7 +8,7 @@
 namespace switchyard::checkpoint {
 namespace {
 
-constexpr int tag = 72;
+constexpr int shard_tag = 72;
 
 int count_of(const Range& elements) {
   expect(elements.size() <= std::numeric_limits<int>::max(), "a part of a tensor of less than 2^31 elements");
@@ -54,7 +54,7 @@ HostPart collect(const comm::Groups& groups, const ParameterSet& parameters, Pla
     for_common(parameters.shard(placement), elements, [&](const Range& part, Index at) {
       const HostPart mine = on_host_at(at, part.size());
       const activity::Waiting waiting(owners.member(0), activity::Wait::messages);
-      comm::check_mpi(MPI_Send(mine.data(), count_of(part), MPI_FLOAT, 0, tag, owners.handle()));
+      comm::check_mpi(MPI_Send(mine.data(), count_of(part), MPI_FLOAT, 0, shard_tag, owners.handle()));
     });
     return {};
   }
@@ -66,7 +66,7 @@ HostPart collect(const comm::Groups& groups, const ParameterSet& parameters, Pla
       float* to = all.data() + part.first - elements.first;
       if (owner == 0) return Kokkos::deep_copy(HostPart(to, part.size()), on_host_at(at, part.size()));
       const activity::Waiting waiting(owners.member(owner), activity::Wait::messages);
-      comm::check_mpi(MPI_Recv(to, count_of(part), MPI_FLOAT, owner, tag, owners.handle(), MPI_STATUS_IGNORE));
+      comm::check_mpi(MPI_Recv(to, count_of(part), MPI_FLOAT, owner, shard_tag, owners.handle(), MPI_STATUS_IGNORE));
     });
   return all;
 }
