@@ -86,5 +86,5 @@ def test_a_rank_that_stands_still_ends_its_start_and_the_job_comes_back(work, la
     assert job.end() == 0, job.describe()
     log = job.log()
     assert log.count("has made progress for 4 s (layout.timeout); the job ends") >= 1, log
-    assert " is stopped in step " in log and "slurm: exit code 9" in log and log.count("put back into the queue") == 1, log
+    assert " is stopped in " in log and "slurm: exit code 9" in log and log.count("put back into the queue") == 1, log
     assert work.nothing_lost(run)
