@@ -4,11 +4,11 @@
 #include <array>
 #include <bit>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <random>
 
+#include "bench/json_lines.hpp"
 #include "comm/agree.hpp"
 #include "comm/collectives.hpp"
 #include "moe/journeys.hpp"
@@ -212,11 +212,9 @@ Exit measure_exchange(const ExchangeOptions& options) {
   check(!cases.empty(), Exit::usage,
         std::to_string(world.size()) + " ranks make no two nodes with as many ranks and as many of the " +
             std::to_string(options.experts) + " experts; start a number with a common divisor with --experts");
-  std::ofstream file;
+  JsonLines lines;
   comm::on_root(world, [&] {
-    if (!options.json.empty()) file.open(options.json, std::ios::app);
-    check(options.json.empty() || file.good(), Exit::usage,
-          options.json + ": cannot be written; give --json another file");
+    lines.open(options.json);
     std::printf("rows across nodes of a token, %d experts, top %d, %d tokens a rank, %d ranks\n", options.experts,
                 options.top_k, options.tokens, world.size());
     std::printf(
@@ -227,7 +225,7 @@ Exit measure_exchange(const ExchangeOptions& options) {
     const nlohmann::ordered_json row = measure(options, c);
     comm::on_root(world, [&] {
       print(row);
-      if (file.is_open()) file << row.dump() << '\n';
+      lines.add(row);
     });
   }
   return Exit::ok;

@@ -1,13 +1,11 @@
 #include "bench/step.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hpp"
-#include "base/files.hpp"
+#include "bench/json_lines.hpp"
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
 #include "tensor/products/library.hpp"
@@ -125,11 +123,8 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
 Exit measure_step(const Config& config, int warmup, int repetitions, const std::string& json_out) {
   train::Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
   const auto& world = machine.groups.world;
-  std::ofstream file;
-  comm::on_root(world, [&] {  // before the measurement, which would be lost
-    if (!json_out.empty()) file.open(json_out, std::ios::app);
-    check(json_out.empty() || file.good(), Exit::usage, json_out + ": cannot be written; give --json another file");
-  });
+  JsonLines lines;
+  comm::on_root(world, [&] { lines.open(json_out); });
   const double rate_before = product_rate(world, 20);
   Seen seen = take_steps(machine, warmup, repetitions);
   const double rate = std::max(rate_before, product_rate(world, 20));
@@ -150,10 +145,7 @@ Exit measure_step(const Config& config, int warmup, int repetitions, const std::
     report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / repetitions * 1e3;
   comm::on_root(world, [&] {
     std::printf("%s\n", report.dump().c_str());
-    if (!file.is_open()) return;
-    file << report.dump() << '\n';
-    file.close();
-    if (!file) files::throw_system_error(errno, "write the result to", json_out);
+    lines.add(report);
   });
   return Exit::ok;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "config/values.hpp"
 #include "moe/even_loads.hpp"
 
 namespace switchyard::train {
@@ -25,10 +26,10 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
 
 std::string Machine::way() const {
   const Layout& layout = groups.layout;
-  const std::string exchange = EnumNames<ExchangeKind>::names[static_cast<std::size_t>(config.layout.exchange)];
   const std::string where = std::to_string(groups.nodes.count()) + " node(s) of " + std::to_string(layout.ranks) +
                             " rank(s)" + (config.layout.ranks_per_node > 0 ? ", as layout.ranks_per_node says" : "");
-  if (!layout.by_nodes()) return "rows go straight to the rank of their expert (" + exchange + "); " + where;
+  if (!layout.by_nodes())
+    return "rows go straight to the rank of their expert (" + format_value(config.layout.exchange) + "); " + where;
   return "rows go by nodes, " + std::to_string(layout.group_nodes()) + " with " + std::to_string(layout.node_places) +
          " rank(s) each of an expert-parallel group, and home " +
          (moe::sums_by_node(config, layout) ? "as sums of moe.combine_groups" : "one by one (see moe.combine_groups)") +

@@ -35,7 +35,6 @@ class ByNodes : public Journeys {
   void dispatch_backward_finish(const Queue& queue, const Tensor& dx, LayerPass& pass) const override;
 
  private:
-  Freight freight(LayerPass& pass, bool tokens, Journey journey, Element element) const;
   Freight freight(LayerPass& pass, Journey journey) const;
   Tensor rows_of(const Buffer& buffer, Element element, Index count) const {
     return {buffer.device(), element, count, width_};
@@ -55,22 +54,17 @@ class ByNodes : public Journeys {
   int width_;
 };
 
-/// By token rows or by choice rows.
-Freight ByNodes::freight(LayerPass& pass, bool tokens, Journey journey, Element element) const {
+/// By token rows, but home by choice rows where sums do not go home; gradients of outputs as floats.
+Freight ByNodes::freight(LayerPass& pass, Journey journey) const {
   const bool out = journey == Journey::dispatch || journey == Journey::combine_backward;
+  const bool tokens = out || pass.scratch.rail->sums;
+  const Element element = journey == Journey::combine_backward ? Element::f32 : pass.scratch.transfer.element;
   return {tokens ? pass.crossing->tokens() : pass.crossing->choices(),
           out ? comm::Bound::out : comm::Bound::home,
           journey,
           width_ * bytes_of(element),
           pass.tokens.step,
           pass.lane};
-}
-
-Freight ByNodes::freight(LayerPass& pass, Journey journey) const {
-  const bool to_experts = journey == Journey::dispatch || journey == Journey::combine_backward;
-  const Element branch = pass.scratch.transfer.element;
-  return freight(pass, to_experts || pass.scratch.rail->sums, journey,
-                 journey == Journey::combine_backward ? Element::f32 : branch);
 }
 
 void ByNodes::plan(const Queue& queue, Pieces pieces, LayerPass& pass) const {

@@ -1,0 +1,34 @@
+// The file that a measurement appends its results to, one JSON line each.
+#pragma once
+#include <cerrno>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/check.hpp"
+#include "base/files.hpp"
+
+namespace switchyard::bench {
+
+/// On one rank; nothing where no file is named.
+class JsonLines {
+ public:
+  /// Before the measurement, which would be lost. Throws Error{usage} where the file cannot be written.
+  void open(const std::string& path) {
+    if (path.empty()) return;
+    path_ = path;
+    file_.open(path, std::ios::app);
+    check(file_.good(), Exit::usage, path + ": cannot be written; give --json another file");
+  }
+  void add(const nlohmann::ordered_json& result) {
+    if (path_.empty()) return;
+    file_ << result.dump() << '\n' << std::flush;
+    if (!file_) files::throw_system_error(errno, "write the result to", path_);
+  }
+
+ private:
+  std::string path_;
+  std::ofstream file_;
+};
+
+}  // namespace switchyard::bench
