@@ -11,7 +11,7 @@
 
 namespace switchyard::checkpoint {
 
-/// The rank of expert-parallel group 0 that holds the file's first expert writes; the others of that group send their
+/// The rank of expert-parallel group 0 that holds the file's first unit writes; the others of that group send their
 /// experts, one message a unit, in the order in which they are written. Ranks of other groups send shards to the one of
 /// group 0 that holds the same experts. Every rank of the group, and with shards of the world, calls write() or send().
 class ExpertWriter {
@@ -24,8 +24,8 @@ class ExpertWriter {
   ManifestEntry write();
 
  private:
-  Range held_by(int place) const;
-  HostPart unit_on_host(const Parameter& p, std::size_t kind, std::int64_t expert);
+  std::vector<std::int64_t> held_by(int place) const;
+  HostPart unit_on_host(const Parameter& p, std::size_t kind, std::int64_t unit);
   void open();
   void make_dataset(const Parameter& p, std::size_t kind);
   void write_units(const Parameter& p, std::size_t kind, int place);

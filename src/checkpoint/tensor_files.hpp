@@ -14,9 +14,11 @@ struct ExpertFile {
   static constexpr int max_experts = 32;
   int block = 0;
   int experts = 0;              ///< E of the block
+  int chunks = 1;               ///< of each expert, units of their own
   Range range;                  ///< experts in this file
   std::vector<int> parameters;  ///< ids
-  std::string name() const;     ///< "experts-01-0032.h5"
+  Range units() const { return {range.first * chunks, range.last * chunks}; }
+  std::string name() const;  ///< "experts-01-0032.h5"
 };
 
 /// All expert files of a model, in block and expert order.

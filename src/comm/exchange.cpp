@@ -1,5 +1,8 @@
 #include "comm/exchange.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/check.hpp"
 #include "comm/exchange/algorithms.hpp"
 
@@ -20,19 +23,43 @@ Exchanges::Exchanges(ExchangeKind kind, const Groups& groups)
     : near(make_exchange(kind, groups.by_nodes ? groups.by_nodes->near : groups.expert)),
       rail(groups.by_nodes ? make_exchange(kind, groups.by_nodes->rail) : nullptr) {}
 
-void check_plan(const RowPlan& plan, int ranks, int rank) {
-  const auto entries = static_cast<std::size_t>(ranks) + 1;
-  expect(plan.send.size() == entries && plan.receive.size() == entries, "a plan with one entry a rank and one more");
-  expect(plan.send[0] == 0 && plan.receive[0] == 0, "a plan that starts at row 0");
-  for (int p = 0; p < ranks; ++p)
-    expect(plan.send[p] <= plan.send[p + 1] && plan.receive[p] <= plan.receive[p + 1], "ascending rows in a plan");
-  expect(plan.send[rank + 1] - plan.send[rank] == plan.receive[rank + 1] - plan.receive[rank],
-         "as many rows sent to oneself as received");
+RowRanges consecutive(const std::vector<std::int64_t>& first) {
+  RowRanges ranges;
+  for (std::size_t p = 0; p + 1 < first.size(); ++p) ranges.push_back({first[p], first[p + 1]});
+  return ranges;
 }
 
-Itinerary straight(const RowPlan& plan, int ranks, int rank) {
-  check_plan(plan, ranks, rank);
-  return {plan, {plan.receive, plan.send}};
+std::int64_t count_rows(const RowRanges& ranges) {
+  std::int64_t rows = 0;
+  for (const Range& range : ranges) rows = std::max(rows, range.last);
+  return rows;
+}
+
+Itinerary there_and_back(RowPlan out) {
+  RowPlan home{out.receive, out.send};
+  return {std::move(out), std::move(home)};
+}
+
+namespace {
+
+void check_plan(const RowPlan& plan, std::size_t ranks, std::size_t rank) {
+  expect(plan.send.size() == ranks && plan.receive.size() == ranks, "a plan with rows of each rank");
+  for (const RowRanges& side : {plan.send, plan.receive})
+    for (const Range& range : side) expect(0 <= range.first && range.first <= range.last, "ascending rows in a plan");
+  RowRanges received = plan.receive;
+  std::erase_if(received, [](const Range& range) { return range.size() == 0; });
+  std::sort(received.begin(), received.end(), [](const Range& a, const Range& b) { return a.first < b.first; });
+  for (std::size_t p = 1; p < received.size(); ++p)
+    expect(received[p - 1].last <= received[p].first, "received rows of one rank each");
+  expect(plan.send[rank].size() == plan.receive[rank].size(), "as many rows sent to oneself as received");
+}
+
+}  // namespace
+
+Itinerary checked(const Itinerary& plans, int ranks, int rank) {
+  for (const RowPlan& plan : {plans.out, plans.home})
+    check_plan(plan, static_cast<std::size_t>(ranks), static_cast<std::size_t>(rank));
+  return plans;
 }
 
 int mpi_tag(ExchangeTag tag) {

@@ -9,20 +9,30 @@
 #include "comm/groups.hpp"
 #include "comm/transport.hpp"
 #include "config/config.hpp"
+#include "config/layout.hpp"
 
 namespace switchyard::comm {
 
-/// Rows [send[p], send[p+1]) of the send buffer go to rank p of the group, rows [receive[p], receive[p+1]) of the
-/// receive buffer come from it. Both have size()+1 entries, first 0.
+/// Rows of a buffer, of each rank of a group.
+using RowRanges = std::vector<Range>;
+
+/// Of ranks one after another: those of rank p begin at first[p]; one entry a rank, and the end.
+RowRanges consecutive(const std::vector<std::int64_t>& first);
+/// Rows that a buffer has which ends with the last of them.
+std::int64_t count_rows(const RowRanges& ranges);
+
+/// Rows send[p] of the send buffer go to rank p of the group, and may go to others too; rows receive[p] of the receive
+/// buffer come from it alone.
 struct RowPlan {
-  std::vector<std::int64_t> send;
-  std::vector<std::int64_t> receive;
+  RowRanges send, receive;
 };
 
-/// A plan and its way back, as an exchange has prepared them: made once, for all journeys by that plan.
+/// A plan and the way home, as an exchange has prepared them: made once, for all journeys by them.
 struct Itinerary {
   RowPlan out, home;
 };
+/// Home is each row where it came from.
+Itinerary there_and_back(RowPlan out);
 enum class Bound { out, home };
 
 /// Identifies a journey for the watchdog and as MPI tag.
@@ -57,8 +67,8 @@ class Exchange {
   virtual ~Exchange() = default;
   /// Where the rows lie that `start` takes and gives.
   virtual Memory memory() const = 0;
-  /// Local; `plan` fits the group.
-  virtual Itinerary prepare(const RowPlan& plan) const = 0;
+  /// Local; both plans fit the group.
+  virtual Itinerary prepare(const Itinerary& plans) const = 0;
   /// Rows that stay on this rank are in `to` when it returns.
   virtual std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) = 0;
 };

@@ -15,10 +15,18 @@ int degree_of(const Communicator& world, int expert_parallel) {
   return degree;
 }
 
+int team_of(const Layout& layout, int expert_tensor_parallel) {
+  check(expert_tensor_parallel > 0 && layout.expert_parallel % expert_tensor_parallel == 0, Exit::usage,
+        "layout.expert_tensor_parallel is " + std::to_string(expert_tensor_parallel) + " (it does not divide the " +
+            std::to_string(layout.expert_parallel) + " ranks of an expert-parallel group); choose a divisor");
+  return expert_tensor_parallel;
+}
+
 Layout layout_of(const Communicator& world, const Nodes& nodes, const LayoutConfig& options, int grains,
                  Determinism determinism) {
   Layout layout{world.size(), world.rank(), degree_of(world, options.expert_parallel),
                 grains,       determinism,  options.lanes};
+  layout.expert_tensor_parallel = team_of(layout, options.expert_tensor_parallel);
   if (options.exchange != ExchangeKind::node) return layout;
   layout.node_places = nodes.even_share(layout.expert_parallel);
   if (layout.node_places == 0)  // as every rank finds
@@ -29,6 +37,11 @@ Layout layout_of(const Communicator& world, const Nodes& nodes, const LayoutConf
             std::to_string(world.size()) + " ranks of this run on " + std::to_string(nodes.count()) +
             " nodes, in groups of " + std::to_string(layout.expert_parallel) +
             ", are not); start equally many ranks on every node, or set layout.exchange to pairwise");
+  if (layout.by_nodes() && layout.node_places % layout.expert_tensor_parallel != 0)
+    throw AgreedError(Exit::usage, "layout.expert_tensor_parallel is " + std::to_string(layout.expert_tensor_parallel) +
+                                       " (with layout.exchange node an expert stays on one node, and nodes have " +
+                                       std::to_string(layout.node_places) +
+                                       " ranks of a group each); choose a divisor, or set layout.exchange to pairwise");
   return layout;
 }
 

@@ -44,18 +44,22 @@ void append(std::vector<TensorSpec> more, std::vector<TensorSpec>& all) {
 /// Of the projections that write into the residual stream: less, the more of them there are (Radford et al. 2019).
 double output_std(const Config& c) { return c.model.init_std / std::sqrt(2.0 * c.model.blocks); }
 
-/// Gate where the activation has one, up, down; `experts` of them, or one without that axis where it is 0.
+/// Gate where the activation has one, up, down; `experts` of them, in chunks, or one without that axis where it is 0.
 void add_network(const Config& c, const Part& part, std::int64_t hidden, std::int64_t experts,
                  std::vector<TensorSpec>& all) {
   const std::int64_t d = c.model.width;
+  const int chunks = experts > 0 ? c.moe.hidden_chunks : 1;
   const auto add = [&](const char* name, Shape shape, double init_std) {
-    if (experts > 0) shape.insert(shape.begin(), experts);
+    if (experts > 0) shape.insert(shape.begin(), experts * chunks);
     all.push_back(matrix(part, name, std::move(shape), init_std));
     if (experts > 0) all.back().placement = Placement::expert;
+    all.back().chunks = chunks;
   };
+  hidden /= chunks;
   if (c.model.activation == Activation::swiglu) add("gate", {hidden, d}, c.model.init_std);
   add("up", {hidden, d}, c.model.init_std);
   add("down", {d, hidden}, output_std(c));
+  all.back().chunks_of_input = true;
 }
 
 std::vector<TensorSpec> attention_tensors(const Config& c, const Part& part) {
@@ -122,6 +126,20 @@ std::vector<TensorSpec> architecture(const Config& c) {
   for (int b = 0; b < c.model.blocks; ++b) append(block_architecture(c, b), all);
   append(after_blocks(c), all);
   return all;
+}
+
+std::vector<std::int64_t> held_units(const TensorSpec& tensor, const Layout& layout, int place) {
+  if (tensor.placement == Placement::replicated) return {0};
+  const Range experts = layout.experts_of(place, tensor.experts()), chunks = layout.chunks_of(place, tensor.chunks);
+  std::vector<std::int64_t> units;
+  for (std::int64_t e = experts.first; e < experts.last; ++e)
+    for (std::int64_t c = chunks.first; c < chunks.last; ++c) units.push_back(e * tensor.chunks + c);
+  return units;
+}
+
+int place_of_unit(const TensorSpec& tensor, const Layout& layout, std::int64_t unit) {
+  const int first = layout.place_of_expert(static_cast<int>(unit / tensor.chunks), tensor.experts());
+  return first + static_cast<int>(unit % tensor.chunks * layout.expert_tensor_parallel / tensor.chunks);
 }
 
 std::vector<Range> gradient_buckets(const Config& c) {

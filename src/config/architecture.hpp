@@ -24,21 +24,24 @@ constexpr std::int64_t padded_unit(std::int64_t elements) {
   return (elements + unit_block - 1) / unit_block * unit_block;
 }
 
-/// One tensor. A unit is the whole tensor, or one expert's part of it: units are what norms and checkpoints count in,
-/// so nothing depends on which rank holds which expert.
+/// One tensor. A unit is the whole tensor, or one expert's part of it, or one chunk of that: units are what norms and
+/// checkpoints count in, so nothing depends on which rank holds what of which expert.
 struct TensorSpec {
   std::string name;                 ///< "blocks.1.moe.experts.up.weight"
-  std::vector<std::int64_t> shape;  ///< global; experts: (E, …)
+  std::vector<std::int64_t> shape;  ///< global; experts: (E, …), or where their hidden width is cut (E·chunks, …)
   Placement placement = Placement::replicated;
   Init init = Init::normal;
   double init_std = 0.0;
   bool decay = true;  ///< takes part in weight decay
   int block = 0;      ///< which transformer block; −1 before the blocks, their number after them
   Role role = Role::feed_forward;
+  int chunks = 1;                ///< of each expert, neighbours in the shape: moe.hidden_chunks
+  bool chunks_of_input = false;  ///< they cut columns of an expert's matrix, not rows
   std::string adds_to;  ///< a second source of the gradient of the tensor of that name (tied embedding); has no value
                         ///< of its own
 
   std::int64_t units() const { return placement == Placement::expert ? shape[0] : 1; }
+  int experts() const { return static_cast<int>(shape[0] / chunks); }
   std::int64_t elements() const;
   std::int64_t unit() const { return elements() / units(); }  ///< elements of one unit
 };
@@ -50,13 +53,19 @@ struct TensorSpec {
 ///   blocks.B.attention.{q,o}.weight (d, d), {k,v}.weight (kv_heads·D, d) of a grouped attention
 ///   blocks.B.feed_forward_norm.weight (d); feed_forward.{gate,up}.weight (h, d), down.weight (d, h) in a dense block
 ///   blocks.B.moe.{those of traits_of}.weight (E, d)
-///   blocks.B.moe.experts.{gate,up}.weight (E, h, d), experts.down.weight (E, d, h)
+///   blocks.B.moe.experts.{gate,up}.weight (E, h, d), experts.down.weight (E, d, h); with C = moe.hidden_chunks above
+///     1 (E·C, h/C, d) and (E·C, d, h/C): chunk c of expert e is [e·C + c]
 ///   blocks.B.moe.shared.… as of a dense block with shared_experts·h
 ///   final_norm.weight (d)
 ///   head.weight (V, d) where it is not tied
 std::vector<TensorSpec> architecture(const Config& config);
 /// The part of it that stands in block b.
 std::vector<TensorSpec> block_architecture(const Config& config, int b);
+
+/// Units that the rank at a place of an expert-parallel group holds, in the order of its slabs: ascending.
+std::vector<std::int64_t> held_units(const TensorSpec& tensor, const Layout& layout, int place);
+/// The place that holds a unit of an expert tensor.
+int place_of_unit(const TensorSpec& tensor, const Layout& layout, std::int64_t unit);
 
 /// Consecutive blocks [first, last), from −1 to blocks + 1, whose gradients are summed over ranks together, in the
 /// order in which a backward pass is through with them: the last block first. A bucket takes blocks until it has

@@ -46,6 +46,7 @@ struct ModelConfig {
 };
 
 constexpr int max_combine_groups = 64;
+constexpr int max_hidden_chunks = 64;
 
 /// The mixture-of-experts layers and what keeps their loads even.
 struct MoeConfig {
@@ -55,6 +56,7 @@ struct MoeConfig {
   int every = 1;
   int first_dense = 0;
   int hidden = 512;
+  int hidden_chunks = 1;
   int shared_experts = 0;
   RouterKind router = RouterKind::softmax;
   Normalise normalise = Normalise::after;
@@ -82,6 +84,10 @@ struct MoeConfig {
     f("every", self.every, "blocks", "blocks every, 2*every, ... (counted from 1) are mixtures of experts");
     f("first_dense", self.first_dense, "blocks", "this many first blocks stay dense");
     f("hidden", self.hidden, "channels", "hidden width of one expert");
+    f("hidden_chunks", self.hidden_chunks, "",
+      "equal parts of it, a power of two: sums over it are of each part by itself, then along a tree, so that ranks "
+      "may "
+      "share an expert (layout.expert_tensor_parallel)");
     f("shared_experts", self.shared_experts, "", "experts that every token passes through, beside the routed ones");
     f("router", self.router, "", "how scores are made and experts selected");
     f("normalise", self.normalise, "",
@@ -174,6 +180,7 @@ struct TrainConfig {
 /// How the run is spread over ranks. Nothing here changes a bit of the results, but for determinism `run`.
 struct LayoutConfig {
   int expert_parallel = 0;
+  int expert_tensor_parallel = 1;
   ExchangeKind exchange = ExchangeKind::pairwise;
   ScheduleKind schedule = ScheduleKind::serial;
   int lanes = 1;
@@ -189,6 +196,9 @@ struct LayoutConfig {
   static void fields(auto& self, auto&& f) {
     f("expert_parallel", self.expert_parallel, "ranks",
       "ranks that together hold every expert once; must divide the ranks; 0 means all ranks");
+    f("expert_tensor_parallel", self.expert_tensor_parallel, "ranks",
+      "neighbours among them that share each expert, whose hidden width they cut; must divide expert_parallel and "
+      "moe.hidden_chunks");
     f("exchange", self.exchange, "", "algorithm that moves rows between ranks");
     f("schedule", self.schedule, "",
       "what is done while rows travel; serial: nothing, pipelined: experts of other lanes, interleaved: all of them");

@@ -49,7 +49,8 @@ Checked product(const TensorSpec& t, std::size_t axis) {
 
 /// Elements that a token uses: of routed experts its choices.
 std::int64_t used(const Config& c, const TensorSpec& t) {
-  return t.unit() * (t.placement == Placement::expert ? std::min<std::int64_t>(c.moe.top_k, t.units()) : 1);
+  return t.unit() *
+         (t.placement == Placement::expert ? t.chunks * std::min<std::int64_t>(c.moe.top_k, t.experts()) : 1);
 }
 
 }  // namespace
@@ -58,6 +59,7 @@ Layout layout_of(const Config& c, int ranks) {
   Layout layout;
   layout.ranks = ranks;
   layout.expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
+  layout.expert_tensor_parallel = c.layout.expert_tensor_parallel;
   layout.grains = c.train.grains;
   layout.determinism = c.train.determinism;
   layout.lanes = c.layout.lanes;

@@ -23,7 +23,7 @@ inline Range split_evenly(std::int64_t total, std::int64_t parts, std::int64_t p
 }
 
 /// The layout of a run as seen from one rank, and from one of its lanes. Ranks [group*EP, (group+1)*EP) form an
-/// expert-parallel group.
+/// expert-parallel group, in which T neighbours, a team, share each of their experts: its hidden width is cut.
 struct Layout {
   int ranks = 1;
   int rank = 0;
@@ -32,9 +32,11 @@ struct Layout {
   Determinism determinism = Determinism::layout;
   int lanes = 1;  ///< parts of the grains of a rank; a power of two
   int lane = 0;
+  int expert_tensor_parallel = 1;  ///< T
   int node_places = 0;  ///< neighbouring places on each node of a group, where rows go by nodes; 0: they go straight
 
   int groups() const { return ranks / expert_parallel; }
+  int teams() const { return expert_parallel / expert_tensor_parallel; }  ///< of a group
   int group_of(int r) const { return r / expert_parallel; }
   int place_of(int r) const { return r % expert_parallel; }
   int group() const { return group_of(rank); }
@@ -72,19 +74,27 @@ struct Layout {
     return more * split_evenly(few + 1, lanes, lane).size() +
            (expert_parallel - more) * split_evenly(few, lanes, lane).size();
   }
-  /// Experts [first, last) of E held at one place of an expert-parallel group; empty where E < EP leaves none.
-  Range experts_of(int place, int experts) const { return split_evenly(experts, expert_parallel, place); }
+  /// Experts [first, last) of E held at one place of an expert-parallel group; empty where E leaves its team none.
+  Range experts_of(int place, int experts) const {
+    return split_evenly(experts, teams(), place / expert_tensor_parallel);
+  }
   Range my_experts(int experts) const { return experts_of(place(), experts); }
+  /// Chunks [first, last) of C of each of them.
+  Range chunks_of(int place, int chunks) const {
+    return split_evenly(chunks, expert_tensor_parallel, place % expert_tensor_parallel);
+  }
+  Range my_chunks(int chunks) const { return chunks_of(place(), chunks); }
   /// Those of a node of the group.
   Range experts_of_node(int node, int experts) const {
     return {experts_of(node * node_places, experts).first, experts_of((node + 1) * node_places - 1, experts).last};
   }
-  /// Place in the expert-parallel group that holds expert e of E.
+  /// First place in the expert-parallel group of the team that holds expert e of E.
   int place_of_expert(int e, int experts) const {
-    int p = static_cast<int>(std::int64_t{e} * expert_parallel / experts);
-    while (experts_of(p, experts).last <= e) ++p;
-    while (experts_of(p, experts).first > e) --p;
-    return p;
+    int team = static_cast<int>(std::int64_t{e} * teams() / experts);
+    const auto held = [&] { return experts_of(team * expert_tensor_parallel, experts); };
+    while (held().last <= e) ++team;
+    while (held().first > e) --team;
+    return team * expert_tensor_parallel;
   }
   /// Whether the pieces of `holders` (ranks or expert-parallel groups, which together have all grains) are grains: with
   /// determinism `run` only where there are not enough of these for all lanes.

@@ -73,6 +73,8 @@ const std::map<std::string, std::string>& foreign_names() {
       {"time_limit", "train.max_time"},
       {"ep", "layout.expert_parallel"},
       {"expert_parallel_size", "layout.expert_parallel"},
+      {"etp", "layout.expert_tensor_parallel"},
+      {"expert_tensor_parallel_size", "layout.expert_tensor_parallel"},
       {"num_threads", "layout.threads"},
       {"log_interval", "record.log_every"},
   };

@@ -142,12 +142,32 @@ void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
       layout.expert_parallel == 0 || ranks % layout.expert_parallel == 0, "layout.expert_parallel",
       text(layout.expert_parallel) + " does not divide the " + text(ranks) + (ranks == 1 ? " rank" : " ranks") +
           " (ranks form expert-parallel groups of equal size); change one of them, or set it to 0 for all ranks");
-  if (layout.exchange != ExchangeKind::node || layout.ranks_per_node < 1) return;
   const int group = layout.expert_parallel ? layout.expert_parallel : ranks, near = layout.ranks_per_node;
+  if (layout.exchange != ExchangeKind::node || near < 1) return;
   rules.require(near >= ranks || std::max(near, group) % std::min(near, group) == 0, "layout.ranks_per_node",
                 text(near) + " cuts expert-parallel groups of " + text(group) +
                     " ranks into unequal parts, which layout.exchange node cannot use; change one of them, or set "
                     "layout.exchange to pairwise");
+}
+
+/// Ranks that share experts, which layout.expert_parallel counts too.
+void validate_teams(const Config& c, int ranks, Rules& rules) {
+  const std::string key = "layout.expert_tensor_parallel";
+  const int team = c.layout.expert_tensor_parallel, near = c.layout.ranks_per_node;
+  if (!rules.at_least(key, team, 1)) return;
+  rules.require(c.moe.hidden_chunks % team == 0, key,
+                text(team) + " does not divide moe.hidden_chunks " + text(c.moe.hidden_chunks) +
+                    " (a rank has whole chunks of an expert's hidden width); change one of them");
+  const int group = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
+  if (ranks < 1 || group < 1) return;
+  rules.require(group % team == 0, key,
+                text(team) + " does not divide the " + text(group) +
+                    " ranks of an expert-parallel group (layout.expert_parallel counts all of them, also those that "
+                    "share an expert); change one of them");
+  if (c.layout.exchange == ExchangeKind::node && near > 0 && near < group)
+    rules.require(near % team == 0, key,
+                  text(team) + " does not divide layout.ranks_per_node " + text(near) +
+                      " (with layout.exchange node an expert stays on one node); change one of them");
 }
 
 void validate_recompute(const Config& c, Rules& rules) {
@@ -186,6 +206,7 @@ std::vector<Violation> validate(const Config& config, int ranks) {
   validate_optimization(config.train, rules);
   validate_intervals(config, rules);
   validate_layout(config.layout, ranks, rules);
+  validate_teams(config, ranks, rules);
   validate_recompute(config, rules);
   return found;
 }

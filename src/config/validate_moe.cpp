@@ -37,6 +37,11 @@ bool validate_ranges(const Config& c, Rules& rules) {
   valid &= rules.at_least("moe.groups", m.groups, 1);
   valid &= rules.at_least("moe.groups_kept", m.groups_kept, 1);
   rules.within("moe.hidden", m.hidden, 1, 1 << 24);
+  rules.require(m.hidden_chunks >= 1 && m.hidden_chunks <= max_hidden_chunks &&
+                    std::has_single_bit(unsigned(m.hidden_chunks)) && m.hidden % m.hidden_chunks == 0,
+                "moe.hidden_chunks",
+                "is " + text(m.hidden_chunks) + "; must be a power of two in [1, " + text(max_hidden_chunks) +
+                    "] that divides moe.hidden " + text(m.hidden));
   rules.within("moe.shared_experts", m.shared_experts, 0, 1 << 15);
   rules.above_zero("moe.scale", m.scale);
   rules.at_least("moe.aux_loss", m.aux_loss, 0.0);

@@ -70,8 +70,8 @@ void Crossing::build(const Queue& queue, const Choice& choice, Pieces pieces, co
   exchange_counts(rail.group, pieces, work);
   exchange_choices(rail.group, work);
   take_choices(queue, pieces, work);
-  tokens_ = rail.exchange.prepare(tokens_.out);
-  choices_ = rail.exchange.prepare(choices_.out);
+  tokens_ = rail.exchange.prepare(comm::there_and_back(std::move(tokens_.out)));
+  choices_ = rail.exchange.prepare(comm::there_and_back(std::move(choices_.out)));
 }
 
 void Crossing::begin(const Choice& choice, CrossingWork& work) {
@@ -82,7 +82,7 @@ void Crossing::begin(const Choice& choice, CrossingWork& work) {
   std::fill_n(work.row_of.host(), home_tokens_ * nodes_, -1);
   std::fill_n(choice_rows_.host(), choice.capacity(), -1);
   std::fill(traffic_.begin(), traffic_.end(), 0);
-  tokens_.out = choices_.out = {{0}, {0}};
+  tokens_.out = choices_.out = {};
 }
 
 /// Appends the rows for a node.
@@ -108,7 +108,7 @@ void Crossing::list_node(int node, CrossingWork& work) {
   }
   counts[0] = choice_row - choice_rows();
   work.sizes[0][node] = comm::mpi_count(next - begin, "numbers of choices for one node");
-  tokens_.out.send.push_back(row), choices_.out.send.push_back(choice_row);
+  tokens_.out.send.push_back({token_rows(), row}), choices_.out.send.push_back({choice_rows(), choice_row});
 }
 
 void Crossing::list_rows_of_tokens(const CrossingWork& work) {
@@ -146,8 +146,8 @@ void Crossing::exchange_counts(const comm::Communicator& rail, Pieces pieces, Cr
   for (int n = 0; n < nodes_; ++n) {
     const auto counts = work.counts_received.begin() + offsets[1][n];
     const std::int64_t rows = std::accumulate(counts + 1, counts + sizes[1][n], std::int64_t{0});
-    tokens_.out.receive.push_back(tokens_here() + rows);
-    choices_.out.receive.push_back(choices_here() + *counts);
+    tokens_.out.receive.push_back({tokens_here(), tokens_here() + rows});
+    choices_.out.receive.push_back({choices_here(), choices_here() + *counts});
     work.sizes[1][n] = comm::mpi_count(rows + 2 * *counts, "numbers of choices from one node");
   }
 }

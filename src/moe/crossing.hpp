@@ -35,8 +35,8 @@ class Crossing {
   void build(const Queue& queue, const Choice& choice, Pieces pieces, const Way& rail, CrossingWork& work);
 
   // At home.
-  Index token_rows() const { return tokens_.out.send.back(); }
-  Index choice_rows() const { return choices_.out.send.back(); }
+  Index token_rows() const { return comm::count_rows(tokens_.out.send); }
+  Index choice_rows() const { return comm::count_rows(choices_.out.send); }
   const std::int32_t* token_of_row() const { return token_.device(); }
   /// The token rows of each token, which are sums of groups of experts: the nodes.
   rows::Choices rows_of_nodes() const;
@@ -46,8 +46,8 @@ class Crossing {
   // Handed on: the tokens that came, with their choices here, all kept.
   const Choice& handed_on() const { return handed_on_; }
   Cut cut() const;
-  Index tokens_here() const { return tokens_.out.receive.back(); }
-  Index choices_here() const { return choices_.out.receive.back(); }
+  Index tokens_here() const { return comm::count_rows(tokens_.out.receive); }
+  Index choices_here() const { return comm::count_rows(choices_.out.receive); }
 
   const comm::Itinerary& tokens() const { return tokens_; }
   const comm::Itinerary& choices() const { return choices_; }

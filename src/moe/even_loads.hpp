@@ -25,6 +25,11 @@ Index most_expert_rows(const Config& config, const Layout& layout);  ///< of the
 Index most_choices(const Config& config, const Layout& layout);
 Index lane_tokens(const Config& config, const Layout& layout);
 
+/// Of the hidden width of an expert, what a rank has.
+inline Index rank_hidden(const Config& config, const Layout& layout) {
+  return Index{config.moe.hidden} / layout.expert_tensor_parallel;
+}
+
 /// Share of tokens with at least one of k different choices among `some` of E experts: 1 − C(E − some, k) / C(E, k).
 double share_with_one_among(Index some, Index experts, int top_k);
 

@@ -23,9 +23,11 @@ constexpr const char *rows_label = "moe::expert_rows::rows", *outputs_label = "m
 std::shared_ptr<RowRoom> row_room(Arena& arena, const char* label, const Config& config, Index n, Element branch) {
   return std::make_shared<RowRoom>(arena, label, Account::expert_rows, Tensor{nullptr, branch, n, config.model.width});
 }
-std::shared_ptr<nn::FeedForwardPass> network_room(Arena& arena, const Config& config, Index n, Element branch) {
-  return std::make_shared<nn::FeedForwardPass>(arena, Account::expert_rows,
-                                               Tensor{nullptr, branch, n, config.moe.hidden}, config.model.activation);
+std::shared_ptr<nn::FeedForwardPass> network_room(Arena& arena, const Config& config, const Layout& layout,
+                                                  const Tensor& rows) {
+  Tensor hidden = rows;
+  hidden.width = rank_hidden(config, layout);
+  return std::make_shared<nn::FeedForwardPass>(arena, Account::expert_rows, hidden, config.model.activation);
 }
 
 /// In a block that is made again, rows that travelled are kept at their experts, and not outputs that are kept apart,
@@ -41,7 +43,7 @@ ExpertScratch::ExpertScratch(Arena& arena, const Config& config, const Layout& l
     largest = std::max(largest, even_rows(config, layout, b));
     if (whole_block_recomputed(config, b)) largest_of_whole = largest;
   }
-  if (largest >= 0) network = network_room(arena, config, largest, branch);
+  if (largest >= 0) network = network_room(arena, config, layout, {nullptr, branch, largest, 0});
   if (largest_of_whole < 0) return;
   if (outputs_kept_apart(config, layout)) outputs = row_room(arena, outputs_label, config, largest_of_whole, branch);
   if (!rows_travel(layout)) rows = row_room(arena, rows_label, config, largest_of_whole, branch);
@@ -59,7 +61,7 @@ ExpertRows::ExpertRows(Arena& arena, const Config& config, const Layout& layout,
   rows_ = gathered_again_ ? scratch.rows : row_room(arena, rows_label, config, even, branch);
   const bool apart = outputs_kept_apart(config, layout);
   outputs_ = whole && apart ? scratch.outputs : row_room(arena, outputs_label, config, even, branch);
-  network_ = hidden ? scratch.network : network_room(arena, config, even, branch);
+  network_ = hidden ? scratch.network : network_room(arena, config, layout, {nullptr, branch, even, 0});
   if (!arena.places()) return;
   begins_.assign(layout.lanes + 1, 0);
   first_.assign(Index{experts_} * pieces_, 0), last_ = first_;

@@ -55,6 +55,7 @@ void Layer::State::make_plan(const Queue& queue, LayerPass& pass) const {
   const bool by_grains = pass.tokens.pass == Pass::train && layout.by_grains(layout.groups());
   journeys->plan(queue, by_grains ? Pieces::grains : Pieces::ranks, pass);
   pass.experts.take(pass.lane, pass.plan);
+  pass.scratch.partial.reserve(pass.plan.expert_rows());
 }
 
 void Layer::State::run_experts(const Queue& queue, LayerPass& pass) const {

@@ -36,7 +36,9 @@ LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& lay
   if (layout.by_nodes() && !moe_layers(config).empty()) rail.emplace(arena, config, layout, branch);
   const auto rows = [&](Index width) { return Tensor{nullptr, branch, most_expert_rows(config, layout), width}; };
   d_rows = {arena, "moe::layer::d_rows", Account::expert_rows, rows(config.model.width)};
-  d_hidden = {arena, "moe::layer::d_hidden", Account::expert_rows, rows(config.moe.hidden)};
+  d_hidden = {arena, "moe::layer::d_hidden", Account::expert_rows, rows(rank_hidden(config, layout))};
+  if (const Index width = nn::partial_width(config.model.width, layout.my_chunks(config.moe.hidden_chunks).size()))
+    partial = {arena, "moe::layer::partial", Account::expert_rows, rows(width)};
   for (int b = 0; b < config.model.blocks && !shared; ++b)
     if (whole_layer_recomputed(config, b))
       shared = make_shared_experts(arena, config, Account::scratch, nn::make_rows(config, layout).count, branch);

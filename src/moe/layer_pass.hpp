@@ -31,7 +31,8 @@ struct LayerScratch {
   std::optional<RailPass> rail;  ///< where rows go by nodes
   Vector<float> d_weights;       ///< (C) gradients of the combine weights
   RowRoom d_rows;                ///< (expert_rows, d) gradients of the rows into the experts, until they are at home
-  RowRoom d_hidden;              ///< (expert_rows, hidden) overwritten by a stage
+  RowRoom d_hidden;              ///< (expert_rows, hidden of this rank) overwritten by a stage
+  RowRoom partial;               ///< (expert_rows, nn::partial_width) overwritten, where experts are in chunks
   // Of blocks that are made again:
   std::shared_ptr<nn::FeedForwardPass> shared;
   std::map<int, Scores> scores;  ///< by the number of experts
@@ -42,7 +43,11 @@ struct LayerPass {
   LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout,
             ExpertRows& rows_of_block, LayerScratch& shared_scratch);
   Trip trip() { return {plan, scratch.transfer, tokens.step, lane}; }
-  ExpertRows::Part part() const { return experts.part(lane); }
+  ExpertRows::Part part() const {
+    ExpertRows::Part part = experts.part(lane);
+    part.network.partial = scratch.partial.rows(0, part.rows.rows);
+    return part;
+  }
   /// (expert_rows, d) the gradients of the rows into the experts.
   Tensor d_rows() {
     scratch.d_rows.reserve(plan.expert_rows());

@@ -55,16 +55,15 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
                               freight.row_bytes,
                               {freight.step, block_, static_cast<int>(freight.journey), freight.lane}};
   const comm::RowPlan& rows = passage.plan();
-  receive.reserve(rows.receive.back() * passage.row_bytes);
-  if (through_host_) send.to_host(queue, rows.send.back() * passage.row_bytes);
+  receive.reserve(comm::count_rows(rows.receive) * passage.row_bytes);
+  if (through_host_) send.to_host(queue, comm::count_rows(rows.send) * passage.row_bytes);
   queue.fence("switchyard::moe::link::start");  // the rows to send are written
   under_way.travels.emplace_back();
   under_way.travels.back().start = now();
   under_way.flight = exchange_.start(passage, side(send), side(receive));
   if (Travel& travel = under_way.travels.back(); under_way.flight->poll())  // also one that sent all before it returned
     travel.end = now(), travel.waited = travel.end - travel.start;
-  count(phase_of(freight.journey),
-        [&](std::size_t r) { return (rows.send[r + 1] - rows.send[r]) * freight.row_bytes; });
+  count(phase_of(freight.journey), [&](std::size_t r) { return rows.send[r].size() * freight.row_bytes; });
 }
 
 void Link::finish(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& receive) const {
@@ -75,7 +74,7 @@ void Link::finish(const Queue& queue, UnderWay& under_way, const Freight& freigh
   under_way.flight->finish();
   under_way.flight.reset();
   if (travel.end == 0.0) travel.end = now(), travel.waited = travel.end - begin;
-  if (through_host_) receive.to_device(queue, rows_of(freight).receive.back() * freight.row_bytes);
+  if (through_host_) receive.to_device(queue, comm::count_rows(rows_of(freight).receive) * freight.row_bytes);
 }
 
 }  // namespace switchyard::moe

@@ -106,7 +106,7 @@ void Plan::make_tables() {
   const auto places = static_cast<std::size_t>(near_.size());
   first_piece_.assign(places + 1, 0);
   for (int side = 0; side < 2; ++side) mpi_counts_[side].assign(places, 0), mpi_offsets_[side].assign(places, 0);
-  to_experts_.send.assign(places + 1, 0), to_experts_.receive.assign(places + 1, 0);
+  to_experts_.send.assign(places, {}), to_experts_.receive.assign(places, {});
   expert_offsets_.assign(mine_.size() + 1, 0);
   piece_offsets_.assign(1, 0);
   traffic_.assign(layout_.ranks, 0);
@@ -131,7 +131,7 @@ void Plan::build(const Queue& queue, const Cut& cut, const Choice& choice, Piece
   place(queue, cut, choice, {begins, counted_.before, row_.data(), token_.data()});
   exchange_counts(way.group);
   order_received(queue);
-  if (!alone_) itinerary_ = way.exchange.prepare(to_experts_);
+  if (!alone_) itinerary_ = way.exchange.prepare({to_experts_, way_home()});
 }
 
 /// The kept choices of each piece and expert, on the host.
@@ -143,7 +143,7 @@ void Plan::count_choices(const Queue& queue, const Cut& cut, const Choice& choic
   for (Index g = 0; g < cut.pieces; ++g) {
     const auto of_piece = [&](Index e) { return totals_.host()(g, e); };
     expect(of_piece(experts_) == 0, "choices among the experts and in the memory of their pass");
-    for (int p = 0; p < near_.size(); ++p) {
+    for (int p = 0; p < near_.size(); p += copies()) {
       const Range owned = experts_near(p);
       for (std::int64_t e = owned.first; e < owned.last; ++e)
         counts_out_[cut.pieces * (owned.first - experts_near(0).first) + g * owned.size() + e - owned.first] =
@@ -156,17 +156,29 @@ void Plan::count_choices(const Queue& queue, const Cut& cut, const Choice& choic
 void Plan::begin_rows(const Queue& queue, Index pieces) {
   std::int32_t next = 0;
   const std::int64_t first_rank = layout_.group() * layout_.expert_parallel + near_.first;
-  for (int p = 0; p < near_.size(); ++p) {
+  for (int p = 0; p < near_.size(); p += copies()) {
     const Range owned = experts_near(p);
+    const std::int32_t first = next;
     for (std::int64_t e = owned.first; e < owned.last; ++e)
       for (Index g = 0; g < pieces; ++g) {
         begins_.host()[g * experts_ + e] = next;
         next += totals_.host()(g, e);
       }
-    to_experts_.send[p + 1] = next;
-    traffic_[first_rank + p] = to_experts_.send[p + 1] - to_experts_.send[p];
+    std::fill_n(to_experts_.send.begin() + p, copies(), Range{first, next});
+    traffic_[first_rank + p] = next - first;
   }
   begins_.to_device(queue, pieces * experts_);
+}
+
+/// The copies of the send rows come one after another.
+comm::RowPlan Plan::way_home() const {
+  comm::RowPlan home{to_experts_.receive, to_experts_.send};
+  const Index rows = send_rows();
+  for (int p = 0; p < near_.size(); ++p) {
+    Range& range = home.receive[p];
+    range = {range.first + p % copies() * rows, range.last + p % copies() * rows};
+  }
+  return home;
 }
 
 /// Tells every place of the expert-parallel group how many rows of each of my pieces its experts get.
@@ -201,19 +213,20 @@ void Plan::order_received(const Queue& queue) {
     expert_offsets_[e + 1] = piece_offsets_[(e + 1) * all];
   }
   if (alone_) {
-    to_experts_.receive.back() = expert_rows();
+    to_experts_.receive = {{0, expert_rows()}};
     return;
   }
   std::int32_t *first = runs_.host(), *from = first + runs + 1;
   Index received = 0;
   for (Index p = 0; p < places; ++p) {
+    const Index before = received;
     for (Index e = 0; e < experts; ++e) {
       const Index row = piece_offsets_[e * all + first_piece_[p]];
       first[e * places + p] = static_cast<std::int32_t>(row);
       from[e * places + p] = static_cast<std::int32_t>(received);
       received += piece_offsets_[e * all + first_piece_[p + 1]] - row;
     }
-    to_experts_.receive[p + 1] = received;
+    to_experts_.receive[p] = {before, received};
   }
   first[runs] = static_cast<std::int32_t>(received);
   runs_.to_device(queue, 2 * runs + 1);

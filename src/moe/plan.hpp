@@ -28,8 +28,10 @@ struct Way {
 };
 
 /// Three orders of rows. *Choices*: (token, choice), dropped ones included. *Send rows*: the kept choices of this rank
-/// by (expert, token, choice), so that the rows for one place of the expert-parallel group lie together. *Expert rows*:
-/// the rows of the local experts by (expert, source place, token), which is (expert, global token order).
+/// by (expert, token, choice), so that the rows for one place of the expert-parallel group lie together; those that
+/// share an expert get the same. Home each of these sends its part of the sum over the hidden width: what comes home
+/// are send rows, once a copy. *Expert rows*: the rows of the local experts by (expert, source place, token), which is
+/// (expert, global token order).
 class Plan {
  public:
   /// Of a lane's way through a layer of `experts`, with memory for a pass of `config` at even loads.
@@ -48,7 +50,8 @@ class Plan {
   int first_expert() const { return static_cast<int>(mine_.first); }
   /// Rows are handed on by nobody but this rank: send rows are expert rows, nothing travels.
   bool alone() const { return alone_; }
-  Index send_rows() const { return to_experts_.send.back(); }
+  Index send_rows() const { return comm::count_rows(to_experts_.send); }
+  int copies() const { return layout_.expert_tensor_parallel; }
   Index expert_rows() const { return expert_offsets_.back(); }
 
   /// Token of each send row, device.
@@ -69,7 +72,7 @@ class Plan {
   int pieces() const { return by_grains_ ? static_cast<int>(first_piece_.back()) : 1; }
   bool by_grains() const { return by_grains_; }
 
-  /// (world ranks) rows this rank sends to each; kept rows, itself included.
+  /// (world ranks) rows this rank sends to each; kept rows, itself included, those of a team at its first rank.
   const std::vector<std::int64_t>& traffic() const { return traffic_; }
   /// Bytes of counts that build() sent to number `near` of the near places.
   std::int64_t bytes_to(std::size_t near) const {
@@ -82,6 +85,7 @@ class Plan {
   Range experts_near(int near) const { return layout_.experts_of(static_cast<int>(near_.first) + near, experts_); }
   void count_choices(const Queue& queue, const Cut& cut, const Choice& choice);
   void begin_rows(const Queue& queue, Index pieces);
+  comm::RowPlan way_home() const;
   void exchange_counts(const comm::Communicator& group);
   void order_received(const Queue& queue);
 
@@ -93,7 +97,7 @@ class Plan {
   Index tokens_ = 0, capacity_ = 0;
   Vector<std::int32_t> first_;             ///< the caller's
   std::vector<std::int64_t> first_piece_;  ///< (near places + 1) pieces before those that a place hands on
-  std::vector<std::int64_t> counts_out_;   ///< (near place, my piece, its expert) rows
+  std::vector<std::int64_t> counts_out_;   ///< (near team, my piece, its expert) rows
   std::vector<std::int64_t> counts_in_;    ///< (group piece, my expert) rows
   std::vector<int> mpi_counts_[2], mpi_offsets_[2];
   comm::RowPlan to_experts_;

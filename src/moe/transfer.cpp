@@ -4,6 +4,7 @@
 
 #include "config/moe_layers.hpp"
 #include "moe/rows.hpp"
+#include "tensor/sum.hpp"
 
 namespace switchyard::moe {
 namespace {
@@ -28,6 +29,8 @@ TransferPass::TransferPass(Arena& arena, const Config& config, const Layout& lay
   send = buffer("moe::transfer::send", std::max(rows.experts, rows.home));
   receive = buffer("moe::transfer::receive", rows.experts);
   home = buffer("moe::transfer::home", rows.home);
+  if (layout.expert_tensor_parallel > 1)
+    copies = buffer("moe::transfer::copies", rows.home * layout.expert_tensor_parallel);
 }
 
 Tensor Transfer::outgoing(const Trip& trip, const Tensor& rows) const {
@@ -54,11 +57,22 @@ void Transfer::leave_for_home(const Queue& queue, const Trip& trip, const Tensor
   if (trip.plan.alone()) return;
   trip.buffers.send.reserve(rows.rows * row_bytes(trip));
   rows::scatter(queue, trip.plan.received_of_row(), rows, rows_of(trip, trip.buffers.send, rows.rows));
-  link_.start(queue, trip.buffers.under_way, freight(trip, comm::Bound::home, journey), trip.buffers.send, home);
+  if (trip.plan.copies() > 1) home.reserve(trip.plan.send_rows() * row_bytes(trip));
+  link_.start(queue, trip.buffers.under_way, freight(trip, comm::Bound::home, journey), trip.buffers.send,
+              trip.plan.copies() > 1 ? trip.buffers.copies : home);
 }
 
 void Transfer::arrive_home(const Queue& queue, const Trip& trip, const Buffer& home, Journey journey) const {
-  if (!trip.plan.alone()) link_.finish(queue, trip.buffers.under_way, freight(trip, comm::Bound::home, journey), home);
+  if (trip.plan.alone()) return;
+  const bool summed = trip.plan.copies() > 1;
+  const Buffer& arrived = summed ? trip.buffers.copies : home;
+  link_.finish(queue, trip.buffers.under_way, freight(trip, comm::Bound::home, journey), arrived);
+  if (!summed) return;
+  const Index rows = trip.plan.send_rows();
+  const Tensor all = rows_of(trip, arrived, rows * trip.plan.copies());
+  std::vector<Tensor> parts;
+  for (int c = 0; c < trip.plan.copies(); ++c) parts.push_back(all.part(c * rows, rows));
+  add_along_tree(queue, parts, rows_of(trip, home, rows));
 }
 
 }  // namespace switchyard::moe

@@ -14,6 +14,7 @@ struct TransferPass {
   Buffer send;     ///< rows as they leave
   Buffer receive;  ///< rows as they arrive at the experts
   Buffer home;     ///< (send rows) gradients of rows, back at home
+  Buffer copies;   ///< (copies, send rows) on the way home from ranks that share experts, to be summed
   UnderWay under_way;
 };
 
@@ -40,7 +41,8 @@ class Transfer {
   void leave_for_experts(const Queue& queue, const Trip& trip, Journey journey) const;
   /// rows(expert_rows, width) in expert order.
   void arrive_at_experts(const Queue& queue, const Trip& trip, const Tensor& rows, Journey journey) const;
-  /// Sends rows(expert_rows, width) home into `home`; where nothing travels they are there.
+  /// Sends rows(expert_rows, width) home into `home`, of ranks that share an expert their sum; where nothing travels
+  /// they are there.
   void leave_for_home(const Queue& queue, const Trip& trip, const Tensor& rows, Buffer& home, Journey journey) const;
   void arrive_home(const Queue& queue, const Trip& trip, const Buffer& home, Journey journey) const;
   /// They are there then (send_rows, width) in send order: `home`, or the `rows` that left where nothing travels.

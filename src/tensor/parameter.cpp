@@ -8,22 +8,33 @@
 namespace switchyard {
 namespace {
 
-/// Where the numbers of one unit come from.
+/// Where the numbers of one unit come from: those of an expert's matrix are the same however it is cut.
 struct Draws {
   std::uint64_t key;
-  std::uint32_t id, unit;
+  std::uint32_t id, expert;
+  Index first, width, stride;  ///< elements of the matrix: runs of `width`, from `first` on, `stride` apart
 };
 
-/// values[i] of one unit: normal by Box-Muller on Philox, counter (element / 2, unit, id).
+Draws draws_of(const Parameter& p, Index unit, std::uint64_t key) {
+  const Index chunk = unit % p.chunks;
+  const auto id = static_cast<std::uint32_t>(p.id), expert = static_cast<std::uint32_t>(unit / p.chunks);
+  if (!p.chunks_of_input) return {key, id, expert, chunk * p.unit, p.unit, p.unit};
+  const Index width = p.shape.back();
+  return {key, id, expert, chunk * width, width, p.chunks * width};
+}
+
+/// values[n] of one unit, whose place in its expert's matrix is i: normal by Box-Muller on Philox, counter (i / 2,
+/// expert, id).
 void fill_normal(const Queue& queue, const Vector<float>& values, const Draws& draws, float std) {
   Kokkos::parallel_for(
-      "switchyard::parameter::fill", queue.range(values.extent(0)), KOKKOS_LAMBDA(Index i) {
+      "switchyard::parameter::fill", queue.range(values.extent(0)), KOKKOS_LAMBDA(Index n) {
+        const Index i = draws.first + n / draws.width * draws.stride + n % draws.width;
         const Philox r =
             philox(draws.key,
-                   {{static_cast<std::uint32_t>(i / 2), static_cast<std::uint32_t>(i >> 33), draws.unit, draws.id}});
+                   {{static_cast<std::uint32_t>(i / 2), static_cast<std::uint32_t>(i >> 33), draws.expert, draws.id}});
         const double u = (r.v[0] + 0.5) / 4294967296.0, angle = 6.283185307179586 * (r.v[1] / 4294967296.0);
         const double radius = Kokkos::sqrt(-2.0 * Kokkos::log(u));
-        values[i] = static_cast<float>(std * radius * (i % 2 ? Kokkos::sin(angle) : Kokkos::cos(angle)));
+        values[n] = static_cast<float>(std * radius * (i % 2 ? Kokkos::sin(angle) : Kokkos::cos(angle)));
       });
 }
 
@@ -48,7 +59,8 @@ ParameterSet::ParameterSet(const Layout& layout, const std::vector<TensorSpec>& 
     Parameter p;
     static_cast<TensorSpec&>(p) = tensor;
     p.id = static_cast<int>(all_.size());
-    if (p.placement == Placement::expert) p.experts = layout.my_experts(static_cast<int>(p.shape[0]));
+    p.held = held_units(tensor, layout, layout.place());
+    if (p.placement == Placement::expert) p.local_chunks = layout.chunks_of(layout.place(), p.chunks).size();
     p.unit = tensor.unit();
     p.stride = padded_unit(p.unit);
     Index& end = size_[static_cast<int>(p.placement)];
@@ -139,14 +151,12 @@ void ParameterSet::allocate(const Queue& queue, std::uint64_t seed) {
   const std::uint64_t key = stream_key(seed, Purpose::init);
   for (const Parameter& p : all_) {
     if (!p.adds_to.empty()) continue;
-    for (Index u = 0; u < p.experts.size(); ++u) {
+    for (Index u = 0; u < p.local_units(); ++u) {
       const Vector<float> unit(value(p.id) + u * p.stride, p.unit);
       if (p.init == Init::ones)
         fill(queue, unit, 1.0f);
       else
-        fill_normal(queue, unit,
-                    {key, static_cast<std::uint32_t>(p.id), static_cast<std::uint32_t>(p.experts.first + u)},
-                    static_cast<float>(p.init_std));
+        fill_normal(queue, unit, draws_of(p, p.held[u], key), static_cast<float>(p.init_std));
     }
   }
   round_weights(queue);
@@ -180,12 +190,12 @@ float* ParameterSet::value(int id) const {
   return values(p.placement).data() + p.offset;
 }
 
-Tensor ParameterSet::weight(int id) const {
+Tensor ParameterSet::weight(int id, Index unit) const {
   const Parameter& p = all_[id];
   expect(p.shape.size() >= 2, "a parameter of matrices");
   const std::int64_t rows = p.shape[p.shape.size() - 2], width = p.shape.back();
-  if (compute_ == Element::f32) return {value(id), compute_, rows, width};
-  return {rounded_[static_cast<int>(p.placement)].at(0, p.offset), compute_, rows, width};
+  if (compute_ == Element::f32) return {value(id) + unit * p.stride, compute_, rows, width};
+  return {rounded_[static_cast<int>(p.placement)].at(0, p.offset + unit * p.stride), compute_, rows, width};
 }
 
 void ParameterSet::round_weights(const Queue& queue) const {

@@ -1,10 +1,12 @@
 // The parameters of a rank in two flat slabs (replicated and expert): what the optimizer, the gradient reduction and
 // the checkpoints iterate over.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "base/check.hpp"
 #include "config/architecture.hpp"
 #include "config/layout.hpp"
 #include "config/shards.hpp"
@@ -15,14 +17,22 @@ namespace switchyard {
 
 /// One tensor of the list, and where this rank has it.
 struct Parameter : TensorSpec {
-  int id = -1;          ///< place in the list; keys the initial values
-  Range experts{0, 1};  ///< local units: experts of shape[0]; {0, 1} where replicated
-  Index unit = 0;       ///< elements of one unit
-  Index stride = 0;     ///< from one unit to the next in the slab: a multiple of unit_block
-  Index offset = 0;     ///< of the first local unit in the slab
-  bool paired = false;  ///< of two sources of one gradient (adds_to), whose slices must have one owner
+  int id = -1;                     ///< place in the list; keys the initial values
+  std::vector<std::int64_t> held;  ///< of the tensor's those that this rank has, in the order of the slab
+  Index local_chunks = 1;          ///< neighbours among them that are of one expert
+  Index unit = 0;                  ///< elements of one unit
+  Index stride = 0;                ///< from one unit to the next in the slab: a multiple of unit_block
+  Index offset = 0;                ///< of the first local unit in the slab
+  bool paired = false;             ///< of two sources of one gradient (adds_to), whose slices must have one owner
   /// Elements of the slab from the first local unit to past the last, filling included.
-  Index span() const { return stride * experts.size(); }
+  Index span() const { return stride * local_units(); }
+  Index local_units() const { return static_cast<Index>(held.size()); }
+  /// Which of them is number `number` of the tensor, that this rank must have.
+  Index local_unit(std::int64_t number) const {
+    const auto found = std::find(held.begin(), held.end(), number);
+    expect(found != held.end(), "a unit that this rank has");
+    return found - held.begin();
+  }
 };
 
 /// All parameters of one rank, in the order of the list. Gradients are kept once a tree node of the pieces that this
@@ -73,8 +83,8 @@ class ParameterSet {
   Vector<float> gradient_sum(Placement p) const { return sum_[static_cast<int>(p)]; }
 
   float* value(int id) const;
-  /// What products read of a parameter of matrices: the first local unit, others Parameter::stride elements on.
-  Tensor weight(int id) const;
+  /// What products read of a parameter of matrices: local unit `unit`, others Parameter::stride elements on.
+  Tensor weight(int id, Index unit = 0) const;
   /// Rounds the values to what products read, where that is not the values themselves: whenever they have changed.
   void round_weights(const Queue& queue) const;
   float* gradient(int id) const;  ///< node 0; null where this rank holds no node

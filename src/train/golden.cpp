@@ -75,6 +75,9 @@ void add_shapes(std::vector<GoldenRun>& runs) {
   runs.push_back(run("group-sums", [](auto&, auto& moe, auto&) {
     moe.experts = 11, moe.top_k = 4, moe.combine_groups = 8, moe.capacity_factor = 1.0, moe.shared_experts = 1;
   }));
+  runs.push_back(run("hidden-chunks", [](auto& model, auto& moe, auto&) {
+    moe.experts = 6, moe.hidden_chunks = 4, moe.capacity_factor = 1.25, model.activation = Activation::swiglu;
+  }));
   runs.push_back(run("uneven-blocks", [](auto& model, auto& moe, auto& train) {
     model.blocks = 3, moe.experts_per_block = {5, 0, 3}, train.grains = 8, train.clip = 0.0;
   }));

@@ -68,7 +68,7 @@ std::vector<double> unit_sums(const Queue& queue, const comm::Groups& groups, co
   if (parameters.sharded() && owners.size() > 1) gather_blocks(owners, parameters, placement, memory.host());
   std::vector<double> units;
   for (const Parameter& p : parameters.all())
-    for (Index u = 0; p.placement == placement && p.adds_to.empty() && u < p.experts.size(); ++u) {
+    for (Index u = 0; p.placement == placement && p.adds_to.empty() && u < p.local_units(); ++u) {
       const double* of = memory.host() + (p.offset + u * p.stride) / block;
       double sum = 0.0;
       for (Index b = 0; b < p.stride / block; ++b) sum += of[b];
@@ -83,7 +83,7 @@ std::vector<std::int64_t> units_of_places(const Layout& layout, const ParameterS
   for (const Parameter& p : parameters.all())
     for (int place = 0; place < layout.expert_parallel; ++place)
       if (p.placement == Placement::expert && p.adds_to.empty())
-        units[place] += layout.experts_of(place, static_cast<int>(p.shape[0])).size();
+        units[place] += static_cast<std::int64_t>(held_units(p, layout, place).size());
   return units;
 }
 
@@ -113,8 +113,8 @@ NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const P
       take(result, total, replicated[at++], p, -1);
       continue;
     }
-    for (int e = 0; e < static_cast<int>(p.shape[0]); ++e)
-      take(result, total, experts[next[groups.layout.place_of_expert(e, static_cast<int>(p.shape[0]))]++], p, e);
+    for (std::int64_t unit = 0; unit < p.units(); ++unit)
+      take(result, total, experts[next[place_of_unit(p, groups.layout, unit)]++], p, static_cast<int>(unit / p.chunks));
   }
   result.norm = std::sqrt(total);
   return result;

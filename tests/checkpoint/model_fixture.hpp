@@ -69,13 +69,12 @@ void for_each_element(ParameterSet& set, Visit visit) {
       const HostVector<float> host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), slab);
       for (const Parameter& p : set.all()) {
         if (p.placement != placement || !p.adds_to.empty()) continue;
-        for (Index u = 0; u < p.experts.size(); ++u)
+        for (Index u = 0; u < p.local_units(); ++u)
           for (Index i = 0; i < p.unit; ++i) {
             const Index at = p.offset + u * p.stride + i;
             const Piece* piece = kind > 0 ? test::piece_with(set, placement, at) : nullptr;
             if (kind == 0 || piece)
-              visit(host(piece ? piece->at + at - piece->elements.first : at),
-                    element(p.id, kind, p.experts.first + u, i));
+              visit(host(piece ? piece->at + at - piece->elements.first : at), element(p.id, kind, p.held[u], i));
           }
       }
       Kokkos::deep_copy(slab, host);

@@ -34,12 +34,12 @@ std::int64_t rows_between(Pattern pattern, int from, int to, int ranks) {
 }
 
 RowPlan make_plan(Pattern pattern, const Communicator& comm) {
-  RowPlan plan{{0}, {0}};
+  std::vector<std::int64_t> send{0}, receive{0};
   for (int p = 0; p < comm.size(); ++p) {
-    plan.send.push_back(plan.send.back() + rows_between(pattern, comm.rank(), p, comm.size()));
-    plan.receive.push_back(plan.receive.back() + rows_between(pattern, p, comm.rank(), comm.size()));
+    send.push_back(send.back() + rows_between(pattern, comm.rank(), p, comm.size()));
+    receive.push_back(receive.back() + rows_between(pattern, p, comm.rank(), comm.size()));
   }
-  return plan;
+  return {consecutive(send), consecutive(receive)};
 }
 
 /// Says where a number came from: sender, receiver, row of the block, column. Exact in float.
@@ -52,27 +52,27 @@ class ExchangeTest : public testing::TestWithParam<std::tuple<ExchangeKind, Patt
   const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
   const std::unique_ptr<Exchange> exchange = make_exchange(std::get<ExchangeKind>(GetParam()), comm);
   const RowPlan plan = make_plan(std::get<Pattern>(GetParam()), comm);
-  const Itinerary itinerary = exchange->prepare(plan);
+  const Itinerary itinerary = exchange->prepare(there_and_back(plan));
   const int width = std::get<int>(GetParam());
   const std::int64_t row_bytes = width * std::int64_t{sizeof(float)};
 };
 
 TEST_P(ExchangeTest, MovesExactlyThePlannedRows) {
-  std::vector<float> send(plan.send.back() * width), receive(plan.receive.back() * width + 1, -1.0f);
+  std::vector<float> send(count_rows(plan.send) * width), receive(count_rows(plan.receive) * width + 1, -1.0f);
   for (int to = 0; to < comm.size(); ++to)
-    for (std::int64_t i = plan.send[to]; i < plan.send[to + 1]; ++i)
-      for (int c = 0; c < width; ++c) send[i * width + c] = mark(comm.rank(), to, i - plan.send[to], c);
+    for (std::int64_t i = plan.send[to].first; i < plan.send[to].last; ++i)
+      for (int c = 0; c < width; ++c) send[i * width + c] = mark(comm.rank(), to, i - plan.send[to].first, c);
   for (int repeat = 0; repeat < 3; ++repeat)
     exchange->start({itinerary, Bound::out, row_bytes, {repeat, 1, 0}}, send.data(), receive.data())->finish();
   for (int from = 0; from < comm.size(); ++from)
-    for (std::int64_t i = plan.receive[from]; i < plan.receive[from + 1]; ++i)
+    for (std::int64_t i = plan.receive[from].first; i < plan.receive[from].last; ++i)
       for (int c = 0; c < width; ++c)
-        ASSERT_EQ(receive[i * width + c], mark(from, comm.rank(), i - plan.receive[from], c)) << from << " " << i;
+        ASSERT_EQ(receive[i * width + c], mark(from, comm.rank(), i - plan.receive[from].first, c)) << from << " " << i;
   EXPECT_EQ(receive.back(), -1.0f) << "wrote past the last row";
 }
 
 TEST_P(ExchangeTest, TheWayBackIsTheAdjoint) {
-  std::vector<float> x(plan.send.back() * width), y(plan.receive.back() * width);
+  std::vector<float> x(count_rows(plan.send) * width), y(count_rows(plan.receive) * width);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>((i * 37 + comm.rank() * 11) % 17) - 8;
   for (std::size_t i = 0; i < y.size(); ++i) y[i] = static_cast<float>((i * 53 + comm.rank() * 29) % 13) - 6;
   std::vector<float> there(y.size()), back(x.size());
@@ -88,7 +88,7 @@ TEST_P(ExchangeTest, TheWayBackIsTheAdjoint) {
 /// Three journeys under way at once, there and back, of rows of another width each; polled, then finished in another
 /// order than they began.
 TEST_P(ExchangeTest, SeveralFlightsAtOnce) {
-  const std::int64_t rows_out = plan.send.back(), rows_in = plan.receive.back();
+  const std::int64_t rows_out = count_rows(plan.send), rows_in = count_rows(plan.receive);
   std::vector<std::vector<float>> from, to;
   std::vector<std::unique_ptr<Flight>> flights;
   for (int i = 0; i < 3; ++i) {
@@ -103,19 +103,36 @@ TEST_P(ExchangeTest, SeveralFlightsAtOnce) {
   while (!flights[1]->poll()) continue;
   for (const int i : {2, 1, 0}) flights[i]->finish();
   for (int i = 0; i < 3; ++i) {
-    const std::vector<std::int64_t>& of = i == 1 ? plan.send : plan.receive;
+    const RowRanges& of = i == 1 ? plan.send : plan.receive;
     for (int p = 0; p < comm.size(); ++p)
-      for (std::int64_t at = of[p] * (width + i); at < of[p + 1] * (width + i); ++at)
+      for (std::int64_t at = of[p].first * (width + i); at < of[p].last * (width + i); ++at)
         ASSERT_EQ(to[i][at], static_cast<float>(100 * i + p)) << "flight " << i;
   }
 }
 
+/// The same rows go to every rank, and each sends them home with its mark, apart from the others'.
+TEST_P(ExchangeTest, ARowMayGoToSeveralRanks) {
+  const std::int64_t rows = 3, ranks = comm.size();
+  std::vector<std::int64_t> begins;
+  for (int p = 0; p <= ranks; ++p) begins.push_back(p * rows);
+  const RowPlan out{RowRanges(ranks, {0, rows}), consecutive(begins)};
+  const Itinerary shared = exchange->prepare({out, {out.receive, consecutive(begins)}});
+  std::vector<float> send(rows * width), receive(ranks * rows * width), home(ranks * rows * width);
+  for (std::size_t i = 0; i < send.size(); ++i) send[i] = static_cast<float>(comm.rank() * 1000 + i);
+  exchange->start({shared, Bound::out, row_bytes, {1, 0, 0}}, send.data(), receive.data())->finish();
+  for (float& value : receive) value += static_cast<float>(100000 * comm.rank());
+  exchange->start({shared, Bound::home, row_bytes, {1, 0, 1}}, receive.data(), home.data())->finish();
+  for (int p = 0; p < ranks; ++p)
+    for (std::int64_t i = 0; i < rows * width; ++i)
+      ASSERT_EQ(home[p * rows * width + i], send[i] + static_cast<float>(100000 * p)) << p;
+}
+
 /// Rows that stay can be worked on while the others travel.
 TEST_P(ExchangeTest, RowsThatStayAreThereAtOnce) {
-  const std::vector<float> from(plan.send.back() * width, 5.0f);
-  std::vector<float> to(plan.receive.back() * width, -1.0f);
+  const std::vector<float> from(count_rows(plan.send) * width, 5.0f);
+  std::vector<float> to(count_rows(plan.receive) * width, -1.0f);
   const auto flight = exchange->start({itinerary, Bound::out, row_bytes, {1, 0, 0}}, from.data(), to.data());
-  for (std::int64_t i = plan.receive[comm.rank()] * width; i < plan.receive[comm.rank() + 1] * width; ++i)
+  for (std::int64_t i = plan.receive[comm.rank()].first * width; i < plan.receive[comm.rank()].last * width; ++i)
     ASSERT_EQ(to[i], 5.0f);
   flight->finish();
 }
@@ -141,10 +158,13 @@ TEST_P(ExchangeErrors, ABadPlanIsRefused) {
   const auto exchange = make_exchange(GetParam(), comm);
   RowPlan plan = make_plan(Pattern::mixed, comm);
   plan.send.push_back(plan.send.back());
-  EXPECT_THROW(exchange->prepare(plan), Error);
+  EXPECT_THROW(exchange->prepare(there_and_back(plan)), Error);
   plan = make_plan(Pattern::none, comm);
-  plan.receive.back() = -1;
-  EXPECT_THROW(exchange->prepare(plan), Error);
+  plan.receive.back().last = -1;
+  EXPECT_THROW(exchange->prepare(there_and_back(plan)), Error);
+  if (comm.size() == 1) return;
+  plan = {RowRanges(comm.size(), {0, 2}), RowRanges(comm.size(), {0, 2})};  // from all to the same rows
+  EXPECT_THROW(exchange->prepare({plan, {plan.send, plan.receive}}), Error);
 }
 
 TEST_P(ExchangeErrors, MoreRowsThanMpiCanCountIsAClearError) {
@@ -152,11 +172,10 @@ TEST_P(ExchangeErrors, MoreRowsThanMpiCanCountIsAClearError) {
   if (comm.size() == 1) GTEST_SKIP() << "nothing is sent";
   const auto exchange = make_exchange(GetParam(), comm);
   const std::int64_t rows = std::int64_t{std::numeric_limits<int>::max()} + 1;
-  RowPlan plan{std::vector<std::int64_t>(comm.size() + 1, 0), std::vector<std::int64_t>(comm.size() + 1, 0)};
-  const int to = (comm.rank() + 1) % comm.size();
-  for (int p = to; p < comm.size(); ++p) plan.send[p + 1] = rows;
+  RowPlan plan{RowRanges(comm.size()), RowRanges(comm.size())};
+  plan.send[(comm.rank() + 1) % comm.size()] = {0, rows};
   try {
-    const Itinerary itinerary = exchange->prepare(plan);
+    const Itinerary itinerary = exchange->prepare(there_and_back(plan));
     exchange->start({itinerary, Bound::out, 4, {}}, nullptr, nullptr);
     FAIL();
   } catch (const Error& e) {

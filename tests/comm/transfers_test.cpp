@@ -87,16 +87,16 @@ TEST(TransfersTest, ServeOneFlightTogether) {
   int late = 0;
   const auto exchange = make_pairwise(two_transports(group, late));
   EXPECT_EQ(exchange->memory(), Memory::host);
-  RowPlan plan{{0}, {0}};
+  std::vector<std::int64_t> send{0}, receive{0};
   std::vector<int> from, expected;
   for (int p = 0; p < group.size(); ++p) {
-    plan.send.push_back(plan.send.back() + p + 1);
-    plan.receive.push_back(plan.receive.back() + group.rank() + 1);
+    send.push_back(send.back() + p + 1);
+    receive.push_back(receive.back() + group.rank() + 1);
     for (int i = 0; i <= p; ++i) from.push_back(100 * group.rank() + 10 * p + i);
     for (int i = 0; i <= group.rank(); ++i) expected.push_back(100 * p + 10 * group.rank() + i);
   }
   std::vector<int> to(expected.size(), -1);
-  const Itinerary itinerary = exchange->prepare(plan);
+  const Itinerary itinerary = exchange->prepare(there_and_back({consecutive(send), consecutive(receive)}));
   exchange->start({itinerary, Bound::out, sizeof(int), {}}, from.data(), to.data())->finish();
   EXPECT_EQ(to, expected);
 }

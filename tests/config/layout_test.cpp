@@ -6,6 +6,7 @@
 
 #include <numeric>
 
+#include "config/architecture.hpp"
 #include "support/world.hpp"
 
 namespace switchyard {
@@ -111,6 +112,26 @@ TEST(Layout, LanesHaveAllGrainsAndPieces) {
           EXPECT_EQ(in_groups, grains);
           EXPECT_EQ(piece, of.by_grains(ranks) ? grains : ranks * lanes);
         }
+}
+
+TEST(Layout, EveryChunkOfAnExpertHasOnePlace) {
+  for (const int team : {1, 2, 4})
+    for (const int teams : {1, 2, 3, 5})
+      for (const int experts : {1, 2, 3, 8, 257}) {
+        TensorSpec tensor;
+        tensor.placement = Placement::expert, tensor.chunks = 4, tensor.shape = {experts * 4, 3, 5};
+        const int degree = team * teams;
+        const Layout layout{
+            .ranks = degree, .rank = 0, .expert_parallel = degree, .grains = 1, .expert_tensor_parallel = team};
+        std::vector<int> holders(tensor.units(), 0);
+        for (int p = 0; p < degree; ++p)
+          for (const std::int64_t unit : held_units(tensor, layout, p)) {
+            ++holders[unit];
+            EXPECT_EQ(place_of_unit(tensor, layout, unit), p) << experts << " in teams of " << team;
+            EXPECT_EQ(layout.place_of_expert(static_cast<int>(unit / 4), experts), p / team * team);
+          }
+        EXPECT_EQ(holders, std::vector<int>(tensor.units(), 1));
+      }
 }
 
 TEST(Layout, EveryExpertHasOnePlace) {

@@ -28,6 +28,8 @@ struct LayerCase {
   int combine_groups = 1;
   int ranks_per_node = 0;
   Recompute recompute = Recompute::none;
+  int hidden_chunks = 1;
+  int team = 1;  ///< layout.expert_tensor_parallel
 };
 
 inline std::ostream& operator<<(std::ostream& out, const LayerCase& c) { return out << c.name; }
@@ -54,6 +56,8 @@ inline Config config_of(const LayerCase& c) {
   config.moe.combine_groups = c.combine_groups;
   config.layout.ranks_per_node = c.ranks_per_node;
   config.layout.recompute = c.recompute;
+  config.moe.hidden_chunks = c.hidden_chunks;
+  config.layout.expert_tensor_parallel = c.team;
   return config;
 }
 

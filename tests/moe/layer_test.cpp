@@ -22,6 +22,11 @@ std::vector<LayerCase> with_every_router(std::vector<LayerCase> cases) {
   return cases;
 }
 
+LayerCase in_chunks(LayerCase c, int hidden_chunks) {
+  c.hidden_chunks = hidden_chunks;
+  return c;
+}
+
 const std::vector<LayerCase>& cases() {
   constexpr Activation gelu = Activation::gelu, relu = Activation::relu, swiglu = Activation::swiglu;
   constexpr RouterKind softmax = RouterKind::softmax, sigmoid = RouterKind::sigmoid, noisy = RouterKind::noisy_topk;
@@ -48,18 +53,34 @@ const std::vector<LayerCase>& cases() {
        {"sums by nodes", 8, 3, 8, gelu, softmax, 1, 0.0, 0.01, false, 20, by_node, 8},
        {"sums by nodes, capacity", 13, 4, 5, swiglu, sigmoid, 0, 0.8, 0.0, false, 16, by_node, 8},
        {"by nodes, tokens alike", 8, 2, 8, gelu, softmax, 0, 0.0, 0.0, true, 20, by_node, 4},
-       {"by nodes, one choice", 257, 1, 3, relu, softmax, 0, 0.0, 0.0, false, 16, by_node, 2}});
+       {"by nodes, one choice", 257, 1, 3, relu, softmax, 0, 0.0, 0.0, false, 16, by_node, 2},
+       in_chunks({"two chunks", 5, 2, 8, swiglu, sigmoid, 1, 0.0, 0.01}, 2),
+       in_chunks({"eight chunks, capacity", 3, 2, 6, gelu, softmax, 0, 0.8, 0.0, false, 16}, 8),
+       in_chunks({"four chunks, collective", 8, 1, 3, relu, softmax, 0, 0.0, 0.0, false, 20, collective}, 4),
+       in_chunks({"four chunks, sums by nodes", 8, 3, 8, gelu, softmax, 0, 0.0, 0.01, false, 20, by_node, 8}, 4),
+       in_chunks({"two chunks by nodes", 7, 2, 4, swiglu, sigmoid, 0, 0.0, 0.0, false, 20, by_node}, 2)});
   return all;
 }
 
-/// The same on nodes of one rank, of as many as there can be while there are two, and on one node.
+/// The same in teams of every size that fits `places` ranks of a node.
+std::vector<LayerCase> in_teams(LayerCase c, int places) {
+  std::vector<LayerCase> all;
+  for (c.team = 1; c.team <= c.hidden_chunks; c.team *= 2)
+    if (places % c.team == 0) all.push_back(c);
+  return all;
+}
+
+/// The same on nodes of one rank, of as many as there can be while there are two, and on one node, with teams of every
+/// size that fits them.
 std::vector<LayerCase> on_nodes(const LayerCase& c, int expert_parallel) {
-  if (c.exchange != ExchangeKind::node) return {c};
+  if (c.exchange != ExchangeKind::node) return in_teams(c, expert_parallel);
   std::vector<LayerCase> all;
   for (const int nodes : {expert_parallel, 2, 1})
     if (expert_parallel % nodes == 0 && (all.empty() || all.back().ranks_per_node < expert_parallel / nodes)) {
-      all.push_back(c);
-      all.back().ranks_per_node = expert_parallel / nodes;
+      LayerCase of = c;
+      of.ranks_per_node = expert_parallel / nodes;
+      const std::vector<LayerCase> teams = in_teams(of, of.ranks_per_node);
+      all.insert(all.end(), teams.begin(), teams.end());
     }
   return all;
 }
@@ -84,8 +105,10 @@ void compare_gradients(const LayerProblem& p, const Results& got, const LayerPro
   for (const Parameter& q : p.parameters.all()) {
     const Parameter& whole = one.parameters[q.id];
     const int slab = static_cast<int>(q.placement);
-    const Index first = whole.offset + (q.experts.first - whole.experts.first) * q.stride;
-    expect_same_bits(got.gradients[slab].data() + q.offset, expected.gradients[slab].data() + first, q.span(), q.name);
+    for (Index u = 0; u < q.local_units(); ++u)
+      expect_same_bits(got.gradients[slab].data() + q.offset + u * q.stride,
+                       expected.gradients[slab].data() + whole.offset + whole.local_unit(q.held[u]) * q.stride,
+                       q.stride, q.name);
   }
 }
 
@@ -123,7 +146,7 @@ std::uint64_t digest(std::uint64_t hash, const std::vector<float>& v) {
 
 void check_layout(const LayerCase& c, int ep, const LayerProblem& one, const Results& expected) {
   SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep) + ", " + std::to_string(c.ranks_per_node) +
-               " a node");
+               " a node, teams of " + std::to_string(c.team));
   LayerProblem p(MPI_COMM_WORLD, c, ep);
   EXPECT_EQ(p.groups.by_nodes.has_value(), c.exchange == ExchangeKind::node && c.ranks_per_node < ep);
   for (int pass = 0; pass < 2; ++pass) {  // the second on memory that has been used
@@ -168,14 +191,24 @@ TEST(Layer, RefusesASampleOfTokensWithUnequalChoices) {
   EXPECT_ANY_THROW(sample_of(*p.pass));
 }
 
+/// Of an expert, from its chunks.
+reference::Doubles matrix_of(const std::vector<float>& slab, const Parameter& q, int expert) {
+  const Index whole = q.shape.back() * (q.chunks_of_input ? q.chunks : 1), width = q.shape.back();
+  reference::Doubles matrix(q.unit * q.chunks);
+  for (Index chunk = 0; chunk < q.chunks; ++chunk)
+    for (Index i = 0; i < q.unit; ++i) {
+      const Index at = q.chunks_of_input ? i / width * whole + chunk * width + i % width : chunk * q.unit + i;
+      matrix[at] = slab[q.offset + (expert * q.chunks + chunk) * q.stride + i];
+    }
+  return matrix;
+}
+
 reference::FeedForward network(const LayerProblem& p, const std::string& part, Placement placement, int expert) {
   const std::vector<float> slab = host_values(p.parameters.values(placement));
   const auto weight = [&](const char* matrix) {
     const int id = p.parameters.find("blocks.0.moe." + part + "." + matrix + ".weight");
     if (id < 0) return reference::Doubles();
-    const Parameter& q = p.parameters[id];
-    const auto unit = slab.begin() + q.offset + expert * q.stride;
-    return reference::Doubles(unit, unit + q.unit);
+    return matrix_of(slab, p.parameters[id], expert);
   };
   const reference::Doubles up = weight("up");
   const int d = p.config.model.width;

@@ -20,12 +20,12 @@ inline void write(float* to, const std::vector<float>& from) {
 }
 
 /// Elements of the local units of a parameter.
-inline Index elements(const Parameter& p) { return p.unit * p.experts.size(); }
+inline Index elements(const Parameter& p) { return p.unit * p.local_units(); }
 
 /// The local units of `p` from a slab of its placement (device).
 inline std::vector<float> read_units(const float* slab, const Parameter& p) {
   std::vector<float> all;
-  for (Index u = 0; u < p.experts.size(); ++u) {
+  for (Index u = 0; u < p.local_units(); ++u) {
     const auto unit = read(slab + p.offset + u * p.stride, p.unit);
     all.insert(all.end(), unit.begin(), unit.end());
   }
@@ -33,7 +33,7 @@ inline std::vector<float> read_units(const float* slab, const Parameter& p) {
 }
 
 inline void write_units(float* slab, const Parameter& p, const std::vector<float>& values) {
-  for (Index u = 0; u < p.experts.size(); ++u)
+  for (Index u = 0; u < p.local_units(); ++u)
     write(slab + p.offset + u * p.stride, {values.begin() + u * p.unit, values.begin() + (u + 1) * p.unit});
 }
 

@@ -44,9 +44,9 @@ std::map<std::pair<int, Index>, std::vector<float>> units(const ParameterSet& se
                                        host_values(set.values(Placement::expert))};
   for (const Parameter& p : set.all()) {
     if (!p.adds_to.empty()) continue;
-    for (Index u = 0; u < p.experts.size(); ++u) {
+    for (Index u = 0; u < p.local_units(); ++u) {
       const auto first = slabs[static_cast<int>(p.placement)].begin() + p.offset + u * p.stride;
-      all[{p.id, p.experts.first + u}] = std::vector<float>(first, first + p.unit);
+      all[{p.id, p.held[u]}] = std::vector<float>(first, first + p.unit);
     }
   }
   return all;
@@ -66,6 +66,30 @@ TEST(Parameter, ValuesDoNotDependOnTheLayout) {
     for (const auto& [key, values] : whole)
       EXPECT_EQ(held[key], key.first < 2 ? ranks : ranks / expert_parallel) << key.first << " " << key.second;
   }
+}
+
+/// However many chunks an expert's matrix is cut into, by rows or by columns: its numbers are the same.
+TEST(Parameter, ValuesDoNotDependOnTheChunks) {
+  constexpr int experts = 3, rows = 8, columns = 12;
+  const auto values = [&](int chunks, bool of_input) {
+    TensorSpec t = tensor("w", {experts * chunks, rows / (of_input ? 1 : chunks), columns / (of_input ? chunks : 1)});
+    t.placement = Placement::expert, t.chunks = chunks, t.chunks_of_input = of_input;
+    ParameterSet set(layout_of(1, 0, 1), {t});
+    set.allocate(test::queue(), 3);
+    return units(set);
+  };
+  const auto whole = values(1, false);
+  for (const int chunks : {2, 4})
+    for (const bool of_input : {false, true})
+      for (const auto& [key, found] : values(chunks, of_input)) {
+        const Index expert = key.second / chunks, chunk = key.second % chunks,
+                    width = of_input ? columns / chunks : columns;
+        for (Index i = 0; i < static_cast<Index>(found.size()); ++i) {
+          const Index row = i / width + (of_input ? 0 : chunk * rows / chunks),
+                      column = i % width + (of_input ? chunk * width : 0);
+          EXPECT_EQ(found[i], whole.at({0, expert})[row * columns + column]) << chunks << " " << of_input << " " << i;
+        }
+      }
 }
 
 TEST(Parameter, SeedsAndUnitsDiffer) {
@@ -123,10 +147,10 @@ void expect_weights_are_rounded_values(const ParameterSet& set) {
   const auto values = units(set);
   for (const Parameter& p : set.all()) {
     if (!p.adds_to.empty() || p.shape.size() < 2) continue;
-    for (Index u = 0; u < p.experts.size(); ++u) {
+    for (Index u = 0; u < p.local_units(); ++u) {
       const auto* first = reinterpret_cast<const Bf16*>(set.weight(p.id).data) + u * p.stride;
       const std::vector<Bf16> read = host_values(Vector<const Bf16>(first, p.unit));
-      const std::vector<float>& of = values.at({p.id, p.experts.first + u});
+      const std::vector<float>& of = values.at({p.id, p.held[u]});
       for (Index i = 0; i < p.unit; ++i) ASSERT_EQ(load(read[i]), rounded(of[i])) << p.name << " " << u << " " << i;
     }
   }

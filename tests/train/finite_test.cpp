@@ -40,8 +40,8 @@ struct Planted {
 
 void plant(const Machine& m, const Planted& planted) {
   const Parameter& p = m.parameters[m.parameters.find(planted.parameter)];
-  if (planted.expert < p.experts.first || planted.expert >= p.experts.last) return;
-  float* unit = m.parameters.values(p.placement).data() + p.offset + (planted.expert - p.experts.first) * p.stride;
+  if (std::find(p.held.begin(), p.held.end(), planted.expert) == p.held.end()) return;
+  float* unit = m.parameters.values(p.placement).data() + p.offset + p.local_unit(planted.expert) * p.stride;
   test::write(unit, std::vector<float>(p.unit, planted.value));
 }
 

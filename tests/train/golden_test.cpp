@@ -10,6 +10,7 @@
 #include "base/check.hpp"
 #include "config/values.hpp"
 #include "support/kinds.hpp"
+#include "support/world.hpp"
 #include "tensor/products/library.hpp"
 #include "train/bits.hpp"
 
@@ -29,6 +30,15 @@ TEST(Golden, EveryRunGivesThePublishedBits) {
   }
 }
 
+/// The largest team that there can be, on one node, or of two.
+int team_of(Config& config, bool two) {
+  const int ranks = test::world_size(), chunks = config.moe.hidden_chunks;
+  config.layout.exchange = ExchangeKind::pairwise;
+  for (int team = two ? std::min(2, chunks) : chunks; team > 1; team /= 2)
+    if (ranks % team == 0) return team;
+  return 1;
+}
+
 // Of every run, in turn: schedules, lanes, some of which are without a grain, rows that go by nodes, shards, and
 // what is made again, in all blocks or in the last one.
 TEST(Golden, WhateverTheLayout) {
@@ -44,13 +54,15 @@ TEST(Golden, WhateverTheLayout) {
       if (turn % 5 == 0 && recompute != Recompute::none) layout.recompute_blocks = {run.config.model.blocks - 1};
       layout.exchange = (turn / 3 + 1) % 3 > 0 ? ExchangeKind::node : ExchangeKind::pairwise, layout.ranks_per_node = 1;
       layout.zero = turn / 2 % 2;
+      if (run.config.moe.hidden_chunks > 1) layout.expert_tensor_parallel = team_of(run.config, turn % 2);
       ++turn;
       EXPECT_EQ(first_difference(trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD)),
                                  published_bits_of(run.name)),
                 "")
           << run.name << ", schedule " << test::name_of(layout.schedule) << ", lanes " << layout.lanes << ", recompute "
           << test::name_of(recompute) << " in " << format_value(layout.recompute_blocks) << ", exchange "
-          << test::name_of(layout.exchange) << ", zero " << layout.zero;
+          << test::name_of(layout.exchange) << ", zero " << layout.zero << ", teams of "
+          << layout.expert_tensor_parallel;
     }
 }
 

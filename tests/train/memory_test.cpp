@@ -34,6 +34,11 @@ void by_twos(Config& c) {
   c.layout.exchange = ExchangeKind::node, c.layout.ranks_per_node = ranks % 2 == 0 ? 2 : 1;
 }
 
+/// As many ranks as can be, of at most `chunks`, share each expert.
+void in_teams(Config& c, int chunks) {
+  c.moe.hidden_chunks = chunks, c.layout.expert_tensor_parallel = std::gcd(chunks, test::world_size());
+}
+
 const std::vector<std::function<void(Config&)>> changes{
     [](Config&) {},
     [](Config& c) { c.model.tied = false, c.model.kv_heads = 2, c.model.activation = Activation::swiglu; },
@@ -68,6 +73,11 @@ const std::vector<std::function<void(Config&)>> changes{
       c.layout.recompute = Recompute::blocks, c.layout.recompute_blocks = {0, 2};
     },
     [](Config& c) { c.layout.recompute = Recompute::blocks, c.moe.experts = 257, c.model.vocabulary = 4096; },
+    [](Config& c) { in_teams(c, 2), c.moe.hidden_chunks = 8; },
+    [](Config& c) {
+      in_teams(c, 4), c.model.activation = Activation::swiglu, c.moe.shared_experts = 1, c.layout.zero = 1;
+    },
+    [](Config& c) { in_teams(c, 2), c.layout.recompute = Recompute::experts, c.moe.experts = 5; },
     [](Config& c) { c.layout.zero = 1; },
     [](Config& c) { c.layout.zero = 1, c.layout.expert_parallel = 1, c.moe.experts = 16; },
     [](Config& c) { c.layout.zero = 1, c.model.tied = false, c.train.determinism = Determinism::run; },

@@ -40,11 +40,11 @@ Gradients make_gradients(const ParameterSet& parameters, const std::vector<Repla
   for (int p = 0; p < 2; ++p) gradients.slab[p] = Vector<float>("sum", parameters.slab_size(Placement(p)));
   for (const Parameter& p : parameters.all()) {
     std::vector<float> values;
-    for (Index e = p.experts.first; e < p.experts.last; ++e)
+    for (const std::int64_t e : p.held)
       for (Index i = 0; i < p.unit; ++i) values.push_back(spread(p.id, e, i, seed));
     for (const Replaced& r : replaced)
-      if (r.name == p.name && r.expert >= p.experts.first && r.expert < p.experts.last)
-        values[(r.expert - p.experts.first) * p.unit + r.i] = r.value;
+      if (r.name == p.name && std::find(p.held.begin(), p.held.end(), r.expert) != p.held.end())
+        values[p.local_unit(r.expert) * p.unit + r.i] = r.value;
     test::write_units(gradients.slab[static_cast<int>(p.placement)].data(), p, values);
   }
   if (parameters.sharded()) spoil_others(parameters, gradients);

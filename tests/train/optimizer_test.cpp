@@ -28,7 +28,7 @@ void fill(const ParameterSet& parameters, Gradients& gradients, int step) {
     if (!gradients.slab[p].data()) gradients.slab[p] = Vector<float>("sum", parameters.slab_size(Placement(p)));
   for (const Parameter& p : parameters.all()) {
     std::vector<float> values;
-    for (Index e = p.experts.first; e < p.experts.last; ++e)
+    for (const std::int64_t e : p.held)
       for (Index i = 0; i < p.unit; ++i) values.push_back(spread(p.id, e, i, step));
     test::write_units(gradients.slab[static_cast<int>(p.placement)].data(), p, values);
   }
@@ -51,7 +51,7 @@ TEST(AdamW, FollowsTheReference) {
     adamw(test::queue(), parameters, gradients, config(), {lr, clip, step});
     for (const Parameter& p : parameters.all())
       for (Index i = 0; p.adds_to.empty() && i < test::elements(p); ++i) {
-        const double g = clip * spread(p.id, p.experts.first + i / p.unit, i % p.unit, step);
+        const double g = clip * spread(p.id, p.held[i / p.unit], i % p.unit, step);
         reference::adamw(states[p.id][i], g, config(), lr, step, p.decay);
       }
   }
@@ -178,8 +178,8 @@ TEST(AdamW, AVectorLaneGivesTheBitsOfAScalar) {
       auto m = test::read_units(parameters.first_moments(p.placement).data(), p);
       auto v = test::read_units(parameters.second_moments(p.placement).data(), p);
       for (Index i = 0; i < test::elements(p); ++i)
-        adamw_element(kinds[p.decay], spread(p.id, p.experts.first + i / p.unit, i % p.unit, step), expected.back()[i],
-                      m[i], v[i]);
+        adamw_element(kinds[p.decay], spread(p.id, p.held[i / p.unit], i % p.unit, step), expected.back()[i], m[i],
+                      v[i]);
     }
     adamw(test::queue(), parameters, gradients, config(), {1e-3, 0.7, step});
   }

@@ -27,7 +27,7 @@ void fill_nodes(const ParameterSet& parameters) {
     const auto& nodes = parameters.nodes(p.placement);
     for (std::size_t k = 0; k < nodes.size(); ++k) {
       std::vector<float> values;
-      for (Index e = p.experts.first; e < p.experts.last; ++e)
+      for (const std::int64_t e : p.held)
         for (Index i = 0; i < p.unit; ++i)
           values.push_back(tree(p.id, e, i, nodes[k].first, nodes[k].first + nodes[k].size));
       test::write_units(parameters.gradients(p.placement).data() + k * parameters.slab_size(p.placement), p, values);
@@ -41,7 +41,7 @@ void check_sums(const ParameterSet& parameters, const Gradients& gradients, int 
     const auto sums = test::read_units(gradients.slab[static_cast<int>(p.placement)].data(), p);
     for (Index i = 0; p.adds_to.empty() && i < test::elements(p); ++i) {
       if (!test::piece_with(parameters, p.placement, p.offset + i / p.unit * p.stride + i % p.unit)) continue;
-      float wanted = tree(p.id, p.experts.first + i / p.unit, i % p.unit, 0, grains);
+      float wanted = tree(p.id, p.held[i / p.unit], i % p.unit, 0, grains);
       if (p.name == "embedding.weight") wanted += tree(parameters.find("embedding.gather"), 0, i, 0, grains);
       ASSERT_EQ(std::memcmp(&sums[i], &wanted, sizeof(float)), 0) << p.name << " " << i << ", G " << grains;
     }

@@ -4,10 +4,12 @@
 // rank. One rank writes the file that SWITCHYARD_DIGESTS names (a line a case), more compare with it.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <random>
 
@@ -85,6 +87,10 @@ void add_shapes(std::map<std::string, Config>& cases) {
   cases["capacity_weight.sign.aux_sequence"] = c;
   c.moe.drop_order = DropOrder::position, c.moe.importance_loss = 0.1, c.model.z_loss = 1e-3;
   cases["capacity_position.importance.head_z"] = c;
+  c = base(3, 2), c.moe.hidden_chunks = 4, c.model.activation = Activation::swiglu, c.moe.combine_groups = 8;
+  cases["four_chunks"] = c;
+  c = base(6, 2), c.moe.hidden_chunks = 2, c.moe.capacity_factor = 1.0;
+  cases["two_chunks"] = c;
   c = base(5, 1), c.train.grains = 2;
   cases["two_grains"] = c;
   c = base(5, 1), c.train.batch = 14, c.train.grains = 7;
@@ -135,7 +141,7 @@ class Digests {
                                         << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes
                                         << ", recompute " << test::name_of(config.layout.recompute) << " in "
                                         << format_value(config.layout.recompute_blocks) << ", zero "
-                                        << config.layout.zero;
+                                        << config.layout.zero << ", teams of " << config.layout.expert_tensor_parallel;
   }
 
   const int ranks = test::world_size();
@@ -161,6 +167,9 @@ class Ways {
     layout.recompute_blocks.clear();
     if (random_() % 4 == 0 && layout.recompute != Recompute::none) layout.recompute_blocks = {1};
     layout.zero = random_() % 2;
+    const int most = std::gcd(config.moe.hidden_chunks, layout.expert_parallel);  // a power of two
+    layout.expert_tensor_parallel = 1 << random_() % std::bit_width(static_cast<unsigned>(most));
+    layout.ranks_per_node = std::lcm(layout.ranks_per_node, layout.expert_tensor_parallel);
   }
 
  private:

@@ -10,11 +10,9 @@ namespace switchyard::comm {
 std::unique_ptr<Exchange> make_pairwise(Transports transports);
 std::unique_ptr<Exchange> make_alltoallv(const Communicator& group);
 
-/// Throws Error{internal} unless `plan` fits a group of `ranks` in which this one is `rank`.
-void check_plan(const RowPlan& plan, int ranks, int rank);
-
-/// An itinerary on which every row goes straight to its rank.
-Itinerary straight(const RowPlan& plan, int ranks, int rank);
+/// These plans, on which every row goes straight to its rank. Throws Error{internal} unless they fit a group of `ranks`
+/// in which this one is `rank`.
+Itinerary checked(const Itinerary& plans, int ranks, int rank);
 
 /// An MPI tag within the 32767 that every MPI has: 2 bits of the step, 8 of the block, 2 of the lane, 3 of the journey.
 /// Order alone matches the messages of successive flights; the tag turns a mismatch into a hang that names its place,

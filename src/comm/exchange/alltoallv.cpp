@@ -18,7 +18,7 @@ class Alltoallv : public Exchange {
   explicit Alltoallv(const Communicator& group) : group_(group) {}
 
   Memory memory() const override { return Memory::host; }
-  Itinerary prepare(const RowPlan& plan) const override { return straight(plan, group_.size(), group_.rank()); }
+  Itinerary prepare(const Itinerary& plans) const override { return checked(plans, group_.size(), group_.rank()); }
 
   std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) override {
     const RowType row(passage.row_bytes);
@@ -32,11 +32,11 @@ class Alltoallv : public Exchange {
  private:
   struct Blocks {
     std::vector<int> counts, first;
-    explicit Blocks(const std::vector<std::int64_t>& rows) {
-      mpi_count(rows.back(), "rows of an alltoallv exchange");
-      for (std::size_t p = 0; p + 1 < rows.size(); ++p) {
-        counts.push_back(static_cast<int>(rows[p + 1] - rows[p]));
-        first.push_back(static_cast<int>(rows[p]));
+    explicit Blocks(const RowRanges& ranks) {
+      mpi_count(count_rows(ranks), "rows of an alltoallv exchange");
+      for (const Range& rows : ranks) {
+        counts.push_back(static_cast<int>(rows.size()));
+        first.push_back(static_cast<int>(rows.first));
       }
     }
   };

@@ -27,16 +27,16 @@ void PairwiseFlight::post(const Communicator& group, const Passage& passage, con
   const RowPlan& plan = passage.plan();
   for (int i = 1; i < ranks; ++i) {
     const int source = (rank + ranks - i) % ranks;
-    const std::int64_t first = plan.receive[source], rows = plan.receive[source + 1] - first;
-    if (rows) transfers_.receive(to + first * bytes, rows, source, tag);
+    const Range& rows = plan.receive[source];
+    if (rows.size()) transfers_.receive(to + rows.first * bytes, rows.size(), source, tag);
   }
   for (int i = 1; i < ranks; ++i) {
     const int target = (rank + i) % ranks;
-    const std::int64_t first = plan.send[target], rows = plan.send[target + 1] - first;
-    if (rows) transfers_.send(from + first * bytes, rows, target, tag);
+    const Range& rows = plan.send[target];
+    if (rows.size()) transfers_.send(from + rows.first * bytes, rows.size(), target, tag);
   }
-  const std::int64_t own = plan.send[rank + 1] - plan.send[rank];
-  if (own) std::memcpy(to + plan.receive[rank] * bytes, from + plan.send[rank] * bytes, own * bytes);
+  const Range& own = plan.send[rank];
+  if (own.size()) std::memcpy(to + plan.receive[rank].first * bytes, from + own.first * bytes, own.size() * bytes);
 }
 
 class Pairwise : public Exchange {
@@ -46,7 +46,7 @@ class Pairwise : public Exchange {
   }
 
   Memory memory() const override { return transports_.memory(); }
-  Itinerary prepare(const RowPlan& plan) const override { return straight(plan, group_.size(), group_.rank()); }
+  Itinerary prepare(const Itinerary& plans) const override { return checked(plans, group_.size(), group_.rank()); }
 
   std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) override {
     auto flight = std::make_unique<PairwiseFlight>(transports_, passage.row_bytes);
