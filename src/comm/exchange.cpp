@@ -12,6 +12,7 @@ std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& g
   switch (kind) {
     case ExchangeKind::pairwise:
     case ExchangeKind::node:
+    case ExchangeKind::gather:
       return make_pairwise(make_transports(group));
     case ExchangeKind::alltoallv:
       return make_alltoallv(group);

@@ -199,7 +199,9 @@ struct LayoutConfig {
     f("expert_tensor_parallel", self.expert_tensor_parallel, "ranks",
       "neighbours among them that share each expert, whose hidden width they cut; must divide expert_parallel and "
       "moe.hidden_chunks");
-    f("exchange", self.exchange, "", "algorithm that moves rows between ranks");
+    f("exchange", self.exchange, "",
+      "how rows go between ranks; pairwise and alltoallv: one for each choice; node: a token once to each node that "
+      "holds experts of its choices, handed on there; gather: once to each such rank, selected there");
     f("schedule", self.schedule, "",
       "what is done while rows travel; serial: nothing, pipelined: experts of other lanes, interleaved: all of them");
     f("lanes", self.lanes, "", "parts of a rank's grains, each on its way by itself: a power of two");

@@ -36,7 +36,7 @@ SWITCHYARD_ENUM(AuxScope, sequence, grain, batch);
 SWITCHYARD_ENUM(BiasRule, none, sign, centred_sign, proportional);
 SWITCHYARD_ENUM(ImportanceForm, cv2, squared_deviation);
 SWITCHYARD_ENUM(DropOrder, weight, position);
-SWITCHYARD_ENUM(ExchangeKind, pairwise, alltoallv, node);
+SWITCHYARD_ENUM(ExchangeKind, pairwise, alltoallv, node, gather);
 SWITCHYARD_ENUM(ScheduleKind, serial, pipelined, interleaved);
 SWITCHYARD_ENUM(Recompute, none, experts, blocks);
 SWITCHYARD_ENUM(Schedule, constant, cosine, linear, wsd);

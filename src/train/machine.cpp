@@ -28,12 +28,14 @@ std::string Machine::way() const {
   const Layout& layout = groups.layout;
   const std::string where = std::to_string(groups.nodes.count()) + " node(s) of " + std::to_string(layout.ranks) +
                             " rank(s)" + (config.layout.ranks_per_node > 0 ? ", as layout.ranks_per_node says" : "");
+  const std::string how =
+      moe::sums_by_node(config, layout) ? "as sums of moe.combine_groups" : "one by one (see moe.combine_groups)";
   if (!layout.by_nodes())
     return "rows go straight to the rank of their expert (" + format_value(config.layout.exchange) + "); " + where;
+  if (config.layout.exchange == ExchangeKind::gather)
+    return "tokens go once to each rank that holds experts of their choices (gather), and home " + how + "; " + where;
   return "rows go by nodes, " + std::to_string(layout.group_nodes()) + " with " + std::to_string(layout.node_places) +
-         " rank(s) each of an expert-parallel group, and home " +
-         (moe::sums_by_node(config, layout) ? "as sums of moe.combine_groups" : "one by one (see moe.combine_groups)") +
-         "; " + where;
+         " rank(s) each of an expert-parallel group, and home " + how + "; " + where;
 }
 
 const Range& Machine::bucket_from(int block) const {

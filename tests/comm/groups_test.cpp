@@ -96,5 +96,30 @@ TEST(Groups, ByNodesAreRowsAndColumnsOfAGroup) {
     }
 }
 
+TEST(Groups, GatherMakesEveryRankANode) {
+  for (const int degree : test::degrees()) {
+    LayoutConfig options = test::expert_parallel(degree);
+    options.exchange = ExchangeKind::gather;
+    const Groups groups(world(), options, 8);
+    ASSERT_EQ(groups.by_nodes.has_value(), degree > 1);
+    if (!groups.by_nodes) continue;
+    EXPECT_EQ(groups.by_nodes->near.size(), 1);
+    EXPECT_EQ(groups.by_nodes->rail.size(), degree);
+  }
+}
+
+TEST(Groups, RanksThatShareExpertsAreNeighboursOnANode) {
+  const int ranks = world().size();
+  for (int team = 1; team <= ranks + 1; ++team)
+    for (const int of_node : test::degrees()) {
+      LayoutConfig options = test::expert_parallel(0);
+      options.exchange = ExchangeKind::node, options.ranks_per_node = of_node, options.expert_tensor_parallel = team;
+      const std::string refused =
+          test::refusal([&] { EXPECT_EQ(Groups(world(), options, 8).layout.teams(), ranks / team); });
+      EXPECT_EQ(refused.empty(), of_node % team == 0) << team << " on nodes of " << of_node << ": " << refused;
+      EXPECT_EQ(refused.find("layout.expert_tensor_parallel is ") != std::string::npos, of_node % team != 0) << refused;
+    }
+}
+
 }  // namespace
 }  // namespace switchyard::comm

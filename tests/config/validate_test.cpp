@@ -125,6 +125,28 @@ const std::vector<Case> cases{
     {"poll", [](Config& c) { c.layout.poll = -1.0; }, "layout.poll", "at least 0"},
     {"zero 2", [](Config& c) { c.layout.zero = 2; }, "layout.zero", "is 2; must be 0 or 1 (of the stages of ZeRO"},
     {"zero -1", [](Config& c) { c.layout.zero = -1; }, "layout.zero", "is -1; must be 0 or 1"},
+    {"3 chunks", [](Config& c) { c.moe.hidden_chunks = 3; }, "moe.hidden_chunks", "is 3; must be a power of two in [1, 64]"},
+    {"0 chunks", [](Config& c) { c.moe.hidden_chunks = 0; }, "moe.hidden_chunks", "is 0; must be a power of two"},
+    {"chunks of half a channel", [](Config& c) { c.moe.hidden = 36, c.moe.hidden_chunks = 8; }, "moe.hidden_chunks",
+     "that divides moe.hidden 36"},
+    {"team of none", [](Config& c) { c.layout.expert_tensor_parallel = 0; }, "layout.expert_tensor_parallel",
+     "is 0; must be at least 1"},
+    {"team without chunks", [](Config& c) { c.layout.expert_tensor_parallel = 2; }, "layout.expert_tensor_parallel",
+     "2 does not divide moe.hidden_chunks 1"},
+    {"team of more than a group",
+     [](Config& c) { c.moe.hidden_chunks = 4, c.layout.expert_tensor_parallel = 4, c.layout.expert_parallel = 2; },
+     "layout.expert_tensor_parallel", "4 does not divide the 2 ranks of an expert-parallel group", 4},
+    {"team across nodes",
+     [](Config& c) {
+       c.moe.hidden_chunks = c.layout.expert_tensor_parallel = 2, c.layout.ranks_per_node = 1;
+       c.layout.exchange = ExchangeKind::node;
+     },
+     "layout.expert_tensor_parallel", "2 does not divide layout.ranks_per_node 1", 4},
+    {"team and gather",
+     [](Config& c) {
+       c.moe.hidden_chunks = c.layout.expert_tensor_parallel = 2, c.layout.exchange = ExchangeKind::gather;
+     },
+     "layout.expert_tensor_parallel", "2 cannot be combined with layout.exchange gather"},
     {"lanes", [](Config& c) { c.layout.lanes = 0; }, "layout.lanes", "is 0; must be a power of two in [1, 1024]"},
     {"lanes 3", [](Config& c) { c.layout.lanes = 3; }, "layout.lanes", "is 3; must be a power of two in [1, 1024]"},
     {"lanes 2048", [](Config& c) { c.layout.lanes = 2048; }, "layout.lanes", "must be a power of two in [1, 1024]"},

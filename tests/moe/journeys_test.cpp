@@ -1,6 +1,6 @@
 // ranks: 1 2 3 4 6 8
 // What crosses between nodes on the four journeys, counted from what was chosen: each choice where rows go straight,
-// each token once a node where they go by nodes.
+// each token once a node where they go by nodes, once a rank where they are gathered.
 #include "moe/journeys.hpp"
 
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ Crossings crossings_of(const LayerProblem& p) {
       const int rank = first_rank + layout.place_of_expert(sample.experts[t * k + j], p.config.moe.experts);
       if (p.groups.nodes.together(rank, layout.rank)) continue;
       ++crossings.choices;
-      nodes.insert(p.groups.nodes.of[rank]);
+      nodes.insert(p.config.layout.exchange == ExchangeKind::gather ? rank : p.groups.nodes.of[rank]);
     }
     crossings.tokens += static_cast<std::int64_t>(nodes.size());
   }
@@ -66,7 +66,8 @@ void check_case(const LayerCase& c, int expert_parallel) {
 
 TEST(Journeys, EachTokenCrossesOnceToANode) {
   const int ranks = test::world_size();
-  for (const ExchangeKind exchange : {ExchangeKind::pairwise, ExchangeKind::alltoallv, ExchangeKind::node})
+  for (const ExchangeKind exchange :
+       {ExchangeKind::pairwise, ExchangeKind::alltoallv, ExchangeKind::node, ExchangeKind::gather})
     for (const int ranks_per_node : test::degrees(ranks))
       for (const int expert_parallel : test::degrees(ranks))
         for (const int groups : {1, 4}) {

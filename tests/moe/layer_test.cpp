@@ -31,7 +31,7 @@ const std::vector<LayerCase>& cases() {
   constexpr Activation gelu = Activation::gelu, relu = Activation::relu, swiglu = Activation::swiglu;
   constexpr RouterKind softmax = RouterKind::softmax, sigmoid = RouterKind::sigmoid, noisy = RouterKind::noisy_topk;
   constexpr ExchangeKind straight = ExchangeKind::pairwise, collective = ExchangeKind::alltoallv,
-                         by_node = ExchangeKind::node;
+                         by_node = ExchangeKind::node, gather = ExchangeKind::gather;
   static const std::vector<LayerCase> all = with_every_router(
       {{"one expert", 1, 1, 8},
        {"two experts", 2, 1, 8, relu},
@@ -54,6 +54,8 @@ const std::vector<LayerCase>& cases() {
        {"sums by nodes, capacity", 13, 4, 5, swiglu, sigmoid, 0, 0.8, 0.0, false, 16, by_node, 8},
        {"by nodes, tokens alike", 8, 2, 8, gelu, softmax, 0, 0.0, 0.0, true, 20, by_node, 4},
        {"by nodes, one choice", 257, 1, 3, relu, softmax, 0, 0.0, 0.0, false, 16, by_node, 2},
+       {"gathered", 8, 3, 8, gelu, softmax, 1, 0.0, 0.01, false, 20, gather},
+       {"gathered, sums home, capacity", 13, 4, 5, swiglu, sigmoid, 0, 0.8, 0.0, false, 16, gather, 8},
        in_chunks({"two chunks", 5, 2, 8, swiglu, sigmoid, 1, 0.0, 0.01}, 2),
        in_chunks({"eight chunks, capacity", 3, 2, 6, gelu, softmax, 0, 0.8, 0.0, false, 16}, 8),
        in_chunks({"four chunks, collective", 8, 1, 3, relu, softmax, 0, 0.0, 0.0, false, 20, collective}, 4),
@@ -148,7 +150,8 @@ void check_layout(const LayerCase& c, int ep, const LayerProblem& one, const Res
   SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep) + ", " + std::to_string(c.ranks_per_node) +
                " a node, teams of " + std::to_string(c.team));
   LayerProblem p(MPI_COMM_WORLD, c, ep);
-  EXPECT_EQ(p.groups.by_nodes.has_value(), c.exchange == ExchangeKind::node && c.ranks_per_node < ep);
+  const bool by_nodes = c.exchange == ExchangeKind::node && c.ranks_per_node < ep;
+  EXPECT_EQ(p.groups.by_nodes.has_value(), by_nodes || (c.exchange == ExchangeKind::gather && ep > 1));
   for (int pass = 0; pass < 2; ++pass) {  // the second on memory that has been used
     p.forward();
     p.backward();
@@ -184,7 +187,15 @@ TEST(Layer, EvaluatesWithoutDropping) {
     }
 }
 
-TEST(Layer, RefusesASampleOfTokensWithUnequalChoices) {
+/// Tests of one rank, which more would only repeat.
+class OneRank : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (test::world_size() > 1) GTEST_SKIP() << "runs on one rank";
+  }
+};
+
+TEST_F(OneRank, RefusesASampleOfTokensWithUnequalChoices) {
   LayerProblem p(MPI_COMM_SELF, cases().front(), 1);
   p.forward();
   Kokkos::deep_copy(Kokkos::subview(p.pass->routing.choice().first, 1), 0);  // the first token none, the second more
@@ -215,7 +226,7 @@ reference::FeedForward network(const LayerProblem& p, const std::string& part, P
   return {p.config.model.activation, d, static_cast<int>(up.size()) / d, weight("gate"), up, weight("down")};
 }
 
-TEST(Layer, FollowsTheReference) {
+TEST_F(OneRank, FollowsTheReference) {
   for (const LayerCase& c : cases()) {
     SCOPED_TRACE(c.name);
     LayerProblem p(MPI_COMM_SELF, c, 1);
@@ -263,7 +274,7 @@ double along(const std::vector<float>& gradient, int stream) {
   return sum;
 }
 
-TEST(Layer, GradientIsTheSlope) {
+TEST_F(OneRank, GradientIsTheSlope) {
   for (LayerCase c : cases()) {
     if (c.capacity > 0.0 || c.activation == Activation::relu) continue;  // not smooth
     SCOPED_TRACE(c.name);
@@ -287,7 +298,7 @@ TEST(Layer, GradientIsTheSlope) {
   }
 }
 
-TEST(Layer, NamesTheExpertOfTheFirstNonFiniteOutput) {
+TEST_F(OneRank, NamesTheExpertOfTheFirstNonFiniteOutput) {
   const LayerCase& c = cases()[2];
   LayerProblem p(MPI_COMM_SELF, c, 1);
   p.forward();

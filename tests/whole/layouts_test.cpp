@@ -167,7 +167,8 @@ class Ways {
     layout.recompute_blocks.clear();
     if (random_() % 4 == 0 && layout.recompute != Recompute::none) layout.recompute_blocks = {1};
     layout.zero = random_() % 2;
-    const int most = std::gcd(config.moe.hidden_chunks, layout.expert_parallel);  // a power of two
+    const bool alone = layout.exchange == ExchangeKind::gather;
+    const int most = alone ? 1 : std::gcd(config.moe.hidden_chunks, layout.expert_parallel);  // a power of two
     layout.expert_tensor_parallel = 1 << random_() % std::bit_width(static_cast<unsigned>(most));
     layout.ranks_per_node = std::lcm(layout.ranks_per_node, layout.expert_tensor_parallel);
   }
