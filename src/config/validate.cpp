@@ -158,16 +158,16 @@ void validate_teams(const Config& c, int ranks, Rules& rules) {
   rules.require(c.moe.hidden_chunks % team == 0, key,
                 text(team) + " does not divide moe.hidden_chunks " + text(c.moe.hidden_chunks) +
                     " (a rank has whole chunks of an expert's hidden width); change one of them");
+  rules.require(c.layout.exchange != ExchangeKind::gather || team <= 1, key,
+                text(team) +
+                    " cannot be combined with layout.exchange gather (which sends a token to one rank of each "
+                    "expert); set it to 1 or change the exchange");
   const int group = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
   if (ranks < 1 || group < 1) return;
   rules.require(group % team == 0, key,
                 text(team) + " does not divide the " + text(group) +
                     " ranks of an expert-parallel group (layout.expert_parallel counts all of them, also those that "
                     "share an expert); change one of them");
-  rules.require(c.layout.exchange != ExchangeKind::gather || team <= 1, key,
-                text(team) +
-                    " cannot be combined with layout.exchange gather (which sends a token to one rank of each "
-                    "expert); set it to 1 or change the exchange");
   if (c.layout.exchange == ExchangeKind::node && near > 0 && near < group)
     rules.require(near % team == 0, key,
                   text(team) + " does not divide layout.ranks_per_node " + text(near) +
