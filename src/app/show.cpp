@@ -22,7 +22,7 @@ Exit show_config(const ShowOptions& options) {
   }
   LoadResult loaded;
   if (!options.config.empty()) loaded = load(options.config, options.overrides);
-  add_violations(loaded, 0);
+  add_violations(loaded, 0, Use::count);  // nothing is trained
   throw_errors(loaded);
   std::fputs(dump(loaded.config, loaded.origins).c_str(), stdout);
   return Exit::ok;

@@ -30,9 +30,22 @@ TensorSpec matrix(const Part& part, const char* name, Shape shape, double init_s
   return t;
 }
 
-TensorSpec norm(const Config& c, const std::string& name, int block) {
-  TensorSpec t = matrix({"", block, Role::norm}, name.c_str(), {c.model.width}, 0.0);
+TensorSpec norm(const Part& part, const char* name, std::int64_t width) {
+  TensorSpec t = matrix({part.prefix, part.block, Role::norm}, name, {width}, 0.0);
   t.init = Init::ones;
+  t.decay = false;
+  return t;
+}
+
+/// Of the rows that pass through the residual stream.
+TensorSpec norm(const Config& c, const std::string& name, int block) {
+  return norm({"", block, Role::norm}, name.c_str(), c.model.width);
+}
+
+/// Begins at 0.
+TensorSpec bias(const Part& part, const char* name, std::int64_t width) {
+  TensorSpec t = matrix(part, "", {width}, 0.0);
+  t.name = part.prefix + name + ".bias";
   t.decay = false;
   return t;
 }
@@ -62,12 +75,49 @@ void add_network(const Config& c, const Part& part, std::int64_t hidden, std::in
   all.back().chunks_of_input = true;
 }
 
+std::vector<TensorSpec> grouped_tensors(const Config& c, const Part& part) {
+  const std::int64_t d = c.model.width, head = c.head_dim(), q = c.model.heads * head, kv = c.kv_heads() * head;
+  std::vector<TensorSpec> all{matrix(part, "q", {q, d}, c.model.init_std), matrix(part, "k", {kv, d}, c.model.init_std),
+                              matrix(part, "v", {kv, d}, c.model.init_std), matrix(part, "o", {d, q}, output_std(c))};
+  if (c.model.attention_bias) append({bias(part, "q", q), bias(part, "k", kv), bias(part, "v", kv)}, all);
+  switch (c.model.query_key_norm) {
+    case QueryKeyNorm::none:
+      break;
+    case QueryKeyNorm::head:
+      append({norm(part, "q_norm", head), norm(part, "k_norm", head)}, all);
+      break;
+    case QueryKeyNorm::all:
+      append({norm(part, "q_norm", q), norm(part, "k_norm", kv)}, all);
+      break;
+  }
+  return all;
+}
+
+/// DeepSeek-V2 (arXiv 2405.04434, section 2.1): a token's keys and values are made from one row of kv_rank channels,
+/// which has a norm, and from one key of rope_dim channels for all heads; queries likewise where query_rank is not 0.
+std::vector<TensorSpec> latent_tensors(const Config& c, const Part& part) {
+  const std::int64_t d = c.model.width, heads = c.model.heads, kv = c.model.kv_rank;
+  const std::int64_t narrow = c.model.query_rank, q = heads * c.query_dim();
+  std::vector<TensorSpec> all;
+  if (narrow > 0)
+    append({matrix(part, "q_a", {narrow, d}, c.model.init_std), norm(part, "q_a_norm", narrow),
+            matrix(part, "q_b", {q, narrow}, c.model.init_std)},
+           all);
+  else
+    append({matrix(part, "q", {q, d}, c.model.init_std)}, all);
+  append({matrix(part, "kv_a", {kv + c.model.rope_dim, d}, c.model.init_std), norm(part, "kv_a_norm", kv),
+          matrix(part, "kv_b", {heads * (c.head_dim() + c.value_dim()), kv}, c.model.init_std),
+          matrix(part, "o", {d, heads * c.value_dim()}, output_std(c))},
+         all);
+  return all;
+}
+
 std::vector<TensorSpec> attention_tensors(const Config& c, const Part& part) {
-  const std::int64_t d = c.model.width, kv = std::int64_t{c.kv_heads()} * c.head_dim();
   switch (c.model.attention) {  // no default: an attention without a line here is a warning
     case AttentionKind::grouped:
-      return {matrix(part, "q", {d, d}, c.model.init_std), matrix(part, "k", {kv, d}, c.model.init_std),
-              matrix(part, "v", {kv, d}, c.model.init_std), matrix(part, "o", {d, d}, output_std(c))};
+      return grouped_tensors(c, part);
+    case AttentionKind::latent:
+      return latent_tensors(c, part);
   }
   throw Error(Exit::internal, "an attention without a line in attention_tensors");
 }
@@ -77,9 +127,11 @@ void add_mixture(const Config& c, const std::string& prefix, int block, std::vec
   for (const std::string& name : traits_of(c.moe.router).tensors)
     all.push_back(matrix({prefix, block, Role::router}, name.c_str(), {experts, c.model.width}, c.model.init_std));
   add_network(c, {prefix + "experts.", block, Role::expert}, c.moe.hidden, experts, all);
-  if (c.moe.shared_experts > 0)
-    add_network(c, {prefix + "shared.", block, Role::shared_expert}, std::int64_t{c.moe.shared_experts} * c.moe.hidden,
-                0, all);
+  if (c.moe.shared_experts == 0) return;
+  const std::int64_t hidden = std::int64_t{c.moe.shared_experts} * c.moe.hidden;
+  add_network(c, {prefix + "shared.", block, Role::shared_expert}, hidden, 0, all);
+  if (c.moe.shared_gate)
+    all.push_back(matrix({prefix, block, Role::router}, "shared_gate", {1, c.model.width}, c.model.init_std));
 }
 
 std::vector<TensorSpec> before_blocks(const Config& c) {

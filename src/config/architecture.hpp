@@ -13,8 +13,8 @@ namespace switchyard {
 /// Whether every rank has a tensor, or its first axis is cut by experts.
 enum class Placement { replicated, expert };
 enum class Init { normal, ones };
-/// What a tensor is to a token that passes: read by a product (router and shared experts included), looked up, scaled
-/// by.
+/// What a tensor is to a token that passes: read by a product (router, with the gate of shared experts, and shared
+/// experts included) or added beside one (biases), looked up, scaled by.
 enum class Role { embedding, norm, attention, router, feed_forward, shared_expert, expert, head };
 
 /// Units begin at multiples of this in the slabs of a rank, so that blocks of a norm, slices of a reduction and shards
@@ -44,18 +44,25 @@ struct TensorSpec {
   int experts() const { return static_cast<int>(shape[0] / chunks); }
   std::int64_t elements() const;
   std::int64_t unit() const { return elements() / units(); }  ///< elements of one unit
+  /// Whether a row is multiplied by it: neither looked up nor a vector that scales or is added.
+  bool read_by_product() const { return role != Role::embedding && shape.size() > 1; }
 };
 
 /// In the order of the data flow, whose places key the initial values; needs model.vocabulary > 0. Names and shapes
 /// (d width, D head_dim, E experts of the block, h hidden width):
 ///   embedding.weight (V, d); embedding.gather where the head is tied
 ///   blocks.B.attention_norm.weight (d)
-///   blocks.B.attention.{q,o}.weight (d, d), {k,v}.weight (kv_heads·D, d) of a grouped attention
+///   of a grouped attention blocks.B.attention.q.weight (heads·D, d), {k,v}.weight (kv_heads·D, d),
+///     o.weight (d, heads·D); {q,k,v}.bias with attention_bias; {q,k}_norm.weight with query_key_norm
+///   of a latent one, with R rope_dim, U value_dim: q_a.weight (query_rank, d), q_a_norm.weight (query_rank),
+///     q_b.weight (heads·(D + R), query_rank), or q.weight (heads·(D + R), d) where query_rank is 0;
+///     kv_a.weight (kv_rank + R, d), kv_a_norm.weight (kv_rank), kv_b.weight (heads·(D + U), kv_rank),
+///     o.weight (d, heads·U)
 ///   blocks.B.feed_forward_norm.weight (d); feed_forward.{gate,up}.weight (h, d), down.weight (d, h) in a dense block
 ///   blocks.B.moe.{those of traits_of}.weight (E, d)
 ///   blocks.B.moe.experts.{gate,up}.weight (E, h, d), experts.down.weight (E, d, h); with C = moe.hidden_chunks above
 ///     1 (E·C, h/C, d) and (E·C, d, h/C): chunk c of expert e is [e·C + c]
-///   blocks.B.moe.shared.… as of a dense block with shared_experts·h
+///   blocks.B.moe.shared.… as of a dense block with shared_experts·h; moe.shared_gate.weight (1, d) with shared_gate
 ///   final_norm.weight (d)
 ///   head.weight (V, d) where it is not tied
 std::vector<TensorSpec> architecture(const Config& config);

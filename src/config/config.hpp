@@ -5,45 +5,9 @@
 #include <vector>
 
 #include "config/enums.hpp"
+#include "config/model_config.hpp"
 
 namespace switchyard {
-
-/// The decoder-only transformer (design part 4).
-struct ModelConfig {
-  int vocabulary = 0;
-  int width = 128;
-  int blocks = 4;
-  AttentionKind attention = AttentionKind::grouped;
-  int heads = 4;
-  int kv_heads = 0;
-  int context = 256;
-  int hidden = 512;
-  Activation activation = Activation::gelu;
-  bool tied = true;
-  double rope_base = 10000.0;
-  double norm_epsilon = 1e-5;
-  double init_std = 0.02;
-  double z_loss = 0.0;
-
-  static void fields(auto& self, auto&& f) {
-    f("vocabulary", self.vocabulary, "tokens", "size of the vocabulary; 0 takes the corpus's");
-    f("width", self.width, "channels", "d, the width of the residual stream");
-    f("blocks", self.blocks, "", "transformer blocks");
-    f("attention", self.attention, "",
-      "how a token reads the ones before it; grouped: grouped-query, rotary positions");
-    f("heads", self.heads, "", "query heads; must divide width");
-    f("kv_heads", self.kv_heads, "", "key and value heads; must divide heads; 0 means heads");
-    f("context", self.context, "tokens", "T, tokens of one training sequence");
-    f("hidden", self.hidden, "channels", "hidden width of a dense feed-forward");
-    f("activation", self.activation, "", "two matrices (gelu, relu) or gated (swiglu), in dense and expert layers");
-    f("tied", self.tied, "", "the head uses the embedding matrix");
-    f("rope_base", self.rope_base, "", "base of the rotary position angles");
-    f("norm_epsilon", self.norm_epsilon, "", "added to the mean square inside RMSNorm");
-    f("init_std", self.init_std, "",
-      "standard deviation of initial weights; output projections divide it by sqrt(2*blocks)");
-    f("z_loss", self.z_loss, "", "coefficient of the head's mean squared log-sum-exp");
-  }
-};
 
 constexpr int max_combine_groups = 64;
 constexpr int max_hidden_chunks = 64;
@@ -58,6 +22,7 @@ struct MoeConfig {
   int hidden = 512;
   int hidden_chunks = 1;
   int shared_experts = 0;
+  bool shared_gate = false;
   RouterKind router = RouterKind::softmax;
   Normalise normalise = Normalise::after;
   double scale = 1.0;
@@ -89,6 +54,8 @@ struct MoeConfig {
       "may "
       "share an expert (layout.expert_tensor_parallel)");
     f("shared_experts", self.shared_experts, "", "experts that every token passes through, beside the routed ones");
+    f("shared_gate", self.shared_gate, "",
+      "what the shared experts give is scaled by a sigmoid of the token (counted, not trained yet)");
     f("router", self.router, "", "how scores are made and experts selected");
     f("normalise", self.normalise, "",
       "softmax: before selection over all, or after over the selected; sigmoid: after divides by the selected sum; "
@@ -262,8 +229,11 @@ struct Config {
     f("record", self.record, "", "what is written");
   }
 
-  int head_dim() const { return model.width / model.heads; }
+  int head_dim() const { return model.head_dim ? model.head_dim : model.width / model.heads; }
   int kv_heads() const { return model.kv_heads ? model.kv_heads : model.heads; }
+  /// Channels of a head's query, and of its values.
+  int query_dim() const { return head_dim() + (model.attention == AttentionKind::latent ? model.rope_dim : 0); }
+  int value_dim() const { return model.value_dim ? model.value_dim : head_dim(); }
   /// Sequences of one grain.
   int grain_sequences() const { return train.batch / train.grains; }
   /// Tokens of one step.
@@ -281,7 +251,10 @@ struct Violation {
   std::string message;
 };
 
+/// What a configuration is meant for: counting needs no trainer that can build it.
+enum class Use { train, count };
+
 /// Every rule between options that `config` breaks; `ranks` = 0 leaves out the rules about the layout.
-std::vector<Violation> validate(const Config& config, int ranks);
+std::vector<Violation> validate(const Config& config, int ranks, Use use = Use::train);
 
 }  // namespace switchyard

@@ -31,13 +31,6 @@ std::string count(double value) {
   return text.data();
 }
 
-/// "46,702,792,704".
-std::string whole(std::int64_t value) {
-  std::string text = std::to_string(value);
-  for (int at = static_cast<int>(text.size()) - 3; at > 0; at -= 3) text.insert(static_cast<std::size_t>(at), 1, ',');
-  return text;
-}
-
 /// "3" or "2 to 3".
 std::string range(std::int64_t min, std::int64_t max) {
   return min == max ? std::to_string(min) : std::to_string(min) + " to " + std::to_string(max);
@@ -159,6 +152,12 @@ std::string all_off(const MoeConfig& moe) {
 
 }  // namespace
 
+std::string with_commas(std::int64_t value) {
+  std::string text = std::to_string(value);
+  for (int at = static_cast<int>(text.size()) - 3; at > 0; at -= 3) text.insert(static_cast<std::size_t>(at), 1, ',');
+  return text;
+}
+
 std::string mebibytes(std::int64_t bytes) {
   std::array<char, 32> text;
   std::snprintf(text.data(), text.size(), "%.1f MiB", double(bytes) / (1 << 20));
@@ -181,7 +180,8 @@ std::string describe(const Config& c, const std::vector<RankBytes>& bytes) {
     max = std::max(max, layout.grains_of(r).size());
   }
   const double tokens = double(c.train.steps) * double(c.step_tokens());
-  return describe_line("parameters", whole(size.total()) + " in all, " + whole(size.active) + " active for a token") +
+  return describe_line("parameters",
+                       with_commas(size.total()) + " in all, " + with_commas(size.active) + " active for a token") +
          describe_line("tokens", count(tokens) + " in " + std::to_string(c.train.steps) + " steps of " +
                                      std::to_string(c.step_tokens()) + " (" + std::to_string(c.train.batch) +
                                      " sequences of " + std::to_string(c.model.context) + ")") +

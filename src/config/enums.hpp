@@ -28,7 +28,8 @@ inline std::vector<std::string> names_in(const std::string& list) {
     static inline const std::vector<std::string> names = names_in(#__VA_ARGS__); \
   }
 SWITCHYARD_ENUM(Activation, gelu, relu, swiglu);
-SWITCHYARD_ENUM(AttentionKind, grouped);
+SWITCHYARD_ENUM(AttentionKind, grouped, latent);
+SWITCHYARD_ENUM(QueryKeyNorm, none, head, all);
 SWITCHYARD_ENUM(RouterKind, softmax, sigmoid, noisy_topk, hash);
 SWITCHYARD_ENUM(Normalise, before, after, none);
 SWITCHYARD_ENUM(GroupScore, top2_sum, share_sum, max);

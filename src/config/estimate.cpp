@@ -47,13 +47,12 @@ Checked product(const TensorSpec& t, std::size_t axis) {
   return n;
 }
 
-/// Elements that a token uses: of routed experts its choices.
-std::int64_t used(const Config& c, const TensorSpec& t) {
+}  // namespace
+
+std::int64_t used_elements(const Config& c, const TensorSpec& t) {
   return t.unit() *
          (t.placement == Placement::expert ? t.chunks * std::min<std::int64_t>(c.moe.top_k, t.experts()) : 1);
 }
-
-}  // namespace
 
 Layout layout_of(const Config& c, int ranks) {
   Layout layout;
@@ -76,7 +75,7 @@ ModelSize model_size(const Config& c) {
   };
   return {sum_tensors(c, [&](const TensorSpec& t) { return own(t, Placement::replicated); }),
           sum_tensors(c, [&](const TensorSpec& t) { return own(t, Placement::expert); }),
-          sum_tensors(c, [&](const TensorSpec& t) { return t.adds_to.empty() ? used(c, t) : 0; })};
+          sum_tensors(c, [&](const TensorSpec& t) { return t.adds_to.empty() ? used_elements(c, t) : 0; })};
 }
 
 Checked checked_parameters(const Config& c) {
@@ -94,17 +93,16 @@ std::int64_t dense_parameters(const Config& c) {
   return sum_tensors(c, [&](const TensorSpec& t) {
     const bool counts = t.role == Role::attention || t.role == Role::feed_forward || t.role == Role::expert ||
                         t.role == Role::shared_expert;
-    return counts ? used(c, t) : 0;
+    return counts ? used_elements(c, t) : 0;
   });
 }
 
 double flop_per_token(const Config& c) {
-  const std::int64_t in_blocks = sum_tensors(c, [&](const TensorSpec& t) {
-    const bool read_by_product = t.role != Role::embedding && t.role != Role::norm && t.role != Role::head;
-    return read_by_product ? used(c, t) : 0;
-  });
+  const std::int64_t in_blocks = sum_tensors(
+      c, [&](const TensorSpec& t) { return t.read_by_product() && t.role != Role::head ? used_elements(c, t) : 0; });
   const double weights = double(in_blocks) + double(c.model.vocabulary) * c.model.width;
-  return 3.0 * (2.0 * weights + c.model.blocks * 2.0 * c.model.context * c.model.width);
+  const double heads = double(c.model.heads) * (c.query_dim() + c.value_dim());
+  return 3.0 * (2.0 * weights + c.model.blocks * double(c.model.context) * heads);
 }
 
 }  // namespace switchyard

@@ -20,6 +20,9 @@ struct ModelSize {
 };
 ModelSize model_size(const Config& config);
 
+/// Elements of a tensor of its architecture that one token uses: of routed experts those of its choices, else all.
+std::int64_t used_elements(const Config& config, const TensorSpec& tensor);
+
 /// model_size(config).total() of a configuration that may be too large for it.
 Checked checked_parameters(const Config& config);
 /// The elements that the parameters take in slabs: units filled up, a tied embedding twice.
@@ -29,8 +32,9 @@ Checked checked_slab_elements(const Config& config);
 /// every number of experts (Clark et al. 2022, `dense_parameter_count`).
 std::int64_t dense_parameters(const Config& config);
 
-/// FLOP of one token, forward and backward: 3·(2·w + B·2·T·d), w the weights of products that a token meets (router,
-/// top-k and shared experts, attention, head; an embedding look-up is free), attention causal (half of 4·T·d a block).
+/// FLOP of one token, forward and backward: 3·(2·w + B·T·heads·(query_dim + value_dim)), w the weights of products that
+/// a token meets (router, top-k and shared experts, attention, head; an embedding look-up is free), attention causal,
+/// which halves its second term: B·2·T·d where heads share the width.
 double flop_per_token(const Config& config);
 
 /// Bytes of one rank by kind, at even expert loads: what the run itself asks its arenas for (train/memory.hpp).
@@ -63,9 +67,10 @@ Layout layout_of(const Config& config, int ranks);
 /// configuration.
 std::string describe(const Config& config, const std::vector<RankBytes>& bytes);
 
-/// One of its lines, and how it writes bytes: "12.3 MiB".
+/// One of its lines, and how it writes bytes, "12.3 MiB", and numbers, "46,702,792,704" (from 0 on).
 std::string describe_line(const std::string& name, const std::string& value);
 std::string mebibytes(std::int64_t bytes);
+std::string with_commas(std::int64_t value);
 
 /// What is allowed but seldom meant: one sentence each, with what to do.
 std::vector<Violation> advice(const Config& config, int ranks);

@@ -39,5 +39,9 @@ class Rules {
 
 /// Rules about moe.* and their relations to the rest.
 void validate_moe(const Config& config, Rules& rules);
+/// Rules between the options of the attention.
+void validate_attention(const Config& config, Rules& rules);
+/// What architecture() lists and the trainer cannot build yet, by its name.
+void validate_trained(const Config& config, Rules& rules);
 
 }  // namespace switchyard

@@ -18,24 +18,11 @@ std::string text(std::int64_t value) { return std::to_string(value); }
 void validate_model(const Config& c, Rules& rules) {
   const ModelConfig& m = c.model;
   rules.within("model.vocabulary", m.vocabulary, 0, 1 << 24);
-  const bool width = rules.within("model.width", m.width, 1, 1 << 20),
-             heads = rules.at_least("model.heads", m.heads, 1);
+  rules.within("model.width", m.width, 1, 1 << 20);
   rules.within("model.blocks", m.blocks, 1, 1024);
   rules.at_least("model.context", m.context, 1);
   rules.within("model.hidden", m.hidden, 1, 1 << 24);
-  const bool kv_heads = rules.at_least("model.kv_heads", m.kv_heads, 0);
-  if (width && heads) {
-    rules.require(m.width % m.heads == 0, "model.heads",
-                  text(m.heads) + " does not divide model.width " + text(m.width) +
-                      " (every head has model.width / model.heads channels); change one of them");
-    rules.require(m.width % m.heads != 0 || c.head_dim() % 2 == 0, "model.heads",
-                  "a head has model.width / model.heads = " + text(c.head_dim()) +
-                      " channels, an odd number (rotary positions turn pairs of channels); change one of them");
-  }
-  if (heads && kv_heads)
-    rules.require(m.heads % c.kv_heads() == 0, "model.kv_heads",
-                  text(m.kv_heads) + " does not divide model.heads " + text(m.heads) +
-                      " (equally many query heads share a key and value head); change one of them");
+  validate_attention(c, rules);
   rules.require(m.rope_base > 1.0, "model.rope_base", "is " + format_value(m.rope_base) + "; must be above 1");
   rules.above_zero("model.norm_epsilon", m.norm_epsilon);
   rules.above_zero("model.init_std", m.init_std);
@@ -75,9 +62,10 @@ void validate_size(const Config& c, Rules& rules) {
   const Checked width = c.model.width, hidden = c.model.hidden, expert = c.moe.hidden, shared = c.moe.shared_experts;
   int max_experts = c.moe.experts;
   for (const int experts : c.moe.experts_per_block) max_experts = std::max(max_experts, experts);
-  const Checked row = width * 16 * (Checked(c.moe.top_k) + 1) + hidden * 8 + (shared + c.moe.top_k) * expert * 8 +
+  const Checked heads = c.model.heads, widest = std::max(width, heads * std::max(c.query_dim(), c.value_dim()));
+  const Checked row = widest * 16 * (Checked(c.moe.top_k) + 1) + hidden * 8 + (shared + c.moe.top_k) * expert * 8 +
                       Checked(max_experts) * 32 + Checked(c.record.margin_bins) * 8;
-  const Checked threads = Checked(c.layout.threads) * c.model.context * (width * 8 + 64);  // attention's panels
+  const Checked threads = Checked(c.layout.threads) * c.model.context * (widest * 8 + 64);  // attention's panels
   const Checked work = row * c.model.blocks * c.train.batch * c.model.context + threads;
   rules.require(work <= Checked(std::int64_t{1} << 58), "train.batch",
                 "a step could keep " + to_string(work) +
@@ -200,7 +188,7 @@ bool names_key(const std::string& message, const std::string& key) {
 
 }  // namespace
 
-std::vector<Violation> validate(const Config& config, int ranks) {
+std::vector<Violation> validate(const Config& config, int ranks, Use use) {
   std::vector<Violation> found;
   Rules rules(found);
   validate_model(config, rules);
@@ -212,10 +200,11 @@ std::vector<Violation> validate(const Config& config, int ranks) {
   validate_layout(config.layout, ranks, rules);
   validate_teams(config, ranks, rules);
   validate_recompute(config, rules);
+  if (use == Use::train) validate_trained(config, rules);
   return found;
 }
 
-void add_violations(LoadResult& result, int ranks) {
+void add_violations(LoadResult& result, int ranks, Use use) {
   std::vector<std::string> unsure;  // options that were given but could not be read
   for (const ConfigError& e : result.errors) {
     unsure.push_back(e.key);
@@ -224,7 +213,7 @@ void add_violations(LoadResult& result, int ranks) {
   const auto about = [](const Violation& v, const std::string& key) {
     return !key.empty() && (v.key == key || names_key(v.message, key));
   };
-  for (const Violation& v : validate(result.config, ranks)) {
+  for (const Violation& v : validate(result.config, ranks, use)) {
     if (std::any_of(unsure.begin(), unsure.end(), [&](const std::string& key) { return about(v, key); })) continue;
     // At the option itself; where that has its default, at another option of the rule that was given.
     Origin origin = result.origins.contains(v.key) ? result.origins[v.key] : Origin{};

@@ -152,6 +152,8 @@ void validate_moe(const Config& config, Rules& rules) {
   validate_selection(config, rules);
   validate_router(config.moe, rules);
   validate_bias(config.moe, rules);
+  rules.require(!config.moe.shared_gate || config.moe.shared_experts != 0, "moe.shared_gate",
+                "is true with moe.shared_experts 0 (there is nothing that it could scale); set it to false");
   rules.require(config.moe.importance_loss == 0.0 || config.moe.importance_form != ImportanceForm::cv2 || counts[0] > 1,
                 "moe.importance_loss",
                 format_value(config.moe.importance_loss) +

@@ -46,7 +46,7 @@ std::string read_text(const std::string& file);
 
 /// Adds what validate() finds, at the places of the options concerned; rules about options that are wrong already are
 /// left out. `ranks` = 0 leaves out the rules about the layout.
-void add_violations(LoadResult& result, int ranks);
+void add_violations(LoadResult& result, int ranks, Use use = Use::train);
 /// By place: whole files first, then lines, then what has no place, then the command line; otherwise as found.
 void sort_errors(std::vector<ConfigError>& errors);
 /// Throws Error{usage} with one line for each error.

@@ -16,6 +16,20 @@ std::vector<E> all_of() {
   return all;
 }
 
+/// Of attentions those that can be trained: the others are only counted.
+template <>
+inline std::vector<AttentionKind> all_of<AttentionKind>() {
+  std::vector<AttentionKind> all;
+  for (std::size_t i = 0; i < EnumNames<AttentionKind>::names.size(); ++i) {
+    Config config;
+    config.model.attention = static_cast<AttentionKind>(i);
+    const std::vector<Violation> broken = validate(config, 0);
+    if (std::none_of(broken.begin(), broken.end(), [](const Violation& v) { return v.key == "model.attention"; }))
+      all.push_back(config.model.attention);
+  }
+  return all;
+}
+
 template <class E>
 const std::string& name_of(E enumerator) {
   return EnumNames<E>::names[static_cast<std::size_t>(enumerator)];

@@ -11,6 +11,8 @@ AttentionMakers makers_of(AttentionKind kind) {
   switch (kind) {
     case AttentionKind::grouped:
       return grouped_attention();
+    case AttentionKind::latent:  // refused by validate_trained
+      break;
   }
   throw Error(Exit::internal, "an attention without a line in makers_of");
 }
