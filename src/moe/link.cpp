@@ -16,6 +16,9 @@ const comm::RowPlan& rows_of(const Freight& freight) {
   return freight.bound == comm::Bound::out ? freight.itinerary.out : freight.itinerary.home;
 }
 
+/// Rows of one side of a plan, but those that stay on rank `me`.
+std::int64_t away(const std::vector<std::int64_t>& rows, int me) { return rows.back() - (rows[me + 1] - rows[me]); }
+
 }  // namespace
 
 void UnderWay::poll() {
@@ -59,9 +62,12 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
   if (through_host_) send.to_host(queue, rows.send.back() * passage.row_bytes);
   queue.fence("switchyard::moe::link::start");  // the rows to send are written
   under_way.travels.emplace_back();
-  under_way.travels.back().start = now();
+  Travel& travel = under_way.travels.back();
+  travel.bytes = away(rows.send, me_) * passage.row_bytes,
+  travel.received = away(rows.receive, me_) * passage.row_bytes;
+  travel.start = now();
   under_way.flight = exchange_.start(passage, side(send), side(receive));
-  if (Travel& travel = under_way.travels.back(); under_way.flight->poll())  // also one that sent all before it returned
+  if (under_way.flight->poll())  // also one that sent all before it returned
     travel.end = now(), travel.waited = travel.end - travel.start;
   count(phase_of(freight.journey),
         [&](std::size_t r) { return (rows.send[r + 1] - rows.send[r]) * freight.row_bytes; });

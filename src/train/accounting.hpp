@@ -3,6 +3,7 @@
 #pragma once
 #include <vector>
 
+#include "schedule/hops.hpp"
 #include "train/run_tasks.hpp"
 
 namespace switchyard::train {
@@ -17,10 +18,16 @@ struct Communication {
   double exposed_share() const { return step > 0.0 ? exposed / step : 0.0; }
 };
 
+/// One of the hops of the rows that a task sent.
+const moe::Hop& hop_of(const Interval& interval, schedule::HopKind kind);
+
+/// Of each task whether ranks meet in it.
+std::vector<bool> meetings(const std::vector<schedule::Task>& tasks, const Layout& layout);
+
 /// Of a step of `tasks`, of which `intervals` are this rank's. Rows travel from when they leave until somebody sees
 /// that they have arrived; what a task that takes them in waits is exposed. A task in which ranks meet and wait for
-/// each other (sums of gradients and statistics, weights of other owners, counts of a plan) is exposed as a whole.
-/// Nothing where one rank works alone.
+/// each other (sums of gradients, statistics and norms, weights of other owners, counts of a plan) is exposed as a
+/// whole. Nothing where one rank works alone.
 Communication communication(const std::vector<schedule::Task>& tasks, const std::vector<Interval>& intervals,
                             const Layout& layout);
 

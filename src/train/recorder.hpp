@@ -8,6 +8,7 @@
 #include "record/token_file.hpp"
 #include "train/evaluate.hpp"
 #include "train/finite.hpp"
+#include "train/hop_times.hpp"
 #include "train/machine.hpp"
 #include "train/progress.hpp"
 #include "train/step.hpp"
@@ -45,6 +46,8 @@ class Recorder {
   bool root_;
   std::string folder_;
   Progress progress_;
+  std::vector<schedule::TaskHop> hops_;
+  HopTimes hop_times_;  ///< rank 0
   std::unique_ptr<record::RunFile> rows_;
   std::unique_ptr<record::EvaluationFile> evaluations_;
   std::unique_ptr<record::TokenFile> tokens_;
