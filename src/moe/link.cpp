@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
+#include "base/ledger.hpp"
 
 namespace switchyard::moe {
 namespace {
@@ -10,6 +11,22 @@ namespace {
 Phase phase_of(Journey journey) {
   if (journey == Journey::weights) return Phase::router;
   return journey == Journey::dispatch || journey == Journey::dispatch_backward ? Phase::dispatch : Phase::combine;
+}
+
+ledger::Purpose purpose_of(Journey journey) {
+  switch (journey) {
+    case Journey::dispatch:
+      return ledger::Purpose::dispatch;
+    case Journey::combine:
+      return ledger::Purpose::combine;
+    case Journey::combine_backward:
+      return ledger::Purpose::combine_back;
+    case Journey::dispatch_backward:
+      return ledger::Purpose::dispatch_back;
+    case Journey::weights:
+      return ledger::Purpose::weights;
+  }
+  throw Error(Exit::internal, "a journey without a purpose");
 }
 
 const comm::RowPlan& rows_of(const Freight& freight) {
@@ -62,6 +79,7 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
   if (through_host_) send.to_host(queue, rows.send.back() * passage.row_bytes);
   queue.fence("switchyard::moe::link::start");  // the rows to send are written
   under_way.travels.emplace_back();
+  const ledger::For purpose(purpose_of(freight.journey));
   Travel& travel = under_way.travels.back();
   travel.bytes = away(rows.send, me_) * passage.row_bytes,
   travel.received = away(rows.receive, me_) * passage.row_bytes;

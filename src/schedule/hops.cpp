@@ -1,5 +1,6 @@
 #include "schedule/hops.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace switchyard::schedule {
@@ -14,6 +15,34 @@ std::vector<TaskHop> hops_of(const std::vector<Task>& tasks, const Config& confi
     if (by_nodes) hops.push_back({task, HopKind::near}), hops.push_back({task, HopKind::weights});
   }
   return hops;
+}
+
+std::vector<bool> meetings(const std::vector<Task>& tasks, const Layout& layout) {
+  const bool sharded = std::any_of(tasks.begin(), tasks.end(), [](const Task& t) { return t.stage == Stage::gather; });
+  std::vector<bool> meet;
+  for (const Task& task : tasks) switch (task.stage) {
+      case Stage::plan:
+        meet.push_back(layout.expert_parallel > 1);
+        break;
+      case Stage::norm:  // of experts, and with shards of the optimizer of all blocks
+        meet.push_back(layout.expert_parallel > 1 || (sharded && layout.ranks > 1));
+        break;
+      case Stage::statistics:
+      case Stage::reduce:
+      case Stage::gather:
+        meet.push_back(layout.ranks > 1);
+        break;
+      default:
+        meet.push_back(false);
+    }
+  return meet;
+}
+
+ledger::Purpose purpose_of(Stage stage, Direction direction, HopKind kind) {
+  const bool forward = direction == Direction::forward;
+  if (kind == HopKind::weights) return ledger::Purpose::weights;
+  if (stage == Stage::dispatch) return forward ? ledger::Purpose::dispatch : ledger::Purpose::dispatch_back;
+  return forward ? ledger::Purpose::combine : ledger::Purpose::combine_back;
 }
 
 const std::string& name_of(HopKind kind) {

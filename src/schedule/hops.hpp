@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "base/ledger.hpp"
 #include "config/config.hpp"
+#include "config/layout.hpp"
 #include "schedule/task.hpp"
 
 namespace switchyard::schedule {
@@ -25,5 +27,13 @@ struct TaskHop {
 std::vector<TaskHop> hops_of(const std::vector<Task>& tasks, const Config& config);
 
 const std::string& name_of(HopKind kind);  ///< "rows"
+/// What a hop of the rows of such a task is for.
+ledger::Purpose purpose_of(Stage stage, Direction direction, HopKind kind);
+
+/// Of each task whether ranks meet in it and wait for each other.
+std::vector<bool> meetings(const std::vector<Task>& tasks, const Layout& layout);
+
+/// η, the share of communication that is hidden, of seconds; 1 where there is none.
+inline double hidden_share(double busy, double exposed) { return busy > 0.0 ? 1.0 - exposed / busy : 1.0; }
 
 }  // namespace switchyard::schedule

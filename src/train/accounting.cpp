@@ -34,32 +34,10 @@ const moe::Hop& hop_of(const Interval& interval, schedule::HopKind kind) {
   }
 }
 
-std::vector<bool> meetings(const std::vector<schedule::Task>& tasks, const Layout& layout) {
-  const bool sharded =
-      std::any_of(tasks.begin(), tasks.end(), [](const schedule::Task& t) { return t.stage == Stage::gather; });
-  std::vector<bool> meet;
-  for (const schedule::Task& task : tasks) switch (task.stage) {
-      case Stage::plan:
-        meet.push_back(layout.expert_parallel > 1);
-        break;
-      case Stage::norm:  // of experts, and with shards of the optimizer of all blocks
-        meet.push_back(layout.expert_parallel > 1 || (sharded && layout.ranks > 1));
-        break;
-      case Stage::statistics:
-      case Stage::reduce:
-      case Stage::gather:
-        meet.push_back(layout.ranks > 1);
-        break;
-      default:
-        meet.push_back(false);
-    }
-  return meet;
-}
-
 Communication communication(const std::vector<schedule::Task>& tasks, const std::vector<Interval>& intervals,
                             const Layout& layout) {
   Communication all;
-  const std::vector<bool> meet = meetings(tasks, layout);
+  const std::vector<bool> meet = schedule::meetings(tasks, layout);
   Spans spans;
   for (std::size_t i = 0; i < intervals.size(); ++i) {
     const Interval& task = intervals[i];

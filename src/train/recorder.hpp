@@ -6,9 +6,9 @@
 #include "record/evaluation_file.hpp"
 #include "record/run_file.hpp"
 #include "record/token_file.hpp"
+#include "train/communication_meter.hpp"
 #include "train/evaluate.hpp"
 #include "train/finite.hpp"
-#include "train/hop_times.hpp"
 #include "train/machine.hpp"
 #include "train/progress.hpp"
 #include "train/step.hpp"
@@ -46,8 +46,7 @@ class Recorder {
   bool root_;
   std::string folder_;
   Progress progress_;
-  std::vector<schedule::TaskHop> hops_;
-  HopTimes hop_times_;  ///< rank 0
+  CommunicationMeter meter_;
   std::unique_ptr<record::RunFile> rows_;
   std::unique_ptr<record::EvaluationFile> evaluations_;
   std::unique_ptr<record::TokenFile> tokens_;
