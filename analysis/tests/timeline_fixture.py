@@ -56,3 +56,28 @@ def timed(folder, blocks=2, ranks=4, queues=1, steps=(10, 20), idle=0.01, **chan
     path = run / "segments" / f"{changes.get('segment', 0):03d}" / "run.h5"
     write_timeline(path, steps, tasks, [np.array([e[i] for e in each]) for i in range(4)], sent)
     return run
+
+
+def write_communication(path, hops, meets):
+    """Adds what schema version 5 has to a run.h5 with a timeline of `write_timeline`: hops, a list of (task, kind), and their
+    `start`, `end` and `waited` (timelines, ranks, hops) in seconds; `meets` (tasks); and rows of communication for two purposes."""
+    (names, start, end, waited), purposes = hops, ["dispatch", "reduce"]
+    with h5py.File(path, "a") as f:
+        f.attrs["schema_version"] = 5
+        rows, ranks = len(f["step"]), f.attrs["ranks"]
+        scale(f, "hop", len(names)), scale(f, "purpose", len(purposes))
+        variable(f, "task_meets", ["task"], np.array(meets, "u1"))
+        variable(f, "hop_task", ["hop"], np.array([n[0] for n in names], "i4"))
+        variable(f, "hop_kind", ["hop"], np.array([n[1] for n in names], "S16"))
+        for name, value in dict(start=start, end=end, waited=waited).items():
+            variable(f, f"hop_{name}", ["timeline", "timeline_rank", "hop"], np.array(value, float), "s")
+        variable(f, "hop_bytes", ["timeline", "timeline_rank", "hop"], np.zeros(np.shape(start), "i8"), "bytes")
+        variable(f, "purpose_name", ["purpose"], np.array(purposes, "S16"))
+        variable(f, "rank_node", ["rank_from"], np.arange(ranks, dtype="i4") // 2)
+        for name, value in dict(sent_bytes=(3000, 2000), across_bytes=(1000, 0), sent_messages=(6, 2), across_messages=(2, 0)).items():
+            variable(f, name, ["row", "purpose"], np.tile(np.array(value, "i8"), (rows, 1)))
+        for name, value in dict(communication_busy=9e-3, communication_exposed=4e-3, hidden_share=5 / 9, exposed_share=0.25, hop_p50=1e-3,
+                                hop_p99=2e-3, hop_max=5e-3).items():
+            variable(f, name, ["row"], np.full(rows, value))
+        for name in ("pair_bytes", "pair_messages"):
+            variable(f, name, ["timeline", "purpose", "rank_from", "rank_to"], np.zeros((len(start), 2, ranks, ranks), "i8"))

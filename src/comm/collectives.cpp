@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/check.hpp"
+#include "base/ledger.hpp"
 #include "comm/mpi_count.hpp"
 
 namespace switchyard::comm {
@@ -18,8 +19,15 @@ MPI_Datatype mpi_type() {
   if constexpr (std::is_same_v<T, char>) return MPI_CHAR;
 }
 
+/// What this rank gives to every other one.
+void count_sent_to_all(const Communicator& comm, std::int64_t bytes) {
+  for (int r = 0; r < comm.size(); ++r)
+    if (r != comm.rank()) ledger::sent(comm.world_rank(r), bytes);
+}
+
 template <class T>
 void all_reduce(const Communicator& comm, T* values, std::int64_t n, MPI_Op op) {
+  count_sent_to_all(comm, n * static_cast<std::int64_t>(sizeof(T)));
   const activity::Waiting waiting(comm.members());
   for (std::int64_t at = 0; at < n; at += max_count)
     check_mpi(MPI_Allreduce(MPI_IN_PLACE, values + at, static_cast<int>(std::min(n - at, max_count)), mpi_type<T>(), op,
@@ -29,6 +37,7 @@ void all_reduce(const Communicator& comm, T* values, std::int64_t n, MPI_Op op) 
 /// How many values each rank has.
 std::vector<std::int64_t> gather_counts(const Communicator& comm, std::int64_t mine) {
   std::vector<std::int64_t> counts(comm.size());
+  count_sent_to_all(comm, sizeof mine);
   const activity::Waiting waiting(comm.members());
   check_mpi(MPI_Allgather(&mine, 1, MPI_INT64_T, counts.data(), 1, MPI_INT64_T, comm.handle()));
   return counts;
@@ -47,6 +56,7 @@ std::vector<T> gather(const Communicator& comm, const T* mine, const std::vector
   const std::vector<std::int64_t> begin = begins(counts);
   std::vector<T> all(begin.back());
   if (begin.back() <= max_count) {
+    count_sent_to_all(comm, counts[comm.rank()] * static_cast<std::int64_t>(sizeof(T)));
     const std::vector<int> n(counts.begin(), counts.end()), at(begin.begin(), begin.end() - 1);
     const activity::Waiting waiting(comm.members());
     check_mpi(MPI_Allgatherv(mine, n[comm.rank()], mpi_type<T>(), all.data(), n.data(), at.data(), mpi_type<T>(),
@@ -64,6 +74,11 @@ std::vector<T> gather(const Communicator& comm, const std::vector<T>& mine) {
 }
 
 }  // namespace
+
+void count_sent(const Communicator& comm, const std::vector<int>& counts, std::int64_t bytes) {
+  for (int r = 0; r < comm.size(); ++r)
+    if (r != comm.rank() && counts[r] > 0) ledger::sent(comm.world_rank(r), counts[r] * bytes);
+}
 
 void all_reduce_sum(const Communicator& comm, std::int64_t* values, std::int64_t n) {
   all_reduce(comm, values, n, MPI_SUM);
@@ -106,6 +121,7 @@ void gather_elements(const Communicator& comm, const void* mine, const std::vect
       counts[r] = static_cast<int>(last - first), places[r] = static_cast<int>(first - at);
     }
     const std::int64_t sent = std::max<std::int64_t>(0, at - begin[comm.rank()]);
+    if (comm.rank() != 0 && counts[comm.rank()] > 0) ledger::sent(comm.world_rank(0), counts[comm.rank()] * bytes);
     const activity::Waiting waiting(comm.members());
     check_mpi(MPI_Gatherv(static_cast<const char*>(mine) + (counts[comm.rank()] > 0 ? sent * bytes : 0),
                           counts[comm.rank()], type, static_cast<char*>(all) + (comm.rank() == 0 ? at * bytes : 0),
@@ -114,6 +130,7 @@ void gather_elements(const Communicator& comm, const void* mine, const std::vect
 }
 
 void broadcast(const Communicator& comm, void* data, std::int64_t bytes, int root) {
+  if (comm.rank() == root) count_sent_to_all(comm, bytes);
   const activity::Waiting waiting(comm.members());
   for (std::int64_t at = 0; at < bytes; at += max_count)
     check_mpi(MPI_Bcast(static_cast<char*>(data) + at, static_cast<int>(std::min(bytes - at, max_count)), MPI_BYTE,

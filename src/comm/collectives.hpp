@@ -14,6 +14,9 @@
 
 namespace switchyard::comm {
 
+/// Tells the ledger of elements of `bytes` that a rank gives to an all-to-all, counts[r] of them to rank r of `comm`.
+void count_sent(const Communicator& comm, const std::vector<int>& counts, std::int64_t bytes);
+
 void all_reduce_sum(const Communicator& comm, std::int64_t* values, std::int64_t n);
 void all_reduce_max(const Communicator& comm, std::int64_t* values, std::int64_t n);
 void all_reduce_max(const Communicator& comm, double* values, std::int64_t n);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/ledger.hpp"
 
 namespace switchyard::comm {
 namespace {
@@ -35,7 +36,7 @@ Transports::Transports(const Communicator& group, TransportKind kind)
 Transports make_transports(const Communicator& group) { return {group, TransportKind::mpi}; }
 
 Transfers::Transfers(Transports& transports, std::int64_t row_bytes)
-    : transports_(transports), exceptions_(std::uncaught_exceptions()) {
+    : transports_(transports), row_bytes_(row_bytes), exceptions_(std::uncaught_exceptions()) {
   for (const auto& transport : transports.made()) requests_.push_back(transport->begin(row_bytes));
 }
 
@@ -63,6 +64,7 @@ void Transfers::receive(void* buffer, std::int64_t rows, int from, int tag) {
 
 void Transfers::send(const void* buffer, std::int64_t rows, int to, int tag) {
   requests_[transports_.index_of(to)]->send(buffer, rows, to, tag);
+  ledger::sent(transports_.group().world_rank(to), rows * row_bytes_);
   ++under_way_;
 }
 

@@ -51,6 +51,7 @@ class Transfers {
  private:
   std::vector<int> incomplete() const;
   const Transports& transports_;
+  std::int64_t row_bytes_;
   int exceptions_;                                   // in flight when this object was made
   std::vector<std::unique_ptr<Requests>> requests_;  // of each transport
   std::size_t under_way_ = 0;

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/check.hpp"
+#include "comm/collectives.hpp"
 #include "comm/mpi_count.hpp"
 
 namespace switchyard::moe {
@@ -139,6 +140,7 @@ void Crossing::exchange_counts(const comm::Communicator& rail, Pieces pieces, Cr
   }
   lay_out(sizes[0], offsets[0]);
   work.counts_received.resize(lay_out(sizes[1], offsets[1]));
+  comm::count_sent(rail, sizes[0], sizeof(std::int64_t));
   const activity::Waiting waiting(rail.members());
   comm::check_mpi(MPI_Alltoallv(work.counts_sent.data(), sizes[0].data(), offsets[0].data(), MPI_INT64_T,
                                 work.counts_received.data(), sizes[1].data(), offsets[1].data(), MPI_INT64_T,
@@ -156,6 +158,7 @@ void Crossing::exchange_choices(const comm::Communicator& rail, CrossingWork& wo
   lay_out(work.sizes[0], work.offsets[0]);
   work.received.reserve(lay_out(work.sizes[1], work.offsets[1]));
   for (int n = 0; n < nodes_; ++n) bytes_[n] += work.sizes[0][n] * static_cast<std::int64_t>(sizeof(std::int32_t));
+  comm::count_sent(rail, work.sizes[0], sizeof(std::int32_t));
   const activity::Waiting waiting(rail.members());
   comm::check_mpi(MPI_Alltoallv(work.sent.host(), work.sizes[0].data(), work.offsets[0].data(), MPI_INT32_T,
                                 work.received.host(), work.sizes[1].data(), work.offsets[1].data(), MPI_INT32_T,

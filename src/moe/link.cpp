@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
+#include "base/ledger.hpp"
 
 namespace switchyard::moe {
 namespace {
@@ -12,9 +13,28 @@ Phase phase_of(Journey journey) {
   return journey == Journey::dispatch || journey == Journey::dispatch_backward ? Phase::dispatch : Phase::combine;
 }
 
+ledger::Purpose purpose_of(Journey journey) {
+  switch (journey) {
+    case Journey::dispatch:
+      return ledger::Purpose::dispatch;
+    case Journey::combine:
+      return ledger::Purpose::combine;
+    case Journey::combine_backward:
+      return ledger::Purpose::combine_back;
+    case Journey::dispatch_backward:
+      return ledger::Purpose::dispatch_back;
+    case Journey::weights:
+      return ledger::Purpose::weights;
+  }
+  throw Error(Exit::internal, "a journey without a purpose");
+}
+
 const comm::RowPlan& rows_of(const Freight& freight) {
   return freight.bound == comm::Bound::out ? freight.itinerary.out : freight.itinerary.home;
 }
+
+/// Rows of one side of a plan, but those that stay on rank `me`.
+std::int64_t away(const std::vector<std::int64_t>& rows, int me) { return rows.back() - (rows[me + 1] - rows[me]); }
 
 }  // namespace
 
@@ -59,9 +79,13 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
   if (through_host_) send.to_host(queue, comm::count_rows(rows.send) * passage.row_bytes);
   queue.fence("switchyard::moe::link::start");  // the rows to send are written
   under_way.travels.emplace_back();
-  under_way.travels.back().start = now();
+  const ledger::For purpose(purpose_of(freight.journey));
+  Travel& travel = under_way.travels.back();
+  travel.bytes = away(rows.send, me_) * passage.row_bytes,
+  travel.received = away(rows.receive, me_) * passage.row_bytes;
+  travel.start = now();
   under_way.flight = exchange_.start(passage, side(send), side(receive));
-  if (Travel& travel = under_way.travels.back(); under_way.flight->poll())  // also one that sent all before it returned
+  if (under_way.flight->poll())  // also one that sent all before it returned
     travel.end = now(), travel.waited = travel.end - travel.start;
   count(phase_of(freight.journey), [&](std::size_t r) { return rows.send[r].size() * freight.row_bytes; });
 }

@@ -18,8 +18,9 @@ using Buffer = Staged<std::byte>;
 
 /// When something was on its way, s of this machine's clock.
 struct Hop {
-  double start = 0.0, end = 0.0;  ///< until somebody saw that all had left and arrived
-  double waited = 0.0;            ///< of these the seconds in which this rank did nothing else
+  double start = 0.0, end = 0.0;         ///< until somebody saw that all had left and arrived
+  double waited = 0.0;                   ///< of these the seconds in which this rank did nothing else
+  std::int64_t bytes = 0, received = 0;  ///< to and from other ranks
 };
 
 /// When rows of a lane were on their way: between nodes, where they go by nodes.

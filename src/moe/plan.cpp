@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "comm/collectives.hpp"
 #include "config/moe_layers.hpp"
 
 namespace switchyard::moe {
@@ -196,6 +197,7 @@ void Plan::exchange_counts(const comm::Communicator& group) {
     mpi_counts_[1][p] = static_cast<int>((first_piece_[p + 1] - first_piece_[p]) * mine_.size());
     mpi_offsets_[1][p] = static_cast<int>(first_piece_[p] * mine_.size());
   }
+  comm::count_sent(group, mpi_counts_[0], sizeof(std::int64_t));
   const activity::Waiting waiting(group.members());
   comm::check_mpi(MPI_Alltoallv(counts_out_.data(), mpi_counts_[0].data(), mpi_offsets_[0].data(), MPI_INT64_T,
                                 counts_in_.data(), mpi_counts_[1].data(), mpi_offsets_[1].data(), MPI_INT64_T,

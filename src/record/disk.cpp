@@ -4,16 +4,18 @@
 #include <array>
 #include <cstdio>
 
+#include "base/ledger.hpp"
 #include "base/timers.hpp"
 #include "config/estimate.hpp"
 #include "config/moe_layers.hpp"
 #include "schedule/generators.hpp"
+#include "schedule/hops.hpp"
 
 namespace switchyard::record {
 namespace {
 
 constexpr std::int64_t evaluation_tokens = 65536, loss_blocks = 64;  // record/evaluation_file.hpp, record/run_file.hpp
-constexpr std::int64_t scalars_of_row = 13 * 8, numbers_of_layer = 4 * 8, expert_numbers = 3 * 8 + 4,
+constexpr std::int64_t scalars_of_row = 20 * 8, numbers_of_layer = 4 * 8, expert_numbers = 3 * 8 + 4,
                        choice = 2 + 4 + 1;
 
 std::int64_t due(std::int64_t every, std::int64_t steps) { return every > 0 ? steps / every : 0; }
@@ -40,17 +42,21 @@ DiskBytes disk_bytes(const Config& c, int ranks) {
   const std::vector<MoeLayer> list = moe_layers(c);
   const auto layers = static_cast<std::int64_t>(list.size()), experts = std::int64_t{largest_layer(list)};
   const std::int64_t steps = c.train.steps, tokens = c.step_tokens();
+  const auto purposes = static_cast<std::int64_t>(ledger::purpose_names().size());
   const Checked choices = Checked(layers) * c.moe.top_k * choice;
   DiskBytes d;
   d.row = Checked(layers) * (Checked(experts) * expert_numbers + numbers_of_layer + Checked(c.record.margin_bins) * 8) +
-          Checked(ranks) * ranks * 8 + scalars_of_row + 16 * Timers::phases;
+          Checked(ranks) * ranks * 8 + scalars_of_row + 16 * Timers::phases + purposes * 32;
   d.rows = steps;
   d.sample = Checked(tokens) * (choices + 24);
   d.samples = layers > 0 ? due(c.record.sample_every, steps) : 0;
   d.evaluation = Checked(std::min<std::int64_t>(c.train.evaluate_tokens, evaluation_tokens)) * (choices + 8) +
                  (loss_blocks + 4) * 8;
   d.evaluations = due(c.train.evaluate_every, steps);
-  d.timeline = Checked(ranks) * (static_cast<std::int64_t>(schedule::make_tasks(c).size()) * 24 + 16) + 8;
+  const auto tasks = schedule::make_tasks(c);
+  const auto hops = static_cast<std::int64_t>(schedule::hops_of(tasks, c).size());
+  d.timeline = Checked(ranks) * (static_cast<std::int64_t>(tasks.size()) * 24 + hops * 32 + 16) +
+               Checked(ranks) * ranks * purposes * 16 + 8;
   d.timelines = due(c.record.timeline_every, steps);
   d.checkpoint = Checked(model_size(c).total()) * 12;
   const std::int64_t written =

@@ -6,10 +6,12 @@
 
 #include "base/check.hpp"
 #include "base/files.hpp"
+#include "base/ledger.hpp"
 #include "config/moe_layers.hpp"
 #include "record/columns.hpp"
 #include "record/record_file.hpp"
 #include "schedule/generators.hpp"
+#include "schedule/hops.hpp"
 
 namespace switchyard::record {
 
@@ -18,7 +20,7 @@ struct RunFile::State {
   std::vector<MoeLayer> layers;
   std::vector<double> floors;  ///< (layers) moe::max_vio_floor
   std::size_t experts;         ///< largest number in any layer
-  std::size_t ranks;
+  std::size_t ranks, hops;
   std::int64_t step_tokens;
   int top_k;
   std::int64_t flush_every;
@@ -27,6 +29,7 @@ struct RunFile::State {
   std::int64_t waiting_rows = 0;
 
   void add(const StepRow& row);
+  void add(const CommunicationRow& row);
   void add_layer(const moe::LayerStatistics& layer, std::size_t l);
   void write_waiting();
 };
@@ -35,18 +38,21 @@ namespace {
 
 RecordFile::Sizes sizes_of(const Config& config, int ranks) {
   const auto layers = moe_layers(config);
+  const auto tasks = schedule::make_tasks(config);
   return {{"row", config.record.flush_every},
           {"evaluation", 1},
           {"evaluation_block", EvaluationRow::blocks},
           {"layer", static_cast<std::int64_t>(layers.size())},
           {"expert", largest_layer(layers)},
           {"phase", Timers::phases},
+          {"purpose", static_cast<std::int64_t>(ledger::purpose_names().size())},
           {"margin_bin", config.record.margin_bins},
           {"rank_from", ranks},
           {"rank_to", ranks},
           {"timeline", 1},
           {"timeline_rank", ranks},
-          {"task", static_cast<std::int64_t>(schedule::make_tasks(config).size())}};
+          {"task", static_cast<std::int64_t>(tasks.size())},
+          {"hop", static_cast<std::int64_t>(schedule::hops_of(tasks, config).size())}};
 }
 
 /// 16 bytes each, filled up with zeros.
@@ -70,6 +76,19 @@ void write_tasks(RecordFile& file, const std::vector<schedule::Task>& tasks) {
   file.write("task_queue", queues.data());
 }
 
+void write_hops(RecordFile& file, const std::vector<schedule::Task>& tasks, const Config& config, int ranks) {
+  const int degree = config.layout.expert_parallel;
+  const auto meet = schedule::meetings(tasks, {.ranks = ranks, .expert_parallel = degree ? degree : ranks});
+  const std::vector<std::uint8_t> meets(meet.begin(), meet.end());
+  std::vector<std::int32_t> senders;
+  std::vector<std::string> kinds;
+  for (const auto& [task, kind] : schedule::hops_of(tasks, config))
+    senders.push_back(task), kinds.push_back(schedule::name_of(kind));
+  file.write("task_meets", meets.data());
+  file.write("hop_task", senders.data());
+  file.write("hop_kind", fixed_texts(kinds).data());
+}
+
 /// Number of the segment folder "segments/003" that the file stands in; 0 elsewhere.
 std::int64_t segment_of(const std::string& path) {
   return std::atoll(std::filesystem::path(path).parent_path().filename().c_str());
@@ -77,13 +96,14 @@ std::int64_t segment_of(const std::string& path) {
 
 }  // namespace
 
-RunFile::RunFile(const std::string& path, const Config& config, int ranks, const std::string& config_text,
+RunFile::RunFile(const std::string& path, const Config& config, const RankNodes& nodes, const std::string& config_text,
                  const std::string& provenance, std::int64_t begins_after)
-    : state_(new State{RecordFile(FileKind::run, path, sizes_of(config, ranks)),
+    : state_(new State{RecordFile(FileKind::run, path, sizes_of(config, nodes.ranks())),
                        moe_layers(config),
                        {},
                        0,
-                       static_cast<std::size_t>(ranks),
+                       nodes.of.size(),
+                       schedule::hops_of(schedule::make_tasks(config), config).size(),
                        config.step_tokens(),
                        config.moe.top_k,
                        config.record.flush_every,
@@ -97,7 +117,7 @@ RunFile::RunFile(const std::string& path, const Config& config, int ranks, const
   s.file.attribute("provenance", provenance);
   s.file.attribute("segment", segment_of(path));
   s.file.attribute("begins_after", begins_after);
-  s.file.attribute("ranks", ranks);
+  s.file.attribute("ranks", nodes.ranks());
   s.file.attribute("step_tokens", s.step_tokens);
   s.file.attribute("top_k", s.top_k);
   std::vector<std::int32_t> blocks, experts;
@@ -105,7 +125,11 @@ RunFile::RunFile(const std::string& path, const Config& config, int ranks, const
   s.file.write("block", blocks.data());
   s.file.write("experts", experts.data());
   s.file.write("phase_name", fixed_texts(phase_names()).data());
-  write_tasks(s.file, schedule::make_tasks(config));
+  s.file.write("purpose_name", fixed_texts(ledger::purpose_names()).data());
+  s.file.write("rank_node", nodes.of.data());
+  const auto tasks = schedule::make_tasks(config);
+  write_tasks(s.file, tasks);
+  write_hops(s.file, tasks, config, nodes.ranks());
   s.file.publish();
 }
 
@@ -131,6 +155,10 @@ void RunFile::append(const TimelineRow& row) {
   expect(row.step_start.size() == state_->ranks && row.start.size() == row.end.size() &&
              row.start.size() == row.bytes.size() && row.start.size() % state_->ranks == 0,
          "a begin and an end of every task on every rank");
+  for (const std::size_t size : {row.hop_start.size(), row.hop_end.size(), row.hop_waited.size(), row.hop_bytes.size()})
+    expect(size == state_->ranks * state_->hops, "a begin and an end of every hop on every rank");
+  for (const std::size_t size : {row.pair_bytes.size(), row.pair_messages.size()})
+    expect(size == ledger::purpose_names().size() * state_->ranks * state_->ranks, "what every pair of ranks sent");
   Columns columns;
   columns.add("timeline_step", row.step);
   columns.add("timeline_step_start", row.step_start);
@@ -138,6 +166,12 @@ void RunFile::append(const TimelineRow& row) {
   columns.add("timeline_start", row.start);
   columns.add("timeline_end", row.end);
   columns.add("timeline_bytes", row.bytes);
+  columns.add("hop_start", row.hop_start);
+  columns.add("hop_end", row.hop_end);
+  columns.add("hop_waited", row.hop_waited);
+  columns.add("hop_bytes", row.hop_bytes);
+  columns.add("pair_bytes", row.pair_bytes);
+  columns.add("pair_messages", row.pair_messages);
   state_->file.append("timeline", 1, columns.columns());
 }
 
@@ -177,7 +211,24 @@ void RunFile::State::add(const StepRow& row) {
   waiting.add("phase_seconds", row.seconds);
   waiting.add("phase_bytes", row.bytes);
   waiting.add_padded("traffic", row.traffic, ranks * ranks);
+  add(row.communication);
   for (std::size_t l = 0; l < layers.size(); ++l) add_layer(row.layers[l], l);
+}
+
+void RunFile::State::add(const CommunicationRow& row) {
+  for (const auto* of : {&row.bytes, &row.messages, &row.bytes_across, &row.messages_across})
+    expect(of->size() == ledger::purpose_names().size(), "what was sent for every purpose");
+  waiting.add("sent_bytes", row.bytes);
+  waiting.add("sent_messages", row.messages);
+  waiting.add("across_bytes", row.bytes_across);
+  waiting.add("across_messages", row.messages_across);
+  waiting.add("communication_busy", row.busy);
+  waiting.add("communication_exposed", row.exposed);
+  waiting.add("hidden_share", schedule::hidden_share(row.busy, row.exposed));
+  waiting.add("exposed_share", row.exposed_share);
+  waiting.add("hop_p50", row.hop_p50);
+  waiting.add("hop_p99", row.hop_p99);
+  waiting.add("hop_max", row.hop_max);
 }
 
 void RunFile::State::add_layer(const moe::LayerStatistics& layer, std::size_t l) {

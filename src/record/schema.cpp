@@ -21,10 +21,14 @@ constexpr const char* file_texts[] = {
     "`task`."};
 
 const char* preamble =
-    "# Record schema, version 4\n\n"
-    "Printed by `switchyard schema` from the tables in `src/record/schema_run.cpp` and `schema_table.cpp`; files are "
+    "# Record schema, version 5\n\n"
+    "Printed by `switchyard schema` from the tables in `src/record/schema_run.cpp`, `schema_communication.cpp` and "
+    "`schema_table.cpp`; "
+    "files are "
     "created from that table "
-    "and `switchyard verify` checks against it. Versions 1 to 3 are still read: 3 lacks what is marked (since 4); in 2 "
+    "and `switchyard verify` checks against it. Versions 1 to 4 are still read: 4 and 3 lack what is marked (since 5), "
+    "3 what is "
+    "marked (since 4); in 2 "
     "and 1, text attributes are of variable length and the floating-point variables of run.h5 are not deflated; 1 "
     "lacks what is marked (since 2).\n\n"
     "All files are plain HDF5 (1.10 or later reads them), little-endian, chunked, shuffled and deflated, with "

@@ -37,7 +37,8 @@ struct Variable {
 
 const std::vector<Dimension>& dimensions();
 const std::vector<Variable>& variables();
-std::vector<Variable> run_variables();  ///< its part about run.h5
+std::vector<Variable> run_variables();            ///< its part about run.h5
+std::vector<Variable> communication_variables();  ///< of this the part about what ranks send each other
 std::vector<Dimension> dimensions_of(FileKind file);
 std::vector<Variable> variables_of(FileKind file);
 /// The growing dimension along which a variable is appended; empty for one that is written once.

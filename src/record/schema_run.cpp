@@ -11,7 +11,7 @@ using enum hdf5::Type;
 }  // namespace
 
 std::vector<Variable> run_variables() {
-  return {
+  std::vector<Variable> all{
       {run, "block", {"layer"}, i32, invariant, "1", "transformer block of the layer, from 0"},
       {run,
        "experts",
@@ -174,6 +174,8 @@ std::vector<Variable> run_variables() {
        "sent to other ranks in the task",
        4},
   };
+  for (const Variable& v : communication_variables()) all.push_back(v);
+  return all;
 }
 
 }  // namespace switchyard::record

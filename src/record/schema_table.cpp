@@ -24,6 +24,8 @@ const std::vector<Dimension>& dimensions() {
       {run, "timeline", true, "steps of this segment whose tasks were timed", 4},
       {run, "timeline_rank", false, "ranks of this segment", 4},
       {run, "task", false, "tasks of a step, in the order in which they are run", 4},
+      {run, "hop", false, "hops of rows between ranks, in the order of the tasks that send them", 5, true},
+      {run, "purpose", false, "what is sent to other ranks in a step, by what it is for", 5},
       {evaluation, "evaluation", true, "evaluations of this segment"},
       {evaluation, "sample", false, "the first held-out tokens, at most 65536, the same every time"},
       {evaluation, "layer", false, "mixture-of-experts layers, in block order", 1, true},

@@ -83,7 +83,7 @@ void check_rank_lengths(const hdf5::File& file, std::int64_t version, const Leng
 }
 
 /// Without it a file of which all layers are lost would pass for one of a dense model.
-void check_layer_lengths(const hdf5::File& file, const Lengths& lengths) {
+void check_layer_lengths(const hdf5::File& file, std::int64_t version, const Lengths& lengths) {
   constexpr int max_blocks = 1024;  // of any configuration that was allowed
   const LoadResult loaded = load_text(file.path(), hdf5::text_attribute(file.id(), "config", file.path()));
   if (!loaded.errors.empty()) return;  // of another version of the program: what it asks for is not known
@@ -95,6 +95,8 @@ void check_layer_lengths(const hdf5::File& file, const Lengths& lengths) {
   const auto layers = moe_layers(loaded.config);
   require_length(file, lengths, "layer", static_cast<std::int64_t>(layers.size()), "config");
   require_length(file, lengths, "expert", largest_layer(layers), "config");
+  check(version < 5 || layers.empty() || lengths.at("hop") > 0, Exit::corrupt,
+        file.path() + " lacks the dimension hop (its attribute config asks for layers with experts)");
 }
 
 void check_variable(const hdf5::File& file, const Variable& v, std::int64_t version, const Lengths& lengths) {
@@ -121,7 +123,7 @@ Lengths check_structure(const hdf5::File& file, FileKind kind, std::int64_t vers
   for (const Dimension& d : dimensions_of(kind)) lengths[d.name] = length_of(file, d, version);
   if (kind == FileKind::run) {
     check_rank_lengths(file, version, lengths);
-    check_layer_lengths(file, lengths);
+    check_layer_lengths(file, version, lengths);
   }
   for (const auto& [dimension, max_rows] : limits) lengths.at(dimension) = std::min(lengths.at(dimension), max_rows);
   for (const Variable& v : variables_of(kind)) check_variable(file, v, version, lengths);

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <tuple>
 
 #include "moe/statistics.hpp"
 #include "record/routing_shape.hpp"
 #include "record/row_blocks.hpp"
+#include "record/verify_communication.hpp"
 
 namespace switchyard::record {
 namespace {
@@ -145,6 +147,7 @@ Problems check_run_rows(const RecordReader& file, RowBlocks& block) {
       const Row row{block, r, shape, where};
       check_scalars(row, before, problems);
       if (shape.layers > 0) check_layers(row, problems);
+      if (file.has("sent_bytes")) check_communication(block, r, where, problems);  // since version 5
       before = row.value<std::int64_t>("step");
     }
   return problems;
@@ -210,6 +213,7 @@ Problems check_evaluated_steps(const RecordReader& file, RowBlocks& block) {
 Problems check_timeline_rows(const RecordReader& file, RowBlocks& block) {
   const DueSteps due(file, "record.timeline_every", config_of(file.file()).record.timeline_every);
   Problems problems = due.check_count(file.path(), "timelines", file.length("timeline"), file.length("row"));
+  const auto laws = file.has("pair_bytes") ? std::optional<TimelineLaws>(file) : std::nullopt;  // since version 5
   while (block.next())
     for (std::int64_t r = 0; r < block.rows(); ++r) {
       const std::string where = file.path() + ": timeline " + std::to_string(block.first() + r) + ": ";
@@ -218,6 +222,7 @@ Problems check_timeline_rows(const RecordReader& file, RowBlocks& block) {
       const auto bytes = block.row<std::int64_t>("timeline_bytes", r);
       if (std::any_of(bytes.begin(), bytes.end(), [](std::int64_t n) { return n < 0; }))
         problems.push_back(where + "bytes are negative");
+      if (laws) laws->check(block, r, where, problems);
     }
   return problems;
 }

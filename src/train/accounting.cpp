@@ -8,20 +8,6 @@ namespace {
 
 using schedule::Stage;
 
-/// Whether ranks meet in a task of this stage.
-bool meets(Stage stage, const Layout& layout) {
-  switch (stage) {
-    case Stage::plan:
-      return layout.expert_parallel > 1;
-    case Stage::statistics:
-    case Stage::reduce:
-    case Stage::gather:
-      return layout.ranks > 1;
-    default:
-      return false;
-  }
-}
-
 using Spans = std::vector<std::pair<double, double>>;
 
 double length_of_union(Spans spans) {
@@ -37,13 +23,25 @@ double length_of_union(Spans spans) {
 
 }  // namespace
 
+const moe::Hop& hop_of(const Interval& interval, schedule::HopKind kind) {
+  switch (kind) {
+    case schedule::HopKind::near:
+      return interval.travel.near;
+    case schedule::HopKind::weights:
+      return interval.travel.weights;
+    default:
+      return interval.travel;
+  }
+}
+
 Communication communication(const std::vector<schedule::Task>& tasks, const std::vector<Interval>& intervals,
                             const Layout& layout) {
   Communication all;
+  const std::vector<bool> meet = schedule::meetings(tasks, layout);
   Spans spans;
   for (std::size_t i = 0; i < intervals.size(); ++i) {
     const Interval& task = intervals[i];
-    if (meets(tasks[i].stage, layout)) {
+    if (meet[i]) {
       spans.emplace_back(task.start, task.end);
       all.exposed += task.end - task.start;
     }

@@ -111,7 +111,7 @@ double Progress::seconds_left(std::int64_t step) const {
   return spent / static_cast<double>(step - first_step_ + 1) * static_cast<double>(config_.train.steps - step);
 }
 
-void Progress::step(const StepLine& row) {
+void Progress::step(const StepLine& row, HopTimes* hops) {
   if (!root_) return;
   if (first_step_ < 0)
     first_step_ = row.step,
@@ -127,11 +127,17 @@ void Progress::step(const StepLine& row) {
     watch_output();
   }
   if (!due(row.step)) return;
-  const std::string text =
-      fmt::format("step={} loss={:.5f} lr={:.3e} grad_norm={:.4f} tokens_per_s={:.0f} max_vio={:.3f} left={}", row.step,
-                  row.loss, row.learning_rate, row.gradient_norm, speed, row.max_vio, left);
-  terminal_ ? file_log_->info(text) : line(text);
+  const std::string text = fmt::format(
+      "step={} loss={:.5f} lr={:.3e} grad_norm={:.4f} tokens_per_s={:.0f} max_vio={:.3f} left={}{}", row.step, row.loss,
+      row.learning_rate, row.gradient_norm, speed, row.max_vio, left, hops ? hops->tail() : "");
+  write(text);
+  if (!hops) return;
+  if (const std::string outlier = hops->outlier(); !outlier.empty()) write(outlier);
+  hops->clear();
 }
+
+/// Where a person watches, the terminal has the progress line instead.
+void Progress::write(const std::string& text) { terminal_ ? file_log_->info(text) : line(text); }
 
 void Progress::evaluation(std::int64_t step, double loss, double bits_per_byte) {
   line(fmt::format("evaluation step={} loss={:.5f} bits_per_byte={:.4f}", step, loss, bits_per_byte));

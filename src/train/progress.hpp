@@ -7,6 +7,7 @@
 #include <string>
 
 #include "config/config.hpp"
+#include "train/hop_times.hpp"
 
 namespace spdlog {
 class logger;
@@ -32,11 +33,14 @@ class Progress {
   ~Progress();
   void line(const std::string& text);
   void warn(const std::string& text);
-  /// One step: the terminal's line always, a log line every record.log_every steps and at least once a minute.
-  void step(const StepLine& row);
+  /// One step: the terminal's line always, a log line every record.log_every steps and at least once a minute. A log
+  /// line has the tail of `hops`, which are those since the last one and are forgotten, and one that stands out a line
+  /// of its own.
+  void step(const StepLine& row, HopTimes* hops = nullptr);
   void evaluation(std::int64_t step, double loss, double bits_per_byte);
 
  private:
+  void write(const std::string& text);
   bool due(std::int64_t step);
   double seconds_left(std::int64_t step) const;
   void watch_output();                              ///< says once in the file that standard output is lost

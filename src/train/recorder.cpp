@@ -31,22 +31,24 @@ Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Bat
     : machine_(machine),
       root_(machine.groups.world.rank() == 0),
       folder_(start.folder),
-      progress_(start.folder + "/log.txt", machine.config, root_) {
+      progress_(start.folder + "/log.txt", machine.config, root_),
+      meter_(machine) {
   const Config& config = machine.config;
   const auto tokens = machine.groups.layout.my_grains().size() * config.grain_sequences() * config.model.context;
   if (config.record.sample_every > 0 && tokens > 0 && !machine.model->moe_layers().empty())
     tokens_ = std::make_unique<record::TokenFile>(
         start.folder + "/" + record::TokenFile::name(machine.groups.world.rank()), config, tokens);
   if (!root_) return;
-  rows_ = std::make_unique<record::RunFile>(start.folder + "/run.h5", config, machine.groups.world.size(), start.config,
-                                            start.provenance, start.begins_after);
+  rows_ =
+      std::make_unique<record::RunFile>(start.folder + "/run.h5", config, record::RankNodes(machine.groups.nodes.of),
+                                        start.config, start.provenance, start.begins_after);
   if (config.train.evaluate_every > 0)
     evaluations_ = std::make_unique<record::EvaluationFile>(start.folder + "/evaluation.h5", config,
                                                             evaluation_tokens(corpus, batches, config));
 }
 
 /// What rank 0 needs of a rank: seconds of the phases and of the step, bytes of the phases, resident bytes, rows sent
-/// to every rank. Whole numbers are exact, being far below 2^53.
+/// to every rank, and of communication. Whole numbers are exact, being far below 2^53.
 std::vector<double> Recorder::own_measures(const StepResult& result) const {
   const Timers& timers = machine_.timers;
   std::vector<double> mine(timers.seconds.begin(), timers.seconds.end());
@@ -57,6 +59,7 @@ std::vector<double> Recorder::own_measures(const StepResult& result) const {
   for (const moe::Layer* layer : machine_.model->moe_layers())
     for (std::size_t r = 0; r < sent.size(); ++r) sent[r] += layer->statistics().traffic.at(r);
   mine.insert(mine.end(), sent.begin(), sent.end());
+  meter_.add_own(result, mine);
   return mine;
 }
 
@@ -77,7 +80,9 @@ record::StepRow Recorder::make_row(std::int64_t step, const StepResult& result) 
     for (std::int64_t& bytes : row.bytes) bytes += static_cast<std::int64_t>(*of++);
     row.peak_bytes += static_cast<std::int64_t>(*of++);
     for (std::size_t to = 0; to < ranks; ++to) row.traffic.push_back(static_cast<std::int64_t>(*of++));
+    meter_.take(of);
   }
+  row.communication = meter_.row(step);
   for (const moe::Layer* layer : machine_.model->moe_layers()) row.layers.push_back(layer->statistics());
   return row;
 }
@@ -99,6 +104,7 @@ record::TimelineRow Recorder::make_timeline(std::int64_t step, const StepResult&
       row.bytes.push_back(static_cast<std::int64_t>(all[i + 2]));
     }
   }
+  meter_.add_timeline(result, offset, result.start, row);
   return row;
 }
 
@@ -116,7 +122,7 @@ void Recorder::step(std::int64_t step, const StepResult& result) {
     if (!root_) return;
     rows_->append(row);
     if (due(config.timeline_every)) rows_->append(timeline);
-    progress_.step(line_of(row));
+    progress_.step(line_of(row), &meter_.hop_times());
   });
 }
 

@@ -6,6 +6,7 @@
 #include "record/evaluation_file.hpp"
 #include "record/run_file.hpp"
 #include "record/token_file.hpp"
+#include "train/communication_meter.hpp"
 #include "train/evaluate.hpp"
 #include "train/finite.hpp"
 #include "train/machine.hpp"
@@ -45,6 +46,7 @@ class Recorder {
   bool root_;
   std::string folder_;
   Progress progress_;
+  CommunicationMeter meter_;
   std::unique_ptr<record::RunFile> rows_;
   std::unique_ptr<record::EvaluationFile> evaluations_;
   std::unique_ptr<record::TokenFile> tokens_;

@@ -6,6 +6,7 @@
 
 #include "base/activity.hpp"
 #include "base/clock.hpp"
+#include "base/ledger.hpp"
 #include "base/philox.hpp"
 #include "train/finite.hpp"
 #include "train/norm.hpp"
@@ -16,6 +17,24 @@ namespace switchyard::train {
 namespace {
 
 using schedule::Stage;
+
+/// Journeys of rows say themselves what they are for.
+ledger::Purpose purpose_of(Stage stage) {
+  switch (stage) {
+    case Stage::plan:
+      return ledger::Purpose::plan;
+    case Stage::statistics:
+      return ledger::Purpose::statistics;
+    case Stage::reduce:
+      return ledger::Purpose::reduce;
+    case Stage::norm:
+      return ledger::Purpose::norm;
+    case Stage::gather:
+      return ledger::Purpose::gather;
+    default:
+      return ledger::Purpose::other;
+  }
+}
 
 /// One step under way.
 struct Step {
@@ -43,6 +62,7 @@ void Step::delay() {
 
 void Step::perform(const Queue& queue, const schedule::Task& task) {
   if (m.config.layout.delay > 0.0) delay();
+  const ledger::For purpose(purpose_of(task.stage));
   switch (task.stage) {
     case Stage::data:
       return read_batch();
@@ -103,12 +123,14 @@ void take_travels(const Machine& m, std::vector<Interval>& intervals) {
 StepResult train_step(Machine& m, const BatchSource& next, std::int64_t number) {
   Step step{m, next, number, {}};
   activity::begin(activity::Part::tasks, number);
+  ledger::open(m.groups.world.size());
   step.result.start = now();
   step.result.intervals = run(m.tasks, m.queues, m.timers,
                               [&step](const Queue& queue, const schedule::Task& task) { step.perform(queue, task); },
                               {[&m] { m.model->poll(); }, m.config.layout.poll * 1e-6});
   take_travels(m, step.result.intervals);
   step.result.end = now();
+  ledger::close();
   return std::move(step.result);
 }
 

@@ -12,6 +12,7 @@
 #include "record/run_file.hpp"
 #include "record/schema.hpp"
 #include "schedule/generators.hpp"
+#include "schedule/hops.hpp"
 
 namespace {
 
@@ -47,8 +48,15 @@ TEST(Disk, TheTableAddsUpToIt) {
                     {"evaluation_block", EvaluationRow::blocks},
                     {"margin_bin", c.record.margin_bins},
                     {"rank_from", ranks},
-                    {"rank_to", ranks}};
-  const Lengths timeline{{"timeline_rank", ranks}, {"task", static_cast<std::int64_t>(schedule::make_tasks(c).size())}};
+                    {"rank_to", ranks},
+                    {"purpose", 11}};
+  const auto tasks = schedule::make_tasks(c);
+  const Lengths timeline{{"timeline_rank", ranks},
+                         {"task", static_cast<std::int64_t>(tasks.size())},
+                         {"hop", static_cast<std::int64_t>(schedule::hops_of(tasks, c).size())},
+                         {"purpose", 11},
+                         {"rank_from", ranks},
+                         {"rank_to", ranks}};
   EXPECT_EQ(d.timeline.value(), bytes_of(FileKind::run, "timeline", timeline));
   EXPECT_EQ(d.timelines, 5);
   EXPECT_EQ(d.row.value(), bytes_of(FileKind::run, "row", run));

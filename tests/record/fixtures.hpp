@@ -14,6 +14,20 @@ using namespace switchyard;
 
 using test::Folder;
 
+/// What ranks on a node each send each other: nothing where there is one; else 100 bytes in the phases of the plans,
+/// but no rows. Of each purpose bytes and messages.
+inline record::CommunicationRow communication_of(int ranks) {
+  record::CommunicationRow row;
+  row.bytes = {100, 0, 0, 0, 0, 100, 8, 50, 8, 50, 0};
+  row.messages = {2, 0, 0, 0, 0, 1, 1, 1, 1, 1, 0};
+  for (auto* of : {&row.bytes, &row.messages})
+    for (std::int64_t& n : *of) n *= ranks > 1;
+  row.bytes_across = row.bytes, row.messages_across = row.messages;
+  row.busy = 0.2, row.exposed = 0.05, row.exposed_share = 0.1;
+  row.hop_p50 = 1e-3, row.hop_p99 = 2e-3, row.hop_max = 5e-3;
+  return row;
+}
+
 /// Row of a step, a pure function of it.
 inline record::StepRow row_of(const Config& config, std::int64_t step, int ranks) {
   record::StepRow row;
@@ -25,6 +39,9 @@ inline record::StepRow row_of(const Config& config, std::int64_t step, int ranks
   row.wall_seconds = 0.5;
   row.seconds.assign(Timers::phases, 0.01);
   row.bytes.assign(Timers::phases, 100);
+  row.communication = communication_of(ranks);
+  for (const Phase p : {Phase::router, Phase::plan, Phase::dispatch, Phase::combine, Phase::reduce})
+    row.bytes[static_cast<std::size_t>(p)] = ranks > 1 && p != Phase::dispatch && p != Phase::combine ? 100 : 0;
   std::int64_t kept_rows = 0;
   for (int b = 0; b < config.model.blocks; ++b) {
     const int e = config.block_experts(b);

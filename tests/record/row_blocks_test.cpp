@@ -155,6 +155,7 @@ TEST(Writers, RefuseWhatDoesNotFit) {
   EXPECT_TRUE(row([](StepRow& r) { r.bytes.push_back(0); }));
   EXPECT_TRUE(row([](StepRow& r) { r.traffic.pop_back(); }));
   EXPECT_TRUE(row([](StepRow& r) { r.layers.push_back(r.layers[0]); }));
+  EXPECT_TRUE(row([](StepRow& r) { r.communication.messages_across.pop_back(); }));
   const Folder others;
   const auto layer = [&](const std::function<void(moe::LayerStatistics&)>& change) {
     RunFile file(others / "run.h5", config, 2, "", "{}", 0);
@@ -178,6 +179,8 @@ TEST(Writers, RefuseWhatDoesNotFit) {
   EXPECT_TRUE(timeline([](TimelineRow& r) { r.step_start.pop_back(); }));
   EXPECT_TRUE(timeline([](TimelineRow& r) { r.end.pop_back(); }));
   EXPECT_TRUE(timeline([](TimelineRow& r) { r.bytes.clear(); }));
+  EXPECT_TRUE(timeline([](TimelineRow& r) { r.hop_waited.pop_back(); }));
+  EXPECT_TRUE(timeline([](TimelineRow& r) { r.pair_messages.clear(); }));
   EXPECT_TRUE(refused([&] { TokenFile(folder / "tokens.r0000.h5", config, 0); }));
   TokenFile tokens(folder / "tokens.r0000.h5", config, 16);
   const auto routing = fixtures::routing_of(config, fixtures::row_of(config, 2, 1), {0, 2});

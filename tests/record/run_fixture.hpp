@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "record/run_folder.hpp"
 #include "record/token_file.hpp"
 #include "schedule/generators.hpp"
+#include "schedule/hops.hpp"
 
 namespace fixtures {
 
@@ -73,6 +75,28 @@ inline record::EvaluationRouting evaluation_of(const Config& config, std::int64_
   return routing;
 }
 
+/// Each rank on a node of its own.
+inline record::RankNodes apart(int ranks) {
+  std::vector<int> nodes(static_cast<std::size_t>(ranks));
+  std::iota(nodes.begin(), nodes.end(), 0);
+  return record::RankNodes(nodes);
+}
+
+/// What is sent in row_of, all of it from rank 0 to rank 1, beside hops of 1 ms from the begin of the step.
+inline void add_communication(const Config& config, int ranks, record::TimelineRow& row) {
+  const std::size_t hops = schedule::hops_of(schedule::make_tasks(config), config).size();
+  const record::CommunicationRow sent = communication_of(ranks);
+  for (int r = 0; r < ranks; ++r)
+    for (std::size_t i = 0; i < hops; ++i) {
+      row.hop_start.push_back(1e-3 * r), row.hop_end.push_back(1e-3 * (r + 1)), row.hop_waited.push_back(5e-4);
+      row.hop_bytes.push_back(0);
+    }
+  const auto pairs = static_cast<std::size_t>(ranks) * static_cast<std::size_t>(ranks);
+  row.pair_bytes.assign(sent.bytes.size() * pairs, 0), row.pair_messages = row.pair_bytes;
+  for (std::size_t p = 0; ranks > 1 && p < sent.bytes.size(); ++p)
+    row.pair_bytes[p * pairs + 1] = sent.bytes[p], row.pair_messages[p * pairs + 1] = sent.messages[p];
+}
+
 /// Made-up times: every task of a rank takes 1 ms more than the one before, all within the step.
 inline record::TimelineRow timeline_of(const Config& config, std::int64_t step, int ranks) {
   const std::size_t tasks = schedule::make_tasks(config).size();
@@ -87,6 +111,7 @@ inline record::TimelineRow timeline_of(const Config& config, std::int64_t step, 
     }
     row.step_end.push_back(at);
   }
+  add_communication(config, ranks, row);
   return row;
 }
 
@@ -94,7 +119,7 @@ inline record::TimelineRow timeline_of(const Config& config, std::int64_t step, 
 inline void write_segment(record::RunFolder& folder, const Config& config, int first, int last, int ranks) {
   const std::string segment = folder.start_segment(), text = dump(config, {}) + record::config_end;
   folder.write("config.yaml", text);
-  record::RunFile rows(segment + "/run.h5", config, ranks, text, "{}", first - 1);
+  record::RunFile rows(segment + "/run.h5", config, apart(ranks), text, "{}", first - 1);
   record::EvaluationFile evaluation(segment + "/evaluation.h5", config, held_out(config));
   std::vector<std::unique_ptr<record::TokenFile>> tokens;
   const auto part = [&](int r) { return split_evenly(config.train.batch, ranks, r); };

@@ -68,11 +68,14 @@ TEST(Verify, AnEarlierVersionLacksWhatCameLater) {
   }
 }
 
-/// What version 4 has and version 3 has not.
-std::vector<const char*> timeline_tables() {
-  std::vector<const char*> names{"timeline", "timeline_rank", "task"};
+/// What a version has not yet, variables before their dimensions.
+std::vector<const char*> later_than(int version) {
+  std::vector<const char*> names;
   for (const Variable& v : variables_of(FileKind::run))
-    if (v.since == 4) names.push_back(v.name);
+    if (v.since > version) names.push_back(v.name);
+  static const std::vector<Dimension> dimensions = dimensions_of(FileKind::run);
+  for (const Dimension& d : dimensions)
+    if (d.since > version) names.push_back(d.name);
   return names;
 }
 
@@ -80,9 +83,20 @@ TEST(Verify, OnlyVersionThreeHasNoTimeline) {
   for (const auto& [version, words] : {std::pair(3, ""), std::pair(4, "run.h5 lacks the dimension timeline\n")}) {
     const Folder run;
     write_whole(run.path());
-    make_older(run / "segments/000/run.h5", version, timeline_tables());
+    make_older(run / "segments/000/run.h5", version, later_than(3));
     const std::string problems = answer(run.path());
     EXPECT_EQ(problems.empty(), version == 3) << problems;
+    EXPECT_NE(problems.find(words), std::string::npos) << problems;
+  }
+}
+
+TEST(Verify, OnlyUpToVersionFourIsCommunicationNotCounted) {
+  for (const auto& [version, words] : {std::pair(4, ""), std::pair(5, "run.h5 lacks the dimension purpose\n")}) {
+    const Folder run;
+    write_whole(run.path());
+    make_older(run / "segments/000/run.h5", version, later_than(4));
+    const std::string problems = answer(run.path());
+    EXPECT_EQ(problems.empty(), version == 4) << problems;
     EXPECT_NE(problems.find(words), std::string::npos) << problems;
   }
 }

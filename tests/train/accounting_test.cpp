@@ -61,6 +61,18 @@ TEST(Accounting, RanksThatDoNotMeetHaveNone) {
   EXPECT_DOUBLE_EQ(communication({}, {}, {}).step, 0.0);
 }
 
+// Their squares are summed by many: of experts by the ranks of a group, with shards of the optimizer by their owners.
+TEST(Accounting, RanksMeetInTheNormWhereItsUnitsAreElsewhere) {
+  const std::vector<Task> plain{task(Stage::norm)}, sharded{task(Stage::norm), task(Stage::gather)};
+  EXPECT_EQ(schedule::meetings(plain, {.ranks = 2, .expert_parallel = 2}), std::vector<bool>{true});
+  EXPECT_EQ(schedule::meetings(plain, {.ranks = 2, .expert_parallel = 1}), std::vector<bool>{false});
+  EXPECT_EQ(schedule::meetings(sharded, {.ranks = 2, .expert_parallel = 1}), (std::vector<bool>{true, true}));
+  EXPECT_EQ(schedule::meetings(sharded, {}), (std::vector<bool>{false, false}));
+  const Communication c = communication(plain, {{3.0, 4.5, 0, {}}}, {.ranks = 2, .expert_parallel = 2});
+  EXPECT_DOUBLE_EQ(c.busy, 1.5);
+  EXPECT_DOUBLE_EQ(c.exposed, 1.5);
+}
+
 TEST(Accounting, WeightsOfOtherOwnersAreWaitedFor) {
   std::vector<Task> more = tasks;
   more.push_back(task(Stage::gather));

@@ -70,6 +70,23 @@ TEST(Progress, LogsEachMultipleAndTheLastStep) {
   EXPECT_EQ(steps, (std::vector<std::string>{"info step=10", "info step=20", "info step=25"}));
 }
 
+TEST(Progress, ALineHasTheTailOfTheHopsSinceTheOneBefore) {
+  const test::Folder folder;
+  Progress progress(folder / "log.txt", config_of(4, 2), true);
+  HopTimes hops({{schedule::Stage::dispatch, schedule::Direction::forward, 0, 0, 0, {}}},
+                {{0, schedule::HopKind::rows}});
+  for (std::int64_t step = 1; step <= 4; ++step) {
+    hops.add(step, {step == 1 ? 50e-3 : 1e-3, 1e-3, 1e-3});
+    progress.step({step, 3.25, 1.5e-3, 0.5, 1.0, 0.125}, &hops);
+  }
+  const std::vector<std::string> lines = lines_of(folder / "log.txt");
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_TRUE(lines[0].ends_with("s hop_p50_ms=0.999 hop_p99_ms=49.8 hop_max_ms=50")) << lines[0];
+  EXPECT_TRUE(lines[1].starts_with("info slow journey: dispatch forward of block 0, lane 0, took 50 ms on rank 0 in "))
+      << lines[1];
+  EXPECT_TRUE(lines[2].ends_with("hop_max_ms=1")) << lines[2];
+}
+
 TEST(Progress, WritesOnRankZeroOnlyAndAddsToWhatIsThere) {
   const test::Folder folder;
   for (const bool root : {true, false, true}) {

@@ -6,6 +6,7 @@ from ..base import writing
 from ..base.faults import RecordWarning, SchemaError
 from ..base.text import plain
 from ..drawing import figure_file, timeline_figure
+from ..records import communication
 from ..records.timeline import LEAST, by_rank, by_stage, named, open_timeline
 from . import trace_events
 
@@ -41,6 +42,15 @@ def _warn(run_folder, timeline, ranks):
                       RecordWarning, stacklevel=3)
 
 
+def _communication_text(timeline):
+    """What of the step is communication; nothing where one rank works alone, or an older program recorded it."""
+    found = communication.of_timeline(timeline) if timeline.sizes["timeline_rank"] > 1 else None
+    if not found:
+        return []
+    busy, exposed, hidden, share = found
+    return [f"communication: {busy * 1e3:.4g} ms busy, {exposed * 1e3:.4g} ms exposed ({share:.1%} of the step), {hidden:.1%} hidden"]
+
+
 def make(run_folder, out=None, command="", step=None):
     """Writes OUT/timeline.{svg,png,csv}, timeline-ranks.csv and trace.json (default RUN/timeline) of a sampled step, the last by default;
     returns the text to print. Raises SchemaError where the run has no timeline or not this step."""
@@ -60,5 +70,5 @@ def make(run_folder, out=None, command="", step=None):
     _warn(run_folder, timeline, ranks)
     head = (f"step {int(timeline['timeline_step'])} (sampled: {named(timeline.attrs['steps'])}), segment {timeline.attrs['segment']:03d}: "
             f"{len(ranks)} rank{'s' * (len(ranks) != 1)}, {timeline.sizes['task']} tasks each")
-    return "\n".join([head, "", _formatted(stages, "share"), "", _ranks_text(ranks),
+    return "\n".join([head, "", _formatted(stages, "share"), "", _ranks_text(ranks), *_communication_text(timeline),
                       f"{out / 'trace.json'}: open it in https://ui.perfetto.dev or chrome://tracing"])

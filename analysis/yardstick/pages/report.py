@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ..base import text, writing
-from ..records import hdf5, special
+from ..records import communication, hdf5, special
 from ..base.faults import RecordError, RecordWarning
 from ..records.run_folder import open_evaluation, open_run
 from ..records.timeline import by_stage, open_timeline
@@ -168,6 +168,12 @@ def _timeline(records, out, origin):
     return {} if "absent" in shown else dict(figure=shown, stages=by_stage(timeline).to_dict("records"))
 
 
+def _communication(run):
+    """The table of what ranks send each other and how much of it is hidden; nothing where one rank works alone, or older programs did."""
+    found = communication.of_rows(run)
+    return found and dict(found, purposes=found["purposes"].to_dict("records"))
+
+
 def _timeline_of(run_folder):
     """The timeline of the last sampled step; a damaged one is noted: the rest of the page does not need it."""
     try:
@@ -201,6 +207,7 @@ def make_report(run_folder, out=None, command=""):
     pages.filters["visible"] = special.visible
     page = pages.get_template("report.html").render(
         title=pathlib.Path(run_folder).resolve().name, facts=_facts(records["run"]), sections=sections, lacks=lacks,
-        timeline=_timeline(records, out, origin), typical=_typical(records["evaluation"]), config=records["run"].attrs.get("config", ""))
+        communication=_communication(records["run"]), timeline=_timeline(records, out, origin),
+        typical=_typical(records["evaluation"]), config=records["run"].attrs.get("config", ""))
     writing.write_text(out / "index.html", page)
     return out / "index.html"

@@ -170,9 +170,11 @@ def _latest(parts, dimension, step, notes):
 
 def _rows(number, part):
     """What of a segment goes by row: phases and layers by their names, the segment and its ranks beside each row."""
-    rows = part.drop_dims(["evaluation", "timeline", "task"], errors="ignore")
+    rows = part.drop_dims(["evaluation", "timeline", "task", "hop"], errors="ignore").drop_vars("rank_node", errors="ignore")
     if "phase_name" in rows:
         rows = rows.assign_coords(phase=[hdf5.text_of(n) for n in rows["phase_name"].values]).drop_vars("phase_name")
+    if "purpose_name" in rows:
+        rows = rows.assign_coords(purpose=[hdf5.text_of(n) for n in rows["purpose_name"].values]).drop_vars("purpose_name")
     if "block" in rows:
         rows = rows.assign_coords(layer=rows["block"].values).drop_vars("block")
     size = rows.sizes.get("row", 0)

@@ -1,7 +1,7 @@
 """The record schema as `switchyard schema` prints it (docs/record-schema.md; a test compares them), and what a reader asks of values."""
 from typing import NamedTuple
 
-VERSIONS = range(1, 5)  # 2 adds variables to 1; 3 has attributes of fixed length; 4 adds the timeline
+VERSIONS = range(1, 6)  # 2 adds variables to 1; 3 has attributes of fixed length; 4 adds the timeline, 5 communication
 
 
 class Kind(NamedTuple):
@@ -64,7 +64,29 @@ KINDS = {
         timeline_step_end float64 timeline, timeline_rank
         timeline_start float64 timeline, timeline_rank, task
         timeline_end float64 timeline, timeline_rank, task
-        timeline_bytes int64 timeline, timeline_rank, task"""),
+        timeline_bytes int64 timeline, timeline_rank, task
+        purpose_name text16 purpose
+        rank_node int32 rank_from
+        sent_bytes int64 row, purpose
+        sent_messages int64 row, purpose
+        across_bytes int64 row, purpose
+        across_messages int64 row, purpose
+        communication_busy float64 row
+        communication_exposed float64 row
+        hidden_share float64 row
+        exposed_share float64 row
+        hop_p50 float64 row
+        hop_p99 float64 row
+        hop_max float64 row
+        task_meets uint8 task
+        hop_task int32 hop
+        hop_kind text16 hop
+        hop_start float64 timeline, timeline_rank, hop
+        hop_end float64 timeline, timeline_rank, hop
+        hop_waited float64 timeline, timeline_rank, hop
+        hop_bytes int64 timeline, timeline_rank, hop
+        pair_bytes int64 timeline, purpose, rank_from, rank_to
+        pair_messages int64 timeline, purpose, rank_from, rank_to"""),
     "switchyard-evaluation": _kind(["evaluation"], ("step", "token_text", "token"), """
         token int32 sample
         next int32 sample

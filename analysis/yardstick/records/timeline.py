@@ -34,17 +34,18 @@ def _row(folder, part, number, at):
     """Dataset of one sampled step of a segment: its row and the tasks of its list."""
     path = next(s for s in folder.heads if int(s.name) == number) / "run.h5"
     row = folder.patience(path, lambda: segment_file.row(path, RUN, "timeline", at))
-    tasks = part[[name for name in part.data_vars if part[name].dims == ("task",)]]
-    found = xr.merge([tasks, row], combine_attrs="override")
+    fixed = part[[name for name in part.data_vars if part[name].dims in (("task",), ("hop",), ("purpose",)) or name == "rank_node"]]
+    found = xr.merge([fixed, row], combine_attrs="override")
     missing = [name for name in NEEDED if name not in found]
     if missing:
         raise RecordError(f"{path}: has no {', '.join(missing)}, though it has timeline_step; {hdf5.ADVICE}")
     if not found["timeline_start"].size:
         raise RecordError(f"{path}: timeline_start has no ranks or no tasks; {hdf5.ADVICE}")
-    for begin, end in (("timeline_step_start", "timeline_step_end"), ("timeline_start", "timeline_end")):
-        if (found[end] < found[begin]).any():
+    for begin, end in (("timeline_step_start", "timeline_step_end"), ("timeline_start", "timeline_end"), ("hop_start", "hop_end")):
+        if begin in found and end in found and (found[end] < found[begin]).any():
             raise RecordError(f"{path}: {end} is before {begin} at step {int(found['timeline_step'])}; {hdf5.ADVICE}")
-    texts = {name: ("task", np.array([hdf5.text_of(t) for t in found[name].values], object)) for name in ("task_stage", "task_direction")}
+    texts = {name: (found[name].dims, np.array([hdf5.text_of(t) for t in found[name].values], object))
+             for name in ("task_stage", "task_direction", "hop_kind", "purpose_name") if name in found}
     return found.assign(texts).assign_attrs(segment=number)
 
 
@@ -53,9 +54,10 @@ def open_timeline(run, step=None):
 
     An xarray Dataset with the dimensions timeline_rank and task: `timeline_start` and `timeline_end` (rank, task), s, `timeline_bytes`
     (rank, task), `timeline_step_start` and `_end` (rank), s, all since rank 0 began the step; `task_stage`, `task_direction`,
-    `task_block`, `task_lane` and `task_queue` (task). Attributes: `segment`, `steps` (all sampled ones), `warnings`, and `absent`, which
-    says why there is none: the Dataset is empty then. Raises SchemaError where that step was not sampled or there is no run, RecordError
-    where it is damaged."""
+    `task_block`, `task_lane` and `task_queue` (task); since schema version 5 also `hop_start`, `hop_end`, `hop_waited` and `hop_bytes`
+    (rank, hop), `pair_bytes` and `pair_messages` (purpose, rank_from, rank_to), and what names them. Attributes: `segment`, `steps` (all
+    sampled ones), `warnings`, and `absent`, which says why there is none: the Dataset is empty then. Raises SchemaError where that step
+    was not sampled or there is no run, RecordError where it is damaged."""
     folder = Segments(run)
     parts = run_parts(folder)
     places = {int(s): (n, part, at) for n, part in parts if "timeline_step" in part for at, s in enumerate(part["timeline_step"].values)}

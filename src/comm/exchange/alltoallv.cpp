@@ -1,5 +1,6 @@
 // MPI's own MPI_Alltoallv, the baseline that the other algorithms are compared with. It blocks: everything happens in
 // start.
+#include "comm/collectives.hpp"
 #include "comm/exchange/algorithms.hpp"
 #include "comm/mpi_count.hpp"
 
@@ -23,6 +24,7 @@ class Alltoallv : public Exchange {
   std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) override {
     const RowType row(passage.row_bytes);
     const Blocks out(passage.plan().send), in(passage.plan().receive);
+    count_sent(group_, out.counts, passage.row_bytes);
     const activity::Waiting waiting(group_.members());
     check_mpi(MPI_Alltoallv(from, out.counts.data(), out.first.data(), row.handle(), to, in.counts.data(),
                             in.first.data(), row.handle(), group_.handle()));

@@ -1,0 +1,233 @@
+#include "record/verify_communication.hpp"
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "base/check.hpp"
+#include "base/ledger.hpp"
+#include "base/timers.hpp"
+#include "record/structure.hpp"
+#include "schedule/hops.hpp"
+
+namespace switchyard::record {
+namespace {
+
+using ledger::Purpose;
+using Counts = std::span<const std::int64_t>;
+
+constexpr std::int64_t largest = std::int64_t{1} << 53;  // of any count, so that sums of them fit
+
+/// What a step counts by the plans in a phase is what is posted for these purposes.
+struct PhasePurposes {
+  Phase phase;
+  std::vector<Purpose> purposes;
+};
+
+const std::vector<PhasePurposes>& phase_purposes() {
+  static const std::vector<PhasePurposes> table{{Phase::router, {Purpose::weights}},
+                                                {Phase::plan, {Purpose::plan}},
+                                                {Phase::dispatch, {Purpose::dispatch, Purpose::dispatch_back}},
+                                                {Phase::combine, {Purpose::combine, Purpose::combine_back}},
+                                                {Phase::reduce, {Purpose::reduce, Purpose::gather}}};
+  return table;
+}
+
+/// Whether `part` is of `whole`, entry by entry.
+bool is_part(Counts part, Counts whole) {
+  for (std::size_t i = 0; i < whole.size(); ++i)
+    if (part[i] < 0 || part[i] > whole[i] || whole[i] > largest) return false;
+  return true;
+}
+
+void check_phases(Counts sent, Counts phases, const std::string& where, std::vector<std::string>& problems) {
+  for (const auto& [phase, purposes] : phase_purposes()) {
+    const auto p = static_cast<std::size_t>(phase);
+    std::int64_t sum = 0;
+    for (const Purpose purpose : purposes) sum += sent[static_cast<std::size_t>(purpose)];
+    if (sum != phases[p])
+      problems.push_back(where + "sent_bytes of phase " + phase_names()[p] + " sum to " + std::to_string(sum) +
+                         ", phase_bytes are " + std::to_string(phases[p]));
+  }
+}
+
+void check_times(const RowBlocks& block, std::int64_t r, const std::string& where, std::vector<std::string>& problems) {
+  constexpr double rounding = 1e-9;
+  const auto value = [&](const char* name) { return block.value<double>(name, r); };
+  const double busy = value("communication_busy"), exposed = value("communication_exposed");
+  if (!(exposed >= 0.0 && exposed <= busy + rounding))
+    problems.push_back(where + "communication_exposed is not within 0 and communication_busy");
+  else if (value("hidden_share") != schedule::hidden_share(busy, exposed))
+    problems.push_back(where + "hidden_share is not that of communication_busy and communication_exposed");
+  if (!(value("exposed_share") >= 0.0 && value("exposed_share") <= 1.0 + rounding))
+    problems.push_back(where + "exposed_share is not within 0 and 1");
+  const double p50 = value("hop_p50"), p99 = value("hop_p99"), max = value("hop_max");
+  if (!(p50 >= 0.0 && p50 <= p99 && p99 <= max))
+    problems.push_back(where + "hop_p50, hop_p99 and hop_max do not ascend from 0");
+}
+
+}  // namespace
+
+void check_communication(const RowBlocks& block, std::int64_t r, const std::string& where,
+                         std::vector<std::string>& problems) {
+  const auto counts = [&](const char* name) { return block.row<std::int64_t>(name, r); };
+  const Counts bytes = counts("sent_bytes"), messages = counts("sent_messages");
+  const Counts phases = counts("phase_bytes");
+  check(bytes.size() == ledger::purpose_names().size() && phases.size() == Timers::phases, Exit::corrupt,
+        where + "it has other phases or purposes than this program");
+  check_times(block, r, where, problems);
+  if (!is_part(counts("across_bytes"), bytes) || !is_part(counts("across_messages"), messages)) {
+    problems.push_back(where + "across_bytes or across_messages are not part of all that is sent");
+    return;
+  }
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    if (bytes[i] > 0 && messages[i] == 0) problems.push_back(where + "bytes are sent without a message");
+  check_phases(bytes, phases, where, problems);
+}
+
+namespace {
+
+using Text = std::array<char, 16>;
+
+std::string text_of(const Text& fixed) { return {fixed.begin(), std::find(fixed.begin(), fixed.end(), '\0')}; }
+
+/// Whether none is below 0 and the sum of all fits.
+bool countable(Counts counts) {
+  const std::int64_t max = (std::int64_t{1} << 62) / std::max<std::int64_t>(1, std::ssize(counts));
+  return std::all_of(counts.begin(), counts.end(), [max](std::int64_t n) { return n >= 0 && n <= max; });
+}
+
+/// The value of an enumeration that ends with `count`, by its name; `count` for none.
+template <class Enum>
+Enum named(const Text& name) {
+  int value = 0;
+  while (value < static_cast<int>(Enum::count) && schedule::name_of(static_cast<Enum>(value)) != text_of(name)) ++value;
+  return static_cast<Enum>(value);
+}
+
+/// Purposes of the hops of a file.
+std::vector<std::size_t> purposes_of(const RecordReader& file) {
+  const std::int64_t tasks = file.length("task"), hops = file.length("hop");
+  if (hops == 0) return {};
+  const auto stage = file.read<Text>("task_stage", 0, tasks), direction = file.read<Text>("task_direction", 0, tasks),
+             kind = file.read<Text>("hop_kind", 0, hops);
+  std::vector<std::size_t> purposes;
+  for (const std::int32_t task : file.read<std::int32_t>("hop_task", 0, hops)) {
+    check(0 <= task && task < tasks, Exit::corrupt, file.path() + " is damaged (hop_task names no task)");
+    const auto of = schedule::purpose_of(named<schedule::Stage>(stage[static_cast<std::size_t>(task)]),
+                                         named<schedule::Direction>(direction[static_cast<std::size_t>(task)]),
+                                         named<schedule::HopKind>(kind[purposes.size()]));
+    purposes.push_back(static_cast<std::size_t>(of));
+  }
+  return purposes;
+}
+
+}  // namespace
+
+TimelineLaws::TimelineLaws(const RecordReader& file)
+    : file_(file),
+      node_(file.read<std::int32_t>("rank_node", 0, file.length("rank_from"))),
+      purpose_(purposes_of(file)) {
+  const Config config = config_of(file.file());
+  if (config.layout.exchange != ExchangeKind::node && config.train.precision == Precision::fp32)
+    row_bytes_ = std::int64_t{config.model.width} * static_cast<std::int64_t>(sizeof(float));
+}
+
+std::vector<std::int64_t> TimelineLaws::row_of_step(const char* name, std::int64_t step) const {
+  if (step < 1) return {};
+  const std::int64_t row = step - file_.attribute("begins_after") - 1;
+  if (row < 0 || row >= file_.length("row")) return {};
+  return file_.read<std::int64_t>(name, row, 1);
+}
+
+bool TimelineLaws::hops_within_steps(const RowBlocks& block, std::int64_t r) const {
+  constexpr double resolution = 1e-6;
+  const auto values = [&](const char* name) { return block.row<double>(name, r); };
+  const auto first = values("timeline_step_start"), last = values("timeline_step_end");
+  const auto start = values("hop_start"), end = values("hop_end"), waited = values("hop_waited");
+  bool within = true;  // comparisons that a NaN fails
+  for (std::size_t i = 0; i < start.size(); ++i) {
+    if (start[i] == 0.0 && end[i] == 0.0 && waited[i] == 0.0) continue;  // nothing travelled
+    const std::size_t rank = i / purpose_.size();
+    within &= first[rank] - resolution <= start[i] && start[i] <= end[i] && end[i] <= last[rank] + resolution &&
+              waited[i] >= 0.0 && waited[i] <= end[i] - start[i] + resolution;
+  }
+  return within;
+}
+
+void TimelineLaws::check_hop_bytes(const RowBlocks& block, std::int64_t r, const std::vector<std::int64_t>& sent,
+                                   const std::string& where, std::vector<std::string>& problems) const {
+  const Counts bytes = block.row<std::int64_t>("hop_bytes", r);
+  if (!countable(bytes)) {
+    problems.push_back(where + "hop_bytes are negative or beyond all reason");
+    return;
+  }
+  if (sent.empty()) return;
+  std::vector<std::int64_t> sums(sent.size(), 0);
+  for (std::size_t i = 0; i < bytes.size(); ++i) sums[purpose_[i % purpose_.size()]] += bytes[i];
+  for (std::size_t p = 0; p < sums.size(); ++p)
+    if (std::find(purpose_.begin(), purpose_.end(), p) != purpose_.end() && sums[p] != sent[p])
+      problems.push_back(where + "hop_bytes for " + ledger::purpose_names()[p] + " sum to " + std::to_string(sums[p]) +
+                         ", sent_bytes of its step are " + std::to_string(sent[p]));
+}
+
+void TimelineLaws::check_pairs(const RowBlocks& block, std::int64_t r, const char* unit, const std::string& where,
+                               std::vector<std::string>& problems) const {
+  const std::string name = std::string("pair_") + unit;
+  const Counts pairs = block.row<std::int64_t>(name.c_str(), r);
+  const std::size_t ranks = node_.size(), purposes = ledger::purpose_names().size();
+  std::vector<std::int64_t> sums(purposes, 0), across(purposes, 0);
+  bool sound = pairs.size() == purposes * ranks * ranks && countable(pairs);
+  for (std::size_t i = 0; sound && i < pairs.size(); ++i) {
+    const std::size_t p = i / (ranks * ranks), from = i / ranks % ranks, to = i % ranks;
+    sound = from != to || pairs[i] == 0;
+    sums[p] += pairs[i];
+    if (node_[from] != node_[to]) across[p] += pairs[i];
+  }
+  if (!sound) {
+    problems.push_back(where + name + " are negative, beyond all reason, or of a rank to itself");
+    return;
+  }
+  const std::int64_t step = block.value<std::int64_t>("timeline_step", r);
+  for (const auto& [whole, of] : {std::pair("sent_", &sums), std::pair("across_", &across)}) {
+    const auto row = row_of_step((whole + std::string(unit)).c_str(), step);
+    if (!row.empty() && row != *of)
+      problems.push_back(where + name + " do not sum to " + whole + unit + " of the step");
+  }
+}
+
+/// Where rows go straight, each that is kept travels out and home, and its gradients do: exactly these.
+void TimelineLaws::check_rows(const RowBlocks& block, std::int64_t r, const std::string& where,
+                              std::vector<std::string>& problems) const {
+  const auto rows = row_of_step("traffic", block.value<std::int64_t>("timeline_step", r));
+  const Counts pairs = block.row<std::int64_t>("pair_bytes", r);
+  const std::size_t ranks = node_.size();
+  if (row_bytes_ == 0 || rows.size() != ranks * ranks || purpose_.empty()) return;
+  const auto check_way = [&](Purpose purpose, bool out) {
+    bool same = true;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::size_t from = i / ranks, to = i % ranks, at = out ? i : to * ranks + from;
+      const std::int64_t sent = pairs[static_cast<std::size_t>(purpose) * ranks * ranks + at];
+      same &= from == to || (sent % row_bytes_ == 0 && sent / row_bytes_ == rows[i]);
+    }
+    if (!same)
+      problems.push_back(where + "pair_bytes for " + ledger::purpose_names()[static_cast<std::size_t>(purpose)] +
+                         " are not the rows of traffic, of " + std::to_string(row_bytes_) + " bytes each");
+  };
+  check_way(Purpose::dispatch, true), check_way(Purpose::combine, false);
+  check_way(Purpose::combine_back, true), check_way(Purpose::dispatch_back, false);
+}
+
+void TimelineLaws::check(const RowBlocks& block, std::int64_t r, const std::string& where,
+                         std::vector<std::string>& problems) const {
+  if (!purpose_.empty()) {  // a model with experts
+    if (!hops_within_steps(block, r)) problems.push_back(where + "a hop does not lie within the step of its rank");
+    check_hop_bytes(block, r, row_of_step("sent_bytes", block.value<std::int64_t>("timeline_step", r)), where,
+                    problems);
+  }
+  const std::size_t before = problems.size();
+  for (const char* unit : {"bytes", "messages"}) check_pairs(block, r, unit, where, problems);
+  if (problems.size() == before) check_rows(block, r, where, problems);
+}
+
+}  // namespace switchyard::record

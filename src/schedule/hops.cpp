@@ -1,0 +1,54 @@
+#include "schedule/hops.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace switchyard::schedule {
+
+std::vector<TaskHop> hops_of(const std::vector<Task>& tasks, const Config& config) {
+  const bool by_nodes = config.layout.exchange == ExchangeKind::node;
+  std::vector<TaskHop> hops;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i].stage != Stage::dispatch && tasks[i].stage != Stage::combine) continue;
+    const int task = static_cast<int>(i);
+    hops.push_back({task, HopKind::rows});
+    if (by_nodes) hops.push_back({task, HopKind::near}), hops.push_back({task, HopKind::weights});
+  }
+  return hops;
+}
+
+std::vector<bool> meetings(const std::vector<Task>& tasks, const Layout& layout) {
+  const bool sharded = std::any_of(tasks.begin(), tasks.end(), [](const Task& t) { return t.stage == Stage::gather; });
+  std::vector<bool> meet;
+  for (const Task& task : tasks) switch (task.stage) {
+      case Stage::plan:
+        meet.push_back(layout.expert_parallel > 1);
+        break;
+      case Stage::norm:  // of experts, and with shards of the optimizer of all blocks
+        meet.push_back(layout.expert_parallel > 1 || (sharded && layout.ranks > 1));
+        break;
+      case Stage::statistics:
+      case Stage::reduce:
+      case Stage::gather:
+        meet.push_back(layout.ranks > 1);
+        break;
+      default:
+        meet.push_back(false);
+    }
+  return meet;
+}
+
+ledger::Purpose purpose_of(Stage stage, Direction direction, HopKind kind) {
+  const bool forward = direction == Direction::forward;
+  if (kind == HopKind::weights) return ledger::Purpose::weights;
+  if (stage == Stage::dispatch) return forward ? ledger::Purpose::dispatch : ledger::Purpose::dispatch_back;
+  return forward ? ledger::Purpose::combine : ledger::Purpose::combine_back;
+}
+
+const std::string& name_of(HopKind kind) {
+  static_assert(static_cast<int>(HopKind::count) == 3, "a name for every kind");
+  static const std::array<std::string, 3> names{"rows", "near", "weights"};
+  return names[static_cast<std::size_t>(kind)];
+}
+
+}  // namespace switchyard::schedule
