@@ -25,16 +25,15 @@ ExpertWriter::ExpertWriter(const std::string& folder, const comm::Groups& groups
       layout_(groups.layout),
       parameters_(parameters),
       part_(part),
-      owner_(layout_.place_of_expert(static_cast<int>(part.range.first), part.experts)) {}
+      owner_(place_of_unit(parameters[part.parameters[0]], layout_, part.range.first)) {}
 
 void ExpertWriter::send() {
-  const Range held = held_by(group_.rank());
-  if (held.size() == 0) return;
+  const std::vector<std::int64_t> mine = held();
   for (const int id : part_.parameters) {
     const Parameter& p = parameters_[id];
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
-      for (std::int64_t e = held.first; e < held.last; ++e) {
-        const HostPart host = unit_on_host(p, kind, e);
+      for (const std::int64_t unit : mine) {
+        const HostPart host = unit_on_host(p, kind, unit);
         if (layout_.group() > 0) continue;  // has been sent
         const activity::Waiting waiting(group_.member(owner_), activity::Wait::messages);
         comm::check_mpi(MPI_Send(host.data(), count_of(p), MPI_FLOAT, owner_, tag, group_.handle()));
@@ -49,7 +48,7 @@ ManifestEntry ExpertWriter::write() {
     const Parameter& p = parameters_[id];
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
       attempt_([&] { make_dataset(p, kind); });
-      for (int place = owner_; place < layout_.expert_parallel; ++place) write_units(p, kind, place);
+      write_units(p, kind);
     }
   }
   ManifestEntry entry;
@@ -61,15 +60,15 @@ ManifestEntry ExpertWriter::write() {
   return entry;
 }
 
-/// Experts of this file that a place holds; empty or contiguous. Places between two holders may have none (E < EP).
-Range ExpertWriter::held_by(int place) const {
-  const Range held = layout_.experts_of(place, part_.experts);
-  const Range both{std::max(held.first, part_.range.first), std::min(held.last, part_.range.last)};
-  return both.first < both.last ? both : Range{};
+/// Units of this file that this rank holds: the same of all its parameters.
+std::vector<std::int64_t> ExpertWriter::held() const {
+  std::vector<std::int64_t> units = parameters_[part_.parameters[0]].held;
+  std::erase_if(units, [&](std::int64_t unit) { return unit < part_.range.first || unit >= part_.range.last; });
+  return units;
 }
 
-HostPart ExpertWriter::unit_on_host(const Parameter& p, std::size_t kind, std::int64_t expert) {
-  return collect(groups_, parameters_, p.placement, kind, unit_of(p, expert - p.experts.first), memory_);
+HostPart ExpertWriter::unit_on_host(const Parameter& p, std::size_t kind, std::int64_t unit) {
+  return collect(groups_, parameters_, p.placement, kind, unit_of(p, p.local_unit(unit)), memory_);
 }
 
 void ExpertWriter::open() {
@@ -91,21 +90,19 @@ void ExpertWriter::make_dataset(const Parameter& p, std::size_t kind) {
   dataset_ = file_->make_dataset(name, hdf5::Type::f32, storage_of(extent, true));
 }
 
-void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place) {
-  const Range held = held_by(place);
-  if (held.size() == 0) return;
-  const bool own = place == owner_;
-  HostPart host;
-  if (!own) host = make_view<HostPart>("checkpoint::received", p.unit);
-  for (std::int64_t e = held.first; e < held.last; ++e) {
-    if (own) {
-      host = unit_on_host(p, kind, e);
+/// One after another, so that the bytes of the file do not depend on who holds which.
+void ExpertWriter::write_units(const Parameter& p, std::size_t kind) {
+  const auto received = make_view<HostPart>("checkpoint::received", p.unit);
+  for (std::int64_t unit = part_.range.first; unit < part_.range.last; ++unit) {
+    HostPart host = received;
+    if (const int place = place_of_unit(p, layout_, unit); place == owner_) {
+      host = unit_on_host(p, kind, unit);
     } else {
       const activity::Waiting waiting(group_.member(place), activity::Wait::messages);
       comm::check_mpi(MPI_Recv(host.data(), count_of(p), MPI_FLOAT, place, tag, group_.handle(), MPI_STATUS_IGNORE));
     }
     activity::progress();
-    const auto row = static_cast<hsize_t>(e - part_.range.first);
+    const auto row = static_cast<hsize_t>(unit - part_.range.first);
     attempt_([&] { hdf5::write_rows(dataset_, hdf5::Type::f32, row, 1, host.data(), where_); });
   }
 }

@@ -108,10 +108,16 @@ void read_piece(const UnitRows& from, const Range& unit, const Piece& piece, con
   }
 }
 
-/// Rows of the datasets of a parameter in the file: those of the local units from `unit` on, or of the one unit. What
-/// this rank reads are shards of its own, and on the first owner what share_tensors gives to the others.
+/// Rows of a dataset that are one unit, and which local one.
+struct UnitPlace {
+  Range rows;
+  Index unit = 0;
+};
+
+/// Units of a parameter from the datasets of a file. What this rank reads are shards of its own, and on the first owner
+/// what share_tensors gives to the others.
 void read_part(const hdf5::File& file, const comm::Groups& groups, const ParameterSet& parameters, const Parameter& p,
-               Range rows, std::int64_t unit) {
+               const std::vector<UnitPlace>& units) {
   const bool experts = p.placement == Placement::expert;
   const int owner = owners_of(groups, p.placement).rank();
   for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
@@ -121,16 +127,24 @@ void read_part(const hdf5::File& file, const comm::Groups& groups, const Paramet
     const hdf5::Shape shape = check_tensor(file, name);
     hdf5::Extent wanted = to_extent(p.shape);
     if (experts) wanted[0] = shape.extent[0];
-    check(shape.extent == wanted && rows.last <= static_cast<std::int64_t>(shape.extent[0]), Exit::usage,
+    check(shape.extent == wanted && units.back().rows.last <= static_cast<std::int64_t>(shape.extent[0]), Exit::usage,
           where + " has another shape than the model's parameter; resume with the configuration that wrote it");
     if (owner > 0 && !is_sharded(parameters, kind)) continue;
     const hdf5::Id dataset = file.open_dataset(name);
-    const std::int64_t of_unit = experts ? 1 : rows.size();
-    for (std::int64_t row = rows.first; row < rows.last; row += of_unit)
+    for (const UnitPlace& unit : units)
       for (const Piece& piece : pieces_of(parameters, p.placement, kind, owner))
-        read_piece({dataset, where, static_cast<std::int64_t>(shape.chunk[0]), {row, row + of_unit}},
-                   unit_of(p, unit + (experts ? row - rows.first : 0)), piece, slab(parameters, p.placement, kind));
+        read_piece({dataset, where, static_cast<std::int64_t>(shape.chunk[0]), unit.rows}, unit_of(p, unit.unit), piece,
+                   slab(parameters, p.placement, kind));
   }
+}
+
+/// This rank's units of one of the parameters of an expert file.
+std::vector<UnitPlace> units_in(const ExpertFile& part, const Parameter& p) {
+  std::vector<UnitPlace> found;
+  for (std::size_t u = 0; u < p.held.size(); ++u)
+    if (const std::int64_t unit = p.held[u]; unit >= part.range.first && unit < part.range.last)
+      found.push_back({{unit - part.range.first, unit - part.range.first + 1}, static_cast<Index>(u)});
+  return found;
 }
 
 }  // namespace
@@ -208,17 +222,14 @@ void read_tensors(const std::string& folder, const comm::Groups& groups, Paramet
     const auto ids = dense_parameters(parameters);
     check(file.datasets().size() == tensor_kinds.size() * ids.size(), Exit::usage,
           file.path() + " has other parameters than the model; resume with the configuration that wrote it");
-    for (const int id : ids) read_part(file, groups, parameters, parameters[id], {0, parameters[id].shape[0]}, 0);
+    for (const int id : ids) read_part(file, groups, parameters, parameters[id], {{{0, parameters[id].shape[0]}, 0}});
   }
   if (groups.layout.group() != 0 && !parameters.sharded()) return;
   for (const ExpertFile& part : expert_files(parameters)) {
-    const Range held = groups.layout.my_experts(part.experts);
-    const Range both{std::max(held.first, part.range.first), std::min(held.last, part.range.last)};
-    if (both.first >= both.last) continue;
+    const std::vector<UnitPlace> units = units_in(part, parameters[part.parameters[0]]);
+    if (units.empty()) continue;
     const hdf5::File file = hdf5::File::open(folder + "/" + part.name());
-    for (const int id : part.parameters)
-      read_part(file, groups, parameters, parameters[id], {both.first - part.range.first, both.last - part.range.first},
-                both.first - held.first);
+    for (const int id : part.parameters) read_part(file, groups, parameters, parameters[id], units);
   }
 }
 

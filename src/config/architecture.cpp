@@ -124,6 +124,19 @@ std::vector<TensorSpec> architecture(const Config& c) {
   return all;
 }
 
+std::vector<std::int64_t> held_units(const TensorSpec& tensor, const Layout& layout, int place) {
+  if (tensor.placement == Placement::replicated) return {0};
+  const Range seats = layout.experts_of(place, static_cast<int>(tensor.shape[0]));
+  std::vector<std::int64_t> units;
+  for (std::int64_t seat = seats.first; seat < seats.last; ++seat)
+    units.push_back(layout.expert_at(tensor.block, seat));
+  return units;
+}
+
+int place_of_unit(const TensorSpec& tensor, const Layout& layout, std::int64_t unit) {
+  return layout.place_of_expert(tensor.block, static_cast<int>(unit), static_cast<int>(tensor.shape[0]));
+}
+
 std::vector<Range> gradient_buckets(const Config& c) {
   std::vector<std::int64_t> elements(c.model.blocks + 2, 0);  // of block −1, 0, …
   for (const TensorSpec& t : architecture(c)) elements[t.block + 1] += t.elements();

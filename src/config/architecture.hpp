@@ -58,6 +58,11 @@ std::vector<TensorSpec> architecture(const Config& config);
 /// The part of it that stands in block b.
 std::vector<TensorSpec> block_architecture(const Config& config, int b);
 
+/// Units that the rank at a place of an expert-parallel group holds, in the order of its slabs: ascending.
+std::vector<std::int64_t> held_units(const TensorSpec& tensor, const Layout& layout, int place);
+/// The place that holds a unit of an expert tensor.
+int place_of_unit(const TensorSpec& tensor, const Layout& layout, std::int64_t unit);
+
 /// Consecutive blocks [first, last), from −1 to blocks + 1, whose gradients are summed over ranks together, in the
 /// order in which a backward pass is through with them: the last block first. A bucket takes blocks until it has
 /// bucket_elements, so that messages are neither many nor late.

@@ -64,6 +64,7 @@ Layout layout_of(const Config& c, int ranks) {
   const int near = c.layout.ranks_per_node, group = layout.expert_parallel;
   if (c.layout.exchange == ExchangeKind::node && near > 0 && std::max(near, group) % std::min(near, group) == 0)
     layout.node_places = std::min(near, group);
+  layout.seats = seats_of(c.layout, layout);
   return layout;
 }
 

@@ -48,6 +48,7 @@ ParameterSet::ParameterSet(const Layout& layout, const std::vector<TensorSpec>& 
     Parameter p;
     static_cast<TensorSpec&>(p) = tensor;
     p.id = static_cast<int>(all_.size());
+    p.held = held_units(tensor, layout, layout.place());
     if (p.placement == Placement::expert) p.experts = layout.my_experts(static_cast<int>(p.shape[0]));
     p.unit = tensor.unit();
     p.stride = padded_unit(p.unit);
@@ -144,8 +145,7 @@ void ParameterSet::allocate(const Queue& queue, std::uint64_t seed) {
       if (p.init == Init::ones)
         fill(queue, unit, 1.0f);
       else
-        fill_normal(queue, unit,
-                    {key, static_cast<std::uint32_t>(p.id), static_cast<std::uint32_t>(p.experts.first + u)},
+        fill_normal(queue, unit, {key, static_cast<std::uint32_t>(p.id), static_cast<std::uint32_t>(p.held[u])},
                     static_cast<float>(p.init_std));
     }
   }

@@ -1,10 +1,12 @@
 // The parameters of a rank in two flat slabs (replicated and expert): what the optimizer, the gradient reduction and
 // the checkpoints iterate over.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "base/check.hpp"
 #include "config/architecture.hpp"
 #include "config/layout.hpp"
 #include "config/shards.hpp"
@@ -15,14 +17,21 @@ namespace switchyard {
 
 /// One tensor of the list, and where this rank has it.
 struct Parameter : TensorSpec {
-  int id = -1;          ///< place in the list; keys the initial values
-  Range experts{0, 1};  ///< local units: experts of shape[0]; {0, 1} where replicated
-  Index unit = 0;       ///< elements of one unit
-  Index stride = 0;     ///< from one unit to the next in the slab: a multiple of unit_block
-  Index offset = 0;     ///< of the first local unit in the slab
-  bool paired = false;  ///< of two sources of one gradient (adds_to), whose slices must have one owner
+  int id = -1;                     ///< place in the list; keys the initial values
+  Range experts{0, 1};             ///< local units: seats of the experts of shape[0]; {0, 1} where replicated
+  std::vector<std::int64_t> held;  ///< which of the tensor's they are, in the order of the slab: ascending
+  Index unit = 0;                  ///< elements of one unit
+  Index stride = 0;                ///< from one unit to the next in the slab: a multiple of unit_block
+  Index offset = 0;                ///< of the first local unit in the slab
+  bool paired = false;             ///< of two sources of one gradient (adds_to), whose slices must have one owner
   /// Elements of the slab from the first local unit to past the last, filling included.
   Index span() const { return stride * experts.size(); }
+  /// Which of them a unit of the tensor is, that this rank must have.
+  Index local_unit(std::int64_t of_tensor) const {
+    const auto found = std::lower_bound(held.begin(), held.end(), of_tensor);
+    expect(found != held.end() && *found == of_tensor, "a unit that this rank has");
+    return found - held.begin();
+  }
 };
 
 /// All parameters of one rank, in the order of the list. Gradients are kept once a tree node of the pieces that this

@@ -39,6 +39,7 @@ class Lines {
   void add_routing();
   void add_loss(const model::LossParts& loss);
   std::vector<float> numbers_of(const Parameter& p, std::size_t kind, const Range& unit) const;
+  std::string in_order(const Parameter& p, const std::vector<std::string>& places) const;
   void add_parameters();
   void step(std::int64_t step);
   void evaluation();
@@ -80,6 +81,19 @@ std::vector<float> Lines::numbers_of(const Parameter& p, std::size_t kind, const
   return numbers;
 }
 
+/// The sums of all units of an expert tensor, given those of each place.
+std::string Lines::in_order(const Parameter& p, const std::vector<std::string>& places) const {
+  std::string all;
+  std::vector<std::size_t> next(places.size(), 0);
+  for (std::int64_t unit = 0; unit < p.units(); ++unit) {
+    const int place = place_of_unit(p, layout_, unit);
+    const std::size_t length = places[place].size() / held_units(p, layout_, place).size();
+    all += places[place].substr(next[place], length);
+    next[place] += length;
+  }
+  return all;
+}
+
 /// Values and both moments, unit by unit, those of experts from the ranks that hold them; then the selection biases.
 void Lines::add_parameters() {
   Digest digest;
@@ -95,9 +109,8 @@ void Lines::add_parameters() {
       }
       units += sum.hex();
     }
-    const bool cut = p.placement == Placement::expert;
-    for (const std::string& part : cut ? comm::all_gather(machine_.groups.expert, units) : std::vector{units})
-      digest.add(std::vector<char>(part.begin(), part.end()));
+    if (p.placement == Placement::expert) units = in_order(p, comm::all_gather(machine_.groups.expert, units));
+    digest.add(std::vector<char>(units.begin(), units.end()));
   }
   for (const moe::Layer* layer : machine_.model->moe_layers()) digest.add(layer->bias());
   line("parameters", digest);

@@ -32,7 +32,9 @@ std::string Machine::way() const {
     return "rows go straight to the rank of their expert (" + format_value(config.layout.exchange) + "); " + where;
   return "rows go by nodes, " + std::to_string(layout.group_nodes()) + " with " + std::to_string(layout.node_places) +
          " rank(s) each of an expert-parallel group, and home " +
-         (moe::sums_by_node(config, layout) ? "as sums of moe.combine_groups" : "one by one (see moe.combine_groups)") +
+         (moe::sums_by_node(config, layout)             ? "as sums of moe.combine_groups"
+          : layout.seats && !layout.seats->within_nodes ? "one by one (layout.placement moves experts between nodes)"
+                                                        : "one by one (see moe.combine_groups)") +
          "; " + where;
 }
 

@@ -83,7 +83,7 @@ std::vector<std::int64_t> units_of_places(const Layout& layout, const ParameterS
   for (const Parameter& p : parameters.all())
     for (int place = 0; place < layout.expert_parallel; ++place)
       if (p.placement == Placement::expert && p.adds_to.empty())
-        units[place] += layout.experts_of(place, static_cast<int>(p.shape[0])).size();
+        units[place] += static_cast<std::int64_t>(held_units(p, layout, place).size());
   return units;
 }
 
@@ -113,8 +113,8 @@ NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const P
       take(result, total, replicated[at++], p, -1);
       continue;
     }
-    for (int e = 0; e < static_cast<int>(p.shape[0]); ++e)
-      take(result, total, experts[next[groups.layout.place_of_expert(e, static_cast<int>(p.shape[0]))]++], p, e);
+    for (std::int64_t unit = 0; unit < p.units(); ++unit)  // those of a place ascend
+      take(result, total, experts[next[place_of_unit(p, groups.layout, unit)]++], p, static_cast<int>(unit));
   }
   result.norm = std::sqrt(total);
   return result;

@@ -7,6 +7,7 @@
 
 #include "moe/layer_pass.hpp"
 #include "schedule/generators.hpp"
+#include "support/placement.hpp"
 #include "support/ranks.hpp"
 #include "support/values.hpp"
 
@@ -28,6 +29,8 @@ struct LayerCase {
   int combine_groups = 1;
   int ranks_per_node = 0;
   Recompute recompute = Recompute::none;
+  unsigned placed = 0;    ///< seed of a placement; 0 for none
+  int placed_within = 1;  ///< parts of the seats, in which experts stay
 };
 
 inline std::ostream& operator<<(std::ostream& out, const LayerCase& c) { return out << c.name; }
@@ -54,6 +57,7 @@ inline Config config_of(const LayerCase& c) {
   config.moe.combine_groups = c.combine_groups;
   config.layout.ranks_per_node = c.ranks_per_node;
   config.layout.recompute = c.recompute;
+  if (c.placed > 0) test::place_at_random(config, c.placed, c.placed_within);
   return config;
 }
 

@@ -10,6 +10,7 @@
 #include "base/check.hpp"
 #include "config/values.hpp"
 #include "support/kinds.hpp"
+#include "support/placement.hpp"
 #include "tensor/products/library.hpp"
 #include "train/bits.hpp"
 
@@ -30,7 +31,7 @@ TEST(Golden, EveryRunGivesThePublishedBits) {
 }
 
 // Of every run, in turn: schedules, lanes, some of which are without a grain, rows that go by nodes, shards, and
-// what is made again, in all blocks or in the last one.
+// what is made again, in all blocks or in the last one, and experts that live anywhere.
 TEST(Golden, WhateverTheLayout) {
   if (published_products() != products::bits_depend_on()) GTEST_SKIP() << "other bits are published";
   const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
@@ -44,13 +45,15 @@ TEST(Golden, WhateverTheLayout) {
       if (turn % 5 == 0 && recompute != Recompute::none) layout.recompute_blocks = {run.config.model.blocks - 1};
       layout.exchange = (turn / 3 + 1) % 3 > 0 ? ExchangeKind::node : ExchangeKind::pairwise, layout.ranks_per_node = 1;
       layout.zero = turn / 2 % 2;
+      layout.placement = contiguous_placement, layout.seat_orders = nullptr;
+      if (turn % 4 != 1) test::place_at_random(run.config, static_cast<unsigned>(turn));
       ++turn;
       EXPECT_EQ(first_difference(trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD)),
                                  published_bits_of(run.name)),
                 "")
           << run.name << ", schedule " << test::name_of(layout.schedule) << ", lanes " << layout.lanes << ", recompute "
           << test::name_of(recompute) << " in " << format_value(layout.recompute_blocks) << ", exchange "
-          << test::name_of(layout.exchange) << ", zero " << layout.zero;
+          << test::name_of(layout.exchange) << ", zero " << layout.zero << ", placement " << layout.placement;
     }
 }
 

@@ -20,6 +20,7 @@
 #include "record/verify.hpp"
 #include "support/folder.hpp"
 #include "support/kinds.hpp"
+#include "support/placement.hpp"
 #include "support/world.hpp"
 #include "train/bits.hpp"
 #include "train/trainer.hpp"
@@ -135,7 +136,7 @@ class Digests {
                                         << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes
                                         << ", recompute " << test::name_of(config.layout.recompute) << " in "
                                         << format_value(config.layout.recompute_blocks) << ", zero "
-                                        << config.layout.zero;
+                                        << config.layout.zero << ", placement " << config.layout.placement;
   }
 
   const int ranks = test::world_size();
@@ -161,6 +162,10 @@ class Ways {
     layout.recompute_blocks.clear();
     if (random_() % 4 == 0 && layout.recompute != Recompute::none) layout.recompute_blocks = {1};
     layout.zero = random_() % 2;
+    layout.placement = contiguous_placement, layout.seat_orders = nullptr;
+    const int nodes = layout.expert_parallel / layout.ranks_per_node;
+    if (const int parts = std::vector{0, 1, nodes}[random_() % 3]; parts > 0)  // anywhere, or within nodes
+      test::place_at_random(config, static_cast<unsigned>(random_()), parts);
   }
 
  private:
