@@ -80,11 +80,13 @@ def _placement(commands):
     _option(parser, "--from-step", type=whole(1), help="first sampled step that is taken (default: the later half of those sampled)")
     _option(parser, "--seed", type=whole(), default=0, help="of the starts of the search (default: 0)")
     _option(parser, "--compare", metavar="FILE", help="a placement file that is measured too")
+    _option(parser, "--counts", metavar="FILE", help="a json list to which rows before and after are added: trained.json of `yardstick "
+                                                     "communication`")
     _option(parser, "--out", metavar="FILE",
             help="the placement; its table and figure go beside it (default: RUN/placement/placement.yaml)")
     parser.set_defaults(act=lambda args: _call("placement.report.write_placement")(
         args.run, args.nodes, args.out, args.line, ranks_per_node=args.ranks_per_node, group_limit=args.group_limit,
-        tolerance=args.tolerance, from_step=args.from_step, seed=args.seed, compare=args.compare))
+        tolerance=args.tolerance, from_step=args.from_step, seed=args.seed, compare=args.compare, counts=args.counts))
 
 
 def _law(commands):

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Communication, counted and timed: run.sh [--scale ci|laptop|full] [--out FOLDER]; see ../lib.sh
-#   ci: one rate and two steps, only whether it all runs; laptop (default) and full: twelve minutes of two cores, the README's figures. What
+#   ci: one rate and two steps, only whether it all runs; laptop (default) and full: fourteen minutes of two cores, the README's figures. What
 #   is timed needs root, iproute2 and a quiet machine. Results that FOLDER/SCALE/results has already are kept.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 options "$@"
 export OMP_NUM_THREADS=1
-steps=(--warmup 2 --repetitions 9) tokens=512 rates="3000 1500 900 600 400 200" lanes="2 4"
-[ "$scale" != ci ] || { steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4; }
+router=(train.steps=400 record.sample_every=10 train.evaluate_every=200)
+steps=(--warmup 2 --repetitions 9) tokens=512 rates="3000 1500 900 600 400 200" lanes="2 4" nodes="2 4 8"
+[ "$scale" != ci ] || { steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2; }
+[ "$scale" != ci ] || router=(train.steps=4 train.batch=8 train.warmup=1 record.sample_every=1 train.evaluate_every=0)
 results=$out/$scale/results
 mkdir -p "$results"
 
@@ -15,6 +17,18 @@ if [ ! -f "$results/exchange.jsonl" ]; then
   rm -f "$out/exchange.tmp"
   mpirun --oversubscribe -n 16 "$program" bench exchange --tokens "$tokens" --json "$out/exchange.tmp" >"$out/exchange.txt"
   mv "$out/exchange.tmp" "$results/exchange.jsonl"
+fi
+
+step "a trained router, counted before and after placement"
+if [ ! -f "$results/trained.json" ]; then
+  SWITCHYARD=$program scripts/corpus.sh corpus/quickstart-2 2
+  rm -rf "$out/$scale/trained" "$out/trained.tmp"
+  mpirun --oversubscribe -n 2 "$program" train experiments/small.yaml --run "$out/$scale/trained" data.path=corpus/quickstart-2 \
+    model.blocks=3 moe.experts=32 moe.top_k=4 moe.hidden=64 moe.bias_rule=centred_sign moe.bias_rate=0.01 "${router[@]}"
+  for n in $nodes; do
+    .venv/bin/yardstick placement "$out/$scale/trained" --nodes "$n" --out "$out/$scale/placed-$n.yaml" --counts "$out/trained.tmp"
+  done
+  mv "$out/trained.tmp" "$results/trained.json"
 fi
 
 # What limits the links is the kernel; with these settings a small message does not wait behind a large one (docs/virtual-nodes.md).

@@ -5,6 +5,7 @@
 
 #include "app/commands.hpp"
 #include "config/estimate.hpp"
+#include "config/placement_file.hpp"
 #include "config/yaml.hpp"
 #include "data/batch.hpp"
 #include "record/disk.hpp"
@@ -43,6 +44,7 @@ std::string look_at_corpus(LoadResult& loaded, int ranks) {
 Exit check_config(const CheckOptions& options) {
   LoadResult loaded = load(options.config, options.overrides);
   add_violations(loaded, options.ranks);
+  add_placement(loaded);
   throw_errors(loaded);
   const std::string note = look_at_corpus(loaded, options.ranks);
   const std::string memory = describe(loaded.config, train::rank_bytes(loaded.config, options.ranks));

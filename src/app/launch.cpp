@@ -1,7 +1,9 @@
 #include "app/launch.hpp"
 
+#include "base/files.hpp"
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
+#include "config/placement_file.hpp"
 #include "record/kept_config.hpp"
 #include "train/trainer.hpp"
 
@@ -23,11 +25,24 @@ LoadResult load_text_on_all(const std::string& name, const std::string& text,
   LoadResult loaded = load_text(name, text, overrides);
   add_violations(loaded, world.size());
   comm::agree(world, [&] { throw_errors(loaded); });
+  read_placement_on_all(world, loaded);
   return loaded;
+}
+
+void read_placement_on_all(const comm::Communicator& world, LoadResult& loaded) {
+  if (!names_placement(loaded.config)) return;
+  std::string text;
+  comm::on_root(world, [&] { text = placement_text(loaded); });
+  text = comm::broadcast(world, text, 0);
+  take_placement(loaded, text);
+  comm::agree(world, [&] { throw_errors(loaded); });
 }
 
 std::vector<std::string> notes_of(const Config& config, const KokkosSession& kokkos) {
   std::vector<std::string> notes = kokkos.notes();
+  if (names_placement(config))
+    notes.push_back("layout.placement: experts live where " + config.layout.placement + " has them (SHA-256 " +
+                    config.layout.seat_orders->sha256 + ")");
   for (const Violation& a : advice(config, comm::Communicator::duplicate(MPI_COMM_WORLD).size()))
     notes.push_back(a.key + ": " + a.message);
   return notes;
@@ -57,6 +72,7 @@ Exit continue_run(const std::string& run, const std::vector<std::string>& overri
   for (const Violation& v : resume_changes(invariant_options(before.config), loaded.config))
     loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
   comm::agree(world, [&] { throw_errors(loaded); });
+  read_placement_on_all(world, loaded);
   const KokkosSession kokkos(loaded.config.layout.threads);
   return train::run_training({loaded.config, loaded.origins, run, true, command_line, notes_of(loaded.config, kokkos)});
 }

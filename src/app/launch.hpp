@@ -18,6 +18,8 @@ LoadResult load_on_all(const std::string& file, const std::vector<std::string>& 
 /// The same from a text that every rank has; `name` stands in messages.
 LoadResult load_text_on_all(const std::string& name, const std::string& text,
                             const std::vector<std::string>& overrides);
+/// Reads what layout.placement of a valid configuration names: rank 0 for all of them.
+void read_placement_on_all(const comm::Communicator& world, LoadResult& loaded);
 /// What is allowed but seldom meant, in the configuration and on this machine. The same on every rank.
 std::vector<std::string> notes_of(const Config& config, const KokkosSession& kokkos);
 /// The configuration that a run keeps in its folder.

@@ -28,11 +28,11 @@ ExpertWriter::ExpertWriter(const std::string& folder, const comm::Groups& groups
       owner_(place_of_unit(parameters[part.parameters[0]], layout_, part.units().first)) {}
 
 void ExpertWriter::send() {
-  const std::vector<std::int64_t> held = held_by(group_.rank());
+  const std::vector<std::int64_t> mine = held();
   for (const int id : part_.parameters) {
     const Parameter& p = parameters_[id];
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
-      for (const std::int64_t unit : held) {
+      for (const std::int64_t unit : mine) {
         const HostPart host = unit_on_host(p, kind, unit);
         if (layout_.group() > 0) continue;  // has been sent
         const activity::Waiting waiting(group_.member(owner_), activity::Wait::messages);
@@ -48,7 +48,7 @@ ManifestEntry ExpertWriter::write() {
     const Parameter& p = parameters_[id];
     for (std::size_t kind = 0; kind < tensor_kinds.size(); ++kind) {
       attempt_([&] { make_dataset(p, kind); });
-      for (int place = 0; place < layout_.expert_parallel; ++place) write_units(p, kind, place);
+      write_units(p, kind);
     }
   }
   ManifestEntry entry;
@@ -60,11 +60,11 @@ ManifestEntry ExpertWriter::write() {
   return entry;
 }
 
-/// Units of this file that a place holds: the same of all its parameters.
-std::vector<std::int64_t> ExpertWriter::held_by(int place) const {
-  std::vector<std::int64_t> held = held_units(parameters_[part_.parameters[0]], layout_, place);
-  std::erase_if(held, [&](std::int64_t unit) { return unit < part_.units().first || unit >= part_.units().last; });
-  return held;
+/// Units of this file that this rank holds: the same of all its parameters.
+std::vector<std::int64_t> ExpertWriter::held() const {
+  std::vector<std::int64_t> units = parameters_[part_.parameters[0]].held;
+  std::erase_if(units, [&](std::int64_t unit) { return unit < part_.units().first || unit >= part_.units().last; });
+  return units;
 }
 
 HostPart ExpertWriter::unit_on_host(const Parameter& p, std::size_t kind, std::int64_t unit) {
@@ -90,14 +90,12 @@ void ExpertWriter::make_dataset(const Parameter& p, std::size_t kind) {
   dataset_ = file_->make_dataset(name, hdf5::Type::f32, storage_of(extent, true));
 }
 
-void ExpertWriter::write_units(const Parameter& p, std::size_t kind, int place) {
-  const std::vector<std::int64_t> held = held_by(place);
-  if (held.empty()) return;
-  const bool own = place == owner_;
-  HostPart host;
-  if (!own) host = make_view<HostPart>("checkpoint::received", p.unit);
-  for (const std::int64_t unit : held) {
-    if (own) {
+/// One after another, so that the bytes of the file do not depend on who holds which.
+void ExpertWriter::write_units(const Parameter& p, std::size_t kind) {
+  const auto received = make_view<HostPart>("checkpoint::received", p.unit);
+  for (std::int64_t unit = part_.units().first; unit < part_.units().last; ++unit) {
+    HostPart host = received;
+    if (const int place = place_of_unit(p, layout_, unit); place == owner_) {
       host = unit_on_host(p, kind, unit);
     } else {
       const activity::Waiting waiting(group_.member(place), activity::Wait::messages);

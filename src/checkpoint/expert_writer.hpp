@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "checkpoint/kept.hpp"
 #include "checkpoint/tensor_files.hpp"
@@ -24,11 +25,11 @@ class ExpertWriter {
   ManifestEntry write();
 
  private:
-  std::vector<std::int64_t> held_by(int place) const;
+  std::vector<std::int64_t> held() const;
   HostPart unit_on_host(const Parameter& p, std::size_t kind, std::int64_t unit);
   void open();
   void make_dataset(const Parameter& p, std::size_t kind);
-  void write_units(const Parameter& p, std::size_t kind, int place);
+  void write_units(const Parameter& p, std::size_t kind);
 
   std::string folder_;
   const comm::Groups& groups_;

@@ -45,6 +45,12 @@ Layout layout_of(const Communicator& world, const Nodes& nodes, const LayoutConf
   return layout;
 }
 
+/// With experts where the placement has them.
+Layout seated(Layout layout, const LayoutConfig& options) {
+  layout.seats = seats_of(options, layout);
+  return layout;
+}
+
 std::optional<NodeGroups> split(const Communicator& expert, const Layout& layout) {
   if (!layout.by_nodes()) return {};
   const int node = layout.place() / layout.node_places, place = layout.place() % layout.node_places;
@@ -56,7 +62,7 @@ std::optional<NodeGroups> split(const Communicator& expert, const Layout& layout
 Groups::Groups(Communicator all, const LayoutConfig& options, int grains, Determinism determinism)
     : world(std::move(all)),
       nodes(find_nodes(world, options.ranks_per_node)),
-      layout(layout_of(world, nodes, options, grains, determinism)),
+      layout(seated(layout_of(world, nodes, options, grains, determinism), options)),
       expert(world.split(layout.group(), layout.place())),
       expert_data(world.split(layout.place(), layout.group())),
       by_nodes(split(expert, layout)) {}

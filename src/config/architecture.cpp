@@ -182,15 +182,16 @@ std::vector<TensorSpec> architecture(const Config& c) {
 
 std::vector<std::int64_t> held_units(const TensorSpec& tensor, const Layout& layout, int place) {
   if (tensor.placement == Placement::replicated) return {0};
-  const Range experts = layout.experts_of(place, tensor.experts()), chunks = layout.chunks_of(place, tensor.chunks);
+  const Range seats = layout.experts_of(place, tensor.experts()), chunks = layout.chunks_of(place, tensor.chunks);
   std::vector<std::int64_t> units;
-  for (std::int64_t e = experts.first; e < experts.last; ++e)
-    for (std::int64_t c = chunks.first; c < chunks.last; ++c) units.push_back(e * tensor.chunks + c);
+  for (std::int64_t seat = seats.first; seat < seats.last; ++seat)
+    for (std::int64_t c = chunks.first; c < chunks.last; ++c)
+      units.push_back(std::int64_t{layout.expert_at(tensor.block, seat)} * tensor.chunks + c);
   return units;
 }
 
 int place_of_unit(const TensorSpec& tensor, const Layout& layout, std::int64_t unit) {
-  const int first = layout.place_of_expert(static_cast<int>(unit / tensor.chunks), tensor.experts());
+  const int first = layout.place_of_expert(tensor.block, static_cast<int>(unit / tensor.chunks), tensor.experts());
   return first + static_cast<int>(unit % tensor.chunks * layout.expert_tensor_parallel / tensor.chunks);
 }
 

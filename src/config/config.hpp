@@ -1,6 +1,8 @@
 // Every option of a run, declared once: default, unit and help stand beside each other. No YAML here.
 #pragma once
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -144,6 +146,13 @@ struct TrainConfig {
   }
 };
 
+/// What a placement file says (docs/placement.md).
+struct SeatOrders {
+  std::map<int, std::vector<int>> by_block;  ///< experts by seat; seat s is where expert s lives without a placement
+  std::string sha256;                        ///< of the file
+};
+constexpr const char* contiguous_placement = "contiguous";
+
 /// How the run is spread over ranks. Nothing here changes a bit of the results, but for determinism `run`.
 struct LayoutConfig {
   int expert_parallel = 0;
@@ -157,8 +166,10 @@ struct LayoutConfig {
   double delay = 0.0;
   int ranks_per_node = 0;
   int zero = 0;
+  std::string placement = contiguous_placement;
   Recompute recompute = Recompute::none;
   std::vector<int> recompute_blocks;
+  std::shared_ptr<const SeatOrders> seat_orders{};  ///< no option: what the file of `placement` says, once it is read
 
   static void fields(auto& self, auto&& f) {
     f("expert_parallel", self.expert_parallel, "ranks",
@@ -186,6 +197,8 @@ struct LayoutConfig {
     f("zero", self.zero, "",
       "1: the optimizer's state of a parameter is sharded over the ranks that hold it (ZeRO stage 1); 0: every one of "
       "them has all of it");
+    f("placement", self.placement, "",
+      "where experts live: contiguous, in the order of their numbers, or the file that `yardstick placement` wrote");
     f("recompute", self.recompute, "",
       "what a backward pass makes again rather than keep: nothing, the hidden rows of experts, or whole blocks");
     f("recompute_blocks", self.recompute_blocks, "", "the blocks that recompute is for; empty: all of them");

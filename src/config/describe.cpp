@@ -233,6 +233,13 @@ std::vector<Violation> advice(const Config& c, int ranks) {
         {"layout.ranks_per_node",
          "0 with layout.exchange node: memory is that of one node, on which rows go straight; set it to the "
          "ranks that a node will have to see that of more"});
+  if (c.layout.placement != contiguous_placement && expert_parallel == 1)
+    notes.push_back(
+        {"layout.placement", "changes nothing, since every rank holds all experts (layout.expert_parallel)"});
+  else if (c.layout.placement != contiguous_placement && c.layout.exchange != ExchangeKind::node)
+    notes.push_back(
+        {"layout.placement", "with layout.exchange " + format_value(c.layout.exchange) +
+                                 ": a row goes for each choice, wherever experts live; node sends one for each node"});
   if (min_experts > 0 && min_experts < expert_parallel)
     notes.push_back({"layout.expert_parallel", std::to_string(expert_parallel) + " ranks share " +
                                                    std::to_string(min_experts) + " experts: some ranks hold none"});

@@ -66,6 +66,7 @@ Layout layout_of(const Config& c, int ranks) {
   if (c.layout.exchange == ExchangeKind::gather) layout.node_places = 1;
   if (c.layout.exchange == ExchangeKind::node && near > 0 && std::max(near, group) % std::min(near, group) == 0)
     layout.node_places = std::min(near, group);
+  layout.seats = seats_of(c.layout, layout);
   return layout;
 }
 

@@ -2,8 +2,11 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <vector>
 
+#include "base/check.hpp"
 #include "base/tree.hpp"
 #include "config/config.hpp"
 
@@ -22,6 +25,21 @@ inline Range split_evenly(std::int64_t total, std::int64_t parts, std::int64_t p
   return {total * part / parts, total * (part + 1) / parts};
 }
 
+/// Where a placement has the experts of each mixture.
+struct Seats {
+  struct Block {
+    std::vector<int> expert_at;  ///< (E) by seat; at one place of an expert-parallel group they ascend
+    std::vector<int> seat_of;    ///< (E) by expert
+  };
+  std::map<int, Block> blocks;
+  bool within_nodes = true;  ///< every expert is on the node that has it without a placement
+  const Block& of(int block) const {
+    const auto found = blocks.find(block);
+    expect(found != blocks.end(), "a block that the placement has");
+    return found->second;
+  }
+};
+
 /// The layout of a run as seen from one rank, and from one of its lanes. Ranks [group*EP, (group+1)*EP) form an
 /// expert-parallel group, in which T neighbours, a team, share each of their experts: its hidden width is cut.
 struct Layout {
@@ -34,6 +52,7 @@ struct Layout {
   int lane = 0;
   int expert_tensor_parallel = 1;  ///< T
   int node_places = 0;  ///< neighbouring places on each node of a group, where rows go by nodes; 0: they go straight
+  std::shared_ptr<const Seats> seats{};  ///< null without a placement: every expert has the seat of its number
 
   int groups() const { return ranks / expert_parallel; }
   int teams() const { return expert_parallel / expert_tensor_parallel; }  ///< of a group
@@ -74,7 +93,8 @@ struct Layout {
     return more * split_evenly(few + 1, lanes, lane).size() +
            (expert_parallel - more) * split_evenly(few, lanes, lane).size();
   }
-  /// Experts [first, last) of E held at one place of an expert-parallel group; empty where E leaves its team none.
+  /// Seats [first, last) of the E experts of a block at one place of an expert-parallel group, the same in a team;
+  /// empty where E leaves its team none. Without a placement they are the numbers of the experts held there.
   Range experts_of(int place, int experts) const {
     return split_evenly(experts, teams(), place / expert_tensor_parallel);
   }
@@ -88,13 +108,21 @@ struct Layout {
   Range experts_of_node(int node, int experts) const {
     return {experts_of(node * node_places, experts).first, experts_of((node + 1) * node_places - 1, experts).last};
   }
-  /// First place in the expert-parallel group of the team that holds expert e of E.
-  int place_of_expert(int e, int experts) const {
-    int team = static_cast<int>(std::int64_t{e} * teams() / experts);
+  /// First place in the expert-parallel group of the team that has seat s of E.
+  int place_of_seat(int s, int experts) const {
+    int team = static_cast<int>(std::int64_t{s} * teams() / experts);
     const auto held = [&] { return experts_of(team * expert_tensor_parallel, experts); };
-    while (held().last <= e) ++team;
-    while (held().first > e) --team;
+    while (held().last <= s) ++team;
+    while (held().first > s) --team;
     return team * expert_tensor_parallel;
+  }
+  /// The expert in a seat of a block. Those at one place ascend.
+  int expert_at(int block, std::int64_t seat) const {
+    return seats ? seats->of(block).expert_at[static_cast<std::size_t>(seat)] : static_cast<int>(seat);
+  }
+  /// Place in the expert-parallel group that holds expert e of the E of a block.
+  int place_of_expert(int block, int e, int experts) const {
+    return place_of_seat(seats ? seats->of(block).seat_of[static_cast<std::size_t>(e)] : e, experts);
   }
   /// Whether the pieces of `holders` (ranks or expert-parallel groups, which together have all grains) are grains: with
   /// determinism `run` only where there are not enough of these for all lanes.
@@ -160,5 +188,34 @@ struct Layout {
     return tree_nodes(static_cast<int>(pieces.first), static_cast<int>(pieces.last));
   }
 };
+
+/// What a placement means on a layout (its seats aside): the order within a place has no meaning, so experts ascend
+/// there. Each order must be a permutation.
+inline std::shared_ptr<const Seats> seats_on(const Layout& layout, const SeatOrders& orders) {
+  const auto seats = std::make_shared<Seats>();
+  for (const auto& [block, order] : orders.by_block) {
+    const int experts = static_cast<int>(order.size());
+    Seats::Block of{order, std::vector<int>(order.size())};
+    for (int place = 0; place < layout.expert_parallel; ++place) {
+      const Range held = layout.experts_of(place, experts);
+      std::sort(of.expert_at.begin() + held.first, of.expert_at.begin() + held.last);
+      for (std::int64_t seat = held.first; seat < held.last; ++seat) {
+        const int expert = of.expert_at[static_cast<std::size_t>(seat)];
+        of.seat_of[static_cast<std::size_t>(expert)] = static_cast<int>(seat);
+        seats->within_nodes &=
+            layout.node_of_place(layout.place_of_seat(expert, experts)) == layout.node_of_place(place);
+      }
+    }
+    seats->blocks.emplace(block, std::move(of));
+  }
+  return seats;
+}
+
+/// The seats of a run's layout options: null where its placement is contiguous. A file must have been read.
+inline std::shared_ptr<const Seats> seats_of(const LayoutConfig& options, const Layout& layout) {
+  expect((options.placement == contiguous_placement) == (options.seat_orders == nullptr),
+         "a placement file that has been read");
+  return options.seat_orders ? seats_on(layout, *options.seat_orders) : nullptr;
+}
 
 }  // namespace switchyard

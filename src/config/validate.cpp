@@ -122,6 +122,8 @@ void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
   rules.require(layout.delay >= 0.0 && layout.delay <= 1e6, "layout.delay",
                 "is " + format_value(layout.delay) + "; must be in [0, 1e6]");
   rules.at_least("layout.ranks_per_node", layout.ranks_per_node, 0);
+  rules.require(!layout.placement.empty(), "layout.placement",
+                "is empty; must be contiguous, or the path of a file that `yardstick placement` wrote");
   rules.require(layout.zero == 0 || layout.zero == 1, "layout.zero",
                 "is " + text(layout.zero) +
                     "; must be 0 or 1 (of the stages of ZeRO the one that shards the state of the optimizer)");

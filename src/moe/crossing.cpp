@@ -41,10 +41,13 @@ void CrossingWork::read(const Queue& queue, const Choice& choice) {
   queue.fence("switchyard::moe::crossing::choices");
 }
 
-Crossing::Crossing(Arena& arena, const Config& config, const Layout& layout, int experts)
-    : layout_(layout), experts_(experts), nodes_(layout.group_nodes()), groups_(config.moe.combine_groups) {
-  const Index tokens = lane_tokens(config, layout), rows = even_token_rows(config, layout, experts);
-  const HandedOn here = moe::handed_on(config, layout, experts);
+Crossing::Crossing(Arena& arena, const Config& config, const Layout& layout, int block)
+    : layout_(layout),
+      experts_(config.block_experts(block)),
+      nodes_(layout.group_nodes()),
+      groups_(config.moe.combine_groups) {
+  const Index tokens = lane_tokens(config, layout), rows = even_token_rows(config, layout, experts_);
+  const HandedOn here = moe::handed_on(config, layout, experts_);
   const auto table = [&](const char* label, Index n) {
     return Staged<std::int32_t>(arena, label, Account::expert_rows, n);
   };
@@ -55,7 +58,7 @@ Crossing::Crossing(Arena& arena, const Config& config, const Layout& layout, int
   weight_ = {arena, "moe::crossing::weight", Account::expert_rows, here.choices};
   kept_ = {arena, "moe::crossing::kept", Account::expert_rows, here.choices};
   if (!arena.places()) return;
-  for (int e = 0; e < experts; ++e) place_of_.push_back(layout_.place_of_expert(e, experts));
+  for (int e = 0; e < experts_; ++e) place_of_.push_back(layout_.place_of_expert(block, e, experts_));
   traffic_.assign(layout_.ranks, 0), bytes_.assign(nodes_, 0);
 }
 

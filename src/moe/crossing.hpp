@@ -30,7 +30,7 @@ struct CrossingWork {
 /// choice).
 class Crossing {
  public:
-  Crossing(Arena& arena, const Config& config, const Layout& layout, int experts);
+  Crossing(Arena& arena, const Config& config, const Layout& layout, int block);
   /// Of what routing chose for this rank's tokens. Collective over the rail. Made by the host, for MPI sends it.
   void build(const Queue& queue, const Choice& choice, Pieces pieces, const Way& rail, CrossingWork& work);
 

@@ -43,7 +43,9 @@ double share_with_one_among(Index some, Index experts, int top_k) {
 
 bool sums_by_node(const Config& config, const Layout& layout) {
   const unsigned nodes = static_cast<unsigned>(layout.group_nodes());
-  return layout.by_nodes() && std::has_single_bit(nodes) && config.moe.combine_groups % static_cast<int>(nodes) == 0;
+  const bool stays = !layout.seats || layout.seats->within_nodes;
+  return layout.by_nodes() && stays && std::has_single_bit(nodes) &&
+         config.moe.combine_groups % static_cast<int>(nodes) == 0;
 }
 
 bool outputs_kept_apart(const Config& config, const Layout& layout) {

@@ -34,7 +34,7 @@ inline Index rank_hidden(const Config& config, const Layout& layout) {
 double share_with_one_among(Index some, Index experts, int top_k);
 
 /// The sums of a token's rows on one node are whole groups of moe.combine_groups, so that one row of each node goes
-/// home; else every row does.
+/// home; else every row does. A placement that moves experts between nodes breaks the groups up.
 bool sums_by_node(const Config& config, const Layout& layout);
 /// Expert outputs that came home, or to the rank that handed their rows on, are kept there (CombinePass) for the
 /// gradients of combine weights: where none travelled they are those of the experts.

@@ -80,12 +80,12 @@ LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& conf
       token_rows(lane_rows),
       routing(arena, config, lane_rows, config.block_experts(rows_of_block.block()),
               shared_scores(scratch, config, rows_of_block.block())),
-      plan(arena, config, layout, config.block_experts(rows_of_block.block())),
+      plan(arena, config, layout, rows_of_block.block()),
       combine(arena, config, layout, lane_rows.branch),
       shared(whole_layer_recomputed(config, rows_of_block.block())
                  ? scratch.shared
                  : make_shared_experts(arena, config, Account::activations, lane_rows.count, lane_rows.branch)) {
-  if (layout.by_nodes()) crossing.emplace(arena, config, layout, config.block_experts(rows_of_block.block()));
+  if (layout.by_nodes()) crossing.emplace(arena, config, layout, rows_of_block.block());
 }
 
 namespace {
@@ -114,7 +114,7 @@ int first_non_finite_expert(const Queue& queue, const LayerPass& pass) {
   if (row < 0) return -1;
   const std::vector<Index>& offsets = pass.plan.expert_offsets();
   const auto next = std::upper_bound(offsets.begin(), offsets.end(), row);
-  return pass.plan.first_expert() + static_cast<int>(next - offsets.begin()) - 1;
+  return pass.plan.expert_at(static_cast<int>(next - offsets.begin()) - 1);
 }
 
 }  // namespace switchyard::moe

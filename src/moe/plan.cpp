@@ -77,28 +77,29 @@ int pieces_of(const Layout& layout, int place, Pieces pieces) {
   return pieces == Pieces::ranks ? 1 : static_cast<int>(lane_grains_from(layout, place).size());
 }
 
-Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int experts)
+Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int block)
     : layout_(layout),
-      experts_(experts),
+      block_(block),
+      experts_(config.block_experts(block)),
       near_(layout_.near_places()),
-      mine_(layout_.my_experts(experts)),
+      mine_(layout_.my_experts(experts_)),
       alone_(near_.size() == 1),
-      counted_(arena, largest_cut(config, layout), experts),
+      counted_(arena, largest_cut(config, layout), experts_),
       totals_(arena, counted_.total) {
-  const Index choices = handed_on(config, layout, experts).choices;
+  const Index choices = handed_on(config, layout, experts_).choices;
   const auto table = [&](const char* label, Index n) {
     return Staged<std::int32_t>(arena, label, Account::activations, n);
   };
   const auto room = [&](const char* label) {
     return Room<std::int32_t>(arena, label, layout.by_nodes() ? Account::expert_rows : Account::activations, choices);
   };
-  order_ = {config.moe.combine_groups, experts, nullptr, true};
-  begins_ = table("moe::plan::begins", most_pieces(layout) * experts);
+  order_ = {config.moe.combine_groups, experts_, nullptr, true};
+  begins_ = table("moe::plan::begins", most_pieces(layout) * experts_);
   runs_ = table("moe::plan::runs", alone_ ? 0 : 2 * mine_.size() * near_.size() + 1);
   token_ = room("moe::plan::token");
   row_ = room("moe::plan::row");
   received_ = {arena, "moe::plan::received", Account::expert_rows,
-               alone_ ? 0 : even_expert_rows(config, layout, experts)};
+               alone_ ? 0 : even_expert_rows(config, layout, experts_)};
   if (arena.places()) make_tables();
 }
 
@@ -145,23 +146,23 @@ void Plan::count_choices(const Queue& queue, const Cut& cut, const Choice& choic
     const auto of_piece = [&](Index e) { return totals_.host()(g, e); };
     expect(of_piece(experts_) == 0, "choices among the experts and in the memory of their pass");
     for (int p = 0; p < near_.size(); p += copies()) {
-      const Range owned = experts_near(p);
-      for (std::int64_t e = owned.first; e < owned.last; ++e)
-        counts_out_[cut.pieces * (owned.first - experts_near(0).first) + g * owned.size() + e - owned.first] =
-            of_piece(e);
+      const Range owned = seats_near(p);
+      for (std::int64_t s = owned.first; s < owned.last; ++s)
+        counts_out_[cut.pieces * (owned.first - seats_near(0).first) + g * owned.size() + s - owned.first] =
+            of_piece(layout_.expert_at(block_, s));
     }
   }
 }
 
-/// Where the send rows of each expert and piece begin: by expert, then piece.
+/// Where the send rows of each expert and piece begin: by seat, then piece.
 void Plan::begin_rows(const Queue& queue, Index pieces) {
   std::int32_t next = 0;
   const std::int64_t first_rank = layout_.group() * layout_.expert_parallel + near_.first;
   for (int p = 0; p < near_.size(); p += copies()) {
-    const Range owned = experts_near(p);
+    const Range owned = seats_near(p);
     const std::int32_t first = next;
-    for (std::int64_t e = owned.first; e < owned.last; ++e)
-      for (Index g = 0; g < pieces; ++g) {
+    for (std::int64_t s = owned.first; s < owned.last; ++s)
+      for (Index e = layout_.expert_at(block_, s), g = 0; g < pieces; ++g) {
         begins_.host()[g * experts_ + e] = next;
         next += totals_.host()(g, e);
       }
@@ -191,9 +192,9 @@ void Plan::exchange_counts(const comm::Communicator& group) {
   }
   const std::int64_t me = my_near(layout_), my_pieces = first_piece_[me + 1] - first_piece_[me];
   for (int p = 0; p < near_.size(); ++p) {
-    const Range owned = experts_near(p);
+    const Range owned = seats_near(p);
     mpi_counts_[0][p] = static_cast<int>(my_pieces * owned.size());
-    mpi_offsets_[0][p] = static_cast<int>(my_pieces * (owned.first - experts_near(0).first));
+    mpi_offsets_[0][p] = static_cast<int>(my_pieces * (owned.first - seats_near(0).first));
     mpi_counts_[1][p] = static_cast<int>((first_piece_[p + 1] - first_piece_[p]) * mine_.size());
     mpi_offsets_[1][p] = static_cast<int>(first_piece_[p] * mine_.size());
   }

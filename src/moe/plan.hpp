@@ -28,14 +28,14 @@ struct Way {
 };
 
 /// Three orders of rows. *Choices*: (token, choice), dropped ones included. *Send rows*: the kept choices of this rank
-/// by (expert, token, choice), so that the rows for one place of the expert-parallel group lie together; those that
-/// share an expert get the same. Home each of these sends its part of the sum over the hidden width: what comes home
-/// are send rows, once a copy. *Expert rows*: the rows of the local experts by (expert, source place, token), which is
-/// (expert, global token order).
+/// by (seat, token, choice), so that the rows for one place of the expert-parallel group lie together; seats are
+/// experts but for a placement (Layout::expert_at), and those that share an expert get the same rows. Home each of
+/// these sends its part of the sum over the hidden width: what comes home are send rows, once a copy. *Expert rows*:
+/// the rows of the local experts by (seat, source place, token), which is (seat, global token order).
 class Plan {
  public:
-  /// Of a lane's way through a layer of `experts`, with memory for a pass of `config` at even loads.
-  Plan(Arena& arena, const Config& config, const Layout& layout, int experts);
+  /// Of a lane's way through the mixture of a block, with memory for a pass of `config` at even loads.
+  Plan(Arena& arena, const Config& config, const Layout& layout, int block);
 
   /// Of what routing chose for tokens that are cut into pieces: those of this rank, or those that reach its node by it.
   /// Collective over the ranks of layout.near_places(), whose exchange will carry the rows.
@@ -47,7 +47,8 @@ class Plan {
   }
 
   int local_experts() const { return static_cast<int>(mine_.size()); }
-  int first_expert() const { return static_cast<int>(mine_.first); }
+  /// Global id of a local expert; they ascend.
+  int expert_at(int local) const { return layout_.expert_at(block_, mine_.first + local); }
   /// Rows are handed on by nobody but this rank: send rows are expert rows, nothing travels.
   bool alone() const { return alone_; }
   Index send_rows() const { return comm::count_rows(to_experts_.send); }
@@ -82,7 +83,7 @@ class Plan {
  private:
   void make_tables();
   int pieces_from(int near) const;
-  Range experts_near(int near) const { return layout_.experts_of(static_cast<int>(near_.first) + near, experts_); }
+  Range seats_near(int near) const { return layout_.experts_of(static_cast<int>(near_.first) + near, experts_); }
   void count_choices(const Queue& queue, const Cut& cut, const Choice& choice);
   void begin_rows(const Queue& queue, Index pieces);
   comm::RowPlan way_home() const;
@@ -90,15 +91,15 @@ class Plan {
   void order_received(const Queue& queue);
 
   Layout layout_;
-  int experts_;
+  int block_, experts_;
   Range near_, mine_;
   rows::SumOrder order_;
   bool alone_, by_grains_ = true;
   Index tokens_ = 0, capacity_ = 0;
   Vector<std::int32_t> first_;             ///< the caller's
   std::vector<std::int64_t> first_piece_;  ///< (near places + 1) pieces before those that a place hands on
-  std::vector<std::int64_t> counts_out_;   ///< (near team, my piece, its expert) rows
-  std::vector<std::int64_t> counts_in_;    ///< (group piece, my expert) rows
+  std::vector<std::int64_t> counts_out_;   ///< (near team, my piece, its seat) rows
+  std::vector<std::int64_t> counts_in_;    ///< (group piece, my seat) rows
   std::vector<int> mpi_counts_[2], mpi_offsets_[2];
   comm::RowPlan to_experts_;
   comm::Itinerary itinerary_;

@@ -129,7 +129,10 @@ TimelineLaws::TimelineLaws(const RecordReader& file)
       node_(file.read<std::int32_t>("rank_node", 0, file.length("rank_from"))),
       purpose_(purposes_of(file)) {
   const Config config = config_of(file.file());
-  if (config.layout.exchange != ExchangeKind::node && config.train.precision == Precision::fp32)
+  const bool straight =
+      config.layout.exchange == ExchangeKind::pairwise || config.layout.exchange == ExchangeKind::alltoallv;
+  team_ = static_cast<std::size_t>(config.layout.expert_tensor_parallel);
+  if (straight && config.train.precision == Precision::fp32)
     row_bytes_ = std::int64_t{config.model.width} * static_cast<std::int64_t>(sizeof(float));
 }
 
@@ -196,7 +199,8 @@ void TimelineLaws::check_pairs(const RowBlocks& block, std::int64_t r, const cha
   }
 }
 
-/// Where rows go straight, each that is kept travels out and home, and its gradients do: exactly these.
+/// Where rows go straight, each that is kept travels out and home, and its gradients do, to and from every rank of a
+/// team, which traffic has at the first: exactly these.
 void TimelineLaws::check_rows(const RowBlocks& block, std::int64_t r, const std::string& where,
                               std::vector<std::string>& problems) const {
   const auto rows = row_of_step("traffic", block.value<std::int64_t>("timeline_step", r));
@@ -208,7 +212,7 @@ void TimelineLaws::check_rows(const RowBlocks& block, std::int64_t r, const std:
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::size_t from = i / ranks, to = i % ranks, at = out ? i : to * ranks + from;
       const std::int64_t sent = pairs[static_cast<std::size_t>(purpose) * ranks * ranks + at];
-      same &= from == to || (sent % row_bytes_ == 0 && sent / row_bytes_ == rows[i]);
+      same &= from == to || (sent % row_bytes_ == 0 && sent / row_bytes_ == rows[from * ranks + to / team_ * team_]);
     }
     if (!same)
       problems.push_back(where + "pair_bytes for " + ledger::purpose_names()[static_cast<std::size_t>(purpose)] +

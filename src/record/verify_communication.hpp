@@ -35,6 +35,7 @@ class TimelineLaws {
   std::vector<std::int32_t> node_;    ///< (ranks)
   std::vector<std::size_t> purpose_;  ///< (hops)
   std::int64_t row_bytes_ = 0;        ///< of a row where rows go straight; 0 where they do not
+  std::size_t team_ = 1;              ///< ranks that share experts
 };
 
 }  // namespace switchyard::record

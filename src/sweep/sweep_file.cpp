@@ -8,6 +8,7 @@
 #include "base/check.hpp"
 #include "base/checked.hpp"
 #include "config/options.hpp"
+#include "config/placement_file.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
 #include "config/yaml_tree.hpp"
@@ -19,8 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using Kind = YamlNode::Kind;
 
-/// Each is checked before the first begins.
-constexpr std::int64_t max_tasks = 4096;
+constexpr std::int64_t max_tasks = 4096;  ///< each is checked before the first begins
 
 /// The key of section.key=value; all of a number.
 std::string key_of(const std::string& value) { return value.substr(0, value.find('=')); }
@@ -213,15 +213,17 @@ std::vector<Task> combine(Axes axes) {
   return tasks;
 }
 
-/// A task may start in another folder than this command: its corpus gets an absolute path.
-void fix_corpus(std::vector<std::string>& overrides, const Config& base) {
+/// A task may start in another folder than this command: its corpus and placement get absolute paths.
+void fix_paths(std::vector<std::string>& overrides, const Config& base) {
   put_over(overrides, {"data.path=" + fs::absolute(base.data.path).lexically_normal().string()});
+  if (names_placement(base)) put_over(overrides, {"layout.placement=" + fs::absolute(base.layout.placement).string()});
 }
 
 /// Adds what a task's configuration lacks, with the name of the first task that lacks it.
 void check_task(const Sweep& sweep, const Task& task, std::set<std::string>& known, std::vector<std::string>& errors) {
   LoadResult loaded = load_text(sweep.name, sweep.configuration, task.overrides);
   add_violations(loaded, sweep.ranks);
+  add_placement(loaded);
   for (const ConfigError& e : loaded.errors)
     if (known.insert(e.text()).second) errors.push_back(task.name + ": " + e.text());
 }
@@ -257,12 +259,11 @@ Sweep read_sweep(const std::string& file, const std::vector<std::string>& overri
   if (!errors.empty()) throw Error(Exit::usage, join(errors, "\n"));
   Sweep sweep;
   sweep.name = (fs::path(file).parent_path() / axes.configuration).lexically_normal().string();
-  sweep.configuration = read_text(sweep.name);
-  sweep.ranks = axes.ranks;
+  sweep.configuration = read_text(sweep.name), sweep.ranks = axes.ranks;
   put_over(axes.set, overrides);
   const LoadResult base = load_text(sweep.name, sweep.configuration, axes.set);
   throw_errors(base);
-  fix_corpus(axes.set, base.config);
+  fix_paths(axes.set, base.config);
   if (axes.top_k.empty()) axes.top_k = {base.config.moe.top_k};
   const std::map<std::string, std::vector<std::string>> arms(axes.arms.begin(), axes.arms.end());
   const Checked tasks = Checked(std::ssize(axes.experts)) * std::ssize(axes.top_k) * std::ssize(axes.granularity) *

@@ -18,7 +18,7 @@ namespace switchyard {
 /// One tensor of the list, and where this rank has it.
 struct Parameter : TensorSpec {
   int id = -1;                     ///< place in the list; keys the initial values
-  std::vector<std::int64_t> held;  ///< of the tensor's those that this rank has, in the order of the slab
+  std::vector<std::int64_t> held;  ///< of the tensor's those that this rank has, in the order of the slab: ascending
   Index local_chunks = 1;          ///< neighbours among them that are of one expert
   Index unit = 0;                  ///< elements of one unit
   Index stride = 0;                ///< from one unit to the next in the slab: a multiple of unit_block
@@ -27,10 +27,10 @@ struct Parameter : TensorSpec {
   /// Elements of the slab from the first local unit to past the last, filling included.
   Index span() const { return stride * local_units(); }
   Index local_units() const { return static_cast<Index>(held.size()); }
-  /// Which of them is number `number` of the tensor, that this rank must have.
-  Index local_unit(std::int64_t number) const {
-    const auto found = std::find(held.begin(), held.end(), number);
-    expect(found != held.end(), "a unit that this rank has");
+  /// Which of them a unit of the tensor is, that this rank must have.
+  Index local_unit(std::int64_t of_tensor) const {
+    const auto found = std::lower_bound(held.begin(), held.end(), of_tensor);
+    expect(found != held.end() && *found == of_tensor, "a unit that this rank has");
     return found - held.begin();
   }
 };

@@ -28,8 +28,10 @@ std::string Machine::way() const {
   const Layout& layout = groups.layout;
   const std::string where = std::to_string(groups.nodes.count()) + " node(s) of " + std::to_string(layout.ranks) +
                             " rank(s)" + (config.layout.ranks_per_node > 0 ? ", as layout.ranks_per_node says" : "");
-  const std::string how =
-      moe::sums_by_node(config, layout) ? "as sums of moe.combine_groups" : "one by one (see moe.combine_groups)";
+  const std::string how = moe::sums_by_node(config, layout) ? "as sums of moe.combine_groups"
+                          : layout.seats && !layout.seats->within_nodes
+                              ? "one by one (layout.placement moves experts between nodes)"
+                              : "one by one (see moe.combine_groups)";
   if (!layout.by_nodes())
     return "rows go straight to the rank of their expert (" + format_value(config.layout.exchange) + "); " + where;
   if (config.layout.exchange == ExchangeKind::gather)

@@ -113,7 +113,7 @@ NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const P
       take(result, total, replicated[at++], p, -1);
       continue;
     }
-    for (std::int64_t unit = 0; unit < p.units(); ++unit)
+    for (std::int64_t unit = 0; unit < p.units(); ++unit)  // those of a place ascend
       take(result, total, experts[next[place_of_unit(p, groups.layout, unit)]++], p, static_cast<int>(unit / p.chunks));
   }
   result.norm = std::sqrt(total);

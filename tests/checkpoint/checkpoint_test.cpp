@@ -49,6 +49,7 @@ class SharedFolder {
 struct Shape {
   int ranks, expert_parallel;
   bool sharded = false;
+  unsigned placed = 0;  ///< seed of a placement; 0 for none
   std::vector<TensorSpec> (*tensors)(int experts) = fixtures::tensors_of;
 };
 
@@ -60,7 +61,7 @@ std::vector<Shape> shapes() {
 }
 
 std::unique_ptr<test::Ranks> ranks_of(const Shape& shape, int experts) {
-  return fixtures::ranks_of(shape.ranks, shape.expert_parallel, shape.tensors(experts), shape.sharded);
+  return fixtures::ranks_of(shape.ranks, shape.expert_parallel, shape.tensors(experts), shape.sharded, shape.placed);
 }
 
 void save(const Shape& shape, const std::string& run, int experts, std::int64_t step) {
@@ -112,6 +113,36 @@ TEST(Checkpoint, AnyLayoutReadsAnyOther) {
       }
     }
   }
+}
+
+// Wherever the experts lived, the files have the same bytes, and any placement reads those of any other.
+TEST(Checkpoint, WhereExpertsLiveIsNotInTheFiles) {
+  std::vector<Shape> all{{1, 1, false, 3}};
+  for (const int ep : test::degrees())
+    for (const unsigned placed : {0, 1, 2}) {
+      all.push_back({world().size(), ep, false, placed});
+      all.push_back({world().size(), ep, true, placed, fixtures::long_tensors_of});
+    }
+  for (const int experts : {1, 5, 40})
+    for (const bool sharded : {false, true}) {
+      std::string first_manifest;
+      for (const Shape& from : all) {
+        if (from.sharded != sharded) continue;
+        const SharedFolder run;
+        save(from, run.path(), experts, 7);
+        const std::string manifest = files::read_text(latest_checkpoint(run.path()) + "/manifest.json");
+        if (first_manifest.empty()) first_manifest = manifest;
+        EXPECT_EQ(manifest, first_manifest)
+            << "E " << experts << " EP " << from.expert_parallel << " placed " << from.placed;
+        for (const Shape& to : all) {
+          if (to.sharded != sharded || (to.placed == from.placed && to.placed == 0)) continue;
+          const std::int64_t wrong = load(to, run.path(), experts);
+          EXPECT_TRUE(wrong == 0 || wrong == -1)
+              << wrong << " from EP " << from.expert_parallel << " placed " << from.placed << " to "
+              << to.expert_parallel << " placed " << to.placed;
+        }
+      }
+    }
 }
 
 // Moments are whole on every rank or in shards, of this or that number of owners: the files have the same bytes.

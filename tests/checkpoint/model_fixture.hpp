@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
+#include "support/placement.hpp"
 #include "support/ranks.hpp"
 
 namespace fixtures {
@@ -38,14 +39,19 @@ inline std::vector<TensorSpec> long_tensors_of(int experts) {
   return tensors;
 }
 
-/// Ranks [0, size) of the world as a run of their own, with shards or without; other ranks get none.
+/// Ranks [0, size) of the world as a run of their own, with shards or without, experts placed at random by a seed or
+/// not (0); other ranks get none.
 inline std::unique_ptr<test::Ranks> ranks_of(int size, int expert_parallel, const std::vector<TensorSpec>& tensors,
-                                             bool sharded = false) {
+                                             bool sharded = false, unsigned placed = 0) {
   const comm::Communicator world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   const comm::Communicator part = world.split(world.rank() < size ? 0 : 1, world.rank());
   if (world.rank() >= size) return nullptr;
   Config config;
   config.train.grains = 4;
+  config.model.blocks = 4, config.moe.experts_per_block = {0, 1, 0, 3};
+  for (const TensorSpec& t : tensors)
+    if (t.placement == Placement::expert) config.moe.experts_per_block[t.block] = static_cast<int>(t.shape[0]);
+  if (placed > 0) test::place_at_random(config, placed);
   return std::make_unique<test::Ranks>(config, part.handle(), expert_parallel, tensors,
                                        sharded ? std::vector<Range>{{2, 5}, {-1, 2}} : std::vector<Range>{});
 }

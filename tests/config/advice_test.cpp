@@ -106,6 +106,16 @@ TEST(Advice, IdleRanksAreRemarked) {
             "train.grains: 9 ranks share 8 grains: some ranks have no tokens; more grains would use them\n");
 }
 
+TEST(Advice, APlacementThatSavesNothingIsRemarked) {
+  const std::string quiet = "moe.router=hash", placed = "layout.placement=p.yaml", by_nodes = "layout.exchange=node";
+  EXPECT_EQ(advised({quiet, placed, by_nodes, "layout.ranks_per_node=1"}, 4), "");
+  EXPECT_EQ(advised({quiet, placed}, 4),
+            "layout.placement: with layout.exchange pairwise: a row goes for each choice, wherever experts live; node "
+            "sends one for each node\n");
+  EXPECT_EQ(advised({quiet, placed, by_nodes}, 1),
+            "layout.placement: changes nothing, since every rank holds all experts (layout.expert_parallel)\n");
+}
+
 TEST(Advice, LanesThatDoNothingAreRemarked) {
   const std::string quiet = "moe.router=hash";
   EXPECT_EQ(advised({quiet, "layout.lanes=4", "layout.schedule=interleaved"}, 2), "");

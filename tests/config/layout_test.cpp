@@ -7,6 +7,8 @@
 #include <numeric>
 
 #include "config/architecture.hpp"
+#include "config/estimate.hpp"
+#include "support/placement.hpp"
 #include "support/world.hpp"
 
 namespace switchyard {
@@ -128,7 +130,7 @@ TEST(Layout, EveryChunkOfAnExpertHasOnePlace) {
           for (const std::int64_t unit : held_units(tensor, layout, p)) {
             ++holders[unit];
             EXPECT_EQ(place_of_unit(tensor, layout, unit), p) << experts << " in teams of " << team;
-            EXPECT_EQ(layout.place_of_expert(static_cast<int>(unit / 4), experts), p / team * team);
+            EXPECT_EQ(layout.place_of_expert(0, static_cast<int>(unit / 4), experts), p / team * team);
           }
         EXPECT_EQ(holders, std::vector<int>(tensor.units(), 1));
       }
@@ -142,10 +144,61 @@ TEST(Layout, EveryExpertHasOnePlace) {
       for (int p = 0; p < degree; ++p)
         for (std::int64_t e = layout.experts_of(p, experts).first; e < layout.experts_of(p, experts).last; ++e) {
           ++holders[e];
-          EXPECT_EQ(layout.place_of_expert(static_cast<int>(e), experts), p) << experts << " on " << degree;
+          EXPECT_EQ(layout.expert_at(0, e), e);
+          EXPECT_EQ(layout.place_of_expert(0, static_cast<int>(e), experts), p) << experts << " on " << degree;
         }
       EXPECT_EQ(holders, std::vector<int>(experts, 1));
     }
+}
+
+/// The layout of a model whose block 1 has E experts and block 2 has 3, in random orders.
+std::pair<Layout, Config> placed_layout(int degree, int experts) {
+  Config config;
+  config.model.blocks = 3, config.moe.experts_per_block = {0, experts, 3}, config.train.grains = 1;
+  test::place_at_random(config, static_cast<unsigned>(degree * 1000 + experts));
+  return {layout_of(config, degree), config};
+}
+
+TEST(Layout, APlacementSaysWhereEachExpertLives) {
+  for (const int degree : {1, 2, 3, 5, 8})
+    for (const int experts : {1, 2, 3, 8, 256, 257, 512}) {
+      const auto [layout, config] = placed_layout(degree, experts);
+      for (const auto& [block, all] : {std::pair(1, experts), std::pair(2, 3)}) {
+        int held = 0;
+        for (int p = 0; p < degree; ++p) {
+          const Range seats = layout.experts_of(p, all);
+          std::vector<int> here;
+          for (std::int64_t s = seats.first; s < seats.last; ++s) here.push_back(layout.expert_at(block, s));
+          EXPECT_EQ(here, test::experts_at(config.layout, block, all, {p, degree})) << all << " on " << degree;
+          for (const int e : here) EXPECT_EQ(layout.place_of_expert(block, e, all), p);
+          held += static_cast<int>(here.size());
+        }
+        EXPECT_EQ(held, all);
+      }
+      EXPECT_ANY_THROW(layout.expert_at(0, 0)) << "of a block without experts";
+    }
+}
+
+// Experts that change places within their node stay in the sums of that node; one that leaves it does not.
+TEST(Layout, APlacementStaysWithinNodesOrNot) {
+  Config config;
+  config.model.blocks = 2, config.moe.experts_per_block = {8, 8}, config.train.grains = 4;
+  config.layout.exchange = ExchangeKind::node, config.layout.ranks_per_node = 2, config.layout.placement = "file";
+  std::vector<int> within{3, 1, 2, 0, 7, 6, 5, 4}, across{0, 1, 2, 4, 3, 5, 6, 7};
+  const auto stays = [&](const std::vector<int>& last) {
+    config.layout.seat_orders = std::make_shared<const SeatOrders>(SeatOrders{{{0, within}, {1, last}}, ""});
+    return layout_of(config, 4).seats->within_nodes;
+  };
+  EXPECT_TRUE(stays(within));
+  EXPECT_FALSE(stays(across));
+  config.layout.exchange = ExchangeKind::pairwise;
+  EXPECT_TRUE(stays(across)) << "nobody asks";
+}
+
+TEST(Layout, AFileThatNobodyReadIsADefect) {
+  Config config;
+  config.layout.placement = "file";
+  EXPECT_ANY_THROW(layout_of(config, 2));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <numeric>
 #include <set>
+#include <tuple>
 
 #include "layer_problem.hpp"
 
@@ -18,6 +19,16 @@ struct Crossings {
   std::int64_t choices = 0, tokens = 0;
 };
 
+/// By the definition of a placement.
+int place_of(const LayerProblem& p, int expert) {
+  const int places = p.groups.layout.expert_parallel;
+  for (int place = 0; place < places; ++place) {
+    const std::vector<int> here = test::experts_at(p.config.layout, 0, p.config.moe.experts, {place, places});
+    if (std::find(here.begin(), here.end(), expert) != here.end()) return place;
+  }
+  return -1;
+}
+
 Crossings crossings_of(const LayerProblem& p) {
   const Layout& layout = p.groups.layout;
   const RoutingSample sample = sample_of(*p.pass);
@@ -27,7 +38,7 @@ Crossings crossings_of(const LayerProblem& p) {
     std::set<int> nodes;
     for (int j = 0; j < k; ++j) {
       if (!sample.kept[t * k + j]) continue;
-      const int rank = first_rank + layout.place_of_expert(sample.experts[t * k + j], p.config.moe.experts);
+      const int rank = first_rank + place_of(p, sample.experts[t * k + j]);
       if (p.groups.nodes.together(rank, layout.rank)) continue;
       ++crossings.choices;
       nodes.insert(p.config.layout.exchange == ExchangeKind::gather ? rank : p.groups.nodes.of[rank]);
@@ -55,6 +66,10 @@ void check_case(const LayerCase& c, int expert_parallel) {
   comm::all_reduce_sum(p.groups.world, all, 2);
   const auto [choices, tokens] = all;
   const bool nodes = p.groups.by_nodes.has_value(), sums = nodes && sums_by_node(p.config, p.groups.layout);
+  if (nodes && p.config.layout.seat_orders) {
+    const int parts = p.groups.layout.group_nodes();
+    EXPECT_EQ(sums, c.placed_within == parts && 4 % parts == 0) << "experts of one group on several nodes";
+  }
   const std::int64_t out = nodes ? tokens : choices, home = sums ? tokens : choices;
   EXPECT_EQ(sent(p), std::pair(out, home)) << "forwards";
   p.backward();
@@ -70,13 +85,15 @@ TEST(Journeys, EachTokenCrossesOnceToANode) {
        {ExchangeKind::pairwise, ExchangeKind::alltoallv, ExchangeKind::node, ExchangeKind::gather})
     for (const int ranks_per_node : test::degrees(ranks))
       for (const int expert_parallel : test::degrees(ranks))
-        for (const int groups : {1, 4}) {
+        for (const auto& [groups, placed, within] :
+             std::vector<std::tuple<int, unsigned, bool>>{{1, 0, false}, {4, 0, false}, {4, 5, false}, {4, 5, true}}) {
           if (exchange == ExchangeKind::node &&
               std::max(ranks_per_node, expert_parallel) % std::min(ranks_per_node, expert_parallel) != 0)
             continue;  // refused
           SCOPED_TRACE(std::to_string(ranks_per_node) + " a node, EP " + std::to_string(expert_parallel));
           LayerCase c{"crossings", 12, 4, 8};
           c.capacity = 0.9, c.exchange = exchange, c.combine_groups = groups, c.ranks_per_node = ranks_per_node;
+          c.placed = placed, c.placed_within = within ? std::max(1, expert_parallel / ranks_per_node) : 1;
           check_case(c, expert_parallel);
         }
 }

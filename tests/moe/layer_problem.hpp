@@ -7,6 +7,7 @@
 
 #include "moe/layer_pass.hpp"
 #include "schedule/generators.hpp"
+#include "support/placement.hpp"
 #include "support/ranks.hpp"
 #include "support/values.hpp"
 
@@ -29,7 +30,9 @@ struct LayerCase {
   int ranks_per_node = 0;
   Recompute recompute = Recompute::none;
   int hidden_chunks = 1;
-  int team = 1;  ///< layout.expert_tensor_parallel
+  int team = 1;           ///< layout.expert_tensor_parallel
+  unsigned placed = 0;    ///< seed of a placement; 0 for none
+  int placed_within = 1;  ///< parts of the seats, in which experts stay
 };
 
 inline std::ostream& operator<<(std::ostream& out, const LayerCase& c) { return out << c.name; }
@@ -58,6 +61,7 @@ inline Config config_of(const LayerCase& c) {
   config.layout.recompute = c.recompute;
   config.moe.hidden_chunks = c.hidden_chunks;
   config.layout.expert_tensor_parallel = c.team;
+  if (c.placed > 0) test::place_at_random(config, c.placed, c.placed_within);
   return config;
 }
 

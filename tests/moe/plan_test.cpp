@@ -11,20 +11,28 @@ namespace {
 
 void check_offsets(const RoutingProblem& p) {
   const Plan& plan = *p.plan;
-  const Range grains = p.groups.layout.my_group_grains(), mine = p.groups.layout.my_experts(p.test.experts);
+  const Range grains = p.groups.layout.my_group_grains();
+  const std::vector<int> mine = p.experts_of(p.groups.layout.place());
   ASSERT_EQ(plan.pieces(), grains.size());
-  ASSERT_EQ(plan.local_experts(), mine.size());
+  ASSERT_EQ(plan.local_experts(), std::ssize(mine));
   ASSERT_EQ(plan.expert_offsets().size(), mine.size() + 1u);
-  ASSERT_EQ(plan.piece_offsets().size(), mine.size() * grains.size() + 1u);
+  ASSERT_EQ(std::ssize(plan.piece_offsets()), std::ssize(mine) * grains.size() + 1);
+  for (std::size_t e = 0; e < mine.size(); ++e) EXPECT_EQ(plan.expert_at(static_cast<int>(e)), mine[e]);
   std::vector<Index> counts(mine.size() * grains.size());
-  for (const auto& row : p.expected_rows())
-    ++counts[(row.expert - mine.first) * grains.size() + row.token / p.test.grain_tokens - grains.first];
+  for (const auto& row : p.expected_rows()) {
+    const auto local = std::find(mine.begin(), mine.end(), row.expert) - mine.begin();
+    ++counts[local * grains.size() + row.token / p.test.grain_tokens - grains.first];
+  }
   for (std::size_t i = 0; i < counts.size(); ++i)
     EXPECT_EQ(plan.piece_offsets()[i + 1] - plan.piece_offsets()[i], counts[i]) << i;
-  for (Index e = 0; e <= mine.size(); ++e) EXPECT_EQ(plan.expert_offsets()[e], plan.piece_offsets()[e * grains.size()]);
+  for (Index e = 0; e <= std::ssize(mine); ++e)
+    EXPECT_EQ(plan.expert_offsets()[e], plan.piece_offsets()[e * grains.size()]);
 }
 
 bool within(const Range& range, std::int64_t i) { return range.first <= i && i < range.last; }
+bool among(const std::vector<int>& experts, int e) {
+  return std::find(experts.begin(), experts.end(), e) != experts.end();
+}
 
 /// Kept rows of this rank by the rank that holds their expert, and its rows by the place that they come from.
 void check_journeys(const RoutingProblem& p) {
@@ -35,7 +43,7 @@ void check_journeys(const RoutingProblem& p) {
   for (std::int64_t t = p.rows().first; t < p.rows().last; ++t)
     for (int j = 0; j < choices_of(p.test, t); ++j)
       for (int place = 0; kept(p.test, t, j) && place < layout.expert_parallel; ++place)
-        sent[first_rank + place] += within(layout.experts_of(place, p.test.experts), expert_of(p.test, t, j));
+        sent[first_rank + place] += among(p.experts_of(place), expert_of(p.test, t, j));
   EXPECT_EQ(plan.traffic(), sent);
   if (plan.alone()) return;
   for (const auto& row : p.expected_rows())
@@ -76,13 +84,14 @@ void check_choices(const RoutingProblem& p) {
   ASSERT_EQ(choices.tokens, tokens.size());
   EXPECT_EQ(copied(choices.first, choices.tokens + 1), p.first);
   std::vector<std::int32_t> row(p.first.back(), -1), token;
-  for (int e = 0; e < p.test.experts; ++e)  // the definition: by expert, then token
-    for (std::int64_t t = 0; t < tokens.size(); ++t)
-      for (int j = 0; j < choices_of(p.test, tokens.first + t); ++j) {
-        if (expert_of(p.test, tokens.first + t, j) != e || !kept(p.test, tokens.first + t, j)) continue;
-        row[p.first[t] + j] = static_cast<std::int32_t>(token.size());
-        token.push_back(static_cast<std::int32_t>(t));
-      }
+  for (int place = 0; place < p.groups.layout.expert_parallel; ++place)
+    for (const int e : p.experts_of(place))  // the definition: by place, then expert, then token
+      for (std::int64_t t = 0; t < tokens.size(); ++t)
+        for (int j = 0; j < choices_of(p.test, tokens.first + t); ++j) {
+          if (expert_of(p.test, tokens.first + t, j) != e || !kept(p.test, tokens.first + t, j)) continue;
+          row[p.first[t] + j] = static_cast<std::int32_t>(token.size());
+          token.push_back(static_cast<std::int32_t>(t));
+        }
   EXPECT_EQ(copied(choices.row, p.first.back()), row);
   EXPECT_EQ(copied(plan.token_of_row(), plan.send_rows()), token);
 }
@@ -112,9 +121,9 @@ TEST(Plan, TakesAllTokensOfAGroupAsOnePieceWherePiecesAreNotGrains) {
 
 TEST(Plan, RefusesAnExpertThatDoesNotExistAndChoicesOutsideTheirMemory) {
   Config config;
-  config.train.grains = config.train.batch = 1, config.moe.top_k = 1;
+  config.train.grains = config.train.batch = 1, config.moe.top_k = 1, config.moe.experts = 4;
   const test::Ranks ranks(config, MPI_COMM_WORLD, 1, {});
-  Placed<Plan> plan("test::plan", config, ranks.groups.layout, 4);
+  Placed<Plan> plan("test::plan", config, ranks.groups.layout, 0);
   if (ranks.groups.layout.my_grains().size() == 0) return;
   Choice choice{on_device<std::int32_t>({0, 1, 1, 3}),
                 on_device<std::int32_t>({3, 3, 4}),

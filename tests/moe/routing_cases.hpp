@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "moe/plan.hpp"
+#include "support/placement.hpp"
 #include "support/ranks.hpp"
 #include "support/values.hpp"
 
@@ -21,11 +22,12 @@ struct RoutingCase {
   int drop;  ///< one choice in `drop` is dropped; 0 none
   ExchangeKind exchange = ExchangeKind::pairwise;
   bool ragged = false;  ///< tokens have 0 to top_k choices
+  unsigned placed = 0;  ///< seed of a placement; 0 for none
 };
 
 inline std::ostream& operator<<(std::ostream& out, const RoutingCase& c) {
   return out << "E" << c.experts << " k" << c.top_k << " G" << c.grains << " used " << c.used << " drop " << c.drop
-             << (c.ragged ? " ragged" : "");
+             << (c.ragged ? " ragged" : "") << " placed " << c.placed;
 }
 
 inline const std::vector<RoutingCase>& routing_cases() {
@@ -44,7 +46,11 @@ inline const std::vector<RoutingCase>& routing_cases() {
                                               {4, 1, 8, 1, 4, 0, ExchangeKind::pairwise, true},
                                               {257, 5, 5, 8, 9, 4, ExchangeKind::pairwise, true},
                                               {5, 3, 1, 11, 5, 2, ExchangeKind::alltoallv, true},
-                                              {3, 3, 8, 7, 3, 4, ExchangeKind::alltoallv, true}};
+                                              {3, 3, 8, 7, 3, 4, ExchangeKind::alltoallv, true},
+                                              {1, 1, 8, 5, 1, 0, ExchangeKind::pairwise, false, 1},
+                                              {3, 2, 8, 7, 3, 4, ExchangeKind::pairwise, false, 2},
+                                              {8, 2, 6, 4, 8, 3, ExchangeKind::pairwise, false, 3},
+                                              {257, 5, 5, 8, 9, 4, ExchangeKind::alltoallv, true, 4}};
   return cases;
 }
 
@@ -80,6 +86,7 @@ inline Config config_of(const RoutingCase& c) {
   config.model.width = width, config.model.blocks = 1;
   config.moe.experts = c.experts, config.moe.top_k = c.top_k;
   config.layout.exchange = c.exchange;
+  if (c.placed > 0) test::place_at_random(config, c.placed);
   return config;
 }
 
@@ -88,7 +95,7 @@ struct RoutingProblem : test::Ranks {
   RoutingProblem(const RoutingCase& c, int expert_parallel, Pieces pieces = Pieces::grains)
       : Ranks(config_of(c), MPI_COMM_WORLD, expert_parallel, {}),
         test(c),
-        plan("test::plan", config, groups.layout, c.experts) {
+        plan("test::plan", config, groups.layout, 0) {
     first.push_back(0);
     for (std::int64_t t = rows().first; t < rows().last; ++t) first.push_back(first.back() + choices_of(c, t));
     choice.first = on_device(first);
@@ -113,14 +120,18 @@ struct RoutingProblem : test::Ranks {
     std::int64_t token;
     int choice;
   };
+  /// The experts at a place of the expert-parallel group.
+  std::vector<int> experts_of(int place) const {
+    return test::experts_at(config.layout, 0, test.experts, {place, groups.layout.expert_parallel});
+  }
   /// The expert rows that this rank must get, in order, from the definition.
   std::vector<Row> expected_rows() const {
     std::vector<Row> expected;
-    const Range grains = groups.layout.my_group_grains(), mine = groups.layout.my_experts(test.experts);
-    for (std::int64_t e = mine.first; e < mine.last; ++e)
+    const Range grains = groups.layout.my_group_grains();
+    for (const int e : experts_of(groups.layout.place()))
       for (std::int64_t t = grains.first * test.grain_tokens; t < grains.last * test.grain_tokens; ++t)
         for (int j = 0; j < choices_of(test, t); ++j)
-          if (expert_of(test, t, j) == e && kept(test, t, j)) expected.push_back({static_cast<int>(e), t, j});
+          if (expert_of(test, t, j) == e && kept(test, t, j)) expected.push_back({e, t, j});
     return expected;
   }
 

@@ -11,6 +11,7 @@
 
 #include "base/check.hpp"
 #include "support/parameters.hpp"
+#include "support/placement.hpp"
 #include "support/queue.hpp"
 
 namespace switchyard {
@@ -90,6 +91,33 @@ TEST(Parameter, ValuesDoNotDependOnTheChunks) {
           EXPECT_EQ(found[i], whole.at({0, expert})[row * columns + column]) << chunks << " " << of_input << " " << i;
         }
       }
+}
+
+// An expert has its values wherever it lives, and is where the placement says.
+TEST(Parameter, ValuesDoNotDependOnThePlacement) {
+  const auto whole = units(make(layout_of(1, 0, 1), 5));
+  const SeatOrders orders{{{0, {6, 2, 4, 0, 1, 5, 3}}}, ""};
+  for (const auto& [ranks, expert_parallel] :
+       std::vector<std::pair<int, int>>{{1, 1}, {2, 2}, {3, 3}, {6, 3}, {9, 9}}) {
+    std::map<Index, int> held;
+    for (int rank = 0; rank < ranks; ++rank) {
+      Layout layout = layout_of(ranks, rank, expert_parallel);
+      layout.seats = seats_on(layout, orders);
+      const ParameterSet set = make(layout, 5);
+      const Parameter& up = set[set.id("experts.up")];
+      LayoutConfig options;
+      options.seat_orders = std::make_shared<const SeatOrders>(orders);
+      const std::vector<int> here = test::experts_at(options, 0, 7, {layout.place(), expert_parallel});
+      EXPECT_EQ(up.held, std::vector<std::int64_t>(here.begin(), here.end()));
+      for (const std::int64_t expert : up.held) {
+        ++held[expert];
+        EXPECT_EQ(up.held[up.local_unit(expert)], expert);
+        EXPECT_EQ(place_of_unit(up, layout, expert), layout.place());
+      }
+      for (const auto& [key, values] : units(set)) EXPECT_EQ(values, whole.at(key)) << key.first << " " << key.second;
+    }
+    for (Index e = 0; e < 7; ++e) EXPECT_EQ(held[e], ranks / expert_parallel) << e;
+  }
 }
 
 TEST(Parameter, SeedsAndUnitsDiffer) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -11,6 +12,7 @@
 #include <optional>
 
 #include "comm/collectives.hpp"
+#include "support/placement.hpp"
 #include "train/parameters.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
@@ -40,7 +42,7 @@ struct Planted {
 
 void plant(const Machine& m, const Planted& planted) {
   const Parameter& p = m.parameters[m.parameters.find(planted.parameter)];
-  if (std::find(p.held.begin(), p.held.end(), planted.expert) == p.held.end()) return;
+  if (!std::binary_search(p.held.begin(), p.held.end(), planted.expert)) return;
   float* unit = m.parameters.values(p.placement).data() + p.offset + p.local_unit(planted.expert) * p.stride;
   test::write(unit, std::vector<float>(p.unit, planted.value));
 }
@@ -59,9 +61,12 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-/// What stops the first step of a model with these values in it, the same on every rank.
-std::optional<record::NonFinite> stopped_by(int expert_parallel, const std::vector<Planted>& values) {
-  const Config config = make_config(expert_parallel);
+/// What stops the first step of a model with these values in it, the same on every rank and with every placement (a
+/// seed; 0 for none).
+std::optional<record::NonFinite> stopped_by(int expert_parallel, const std::vector<Planted>& values,
+                                            unsigned placed = 0) {
+  Config config = make_config(expert_parallel);
+  if (placed > 0) test::place_at_random(config, placed);
   Machine m(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
   for (const Planted& p : values) plant(m, p);
   const std::vector<float> before = all_values(m);
@@ -104,15 +109,16 @@ TEST(Finite, TheLossNamesTheFirstBlockAndExpert) {
       {{{"embedding.weight", 0, nan}}, -1, -1, "the embedding"},
       {{{"head.weight", 0, nan}}, -1, -1, "the head"}};
   for (const int degree : test::degrees())
-    for (const Case& c : cases) {
-      const auto found = stopped_by(degree, c.values);
-      ASSERT_TRUE(found) << c.where;
-      EXPECT_EQ(found->step, 1);
-      EXPECT_EQ(found->value, "loss");
-      EXPECT_EQ(found->block, c.block) << c.where;
-      EXPECT_EQ(found->expert, c.expert) << c.where;
-      EXPECT_EQ(found->where, c.where);
-    }
+    for (const Case& c : cases)
+      for (const unsigned placed : {0, 1, 2}) {
+        const auto found = stopped_by(degree, c.values, placed);
+        ASSERT_TRUE(found) << c.where;
+        EXPECT_EQ(found->step, 1);
+        EXPECT_EQ(found->value, "loss");
+        EXPECT_EQ(found->block, c.block) << c.where;
+        EXPECT_EQ(found->expert, c.expert) << c.where;
+        EXPECT_EQ(found->where, c.where);
+      }
 }
 
 TEST(Finite, FiniteStepsAreNotStopped) { EXPECT_FALSE(stopped_by(0, {})); }
@@ -140,6 +146,7 @@ TEST(Finite, AGradientStopsTheStepThoughTheLossIsFinite) {
     EXPECT_EQ(of_expert->where, "blocks.1.moe.experts.up.weight of block 1, expert 1");
     EXPECT_EQ(of_expert->block, 1);
     EXPECT_EQ(of_expert->expert, 1);
+    EXPECT_EQ(stopped_by(degree, experts, 3).value().where, of_expert->where) << "placed";
     std::vector<Planted> both = experts;
     both.insert(both.end(), dense.begin(), dense.end());
     EXPECT_EQ(stopped_by(degree, both).value().where, of_dense->where);

@@ -10,6 +10,7 @@
 #include "base/check.hpp"
 #include "config/values.hpp"
 #include "support/kinds.hpp"
+#include "support/placement.hpp"
 #include "support/world.hpp"
 #include "tensor/products/library.hpp"
 #include "train/bits.hpp"
@@ -40,7 +41,7 @@ int team_of(Config& config, bool two) {
 }
 
 // Of every run, in turn: schedules, lanes, some of which are without a grain, rows that go by nodes, shards, and
-// what is made again, in all blocks or in the last one.
+// what is made again, in all blocks or in the last one, and experts that live anywhere.
 TEST(Golden, WhateverTheLayout) {
   if (published_products() != products::bits_depend_on()) GTEST_SKIP() << "other bits are published";
   const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
@@ -55,6 +56,8 @@ TEST(Golden, WhateverTheLayout) {
       layout.exchange = (turn / 3 + 1) % 3 > 0 ? ExchangeKind::node : ExchangeKind::pairwise, layout.ranks_per_node = 1;
       layout.zero = turn / 2 % 2;
       if (run.config.moe.hidden_chunks > 1) layout.expert_tensor_parallel = team_of(run.config, turn % 2);
+      layout.placement = contiguous_placement, layout.seat_orders = nullptr;
+      if (turn % 4 != 1) test::place_at_random(run.config, static_cast<unsigned>(turn));
       ++turn;
       EXPECT_EQ(first_difference(trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD)),
                                  published_bits_of(run.name)),
@@ -62,7 +65,7 @@ TEST(Golden, WhateverTheLayout) {
           << run.name << ", schedule " << test::name_of(layout.schedule) << ", lanes " << layout.lanes << ", recompute "
           << test::name_of(recompute) << " in " << format_value(layout.recompute_blocks) << ", exchange "
           << test::name_of(layout.exchange) << ", zero " << layout.zero << ", teams of "
-          << layout.expert_tensor_parallel;
+          << layout.expert_tensor_parallel << ", placement " << layout.placement;
     }
 }
 

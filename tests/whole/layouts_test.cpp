@@ -22,6 +22,7 @@
 #include "record/verify.hpp"
 #include "support/folder.hpp"
 #include "support/kinds.hpp"
+#include "support/placement.hpp"
 #include "support/world.hpp"
 #include "train/bits.hpp"
 #include "train/trainer.hpp"
@@ -141,7 +142,8 @@ class Digests {
                                         << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes
                                         << ", recompute " << test::name_of(config.layout.recompute) << " in "
                                         << format_value(config.layout.recompute_blocks) << ", zero "
-                                        << config.layout.zero << ", teams of " << config.layout.expert_tensor_parallel;
+                                        << config.layout.zero << ", teams of " << config.layout.expert_tensor_parallel
+                                        << ", placement " << config.layout.placement;
   }
 
   const int ranks = test::world_size();
@@ -171,6 +173,10 @@ class Ways {
     const int most = alone ? 1 : std::gcd(config.moe.hidden_chunks, layout.expert_parallel);  // a power of two
     layout.expert_tensor_parallel = 1 << random_() % std::bit_width(static_cast<unsigned>(most));
     layout.ranks_per_node = std::lcm(layout.ranks_per_node, layout.expert_tensor_parallel);
+    layout.placement = contiguous_placement, layout.seat_orders = nullptr;
+    const int nodes = layout.expert_parallel / layout.ranks_per_node;
+    if (const int parts = std::vector{0, 1, nodes}[random_() % 3]; parts > 0)  // anywhere, or within nodes
+      test::place_at_random(config, static_cast<unsigned>(random_()), parts);
   }
 
  private:

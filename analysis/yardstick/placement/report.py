@@ -8,7 +8,8 @@ from ..base import writing
 from ..base.faults import SchemaError
 from ..drawing import figure_file
 from ..drawing.figures import Absent
-from . import figure, placement_file, sampled
+from ..records.run_folder import open_run
+from . import figure, placement_file, sampled, trained_counts
 from .measured import RANDOM, measure
 from .ranks import Ranks
 
@@ -74,9 +75,9 @@ def _totals(table):
 
 
 def write_placement(run, nodes, out=None, command="", *, ranks_per_node=1, group_limit=None, tolerance=5, from_step=None, seed=0,
-                    compare=None):
+                    compare=None, counts=None):
     """Writes OUT (default RUN/placement/placement.yaml), a table OUT.csv and a figure OUT.{svg,png} beside it; returns the text to print.
-    tolerance: percent by which the largest load of a rank may be above that of the evenest packing."""
+    tolerance: percent by which the largest load of a rank may be above that of the evenest packing. counts: a list to add to."""
     if group_limit is not None and group_limit > nodes:
         raise SchemaError(f"--group-limit {group_limit} is more than --nodes {nodes}; give at most as many")
     ranks, out = Ranks(nodes, ranks_per_node), pathlib.Path(out or pathlib.Path(run) / "placement" / "placement.yaml")
@@ -91,6 +92,8 @@ def write_placement(run, nodes, out=None, command="", *, ranks_per_node=1, group
             "BLOCK: experts in order of their places; place p is on the rank that has expert p without a placement"]
     placement_file.write(out, orders["found"], head)
     writing.write_table(out.with_suffix(".csv"), table, "%.6g")
+    if counts:
+        trained_counts.add(counts, table, taken, ranks, open_run(run))
     lines = [*setting, "", *shown(table, group_limit is not None), "", *said]
     try:
         drawn = figure.draw(table, "; ".join(setting))
