@@ -34,7 +34,11 @@ const comm::RowPlan& rows_of(const Freight& freight) {
 }
 
 /// Rows of one side of a plan, but those that stay on rank `me`.
-std::int64_t away(const std::vector<std::int64_t>& rows, int me) { return rows.back() - (rows[me + 1] - rows[me]); }
+std::int64_t away(const comm::RowRanges& rows, int me) {
+  std::int64_t others = -rows[me].size();
+  for (const Range& range : rows) others += range.size();
+  return others;
+}
 
 }  // namespace
 
