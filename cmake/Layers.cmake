@@ -1,9 +1,10 @@
 # The folders of src and the ones right below each, whose headers (and those below them) it may include. Stated here only: the
 # libraries are linked by it, and a test holds every #include to it (tests/support/layers.cmake).
-set(layers base config schedule tensor hdf5 comm data nn moe laboratory model checkpoint record sweep train bench app)
+set(layers base config schedule plan tensor hdf5 comm data nn moe laboratory model checkpoint record sweep train bench app)
 set(below_base "")
 set(below_config base)
 set(below_schedule config)
+set(below_plan schedule)
 set(below_tensor config)
 set(below_hdf5 base)
 set(below_comm config)
@@ -16,5 +17,5 @@ set(below_checkpoint tensor hdf5 comm)
 set(below_record model schedule checkpoint)
 set(below_sweep record)
 set(below_train record)
-set(below_bench train)
+set(below_bench train plan)
 set(below_app bench sweep laboratory)
