@@ -80,6 +80,7 @@ void add_train(CLI::App& app, Command& command);  ///< and resume
 void add_generate(CLI::App& app, Command& command);
 void add_bench(CLI::App& app, Command& command);
 void add_check(CLI::App& app, Command& command);
+void add_plan(CLI::App& app, Command& command);
 void add_show(CLI::App& app, Command& command);
 void add_verify(CLI::App& app, Command& command);
 void add_schema(CLI::App& app, Command& command);
