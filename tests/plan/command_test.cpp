@@ -1,4 +1,4 @@
-// links: train
+// links: bench
 // `switchyard plan` and `bench machine` as a user meets them: one measures, the other predicts; bytes are those that
 // bench step counts; bad input is one message.
 #include <sys/stat.h>
@@ -77,9 +77,9 @@ TEST_F(Plan, BytesAreThoseOfMeasuredSteps) {
 
 TEST_F(Plan, WhatIsMeasuredCanBePlannedWith) {
   const Output measured =
-      run("bench machine c.yaml --repetitions 1 --message 64 --ranks-per-node 2 --out machine.yaml", 4);
+      run("bench machine c.yaml --repetitions 1 --message 64 --ranks-per-node 1 --out machine.yaml", 2);
   ASSERT_EQ(measured.code, 0) << measured.err;
-  const Output o = run("plan c.yaml --ranks 4 --nodes 2 --machine machine.yaml --network 100,5 --memory 8 --show 1");
+  const Output o = run("plan c.yaml --ranks 2 --nodes 2 --machine machine.yaml --network 100,5 --memory 8 --show 1");
   EXPECT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(count(o.out, "that fit 8.000 GiB a node"), 1) << o.out;
   const Output alone = run("bench machine c.yaml --repetitions 1 --message 64");
