@@ -5,6 +5,7 @@
 #include "app/commands.hpp"
 #include "app/launch.hpp"
 #include "bench/exchange.hpp"
+#include "bench/machine.hpp"
 #include "bench/step.hpp"
 #include "comm/agree.hpp"
 
@@ -65,6 +66,62 @@ void add_exchange(CLI::App& group, Command& command) {
   });
 }
 
+struct BenchMachineOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  bench::MachineOptions how;
+};
+
+/// Of the configuration given the model alone counts: rows go straight, on one lane, and nothing is made again.
+Config reference_of(const BenchMachineOptions& options, int ranks) {
+  if (options.config.empty()) return bench::reference_config(ranks);
+  Config config = load_on_all(options.config, options.overrides).config;
+  const int threads = config.layout.threads;
+  config.layout = {}, config.layout.threads = threads;
+  return config;
+}
+
+Exit bench_machine(const BenchMachineOptions& options) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  Config reference = reference_of(options, world.size());
+  comm::agree(world, [&] {
+    const int near = options.how.ranks_per_node;
+    check(near == 0 || world.size() % near == 0, Exit::usage,
+          "--ranks-per-node is " + std::to_string(near) + ", which does not divide the " +
+              std::to_string(world.size()) + " ranks");
+    check(reference.model.vocabulary > 0, Exit::usage,
+          options.config + ": model.vocabulary: is 0 (a benchmark has no corpus to take it from); set it");
+  });
+  reference.layout.ranks_per_node = options.how.ranks_per_node;
+  const KokkosSession kokkos(reference.layout.threads);
+  print_notes(reference, kokkos);
+  return bench::measure_machine(reference, options.how);
+}
+
+void add_machine(CLI::App& group, Command& command) {
+  auto options = std::make_shared<BenchMachineOptions>();
+  CLI::App* sub = group.add_subcommand(
+      "machine", "Products, stages of a step and messages on the ranks and nodes that it is started on, for `plan`");
+  sub->add_option("config", options->config,
+                  "configuration whose model's stages are measured; without one a small one");
+  sub->add_option("overrides", options->overrides, "section.key=value");
+  sub->add_option("--out", options->how.out, "file to write the description to, YAML; without one it is printed");
+  sub->add_option("--repetitions", options->how.repetitions, "of each measurement")
+      ->capture_default_str()
+      ->check(number_in(1, 1000));
+  sub->add_option("--message", options->how.message_kib, "KiB of the messages whose bandwidth is measured")
+      ->capture_default_str()
+      ->check(number_in(1, 1 << 20));
+  sub->add_option("--ranks-per-node", options->how.ranks_per_node,
+                  "contiguous ranks that count as one node; 0: those that share memory")
+      ->capture_default_str()
+      ->check(number_in(0, 1 << 14));
+  sub->callback([&command, options] {
+    command.ranks = Ranks::all;
+    command.run = [options] { return bench_machine(*options); };
+  });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, Command& command) {
@@ -72,6 +129,7 @@ void add_bench(CLI::App& app, Command& command) {
   CLI::App* group = app.add_subcommand("bench", "Measure");
   group->require_subcommand(1);
   add_exchange(*group, command);
+  add_machine(*group, command);
   CLI::App* sub = group->add_subcommand("step", "Tokens per second of whole training steps on random tokens");
   sub->add_option("config", bench->config, "configuration file")->required();
   sub->add_option("overrides", bench->overrides, "section.key=value");

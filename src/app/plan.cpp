@@ -1,20 +1,142 @@
-// `switchyard plan`: what a configuration comes to, without training it.
+// `switchyard plan`: what a configuration comes to, and what a step would take on ranks and nodes of a measured machine,
+// and which layout to take there.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
+#include "bench/json_lines.hpp"
+#include "config/estimate.hpp"
 #include "config/yaml.hpp"
 #include "plan/accounting.hpp"
+#include "plan/layouts.hpp"
+#include "plan/rule_of_thumb.hpp"
+#include "train/memory.hpp"
 
 namespace switchyard {
 namespace {
 
+constexpr double gib = 1073741824.0;
+
 struct PlanOptions {
-  std::string config;
+  std::string config, machine, network, json;
   std::vector<std::string> overrides;
   bool parameters = false;
-  bool json = false;
+  int ranks = 0, nodes = 1, show = 10;
+  double memory = 0.0;  ///< GiB; 0: the machine's
 };
+
+template <class T>
+std::string name_in_config(T value) {
+  return EnumNames<T>::names[static_cast<std::size_t>(value)];
+}
+
+/// GBIT or GBIT,MICROSECONDS: of the links between nodes, in place of what was measured.
+void set_network(plan::MachineDescription& machine, const std::string& text) {
+  if (text.empty()) return;
+  const std::vector<std::string> parts = list_parts(text);
+  double gbit = 0.0, microseconds = 0.0;
+  std::string wrong = parts.size() > 2 ? "has more than a rate and a latency" : parse_value(parts[0], gbit);
+  if (wrong.empty() && parts.size() == 2) wrong = parse_value(parts[1], microseconds);
+  if (wrong.empty() && !(gbit > 0.0 && gbit <= 1e6 && microseconds >= 0.0 && microseconds <= 1e9))
+    wrong = text + " is out of range; must be above 0 and at most 1e6 Gbit/s, and 0 to 1e9 us";
+  check(wrong.empty(), Exit::usage, "--network: " + wrong + "; give GBIT or GBIT,MICROSECONDS");
+  plan::Way way = machine.far ? *machine.far : machine.near ? *machine.near : plan::Way{};
+  way.bytes_per_s = gbit * 1e9 / 8.0;
+  if (parts.size() == 2) way.latency = microseconds * 1e-6, way.collective = std::max(way.collective, way.latency);
+  machine.far = way;
+}
+
+std::string layout_words(const LayoutConfig& l, int ranks) {
+  char text[160];
+  std::snprintf(text, sizeof text, "%4d %-9s %-11s %5d %4d %-9s", l.expert_parallel ? l.expert_parallel : ranks,
+                name_in_config(l.exchange).c_str(), name_in_config(l.schedule).c_str(), l.lanes, l.zero,
+                name_in_config(l.recompute).c_str());
+  return text;
+}
+
+void print_row(const plan::Candidate& c, int ranks) {
+  const plan::Seconds& s = c.prediction.seconds;
+  std::printf("%s %10.3f %10.3f %9.3f %9.3f %6.1f%% %10.3f %10.3f %9.3f%s\n",
+              layout_words(c.config.layout, ranks).c_str(), s.step * 1e3, s.computing * 1e3, s.busy * 1e3,
+              s.exposed * 1e3, 100.0 * s.hidden_share(), c.prediction.rows.across * 1e-6,
+              c.prediction.sums.across * 1e-6, double(c.rank_bytes) / gib, c.fits ? "" : "  does not fit");
+}
+
+void print_header() {
+  std::printf("%4s %-9s %-11s %5s %4s %-9s %10s %10s %9s %9s %7s %10s %10s %9s\n", "EP", "exchange", "schedule",
+              "lanes", "zero", "recompute", "step ms", "compute ms", "busy ms", "expos. ms", "hidden", "rows MB",
+              "sums MB", "GiB/rank");
+}
+
+/// Bytes of one step, and whether they can be hidden.
+void print_links(const plan::Prediction& p, const Config& config, const plan::Site& site) {
+  std::printf("rows           %.3f MB a step between ranks: %.3f MB inside nodes, %.3f MB between\n", p.rows.all * 1e-6,
+              (p.rows.all - p.rows.across) * 1e-6, p.rows.across * 1e-6);
+  std::printf("sums           %.3f MB a step between ranks: %.3f MB inside nodes, %.3f MB between\n", p.sums.all * 1e-6,
+              (p.sums.all - p.sums.across) * 1e-6, p.sums.across * 1e-6);
+  const plan::Hiding h = plan::hiding(config, site);
+  if (h.bytes_per_s == 0.0) return void(std::printf("hiding         no rows travel\n"));
+  std::printf(
+      "hiding         forwards experts compute %.1f FLOP a byte (closed form of straight rows %.1f; of a whole step "
+      "1.5 "
+      "times that);\n               %.2f GFLOP/s of a rank by %.4f GB/s of its share of the link are %.1f: "
+      "communication %s be hidden\n",
+      h.flop_per_byte, h.straight, h.flop_per_s * 1e-9, h.bytes_per_s * 1e-9, h.needed(),
+      h.possible() ? "can" : "cannot wholly");
+}
+
+/// The keys of bench step where they mean the same.
+nlohmann::ordered_json json_of(const plan::Candidate& c, const plan::Site& site) {
+  const LayoutConfig& l = c.config.layout;
+  const plan::Seconds& s = c.prediction.seconds;
+  nlohmann::ordered_json j;
+  j["ranks"] = site.ranks, j["nodes"] = site.nodes;
+  j["expert_parallel"] = l.expert_parallel ? l.expert_parallel : site.ranks;
+  j["exchange"] = name_in_config(l.exchange), j["schedule"] = name_in_config(l.schedule), j["lanes"] = l.lanes;
+  j["zero"] = l.zero, j["recompute"] = name_in_config(l.recompute);
+  j["step_ms"] = s.step * 1e3, j["computing_ms"] = s.computing * 1e3, j["communication_ms"] = s.busy * 1e3;
+  j["exposed_ms"] = s.exposed * 1e3, j["hidden_share"] = s.hidden_share();
+  j["row_bytes"] = c.prediction.rows.all, j["row_bytes_across"] = c.prediction.rows.across;
+  j["sum_bytes"] = c.prediction.sums.all, j["sum_bytes_across"] = c.prediction.sums.across;
+  j["gflop_of_rank"] = c.prediction.flop * 1e-9, j["rank_bytes"] = c.rank_bytes, j["fits"] = c.fits;
+  for (int p = 0; p < Timers::phases; ++p) j["phase_ms"][phase_names()[p]] = c.prediction.phases[p] * 1e3;
+  return j;
+}
+
+std::int64_t most_bytes(const Config& config, int ranks) {
+  std::int64_t most = 0;
+  for (const RankBytes& bytes : train::rank_bytes(config, ranks)) most = std::max(most, bytes.total());
+  return most;
+}
+
+void print_rule(const Config& config, const plan::Site& site) {
+  if (site.nodes == 1) return void(std::printf("rule of thumb  is about several nodes; there is one\n"));
+  const double gbit = site.machine.far->bytes_per_s * 8e-9;
+  const plan::Rule& rule = plan::rule_for(gbit);
+  const std::vector<plan::Choice> choices = plan::answer_rule(config, site);
+  std::printf("rule of thumb  %s (this link: %.3f): capacity factor %.2f to %.2f, top-%d, experts %s\n",
+              rule.band.c_str(), gbit, rule.capacity_low, rule.capacity_high, rule.top_k,
+              plan::name_of(rule.spread).c_str());
+  std::printf("      %-22s %10s %10s %10s %10s %10s   (ms of a step: even; busiest experts full)\n", "experts",
+              "rows MB", "even", "to 1.25", "to 1.5", "to 2.0");
+  for (const plan::Choice& c : choices)
+    std::printf("top-%d %-22s %10.3f %10.3f %10.3f %10.3f %10.3f%s\n", c.top_k, plan::name_of(c.spread).c_str(),
+                c.even.rows.across * 1e-6, c.even.seconds.step * 1e3, c.full[1].step * 1e3, c.full[2].step * 1e3,
+                c.full[3].step * 1e3, c.top_k == rule.top_k && c.spread == rule.spread ? "  <- the rule" : "");
+  for (const std::string& sentence : plan::verdict_on(rule, choices)) std::printf("  %s\n", sentence.c_str());
+}
+
+void print_best(const std::vector<plan::Candidate>& ranked, double node_bytes, const plan::Site& site) {
+  std::printf("layouts        that fit %.3f GiB a node, the fastest first\n", node_bytes / gib);
+  print_header();
+  for (const plan::Candidate& c : ranked)
+    if (c.fits) print_row(c, site.ranks);
+  if (ranked.empty() || !ranked.front().fits)
+    return void(std::printf("no layout fits; take more nodes, or a smaller model\n"));
+  std::printf("first choice   put into the configuration:\n%s", plan::layout_yaml(ranked.front().config).c_str());
+}
 
 /// Also of models that cannot be trained.
 Exit print_parameters(const PlanOptions& options) {
@@ -24,7 +146,43 @@ Exit print_parameters(const PlanOptions& options) {
   check(loaded.config.model.vocabulary > 0, Exit::usage,
         options.config + ": model.vocabulary: is 0 (parameters are counted without a corpus to take it from); set it");
   const plan::Accounting accounting = plan::count_parameters(loaded.config);
-  std::fputs((options.json ? accounting_json(accounting) : accounting_text(accounting)).c_str(), stdout);
+  bench::JsonLines lines;
+  lines.open(options.json);
+  std::fputs(accounting_text(accounting).c_str(), stdout);
+  lines.add(nlohmann::ordered_json::parse(accounting_json(accounting)));
+  return Exit::ok;
+}
+
+Exit plan_layouts(const PlanOptions& options) {
+  check(options.ranks > 0 && !options.machine.empty(), Exit::usage,
+        "--ranks and --machine are missing (what a step takes is predicted for ranks of a measured machine); give both, "
+        "or --parameters to count the model alone");
+  LoadResult loaded = load(options.config, options.overrides);
+  add_violations(loaded, options.ranks);
+  throw_errors(loaded);
+  const Config& config = loaded.config;
+  check(config.model.vocabulary > 0, Exit::usage,
+        options.config + ": model.vocabulary: is 0 (a plan has no corpus to take it from); set it");
+  check(config.layout.expert_tensor_parallel == 1, Exit::usage,
+        options.config + ": layout.expert_tensor_parallel: is " + format_value(config.layout.expert_tensor_parallel) +
+            " (ranks that share experts are not priced yet); set it to 1 for a plan");
+  plan::Site site{options.ranks, options.nodes, plan::machine_from_yaml(options.machine, read_text(options.machine))};
+  set_network(site.machine, options.network);
+  plan::require_site(site);
+  bench::JsonLines lines;
+  lines.open(options.json);
+  const double node_bytes = options.memory > 0.0 ? options.memory * gib : site.machine.memory;
+  const plan::Candidate own{config, plan::predict(config, site), most_bytes(plan::at_site(config, site), site.ranks),
+                            true};
+  std::printf("configuration  %d ranks on %d nodes, as it is\n", site.ranks, site.nodes);
+  print_header();
+  print_row(own, site.ranks);
+  print_links(own.prediction, config, site);
+  const std::vector<plan::Candidate> ranked =
+      plan::rank_layouts(config, site, node_bytes, most_bytes, static_cast<std::size_t>(options.show));
+  print_best(ranked, node_bytes, site);
+  print_rule(config, site);
+  for (const plan::Candidate& c : ranked) lines.add(json_of(c, site));
   return Exit::ok;
 }
 
@@ -32,12 +190,22 @@ Exit print_parameters(const PlanOptions& options) {
 
 void add_plan(CLI::App& app, Command& command) {
   auto plan = std::make_shared<PlanOptions>();
-  CLI::App* sub = app.add_subcommand("plan", "Say what a configuration comes to, without training it");
+  CLI::App* sub = app.add_subcommand("plan", "Count a model, or predict its step on a measured machine and rank the layouts that fit");
   sub->add_option("config", plan->config, "configuration file")->required();
   sub->add_option("overrides", plan->overrides, "section.key=value");
-  sub->add_flag("--parameters", plan->parameters, "count the parameters, all and active, by part")->required();
-  sub->add_flag("--json", plan->json, "as one line of JSON");
-  sub->callback([&command, plan] { command.run = [plan] { return print_parameters(*plan); }; });
+  sub->add_flag("--parameters", plan->parameters, "count the parameters, all and active, by part, and nothing else");
+  sub->add_option("--ranks", plan->ranks, "number of MPI ranks of the run")->check(number_in(1, 4096));
+  sub->add_option("--nodes", plan->nodes, "nodes with equally many of them")
+      ->capture_default_str()
+      ->check(number_in(1, 4096));
+  sub->add_option("--machine", plan->machine, "description that `switchyard bench machine` wrote");
+  sub->add_option("--network", plan->network,
+                  "GBIT or GBIT,MICROSECONDS: rate of a node's link in each direction, and latency, in place of those "
+                  "measured");
+  sub->add_option("--memory", plan->memory, "GiB of a node; without it the machine's")->check(number_in(1e-6, 1e9));
+  sub->add_option("--show", plan->show, "layouts that are listed")->capture_default_str()->check(number_in(1, 100000));
+  sub->add_option("--json", plan->json, "file to append the layouts, or the count, to, one JSON line each");
+  sub->callback([&command, plan] { command.run = [plan] { return plan->parameters ? print_parameters(*plan) : plan_layouts(*plan); }; });
 }
 
 }  // namespace switchyard

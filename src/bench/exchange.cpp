@@ -201,7 +201,7 @@ std::vector<Case> cases_of(const ExchangeOptions& options, int ranks) {
 double straight_rows(int nodes, int top_k) { return double(top_k) * (nodes - 1) / nodes; }
 
 double node_rows(int nodes, int experts, int top_k) {
-  return (nodes - 1) * moe::share_with_one_among(experts / nodes, experts, top_k);
+  return (nodes - 1) * share_with_one_among(experts / nodes, experts, top_k);
 }
 
 double limited_rows(int nodes, int limit) { return double(limit) * (nodes - 1) / nodes; }

@@ -1,7 +1,6 @@
 #include "moe/even_loads.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "config/moe_layers.hpp"
@@ -33,19 +32,6 @@ Index lane_tokens(const Config& config, const Layout& layout) {
 
 Index most_choices(const Config& config, const Layout& layout) {
   return lane_tokens(config, layout) * config.moe.top_k;
-}
-
-double share_with_one_among(Index some, Index experts, int top_k) {
-  double none = 1.0;
-  for (int j = 0; j < top_k; ++j) none *= std::max(0.0, double(experts - some - j) / double(experts - j));
-  return 1.0 - none;
-}
-
-bool sums_by_node(const Config& config, const Layout& layout) {
-  const unsigned nodes = static_cast<unsigned>(layout.group_nodes());
-  const bool stays = !layout.seats || layout.seats->within_nodes;
-  return layout.by_nodes() && stays && std::has_single_bit(nodes) &&
-         config.moe.combine_groups % static_cast<int>(nodes) == 0;
 }
 
 bool outputs_kept_apart(const Config& config, const Layout& layout) {

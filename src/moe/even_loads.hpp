@@ -2,6 +2,7 @@
 // made for at first.
 #pragma once
 #include "config/config.hpp"
+#include "config/even_routing.hpp"
 #include "config/layout.hpp"
 #include "tensor/types.hpp"
 
@@ -30,12 +31,7 @@ inline Index rank_hidden(const Config& config, const Layout& layout) {
   return Index{config.moe.hidden} / layout.expert_tensor_parallel;
 }
 
-/// Share of tokens with at least one of k different choices among `some` of E experts: 1 − C(E − some, k) / C(E, k).
-double share_with_one_among(Index some, Index experts, int top_k);
-
-/// The sums of a token's rows on one node are whole groups of moe.combine_groups, so that one row of each node goes
-/// home; else every row does. A placement that moves experts between nodes breaks the groups up.
-bool sums_by_node(const Config& config, const Layout& layout);
+using switchyard::sums_by_node;
 /// Expert outputs that came home, or to the rank that handed their rows on, are kept there (CombinePass) for the
 /// gradients of combine weights: where none travelled they are those of the experts.
 bool outputs_kept_apart(const Config& config, const Layout& layout);

@@ -1,0 +1,108 @@
+"""`yardstick planning RESULTS`: what `switchyard plan` predicted beside what `switchyard bench step` measured, layout by layout."""
+import pathlib
+import statistics
+from typing import NamedTuple
+
+from ..base import reading, writing
+from ..base.faults import SchemaError
+from .communication_results import rate_of
+
+MADE = "make it with experiments/planning/run.sh"
+KEY = ["exchange", "schedule", "lanes", "recompute", "expert_parallel"]  # what both say of a layout
+MEDIAN, WORST, CHOICE = 0.10, 0.25, 0.10                                 # of relative errors, and of the first choice's loss
+
+
+class Pair(NamedTuple):
+    """One layout at one rate; times in ms."""
+    mbit: float
+    key: tuple
+    measured: dict
+    predicted: dict
+
+    @property
+    def error(self):
+        """Relative, of the step."""
+        return self.predicted["step_ms"] / self.measured["step_ms"] - 1
+
+
+def _lines(path):
+    """{layout: record} of a file of one JSON object a line; of layouts that differ in more than both files say, the fastest."""
+    found = {}
+    for i, line in enumerate(reading.read_text(path, MADE).split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{path}: line {i}"
+        record = reading.parse_json(line, place, MADE)
+        missing = [n for n in [*KEY, "step_ms", "row_bytes_across"] if not isinstance(record, dict) or n not in record]
+        if missing:
+            raise SchemaError(f"{place}: has no {', '.join(missing)}; {MADE}")
+        for name in ("step_ms", "row_bytes_across"):
+            value = record[name]
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e15 or name == "step_ms" and value == 0:
+                raise SchemaError(f"{place}: {name} is no number above 0; {MADE}")
+        key = tuple(str(record[n]) for n in KEY)
+        if key not in found or record["step_ms"] < found[key]["step_ms"]:
+            found[key] = record
+    if not found:
+        raise SchemaError(f"{path}: holds no line; {MADE}")
+    return found
+
+
+def read(folder):
+    """Pairs of steps-RATE.jsonl and plan-RATE.jsonl, every measured layout once, by rate and file order."""
+    folder = pathlib.Path(folder)
+    steps = sorted(folder.glob("steps-*.jsonl"), key=rate_of)
+    if not steps:
+        raise SchemaError(f"{folder}: has no steps-RATE.jsonl; {MADE}")
+    pairs = []
+    for path in steps:
+        plan = path.with_name(path.name.replace("steps-", "plan-"))
+        predicted = _lines(plan)
+        for key, measured in _lines(path).items():
+            if key not in predicted:
+                raise SchemaError(f"{plan}: has no layout {' '.join(key)}, which {path.name} measured; list more with plan --show")
+            pairs.append(Pair(rate_of(path), key, measured, predicted[key]))
+    return pairs
+
+
+def losses(pairs):
+    """{rate: (layout, loss)}: how much longer than the best measured step that of the layout takes which is predicted to be the best."""
+    found = {}
+    for mbit in sorted({p.mbit for p in pairs}):
+        of = [p for p in pairs if p.mbit == mbit]
+        first = min(of, key=lambda p: p.predicted["step_ms"])
+        found[mbit] = (first.key, first.measured["step_ms"] / min(p.measured["step_ms"] for p in of) - 1)
+    return found
+
+
+def _bytes_error(pairs):
+    both = [(p.measured["row_bytes_across"], p.predicted["row_bytes_across"]) for p in pairs]
+    return max(abs(b / a - 1) if a else float(b > 0) for a, b in both)
+
+
+def _row(pair):
+    name = " ".join(part for part in (*pair.key[:2], pair.key[2], pair.key[3]) if part != "none")
+    nothing = float("nan")
+    shares = [f"{r.get('communication_ms', nothing):9.1f} {r.get('exposed_ms', nothing):9.1f}" for r in (pair.measured, pair.predicted)]
+    return (f"{pair.mbit:8g} {name:<28} {pair.measured['step_ms']:9.1f} {pair.predicted['step_ms']:9.1f} {100 * pair.error:+7.1f} % "
+            f"{shares[0]} {shares[1]}")
+
+
+def make(folder, out=None, _command=""):
+    """Returns the text to print; with `out` it is written there too."""
+    pairs = read(folder)
+    errors = [abs(p.error) for p in pairs]
+    chosen = losses(pairs)
+    median, worst, choice = statistics.median(errors), max(errors), max(loss for _, loss in chosen.values())
+    head = f"{'Mbit/s':>8} {'exchange schedule lanes':<28}" + "".join(f" {name:>9}" for name in ("measured", "plan", "error", "busy",
+                                                                                               "exposed", "of plan"))
+    lines = [head + "   (ms)", *map(_row, pairs), ""]
+    lines += [f"first choice at {mbit:g} Mbit/s: {' '.join(key[:3])}, {100 * loss:.1f} % above the best measured step"
+              for mbit, (key, loss) in chosen.items()]
+    for what, value, bound in (("median error", median, MEDIAN), ("worst error", worst, WORST), ("first choice, worst", choice, CHOICE)):
+        lines.append(f"{what}: {100 * value:.1f} %, {'within' if value <= bound else 'NOT within'} {100 * bound:.0f} %")
+    lines.append(f"bytes across nodes, worst: {100 * _bytes_error(pairs):.2f} %")
+    text = "\n".join(lines)
+    if out is not None:
+        writing.write_text(out, text + "\n")
+    return text

@@ -1,0 +1,196 @@
+#include "plan/prediction.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/check.hpp"
+#include "config/estimate.hpp"
+#include "config/moe_layers.hpp"
+#include "plan/work.hpp"
+#include "schedule/generators.hpp"
+
+namespace switchyard::plan {
+namespace {
+
+using schedule::Direction;
+using schedule::Stage;
+using schedule::Task;
+
+WaySpeed speed_of(const std::optional<Way>& way, double poll) {
+  if (!way) return {};
+  const double interval = poll * 1e-6;
+  return {way->latency, way->bytes_per_s, interval > 0.0 ? way->buffer / interval : way->bytes_per_s, way->buffer};
+}
+
+/// The farther of the ways that ranks of a group take.
+const Way& way_of(const Site& site, int ranks) {
+  const bool far = site.nodes > 1 && ranks > 1 && site.machine.far;
+  return far ? *site.machine.far : site.machine.near.has_value() ? *site.machine.near : *site.machine.far;
+}
+
+/// A collective grows with the logarithm of its ranks.
+double collective(const Site& site, int ranks) {
+  if (ranks <= 1) return 0.0;
+  const double measured = std::max(1.0, std::log2(double(site.machine.ranks)));
+  return way_of(site, ranks).collective * std::log2(double(ranks)) / measured;
+}
+
+/// A poll takes so long of each interval.
+double slowing_of(const Config& config, const Site& site) {
+  if (site.ranks == 1) return 0.0;
+  return way_of(site, site.ranks).poll / (std::max(config.layout.poll, 1.0) * 1e-6);
+}
+
+/// A step under way.
+class Step {
+ public:
+  Step(const Config& config, const Layout& layout, const Site& site, double load)
+      : config_(config),
+        site_(site),
+        layout_(layout),
+        work_(config, layout, load),
+        traffic_(config, layout, site.ranks_per_node(), load),
+        simulation_(speed_of(site.machine.near, config.layout.poll), speed_of(site.machine.far, config.layout.poll),
+                    slowing_of(config, site)),
+        under_way_(config.layout.lanes, -1) {}
+
+  Prediction run() {
+    for (const Task& task : schedule::make_tasks(config_)) {
+      const double before = simulation_.seconds().step;
+      perform(task);
+      all_.phases[static_cast<std::size_t>(schedule::phase_of(task.stage))] += simulation_.seconds().step - before;
+      all_.flop += work_.of(task).flop();
+    }
+    all_.seconds = simulation_.seconds();
+    all_.rows = traffic_.rows_of_step();
+    return all_;
+  }
+
+ private:
+  void perform(const Task& task);
+  void leave(const Task& task);
+  void arrive(const Task& task);
+  void sum(const Bytes& bytes);
+  void wait_for(const Bytes& bytes) { simulation_.wait(simulation_.start(bytes.near, bytes.far)); }
+  Hops hops(const Task& task, bool out) const {
+    const int experts = config_.block_experts(task.block);
+    return out ? traffic_.rows_out(task.lane, experts) : traffic_.rows_home(task.lane, experts);
+  }
+
+  const Config& config_;
+  const Site& site_;
+  Layout layout_;
+  Workload work_;
+  Traffic traffic_;
+  Simulation simulation_;
+  std::vector<int> under_way_;  ///< journey of each lane
+  Prediction all_;
+};
+
+/// Rows on their way to experts leave at once; those on their way home come from the ranks of the node first.
+void Step::leave(const Task& task) {
+  const bool out = (task.stage == Stage::dispatch) == (task.direction == Direction::forward);
+  const Hops way = hops(task, out);
+  if (!out) wait_for(way.near);
+  under_way_[task.lane] = simulation_.start(way.first.near, way.first.far);
+  if (config_.layout.exchange == ExchangeKind::alltoallv) simulation_.wait(under_way_[task.lane]);
+}
+
+void Step::arrive(const Task& task) {
+  const bool out = (task.stage == Stage::dispatch_finish) == (task.direction == Direction::forward);
+  simulation_.wait(under_way_[task.lane]);
+  if (out) wait_for(hops(task, out).near);
+}
+
+void Step::sum(const Bytes& bytes) {
+  all_.sums += bytes;
+  wait_for(bytes);
+}
+
+void Step::perform(const Task& task) {
+  const double seconds = work_.seconds(task, site_.machine);
+  switch (task.stage) {
+    case Stage::dispatch_finish:
+    case Stage::combine_finish:
+      arrive(task);
+      return simulation_.compute(seconds);
+    case Stage::dispatch:
+    case Stage::combine:
+      simulation_.compute(seconds);
+      return leave(task);
+    case Stage::plan:
+      simulation_.compute(seconds);
+      return simulation_.meet(collective(site_, layout_.expert_parallel));
+    case Stage::statistics:
+      return simulation_.meet(2.0 * collective(site_, site_.ranks));
+    case Stage::reduce:
+      for (const Range& bucket : gradient_buckets(config_)) {
+        if (bucket.first != task.block) continue;
+        sum(traffic_.sums_to_owners(bucket));
+        if (config_.layout.zero == 0) sum(traffic_.owners_to_all(bucket));
+      }
+      return;
+    case Stage::gather:
+      return sum(traffic_.owners_to_all(all_blocks));
+    default:
+      simulation_.compute(seconds);
+  }
+}
+
+}  // namespace
+
+void require_site(const Site& site) {
+  const std::string ranks = std::to_string(site.ranks), nodes = std::to_string(site.nodes);
+  check(site.ranks % site.nodes == 0, Exit::usage,
+        "--nodes is " + nodes + ", which does not divide --ranks " + ranks + " (nodes have equally many ranks)");
+  check(site.nodes == 1 || site.machine.far, Exit::usage,
+        "the machine description has no far way (it was measured on one node), but --nodes is " + nodes +
+            "; give --network GBIT,MICROSECONDS, or measure on several nodes");
+  check(site.ranks_per_node() == 1 || site.machine.near, Exit::usage,
+        "the machine description has no near way (it was measured with one rank a node), but there are " +
+            std::to_string(site.ranks_per_node()) + " ranks a node; measure with several");
+}
+
+Config at_site(const Config& config, const Site& site) {
+  Config there = config;
+  there.layout.ranks_per_node = site.ranks_per_node();
+  return there;
+}
+
+Prediction predict(const Config& config, const Site& site, double load) {
+  require_site(site);
+  const Config there = at_site(config, site);
+  return Step(there, layout_of(there, site.ranks), site, load).run();
+}
+
+Hiding hiding(const Config& config, const Site& site) {
+  require_site(site);
+  const Config there = at_site(config, site);
+  const Layout layout = layout_of(there, site.ranks);
+  Hiding h;
+  h.flop_per_byte = h.straight = std::numeric_limits<double>::infinity();
+  if (layout.expert_parallel == 1 || moe_layers(there).empty()) return h;
+  const Workload work(there, layout);
+  const Traffic traffic(there, layout, site.ranks_per_node());
+  double flop = 0.0, seconds = 0.0;
+  Bytes rows;
+  for (const Task& task : schedule::make_tasks(there)) {
+    if (task.stage != Stage::experts || task.direction != Direction::forward) continue;
+    flop += work.of(task).flop(), seconds += work.of(task).product_seconds(site.machine.products);
+    for (const Hops& hops : {traffic.rows_out(task.lane, there.block_experts(task.block)),
+                             traffic.rows_home(task.lane, there.block_experts(task.block))})
+      rows += hops.first, rows += hops.near;
+  }
+  const bool far = rows.far > 0.0;
+  const int share = far ? site.ranks_per_node() : 1;  // of a node's link
+  h.flop_per_s = flop / seconds;
+  h.bytes_per_s = (far ? site.machine.far->bytes_per_s : site.machine.near->bytes_per_s) / share;
+  h.flop_per_byte = flop / (far ? rows.far / share : rows.near);
+  const int parts = far ? std::max(1, layout.expert_parallel / site.ranks_per_node()) : layout.expert_parallel;
+  const double bytes = there.train.precision == Precision::bf16 ? 2.0 : 4.0;
+  h.straight = flop_per_byte(there.model.activation == Activation::swiglu ? 3 : 2, there.moe.hidden, bytes, parts);
+  return h;
+}
+
+}  // namespace switchyard::plan

@@ -1,0 +1,180 @@
+#include "plan/traffic.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "config/architecture.hpp"
+#include "config/even_routing.hpp"
+#include "config/moe_layers.hpp"
+
+namespace switchyard::plan {
+namespace {
+
+/// Adds what goes from rank to rank up: of ranks inside their nodes, and of nodes.
+class Ledger {
+ public:
+  Ledger(int ranks, int ranks_per_node)
+      : per_node_(ranks_per_node),
+        sent_(ranks),
+        got_(ranks),
+        node_sent_((ranks + ranks_per_node - 1) / ranks_per_node),
+        node_got_(node_sent_.size()) {}
+  void add(int from, int to, double bytes) {
+    if (from == to) return;
+    all_.all += bytes;
+    const int a = from / per_node_, b = to / per_node_;
+    if (a == b) {
+      sent_[from] += bytes, got_[to] += bytes;
+    } else {
+      all_.across += bytes, node_sent_[a] += bytes, node_got_[b] += bytes;
+    }
+  }
+  Bytes take() {
+    for (const auto* of : {&sent_, &got_}) all_.near = std::max(all_.near, *std::max_element(of->begin(), of->end()));
+    for (const auto* of : {&node_sent_, &node_got_})
+      all_.far = std::max(all_.far, *std::max_element(of->begin(), of->end()));
+    return all_;
+  }
+
+ private:
+  int per_node_;
+  Bytes all_;
+  std::vector<double> sent_, got_, node_sent_, node_got_;
+};
+
+double element_bytes(const Config& config) { return config.train.precision == Precision::bf16 ? 2.0 : 4.0; }
+
+}  // namespace
+
+Bytes& Bytes::operator+=(const Bytes& other) {
+  near += other.near, far += other.far, all += other.all, across += other.across;
+  return *this;
+}
+
+Traffic::Traffic(const Config& config, const Layout& layout, int ranks_per_node, double load)
+    : config_(config),
+      layout_(layout),
+      ranks_per_node_(ranks_per_node),
+      load_(load),
+      row_bytes_(element_bytes(config) * config.model.width) {}
+
+double Traffic::tokens_of(const Layout& lane, int rank) const {
+  return double(lane.lane_grains_of(rank).size()) * config_.grain_sequences() * config_.model.context;
+}
+
+/// One row a choice, to the rank of its expert.
+Bytes Traffic::straight(const Layout& lane, int experts) const {
+  Ledger ledger(layout_.ranks, ranks_per_node_);
+  for (int r = 0; r < layout_.ranks; ++r) {
+    const int group = layout_.group_of(r) * layout_.expert_parallel;
+    const double choices = tokens_of(lane, r) * config_.moe.top_k * row_bytes_ / experts;
+    for (int p = 0; p < layout_.expert_parallel; ++p)
+      ledger.add(r, group + p, choices * double(layout_.experts_of(p, experts).size()));
+  }
+  return ledger.take();
+}
+
+/// Out one row for each node with one of a token's choices; home as many, or one a choice.
+Bytes Traffic::rail(const Layout& lane, int experts, bool out) const {
+  Ledger ledger(layout_.ranks, ranks_per_node_);
+  const bool once = out || sums_by_node(config_, layout_);
+  for (int node = 0; node < layout_.group_nodes(); ++node) {
+    const double there = double(layout_.experts_of_node(node, experts).size());
+    const double rows = once ? share_of_node(config_, layout_, node, experts) : config_.moe.top_k * there / experts;
+    for (int r = 0; r < layout_.ranks; ++r) {
+      const int mate = layout_.group_of(r) * layout_.expert_parallel + node * layout_.node_places +
+                       layout_.place_of(r) % layout_.node_places;
+      ledger.add(r, mate, tokens_of(lane, r) * rows * row_bytes_);
+    }
+  }
+  return ledger.take();
+}
+
+/// The choices of all tokens of a rail, from its rank on a node to the experts there.
+Bytes Traffic::inside(const Layout& lane, int experts) const {
+  Ledger ledger(layout_.ranks, ranks_per_node_);
+  const int near = layout_.node_places;
+  for (int r = 0; r < layout_.ranks; ++r) {
+    const int group = layout_.group_of(r) * layout_.expert_parallel, place = layout_.place_of(r);
+    double tokens = 0.0;
+    for (int p = place % near; p < layout_.expert_parallel; p += near) tokens += tokens_of(lane, group + p);
+    const int first = place / near * near;
+    for (int p = first; p < first + near; ++p)
+      ledger.add(r, group + p,
+                 tokens * config_.moe.top_k * row_bytes_ * double(layout_.experts_of(p, experts).size()) / experts);
+  }
+  return ledger.take();
+}
+
+Hops Traffic::hops(int lane, int experts, bool out) const {
+  Layout of = layout_;
+  of.lane = lane;
+  Hops all;
+  if (layout_.expert_parallel == 1) return all;
+  all.first = layout_.by_nodes() ? rail(of, experts, out) : straight(of, experts);
+  if (layout_.by_nodes()) all.near = inside(of, experts);
+  for (Bytes* bytes : {&all.first, &all.near}) bytes->near *= load_, bytes->far *= load_;
+  return all;
+}
+
+Bytes Traffic::rows_of_step() const {
+  Bytes all;
+  for (const MoeLayer& layer : moe_layers(config_))
+    for (int lane = 0; lane < layout_.lanes; ++lane)
+      for (const Hops& hops : {rows_out(lane, layer.experts), rows_home(lane, layer.experts)})
+        for (int pass = 0; pass < 2; ++pass) all += hops.first, all += hops.near;
+  return all;
+}
+
+/// Elements that every rank has, and those of the experts of one place.
+std::pair<double, double> Traffic::elements_of(const Range& blocks) const {
+  double replicated = 0.0, experts = 0.0;
+  const auto add = [&](const TensorSpec& t) {
+    const double unit = double(padded_unit(t.unit()));
+    if (t.placement == Placement::expert)
+      experts += unit * double(layout_.experts_of(0, int(t.units())).size());
+    else
+      replicated += unit;
+  };
+  Config outside = config_;
+  outside.model.blocks = 0;
+  for (const TensorSpec& t : architecture(outside)) {
+    const int block = t.block < 0 ? -1 : config_.model.blocks;
+    if (block >= blocks.first && block < blocks.last) add(t);
+  }
+  for (int b = int(std::max<std::int64_t>(0, blocks.first));
+       b < std::min<std::int64_t>(config_.model.blocks, blocks.last); ++b)
+    for (const TensorSpec& t : block_architecture(config_, b)) add(t);
+  return {replicated, experts};
+}
+
+/// `copies` messages from each holder to each other one with a slice each, of holders in equal places.
+Bytes Traffic::slices(double elements, bool experts, double copies) const {
+  const int step = experts ? layout_.expert_parallel : 1, holders = layout_.ranks / step;
+  if (holders == 1) return {};
+  Ledger ledger(layout_.ranks, ranks_per_node_);
+  const double bytes = 4.0 * copies * elements / holders;
+  for (int first = 0; first < step; ++first)
+    for (int a = first; a < layout_.ranks; a += step)
+      for (int b = first; b < layout_.ranks; b += step) ledger.add(a, b, bytes);
+  return ledger.take();
+}
+
+Bytes Traffic::sums_to_owners(const Range& blocks) const {
+  const auto [replicated, experts] = elements_of(blocks);
+  Bytes all = slices(replicated, false, double(layout_.my_nodes().size()));
+  return all += slices(experts, true, double(layout_.my_group_nodes().size()));
+}
+
+Bytes Traffic::owners_to_all(const Range& blocks) const {
+  const auto [replicated, experts] = elements_of(blocks);
+  Bytes all = slices(replicated, false, 1.0);
+  return all += slices(experts, true, 1.0);
+}
+
+double flop_per_byte(int matrices, double hidden, double bytes, int parts) {
+  if (parts <= 1) return std::numeric_limits<double>::infinity();
+  return matrices * hidden / bytes * parts / (parts - 1);
+}
+
+}  // namespace switchyard::plan

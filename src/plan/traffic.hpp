@@ -1,0 +1,63 @@
+// Bytes that ranks send each other in a step, under even random routing: closed forms. No MPI, no Kokkos.
+#pragma once
+#include <utility>
+#include <vector>
+
+#include "config/config.hpp"
+#include "config/layout.hpp"
+
+namespace switchyard::plan {
+
+/// Bytes of one journey of one lane, or of one sum of gradients.
+struct Bytes {
+  double near = 0.0;    ///< what the busiest rank sends to, or gets from, others of its node
+  double far = 0.0;     ///< what the busiest node sends to, or gets from, others
+  double all = 0.0;     ///< of all ranks together
+  double across = 0.0;  ///< of these between nodes
+  Bytes& operator+=(const Bytes& other);
+};
+
+/// Where the rows of a lane go between tokens and experts: straight all at once; by nodes first along the rail, then
+/// inside the node.
+struct Hops {
+  Bytes first;  ///< between tokens and the ranks that hand them to experts
+  Bytes near;   ///< inside a node after that
+};
+
+class Traffic {
+ public:
+  /// `ranks_per_node` neighbouring ranks are a node.
+  Traffic(const Config& config, const Layout& layout, int ranks_per_node, double load = 1.0);
+
+  /// Rows of a lane on their way to a layer of E experts, or home from it.
+  Hops rows_out(int lane, int experts) const { return hops(lane, experts, true); }
+  Hops rows_home(int lane, int experts) const { return hops(lane, experts, false); }
+  /// Partial sums of the gradients of blocks [first, last) to their owners, and what the owners give to all others:
+  /// sums, or, with shards of the optimizer, values.
+  Bytes sums_to_owners(const Range& blocks) const;
+  Bytes owners_to_all(const Range& blocks) const;
+  /// Rows in all journeys of a step.
+  Bytes rows_of_step() const;
+
+ private:
+  Hops hops(int lane, int experts, bool out) const;
+  Bytes straight(const Layout& lane, int experts) const;
+  Bytes rail(const Layout& lane, int experts, bool out) const;
+  Bytes inside(const Layout& lane, int experts) const;
+  Bytes slices(double elements, bool experts, double copies) const;
+  std::pair<double, double> elements_of(const Range& blocks) const;
+  double tokens_of(const Layout& lane, int rank) const;
+  int node_of(int rank) const { return rank / ranks_per_node_; }
+
+  Config config_;
+  Layout layout_;
+  int ranks_per_node_;
+  double load_, row_bytes_;
+};
+
+/// FLOP that experts of m matrices (h, d) compute for a byte that one of p ranks (or nodes) sends, rows going straight:
+/// forwards 2·m·d·h of a row by 2·d·b·(p − 1)/p, which is m·h/b · p/(p − 1); of a whole step 1.5 times that, since the
+/// way back has twice the work and as many bytes. Infinite where p is 1.
+double flop_per_byte(int matrices, double hidden, double element_bytes, int parts);
+
+}  // namespace switchyard::plan

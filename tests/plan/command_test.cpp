@@ -1,0 +1,115 @@
+// links: bench
+// `switchyard plan` and `bench machine` as a user meets them: one measures, the other predicts; bytes are those that
+// bench step counts; bad input is one message.
+#include <sys/stat.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "plan/machine.hpp"
+#include "support/program.hpp"
+
+namespace switchyard {
+namespace {
+
+/// Two mixtures and an even router, so that counts are those of even routing.
+constexpr const char* model =
+    "model: {vocabulary: 64, width: 16, blocks: 2, heads: 2, context: 64, hidden: 32}\n"
+    "moe: {experts: 8, top_k: 2, hidden: 32, router: hash, normalise: none, combine_groups: 2}\n"
+    "train: {batch: 32, grains: 8}\n";
+
+class Plan : public Program {
+ protected:
+  void SetUp() override {
+    Program::SetUp();
+    write("c.yaml", model);
+    write("m.yaml", plan::to_yaml(plan::round_machine()));
+  }
+  std::vector<nlohmann::json> lines(const std::string& file) const {
+    std::vector<nlohmann::json> all;
+    std::istringstream text(read(folder_ / file));
+    for (std::string line; std::getline(text, line);) all.push_back(nlohmann::json::parse(line));
+    return all;
+  }
+};
+
+TEST_F(Plan, SaysWhatTheFirstChoiceIs) {
+  const Output o = run("plan c.yaml --ranks 4 --nodes 2 --machine m.yaml --show 3 --json p.jsonl");
+  ASSERT_EQ(o.code, 0) << o.err;
+  for (const char* part :
+       {"configuration  4 ranks on 2 nodes", "hiding         forwards experts compute", "layouts        that fit",
+        "first choice   put into the configuration:\nlayout: {expert_parallel: ", "rule of thumb  below 200 Gbit/s",
+        "<- the rule", "  capacity: "})
+    EXPECT_EQ(count(o.out, part), 1) << part << "\n" << o.out;
+  const auto all = lines("p.jsonl");
+  ASSERT_EQ(all.size(), 3u);
+  for (std::size_t i = 1; i < all.size(); ++i) EXPECT_LE(all[i - 1]["step_ms"], all[i]["step_ms"]);
+  // What it says to put there is taken, and is then the configuration's own prediction.
+  const std::size_t at = o.out.find("layout: {");
+  write("d.yaml", model + o.out.substr(at, o.out.find('\n', at) - at) + "\n");
+  const Output again = run("plan d.yaml --ranks 4 --nodes 2 --machine m.yaml --show 1");
+  ASSERT_EQ(again.code, 0) << again.err;
+  std::ostringstream step;
+  step.precision(3);
+  step << std::fixed << all[0]["step_ms"].get<double>();
+  EXPECT_GE(count(again.out.substr(0, again.out.find("rows  ")), step.str()), 1) << again.out;
+}
+
+TEST_F(Plan, BytesAreThoseOfMeasuredSteps) {
+  for (const std::string exchange : {"pairwise", "node"}) {
+    const std::string layout = " layout.exchange=" + exchange + " layout.ranks_per_node=2 ";
+    const Output step = run("bench step c.yaml" + layout + "--warmup 0 --repetitions 1 --json s.jsonl", 4);
+    ASSERT_EQ(step.code, 0) << step.err;
+    const Output o = run("plan c.yaml --ranks 4 --nodes 2 --machine m.yaml --show 1000 --json p.jsonl");
+    ASSERT_EQ(o.code, 0) << o.err;
+    const nlohmann::json measured = lines("s.jsonl").back();
+    bool found = false;
+    for (const nlohmann::json& p : lines("p.jsonl")) {
+      if (p["exchange"] != exchange || p["expert_parallel"] != 4) continue;
+      found = true;
+      for (const char* bytes : {"row_bytes", "row_bytes_across"})
+        EXPECT_NEAR(p[bytes].get<double>() / measured[bytes].get<double>(), 1.0, 0.01) << exchange << " " << bytes;
+    }
+    EXPECT_TRUE(found);
+  }
+}
+
+TEST_F(Plan, WhatIsMeasuredCanBePlannedWith) {
+  const Output measured =
+      run("bench machine c.yaml --repetitions 1 --message 64 --ranks-per-node 1 --out machine.yaml", 2);
+  ASSERT_EQ(measured.code, 0) << measured.err;
+  const Output o = run("plan c.yaml --ranks 2 --nodes 2 --machine machine.yaml --network 100,5 --memory 8 --show 1");
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(count(o.out, "that fit 8.000 GiB a node"), 1) << o.out;
+  const Output alone = run("bench machine c.yaml --repetitions 1 --message 64");
+  EXPECT_EQ(alone.code, 0) << alone.err;
+  EXPECT_EQ(count(alone.out, "format: switchyard-machine-1"), 1);
+  EXPECT_EQ(count(alone.out, "near:") + count(alone.out, "far:"), 0) << "one rank has nobody to send to";
+}
+
+TEST_F(Plan, RefusesInOneSentence) {
+  write("bad.yaml", "format: switchyard-machine-1\n");
+  const std::pair<const char*, const char*> cases[] = {
+      {"--ranks 4 --nodes 3 --machine m.yaml", "--nodes is 3, which does not divide --ranks 4"},
+      {"--ranks 4 --nodes 2 --machine missing.yaml", "missing.yaml"},
+      {"--ranks 4 --nodes 2 --machine bad.yaml", "bad.yaml:1:1: memory_gib: is missing"},
+      {"--ranks 4 --nodes 2 --machine m.yaml --network fast", "--network: \"fast\" is not a number"},
+      {"--ranks 4 --nodes 2 --machine m.yaml --network 0", "--network: 0 is out of range"},
+      {"--ranks 4 --nodes 2 --machine m.yaml --network 1,2,3", "--network: has more than a rate and a latency"},
+      {"--ranks 4 --machine m.yaml model.vocabulary=0", "model.vocabulary: is 0"},
+      {"--ranks 4 --machine m.yaml layout.lanes=3", "layout.lanes"},
+      {"--ranks 0 --machine m.yaml", "is out of range; must be in [1, 4096]"},
+      {"--ranks 4", "--machine is required"}};
+  for (const auto& [arguments, said] : cases) {
+    const Output o = run(std::string("plan c.yaml ") + arguments);
+    EXPECT_EQ(o.code, 2) << arguments << o.err;
+    EXPECT_EQ(count(o.err, said), 1) << arguments << ": " << o.err;
+  }
+  const Output o = run("bench machine --ranks-per-node 2 --repetitions 1", 3);
+  EXPECT_EQ(o.code, 2);
+  EXPECT_EQ(count(o.err, "--ranks-per-node is 2, which does not divide the 3 ranks"), 1) << o.err;
+}
+
+}  // namespace
+}  // namespace switchyard

@@ -1,0 +1,204 @@
+// Predictions: closed forms of bytes, and what cannot be otherwise — a slower link is never faster, lanes move no more.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/check.hpp"
+#include "config/estimate.hpp"
+#include "plan/layouts.hpp"
+#include "plan/machine.hpp"
+#include "plan/rule_of_thumb.hpp"
+#include "plan/work.hpp"
+#include "schedule/generators.hpp"
+
+namespace switchyard::plan {
+namespace {
+
+Config model() {
+  Config c;
+  c.model.vocabulary = 64, c.model.width = 32, c.model.blocks = 2, c.model.context = 16, c.model.hidden = 64;
+  c.moe.experts = 16, c.moe.top_k = 4, c.moe.hidden = 48, c.moe.combine_groups = 4, c.moe.aux_loss = 0.01;
+  c.train.batch = 32, c.train.grains = 16;
+  return c;
+}
+
+Site site(int ranks, int nodes) { return {ranks, nodes, round_machine()}; }
+
+// science.md 5.4: straight k(M − 1)/M rows of a token, by nodes (M − 1)(1 − C(E − E/M, k)/C(E, k)); limited g(M − 1)/M.
+TEST(Bytes, AreTheClosedForms) {
+  Config c = model();
+  const double row = 32 * 4.0, tokens = 32 * 16, journeys = 4 * 2;
+  for (const int nodes : {2, 4}) {
+    const double straight = 4.0 * (nodes - 1) / nodes;
+    c.layout.exchange = ExchangeKind::pairwise;
+    EXPECT_NEAR(predict(c, site(8, nodes)).rows.across, straight * row * tokens * journeys, 1e-6);
+    EXPECT_NEAR(predict(c, site(8, nodes)).rows.all, 4.0 * 7 / 8 * row * tokens * journeys, 1e-6);
+    double missed = 1.0;
+    for (int j = 0; j < 4; ++j) missed *= double(16 - 16 / nodes - j) / (16 - j);
+    c.layout.exchange = ExchangeKind::node;
+    EXPECT_NEAR(predict(c, site(8, nodes)).rows.across, (nodes - 1) * (1 - missed) * row * tokens * journeys, 1e-6);
+    c.moe.combine_groups = 1;  // every row goes home by itself
+    EXPECT_NEAR(predict(c, site(8, nodes)).rows.across,
+                ((nodes - 1) * (1 - missed) + straight) / 2 * row * tokens * journeys, 1e-6);
+    c.moe.combine_groups = 4;
+  }
+  c.moe.groups = 4, c.moe.groups_kept = 2;
+  EXPECT_NEAR(predict(c, site(8, 4)).rows.across, 2.0 * 3 / 4 * row * tokens * journeys, 1e-6);
+  c.layout.expert_parallel = 1;
+  EXPECT_EQ(predict(c, site(8, 4)).rows.all, 0.0);
+}
+
+// Gradients: each of R ranks sends (R − 1)/R of what it has to the owners, and they as much to all; shards no less.
+TEST(Bytes, OfSums) {
+  Config c = model();
+  c.layout.expert_parallel = 4;
+  const double replicated = predict(c, site(4, 2)).sums.all / (2.0 * 4.0 * 3.0);  // every expert is on one rank
+  EXPECT_GE(replicated, double(model_size(c).replicated));
+  EXPECT_LT(replicated, double(model_size(c).replicated) + 4096.0 * 40);
+  const double sums = predict(c, site(4, 2)).sums.all;
+  c.layout.zero = 1;
+  EXPECT_NEAR(predict(c, site(4, 2)).sums.all, sums, 1e-6 * sums);
+  c.layout.expert_parallel = 2;  // now two ranks have each expert
+  EXPECT_GT(predict(c, site(4, 2)).sums.all, sums);
+  c.layout.expert_parallel = 1;
+  EXPECT_EQ(predict(c, {1, 1, round_machine()}).sums.all, 0.0);
+}
+
+TEST(Prediction, LanesMoveNoMore) {
+  Config c = model();
+  for (const ExchangeKind exchange : {ExchangeKind::pairwise, ExchangeKind::node})
+    for (const int ranks : {1, 2, 4, 6}) {
+      c.layout = {}, c.layout.exchange = exchange;
+      const Site there = site(ranks, ranks % 2 == 0 ? 2 : 1);
+      const Bytes one = predict(c, there).rows;
+      for (const int lanes : {2, 4}) {
+        c.layout.lanes = lanes;
+        EXPECT_NEAR(predict(c, there).rows.all, one.all, 1e-6);
+        EXPECT_NEAR(predict(c, there).rows.across, one.across, 1e-6);
+      }
+    }
+}
+
+TEST(Prediction, ASlowerLinkIsNeverFaster) {
+  for (const ScheduleKind schedule : {ScheduleKind::serial, ScheduleKind::pipelined, ScheduleKind::interleaved})
+    for (const ExchangeKind exchange : {ExchangeKind::pairwise, ExchangeKind::alltoallv, ExchangeKind::node}) {
+      Config c = model();
+      c.layout.schedule = schedule, c.layout.exchange = exchange, c.layout.lanes = 2;
+      double before = 0.0;
+      for (const double rate : {1e12, 1e9, 1e8, 1e7, 1e6}) {
+        Site there = site(8, 2);
+        there.machine.far->bytes_per_s = rate;
+        const Seconds s = predict(c, there).seconds;
+        EXPECT_GE(s.step, before);
+        EXPECT_LE(s.exposed, s.busy);
+        EXPECT_NEAR(s.step, s.computing + s.exposed, 1e-9 * s.step);
+        before = s.step;
+      }
+    }
+}
+
+// The bound of every overlap, and that it helps: between the larger of computing and link, and their sum.
+TEST(Prediction, OverlapHides) {
+  Config c = model();
+  Site there = site(2, 2);
+  there.machine.far->latency = there.machine.far->collective = 0.0;
+  const Prediction first = predict(c, there);
+  there.machine.far->bytes_per_s = first.rows.far / first.seconds.computing;  // as long as the work, one direction
+  const Seconds serial = predict(c, there).seconds;
+  EXPECT_NEAR(serial.hidden_share(), 0.0, 0.1);  // the router's backward pass is beside rows
+  c.layout.lanes = 4, c.layout.schedule = ScheduleKind::interleaved;
+  const Seconds interleaved = predict(c, there).seconds;
+  EXPECT_LT(interleaved.step, serial.step);
+  EXPECT_GT(interleaved.hidden_share(), 0.5);
+  EXPECT_GE(interleaved.step, std::max(serial.computing, serial.busy) * 0.999);
+}
+
+// Experts of two matrices, forwards 4·d·h FLOP a row, and 2·d bytes·b out and home: f·m/b · p/(p − 1).
+TEST(Hiding, IsTheClosedForm) {
+  Config c = model();
+  for (const Activation activation : {Activation::gelu, Activation::swiglu}) {
+    c.model.activation = activation;
+    const double matrices = activation == Activation::swiglu ? 3.0 : 2.0;
+    const Hiding h = hiding(c, site(8, 4));
+    EXPECT_NEAR(h.straight, matrices * 48 / 4.0 * 4 / 3, 1e-9);
+    EXPECT_NEAR(h.flop_per_byte, h.straight, 1e-9 * h.straight);
+    EXPECT_NEAR(h.needed(), 10e9 / (1e8 / 2), 1e-6);
+    EXPECT_FALSE(h.possible());
+  }
+  EXPECT_NEAR(flop_per_byte(3, 1000, 2, 8), 1.5 * 1000 * 8 / 7, 1e-9);  // bf16
+  c.layout.expert_parallel = 1;
+  EXPECT_TRUE(hiding(c, site(8, 4)).possible());
+}
+
+// All products of a step are the FLOP that `check` knows, but for attention's own and for the norms.
+TEST(Workload, HasTheFlopOfTheModel) {
+  Config c = model();
+  c.moe.every = 2, c.moe.shared_experts = 1;
+  double flop = 0.0;
+  const Workload work(c, layout_of(c, 1));
+  for (const schedule::Task& task : schedule::make_tasks(c)) flop += work.of(task).flop();
+  const double attention = 3.0 * c.model.blocks * 2.0 * c.model.context * c.model.width;
+  EXPECT_NEAR(flop, (flop_per_token(c) - attention) * double(c.step_tokens()), 1e-9 * flop);
+}
+
+TEST(Layouts, AreValidAndRankedByTime) {
+  const Config c = model();
+  const auto memory = [](const Config& of, int) { return of.layout.zero == 1 ? 100 : 200; };
+  const std::vector<Candidate> all = rank_layouts(c, site(4, 2), 2 * 100, memory, 1000);
+  ASSERT_GT(all.size(), 20u);
+  bool fits = true;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_TRUE(validate(all[i].config, 4).empty());
+    EXPECT_EQ(all[i].fits, all[i].config.layout.zero == 1);
+    EXPECT_TRUE(fits || !all[i].fits) << "those that fit come first";
+    if (i > 0 && all[i].fits) {
+      EXPECT_LE(all[i - 1].prediction.seconds.step, all[i].prediction.seconds.step);
+    }
+    fits = all[i].fits;
+  }
+  EXPECT_EQ(layout_yaml(c),
+            "layout: {expert_parallel: 0, exchange: pairwise, schedule: serial, lanes: 1, zero: 0, recompute: none}\n");
+}
+
+TEST(Site, RefusesWhatIsNotMeasured) {
+  const auto refused = [](Site s) {
+    try {
+      require_site(s);
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(refused(site(4, 2)), "");
+  EXPECT_NE(refused(site(4, 3)).find("does not divide"), std::string::npos);
+  Site s = site(4, 2);
+  s.machine.far.reset();
+  EXPECT_NE(refused(s).find("--network"), std::string::npos);
+  s = site(4, 2), s.machine.near.reset();
+  EXPECT_NE(refused(s).find("no near way"), std::string::npos);
+  s = site(4, 4), s.machine.near.reset();
+  EXPECT_EQ(refused(s), "");
+}
+
+// The bands of the rule, and that a link which costs nothing makes top-2 and high capacities no reason to worry.
+TEST(Rule, IsAnsweredByTime) {
+  EXPECT_EQ(rule_for(800).spread, Spread::shared);
+  EXPECT_EQ(rule_for(400).top_k, 2);
+  EXPECT_EQ(rule_for(400).spread, Spread::grouped);
+  EXPECT_EQ(rule_for(199).top_k, 1);
+  Site there = site(4, 2);
+  there.machine.far->bytes_per_s = 1e6;
+  const std::vector<Choice> slow = answer_rule(model(), there);
+  ASSERT_EQ(slow.size(), 6u);
+  for (const Choice& c : slow) EXPECT_GE(c.full.back().step, c.even.seconds.step * 0.999);
+  const std::vector<std::string> said = verdict_on(rule_for(800), slow);
+  ASSERT_EQ(said.size(), 3u);
+  EXPECT_EQ(said[0].find("experts: disagrees, grouped inside a node is faster than shared across nodes"), 0u)
+      << said[0];
+  EXPECT_EQ(said[2].find("capacity: disagrees, the rule's is too high for this link"), 0u) << said[2];
+  there.machine.far->bytes_per_s = 1e12, there.machine.far->latency = there.machine.far->collective = 0.0;
+  EXPECT_NE(verdict_on(rule_for(8), answer_rule(model(), there))[1].find("disagrees with top-1"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace switchyard::plan
