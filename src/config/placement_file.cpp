@@ -119,6 +119,7 @@ std::vector<int> PlacementReader::next_list(int block) {
   std::vector<bool> seen(static_cast<std::size_t>(config_.block_experts(block)), false);
   const std::string where = "block " + std::to_string(block) + ": ";
   for (bool ended = false; !ended; ++at_) {
+    skip_spaces();
     const std::size_t word_at = at_;
     const std::string word = next_until(",[]:{}");
     if (at_ == text_.size() || (text_[at_] != ',' && text_[at_] != ']'))

@@ -66,7 +66,7 @@ TEST_F(PlacedRun, IsRefusedOnceWithThePlaceOfTheFault) {
   write("s.yaml", "configuration: tiny.yaml\nexperts: [4, 8]\nset: [layout.placement=p.yaml]\n");
   const Output sweep = run("sweep run s.yaml --out s");
   EXPECT_EQ(sweep.code, 2) << sweep.err;
-  EXPECT_NE(sweep.err.find("p.yaml:2:4: block 0: lists 4 experts, but the block has 8"), std::string::npos)
+  EXPECT_NE(sweep.err.find("p.yaml:2:5: block 0: lists 4 experts, but the block has 8"), std::string::npos)
       << sweep.err;
 }
 
