@@ -1,5 +1,5 @@
-// `switchyard plan`: what a configuration comes to, and what a step would take on ranks and nodes of a measured machine,
-// and which layout to take there.
+// `switchyard plan`: what a configuration comes to, and what a step would take on ranks and nodes of a measured
+// machine, and which layout to take there.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -154,9 +154,10 @@ Exit print_parameters(const PlanOptions& options) {
 }
 
 Exit plan_layouts(const PlanOptions& options) {
-  check(options.ranks > 0 && !options.machine.empty(), Exit::usage,
-        "--ranks and --machine are missing (what a step takes is predicted for ranks of a measured machine); give both, "
-        "or --parameters to count the model alone");
+  check(
+      options.ranks > 0 && !options.machine.empty(), Exit::usage,
+      "--ranks and --machine are missing (what a step takes is predicted for ranks of a measured machine); give both, "
+      "or --parameters to count the model alone");
   LoadResult loaded = load(options.config, options.overrides);
   add_violations(loaded, options.ranks);
   throw_errors(loaded);
@@ -190,7 +191,8 @@ Exit plan_layouts(const PlanOptions& options) {
 
 void add_plan(CLI::App& app, Command& command) {
   auto plan = std::make_shared<PlanOptions>();
-  CLI::App* sub = app.add_subcommand("plan", "Count a model, or predict its step on a measured machine and rank the layouts that fit");
+  CLI::App* sub = app.add_subcommand(
+      "plan", "Count a model, or predict its step on a measured machine and rank the layouts that fit");
   sub->add_option("config", plan->config, "configuration file")->required();
   sub->add_option("overrides", plan->overrides, "section.key=value");
   sub->add_flag("--parameters", plan->parameters, "count the parameters, all and active, by part, and nothing else");
@@ -205,7 +207,9 @@ void add_plan(CLI::App& app, Command& command) {
   sub->add_option("--memory", plan->memory, "GiB of a node; without it the machine's")->check(number_in(1e-6, 1e9));
   sub->add_option("--show", plan->show, "layouts that are listed")->capture_default_str()->check(number_in(1, 100000));
   sub->add_option("--json", plan->json, "file to append the layouts, or the count, to, one JSON line each");
-  sub->callback([&command, plan] { command.run = [plan] { return plan->parameters ? print_parameters(*plan) : plan_layouts(*plan); }; });
+  sub->callback([&command, plan] {
+    command.run = [plan] { return plan->parameters ? print_parameters(*plan) : plan_layouts(*plan); };
+  });
 }
 
 }  // namespace switchyard

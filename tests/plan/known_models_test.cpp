@@ -62,7 +62,7 @@ TEST_F(KnownModels, TheTableIsWhatIsPrinted) {
     const Output o = run("plan '" + (models / row.file).string() + "' --parameters --json " + row.file + ".json");
     ASSERT_EQ(o.code, 0) << o.err;
     EXPECT_NE(o.out.find("active"), std::string::npos);
-    const auto counted = nlohmann::json::parse(read_text((folder_ / (row.file + ".json")).string())).at("parameters");
+    const auto counted = nlohmann::json::parse(read(folder_ / (row.file + ".json"))).at("parameters");
     EXPECT_EQ(counted.at("total"), row.numbers[0]) << row.file;
     EXPECT_EQ(counted.at("active"), row.numbers[1]) << row.file;
     EXPECT_EQ(counted.at("active_without_input"), row.numbers[2]) << row.file;
