@@ -136,11 +136,24 @@ TimelineLaws::TimelineLaws(const RecordReader& file)
     row_bytes_ = std::int64_t{config.model.width} * static_cast<std::int64_t>(sizeof(float));
 }
 
-std::vector<std::int64_t> TimelineLaws::row_of_step(const char* name, std::int64_t step) const {
+std::vector<std::int64_t> StepRows::row(std::int64_t r) {
+  const std::int64_t width = dataset_.row_bytes() / static_cast<std::int64_t>(sizeof(std::int64_t));
+  if (r < first_ || (r + 1 - first_) * width > std::ssize(values_)) {
+    const std::int64_t piece = rows_of_piece(dataset_.chunk_rows(), dataset_.row_bytes());
+    first_ = r / piece * piece;
+    const std::int64_t rows = std::min(piece, rows_ - first_);
+    values_.resize(static_cast<std::size_t>(rows * width));
+    dataset_.read(first_, rows, values_.data());
+  }
+  const auto begin = values_.begin() + (r - first_) * width;
+  return {begin, begin + width};
+}
+
+std::vector<std::int64_t> TimelineLaws::row_of_step(const char* name, std::int64_t step) {
   if (step < 1) return {};
   const std::int64_t row = step - file_.attribute("begins_after") - 1;
   if (row < 0 || row >= file_.length("row")) return {};
-  return file_.read<std::int64_t>(name, row, 1);
+  return steps_.try_emplace(name, file_, name).first->second.row(row);
 }
 
 bool TimelineLaws::hops_within_steps(const RowBlocks& block, std::int64_t r) const {
@@ -175,7 +188,7 @@ void TimelineLaws::check_hop_bytes(const RowBlocks& block, std::int64_t r, const
 }
 
 void TimelineLaws::check_pairs(const RowBlocks& block, std::int64_t r, const char* unit, const std::string& where,
-                               std::vector<std::string>& problems) const {
+                               std::vector<std::string>& problems) {
   const std::string name = std::string("pair_") + unit;
   const Counts pairs = block.row<std::int64_t>(name.c_str(), r);
   const std::size_t ranks = node_.size(), purposes = ledger::purpose_names().size();
@@ -202,7 +215,7 @@ void TimelineLaws::check_pairs(const RowBlocks& block, std::int64_t r, const cha
 /// Where rows go straight, each that is kept travels out and home, and its gradients do, to and from every rank of a
 /// team, which traffic has at the first: exactly these.
 void TimelineLaws::check_rows(const RowBlocks& block, std::int64_t r, const std::string& where,
-                              std::vector<std::string>& problems) const {
+                              std::vector<std::string>& problems) {
   const auto rows = row_of_step("traffic", block.value<std::int64_t>("timeline_step", r));
   const Counts pairs = block.row<std::int64_t>("pair_bytes", r);
   const std::size_t ranks = node_.size();
@@ -223,7 +236,7 @@ void TimelineLaws::check_rows(const RowBlocks& block, std::int64_t r, const std:
 }
 
 void TimelineLaws::check(const RowBlocks& block, std::int64_t r, const std::string& where,
-                         std::vector<std::string>& problems) const {
+                         std::vector<std::string>& problems) {
   if (!purpose_.empty()) {  // a model with experts
     if (!hops_within_steps(block, r)) problems.push_back(where + "a hop does not lie within the step of its rank");
     check_hop_bytes(block, r, row_of_step("sent_bytes", block.value<std::int64_t>("timeline_step", r)), where,

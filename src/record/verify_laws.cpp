@@ -213,7 +213,7 @@ Problems check_evaluated_steps(const RecordReader& file, RowBlocks& block) {
 Problems check_timeline_rows(const RecordReader& file, RowBlocks& block) {
   const DueSteps due(file, "record.timeline_every", config_of(file.file()).record.timeline_every);
   Problems problems = due.check_count(file.path(), "timelines", file.length("timeline"), file.length("row"));
-  const auto laws = file.has("pair_bytes") ? std::optional<TimelineLaws>(file) : std::nullopt;  // since version 5
+  auto laws = file.has("pair_bytes") ? std::optional<TimelineLaws>(file) : std::nullopt;  // since version 5
   while (block.next())
     for (std::int64_t r = 0; r < block.rows(); ++r) {
       const std::string where = file.path() + ": timeline " + std::to_string(block.first() + r) + ": ";

@@ -41,6 +41,8 @@ class Queue {
   /// Waits until all is done that was asked for: only where the host reads what a kernel wrote.
   void fence(const char* label) const;
   void record(const Event& event) const;
+  /// The same, waited for; when it was, s of now() (base/clock.hpp).
+  double mark(const Event& event) const;
   /// What is asked for from here on begins after the event.
   void wait(const Event& event) const;
   products::Workspace& workspace() const { return *workspace_; }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/check.hpp"
+#include "base/clock.hpp"
 #include "tensor/check_cuda.hpp"
 #include "tensor/queue.hpp"
 
@@ -54,6 +55,12 @@ void Queue::fence(const char* label) const {
 
 void Queue::record(const Event& event) const {
   check_cuda(cudaEventRecord(event.state_->event, space_.cuda_stream()), "cudaEventRecord");
+}
+
+double Queue::mark(const Event& event) const {
+  record(event);
+  fence("switchyard::queue::mark");
+  return now();
 }
 
 void Queue::wait(const Event& event) const {

@@ -18,6 +18,11 @@ void Queue::fence(const char* label) const { space_.fence(label); }
 
 void Queue::record(const Event& event) const { event.state_->at = now(); }
 
+double Queue::mark(const Event& event) const {
+  record(event);
+  return event.state_->at;
+}
+
 void Queue::wait(const Event& /*event*/) const {}
 
 }  // namespace switchyard

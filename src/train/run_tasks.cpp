@@ -28,9 +28,7 @@ std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::v
                           const Perform& perform, const Poll& poll) {
   const auto bytes = [&timers] { return std::accumulate(timers.bytes.begin(), timers.bytes.end(), std::int64_t{0}); };
   const Event origin;
-  queues.front().record(origin);
-  queues.front().fence("switchyard::train::run::start");
-  const double begin = now();
+  const double begin = queues.front().mark(origin);  // what travels is measured by the same clock
   std::vector<Marks> marks(tasks.size());
   Polling polling(poll.rows, poll.interval);
   for (std::size_t i = 0; i < tasks.size(); ++i) {

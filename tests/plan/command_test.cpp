@@ -100,7 +100,7 @@ TEST_F(Plan, RefusesInOneSentence) {
       {"--ranks 4 --machine m.yaml model.vocabulary=0", "model.vocabulary: is 0"},
       {"--ranks 4 --machine m.yaml layout.lanes=3", "layout.lanes"},
       {"--ranks 0 --machine m.yaml", "is out of range; must be in [1, 4096]"},
-      {"--ranks 4", "--machine is required"}};
+      {"--ranks 4", "--ranks and --machine are missing"}};
   for (const auto& [arguments, said] : cases) {
     const Output o = run(std::string("plan c.yaml ") + arguments);
     EXPECT_EQ(o.code, 2) << arguments << o.err;

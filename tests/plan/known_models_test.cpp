@@ -113,7 +113,7 @@ TEST_F(KnownModels, WrongCallsSayWhy) {
        {std::pair("plan c.yaml --parameters model.vocabulary=9", "c.yaml:1:27: model.heads: 3 does not divide"),
         std::pair("plan c.yaml --parameters model.heads=2", "c.yaml: model.vocabulary: is 0 (parameters are counted"),
         std::pair("plan missing.yaml --parameters", "missing.yaml: cannot be read"),
-        std::pair("plan c.yaml", "--parameters is required")}) {
+        std::pair("plan c.yaml", "--ranks and --machine are missing (what a step takes")}) {
     const Output o = run(arguments);
     EXPECT_EQ(o.code, 2) << arguments;
     EXPECT_NE(o.err.find(message), o.err.npos) << arguments << ": " << o.err;

@@ -24,7 +24,7 @@ std::string problems_of(const Dues& dues) {
   Config config = fixtures::small_config();
   config.record.timeline_every = dues.timeline_every, config.train.evaluate_every = dues.evaluate_every;
   config.record.flush_every = 1;
-  RunFile rows(folder / "run.h5", config, 2, dump(config, {}), "{}", dues.first - 1);
+  RunFile rows(folder / "run.h5", config, fixtures::apart(2), dump(config, {}), "{}", dues.first - 1);
   for (std::int64_t step = dues.first; step <= dues.last; ++step) rows.append(fixtures::row_of(config, step, 2));
   for (const std::int64_t step : dues.timelines) rows.append(fixtures::timeline_of(config, step, 2));
   for (const std::int64_t step : dues.evaluations) {
