@@ -50,7 +50,7 @@ def compare(bench, ranks, expected, *options):
 def schedules(bench, trials):
     """Random ways through a step, with random delays before every task: none hangs, and none changes a bit."""
     text = bench.config.read_text().replace("steps: 60", "steps: 10").replace("evaluate_every: 20", "evaluate_every: 5")
-    text = text.replace("checkpoint_every: 10", "checkpoint_every: 5").replace("top_k: 2,", "top_k: 3, combine_groups: 4,")
+    text = text.replace("checkpoint_every: 10", "checkpoint_every: 5").replace("top_k: 2,", "top_k: 3, combine_groups: 4, hidden_chunks: 4,")
     bench.config.write_text(text)
     rng, start, names = random.Random(13), time.time(), choices(bench)
     expected = compare(bench, 1, None)
@@ -58,9 +58,13 @@ def schedules(bench, trials):
         ranks = rng.choice([2, 2, 3, 4, 4, 5, 6])
         ep = rng.choice(divisors(ranks)[1:])
         threads = rng.choice([1, 2]) if ranks == 2 else 1  # those of more ranks than cores wait for each other too long
-        options = [f"expert_parallel={ep}", f"ranks_per_node={rng.choice(divisors(ep))}", f"lanes={rng.choice([1, 2, 4])}",
-                   f"poll={rng.choice([0, 20, 500])}", f"threads={threads}", f"delay={rng.uniform(1, 1000):.3f}",
-                   *(f"{name}={rng.choice(values)}" for name, values in names.items()), f"zero={rng.choice([0, 1])}"]
+        named = {name: rng.choice(values) for name, values in names.items()}
+        team = rng.choice([t for t in (1, 2, 4) if ep % t == 0 and (t == 1 or named["exchange"] != "gather")])
+        near = rng.choice([n for n in divisors(ep) if n % team == 0])  # an expert stays on one node
+        options = [f"expert_parallel={ep}", f"expert_tensor_parallel={team}", f"ranks_per_node={near}",
+                   f"lanes={rng.choice([1, 2, 4])}", f"poll={rng.choice([0, 20, 500])}", f"threads={threads}",
+                   f"delay={rng.uniform(1, 1000):.3f}", *(f"{name}={value}" for name, value in named.items()),
+                   f"zero={rng.choice([0, 1])}"]
         compare(bench, ranks, expected, *options)
     print(f"{trials} of {trials} trials: none hung, all had the digest of one rank; {time.time() - start:.0f} s")
 

@@ -21,7 +21,7 @@ def planted(folder):
     write(folder, "steps-200mbit.jsonl", [line(100.0), line(80.0, schedule="interleaved", lanes=4)])
     write(folder, "plan-200mbit.jsonl", [line(90.0), line(96.0, schedule="interleaved", lanes=4), line(1.0, exchange="node")])
     write(folder, "steps-1gbit.jsonl", [line(50.0)])
-    write(folder, "plan-1gbit.jsonl", [line(70.0, zero=0), line(50.0, zero=1, across=1010)])
+    write(folder, "plan-1gbit.jsonl", [line(50.0, zero=0, across=1010), line(30.0, zero=1)])
     return folder
 
 

@@ -8,6 +8,7 @@
 #include "app/commands.hpp"
 #include "bench/json_lines.hpp"
 #include "config/estimate.hpp"
+#include "config/moe_layers.hpp"
 #include "config/yaml.hpp"
 #include "plan/accounting.hpp"
 #include "plan/layouts.hpp"
@@ -66,8 +67,8 @@ void print_row(const plan::Candidate& c, int ranks) {
 
 void print_header() {
   std::printf("%4s %-9s %-11s %5s %4s %-9s %10s %10s %9s %9s %7s %10s %10s %9s\n", "EP", "exchange", "schedule",
-              "lanes", "zero", "recompute", "step ms", "compute ms", "busy ms", "expos. ms", "hidden", "rows MB",
-              "sums MB", "GiB/rank");
+              "lanes", "zero", "recompute", "step ms", "compute ms", "busy ms", "expos. ms", "hidden", "far rowsMB",
+              "far sumsMB", "GiB/rank");
 }
 
 /// Bytes of one step, and whether they can be hidden.
@@ -113,6 +114,7 @@ std::int64_t most_bytes(const Config& config, int ranks) {
 
 void print_rule(const Config& config, const plan::Site& site) {
   if (site.nodes == 1) return void(std::printf("rule of thumb  is about several nodes; there is one\n"));
+  if (moe_layers(config).empty()) return void(std::printf("rule of thumb  is about experts; there are none\n"));
   const double gbit = site.machine.far->bytes_per_s * 8e-9;
   const plan::Rule& rule = plan::rule_for(gbit);
   const std::vector<plan::Choice> choices = plan::answer_rule(config, site);
@@ -120,7 +122,7 @@ void print_rule(const Config& config, const plan::Site& site) {
               rule.band.c_str(), gbit, rule.capacity_low, rule.capacity_high, rule.top_k,
               plan::name_of(rule.spread).c_str());
   std::printf("      %-22s %10s %10s %10s %10s %10s   (ms of a step: even; busiest experts full)\n", "experts",
-              "rows MB", "even", "to 1.25", "to 1.5", "to 2.0");
+              "far rowsMB", "even", "to 1.25", "to 1.5", "to 2.0");
   for (const plan::Choice& c : choices)
     std::printf("top-%d %-22s %10.3f %10.3f %10.3f %10.3f %10.3f%s\n", c.top_k, plan::name_of(c.spread).c_str(),
                 c.even.rows.across * 1e-6, c.even.seconds.step * 1e3, c.full[1].step * 1e3, c.full[2].step * 1e3,
@@ -153,6 +155,25 @@ Exit print_parameters(const PlanOptions& options) {
   return Exit::ok;
 }
 
+/// What a plan can be made of.
+void require_plannable(const PlanOptions& options, const Config& config) {
+  check(config.model.vocabulary > 0, Exit::usage,
+        options.config + ": model.vocabulary: is 0 (a plan has no corpus to take it from); set it");
+  check(config.layout.expert_tensor_parallel == 1, Exit::usage,
+        options.config + ": layout.expert_tensor_parallel: is " + format_value(config.layout.expert_tensor_parallel) +
+            " (ranks that share experts are not priced yet); set it to 1 for a plan");
+  check(config.layout.placement == contiguous_placement, Exit::usage,
+        options.config + ": layout.placement: is " + config.layout.placement +
+            " (bytes are those of even routing, wherever experts live); set it to contiguous for a plan");
+  check(options.network.empty() || options.nodes > 1, Exit::usage,
+        "--network is about links between nodes, and there is one; give --nodes, or leave it out");
+  const int per_node = options.ranks / options.nodes;
+  check(config.layout.ranks_per_node == 0 || config.layout.ranks_per_node == per_node, Exit::usage,
+        options.config + ": layout.ranks_per_node: is " + format_value(config.layout.ranks_per_node) +
+            ", but --ranks " + std::to_string(options.ranks) + " on --nodes " + std::to_string(options.nodes) +
+            " are " + std::to_string(per_node) + " a node; set it to 0 or to that");
+}
+
 Exit plan_layouts(const PlanOptions& options) {
   check(
       options.ranks > 0 && !options.machine.empty(), Exit::usage,
@@ -162,19 +183,16 @@ Exit plan_layouts(const PlanOptions& options) {
   add_violations(loaded, options.ranks);
   throw_errors(loaded);
   const Config& config = loaded.config;
-  check(config.model.vocabulary > 0, Exit::usage,
-        options.config + ": model.vocabulary: is 0 (a plan has no corpus to take it from); set it");
-  check(config.layout.expert_tensor_parallel == 1, Exit::usage,
-        options.config + ": layout.expert_tensor_parallel: is " + format_value(config.layout.expert_tensor_parallel) +
-            " (ranks that share experts are not priced yet); set it to 1 for a plan");
+  require_plannable(options, config);
   plan::Site site{options.ranks, options.nodes, plan::machine_from_yaml(options.machine, read_text(options.machine))};
   set_network(site.machine, options.network);
   plan::require_site(site);
   bench::JsonLines lines;
   lines.open(options.json);
   const double node_bytes = options.memory > 0.0 ? options.memory * gib : site.machine.memory;
-  const plan::Candidate own{config, plan::predict(config, site), most_bytes(plan::at_site(config, site), site.ranks),
-                            true};
+  const std::int64_t own_bytes = most_bytes(plan::at_site(config, site), site.ranks);
+  const plan::Candidate own{config, plan::predict(config, site), own_bytes,
+                            double(own_bytes) * site.ranks_per_node() <= node_bytes};
   std::printf("configuration  %d ranks on %d nodes, as it is\n", site.ranks, site.nodes);
   print_header();
   print_row(own, site.ranks);
@@ -195,7 +213,8 @@ void add_plan(CLI::App& app, Command& command) {
       "plan", "Count a model, or predict its step on a measured machine and rank the layouts that fit");
   sub->add_option("config", plan->config, "configuration file")->required();
   sub->add_option("overrides", plan->overrides, "section.key=value");
-  sub->add_flag("--parameters", plan->parameters, "count the parameters, all and active, by part, and nothing else");
+  CLI::Option* parameters = sub->add_flag("--parameters", plan->parameters,
+                                          "count the parameters, all and active, by part, and nothing else");
   sub->add_option("--ranks", plan->ranks, "number of MPI ranks of the run")->check(number_in(1, 4096));
   sub->add_option("--nodes", plan->nodes, "nodes with equally many of them")
       ->capture_default_str()
@@ -206,6 +225,8 @@ void add_plan(CLI::App& app, Command& command) {
                   "measured");
   sub->add_option("--memory", plan->memory, "GiB of a node; without it the machine's")->check(number_in(1e-6, 1e9));
   sub->add_option("--show", plan->show, "layouts that are listed")->capture_default_str()->check(number_in(1, 100000));
+  for (const char* option : {"--ranks", "--nodes", "--machine", "--network", "--memory", "--show"})
+    parameters->excludes(sub->get_option(option));
   sub->add_option("--json", plan->json, "file to append the layouts, or the count, to, one JSON line each");
   sub->callback([&command, plan] {
     command.run = [plan] { return plan->parameters ? print_parameters(*plan) : plan_layouts(*plan); };

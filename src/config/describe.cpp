@@ -120,6 +120,14 @@ std::vector<Violation> overruled(const Config& c, int max_experts) {
   return notes;
 }
 
+/// Where chunks of experts take far more memory than they have elements; else empty.
+std::string padded_chunks(const Config& c) {
+  const std::int64_t chunk = std::int64_t{c.moe.hidden} / c.moe.hidden_chunks * c.model.width;
+  if (c.moe.hidden_chunks == 1 || moe_layers(c).empty() || 2 * padded_unit(chunk) <= 3 * chunk) return "";
+  return "a chunk of an expert's matrix has " + std::to_string(chunk) + " elements and takes the memory of " +
+         std::to_string(padded_unit(chunk)) + "; use fewer chunks";
+}
+
 /// Where the hidden rows of experts are to be made again and blocks that are named have none; empty where all have.
 std::string dense_recomputed(const Config& c) {
   if (c.layout.recompute != Recompute::experts) return "";
@@ -228,19 +236,22 @@ std::vector<Violation> advice(const Config& c, int ranks) {
   if (const std::string dense = dense_recomputed(c); !dense.empty())
     notes.push_back({c.layout.recompute_blocks.empty() ? "layout.recompute" : "layout.recompute_blocks", dense});
   const int expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
+  const int teams = expert_parallel / std::max(1, c.layout.expert_tensor_parallel);
+  if (const std::string padded = padded_chunks(c); !padded.empty()) notes.push_back({"moe.hidden_chunks", padded});
   if (c.layout.exchange == ExchangeKind::node && expert_parallel > 1 && c.layout.ranks_per_node == 0)
     notes.push_back(
         {"layout.ranks_per_node",
          "0 with layout.exchange node: memory is that of one node, on which rows go straight; set it to the "
          "ranks that a node will have to see that of more"});
-  if (c.layout.placement != contiguous_placement && expert_parallel == 1)
+  if (c.layout.placement != contiguous_placement && teams == 1)
     notes.push_back(
         {"layout.placement", "changes nothing, since every rank holds all experts (layout.expert_parallel)"});
-  else if (c.layout.placement != contiguous_placement && c.layout.exchange != ExchangeKind::node)
+  else if (c.layout.placement != contiguous_placement && c.layout.exchange != ExchangeKind::node &&
+           c.layout.exchange != ExchangeKind::gather)
     notes.push_back(
         {"layout.placement", "with layout.exchange " + format_value(c.layout.exchange) +
                                  ": a row goes for each choice, wherever experts live; node sends one for each node"});
-  if (min_experts > 0 && min_experts < expert_parallel)
+  if (min_experts > 0 && min_experts < teams)
     notes.push_back({"layout.expert_parallel", std::to_string(expert_parallel) + " ranks share " +
                                                    std::to_string(min_experts) + " experts: some ranks hold none"});
   return notes;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/estimate.hpp"
+#include "config/moe_layers.hpp"
 #include "config/values.hpp"
 
 namespace switchyard::plan {
@@ -24,6 +25,7 @@ std::vector<ExchangeKind> exchanges_of(const Config& config, const Site& site, i
   Config by_nodes = at_site(config, site);
   by_nodes.layout.exchange = ExchangeKind::node, by_nodes.layout.expert_parallel = expert_parallel;
   if (layout_of(by_nodes, site.ranks).by_nodes()) kinds.push_back(ExchangeKind::node);
+  if (expert_parallel > 1) kinds.push_back(ExchangeKind::gather);
   return kinds;
 }
 
@@ -36,6 +38,7 @@ void add_layouts(std::vector<Config>& all, const Config& config, const Site& sit
         for (const Recompute recompute : {Recompute::none, Recompute::experts, Recompute::blocks}) {
           if (alone != (schedule == ScheduleKind::serial)) continue;
           if (zero == 1 && site.ranks == 1) continue;
+          if (recompute == Recompute::experts && moe_layers(config).empty()) continue;  // which there are none of
           Config c = config;
           c.layout.schedule = schedule, c.layout.exchange = exchange, c.layout.zero = zero;
           c.layout.recompute = recompute;

@@ -23,9 +23,10 @@ WaySpeed speed_of(const std::optional<Way>& way, double poll) {
   return {way->latency, way->bytes_per_s, interval > 0.0 ? way->buffer / interval : way->bytes_per_s, way->buffer};
 }
 
-/// The farther of the ways that ranks of a group take.
+/// The farther of the ways that a group of neighbouring ranks takes: some group crosses nodes where they do not divide
+/// those of a node.
 const Way& way_of(const Site& site, int ranks) {
-  const bool far = site.nodes > 1 && ranks > 1 && site.machine.far;
+  const bool far = site.nodes > 1 && site.ranks_per_node() % ranks != 0 && site.machine.far;
   return far ? *site.machine.far : site.machine.near.has_value() ? *site.machine.near : *site.machine.far;
 }
 
@@ -36,10 +37,10 @@ double collective(const Site& site, int ranks) {
   return way_of(site, ranks).collective * std::log2(double(ranks)) / measured;
 }
 
-/// A poll takes so long of each interval.
-double slowing_of(const Config& config, const Site& site) {
-  if (site.ranks == 1) return 0.0;
-  return way_of(site, site.ranks).poll / (std::max(config.layout.poll, 1.0) * 1e-6);
+/// A poll takes so long of each interval: of rows on their way in an expert-parallel group.
+double slowing_of(const Config& config, const Layout& layout, const Site& site) {
+  if (layout.expert_parallel == 1) return 0.0;
+  return way_of(site, layout.expert_parallel).poll / (std::max(config.layout.poll, 1.0) * 1e-6);
 }
 
 /// A step under way.
@@ -52,7 +53,7 @@ class Step {
         work_(config, layout, load),
         traffic_(config, layout, site.ranks_per_node(), load),
         simulation_(speed_of(site.machine.near, config.layout.poll), speed_of(site.machine.far, config.layout.poll),
-                    slowing_of(config, site)),
+                    slowing_of(config, layout, site)),
         under_way_(config.layout.lanes, -1) {}
 
   Prediction run() {
@@ -187,7 +188,8 @@ Hiding hiding(const Config& config, const Site& site) {
   h.flop_per_s = flop / seconds;
   h.bytes_per_s = (far ? site.machine.far->bytes_per_s : site.machine.near->bytes_per_s) / share;
   h.flop_per_byte = flop / (far ? rows.far / share : rows.near);
-  const int parts = far ? std::max(1, layout.expert_parallel / site.ranks_per_node()) : layout.expert_parallel;
+  const int per_node = site.ranks_per_node(), nodes_of_group = (layout.expert_parallel + per_node - 1) / per_node;
+  const int parts = far ? std::max(2, nodes_of_group) : layout.expert_parallel;
   const double bytes = there.train.precision == Precision::bf16 ? 2.0 : 4.0;
   h.straight = flop_per_byte(there.model.activation == Activation::swiglu ? 3 : 2, there.moe.hidden, bytes, parts);
   return h;

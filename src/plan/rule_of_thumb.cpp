@@ -103,9 +103,11 @@ std::vector<Choice> answer_rule(const Config& config, const Site& site) {
       Config c = chosen(config, site, top_k, spread);
       if (!validate(c, site.ranks).empty()) continue;
       Prediction best = predict(c, site);
-      Config other = c;
-      other.layout.exchange = c.layout.exchange == ExchangeKind::node ? ExchangeKind::pairwise : ExchangeKind::node;
-      if (const Prediction p = predict(other, site); p.seconds.step < best.seconds.step) best = p, c = other;
+      for (const ExchangeKind exchange : {ExchangeKind::pairwise, ExchangeKind::node, ExchangeKind::gather}) {
+        Config other = c;
+        other.layout.exchange = exchange;
+        if (const Prediction p = predict(other, site); p.seconds.step < best.seconds.step) best = p, c = other;
+      }
       Choice choice{top_k, spread, best, {}};
       for (std::size_t i = 0; i < rule_capacities.size(); ++i)
         choice.full[i] = predict(c, site, rule_capacities[i]).seconds;

@@ -126,15 +126,14 @@ Bytes Traffic::rows_of_step() const {
   return all;
 }
 
-/// Elements that every rank has, and those of the experts of one place.
-std::pair<double, double> Traffic::elements_of(const Range& blocks) const {
-  double replicated = 0.0, experts = 0.0;
+/// Elements that every rank has, and those of the experts of each place.
+std::pair<Traffic::Held, Traffic::Held> Traffic::elements_of(const Range& blocks) const {
+  Held replicated(1, 0.0), experts(static_cast<std::size_t>(layout_.expert_parallel), 0.0);
   const auto add = [&](const TensorSpec& t) {
     const double unit = double(padded_unit(t.unit()));
-    if (t.placement == Placement::expert)
-      experts += unit * double(layout_.experts_of(0, int(t.units())).size());
-    else
-      replicated += unit;
+    if (t.placement == Placement::replicated) replicated[0] += unit;
+    for (int place = 0; t.placement == Placement::expert && place < layout_.expert_parallel; ++place)
+      experts[static_cast<std::size_t>(place)] += unit * double(held_units(t, layout_, place).size());
   };
   Config outside = config_;
   outside.model.blocks = 0;
@@ -149,27 +148,28 @@ std::pair<double, double> Traffic::elements_of(const Range& blocks) const {
 }
 
 /// `copies` messages from each holder to each other one with a slice each, of holders in equal places.
-Bytes Traffic::slices(double elements, bool experts, double copies) const {
-  const int step = experts ? layout_.expert_parallel : 1, holders = layout_.ranks / step;
+Bytes Traffic::slices(const Held& held, double copies) const {
+  const int step = static_cast<int>(held.size()), holders = layout_.ranks / step;
   if (holders == 1) return {};
   Ledger ledger(layout_.ranks, ranks_per_node_);
-  const double bytes = 4.0 * copies * elements / holders;
-  for (int first = 0; first < step; ++first)
+  for (int first = 0; first < step; ++first) {
+    const double bytes = 4.0 * copies * held[static_cast<std::size_t>(first)] / holders;
     for (int a = first; a < layout_.ranks; a += step)
       for (int b = first; b < layout_.ranks; b += step) ledger.add(a, b, bytes);
+  }
   return ledger.take();
 }
 
 Bytes Traffic::sums_to_owners(const Range& blocks) const {
   const auto [replicated, experts] = elements_of(blocks);
-  Bytes all = slices(replicated, false, double(layout_.my_nodes().size()));
-  return all += slices(experts, true, double(layout_.my_group_nodes().size()));
+  Bytes all = slices(replicated, double(layout_.my_nodes().size()));
+  return all += slices(experts, double(layout_.my_group_nodes().size()));
 }
 
 Bytes Traffic::owners_to_all(const Range& blocks) const {
   const auto [replicated, experts] = elements_of(blocks);
-  Bytes all = slices(replicated, false, 1.0);
-  return all += slices(experts, true, 1.0);
+  Bytes all = slices(replicated, 1.0);
+  return all += slices(experts, 1.0);
 }
 
 double flop_per_byte(int matrices, double hidden, double bytes, int parts) {

@@ -44,8 +44,11 @@ class Traffic {
   Bytes straight(const Layout& lane, int experts) const;
   Bytes rail(const Layout& lane, int experts, bool out) const;
   Bytes inside(const Layout& lane, int experts) const;
-  Bytes slices(double elements, bool experts, double copies) const;
-  std::pair<double, double> elements_of(const Range& blocks) const;
+  /// Elements that ranks hold together with others: of each place of an expert-parallel group, or of the one kind of
+  /// place that all ranks are.
+  using Held = std::vector<double>;
+  Bytes slices(const Held& held, double copies) const;
+  std::pair<Held, Held> elements_of(const Range& blocks) const;
   double tokens_of(const Layout& lane, int rank) const;
   int node_of(int rank) const { return rank / ranks_per_node_; }
 

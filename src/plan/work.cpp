@@ -59,7 +59,7 @@ Workload::Workload(const Config& config, const Layout& layout, double load)
   const auto add = [&](const std::vector<TensorSpec>& tensors) {
     for (const TensorSpec& t : tensors)
       if (t.placement == Placement::expert)
-        experts_ += double(t.unit()) * ceil_share(double(t.units()), layout.expert_parallel);
+        experts_ += double(t.unit()) * t.chunks * ceil_share(double(t.experts()), layout.expert_parallel);
       else if (t.adds_to.empty())
         replicated_ += double(t.elements());
   };
@@ -106,13 +106,14 @@ Work Workload::of_experts(const std::vector<TensorSpec>& tensors, const Task& ta
   const double rows = task.stage == Stage::expert_weights ? all_expert_rows(experts) : expert_rows(task.lane, experts);
   for (const TensorSpec& t : tensors) {
     if (t.role != Role::expert || !is_matrix(t)) continue;
+    const double networks = mine * t.chunks;  // each chunk of an expert's hidden width is a product of its own
     if (task.stage == Stage::expert_weights)
-      work.products.push_back(
-          {Product::weight_gradient, mine * group_pieces_, rows / mine / group_pieces_, inner_of(t), columns_of(t)});
+      work.products.push_back({Product::weight_gradient, networks * group_pieces_, rows / mine / group_pieces_,
+                               inner_of(t), columns_of(t)});
     else if (task.direction == Direction::backward)
-      work.products.push_back({Product::input_gradient, mine, rows / mine, inner_of(t), columns_of(t)});
+      work.products.push_back({Product::input_gradient, networks, rows / mine, inner_of(t), columns_of(t)});
     else if (task.direction == Direction::forward || !is_down(t))
-      work.products.push_back({Product::forward, mine, rows / mine, inner_of(t), columns_of(t)});
+      work.products.push_back({Product::forward, networks, rows / mine, inner_of(t), columns_of(t)});
   }
   return work;
 }

@@ -100,9 +100,8 @@ std::vector<Variable> run_variables() {
        i64,
        layout,
        "rows",
-       "kept choices of a rank's tokens by the rank of their expert, summed over layers: the rows sent at dispatch "
-       "where "
-       "rows go straight; sums to the sum of kept"},
+       "kept choices of a rank's tokens by the rank of their expert, of ranks that share it the first, summed over "
+       "layers: the rows sent at dispatch where rows go straight; sums to the sum of kept"},
       {run, "evaluation_step", {"evaluation"}, i64, invariant, "steps", "steps done at the evaluation"},
       {run, "evaluation_loss", {"evaluation"}, f64, invariant, "nat", "held-out cross-entropy a token"},
       {run,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <span>
 
 #include "base/check.hpp"
@@ -55,14 +56,14 @@ void check_times(const RowBlocks& block, std::int64_t r, const std::string& wher
   constexpr double rounding = 1e-9;
   const auto value = [&](const char* name) { return block.value<double>(name, r); };
   const double busy = value("communication_busy"), exposed = value("communication_exposed");
-  if (!(exposed >= 0.0 && exposed <= busy + rounding))
+  if (!(exposed >= 0.0 && exposed <= busy + rounding && std::isfinite(busy)))
     problems.push_back(where + "communication_exposed is not within 0 and communication_busy");
   else if (value("hidden_share") != schedule::hidden_share(busy, exposed))
     problems.push_back(where + "hidden_share is not that of communication_busy and communication_exposed");
   if (!(value("exposed_share") >= 0.0 && value("exposed_share") <= 1.0 + rounding))
     problems.push_back(where + "exposed_share is not within 0 and 1");
   const double p50 = value("hop_p50"), p99 = value("hop_p99"), max = value("hop_max");
-  if (!(p50 >= 0.0 && p50 <= p99 && p99 <= max))
+  if (!(p50 >= 0.0 && p50 <= p99 && p99 <= max && std::isfinite(max)))
     problems.push_back(where + "hop_p50, hop_p99 and hop_max do not ascend from 0");
 }
 
@@ -97,11 +98,12 @@ bool countable(Counts counts) {
   return std::all_of(counts.begin(), counts.end(), [max](std::int64_t n) { return n >= 0 && n <= max; });
 }
 
-/// The value of an enumeration that ends with `count`, by its name; `count` for none.
+/// The value of an enumeration that ends with `count`, by its name. Throws Error{corrupt} for none.
 template <class Enum>
 Enum named(const Text& name) {
   int value = 0;
   while (value < static_cast<int>(Enum::count) && schedule::name_of(static_cast<Enum>(value)) != text_of(name)) ++value;
+  check(value < static_cast<int>(Enum::count), Exit::corrupt, text_of(name) + " is no stage, direction or kind of hop");
   return static_cast<Enum>(value);
 }
 
@@ -131,7 +133,11 @@ TimelineLaws::TimelineLaws(const RecordReader& file)
   const Config config = config_of(file.file());
   const bool straight =
       config.layout.exchange == ExchangeKind::pairwise || config.layout.exchange == ExchangeKind::alltoallv;
-  team_ = static_cast<std::size_t>(config.layout.expert_tensor_parallel);
+  const int team = config.layout.expert_tensor_parallel;
+  switchyard::check(team >= 1 && node_.size() % static_cast<std::size_t>(team) == 0, Exit::corrupt,
+                    file.path() + " is damaged (its configuration has layout.expert_tensor_parallel " +
+                        std::to_string(team) + " for " + std::to_string(node_.size()) + " ranks)");
+  team_ = static_cast<std::size_t>(team);
   if (straight && config.train.precision == Precision::fp32)
     row_bytes_ = std::int64_t{config.model.width} * static_cast<std::int64_t>(sizeof(float));
 }
@@ -161,9 +167,10 @@ bool TimelineLaws::hops_within_steps(const RowBlocks& block, std::int64_t r) con
   const auto values = [&](const char* name) { return block.row<double>(name, r); };
   const auto first = values("timeline_step_start"), last = values("timeline_step_end");
   const auto start = values("hop_start"), end = values("hop_end"), waited = values("hop_waited");
+  const auto bytes = block.row<std::int64_t>("hop_bytes", r);
   bool within = true;  // comparisons that a NaN fails
   for (std::size_t i = 0; i < start.size(); ++i) {
-    if (start[i] == 0.0 && end[i] == 0.0 && waited[i] == 0.0) continue;  // nothing travelled
+    if (start[i] == 0.0 && end[i] == 0.0 && waited[i] == 0.0 && bytes[i] == 0) continue;  // nothing travelled
     const std::size_t rank = i / purpose_.size();
     within &= first[rank] - resolution <= start[i] && start[i] <= end[i] && end[i] <= last[rank] + resolution &&
               waited[i] >= 0.0 && waited[i] <= end[i] - start[i] + resolution;

@@ -173,6 +173,15 @@ std::string taken_key(const std::vector<std::string>& values) {
   return "";
 }
 
+/// A task may start in another folder than this command: paths that an arm gives become absolute.
+void make_absolute(std::vector<std::string>& overrides) {
+  for (const std::string key : {"data.path=", "layout.placement="})
+    for (std::string& o : overrides) {
+      if (!o.starts_with(key) || o == key + contiguous_placement || o == key) continue;
+      o = key + fs::absolute(o.substr(key.size())).lexically_normal().string();
+    }
+}
+
 /// Fills in name and overrides; returns what is wrong, "" where nothing is.
 std::string complete(Task& task, const Config& base, const std::vector<std::string>& arm) {
   task.name = name_of(task);
@@ -183,6 +192,7 @@ std::string complete(Task& task, const Config& base, const std::vector<std::stri
            " of the configuration is not divisible by " + std::to_string(chosen) +
            " choices, so no width gives equal work";
   put_over(task.overrides, arm);
+  make_absolute(task.overrides);
   if (const std::string key = taken_key(task.overrides); !key.empty())
     return task.name + ": " + key + " follows from experts, top_k, granularity and seeds; leave it out of set and arms";
   const auto put = [&task](const std::string& key, auto value) {

@@ -47,30 +47,36 @@ HopTail HopTimes::add(std::int64_t step, const std::vector<double>& seconds) {
   std::vector<double> went;
   for (std::size_t i = 0; i < seconds.size(); ++i) {
     if (seconds[i] <= 0.0) continue;
-    went.push_back(seconds[i]), times_.add(seconds[i]);
-    if (seconds[i] > longest_.seconds) longest_ = {seconds[i], step, i / hops_.size(), i % hops_.size()};
+    went.push_back(seconds[i]), all_.add(seconds[i]);
+    OfKind& of = kinds_[static_cast<std::size_t>(hops_[i % hops_.size()].kind)];
+    of.times.add(seconds[i]);
+    if (seconds[i] > of.longest.seconds) of.longest = {seconds[i], step, i / hops_.size(), i % hops_.size()};
   }
   return tail_of(std::move(went));
 }
 
 std::string HopTimes::tail() const {
-  if (times_.count() == 0) return "";
-  const auto milliseconds = [this](double share) { return std::min(times_.quantile(share), longest_.seconds) * 1e3; };
+  if (all_.count() == 0) return "";
+  double max = 0.0;
+  for (const OfKind& of : kinds_) max = std::max(max, of.longest.seconds);
+  const auto milliseconds = [&](double share) { return std::min(all_.quantile(share), max) * 1e3; };
   return fmt::format(" hop_p50_ms={:.3g} hop_p99_ms={:.3g} hop_max_ms={:.3g}", milliseconds(0.5), milliseconds(0.99),
-                     longest_.seconds * 1e3);
+                     max * 1e3);
 }
 
 std::string HopTimes::outlier() const {
-  const double median = times_.quantile(0.5);
-  if (longest_.seconds <= far_out * median) return "";
-  const schedule::TaskHop& hop = hops_[longest_.hop];
+  const OfKind& worst = *std::max_element(kinds_.begin(), kinds_.end(),
+                                          [](const OfKind& a, const OfKind& b) { return a.excess() < b.excess(); });
+  const Longest& longest = worst.longest;
+  if (worst.excess() <= far_out) return "";
+  const schedule::TaskHop& hop = hops_[longest.hop];
   const schedule::Task& task = tasks_[static_cast<std::size_t>(hop.task)];
   const std::string what = hop.kind == schedule::HopKind::rows ? "" : " (" + schedule::name_of(hop.kind) + ")";
   return fmt::format(
       "slow journey: {} {} of block {}, lane {}{}, took {:.3g} ms on rank {} in step {}, {:.0f} times "
-      "the median of the {} hops since the last line",
+      "the median of the {} hops of that kind since the last line",
       schedule::name_of(task.stage), schedule::name_of(task.direction), task.block, task.lane, what,
-      longest_.seconds * 1e3, longest_.rank, longest_.step, longest_.seconds / median, times_.count());
+      longest.seconds * 1e3, longest.rank, longest.step, worst.excess(), worst.times.count());
 }
 
 }  // namespace switchyard::train

@@ -41,9 +41,10 @@ class HopTimes {
   HopTail add(std::int64_t step, const std::vector<double>& seconds);
   /// " hop_p50_ms=0.081 hop_p99_ms=0.32 hop_max_ms=4.1"; nothing where there were none.
   std::string tail() const;
-  /// Of the longest, where it took more than ten times the median: when, where and how long; else nothing.
+  /// Of the hop that took the most times the median of its kind, where that is more than ten: when, where and how
+  /// long; else nothing.
   std::string outlier() const;
-  void clear() { times_ = {}, longest_ = {}; }
+  void clear() { all_ = {}, kinds_ = {}; }
 
  private:
   struct Longest {
@@ -53,8 +54,13 @@ class HopTimes {
   };
   std::vector<schedule::Task> tasks_;
   std::vector<schedule::TaskHop> hops_;
-  Histogram times_;
-  Longest longest_;
+  struct OfKind {
+    Histogram times;
+    Longest longest;
+    double excess() const { return times.count() > 0 ? longest.seconds / times.quantile(0.5) : 0.0; }
+  };
+  Histogram all_;
+  std::array<OfKind, static_cast<std::size_t>(schedule::HopKind::count)> kinds_;
 };
 
 }  // namespace switchyard::train

@@ -101,6 +101,7 @@ TEST(Advice, IdleRanksAreRemarked) {
   EXPECT_EQ(advised(quiet, 3), "");
   EXPECT_EQ(advised(quiet, 4), "layout.expert_parallel: 4 ranks share 3 experts: some ranks hold none\n");
   EXPECT_EQ(advised({quiet[0], quiet[1], "layout.expert_parallel=2"}, 4), "");
+  EXPECT_EQ(advised({quiet[0], quiet[1], "moe.hidden_chunks=2", "layout.expert_tensor_parallel=2"}, 4), "");
   EXPECT_EQ(advised({quiet[0], "moe.experts=64"}, 8), "");
   EXPECT_EQ(advised({quiet[0], "moe.experts=64"}, 9),
             "train.grains: 9 ranks share 8 grains: some ranks have no tokens; more grains would use them\n");
@@ -109,11 +110,19 @@ TEST(Advice, IdleRanksAreRemarked) {
 TEST(Advice, APlacementThatSavesNothingIsRemarked) {
   const std::string quiet = "moe.router=hash", placed = "layout.placement=p.yaml", by_nodes = "layout.exchange=node";
   EXPECT_EQ(advised({quiet, placed, by_nodes, "layout.ranks_per_node=1"}, 4), "");
+  EXPECT_EQ(advised({quiet, placed, "layout.exchange=gather"}, 4), "");
   EXPECT_EQ(advised({quiet, placed}, 4),
             "layout.placement: with layout.exchange pairwise: a row goes for each choice, wherever experts live; node "
             "sends one for each node\n");
   EXPECT_EQ(advised({quiet, placed, by_nodes}, 1),
             "layout.placement: changes nothing, since every rank holds all experts (layout.expert_parallel)\n");
+}
+
+TEST(Advice, ChunksThatAreMostlyFillingAreRemarked) {
+  EXPECT_EQ(advised({"moe.router=hash", "moe.hidden=512", "moe.hidden_chunks=4"}), "");
+  EXPECT_EQ(advised({"moe.router=hash", "moe.hidden=64", "moe.hidden_chunks=16"}),
+            "moe.hidden_chunks: a chunk of an expert's matrix has 512 elements and takes the memory of 4096; use fewer "
+            "chunks\n");
 }
 
 TEST(Advice, LanesThatDoNothingAreRemarked) {

@@ -57,8 +57,9 @@ TEST_F(Plan, SaysWhatTheFirstChoiceIs) {
 }
 
 TEST_F(Plan, BytesAreThoseOfMeasuredSteps) {
-  for (const std::string exchange : {"pairwise", "node"}) {
+  for (const std::string exchange : {"pairwise", "node", "gather"}) {
     const std::string layout = " layout.exchange=" + exchange + " layout.ranks_per_node=2 ";
+    const double within = exchange == "gather" ? 0.015 : 0.01;  // choices of a router are not quite independent
     const Output step = run("bench step c.yaml" + layout + "--warmup 0 --repetitions 1 --json s.jsonl", 4);
     ASSERT_EQ(step.code, 0) << step.err;
     const Output o = run("plan c.yaml --ranks 4 --nodes 2 --machine m.yaml --show 1000 --json p.jsonl");
@@ -69,7 +70,7 @@ TEST_F(Plan, BytesAreThoseOfMeasuredSteps) {
       if (p["exchange"] != exchange || p["expert_parallel"] != 4) continue;
       found = true;
       for (const char* bytes : {"row_bytes", "row_bytes_across"})
-        EXPECT_NEAR(p[bytes].get<double>() / measured[bytes].get<double>(), 1.0, 0.01) << exchange << " " << bytes;
+        EXPECT_NEAR(p[bytes].get<double>() / measured[bytes].get<double>(), 1.0, within) << exchange << " " << bytes;
     }
     EXPECT_TRUE(found);
   }
@@ -100,6 +101,12 @@ TEST_F(Plan, RefusesInOneSentence) {
       {"--ranks 4 --machine m.yaml model.vocabulary=0", "model.vocabulary: is 0"},
       {"--ranks 4 --machine m.yaml layout.lanes=3", "layout.lanes"},
       {"--ranks 0 --machine m.yaml", "is out of range; must be in [1, 4096]"},
+      {"--ranks 4 --machine m.yaml --network 100", "--network is about links between nodes"},
+      {"--ranks 4 --nodes 2 --machine m.yaml layout.ranks_per_node=4", "layout.ranks_per_node: is 4, but --ranks 4"},
+      {"--ranks 4 --nodes 2 --machine m.yaml layout.placement=p.yaml", "layout.placement: is p.yaml"},
+      {"--ranks 4 --nodes 2 --machine m.yaml moe.hidden_chunks=2 layout.expert_tensor_parallel=2",
+       "layout.expert_tensor_parallel: is 2 (ranks that share"},
+      {"--parameters --nodes 2", "--parameters excludes --nodes"},
       {"--ranks 4", "--ranks and --machine are missing"}};
   for (const auto& [arguments, said] : cases) {
     const Output o = run(std::string("plan c.yaml ") + arguments);

@@ -64,6 +64,35 @@ TEST(Bytes, OfSums) {
   EXPECT_EQ(predict(c, {1, 1, round_machine()}).sums.all, 0.0);
 }
 
+// Of the experts that each place has, whether they divide or not.
+TEST(Bytes, OfSumsOfUnevenExperts) {
+  Config c = model();
+  for (const auto& [experts, expert_parallel] : {std::pair(10, 4), std::pair(2, 4), std::pair(8, 4)}) {
+    c.moe.experts = experts, c.moe.top_k = 1, c.layout.expert_parallel = expert_parallel;
+    const auto sums = [&](int hidden) {
+      c.moe.hidden = hidden;
+      return predict(c, site(8, 2)).sums.all;
+    };
+    double more = 0.0;  // of each expert once more 4096-blocks, to the other of two holders and back
+    const auto slab = [&](int hidden) {
+      c.moe.hidden = hidden;
+      double elements = 0.0;
+      for (const TensorSpec& t : architecture(c))
+        if (t.placement == Placement::expert) elements += double(padded_unit(t.unit())) * double(t.units());
+      return elements;
+    };
+    more = 2.0 * 4.0 * (slab(4096) - slab(2048));
+    EXPECT_NEAR(sums(4096) - sums(2048), more, 1e-6 * more) << experts << " on " << expert_parallel;
+  }
+}
+
+TEST(Prediction, ChunksOfExpertsAreAllOfTheirWork) {
+  Config c = model();
+  const double whole = predict(c, site(4, 2)).flop;
+  c.moe.hidden_chunks = 4;
+  EXPECT_NEAR(predict(c, site(4, 2)).flop, whole, 1e-9 * whole);
+}
+
 TEST(Prediction, LanesMoveNoMore) {
   Config c = model();
   for (const ExchangeKind exchange : {ExchangeKind::pairwise, ExchangeKind::node})

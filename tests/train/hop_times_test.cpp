@@ -95,13 +95,14 @@ TEST_F(OfTwoRanks, OneThatStandsOutIsNamed) {
   times.add(42, {1e-3, 1e-3, 1e-3, 25e-3});
   EXPECT_EQ(times.outlier(),
             "slow journey: combine backward of block 5, lane 0 (near), took 25 ms on rank 1 in step 42, 25 times the "
-            "median of the 8 hops since the last line");
+            "median of the 4 hops of that kind since the last line");
   times.clear();
   times.add(43, {12e-3, 1e-3, 1e-3, 0.0});
+  times.add(44, {1e-3, 12e-3, 1e-3, 12e-3});  // the others of their kind take as long
   EXPECT_EQ(
       times.outlier(),
       "slow journey: dispatch forward of block 3, lane 1, took 12 ms on rank 0 in step 43, 12 times the median of "
-      "the 3 hops since the last line");
+      "the 4 hops of that kind since the last line");
 }
 
 }  // namespace

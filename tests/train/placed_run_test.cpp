@@ -50,6 +50,22 @@ TEST_F(PlacedRun, HasTheBytesOfOneWithoutAndResumesAnywhere) {
   EXPECT_EQ(count(o.err, "layout.placement: q.yaml: cannot be read"), 1) << o.err;
 }
 
+TEST_F(PlacedRun, RanksThatShareExpertsResumeAnywhere) {
+  const std::string chunks = " moe.hidden_chunks=4 train.schedule=constant train.steps=";
+  ASSERT_EQ(run("train tiny.yaml --run whole" + chunks + "4", 1).code, 0);
+  Output o = run("train tiny.yaml --run cut layout.expert_tensor_parallel=2 layout.zero=1" + chunks + "2", 2);
+  ASSERT_EQ(o.code, 0) << o.err;
+  o = run("resume cut train.steps=3 layout.expert_tensor_parallel=4 layout.placement=p.yaml layout.expert_parallel=4",
+          4);
+  ASSERT_EQ(o.code, 0) << o.err;
+  o = run("resume cut train.steps=4 layout.expert_tensor_parallel=1 layout.expert_parallel=0 layout.zero=0", 3);
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(digest("cut"), digest("whole"));
+  o = run("resume cut train.steps=5 moe.hidden_chunks=2", 2);
+  EXPECT_EQ(o.code, 2);
+  EXPECT_NE(o.err.find("moe.hidden_chunks"), std::string::npos) << o.err;
+}
+
 TEST_F(PlacedRun, IsRefusedOnceWithThePlaceOfTheFault) {
   write("bad.yaml", "0: [3, 1, 0, 2]\n1: [2, 0, 2, 1]\n");
   for (const char* command : {"check tiny.yaml --ranks 2", "train tiny.yaml --run r"})

@@ -212,7 +212,7 @@ void make_corpus(const std::string& folder) {
 std::string digest_of_run(Config config, const comm::Communicator& world, const std::string& folder) {
   config.data.path = folder + "/corpus", config.model.vocabulary = 0;
   config.train.evaluate_every = 2, config.train.evaluate_tokens = config.step_tokens();
-  config.record.flush_every = 2, config.record.sample_every = 2;
+  config.record.flush_every = 2, config.record.sample_every = config.record.timeline_every = 2;
   train::TrainRequest request;
   request.config = config, request.run = folder + "/run";
   EXPECT_EQ(train::run_training(request), Exit::ok);

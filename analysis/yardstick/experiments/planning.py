@@ -8,7 +8,7 @@ from ..base.faults import SchemaError
 from .communication_results import rate_of
 
 MADE = "make it with experiments/planning/run.sh"
-KEY = ["exchange", "schedule", "lanes", "recompute", "expert_parallel"]  # what both say of a layout
+KEY = ["exchange", "schedule", "lanes", "recompute", "expert_parallel"]  # what both say of a layout, beside zero
 MEDIAN, WORST, CHOICE = 0.10, 0.25, 0.10                                 # of relative errors, and of the first choice's loss
 
 
@@ -40,7 +40,7 @@ def _lines(path):
             value = record[name]
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e15 or name == "step_ms" and value == 0:
                 raise SchemaError(f"{place}: {name} is no number above 0; {MADE}")
-        key = tuple(str(record[n]) for n in KEY)
+        key = tuple(str(record[n]) for n in KEY) + (str(record.get("zero", 0)),)  # steps of older programs have none
         if key not in found or record["step_ms"] < found[key]["step_ms"]:
             found[key] = record
     if not found:

@@ -80,7 +80,8 @@ SECTIONS = {
     "Time and traffic": [
         Entry("phases", figures.phases, "Time by phase", "Where the time of a step goes, mean over steps.", variable="phase_seconds"),
         Entry("traffic", figures.traffic, "Rows sent at dispatch",
-              "Rows that ranks send each other at dispatch, mean over steps; the diagonal stays.", variable="traffic"),
+              "Kept choices by the rank of their expert (of ranks that share it the first), mean over steps: the rows sent at "
+              "dispatch where these go straight; the diagonal stays.", variable="traffic"),
     ],
 }
 TIMELINE = Entry("timeline", lambda timeline: timeline_figure.draw(timeline, figures.WIDTH), "Timeline of a step", "", "timeline")
