@@ -50,7 +50,8 @@ def compare(bench, ranks, expected, *options):
 def schedules(bench, trials):
     """Random ways through a step, with random delays before every task: none hangs, and none changes a bit."""
     text = bench.config.read_text().replace("steps: 60", "steps: 10").replace("evaluate_every: 20", "evaluate_every: 5")
-    text = text.replace("checkpoint_every: 10", "checkpoint_every: 5").replace("top_k: 2,", "top_k: 3, combine_groups: 4, hidden_chunks: 4,")
+    text = text.replace("checkpoint_every: 10", "checkpoint_every: 5")
+    text = text.replace("top_k: 2,", "top_k: 3, combine_groups: 4, hidden_chunks: 4,")
     bench.config.write_text(text)
     rng, start, names = random.Random(13), time.time(), choices(bench)
     expected = compare(bench, 1, None)
