@@ -12,6 +12,7 @@
 #include "config/values.hpp"
 #include "config/yaml.hpp"
 #include "config/yaml_tree.hpp"
+#include "sweep/paths.hpp"
 #include "sweep/sweep.hpp"
 
 namespace switchyard::sweep {
@@ -173,15 +174,6 @@ std::string taken_key(const std::vector<std::string>& values) {
   return "";
 }
 
-/// A task may start in another folder than this command: paths that an arm gives become absolute.
-void make_absolute(std::vector<std::string>& overrides) {
-  for (const std::string key : {"data.path=", "layout.placement="})
-    for (std::string& o : overrides) {
-      if (!o.starts_with(key) || o == key + contiguous_placement || o == key) continue;
-      o = key + fs::absolute(o.substr(key.size())).lexically_normal().string();
-    }
-}
-
 /// Fills in name and overrides; returns what is wrong, "" where nothing is.
 std::string complete(Task& task, const Config& base, const std::vector<std::string>& arm) {
   task.name = name_of(task);
@@ -221,12 +213,6 @@ std::vector<Task> combine(Axes axes) {
             if (k <= axes.experts[e])
               tasks.push_back({.arm = arm, .experts = axes.experts[e], .top_k = k, .granularity = g, .seed = seed});
   return tasks;
-}
-
-/// A task may start in another folder than this command: its corpus and placement get absolute paths.
-void fix_paths(std::vector<std::string>& overrides, const Config& base) {
-  put_over(overrides, {"data.path=" + fs::absolute(base.data.path).lexically_normal().string()});
-  if (names_placement(base)) put_over(overrides, {"layout.placement=" + fs::absolute(base.layout.placement).string()});
 }
 
 /// Adds what a task's configuration lacks, with the name of the first task that lacks it.
@@ -273,7 +259,8 @@ Sweep read_sweep(const std::string& file, const std::vector<std::string>& overri
   put_over(axes.set, overrides);
   const LoadResult base = load_text(sweep.name, sweep.configuration, axes.set);
   throw_errors(base);
-  fix_paths(axes.set, base.config);
+  put_over(axes.set, {"data.path=" + base.config.data.path});  // complete() makes paths absolute
+  if (names_placement(base.config)) put_over(axes.set, {"layout.placement=" + base.config.layout.placement});
   if (axes.top_k.empty()) axes.top_k = {base.config.moe.top_k};
   const std::map<std::string, std::vector<std::string>> arms(axes.arms.begin(), axes.arms.end());
   const Checked tasks = Checked(std::ssize(axes.experts)) * std::ssize(axes.top_k) * std::ssize(axes.granularity) *
