@@ -191,8 +191,7 @@ Exit plan_layouts(const PlanOptions& options) {
   lines.open(options.json);
   const double node_bytes = options.memory > 0.0 ? options.memory * gib : site.machine.memory;
   const std::int64_t own_bytes = most_bytes(plan::at_site(config, site), site.ranks);
-  const plan::Candidate own{config, plan::predict(config, site), own_bytes,
-                            double(own_bytes) * site.ranks_per_node() <= node_bytes};
+  const plan::Candidate own{config, plan::predict(config, site), own_bytes, plan::fits(own_bytes, site, node_bytes)};
   std::printf("configuration  %d ranks on %d nodes, as it is\n", site.ranks, site.nodes);
   print_header();
   print_row(own, site.ranks);

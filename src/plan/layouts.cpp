@@ -74,7 +74,7 @@ std::vector<Candidate> rank_layouts(const Config& config, const Site& site, doub
   for (Candidate& candidate : all) {
     if (fitting.size() == most) break;
     candidate.rank_bytes = memory(at_site(candidate.config, site), site.ranks);
-    candidate.fits = double(candidate.rank_bytes) * site.ranks_per_node() <= node_bytes;
+    candidate.fits = fits(candidate.rank_bytes, site, node_bytes);
     (candidate.fits ? fitting : others).push_back(candidate);
   }
   std::stable_sort(fitting.begin(), fitting.end(), [](const Candidate& a, const Candidate& b) {

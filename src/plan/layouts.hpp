@@ -20,6 +20,11 @@ struct Candidate {
 /// alone, which validate() lets pass. `alltoallv`, which blocks while rows travel, only where the configuration has it.
 std::vector<Config> layouts_of(const Config& config, const Site& site);
 
+/// Whether ranks of so many bytes have room on a node.
+inline bool fits(std::int64_t rank_bytes, const Site& site, double node_bytes) {
+  return double(rank_bytes) * site.ranks_per_node() <= node_bytes;
+}
+
 /// Bytes of the rank that needs most.
 using Memory = std::function<std::int64_t(const Config&, int ranks)>;
 

@@ -4,6 +4,8 @@
 #include <deque>
 #include <vector>
 
+#include "schedule/hops.hpp"
+
 namespace switchyard::plan {
 
 /// What the simulation knows of the ways that rows take.
@@ -20,7 +22,7 @@ struct Seconds {
   double computing = 0.0;  ///< slowed by polls as it is
   double busy = 0.0;       ///< something travelled, or ranks met
   double exposed = 0.0;    ///< and the rank did nothing else
-  double hidden_share() const { return busy > 0.0 ? 1.0 - exposed / busy : 1.0; }
+  double hidden_share() const { return schedule::hidden_share(busy, exposed); }
 };
 
 /// All ranks do the same at the same time, as even routing makes them, so that one stands for them. Ways are used in

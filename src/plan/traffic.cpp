@@ -11,9 +11,9 @@ namespace switchyard::plan {
 namespace {
 
 /// Adds what goes from rank to rank up: of ranks inside their nodes, and of nodes.
-class Ledger {
+class PairBytes {
  public:
-  Ledger(int ranks, int ranks_per_node)
+  PairBytes(int ranks, int ranks_per_node)
       : per_node_(ranks_per_node),
         sent_(ranks),
         got_(ranks),
@@ -42,9 +42,9 @@ class Ledger {
   std::vector<double> sent_, got_, node_sent_, node_got_;
 };
 
-double element_bytes(const Config& config) { return config.train.precision == Precision::bf16 ? 2.0 : 4.0; }
-
 }  // namespace
+
+double element_bytes(const Config& config) { return config.train.precision == Precision::bf16 ? 2.0 : 4.0; }
 
 Bytes& Bytes::operator+=(const Bytes& other) {
   near += other.near, far += other.far, all += other.all, across += other.across;
@@ -64,19 +64,19 @@ double Traffic::tokens_of(const Layout& lane, int rank) const {
 
 /// One row a choice, to the rank of its expert.
 Bytes Traffic::straight(const Layout& lane, int experts) const {
-  Ledger ledger(layout_.ranks, ranks_per_node_);
+  PairBytes pairs(layout_.ranks, ranks_per_node_);
   for (int r = 0; r < layout_.ranks; ++r) {
     const int group = layout_.group_of(r) * layout_.expert_parallel;
     const double choices = tokens_of(lane, r) * config_.moe.top_k * row_bytes_ / experts;
     for (int p = 0; p < layout_.expert_parallel; ++p)
-      ledger.add(r, group + p, choices * double(layout_.experts_of(p, experts).size()));
+      pairs.add(r, group + p, choices * double(layout_.experts_of(p, experts).size()));
   }
-  return ledger.take();
+  return pairs.take();
 }
 
 /// Out one row for each node with one of a token's choices; home as many, or one a choice.
 Bytes Traffic::rail(const Layout& lane, int experts, bool out) const {
-  Ledger ledger(layout_.ranks, ranks_per_node_);
+  PairBytes pairs(layout_.ranks, ranks_per_node_);
   const bool once = out || sums_by_node(config_, layout_);
   for (int node = 0; node < layout_.group_nodes(); ++node) {
     const double there = double(layout_.experts_of_node(node, experts).size());
@@ -84,15 +84,15 @@ Bytes Traffic::rail(const Layout& lane, int experts, bool out) const {
     for (int r = 0; r < layout_.ranks; ++r) {
       const int mate = layout_.group_of(r) * layout_.expert_parallel + node * layout_.node_places +
                        layout_.place_of(r) % layout_.node_places;
-      ledger.add(r, mate, tokens_of(lane, r) * rows * row_bytes_);
+      pairs.add(r, mate, tokens_of(lane, r) * rows * row_bytes_);
     }
   }
-  return ledger.take();
+  return pairs.take();
 }
 
 /// The choices of all tokens of a rail, from its rank on a node to the experts there.
 Bytes Traffic::inside(const Layout& lane, int experts) const {
-  Ledger ledger(layout_.ranks, ranks_per_node_);
+  PairBytes pairs(layout_.ranks, ranks_per_node_);
   const int near = layout_.node_places;
   for (int r = 0; r < layout_.ranks; ++r) {
     const int group = layout_.group_of(r) * layout_.expert_parallel, place = layout_.place_of(r);
@@ -100,10 +100,10 @@ Bytes Traffic::inside(const Layout& lane, int experts) const {
     for (int p = place % near; p < layout_.expert_parallel; p += near) tokens += tokens_of(lane, group + p);
     const int first = place / near * near;
     for (int p = first; p < first + near; ++p)
-      ledger.add(r, group + p,
-                 tokens * config_.moe.top_k * row_bytes_ * double(layout_.experts_of(p, experts).size()) / experts);
+      pairs.add(r, group + p,
+                tokens * config_.moe.top_k * row_bytes_ * double(layout_.experts_of(p, experts).size()) / experts);
   }
-  return ledger.take();
+  return pairs.take();
 }
 
 Hops Traffic::hops(int lane, int experts, bool out) const {
@@ -151,13 +151,13 @@ std::pair<Traffic::Held, Traffic::Held> Traffic::elements_of(const Range& blocks
 Bytes Traffic::slices(const Held& held, double copies) const {
   const int step = static_cast<int>(held.size()), holders = layout_.ranks / step;
   if (holders == 1) return {};
-  Ledger ledger(layout_.ranks, ranks_per_node_);
+  PairBytes pairs(layout_.ranks, ranks_per_node_);
   for (int first = 0; first < step; ++first) {
     const double bytes = 4.0 * copies * held[static_cast<std::size_t>(first)] / holders;
     for (int a = first; a < layout_.ranks; a += step)
-      for (int b = first; b < layout_.ranks; b += step) ledger.add(a, b, bytes);
+      for (int b = first; b < layout_.ranks; b += step) pairs.add(a, b, bytes);
   }
-  return ledger.take();
+  return pairs.take();
 }
 
 Bytes Traffic::sums_to_owners(const Range& blocks) const {

@@ -58,6 +58,9 @@ class Traffic {
   double load_, row_bytes_;
 };
 
+/// Of an element of the rows that travel.
+double element_bytes(const Config& config);
+
 /// FLOP that experts of m matrices (h, d) compute for a byte that one of p ranks (or nodes) sends, rows going straight:
 /// forwards 2·m·d·h of a row by 2·d·b·(p − 1)/p, which is m·h/b · p/(p − 1); of a whole step 1.5 times that, since the
 /// way back has twice the work and as many bytes. Infinite where p is 1.

@@ -83,7 +83,7 @@ std::vector<std::int64_t> units_of_places(const Layout& layout, const ParameterS
   for (const Parameter& p : parameters.all())
     for (int place = 0; place < layout.expert_parallel; ++place)
       if (p.placement == Placement::expert && p.adds_to.empty())
-        units[place] += static_cast<std::int64_t>(held_units(p, layout, place).size());
+        units[place] += layout.experts_of(place, p.experts()).size() * layout.chunks_of(place, p.chunks).size();
   return units;
 }
 
