@@ -158,15 +158,17 @@ struct LayoutConfig {
   int expert_parallel = 0;
   int expert_tensor_parallel = 1;
   ExchangeKind exchange = ExchangeKind::pairwise;
+  TransportChoice transport = TransportChoice::auto_;
   ScheduleKind schedule = ScheduleKind::serial;
   int lanes = 1;
-  double poll = 50.0;
+  double poll = 0.0;
   int threads = 1;
   double timeout = 600.0;
   double delay = 0.0;
   int ranks_per_node = 0;
   int zero = 0;
   std::string placement = contiguous_placement;
+  std::string machine;
   Recompute recompute = Recompute::none;
   std::vector<int> recompute_blocks;
   std::shared_ptr<const SeatOrders> seat_orders{};  ///< no option: what the file of `placement` says, once it is read
@@ -180,10 +182,18 @@ struct LayoutConfig {
     f("exchange", self.exchange, "",
       "how rows go between ranks; pairwise and alltoallv: one for each choice; node: a token once to each node that "
       "holds experts of its choices, handed on there; gather: once to each such rank, selected there");
+    f("transport", self.transport, "",
+      "how rows travel between two ranks; window: where they share memory, the one reads what the other has, and by "
+      "mpi elsewhere; auto: window where that works and memory is the host's, else mpi");
     f("schedule", self.schedule, "",
       "what is done while rows travel; serial: nothing, pipelined: experts of other lanes, interleaved: all of them");
-    f("lanes", self.lanes, "", "parts of a rank's grains, each on its way by itself: a power of two");
-    f("poll", self.poll, "us", "how often rows that are on their way are looked after while a rank computes");
+    f("lanes", self.lanes, "",
+      "parts of a rank's grains, each on its way by itself: a power of two; 0: what is measured to be fastest, in a "
+      "few "
+      "steps on random tokens before the run");
+    f("poll", self.poll, "us",
+      "how often rows that are on their way are looked after while a rank computes; 0: so that it takes a hundredth of "
+      "the time, by what it is measured to take");
     f("threads", self.threads, "", "threads of one rank");
     f("timeout", self.timeout, "s",
       "ends the job, with exit code 9, once the ranks of a node make no progress for this long, and at once where one "
@@ -199,6 +209,9 @@ struct LayoutConfig {
       "them has all of it");
     f("placement", self.placement, "",
       "where experts live: contiguous, in the order of their numbers, or the file that `yardstick placement` wrote");
+    f("machine", self.machine, "",
+      "what `switchyard bench machine` wrote, to say where a run hides less of its communication than `plan` predicts; "
+      "empty: nothing is predicted");
     f("recompute", self.recompute, "",
       "what a backward pass makes again rather than keep: nothing, the hidden rows of experts, or whole blocks");
     f("recompute_blocks", self.recompute_blocks, "", "the blocks that recompute is for; empty: all of them");

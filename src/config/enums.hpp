@@ -9,7 +9,7 @@ namespace switchyard {
 template <class E>
 struct EnumNames;
 
-/// The parts of "a, b, c".
+/// The parts of "a, b, c"; of "auto_" the word, which no enumerator can be.
 inline std::vector<std::string> names_in(const std::string& list) {
   std::vector<std::string> names(1);
   for (const char c : list)
@@ -17,10 +17,12 @@ inline std::vector<std::string> names_in(const std::string& list) {
       names.emplace_back();
     else if (c != ' ')
       names.back() += c;
+  for (std::string& name : names)
+    if (name.ends_with('_')) name.pop_back();
   return names;
 }
 
-/// An enumeration whose enumerators are the names that a configuration has for them.
+/// An enumeration whose enumerators are the names that a configuration has for them, with _ after a word of C++.
 #define SWITCHYARD_ENUM(Type, ...)                                               \
   enum class Type { __VA_ARGS__ };                                               \
   template <>                                                                    \
@@ -38,6 +40,7 @@ SWITCHYARD_ENUM(BiasRule, none, sign, centred_sign, proportional);
 SWITCHYARD_ENUM(ImportanceForm, cv2, squared_deviation);
 SWITCHYARD_ENUM(DropOrder, weight, position);
 SWITCHYARD_ENUM(ExchangeKind, pairwise, alltoallv, node, gather);
+SWITCHYARD_ENUM(TransportChoice, auto_, mpi, window);
 SWITCHYARD_ENUM(ScheduleKind, serial, pipelined, interleaved);
 SWITCHYARD_ENUM(Recompute, none, experts, blocks);
 SWITCHYARD_ENUM(Schedule, constant, cosine, linear, wsd);
