@@ -27,7 +27,7 @@ Layout layout_of(const Communicator& world, const Nodes& nodes, const LayoutConf
   Layout layout{world.size(), world.rank(), degree_of(world, options.expert_parallel),
                 grains,       determinism,  options.lanes};
   layout.expert_tensor_parallel = team_of(layout, options.expert_tensor_parallel);
-  if (options.exchange != ExchangeKind::node && options.exchange != ExchangeKind::gather) return layout;
+  if (!options.by_nodes()) return layout;
   layout.node_places = options.exchange == ExchangeKind::gather ? 1 : nodes.even_share(layout.expert_parallel);
   if (layout.node_places == 0)  // as every rank finds
     throw AgreedError(

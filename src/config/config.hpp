@@ -159,6 +159,7 @@ struct LayoutConfig {
   int expert_tensor_parallel = 1;
   ExchangeKind exchange = ExchangeKind::pairwise;
   TransportChoice transport = TransportChoice::auto_;
+  bool local_first = false;
   ScheduleKind schedule = ScheduleKind::serial;
   int lanes = 1;
   double poll = 0.0;
@@ -173,6 +174,9 @@ struct LayoutConfig {
   std::vector<int> recompute_blocks;
   std::shared_ptr<const SeatOrders> seat_orders{};  ///< no option: what the file of `placement` says, once it is read
 
+  /// Whether a token goes once to each node, or rank, that holds experts of its choices; else once for each choice.
+  bool by_nodes() const { return exchange == ExchangeKind::node || exchange == ExchangeKind::gather; }
+
   static void fields(auto& self, auto&& f) {
     f("expert_parallel", self.expert_parallel, "ranks",
       "ranks that together hold every expert once; must divide the ranks; 0 means all ranks");
@@ -185,6 +189,7 @@ struct LayoutConfig {
     f("transport", self.transport, "",
       "how rows travel between two ranks; window: where they share memory, the one reads what the other has, and by "
       "mpi elsewhere; auto: window where that works and memory is the host's, else mpi");
+    f("local_first", self.local_first, "", "experts compute the rows that stay on their rank while the others travel");
     f("schedule", self.schedule, "",
       "what is done while rows travel; serial: nothing, pipelined: experts of other lanes, interleaved: all of them");
     f("lanes", self.lanes, "",

@@ -246,8 +246,7 @@ std::vector<Violation> advice(const Config& c, int ranks) {
   if (c.layout.placement != contiguous_placement && teams == 1)
     notes.push_back(
         {"layout.placement", "changes nothing, since every rank holds all experts (layout.expert_parallel)"});
-  else if (c.layout.placement != contiguous_placement && c.layout.exchange != ExchangeKind::node &&
-           c.layout.exchange != ExchangeKind::gather)
+  else if (c.layout.placement != contiguous_placement && !c.layout.by_nodes())
     notes.push_back(
         {"layout.placement", "with layout.exchange " + format_value(c.layout.exchange) +
                                  ": a row goes for each choice, wherever experts live; node sends one for each node"});

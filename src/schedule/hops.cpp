@@ -6,7 +6,7 @@
 namespace switchyard::schedule {
 
 std::vector<TaskHop> hops_of(const std::vector<Task>& tasks, const Config& config) {
-  const bool by_nodes = config.layout.exchange == ExchangeKind::node || config.layout.exchange == ExchangeKind::gather;
+  const bool by_nodes = config.layout.by_nodes();
   std::vector<TaskHop> hops;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     if (tasks[i].stage != Stage::dispatch && tasks[i].stage != Stage::combine) continue;
