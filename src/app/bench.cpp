@@ -1,6 +1,7 @@
 // `switchyard bench`: what the program measures of itself.
 #include <cstdio>
 #include <memory>
+#include <sstream>
 
 #include "app/commands.hpp"
 #include "app/launch.hpp"
@@ -22,21 +23,71 @@ void print_notes(const Config& config, const KokkosSession& kokkos) {
 struct BenchOptions {
   std::string config;
   std::vector<std::string> overrides;
-  int warmup = 3;
-  int repetitions = 10;
-  std::string json;
+  bench::StepOptions steps;
+  std::vector<std::string> with;
+  std::vector<int> lanes{2, 4}, experts;
 };
 
-Exit bench_command(const BenchOptions& options) {
-  const LoadResult loaded = load_on_all(options.config, options.overrides);
-  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  comm::agree(world, [&] {
-    check(loaded.config.model.vocabulary > 0, Exit::usage,
-          options.config + ": model.vocabulary: is 0 (a benchmark has no corpus to take it from); set it");
+/// A configuration with more overrides, one string of words that blanks part.
+bench::Variant variant_of(const BenchOptions& options, const std::string& more) {
+  std::vector<std::string> all = options.overrides;
+  std::istringstream words(more);
+  for (std::string word; words >> word;) all.push_back(word);
+  return {more, load_on_all(options.config, all).config};
+}
+
+/// The configuration with each of these; all valid, and of as many threads.
+std::vector<bench::Variant> variants_of(const BenchOptions& options, const std::vector<std::string>& names) {
+  std::vector<bench::Variant> all;
+  for (const std::string& name : names) all.push_back(variant_of(options, name));
+  comm::agree(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
+    for (const bench::Variant& variant : all) {
+      const std::string with = variant.name.empty() ? "" : " with '" + variant.name + "'";
+      check(variant.config.model.vocabulary > 0, Exit::usage,
+            options.config + with + ": model.vocabulary: is 0 (a benchmark has no corpus to take it from); set it");
+      check(variant.config.layout.threads == all.front().config.layout.threads, Exit::usage,
+            options.config + with + ": layout.threads: is not " + std::to_string(all.front().config.layout.threads) +
+                ", as steps beside each other must have it in common");
+    }
   });
-  const KokkosSession kokkos(loaded.config.layout.threads);
-  print_notes(loaded.config, kokkos);
-  return bench::measure_step(loaded.config, options.warmup, options.repetitions, options.json);
+  return all;
+}
+
+Exit bench_step(const BenchOptions& options) {
+  std::vector<std::string> names{""};
+  names.insert(names.end(), options.with.begin(), options.with.end());
+  const std::vector<bench::Variant> variants = variants_of(options, names);
+  const KokkosSession kokkos(variants.front().config.layout.threads);
+  print_notes(variants.front().config, kokkos);
+  return bench::print_steps(variants, options.steps);
+}
+
+/// Serial and straight first, which says how much there is to hide.
+Exit bench_overlap(const BenchOptions& options) {
+  std::vector<std::string> names;
+  const auto add = [&](const char* schedule, int lanes) {
+    for (const char* exchange : {"pairwise", "node"})
+      names.push_back(std::string("layout.schedule=") + schedule + " layout.lanes=" + std::to_string(lanes) +
+                      " layout.exchange=" + exchange);
+  };
+  add("serial", 1);
+  for (const int lanes : options.lanes) add("interleaved", lanes), add("pipelined", lanes);
+  const std::vector<bench::Variant> variants = variants_of(options, names);
+  const KokkosSession kokkos(variants.front().config.layout.threads);
+  print_notes(variants.front().config, kokkos);
+  return bench::print_overlap(variants, options.steps);
+}
+
+Exit bench_determinism(const BenchOptions& options) {
+  std::vector<std::string> names;
+  for (const int experts : options.experts) names.push_back("moe.experts=" + std::to_string(experts));
+  const std::vector<bench::Variant> variants =
+      variants_of(options, names.empty() ? std::vector<std::string>{""} : names);
+  const KokkosSession kokkos(variants.front().config.layout.threads);
+  print_notes(variants.front().config, kokkos);
+  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [] { bench::print_determinism_head(); });
+  for (const bench::Variant& variant : variants) bench::print_determinism(variant.config, options.steps);
+  return Exit::ok;
 }
 
 void add_exchange(CLI::App& group, Command& command) {
@@ -45,7 +96,10 @@ void add_exchange(CLI::App& group, Command& command) {
       group.add_subcommand("exchange", "Rows and bytes across nodes, on made-up routing, beside closed forms");
   sub->add_option("--experts", options->experts, "E")->capture_default_str()->check(number_in(1, 32767));
   sub->add_option("--top-k", options->top_k, "k")->capture_default_str()->check(number_in(1, 32));
-  sub->add_option("--limits", options->limits, "nodes that a token may use")->delimiter(',')->capture_default_str();
+  sub->add_option("--limits", options->limits, "nodes that a token may use")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->capture_default_str();
   sub->add_option("--tokens", options->tokens, "of each rank")->capture_default_str()->check(number_in(1, 1 << 20));
   sub->add_option("--width", options->width, "numbers of a row")->capture_default_str()->check(number_in(1, 1 << 16));
   sub->add_option("--json", options->json, "file to append the table to, one JSON line a row");
@@ -122,28 +176,51 @@ void add_machine(CLI::App& group, Command& command) {
   });
 }
 
+/// A benchmark of whole steps; the caller says what is done.
+CLI::App* add_steps(CLI::App& group, Command& command, const char* name, const char* help,
+                    Exit (*run)(const BenchOptions&), const std::shared_ptr<BenchOptions>& options) {
+  CLI::App* sub = group.add_subcommand(name, help);
+  sub->add_option("config", options->config, "configuration file")->required();
+  sub->add_option("overrides", options->overrides, "section.key=value");
+  sub->add_option("--warmup", options->steps.warmup, "steps before the measurement")
+      ->capture_default_str()
+      ->check(number_in(0, 1 << 20));
+  sub->add_option("--repetitions", options->steps.repetitions, "steps measured")
+      ->capture_default_str()
+      ->check(number_in(1, 1 << 20));
+  sub->add_option("--json", options->steps.json, "file to append the results to, one JSON line each");
+  sub->callback([&command, options, run] {
+    command.ranks = Ranks::all;
+    command.run = [options, run] { return run(*options); };
+  });
+  return sub;
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, Command& command) {
-  auto bench = std::make_shared<BenchOptions>();
   CLI::App* group = app.add_subcommand("bench", "Measure");
   group->require_subcommand(1);
   add_exchange(*group, command);
   add_machine(*group, command);
-  CLI::App* sub = group->add_subcommand("step", "Tokens per second of whole training steps on random tokens");
-  sub->add_option("config", bench->config, "configuration file")->required();
-  sub->add_option("overrides", bench->overrides, "section.key=value");
-  sub->add_option("--warmup", bench->warmup, "steps before the measurement")
+  const auto steps = std::make_shared<BenchOptions>(), overlap = std::make_shared<BenchOptions>(),
+             determinism = std::make_shared<BenchOptions>();
+  add_steps(*group, command, "step", "Tokens per second of whole training steps on random tokens", bench_step, steps)
+      ->add_option("--with", steps->with, "'section.key=value ...' that is measured too, in turn; may be given again")
+      ->allow_extra_args(false);
+  add_steps(*group, command, "overlap", "How much of the communication of a step its schedules hide, beside the bound",
+            bench_overlap, overlap)
+      ->add_option("--lanes", overlap->lanes, "of the schedules that overlap")
+      ->delimiter(',')
+      ->allow_extra_args(false)
       ->capture_default_str()
-      ->check(number_in(0, 1 << 20));
-  sub->add_option("--repetitions", bench->repetitions, "steps measured")
-      ->capture_default_str()
-      ->check(number_in(1, 1 << 20));
-  sub->add_option("--json", bench->json, "file to append the result to, one JSON line");
-  sub->callback([&command, bench] {
-    command.ranks = Ranks::all;
-    command.run = [bench] { return bench_command(*bench); };
-  });
+      ->check(number_in(1, 1024));
+  add_steps(*group, command, "determinism", "What the same bits on every layout cost (train.determinism)",
+            bench_determinism, determinism)
+      ->add_option("--experts", determinism->experts, "moe.experts of the lines of the table")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(number_in(1, 32767));
 }
 
 }  // namespace switchyard

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
+#include <memory>
 
 #include "base/clock.hpp"
 #include "bench/json_lines.hpp"
@@ -34,21 +34,43 @@ struct Seen {
   static std::int64_t nanoseconds(double seconds) { return static_cast<std::int64_t>(seconds * 1e9); }
 };
 
-Seen take_steps(train::Machine& machine, int warmup, int repetitions) {
+/// A variant that is measured.
+struct Measured {
+  Measured(const Variant& variant, int warmup_steps)
+      : name(variant.name),
+        warmup(warmup_steps),
+        machine(variant.config, comm::Communicator::duplicate(MPI_COMM_WORLD)) {}
+  void step(int number);
+
+  std::string name;
+  int warmup;
+  train::Machine machine;
   Seen seen;
-  for (int i = 1; i <= warmup + repetitions; ++i) {
-    const auto batch = train::synthetic_batch(machine.config, machine.groups.layout, i);
-    if (i == warmup + 1) machine.timers.clear();
-    const double start = now();
-    const train::StepResult result = train::train_step(machine, batch, i);
-    double took = now() - start;
-    comm::all_reduce_max(machine.groups.world, &took, 1);
-    if (i <= warmup) continue;
-    seen.seconds.push_back(took);
-    seen.add(machine.tasks, result.intervals, machine.groups.layout);
-    seen.loss = result.loss.cross_entropy;
-  }
-  return seen;
+};
+
+void Measured::step(int number) {
+  const auto batch = train::synthetic_batch(machine.config, machine.groups.layout, number);
+  if (number == warmup + 1) machine.timers.clear();
+  const double start = now();
+  const train::StepResult result = train::train_step(machine, batch, number);
+  double took = now() - start;
+  comm::all_reduce_max(machine.groups.world, &took, 1);
+  if (number <= warmup) return;
+  seen.seconds.push_back(took);
+  seen.add(machine.tasks, result.intervals, machine.groups.layout);
+  seen.loss = result.loss.cross_entropy;
+}
+
+double median_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// Of the steps of one turn each.
+double median_ratio(const Seen& of, const Seen& to) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < of.seconds.size(); ++i) ratios.push_back(of.seconds[i] / to.seconds[i]);
+  return median_of(ratios);
 }
 
 /// Of all ranks: the mean of their shares, and of journeys the median, the 99th percentile and the longest.
@@ -120,34 +142,59 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
   return j;
 }
 
-}  // namespace
-
-Exit measure_step(const Config& config, int warmup, int repetitions, const std::string& json_out) {
-  train::Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
-  const auto& world = machine.groups.world;
-  JsonLines lines;
-  comm::on_root(world, [&] { lines.open(json_out); });
-  const double rate_before = product_rate(world, 20);
-  Seen seen = take_steps(machine, warmup, repetitions);
-  const double rate = std::max(rate_before, product_rate(world, 20));
-  std::vector<double>& seconds = seen.seconds;
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2], tokens = double(config.step_tokens());
-  auto report = protocol(config, world, warmup, repetitions);
+/// How fast a variant's steps were; `rate` is that of products, in FLOP/s.
+void add_speed(nlohmann::ordered_json& report, const Measured& measured, double rate) {
+  const Config& config = measured.machine.config;
+  const std::vector<double>& seconds = measured.seen.seconds;
+  const auto [least, most] = std::minmax_element(seconds.begin(), seconds.end());
+  const double median = median_of(seconds), tokens = double(config.step_tokens());
   report["tokens_per_s"] = tokens / median;
-  report["tokens_per_s_least"] = tokens / seconds.back(), report["tokens_per_s_most"] = tokens / seconds.front();
+  report["tokens_per_s_least"] = tokens / *most, report["tokens_per_s_most"] = tokens / *least;
   report["step_ms"] = median * 1e3;
   report["gflops"] = flop_per_token(config) * tokens / median / 1e9;
   report["product_gflops"] = rate / 1e9;
   report["share_of_product_rate"] = flop_per_token(config) * tokens / median / rate;
-  add_communication(report, world, seen, repetitions);
-  add_bytes(report, machine, repetitions);
-  report["last_loss"] = seen.loss;  // all digits: the same bits, whatever is between
+}
+
+nlohmann::ordered_json report_of(const Measured& measured, const Measured& first, double rate) {
+  const train::Machine& machine = measured.machine;
+  const int steps = static_cast<int>(measured.seen.seconds.size());
+  nlohmann::ordered_json report = protocol(machine.config, machine.groups.world, measured.warmup, steps);
+  add_speed(report, measured, rate);
+  if (&measured != &first)
+    report["with"] = measured.name, report["step_ratio"] = median_ratio(measured.seen, first.seen);
+  add_communication(report, machine.groups.world, measured.seen, steps);
+  add_bytes(report, machine, steps);
+  report["last_loss"] = measured.seen.loss;  // all digits: the same bits, whatever is between
   for (int p = 0; p < Timers::phases; ++p)
-    report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / repetitions * 1e3;
+    report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / steps * 1e3;
+  return report;
+}
+
+}  // namespace
+
+std::vector<nlohmann::ordered_json> measure_steps(const std::vector<Variant>& variants, const StepOptions& options) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  JsonLines lines;
+  comm::on_root(world, [&] { lines.open(options.json); });
+  std::vector<std::unique_ptr<Measured>> all;
+  for (const Variant& variant : variants) all.push_back(std::make_unique<Measured>(variant, options.warmup));
+  const double rate_before = product_rate(world, 20);
+  for (int number = 1; number <= options.warmup + options.repetitions; ++number)
+    for (const auto& measured : all) measured->step(number);
+  const double rate = std::max(rate_before, product_rate(world, 20));
+  std::vector<nlohmann::ordered_json> reports;
+  for (const auto& measured : all) reports.push_back(report_of(*measured, *all.front(), rate));
   comm::on_root(world, [&] {
-    std::printf("%s\n", report.dump().c_str());
-    lines.add(report);
+    for (const nlohmann::ordered_json& report : reports) lines.add(report);
+  });
+  return reports;
+}
+
+Exit print_steps(const std::vector<Variant>& variants, const StepOptions& options) {
+  const std::vector<nlohmann::ordered_json> reports = measure_steps(variants, options);
+  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
+    for (const nlohmann::ordered_json& report : reports) std::printf("%s\n", report.dump().c_str());
   });
   return Exit::ok;
 }

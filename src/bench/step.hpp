@@ -1,15 +1,43 @@
-// `switchyard bench step`: tokens per second of whole training steps on random tokens, with the protocol in the output.
+// Whole training steps on random tokens, of several configurations beside each other: what `switchyard bench step`
+// prints, and what other benchmarks are made of.
 #pragma once
+#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "base/check.hpp"
 #include "config/config.hpp"
 
 namespace switchyard::bench {
 
-/// Trains `warmup` + `repetitions` steps on random tokens and prints one JSON line from rank 0 (also appended to
-/// `json_out` unless empty): tokens/s (median, least, most), milliseconds by phase, model FLOP/s, and their share of
-/// the product rate measured in the same process before and after. Collective over MPI_COMM_WORLD.
-Exit measure_step(const Config& config, int warmup, int repetitions, const std::string& json_out);
+/// One of the configurations that are measured beside each other.
+struct Variant {
+  std::string name;  ///< what it changes in the first one: "layout.schedule=interleaved layout.lanes=4"
+  Config config;
+};
+
+struct StepOptions {
+  int warmup = 3;
+  int repetitions = 10;
+  std::string json;  ///< file that results are appended to, one line each; empty for none
+};
+
+/// Trains `warmup` + `repetitions` steps of every variant on random tokens, one step of each in turn, so that what else
+/// the machine does meets all of them. Of each: protocol, tokens/s (median, least, most), milliseconds by phase,
+/// communication, model FLOP/s and their share of the product rate measured in the same process before and after; of
+/// all but the first also step_ratio, the median of their step over the first one's of the same turn. The same on all
+/// ranks. Collective over MPI_COMM_WORLD. Threads are the first one's.
+std::vector<nlohmann::ordered_json> measure_steps(const std::vector<Variant>& variants, const StepOptions& options);
+
+/// These as JSON lines from rank 0.
+Exit print_steps(const std::vector<Variant>& variants, const StepOptions& options);
+
+/// A table from rank 0: how much of the communication of variants of one configuration is hidden, beside the bound; the
+/// first is serial, on one lane, and its rows go straight. Throws Error{internal} where they end with different losses.
+Exit print_overlap(const std::vector<Variant>& variants, const StepOptions& options);
+
+/// A line of a table from rank 0: what steps of `layout` take over those of `run` (train.determinism), with E experts.
+void print_determinism_head();
+Exit print_determinism(const Config& config, const StepOptions& options);
 
 }  // namespace switchyard::bench

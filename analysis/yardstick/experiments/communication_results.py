@@ -48,7 +48,7 @@ def node_rows(nodes, experts, top_k, limit=0):
     return (nodes - 1) * (1 - max(0.0, elsewhere))
 
 
-def _fault(place, what, advice=MADE):
+def fault(place, what, advice=MADE):
     return SchemaError(f"{place}: {what}; {advice}")
 
 
@@ -59,44 +59,44 @@ def _is_number(value):
 def _need(record, names, place):
     """Refuses a record that is no object or lacks a field."""
     if not isinstance(record, dict):
-        raise _fault(place, "is no object")
+        raise fault(place, "is no object")
     missing = [name for name in names if name not in record]
     if missing:
-        raise _fault(place, f"has no {', '.join(missing)}")
+        raise fault(place, f"has no {', '.join(missing)}")
 
 
 def _numbers(record, names, place, least=0.0):
     for name in names:
         if not _is_number(record[name]) or record[name] < least:
-            raise _fault(place, f"{name} is no number from {least:g} on ('{str(record[name])[:40]}')")
+            raise fault(place, f"{name} is no number from {least:g} on ('{str(record[name])[:40]}')")
 
 
 def _counts(record, names, place, least=1):
     _numbers(record, names, place, least)
     for name in names:
         if record[name] != int(record[name]):
-            raise _fault(place, f"{name} is no whole number ({record[name]})")
+            raise fault(place, f"{name} is no whole number ({record[name]})")
 
 
 def _choice(record, name, known, place):
     if record[name] not in known:
-        raise _fault(place, f"{name} is '{str(record[name])[:40]}', none of {', '.join(known)}")
+        raise fault(place, f"{name} is '{str(record[name])[:40]}', none of {', '.join(known)}")
 
 
-def _lines(path):
+def lines_of(path):
     """[(place, record)] of a file of one JSON object a line."""
     found = [(f"{path}: line {i}", line) for i, line in enumerate(reading.read_text(path, MADE).split("\n"), 1) if line.strip()]
     if not found:
-        raise _fault(path, "holds no line")
+        raise fault(path, "holds no line")
     return [(place, reading.parse_json(line, place, MADE)) for place, line in found]
 
 
-def _refuse_alike(keys, places, what):
+def refuse_alike(keys, places, what):
     """Refuses two lines of one key: files are appended to, and a line of an earlier measurement would stand for another."""
     seen = {}
     for key, place in zip(keys, places):
         if key in seen:
-            raise _fault(place, f"is of the same {what} as {seen[key]}", "keep one of them")
+            raise fault(place, f"is of the same {what} as {seen[key]}", "keep one of them")
         seen[key] = place
 
 
@@ -104,11 +104,11 @@ def rate_of(path):
     """Mbit/s of steps-RATE.jsonl."""
     found = re.fullmatch(r"steps-([0-9]{1,9}(?:\.[0-9]{1,6})?)([kmg])bit", path.stem)
     if not found or float(found[1]) <= 0:
-        raise _fault(path, "its name has no rate as steps-700mbit.jsonl has")
+        raise fault(path, "its name has no rate as steps-700mbit.jsonl has")
     return float(found[1]) * UNITS[found[2]]
 
 
-def _step(place, record):
+def step_of(place, record):
     """A checked line of bench step."""
     _need(record, [*PROTOCOL, "exchange", "schedule", "lanes", "poll_us", *TIMES, "row_bytes_across", "last_loss"], place)
     _choice(record, "exchange", EXCHANGES, place)
@@ -116,40 +116,49 @@ def _step(place, record):
     _counts(record, ["lanes", "nodes"], place)
     _numbers(record, [*TIMES, "poll_us", "row_bytes_across"], place)
     if not _is_number(record["last_loss"]):
-        raise _fault(place, f"last_loss is no number ('{str(record['last_loss'])[:40]}')")
+        raise fault(place, f"last_loss is no number ('{str(record['last_loss'])[:40]}')")
     if not 0 < record["step_ms"] > record["exposed_ms"] or record["exposed_ms"] > record["communication_ms"]:
-        raise _fault(place, "times do not go together: exposed_ms is more than communication_ms, or not less than step_ms")
+        raise fault(place, "times do not go together: exposed_ms is more than communication_ms, or not less than step_ms")
     return dict(place=place, record=record) | {n: record[n] for n in ("exchange", "schedule", "lanes", "poll_us", *TIMES,
                                                                     "row_bytes_across", "last_loss")}
 
 
-def _serial(row):
+def is_serial(row):
     return row["exchange"] == "pairwise" and row["schedule"] == "serial" and row["lanes"] == 1
 
 
-def _steps_of(path):
-    """Rows of one rate, its reference first."""
-    rows = [_step(*line) for line in _lines(path)]
-    _refuse_alike([(r["exchange"], r["schedule"], r["lanes"], r["poll_us"]) for r in rows], [r["place"] for r in rows],
-                  "exchange, schedule, lanes and poll_us")
-    serial = [r for r in rows if _serial(r)]
+def steps_of(path):
+    """Checked lines of one file of bench step, its reference first."""
+    rows = [step_of(*line) for line in lines_of(path)]
+    refuse_alike([(r["exchange"], r["schedule"], r["lanes"], r["poll_us"]) for r in rows], [r["place"] for r in rows],
+                 "exchange, schedule, lanes and poll_us")
+    serial = [r for r in rows if is_serial(r)]
     if len(serial) != 1:
-        raise _fault(path, "needs one line of schedule serial, exchange pairwise, lanes 1, with which the others are compared, "
-                           f"and has {len(serial) or 'none'}")
-    if not serial[0]["exposed_ms"] > 0 or not serial[0]["row_bytes_across"] > 0:
-        raise _fault(serial[0]["place"], "nothing crosses between nodes",
-                     "measure on the nodes of scripts/virtual-nodes.sh, one rank a node")
-    ordered = serial + [r for r in rows if not _serial(r)]
-    return [dict(rate=path.stem.removeprefix("steps-"), mbit=rate_of(path)) | r for r in ordered]
+        raise fault(path, "needs one line of schedule serial, exchange pairwise, lanes 1, with which the others are compared, "
+                          f"and has {len(serial) or 'none'}")
+    return serial + [r for r in rows if not is_serial(r)]
 
 
-def _refuse_unlike(rows):
-    """All steps are of one model and protocol, and then of one loss, to the last digit."""
+def _steps_at(path):
+    """Those of one rate."""
+    rows = steps_of(path)
+    if not rows[0]["exposed_ms"] > 0 or not rows[0]["row_bytes_across"] > 0:
+        raise fault(rows[0]["place"], "nothing crosses between nodes", "measure on the nodes of scripts/virtual-nodes.sh, one rank a node")
+    return [dict(rate=path.stem.removeprefix("steps-"), mbit=rate_of(path)) | r for r in rows]
+
+
+def refuse_other_protocol(rows, names):
+    """All steps are of one model and protocol."""
     first = rows[0]
     for row in rows:
-        unlike = [f"{n} ({first['record'][n]} and {row['record'][n]})" for n in PROTOCOL if first["record"][n] != row["record"][n]]
+        unlike = [f"{n} ({first['record'][n]} and {row['record'][n]})" for n in names if first["record"][n] != row["record"][n]]
         if unlike:
-            raise _fault(row["place"], f"differs from {first['place']} in {', '.join(unlike)}", "measure all with one model and protocol")
+            raise fault(row["place"], f"differs from {first['place']} in {', '.join(unlike)}", "measure all with one model and protocol")
+
+
+def refuse_other_bits(rows):
+    """All of them have one loss, to the last digit."""
+    first = rows[0]
     for row in rows:
         if row["last_loss"] != first["last_loss"]:
             raise OtherBits(f"{row['place']}: last_loss {row['last_loss']!r} is not the {first['last_loss']!r} of {first['place']}: an "
@@ -166,27 +175,27 @@ def _exchange_row(place, record):
     _numbers(record, ["other_bytes"], place)
     nodes, experts, top_k, limit = (int(record[n]) for n in ("nodes", "experts", "top_k", "limit"))
     if experts % nodes or not top_k <= experts <= 1 << 20 or limit > min(top_k, nodes):
-        raise _fault(place, "nodes, experts, top_k and limit do not go together")
+        raise fault(place, "nodes, experts, top_k and limit do not go together")
     for name in ("rows", "closed_form"):
         if not isinstance(record[name], list) or len(record[name]) != 4 or not all(_is_number(v) and v >= 0 for v in record[name]):
-            raise _fault(place, f"{name} are no four numbers, one a journey")
+            raise fault(place, f"{name} are no four numbers, one a journey")
     straight = straight_rows(nodes, top_k)
     out = straight if record["way"] == "straight" else node_rows(nodes, experts, top_k, limit)
     home = out if record["way"] == WAYS[2] else straight
     if any(abs(found - form) > SAME_FORM * form for found, form in zip(record["closed_form"], (out, home, out, home))):
-        raise _fault(place, f"closed_form is not that of its exchange ({out:.6g} out and {home:.6g} home)")
+        raise fault(place, f"closed_form is not that of its exchange ({out:.6g} out and {home:.6g} home)")
     journeys = dict(zip(("dispatch", "combine", "combine_backward", "dispatch_backward"), record["rows"]))
     return dict(nodes=nodes, experts=experts, top_k=top_k, ranks=int(record["ranks"]), limit=limit, way=record["way"],
                 tokens=int(record["tokens"]), **journeys, form_out=out, form_home=home, other_bytes=record["other_bytes"])
 
 
 def _exchange(path):
-    lines = _lines(path)
+    lines = lines_of(path)
     rows = [_exchange_row(*line) for line in lines]
-    _refuse_alike([(r["nodes"], r["limit"], r["way"]) for r in rows], [place for place, _ in lines], "nodes, limit and way")
+    refuse_alike([(r["nodes"], r["limit"], r["way"]) for r in rows], [place for place, _ in lines], "nodes, limit and way")
     for name in ("ranks", "experts", "top_k"):
         if len({r[name] for r in rows}) > 1:
-            raise _fault(path, f"its lines differ in {name} ({', '.join(str(v) for v in sorted({r[name] for r in rows}))})")
+            raise fault(path, f"its lines differ in {name} ({', '.join(str(v) for v in sorted({r[name] for r in rows}))})")
     return pd.DataFrame(rows)
 
 
@@ -194,7 +203,7 @@ def _trained(path):
     """trained.json: a list of counts on trained routing, rows across nodes of a token at dispatch."""
     found = reading.parse_json(reading.read_text(path, MADE), path, MADE)
     if not isinstance(found, list) or not found:
-        raise _fault(path, "is no list of counts")
+        raise fault(path, "is no list of counts")
     rows = []
     for i, record in enumerate(found, 1):
         place = f"{path}: count {i}"
@@ -203,7 +212,7 @@ def _trained(path):
         _counts(record, ["limit"], place, 0)
         _numbers(record, ["straight", "by_nodes"], place)
         if not isinstance(record["router"], str) or not record["straight"] > 0:
-            raise _fault(place, "router is no text, or straight is not above 0")
+            raise fault(place, "router is no text, or straight is not above 0")
         rows.append({n: record[n] for n in ("router", "nodes", "experts", "top_k", "limit", "straight", "by_nodes")})
     return pd.DataFrame(rows).assign(saved=lambda t: 1 - t["by_nodes"] / t["straight"])
 
@@ -215,8 +224,9 @@ def read(folder):
     paths = sorted(folder.glob("steps-*.jsonl"), key=lambda path: (rate_of(path), path.name))
     if not paths:
         raise SchemaError(f"{folder}: has no steps-RATE.jsonl, the steps measured on a network of that rate; {MADE}")
-    rows = [row for path in paths for row in _steps_of(path)]
-    _refuse_unlike(rows)
+    rows = [row for path in paths for row in _steps_at(path)]
+    refuse_other_protocol(rows, PROTOCOL)
+    refuse_other_bits(rows)
     trained = folder / "trained.json"
     there = trained.exists() or trained.is_symlink()
     return Measured(pd.DataFrame(rows).drop(columns=["record", "place"]), exchange, _trained(trained) if there else None,

@@ -1,0 +1,76 @@
+#include <algorithm>
+#include <cstdio>
+
+#include "bench/step.hpp"
+#include "comm/agree.hpp"
+
+namespace switchyard::bench {
+namespace {
+
+using Report = nlohmann::ordered_json;
+
+double number(const Report& report, const char* key) { return report.at(key).get<double>(); }
+
+/// "pairwise interleaved 4"
+std::string way_of(const Report& report) {
+  return report.at("exchange").get<std::string>() + " " + report.at("schedule").get<std::string>() + " " +
+         std::to_string(report.at("lanes").get<int>());
+}
+
+/// Losses are the same bits whatever is between.
+void require_one_loss(const std::vector<Report>& reports) {
+  for (const Report& report : reports)
+    check(report.at("last_loss") == reports.front().at("last_loss"), Exit::internal,
+          "with " + way_of(report) + " the loss ends as " + report.at("last_loss").dump() + ", with " +
+              way_of(reports.front()) + " as " + reports.front().at("last_loss").dump() +
+              ": a layout changed bits, so no time of it counts");
+}
+
+/// The bound is the longer of compute, the serial step without what it exposes, and communication, the serial step's
+/// by the bytes that are left.
+void print_line(const Report& report, const Report& serial) {
+  const double compute = number(serial, "step_ms") - number(serial, "exposed_ms"),
+               bytes = std::max(1.0, number(serial, "row_bytes_across")),
+               share = number(report, "row_bytes_across") / bytes,
+               bound = std::max(compute, number(serial, "communication_ms") * share), step = number(report, "step_ms");
+  std::printf("%-28s %9.1f %6.3f %9.1f %9.1f %8.1f %6.2f %8.1f %9.1f %7.1f\n", way_of(report).c_str(), step,
+              report.value("step_ratio", 1.0), number(report, "communication_ms"), number(report, "exposed_ms"),
+              100.0 * number(report, "exposed_share"), number(report, "hidden_share"), 100.0 * (1.0 - share), bound,
+              100.0 * bound / step);
+}
+
+}  // namespace
+
+Exit print_overlap(const std::vector<Variant>& variants, const StepOptions& options) {
+  const std::vector<Report> reports = measure_steps(variants, options);
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  comm::agree(world, [&] { require_one_loss(reports); });
+  comm::on_root(world, [&] {
+    std::printf("%s, %d steps each; times in ms, shares in %%\n", reports.front().at("way").get<std::string>().c_str(),
+                options.repetitions);
+    std::printf("%-28s %9s %6s %9s %9s %8s %6s %8s %9s %7s\n", "exchange schedule lanes", "step", "ratio", "busy",
+                "exposed", "exposed", "eta", "removed", "bound", "reached");
+    for (const Report& report : reports) print_line(report, reports.front());
+    std::printf("all end with the loss %s\n", reports.front().at("last_loss").dump().c_str());
+  });
+  return Exit::ok;
+}
+
+void print_determinism_head() {
+  std::printf("%6s %6s %6s %12s %12s %9s\n", "E", "grains", "ranks", "run (ms)", "layout (ms)", "costs (%)");
+}
+
+Exit print_determinism(const Config& config, const StepOptions& options) {
+  Variant run{"train.determinism=run", config}, layout{"train.determinism=layout", config};
+  run.config.train.determinism = Determinism::run, layout.config.train.determinism = Determinism::layout;
+  const std::vector<Report> reports = measure_steps({run, layout}, options);
+  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
+    std::printf("%6d %6d %6d %12.1f %12.1f %9.1f\n", config.moe.experts, config.train.grains,
+                reports[1].at("ranks").get<int>(), number(reports[0], "step_ms"), number(reports[1], "step_ms"),
+                100.0 * (number(reports[1], "step_ratio") - 1.0));
+    std::fflush(stdout);
+  });
+  return Exit::ok;
+}
+
+}  // namespace switchyard::bench

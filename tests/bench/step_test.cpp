@@ -1,0 +1,112 @@
+// The benchmarks of whole steps as a user meets them: several configurations beside each other, one step of each in
+// turn, and the tables that are made of them.
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "support/program.hpp"
+
+namespace switchyard {
+namespace {
+
+class BenchStep : public Program {
+ protected:
+  void SetUp() override {
+    Program::SetUp();
+    write("c.yaml",
+          "model: {vocabulary: 64, width: 16, heads: 2, blocks: 2, context: 16, hidden: 32}\n"
+          "moe: {experts: 4, top_k: 2, hidden: 16, combine_groups: 2}\ntrain: {batch: 8, grains: 8}\n");
+  }
+  std::vector<nlohmann::json> lines(const std::string& text) const {
+    std::vector<nlohmann::json> all;
+    std::istringstream from(text);
+    for (std::string line; std::getline(from, line);) all.push_back(nlohmann::json::parse(line));
+    return all;
+  }
+};
+
+TEST_F(BenchStep, VariantsStandBesideTheFirst) {
+  const Output o =
+      run("bench step c.yaml --with 'layout.schedule=interleaved  layout.lanes=2' --with moe.top_k=1 train.seed=5 "
+          "--warmup 1 --repetitions 4 --json b.json",
+          2);
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.out, read(folder_ / "b.json"));
+  const auto all = lines(o.out);
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_FALSE(all[0].contains("with") || all[0].contains("step_ratio"));
+  EXPECT_EQ(all[1].at("with"), "layout.schedule=interleaved  layout.lanes=2");
+  EXPECT_EQ(all[1].at("lanes"), 2);
+  EXPECT_EQ(all[1].at("last_loss"), all[0].at("last_loss")) << "no way changes a bit";
+  EXPECT_EQ(all[2].at("top_k"), 1);
+  EXPECT_EQ(all[2].at("lanes"), 1) << "each changes the first one alone";
+  EXPECT_NE(all[2].at("last_loss"), all[0].at("last_loss"));
+  for (int i = 1; i < 3; ++i) {
+    // A ratio of one turn lies between those of the fastest and the slowest steps of all turns.
+    const auto most = [&](int of, const char* tokens) { return all[of].at(tokens).get<double>(); };
+    const double ratio = all[i].at("step_ratio");
+    EXPECT_GE(ratio, most(0, "tokens_per_s_least") / most(i, "tokens_per_s_most") * 0.999);
+    EXPECT_LE(ratio, most(0, "tokens_per_s_most") / most(i, "tokens_per_s_least") * 1.001);
+  }
+  EXPECT_GT(all[0].at("row_bytes").get<int>(), all[2].at("row_bytes").get<int>()) << "counts are each one's own";
+}
+
+TEST_F(BenchStep, OverlapIsATableBesideTheBound) {
+  const Output o =
+      run("bench overlap c.yaml --lanes 2 layout.ranks_per_node=1 --warmup 1 --repetitions 2 --json b.json", 2);
+  ASSERT_EQ(o.code, 0) << o.err;
+  for (const char* way : {"pairwise serial 1 ", "node serial 1 ", "pairwise interleaved 2 ", "node interleaved 2 ",
+                          "pairwise pipelined 2 ", "node pipelined 2 ", "all end with the loss "})
+    EXPECT_EQ(count(o.out, way), 1) << way << "\n" << o.out;
+  const auto all = lines(read(folder_ / "b.json"));
+  ASSERT_EQ(all.size(), 6u);
+  EXPECT_LT(all[1].at("row_bytes_across"), all[0].at("row_bytes_across"));
+  for (const auto& line : all) EXPECT_EQ(line.at("last_loss"), all[0].at("last_loss")) << line;
+  // The serial step is its own reference: nothing is removed, and a step is never shorter than its bound says.
+  const std::string serial = o.out.substr(o.out.find("pairwise serial 1 "));
+  double step = 0.0, ratio = 0.0, busy = 0.0, exposed = 0.0, share = 0.0, eta = 0.0, removed = 0.0, bound = 0.0;
+  ASSERT_EQ(std::sscanf(serial.c_str(), "pairwise serial 1 %lf %lf %lf %lf %lf %lf %lf %lf", &step, &ratio, &busy,
+                        &exposed, &share, &eta, &removed, &bound),
+            8)
+      << serial;
+  EXPECT_EQ(ratio, 1.0);
+  EXPECT_EQ(removed, 0.0);
+  EXPECT_NEAR(bound, std::max(step - exposed, busy), 0.2);
+}
+
+TEST_F(BenchStep, DeterminismIsALineForEachNumberOfExperts) {
+  for (const int ranks : {0, 2}) {
+    const Output o = run(
+        "bench determinism c.yaml --experts 4,8 --warmup 1 --repetitions 2 --json " + std::to_string(ranks) + ".json",
+        ranks);
+    ASSERT_EQ(o.code, 0) << o.err;
+    EXPECT_EQ(count(o.out, "\n"), 3) << o.out;
+    const auto all = lines(read(folder_ / (std::to_string(ranks) + ".json")));
+    ASSERT_EQ(all.size(), 4u);
+    for (int i = 0; i < 4; ++i) {
+      EXPECT_EQ(all[i].at("experts"), i < 2 ? 4 : 8);
+      EXPECT_EQ(all[i].at("determinism"), i % 2 ? "layout" : "run");
+    }
+  }
+}
+
+TEST_F(BenchStep, WhatCannotBeMeasuredIsSaidBefore) {
+  for (const auto& [options, message] :
+       {std::pair<std::string, const char*>{"step c.yaml --with moe.top_k=x", "moe.top_k"},
+        {"step c.yaml --with moe.top_k=5", "5 is more than moe.experts 4"},
+        {"step c.yaml --with layout.threads=2", "c.yaml with 'layout.threads=2': layout.threads: is not 1"},
+        {"step c.yaml --with 'moe.top_k=1 model.vocabulary=0'",
+         "c.yaml with 'moe.top_k=1 model.vocabulary=0': model.vocabulary: is 0"},
+        {"overlap c.yaml --lanes 3", "must be a power of two"},
+        {"overlap c.yaml model.vocabulary=0", "model.vocabulary: is 0 (a benchmark has no corpus"},
+        {"overlap c.yaml layout.lanes=2", "layout.lanes: given twice"},
+        {"determinism c.yaml --experts 1", "2 is more than moe.experts 1"}}) {
+    const Output o = run("bench " + options + " --json b.json");
+    EXPECT_EQ(o.code, 2) << options;
+    EXPECT_EQ(count(o.err, message), 1) << options << ": " << o.err;
+    EXPECT_EQ(o.out, "") << options;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "b.json"));
+}
+
+}  // namespace
+}  // namespace switchyard
