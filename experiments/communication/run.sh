@@ -7,9 +7,10 @@
 options "$@"
 export OMP_NUM_THREADS=1
 router=(train.steps=400 record.sample_every=10 train.evaluate_every=200)
-steps=(--warmup 2 --repetitions 9) tokens=512 rates="3000 1500 900 600 400 200" lanes=2,4 nodes="2 4 8" timed_nodes=2 weak="1 2" weak_rate=900
+repetitions=(--repetitions 9) steps=(--warmup 2 --repetitions 9)
+tokens=512 rates="3000 1500 900 600 400 200" lanes=2,4 nodes="2 4 8" timed_nodes=2 weak="1 2" weak_rate=900
 case $scale in
-  ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 ;;
+  ci) repetitions=(--repetitions 1) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 ;;
   full) timed_nodes=4 weak="1 2 4" rates="3000 1500 900 600 400" ;;
 esac
 [ "$scale" != ci ] || router=(train.steps=4 train.batch=8 train.warmup=1 record.sample_every=1 train.evaluate_every=0)
@@ -38,17 +39,17 @@ fi
 # What limits the links is the kernel; with these settings a small message does not wait behind a large one (docs/virtual-nodes.md).
 settings=(--mca btl_tcp_flags 9 --mca btl_tcp_sndbuf 262144)
 
-# on_nodes NODES MEGABITS FILE ARGUMENTS...: a benchmark of steps on virtual nodes, whose lines become FILE of the results
+# on_nodes NODES MEGABITS FILE OPTION ARGUMENTS...: a benchmark on virtual nodes; what it writes, by OPTION, becomes FILE of the results
 on_nodes() {
-  local nodes=$1 rate=$2 file=$3 lines=$PWD/$out/steps.tmp
-  shift 3
-  [[ $out != /* ]] || lines=$out/steps.tmp
+  local nodes=$1 rate=$2 file=$3 option=$4 written=$PWD/$out/written.tmp
+  shift 4
+  [[ $out != /* ]] || written=$out/written.tmp
   [ ! -f "$results/$file" ] || return 0
-  rm -f "$lines"
+  rm -f "$written"
   scripts/virtual-nodes.sh run --nodes "$nodes" --rate "${rate}mbit" -- "${settings[@]}" "$(realpath "$program")" bench "$@" \
-    layout.expert_parallel="$nodes" "${steps[@]}" --json "$lines" >"$out/step.log" 2>&1 ||
+    "$option" "$written" >"$out/step.log" 2>&1 ||
     fail "a measurement failed: $(tail -n 3 "$out/step.log")" "the whole output is in $out/step.log"
-  mv "$lines" "$results/$file"
+  mv "$written" "$results/$file"
 }
 
 step "steps on $timed_nodes virtual nodes"
@@ -57,15 +58,17 @@ if [ "$(id -u)" -ne 0 ] || ! command -v tc >/dev/null; then
   exit 0
 fi
 model=$root/experiments/communication/overlap.yaml
-for rate in $rates; do # at least four grains a rank
-  on_nodes "$timed_nodes" "$rate" "steps-${rate}mbit.jsonl" overlap "$model" --lanes "$lanes" train.grains=$((4 * timed_nodes))
+for rate in $rates; do # at least four grains a rank; the machine for ../planning
+  on_nodes "$timed_nodes" "$rate" "machine-${rate}mbit.yaml" --out machine "$model" "${repetitions[@]}"
+  on_nodes "$timed_nodes" "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" train.grains=$((4 * timed_nodes)) \
+    layout.expert_parallel="$timed_nodes" --lanes "$lanes" "${steps[@]}"
 done
 
 step "weak scaling: as many tokens on each node"
 interleaved="layout.schedule=interleaved layout.lanes="
 for n in $weak; do
-  on_nodes "$n" "$weak_rate" "weak-$n.jsonl" step "$model" train.batch=$((8 * n)) train.grains=$((4 * n)) --with "${interleaved}2" \
-    --with "${interleaved}4" --with "${interleaved}4 layout.exchange=node"
+  on_nodes "$n" "$weak_rate" "weak-$n.jsonl" --json step "$model" train.batch=$((8 * n)) train.grains=$((4 * n)) layout.expert_parallel="$n" \
+    "${steps[@]}" --with "${interleaved}2" --with "${interleaved}4" --with "${interleaved}4 layout.exchange=node"
 done
 
 step "report"
