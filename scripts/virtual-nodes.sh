@@ -56,7 +56,7 @@ up() {
   trap 'trap "" TERM INT HUP USR1 USR2; abandon' EXIT
   claim "$1"
   make_network
-  say "$name: $nodes nodes, $rate in each direction${delay:+, delayed by $delay}, $shares"
+  say "$name: $nodes nodes, $rate in each direction${delay:+, delayed by $delay}, $shares$adapter"
 }
 
 # start_job FOLDER RANKS ARGUMENTS...: mpirun on the first node, in the background and without the signals of the terminal; the

@@ -102,8 +102,19 @@ make_node() {
   ip -n "$name-switch" link set "$node" master switch up
   mkdir -p "$folder/tmp/$node"
   [ -z "$quota" ] || make_group "$node"
+  [ -z "$adapter" ] || take_packets "$1" "$namespace" "$node"
   echo "$address $node" >>"$folder/hosts"
   echo "$node $namespace $address $(cores_of "$1") $group" >>"$folder/nodes"
+}
+
+# take_packets INDEX NAMESPACE PORT: both ends of a node's link hand packets to its last core, as a network adapter takes them from
+# the core that computes; without that the sender's core does all work of both ends. A kernel that cannot leaves it at that.
+take_packets() {
+  local mask
+  mask=$(mask_of "$(cores_of "$1" | sed 's/.*,//')")
+  ip netns exec "$2" sh -c "echo $mask >/sys/class/net/eth0/queues/rx-0/rps_cpus" 2>/dev/null &&
+    ip netns exec "$name-switch" sh -c "echo $mask >/sys/class/net/$3/queues/rx-0/rps_cpus" 2>/dev/null ||
+    adapter=", but this kernel cannot hand packets to another core"
 }
 
 # make_network: `nodes` of them at `rate` in the claimed folder.
@@ -115,7 +126,7 @@ make_network() {
   ip -n "$name-switch" link add switch mtu 9000 type bridge
   ip -n "$name-switch" link set switch up
   for i in $(seq 0 $((nodes - 1))); do make_node "$i" "${letters:$i:1}"; done
-  echo "$rate${delay:+ delayed by $delay}, $shares" >"$folder/about"
+  echo "$rate${delay:+ delayed by $delay}, $shares$adapter" >"$folder/about"
 }
 
 # remove_network FOLDER: what `made` lists, but no namespace that another has made under the same name since.

@@ -4,8 +4,8 @@
 # period of 5 ms: at the default of 100 ms a node would sit still for longer than most exchanges take.
 period=5000 # us
 
-# plan_shares CPUS: sets `cores`, `each` (cores a node is held to; 0: all), `quota` (us a period, empty: none) and `shares`, the
-# words for it. CPUS: what the caller asked a node to have, or empty.
+# plan_shares CPUS: sets `cores`, `each` (cores a node is held to; 0: all), `quota` (us a period, empty: none), `shares`, the words
+# for it, and `adapter`, words for what takes the packets where a node has two cores of its own or more. CPUS: what the caller asked a node to have, or empty.
 plan_shares() {
   local thousandths all
   mapfile -t cores < <(taskset -cp $$ | sed 's/.*: //' | tr ',' '\n' |
@@ -35,6 +35,16 @@ plan_shares() {
   else
     shares="${#cores[@]} cores shared as the scheduler pleases: no control group can be written here"
   fi
+  adapter=
+  [ "$each" -lt 2 ] || [ $((each * nodes)) -gt "${#cores[@]}" ] || adapter=", the last one takes packets"
+}
+
+# mask_of CORE: as the kernel reads a set of cores, 32 of them a word.
+mask_of() {
+  local i mask
+  mask=$(printf '%x' $((1 << ($1 % 32))))
+  for ((i = $1 / 32; i > 0; --i)); do mask+=,00000000; done
+  echo "$mask"
 }
 
 words() { awk -v x="$1" 'BEGIN { printf "%g", x / 1000 }'; }
