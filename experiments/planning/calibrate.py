@@ -46,7 +46,7 @@ def stages(d):
 def poll_us(serial, overlapped):
     """Of each interval: how much longer computing takes while rows travel."""
     more = sum(overlapped["phase_ms"][p] - serial["phase_ms"][p] for p in ("experts", "attention"))
-    return overlapped["poll_us"] * more / (overlapped["communication_ms"] - overlapped["exposed_ms"])
+    return overlapped.get("poll_interval_us", overlapped["poll_us"]) * more / (overlapped["communication_ms"] - overlapped["exposed_ms"])
 
 
 def buffer_kib(d, mbit):

@@ -4,6 +4,7 @@
 
 #include "app/commands.hpp"
 #include "app/launch.hpp"
+#include "app/machine_file.hpp"
 #include "bench/exchange.hpp"
 #include "bench/machine.hpp"
 #include "bench/step.hpp"
@@ -28,15 +29,16 @@ struct BenchOptions {
 };
 
 Exit bench_command(const BenchOptions& options) {
-  const LoadResult loaded = load_on_all(options.config, options.overrides);
+  LoadResult loaded = load_on_all(options.config, options.overrides);
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   comm::agree(world, [&] {
     check(loaded.config.model.vocabulary > 0, Exit::usage,
           options.config + ": model.vocabulary: is 0 (a benchmark has no corpus to take it from); set it");
   });
+  const train::Predict predict = predict_on_all(world, loaded);
   const KokkosSession kokkos(loaded.config.layout.threads);
   print_notes(loaded.config, kokkos);
-  return bench::measure_step(loaded.config, options.warmup, options.repetitions, options.json);
+  return bench::measure_step(loaded.config, options.warmup, options.repetitions, options.json, predict);
 }
 
 void add_exchange(CLI::App& group, Command& command) {

@@ -8,9 +8,11 @@
 #include "bench/json_lines.hpp"
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
+#include "config/lane_choice.hpp"
 #include "tensor/products/library.hpp"
 #include "tensor/products/products.hpp"
 #include "train/accounting.hpp"
+#include "train/choose_lanes.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
@@ -23,6 +25,7 @@ struct Seen {
   double loss = 0.0;            ///< of the last
   train::Communication all;
   std::vector<std::int64_t> travels;  ///< ns that rows were on their way
+  std::vector<std::int64_t> polls;    ///< ns between polls, after each step
 
   void add(const std::vector<schedule::Task>& tasks, const std::vector<train::Interval>& intervals,
            const Layout& layout) {
@@ -46,6 +49,7 @@ Seen take_steps(train::Machine& machine, int warmup, int repetitions) {
     if (i <= warmup) continue;
     seen.seconds.push_back(took);
     seen.add(machine.tasks, result.intervals, machine.groups.layout);
+    seen.polls.push_back(Seen::nanoseconds(machine.pace.interval()));
     seen.loss = result.loss.cross_entropy;
   }
   return seen;
@@ -101,6 +105,22 @@ void add_bytes(nlohmann::ordered_json& report, const train::Machine& machine, in
   report["row_bytes"] = bytes[0] / steps, report["row_bytes_across"] = bytes[1] / steps;
 }
 
+/// What was left to measurements: lanes, and the interval of polls, the median of all steps and ranks.
+void add_measured(nlohmann::ordered_json& report, const comm::Communicator& world, const train::LaneChoice& lanes,
+                  const std::vector<std::int64_t>& polls) {
+  std::vector<std::int64_t> all = comm::all_gather(world, polls);
+  std::nth_element(all.begin(), all.begin() + std::ssize(all) / 2, all.end());
+  report["poll_interval_us"] = double(all[all.size() / 2]) * 1e-3;
+  for (const train::LaneChoice::Candidate& c : lanes.measured)
+    report["lanes_ms"][std::to_string(c.lanes)] = c.step * 1e3;
+}
+
+void add_forecast(nlohmann::ordered_json& report, const train::Forecast& forecast) {
+  report["machine"] = forecast.machine;
+  if (!forecast.why_not.empty()) return void(report["predicted_nothing"] = forecast.why_not);
+  report["predicted_step_ms"] = forecast.step * 1e3, report["predicted_hidden_share"] = forecast.hidden_share;
+}
+
 nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world, int warmup, int repetitions) {
   nlohmann::ordered_json j;
   j["ranks"] = world.size(), j["threads"] = c.layout.threads, j["products"] = products::description();
@@ -122,8 +142,12 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
 
 }  // namespace
 
-Exit measure_step(const Config& config, int warmup, int repetitions, const std::string& json_out) {
-  train::Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
+Exit measure_step(const Config& given, int warmup, int repetitions, const std::string& json_out,
+                  const train::Predict& predict) {
+  auto ranks = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  const train::LaneChoice lanes = train::choose_lanes(given, ranks);
+  const Config config = with_lanes(given, lanes.lanes);
+  train::Machine machine(config, std::move(ranks));
   const auto& world = machine.groups.world;
   JsonLines lines;
   comm::on_root(world, [&] { lines.open(json_out); });
@@ -134,6 +158,7 @@ Exit measure_step(const Config& config, int warmup, int repetitions, const std::
   std::sort(seconds.begin(), seconds.end());
   const double median = seconds[seconds.size() / 2], tokens = double(config.step_tokens());
   auto report = protocol(config, world, warmup, repetitions);
+  add_measured(report, world, lanes, seen.polls);
   report["tokens_per_s"] = tokens / median;
   report["tokens_per_s_least"] = tokens / seconds.back(), report["tokens_per_s_most"] = tokens / seconds.front();
   report["step_ms"] = median * 1e3;
@@ -142,6 +167,7 @@ Exit measure_step(const Config& config, int warmup, int repetitions, const std::
   report["share_of_product_rate"] = flop_per_token(config) * tokens / median / rate;
   add_communication(report, world, seen, repetitions);
   add_bytes(report, machine, repetitions);
+  if (predict) add_forecast(report, predict(config, machine.groups.nodes));
   report["last_loss"] = seen.loss;  // all digits: the same bits, whatever is between
   for (int p = 0; p < Timers::phases; ++p)
     report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / repetitions * 1e3;
