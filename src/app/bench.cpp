@@ -5,6 +5,7 @@
 
 #include "app/commands.hpp"
 #include "app/launch.hpp"
+#include "app/machine_file.hpp"
 #include "bench/exchange.hpp"
 #include "bench/machine.hpp"
 #include "bench/step.hpp"
@@ -33,7 +34,9 @@ bench::Variant variant_of(const BenchOptions& options, const std::string& more) 
   std::vector<std::string> all = options.overrides;
   std::istringstream words(more);
   for (std::string word; words >> word;) all.push_back(word);
-  return {more, load_on_all(options.config, all).config};
+  LoadResult loaded = load_on_all(options.config, all);
+  train::Predict predict = predict_on_all(comm::Communicator::duplicate(MPI_COMM_WORLD), loaded);
+  return {more, loaded.config, std::move(predict)};
 }
 
 /// The configuration with each of these; all valid, and of as many threads.

@@ -4,7 +4,9 @@
 #include <memory>
 
 #include "app/commands.hpp"
+#include "app/machine_file.hpp"
 #include "config/estimate.hpp"
+#include "config/lane_choice.hpp"
 #include "config/placement_file.hpp"
 #include "config/yaml.hpp"
 #include "data/batch.hpp"
@@ -41,14 +43,42 @@ std::string look_at_corpus(LoadResult& loaded, int ranks) {
          (note.empty() ? "" : "note: " + note + "\n");
 }
 
+/// Which of the numbers of lanes that a run would measure needs most memory, and what ranks then need.
+struct Assumed {
+  Config config;
+  std::vector<RankBytes> bytes;
+};
+
+Assumed assume_lanes(const Config& config, int ranks) {
+  Assumed largest;
+  for (const int lanes : lane_candidates(config, ranks)) {
+    Assumed one{with_lanes(config, lanes), {}};
+    one.bytes = train::rank_bytes(one.config, ranks);
+    if (largest.bytes.empty() || train::most_bytes(one.bytes) > train::most_bytes(largest.bytes))
+      largest = std::move(one);
+  }
+  return largest;
+}
+
+std::string lanes_note(const Config& config, const Config& assumed, int ranks) {
+  if (config.layout.lanes != 0) return "";
+  return "note: layout.lanes: 0: a run takes what it measures to be fastest of " +
+         format_value(lane_candidates(config, ranks)) + "; memory and disk are those of " +
+         format_value(assumed.layout.lanes) + ", which needs most memory\n";
+}
+
 Exit check_config(const CheckOptions& options) {
   LoadResult loaded = load(options.config, options.overrides);
   add_violations(loaded, options.ranks);
   add_placement(loaded);
   throw_errors(loaded);
+  read_machine(loaded);
   const std::string note = look_at_corpus(loaded, options.ranks);
-  const std::string memory = describe(loaded.config, train::rank_bytes(loaded.config, options.ranks));
-  std::fputs((memory + record::describe_disk(loaded.config, options.ranks) + note).c_str(), stdout);
+  const Assumed assumed = assume_lanes(loaded.config, options.ranks);
+  const std::string text = describe(assumed.config, assumed.bytes) +
+                           record::describe_disk(assumed.config, options.ranks) + note +
+                           lanes_note(loaded.config, assumed.config, options.ranks);
+  std::fputs(text.c_str(), stdout);
   for (const Violation& a : advice(loaded.config, options.ranks))
     std::printf("note: %s: %s\n", a.key.c_str(), a.message.c_str());
   std::printf("%s: good for %d %s\n", options.config.c_str(), options.ranks, options.ranks == 1 ? "rank" : "ranks");

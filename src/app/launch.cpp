@@ -1,5 +1,6 @@
 #include "app/launch.hpp"
 
+#include "app/machine_file.hpp"
 #include "base/files.hpp"
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
@@ -57,9 +58,11 @@ RunConfig config_of_run(const std::string& run) {
 }
 
 Exit start_run(const LoadResult& loaded, const std::string& run, const std::vector<std::string>& command_line) {
-  const KokkosSession kokkos(loaded.config.layout.threads);
+  LoadResult read = loaded;
+  const train::Predict predict = predict_on_all(comm::Communicator::duplicate(MPI_COMM_WORLD), read);
+  const KokkosSession kokkos(read.config.layout.threads);
   return train::run_training(
-      {loaded.config, loaded.origins, run, false, command_line, notes_of(loaded.config, kokkos)});
+      {read.config, read.origins, run, false, command_line, notes_of(read.config, kokkos), predict});
 }
 
 Exit continue_run(const std::string& run, const std::vector<std::string>& overrides,
@@ -73,8 +76,10 @@ Exit continue_run(const std::string& run, const std::vector<std::string>& overri
     loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
   comm::agree(world, [&] { throw_errors(loaded); });
   read_placement_on_all(world, loaded);
+  const train::Predict predict = predict_on_all(world, loaded);
   const KokkosSession kokkos(loaded.config.layout.threads);
-  return train::run_training({loaded.config, loaded.origins, run, true, command_line, notes_of(loaded.config, kokkos)});
+  return train::run_training(
+      {loaded.config, loaded.origins, run, true, command_line, notes_of(loaded.config, kokkos), predict});
 }
 
 }  // namespace switchyard

@@ -11,6 +11,7 @@
 #include "config/moe_layers.hpp"
 #include "config/yaml.hpp"
 #include "plan/accounting.hpp"
+#include "plan/forecast.hpp"
 #include "plan/layouts.hpp"
 #include "plan/rule_of_thumb.hpp"
 #include "train/memory.hpp"
@@ -106,11 +107,7 @@ nlohmann::ordered_json json_of(const plan::Candidate& c, const plan::Site& site)
   return j;
 }
 
-std::int64_t most_bytes(const Config& config, int ranks) {
-  std::int64_t most = 0;
-  for (const RankBytes& bytes : train::rank_bytes(config, ranks)) most = std::max(most, bytes.total());
-  return most;
-}
+std::int64_t most_bytes(const Config& config, int ranks) { return train::most_bytes(train::rank_bytes(config, ranks)); }
 
 void print_rule(const Config& config, const plan::Site& site) {
   if (site.nodes == 1) return void(std::printf("rule of thumb  is about several nodes; there is one\n"));
@@ -159,12 +156,10 @@ Exit print_parameters(const PlanOptions& options) {
 void require_plannable(const PlanOptions& options, const Config& config) {
   check(config.model.vocabulary > 0, Exit::usage,
         options.config + ": model.vocabulary: is 0 (a plan has no corpus to take it from); set it");
-  check(config.layout.expert_tensor_parallel == 1, Exit::usage,
-        options.config + ": layout.expert_tensor_parallel: is " + format_value(config.layout.expert_tensor_parallel) +
-            " (ranks that share experts are not priced yet); set it to 1 for a plan");
-  check(config.layout.placement == contiguous_placement, Exit::usage,
-        options.config + ": layout.placement: is " + config.layout.placement +
-            " (bytes are those of even routing, wherever experts live); set it to contiguous for a plan");
+  const std::string why = plan::unpriced(config);
+  check(why.empty(), Exit::usage,
+        options.config + ": " + why + "; set it to " +
+            (config.layout.expert_tensor_parallel != 1 ? "1" : contiguous_placement) + " for a plan");
   check(options.network.empty() || options.nodes > 1, Exit::usage,
         "--network is about links between nodes, and there is one; give --nodes, or leave it out");
   const int per_node = options.ranks / options.nodes;
@@ -182,17 +177,20 @@ Exit plan_layouts(const PlanOptions& options) {
   LoadResult loaded = load(options.config, options.overrides);
   add_violations(loaded, options.ranks);
   throw_errors(loaded);
-  const Config& config = loaded.config;
-  require_plannable(options, config);
+  require_plannable(options, loaded.config);
   plan::Site site{options.ranks, options.nodes, plan::machine_from_yaml(options.machine, read_text(options.machine))};
   set_network(site.machine, options.network);
   plan::require_site(site);
+  const Config config = plan::with_fastest_lanes(loaded.config, site);
   bench::JsonLines lines;
   lines.open(options.json);
   const double node_bytes = options.memory > 0.0 ? options.memory * gib : site.machine.memory;
   const std::int64_t own_bytes = most_bytes(plan::at_site(config, site), site.ranks);
   const plan::Candidate own{config, plan::predict(config, site), own_bytes, plan::fits(own_bytes, site, node_bytes)};
   std::printf("configuration  %d ranks on %d nodes, as it is\n", site.ranks, site.nodes);
+  if (loaded.config.layout.lanes == 0)
+    std::printf("lanes          %d, the fastest by prediction (layout.lanes is 0: a run measures)\n",
+                config.layout.lanes);
   print_header();
   print_row(own, site.ranks);
   print_links(own.prediction, config, site);

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 namespace switchyard::activity {
 namespace {
@@ -34,7 +35,7 @@ Ranks around(std::span<const int> ranks) {
 }
 
 bool Now::is_ahead_of(const Now& other) const {
-  return std::tuple(step, part, task) > std::tuple(other.step, other.part, other.task);
+  return std::tuple(round, step, part, task) > std::tuple(other.round, other.step, other.part, other.task);
 }
 
 // A reader of the slot that is overwritten sees a word of it only with the version that made the other slot the one to
@@ -69,8 +70,14 @@ void write_to(Record* to) {
   advance();
 }
 
+void begin_round(int lanes) {
+  ++now.round, now.lanes = lanes;
+  begin(Part::start, 0);
+}
+
 void begin(Part part, std::int64_t step) {
-  now = Now();
+  const Now before = std::exchange(now, Now());
+  now.round = before.round, now.lanes = before.lanes;
   now.step = step, now.part = part;
   tell();
   advance();

@@ -32,7 +32,9 @@ enum class Wait : std::int32_t {
 
 /// Plain numbers, since the ranks of a node read each other's from shared memory.
 struct Now {
-  std::int64_t step = 0;  ///< that is trained or was trained last; 0 before the first
+  std::int32_t round = 0;  ///< grows with begin_round, and the steps of each count for themselves
+  std::int32_t lanes = 0;  ///< that are measured before the run; 0: the run itself
+  std::int64_t step = 0;   ///< that is trained or was trained last; 0 before the first
   Part part = Part::start;
   std::int32_t task = -1;  ///< number in the list of the step; −1 outside of tasks
   std::int32_t stage = 0, direction = 0, block = -1, lane = 0;  ///< of the task, as schedule::Task has them
@@ -69,6 +71,8 @@ void write_to(Record* record);
 
 // All of these cost a few stores. They are called by the thread that works.
 
+/// The steps from here on are of their own: of a measurement with so many lanes, or, 0, of the run.
+void begin_round(int lanes);
 void begin(Part part, std::int64_t step);  ///< all that a rank does until the next part belongs to it
 void begin(Part part);                     ///< of the same step
 /// A task of the step: its number in the list, and schedule::Task's numbers.

@@ -1,5 +1,6 @@
 #include "base/polling.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/clock.hpp"
@@ -7,12 +8,30 @@
 namespace switchyard {
 namespace {
 
+constexpr double looks_of_an_interval = 100.0, least_interval = 5e-6, most_interval = 1e-3;  // s
+
 thread_local Polling* current = nullptr;
 
 }  // namespace
 
-Polling::Polling(std::function<void()> poll, double interval)
-    : poll_(std::move(poll)), interval_(interval), outer_(std::exchange(current, this)) {}
+double measured_interval(double look) { return std::clamp(looks_of_an_interval * look, least_interval, most_interval); }
+
+void Pace::looked(double seconds) {
+  if (fixed_) return;
+  if (seconds_.size() < looks_kept)
+    seconds_.push_back(seconds);
+  else
+    seconds_[looks_ % looks_kept] = seconds;
+  ++looks_;
+  std::vector<double> sorted = seconds_;
+  std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
+  interval_ = measured_interval(sorted[sorted.size() / 2]);
+}
+
+Polling::Polling(Poller poll, Pace& pace) : poll_(std::move(poll)), pace_(pace), outer_(std::exchange(current, this)) {}
+
+Polling::Polling(Poller poll, double interval)
+    : poll_(std::move(poll)), own_(interval), pace_(own_), outer_(std::exchange(current, this)) {}
 
 Polling::~Polling() { current = outer_; }
 
@@ -30,12 +49,16 @@ void Polling::now() {
 void Polling::poll() {
   polling_ = true;
   try {
-    poll_();
+    if (poll_() && pace_.wants_look()) {
+      const double start = switchyard::now();
+      poll_();
+      pace_.looked(switchyard::now() - start);
+    }
   } catch (...) {
     failure_ = std::current_exception();
   }
   polling_ = false;
-  due_ = switchyard::now() + interval_;
+  due_ = switchyard::now() + pace_.interval();
 }
 
 void tick() {

@@ -15,7 +15,7 @@ namespace switchyard::bench {
 namespace {
 
 constexpr int messages_at_once = 4;      // that a bandwidth is measured over, one after another
-constexpr double poll_interval = 50e-6;  // s, the default of layout.poll
+constexpr double poll_interval = 50e-6;  // s
 constexpr Index small_product = 64;
 
 /// The rank that this one exchanges messages with; nothing where it has none.
@@ -139,6 +139,7 @@ double measure_poll(Pair& pair, int repetitions) {
       Polling polling(
           [&] {
             if (left > 0 && Pair::over(two) && --left > 0) pair.post(pair.bytes(), 2, two);
+            return left > 0;
           },
           poll_interval);
       start = now();

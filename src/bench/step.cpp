@@ -8,9 +8,11 @@
 #include "bench/json_lines.hpp"
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
+#include "config/lane_choice.hpp"
 #include "tensor/products/library.hpp"
 #include "tensor/products/products.hpp"
 #include "train/accounting.hpp"
+#include "train/choose_lanes.hpp"
 #include "train/step.hpp"
 #include "train/synthetic.hpp"
 
@@ -23,6 +25,7 @@ struct Seen {
   double loss = 0.0;            ///< of the last
   train::Communication all;
   std::vector<std::int64_t> travels;  ///< ns that rows were on their way
+  std::vector<std::int64_t> polls;    ///< ns between polls, after each step
 
   void add(const std::vector<schedule::Task>& tasks, const std::vector<train::Interval>& intervals,
            const Layout& layout) {
@@ -37,13 +40,15 @@ struct Seen {
 /// A variant that is measured.
 struct Measured {
   Measured(const Variant& variant, int warmup_steps)
-      : name(variant.name),
+      : of(variant),
         warmup(warmup_steps),
-        machine(variant.config, comm::Communicator::duplicate(MPI_COMM_WORLD)) {}
+        lanes(train::choose_lanes(variant.config, comm::Communicator::duplicate(MPI_COMM_WORLD))),
+        machine(with_lanes(variant.config, lanes.lanes), comm::Communicator::duplicate(MPI_COMM_WORLD)) {}
   void step(int number);
 
-  std::string name;
+  const Variant& of;
   int warmup;
+  train::LaneChoice lanes;
   train::Machine machine;
   Seen seen;
 };
@@ -58,6 +63,7 @@ void Measured::step(int number) {
   if (number <= warmup) return;
   seen.seconds.push_back(took);
   seen.add(machine.tasks, result.intervals, machine.groups.layout);
+  seen.polls.push_back(Seen::nanoseconds(machine.pace.interval()));
   seen.loss = result.loss.cross_entropy;
 }
 
@@ -123,6 +129,22 @@ void add_bytes(nlohmann::ordered_json& report, const train::Machine& machine, in
   report["row_bytes"] = bytes[0] / steps, report["row_bytes_across"] = bytes[1] / steps;
 }
 
+/// What was left to measurements: lanes, and the interval of polls, the median of all steps and ranks.
+void add_measured(nlohmann::ordered_json& report, const comm::Communicator& world, const train::LaneChoice& lanes,
+                  const std::vector<std::int64_t>& polls) {
+  std::vector<std::int64_t> all = comm::all_gather(world, polls);
+  std::nth_element(all.begin(), all.begin() + std::ssize(all) / 2, all.end());
+  report["poll_interval_us"] = double(all[all.size() / 2]) * 1e-3;
+  for (const train::LaneChoice::Candidate& c : lanes.measured)
+    report["lanes_ms"][std::to_string(c.lanes)] = c.step * 1e3;
+}
+
+void add_forecast(nlohmann::ordered_json& report, const train::Forecast& forecast) {
+  report["machine"] = forecast.machine;
+  if (!forecast.why_not.empty()) return void(report["predicted_nothing"] = forecast.why_not);
+  report["predicted_step_ms"] = forecast.step * 1e3, report["predicted_hidden_share"] = forecast.hidden_share;
+}
+
 nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world, int warmup, int repetitions) {
   nlohmann::ordered_json j;
   j["ranks"] = world.size(), j["threads"] = c.layout.threads, j["products"] = products::description();
@@ -160,11 +182,13 @@ nlohmann::ordered_json report_of(const Measured& measured, const Measured& first
   const train::Machine& machine = measured.machine;
   const int steps = static_cast<int>(measured.seen.seconds.size());
   nlohmann::ordered_json report = protocol(machine.config, machine.groups.world, measured.warmup, steps);
+  add_measured(report, machine.groups.world, measured.lanes, measured.seen.polls);
   add_speed(report, measured, rate);
   if (&measured != &first)
-    report["with"] = measured.name, report["step_ratio"] = median_ratio(measured.seen, first.seen);
+    report["with"] = measured.of.name, report["step_ratio"] = median_ratio(measured.seen, first.seen);
   add_communication(report, machine.groups.world, measured.seen, steps);
   add_bytes(report, machine, steps);
+  if (measured.of.predict) add_forecast(report, measured.of.predict(machine.config, machine.groups.nodes));
   report["last_loss"] = measured.seen.loss;  // all digits: the same bits, whatever is between
   for (int p = 0; p < Timers::phases; ++p)
     report["phase_ms"][phase_names()[p]] = machine.timers.seconds[p] / steps * 1e3;

@@ -7,6 +7,7 @@
 
 #include "base/check.hpp"
 #include "config/config.hpp"
+#include "train/forecast.hpp"
 
 namespace switchyard::bench {
 
@@ -14,6 +15,7 @@ namespace switchyard::bench {
 struct Variant {
   std::string name;  ///< what it changes in the first one: "layout.schedule=interleaved layout.lanes=4"
   Config config;
+  train::Predict predict = {};  ///< what `plan` says of it, where there is a machine description
 };
 
 struct StepOptions {
@@ -25,8 +27,9 @@ struct StepOptions {
 /// Trains `warmup` + `repetitions` steps of every variant on random tokens, one step of each in turn, so that what else
 /// the machine does meets all of them. Of each: protocol, tokens/s (median, least, most), milliseconds by phase,
 /// communication, model FLOP/s and their share of the product rate measured in the same process before and after; of
-/// all but the first also step_ratio, the median of their step over the first one's of the same turn. The same on all
-/// ranks. Collective over MPI_COMM_WORLD. Threads are the first one's.
+/// all but the first also step_ratio, the median of their step over the first one's of the same turn; what
+/// layout.lanes 0 and layout.poll 0 came to, and what was predicted. The same on all ranks. Collective over
+/// MPI_COMM_WORLD. Threads are the first one's.
 std::vector<nlohmann::ordered_json> measure_steps(const std::vector<Variant>& variants, const StepOptions& options);
 
 /// These as JSON lines from rank 0.

@@ -61,7 +61,7 @@ void print_determinism_head() {
 }
 
 Exit print_determinism(const Config& config, const StepOptions& options) {
-  Variant run{"train.determinism=run", config}, layout{"train.determinism=layout", config};
+  Variant run{"train.determinism=run", config, {}}, layout{"train.determinism=layout", config, {}};
   run.config.train.determinism = Determinism::run, layout.config.train.determinism = Determinism::layout;
   const std::vector<Report> reports = measure_steps({run, layout}, options);
   comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {

@@ -6,6 +6,7 @@
 
 #include "base/checked.hpp"
 #include "config/estimate.hpp"
+#include "config/lane_choice.hpp"
 #include "config/options.hpp"
 #include "config/rules.hpp"
 #include "config/yaml.hpp"
@@ -116,8 +117,11 @@ void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
   rules.require(layout.threads >= 1 && layout.threads <= 1024, "layout.threads",
                 "is " + text(layout.threads) + "; must be in [1, 1024]");
   rules.at_least("layout.poll", layout.poll, 0.0);
-  rules.require(layout.lanes >= 1 && layout.lanes <= 1024 && std::has_single_bit(unsigned(layout.lanes)),
-                "layout.lanes", "is " + text(layout.lanes) + "; must be a power of two in [1, 1024]");
+  rules.require(
+      layout.lanes == 0 ||
+          (layout.lanes >= 1 && layout.lanes <= max_lanes && std::has_single_bit(unsigned(layout.lanes))),
+      "layout.lanes",
+      "is " + text(layout.lanes) + "; must be a power of two in [1, " + text(max_lanes) + "], or 0 to be measured");
   rules.at_least("layout.timeout", layout.timeout, 0.0);
   rules.require(layout.delay >= 0.0 && layout.delay <= 1e6, "layout.delay",
                 "is " + format_value(layout.delay) + "; must be in [0, 1e6]");
@@ -164,6 +168,12 @@ void validate_teams(const Config& c, int ranks, Rules& rules) {
                       " (with layout.exchange node an expert stays on one node); change one of them");
 }
 
+void validate_determinism(const Config& c, Rules& rules) {
+  rules.require(c.layout.lanes != 0 || c.train.determinism == Determinism::layout, "layout.lanes",
+                "is 0 with train.determinism run (whose bits are those of one number of lanes, not of what is measured "
+                "to be fastest); set it to a power of two, or train.determinism to layout");
+}
+
 void validate_recompute(const Config& c, Rules& rules) {
   const std::vector<int>& chosen = c.layout.recompute_blocks;
   const std::string key = "layout.recompute_blocks";
@@ -201,6 +211,7 @@ std::vector<Violation> validate(const Config& config, int ranks, Use use) {
   validate_intervals(config, rules);
   validate_layout(config.layout, ranks, rules);
   validate_teams(config, ranks, rules);
+  validate_determinism(config, rules);
   validate_recompute(config, rules);
   if (use == Use::train) validate_trained(config, rules);
   return found;

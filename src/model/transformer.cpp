@@ -162,8 +162,10 @@ void Transformer::run(const Queue& queue, const schedule::Task& task) {
   s.backward(queue, task);
 }
 
-void Transformer::poll() {
-  for (const auto& lane : state_->lanes) (*lane)->scratch.layer.poll();
+bool Transformer::poll() {
+  bool under_way = false;
+  for (const auto& lane : state_->lanes) under_way |= (*lane)->scratch.layer.poll();
+  return under_way;
 }
 
 const std::vector<moe::Travel>& Transformer::travels(int lane) const {

@@ -29,8 +29,8 @@ class Transformer {
   /// what backward needs, but for what recompute makes again before it, backward fills the gradients of all parameters
   /// (nodes of ParameterSet). Collective as its stage is.
   void run(const Queue& queue, const schedule::Task& task);
-  /// Lets rows that are on their way make progress, of all lanes.
-  void poll();
+  /// Lets rows that are on their way make progress, of all lanes; whether some are not there yet.
+  bool poll();
   /// The journeys of a lane's rows since begin(), in the order of its tasks that send some; none where nothing travels.
   const std::vector<moe::Travel>& travels(int lane) const;
   /// Reduces losses and routing statistics over the global batch, between forward and backward: two collectives.

@@ -56,9 +56,10 @@ void LayerScratch::take_scores(Arena& arena, const Config& config, const nn::Row
   arena.rewind(end);
 }
 
-void LayerScratch::poll() {
-  transfer.under_way.poll();
-  if (rail) rail->under_way.poll(), rail->d_weights.poll();
+bool LayerScratch::poll() {
+  bool under_way = transfer.under_way.poll();
+  if (rail) under_way |= rail->under_way.poll(), under_way |= rail->d_weights.poll();
+  return under_way;
 }
 
 void LayerScratch::forget_travels() {

@@ -20,8 +20,8 @@ struct LayerScratch {
   LayerScratch(Arena& arena, const Config& config, const Layout& layout, Element branch);
   /// Takes `scores`, of which one layer after another uses the same memory.
   void take_scores(Arena& arena, const Config& config, const nn::Rows& rows);
-  /// What is under way between ranks on any way; the journeys since the lane began its pass.
-  void poll();
+  /// What is under way between ranks on any way: whether something is; the journeys since the lane began its pass.
+  bool poll();
   std::vector<Travel>& travels() { return rail ? rail->under_way.travels : transfer.under_way.travels; }
   void forget_travels();
   /// What has gone between ranks of a node, and of gradients of weights, belongs to the last journey on the rail.

@@ -42,8 +42,11 @@ std::int64_t away(const comm::RowRanges& rows, int me) {
 
 }  // namespace
 
-void UnderWay::poll() {
-  if (flight && flight->poll() && travels.back().end == 0.0) travels.back().end = now();
+bool UnderWay::poll() {
+  if (!flight) return false;
+  if (!flight->poll()) return true;
+  if (travels.back().end == 0.0) travels.back().end = now();
+  return false;
 }
 
 Hop UnderWay::take_last() {

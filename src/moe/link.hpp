@@ -34,8 +34,8 @@ struct UnderWay {
   std::unique_ptr<comm::Flight> flight;
   std::vector<Travel> travels;  ///< since the lane began its pass, in the order in which rows left
 
-  /// Lets them make progress.
-  void poll();
+  /// Lets them make progress; whether some are not there yet.
+  bool poll();
   /// The last journey, which is over, of rows that are not listed by themselves.
   Hop take_last();
 };

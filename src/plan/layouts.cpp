@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/estimate.hpp"
+#include "config/lane_choice.hpp"
 #include "config/moe_layers.hpp"
 #include "config/values.hpp"
 
@@ -15,7 +16,8 @@ constexpr int most_lanes = 8;
 std::vector<int> lanes_of(const Config& config, int ranks) {
   std::vector<int> lanes;
   for (int n = 1; n <= most_lanes && n <= std::max(1, config.train.grains / ranks); n *= 2) lanes.push_back(n);
-  if (std::find(lanes.begin(), lanes.end(), config.layout.lanes) == lanes.end()) lanes.push_back(config.layout.lanes);
+  if (config.layout.lanes > 0 && std::find(lanes.begin(), lanes.end(), config.layout.lanes) == lanes.end())
+    lanes.push_back(config.layout.lanes);
   return lanes;
 }
 
@@ -47,6 +49,15 @@ void add_layouts(std::vector<Config>& all, const Config& config, const Site& sit
 }
 
 }  // namespace
+
+Config with_fastest_lanes(const Config& config, const Site& site) {
+  std::vector<Config> all;
+  for (const int lanes : lane_candidates(config, site.ranks)) all.push_back(with_lanes(config, lanes));
+  if (all.size() == 1) return all.front();
+  std::vector<double> steps;
+  for (const Config& c : all) steps.push_back(predict(c, site).seconds.step);
+  return all[static_cast<std::size_t>(std::min_element(steps.begin(), steps.end()) - steps.begin())];
+}
 
 std::vector<Config> layouts_of(const Config& config, const Site& site) {
   require_site(site);

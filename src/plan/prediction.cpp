@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/check.hpp"
+#include "base/polling.hpp"
 #include "config/estimate.hpp"
 #include "config/moe_layers.hpp"
 #include "plan/work.hpp"
@@ -17,10 +18,10 @@ using schedule::Direction;
 using schedule::Stage;
 using schedule::Task;
 
-WaySpeed speed_of(const std::optional<Way>& way, double poll) {
+/// `interval` s between polls.
+WaySpeed speed_of(const std::optional<Way>& way, double interval) {
   if (!way) return {};
-  const double interval = poll * 1e-6;
-  return {way->latency, way->bytes_per_s, interval > 0.0 ? way->buffer / interval : way->bytes_per_s, way->buffer};
+  return {way->latency, way->bytes_per_s, way->buffer / interval, way->buffer};
 }
 
 /// The farther of the ways that a group of neighbouring ranks takes: some group crosses nodes where they do not divide
@@ -37,10 +38,16 @@ double collective(const Site& site, int ranks) {
   return way_of(site, ranks).collective * std::log2(double(ranks)) / measured;
 }
 
-/// A poll takes so long of each interval: of rows on their way in an expert-parallel group.
+/// Seconds between polls of rows on their way in an expert-parallel group.
+double interval_of(const Config& config, const Layout& layout, const Site& site) {
+  if (config.layout.poll > 0.0) return std::max(config.layout.poll, 1.0) * 1e-6;
+  return measured_interval(layout.expert_parallel > 1 ? way_of(site, layout.expert_parallel).poll : 0.0);
+}
+
+/// A poll takes so long of each interval.
 double slowing_of(const Config& config, const Layout& layout, const Site& site) {
   if (layout.expert_parallel == 1) return 0.0;
-  return way_of(site, layout.expert_parallel).poll / (std::max(config.layout.poll, 1.0) * 1e-6);
+  return way_of(site, layout.expert_parallel).poll / interval_of(config, layout, site);
 }
 
 /// A step under way.
@@ -52,8 +59,8 @@ class Step {
         layout_(layout),
         work_(config, layout, load),
         traffic_(config, layout, site.ranks_per_node(), load),
-        simulation_(speed_of(site.machine.near, config.layout.poll), speed_of(site.machine.far, config.layout.poll),
-                    slowing_of(config, layout, site)),
+        simulation_(speed_of(site.machine.near, interval_of(config, layout_, site)),
+                    speed_of(site.machine.far, interval_of(config, layout_, site)), slowing_of(config, layout, site)),
         under_way_(config.layout.lanes, -1) {}
 
   Prediction run() {
@@ -141,16 +148,24 @@ void Step::perform(const Task& task) {
 
 }  // namespace
 
+std::string lacking(const Site& site) {
+  if (site.nodes > 1 && !site.machine.far)
+    return "the machine description has no far way (it was measured on one node), but there are " +
+           std::to_string(site.nodes) + " nodes";
+  if (site.ranks_per_node() > 1 && !site.machine.near)
+    return "the machine description has no near way (it was measured with one rank a node), but there are " +
+           std::to_string(site.ranks_per_node()) + " ranks a node";
+  return "";
+}
+
 void require_site(const Site& site) {
   const std::string ranks = std::to_string(site.ranks), nodes = std::to_string(site.nodes);
   check(site.ranks % site.nodes == 0, Exit::usage,
         "--nodes is " + nodes + ", which does not divide --ranks " + ranks + " (nodes have equally many ranks)");
-  check(site.nodes == 1 || site.machine.far, Exit::usage,
-        "the machine description has no far way (it was measured on one node), but --nodes is " + nodes +
-            "; give --network GBIT,MICROSECONDS, or measure on several nodes");
-  check(site.ranks_per_node() == 1 || site.machine.near, Exit::usage,
-        "the machine description has no near way (it was measured with one rank a node), but there are " +
-            std::to_string(site.ranks_per_node()) + " ranks a node; measure with several");
+  const std::string lacks = lacking(site);
+  check(lacks.empty(), Exit::usage,
+        lacks + (site.nodes > 1 && !site.machine.far ? "; give --network GBIT,MICROSECONDS, or measure on several nodes"
+                                                     : "; measure with several"));
 }
 
 Config at_site(const Config& config, const Site& site) {

@@ -18,6 +18,8 @@ struct Site {
   int ranks_per_node() const { return ranks / nodes; }
 };
 
+/// Which way between its ranks the machine knows nothing of, in a sentence; empty where it knows what is needed.
+std::string lacking(const Site& site);
 /// Throws Error{usage} where the ranks do not make that many equal nodes, or the machine knows nothing of a way that
 /// they need.
 void require_site(const Site& site);

@@ -7,7 +7,7 @@
 namespace switchyard::sweep {
 
 void make_absolute(std::vector<std::string>& overrides) {
-  for (const std::string key : {"data.path=", "layout.placement="})
+  for (const std::string key : {"data.path=", "layout.placement=", "layout.machine="})
     for (std::string& o : overrides) {
       if (!o.starts_with(key) || o == key || o == key + contiguous_placement) continue;
       o = key + std::filesystem::absolute(o.substr(key.size())).lexically_normal().string();

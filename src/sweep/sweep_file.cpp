@@ -261,6 +261,7 @@ Sweep read_sweep(const std::string& file, const std::vector<std::string>& overri
   throw_errors(base);
   put_over(axes.set, {"data.path=" + base.config.data.path});  // complete() makes paths absolute
   if (names_placement(base.config)) put_over(axes.set, {"layout.placement=" + base.config.layout.placement});
+  if (!base.config.layout.machine.empty()) put_over(axes.set, {"layout.machine=" + base.config.layout.machine});
   if (axes.top_k.empty()) axes.top_k = {base.config.moe.top_k};
   const std::map<std::string, std::vector<std::string>> arms(axes.arms.begin(), axes.arms.end());
   const Checked tasks = Checked(std::ssize(axes.experts)) * std::ssize(axes.top_k) * std::ssize(axes.granularity) *

@@ -7,14 +7,21 @@
 #include "moe/even_loads.hpp"
 
 namespace switchyard::train {
+namespace {
+
+Pace pace_of(const LayoutConfig& layout) { return layout.poll > 0.0 ? Pace(layout.poll * 1e-6) : Pace(); }
+
+}  // namespace
 
 Machine::Machine(const Config& resolved, comm::Communicator world)
     : config(resolved),
       groups(std::move(world), config.layout, config.train.grains, config.train.determinism),
       exchanges(config.layout.exchange, groups),
+      pace(pace_of(config.layout)),
       parameters(groups.layout, architecture(config), Element::f32, sharded_buckets(config)),
       buckets(gradient_buckets(config)),
       tasks(schedule::make_tasks(config)) {
+  expect(config.layout.lanes > 0, "a number of lanes (choose_lanes)");
   const std::string fault = schedule::fault_in(tasks);
   check(fault.empty(), Exit::internal, fault);
   model = std::make_unique<model::Transformer>(moe::LayerContext{config, groups, exchanges, parameters, timers});

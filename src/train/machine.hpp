@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 
+#include "base/polling.hpp"
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
 #include "config/config.hpp"
@@ -26,6 +27,7 @@ struct Machine {
   comm::Groups groups;
   comm::Exchanges exchanges;
   Timers timers;
+  Pace pace;                  ///< of polls while a step computes, and what it has learnt of them
   std::vector<Queue> queues;  ///< those of the tasks
   ParameterSet parameters;
   std::unique_ptr<model::Transformer> model;

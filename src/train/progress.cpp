@@ -69,6 +69,10 @@ std::string duration(double seconds) {
   return fmt::format("{}s", s);
 }
 
+std::string milliseconds(double seconds) {
+  return seconds >= 0.1 ? fmt::format("{:.1f} ms", seconds * 1e3) : fmt::format("{:.4g} ms", seconds * 1e3);
+}
+
 Progress::Progress(const std::string& file, const Config& config, bool root)
     : config_(config), root_(root), terminal_(root && person_watches()), start_(Clock::now()), last_line_(start_) {
   if (!root_) return;

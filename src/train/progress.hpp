@@ -54,5 +54,7 @@ class Progress {
 
 /// "1h02m", "3m20s", "12s".
 std::string duration(double seconds);
+/// "105.2 ms", "2.518 ms".
+std::string milliseconds(double seconds);
 
 }  // namespace switchyard::train

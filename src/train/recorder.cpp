@@ -31,6 +31,7 @@ Recorder::Recorder(Machine& machine, const data::Corpus& corpus, const data::Bat
     : machine_(machine),
       root_(machine.groups.world.rank() == 0),
       folder_(start.folder),
+      forecast_(start.forecast),
       progress_(start.folder + "/log.txt", machine.config, root_),
       meter_(machine) {
   const Config& config = machine.config;
@@ -123,6 +124,10 @@ void Recorder::step(std::int64_t step, const StepResult& result) {
     rows_->append(row);
     if (due(config.timeline_every)) rows_->append(timeline);
     progress_.step(line_of(row), &meter_.hop_times());
+    if (!forecast_) return;
+    const record::CommunicationRow& seen = row.communication;
+    const std::string warning = forecast_->add(step, {row.wall_seconds, seen.busy, seen.exposed});
+    if (!warning.empty()) progress_.warn(warning);
   });
 }
 

@@ -9,6 +9,7 @@
 #include "train/communication_meter.hpp"
 #include "train/evaluate.hpp"
 #include "train/finite.hpp"
+#include "train/forecast.hpp"
 #include "train/machine.hpp"
 #include "train/progress.hpp"
 #include "train/step.hpp"
@@ -17,10 +18,11 @@ namespace switchyard::train {
 
 /// What the records of a segment say of it.
 struct SegmentStart {
-  std::string folder;             ///< of the segment
-  std::string config;             ///< YAML
-  std::string provenance;         ///< JSON
-  std::int64_t begins_after = 0;  ///< steps done before it
+  std::string folder;                 ///< of the segment
+  std::string config;                 ///< YAML
+  std::string provenance;             ///< JSON
+  std::int64_t begins_after = 0;      ///< steps done before it
+  ForecastWatch* forecast = nullptr;  ///< of the run, told of every step; null where nothing is predicted
 };
 
 /// Files of one segment. Rank 0 holds run.h5, evaluation.h5, log.txt and non_finite.json; every rank with tokens its
@@ -45,6 +47,7 @@ class Recorder {
   Machine& machine_;
   bool root_;
   std::string folder_;
+  ForecastWatch* forecast_;
   Progress progress_;
   CommunicationMeter meter_;
   std::unique_ptr<record::RunFile> rows_;

@@ -5,7 +5,6 @@
 
 #include "base/activity.hpp"
 #include "base/clock.hpp"
-#include "base/polling.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -30,7 +29,8 @@ std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::v
   const Event origin;
   const double begin = queues.front().mark(origin);  // what travels is measured by the same clock
   std::vector<Marks> marks(tasks.size());
-  Polling polling(poll.rows, poll.interval);
+  Pace every_tick(0.0);
+  Polling polling(poll.rows, poll.pace ? *poll.pace : every_tick);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const schedule::Task& t = tasks[i];
     activity::begin_task(static_cast<int>(i), static_cast<int>(t.stage), static_cast<int>(t.direction), t.block,

@@ -4,6 +4,7 @@
 #include <functional>
 #include <vector>
 
+#include "base/polling.hpp"
 #include "base/timers.hpp"
 #include "moe/transfer.hpp"
 #include "schedule/task.hpp"
@@ -20,10 +21,10 @@ struct Interval {
 
 using Perform = std::function<void(const Queue&, const schedule::Task&)>;
 
-/// What is asked for between tasks, and every `interval` seconds while they compute.
+/// What is asked for between tasks, and at its pace while they compute; without one at every tick.
 struct Poll {
-  std::function<void()> rows = [] {};
-  double interval = 0.0;
+  Poller rows = [] { return false; };
+  Pace* pace = nullptr;
 };
 
 /// Calls perform(queue, task) for each of `tasks` in their order, and polls; a queue waits for what a task reads of

@@ -127,7 +127,7 @@ StepResult train_step(Machine& m, const BatchSource& next, std::int64_t number) 
   step.result.start = now();
   step.result.intervals = run(m.tasks, m.queues, m.timers,
                               [&step](const Queue& queue, const schedule::Task& task) { step.perform(queue, task); },
-                              {[&m] { m.model->poll(); }, m.config.layout.poll * 1e-6});
+                              {[&m] { return m.model->poll(); }, &m.pace});
   take_travels(m, step.result.intervals);
   step.result.end = now();
   ledger::close();

@@ -145,10 +145,11 @@ Standstill look_into(const std::vector<Seen>& seen, const std::vector<std::strin
 }
 
 std::string place_of(const Now& now) {
-  const std::string step = "step " + std::to_string(now.step);
+  const std::string lanes = now.lanes > 0 ? "the measurement of layout.lanes " + std::to_string(now.lanes) + ", " : "";
+  const std::string step = lanes + "step " + std::to_string(now.step);
   switch (now.part) {
     case Part::start:
-      return "the start of the run";
+      return lanes + (lanes.empty() ? "the start of the run" : "its start");
     case Part::tasks:
       return step + ", " + task_of(now);
     case Part::record:

@@ -16,6 +16,7 @@
 #include "record/run_folder.hpp"
 #include "record/segments.hpp"
 #include "tensor/region.hpp"
+#include "train/choose_lanes.hpp"
 #include "train/evaluate.hpp"
 #include "train/probe.hpp"
 #include "train/recorder.hpp"
@@ -47,12 +48,14 @@ class Trainer {
   Exit run();
 
  private:
+  void write_config();
   void start_segment();
   void write_head();
   void one_step(std::int64_t step);
   void evaluate_now(std::int64_t step);
   void checkpoint_now(std::int64_t step, activity::Part part = activity::Part::checkpoint);
   void finish(std::int64_t step);
+  void write_measured();
   void end_after_error(const std::function<void()>& write_down);
   bool must_stop(std::int64_t step);
   /// Rows are written in whole chunks that end at multiples of record.flush_every. A segment that starts between two of
@@ -75,7 +78,9 @@ class Trainer {
   std::vector<std::string> notes_;    // the request's, and of the corpus
   std::vector<std::string> loading_;  // what happened before there was a log
   data::Corpus corpus_;
+  LaneChoice lanes_;
   Machine machine_;
+  std::optional<ForecastWatch> forecast_;  // of layout.machine
   std::optional<data::Batches> batches_;
   BatchSource read_ = [this](std::int64_t step) {  // a damaged shard ends all ranks, rows kept
     data::Batch batch;
@@ -95,6 +100,7 @@ Trainer::Trainer(const TrainRequest& request)
       config_(request.config),
       notes_(request.notes),
       corpus_(open_corpus(world_, config_, request.resume)),
+      lanes_(settle_lanes(config_, world_, request.resume ? request.run : "")),
       machine_(config_, comm::Communicator::duplicate(MPI_COMM_WORLD)) {
   record::require_one_kind(record::what_computes(world_));
   comm::agree(world_, [&] {
@@ -118,12 +124,24 @@ Trainer::Trainer(const TrainRequest& request)
     state_.corpus_sha256 = corpus_.manifest_sha256();
     loading_ = {"starting from step 0"};
   }
-  config_text_ = dump(config_, request.origins) + record::config_end;
+  if (request.predict) forecast_.emplace(request.predict(config_, machine_.groups.nodes));
   for (const std::string& note : {batches_->evaluation_note(), watchdog_.note()})
     if (!note.empty()) notes_.push_back(note);
   provenance_ = record::provenance_json(world_, {request.command_line, notes_, config_.layout.threads});
-  comm::on_root(world_, [&] { folder_->write("config.yaml", config_text_); });
+  write_config();
   if (state_.step < config_.train.steps) start_segment();
+}
+
+/// The folder keeps layout.lanes as it was given, so that a resume, perhaps on another layout, measures again where it
+/// is 0; records of a segment have what it ran with.
+void Trainer::write_config() {
+  Config given = config_;
+  given.layout.lanes = request_.config.layout.lanes;
+  const std::string kept = dump(given, request_.origins) + record::config_end;
+  Origins origins = request_.origins;
+  if (given.layout.lanes == 0) origins["layout.lanes"] = {Origin::Kind::file, "measured before the run"};
+  config_text_ = dump(config_, origins) + record::config_end;
+  comm::on_root(world_, [&] { folder_->write("config.yaml", kept); });
 }
 
 /// A new folder for the rows from here on.
@@ -138,7 +156,8 @@ void Trainer::start_segment() {
   segment = comm::broadcast(world_, segment, 0);
   watchdog_.log_to(segment + "/log.txt");
   comm::agree(world_, [&] {
-    recorder_.emplace(machine_, corpus_, *batches_, SegmentStart{segment, config_text_, provenance_, state_.step});
+    recorder_.emplace(machine_, corpus_, *batches_,
+                      SegmentStart{segment, config_text_, provenance_, state_.step, forecast_ ? &*forecast_ : nullptr});
   });
   segment_start_ = state_.step;
   write_head();
@@ -149,6 +168,8 @@ void Trainer::write_head() {
   Progress& log = recorder_->log();
   for (const std::string& line : record::provenance_lines(provenance_)) log.line(line);
   if (machine_.groups.layout.expert_parallel > 1) log.line(machine_.way());
+  if (!lanes_.text.empty()) log.line(lanes_.text);
+  if (forecast_) forecast_->predicts() ? log.line(forecast_->line()) : log.warn(forecast_->line());
   for (const std::string& note : notes_) log.warn(note);
   if (folder_ && !folder_->warning().empty()) log.warn(folder_->warning());
   for (const std::string& event : loading_) log.line(event);
@@ -202,9 +223,20 @@ void Trainer::finish(std::int64_t step) {
   activity::begin(activity::Part::end);
   comm::agree(world_, [&] { recorder_->close(); });
   checkpoint_now(step, activity::Part::end);
+  write_measured();
   recorder_->log().line("memory of rank 0: " + mebibytes(machine_.parameters.placed_bytes()) +
                         " of parameters, moments and gradients, " + mebibytes(machine_.model->placed_bytes()) +
                         " of a pass, beside rows by load");
+}
+
+/// What was left to measurements, and what they say of a prediction.
+void Trainer::write_measured() {
+  Progress& log = recorder_->log();
+  if (!machine_.pace.fixed() && machine_.groups.layout.expert_parallel > 1)
+    log.line("rows on their way were looked after every " + milliseconds(machine_.pace.interval()) +
+             " while rank 0 computed, by what that takes (layout.poll 0)");
+  const ForecastWatch::Verdict verdict = forecast_ ? forecast_->verdict() : ForecastWatch::Verdict{};
+  if (!verdict.text.empty()) verdict.short_of_it ? log.warn(verdict.text) : log.line(verdict.text);
 }
 
 /// Writes down the error and the rows that still wait, where that is possible; the first error is the one to tell of.

@@ -6,6 +6,7 @@
 
 #include "base/check.hpp"
 #include "config/yaml.hpp"
+#include "train/forecast.hpp"
 
 namespace switchyard::train {
 
@@ -16,6 +17,7 @@ struct TrainRequest {
   bool resume = false;                    ///< continue what stands there; else the folder must not hold a run
   std::vector<std::string> command_line;  ///< for the provenance
   std::vector<std::string> notes;         ///< for the log and the provenance: what differs from what was asked for
+  Predict predict = {};                   ///< of layout.machine; null without one
 };
 
 /// Collective over MPI_COMM_WORLD, between MPI and Kokkos initialisation and finalization. Exit::ok when train.steps

@@ -31,15 +31,33 @@ TEST(ActivityTest, ASetOfRanksHasThoseOfItsGroup) {
 }
 
 TEST(ActivityTest, PlacesAreInTheOrderOfARun) {
-  std::vector<Now> order(7);
+  std::vector<Now> order(9);
   order[1].step = 1, order[1].part = Part::tasks;
   order[2] = order[1], order[2].task = 0;
   order[3] = order[1], order[3].task = 7;
   order[4].step = 1, order[4].part = Part::record;
   order[5].step = 1, order[5].part = Part::checkpoint;
   order[6].step = 2, order[6].part = Part::tasks;
+  order[7].round = 1;  // steps begin again
+  order[8] = order[1], order[8].round = 1;
   for (std::size_t i = 0; i < order.size(); ++i)
     for (std::size_t k = 0; k < order.size(); ++k) EXPECT_EQ(order[i].is_ahead_of(order[k]), i > k) << i << " " << k;
+}
+
+TEST(ActivityTest, ARoundIsThatOfAllItsSteps) {
+  const auto record = std::make_unique<Record>();
+  write_to(record.get());
+  const int before = record->read().round;
+  begin(Part::tasks, 5);
+  begin_round(4);
+  EXPECT_EQ(record->read().step, 0);
+  begin(Part::tasks, 1);
+  begin_task(3, 1, 0, 2, 0);
+  EXPECT_EQ((std::vector{record->read().round, record->read().lanes}), (std::vector{before + 1, 4}));
+  begin_round(0);
+  begin(Part::tasks, 1);
+  EXPECT_EQ((std::vector{record->read().round, record->read().lanes}), (std::vector{before + 2, 0}));
+  write_to(nullptr);
 }
 
 TEST(ActivityTest, PublishesWhatTheRankDoes) {

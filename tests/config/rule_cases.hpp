@@ -145,7 +145,11 @@ inline const std::vector<RuleCase> rule_cases{
        c.moe.hidden_chunks = c.layout.expert_tensor_parallel = 2, c.layout.exchange = ExchangeKind::gather;
      },
      "layout.expert_tensor_parallel", "2 cannot be combined with layout.exchange gather"},
-    {"lanes", [](Config& c) { c.layout.lanes = 0; }, "layout.lanes", "is 0; must be a power of two in [1, 1024]"},
+    {"lanes -1", [](Config& c) { c.layout.lanes = -1; }, "layout.lanes",
+     "is -1; must be a power of two in [1, 1024], or 0 to be measured"},
+    {"lanes measured for the bits of one layout",
+     [](Config& c) { c.layout.lanes = 0, c.train.determinism = Determinism::run; }, "layout.lanes",
+     "is 0 with train.determinism run"},
     {"lanes 3", [](Config& c) { c.layout.lanes = 3; }, "layout.lanes", "is 3; must be a power of two in [1, 1024]"},
     {"lanes 2048", [](Config& c) { c.layout.lanes = 2048; }, "layout.lanes", "must be a power of two in [1, 1024]"},
     {"timeout", [](Config& c) { c.layout.timeout = -1.0; }, "layout.timeout", "at least 0"},

@@ -166,7 +166,7 @@ void check_progress(Stages& s) {
   s.dispatch.start(test::queue(), s.trip(), filled(1, s.routing.rows(), width), rows);
   const Vector<float> other("test::other", 1000);
   {
-    Polling polling([&s] { s.buffers->under_way.poll(); }, 20e-6);
+    Polling polling([&s] { return s.buffers->under_way.poll(); }, 20e-6);
     const double give_up = now() + 20.0;
     while (!s.buffers->under_way.travels.empty() && s.buffers->under_way.travels.back().end == 0.0 && now() < give_up)
       Kokkos::parallel_for(

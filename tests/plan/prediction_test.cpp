@@ -108,6 +108,27 @@ TEST(Prediction, LanesMoveNoMore) {
     }
 }
 
+// A poll that takes 2 us every 200: a hundredth of the time goes to it, and what moves between polls is a buffer.
+TEST(Prediction, AMeasuredIntervalFollowsThePollOfTheMachine) {
+  Config c = model();
+  c.layout.schedule = ScheduleKind::interleaved, c.layout.lanes = 4;
+  const auto step = [&](double us, double poll_of_machine) {
+    Site there = site(4, 4);
+    there.machine.far->poll = poll_of_machine;
+    c.layout.poll = us;
+    return predict(c, there).seconds.step;
+  };
+  EXPECT_EQ(step(0.0, 2e-6), step(200.0, 2e-6));
+  EXPECT_NE(step(0.0, 2e-6), step(50.0, 2e-6));
+  EXPECT_EQ(step(0.0, 0.0), step(5.0, 0.0)) << "not more often than that";
+  EXPECT_EQ(step(0.0, 1e-3), step(1000.0, 1e-3)) << "nor less often than that";
+  EXPECT_GT(step(0.0, 1e-4), step(0.0, 1e-6));
+  c.layout.poll = 0.0;
+  Site alone = site(1, 1);  // which has no way to measure
+  alone.machine.near.reset(), alone.machine.far.reset();
+  EXPECT_GT(predict(c, alone).seconds.step, 0.0);
+}
+
 TEST(Prediction, ASlowerLinkIsNeverFaster) {
   for (const ScheduleKind schedule : {ScheduleKind::serial, ScheduleKind::pipelined, ScheduleKind::interleaved})
     for (const ExchangeKind exchange : {ExchangeKind::pairwise, ExchangeKind::alltoallv, ExchangeKind::node}) {
@@ -168,6 +189,23 @@ TEST(Workload, HasTheFlopOfTheModel) {
   for (const schedule::Task& task : schedule::make_tasks(c)) flop += work.of(task).flop();
   const double attention = 3.0 * c.model.blocks * 2.0 * c.model.context * c.model.width;
   EXPECT_NEAR(flop, (flop_per_token(c) - attention) * double(c.step_tokens()), 1e-9 * flop);
+}
+
+TEST(Layouts, LanesThatARunMeasuresAreTheFastestPredicted) {
+  Config c = model();
+  const Site there = site(4, 4);
+  c.layout.schedule = ScheduleKind::interleaved, c.layout.lanes = 0;
+  const Config fastest = with_fastest_lanes(c, there);
+  EXPECT_GT(fastest.layout.lanes, 1);
+  for (const int lanes : {1, 2, 4}) {
+    c.layout.lanes = lanes;
+    EXPECT_LE(predict(fastest, there).seconds.step, predict(c, there).seconds.step) << lanes;
+    EXPECT_EQ(with_fastest_lanes(c, there).layout.lanes, lanes) << "as given";
+  }
+  c.layout.lanes = 0;
+  for (const Config& one : layouts_of(c, there)) EXPECT_GT(one.layout.lanes, 0);
+  c.layout.schedule = ScheduleKind::serial;
+  EXPECT_EQ(with_fastest_lanes(c, there).layout.lanes, 1);
 }
 
 TEST(Layouts, AreValidAndRankedByTime) {

@@ -143,6 +143,10 @@ TEST(StuckReportTest, NamesJourneysAndParts) {
                                       "the recording of step 20", "the evaluation after step 20",
                                       "the checkpoint after step 20", "the agreement on stopping after step 20",
                                       "the start of the segment after step 20", "the end of the run, after step 20"}));
+  now.lanes = 4, now.part = Part::tasks;
+  EXPECT_EQ(place_of(now), "the measurement of layout.lanes 4, step 20, before its first task");
+  now.part = Part::start;
+  EXPECT_EQ(place_of(now), "the measurement of layout.lanes 4, its start");
 }
 
 TEST(StuckReportTest, ALongListIsCut) {

@@ -1,0 +1,22 @@
+#include "config/lane_choice.hpp"
+
+#include "config/moe_layers.hpp"
+
+namespace switchyard {
+
+std::vector<int> lane_candidates(const Config& config, int ranks) {
+  if (config.layout.lanes != 0) return {config.layout.lanes};
+  const int group = config.layout.expert_parallel ? config.layout.expert_parallel : ranks;
+  if (config.layout.schedule == ScheduleKind::serial || group == 1 || moe_layers(config).empty()) return {1};
+  const int grains = (config.train.grains + ranks - 1) / ranks;
+  std::vector<int> lanes{1};
+  while (2 * lanes.back() <= grains && 2 * lanes.back() <= max_lanes) lanes.push_back(2 * lanes.back());
+  return lanes;
+}
+
+Config with_lanes(Config config, int lanes) {
+  config.layout.lanes = lanes;
+  return config;
+}
+
+}  // namespace switchyard
