@@ -35,6 +35,12 @@ Transports::Transports(const Communicator& group, TransportKind kind)
 
 Transports make_transports(const Communicator& group) { return {group, TransportKind::mpi}; }
 
+void end_run(const Communicator& group, const std::string& why) {
+  std::fprintf(stderr, "switchyard: %s\n", why.c_str());
+  activity::leave();
+  MPI_Abort(group.handle(), static_cast<int>(Exit::internal));
+}
+
 Transfers::Transfers(Transports& transports, std::int64_t row_bytes)
     : transports_(transports), row_bytes_(row_bytes), exceptions_(std::uncaught_exceptions()) {
   for (const auto& transport : transports.made()) requests_.push_back(transport->begin(row_bytes));
@@ -52,9 +58,7 @@ Transfers::~Transfers() {
   } catch (const Error& error) {
     why = error.what();
   }
-  std::fprintf(stderr, "switchyard: %s while %zu of its transfers were under way\n", why.c_str(), left);
-  activity::leave();
-  MPI_Abort(transports_.group().handle(), static_cast<int>(Exit::internal));
+  end_run(transports_.group(), why + " while " + std::to_string(left) + " of its transfers were under way");
 }
 
 void Transfers::receive(void* buffer, std::int64_t rows, int from, int tag) {

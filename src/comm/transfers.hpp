@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "comm/transport.hpp"
@@ -30,6 +31,9 @@ class Transports {
 
 /// Chooses for every pair of `group`; both ranks of a pair choose alike. Collective.
 Transports make_transports(const Communicator& group);
+
+/// Says why and ends the run of all ranks: for destructors, which cannot throw, where peers would wait for ever.
+void end_run(const Communicator& group, const std::string& why);
 
 /// Sends and receives of rows of `row_bytes`, each by the transport of its pair, waited for together. Buffers and
 /// `transports` must outlive it. The destructor waits; while an exception unwinds it ends the run instead, because the

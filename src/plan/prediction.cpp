@@ -38,16 +38,20 @@ double collective(const Site& site, int ranks) {
   return way_of(site, ranks).collective * std::log2(double(ranks)) / measured;
 }
 
-/// Seconds between polls of rows on their way in an expert-parallel group.
-double interval_of(const Config& config, const Layout& layout, const Site& site) {
-  if (config.layout.poll > 0.0) return std::max(config.layout.poll, 1.0) * 1e-6;
-  return measured_interval(layout.expert_parallel > 1 ? way_of(site, layout.expert_parallel).poll : 0.0);
+/// Seconds of a look after what is under way: rows in an expert-parallel group, else gradients.
+double look_of(const Layout& layout, const Site& site) {
+  if (layout.ranks == 1) return 0.0;
+  return way_of(site, layout.expert_parallel > 1 ? layout.expert_parallel : layout.ranks).poll;
 }
 
-/// A poll takes so long of each interval.
+double interval_of(const Config& config, const Layout& layout, const Site& site) {
+  if (config.layout.poll > 0.0) return std::max(config.layout.poll, 1.0) * 1e-6;
+  return measured_interval(look_of(layout, site));
+}
+
+/// It takes so long of each interval.
 double slowing_of(const Config& config, const Layout& layout, const Site& site) {
-  if (layout.expert_parallel == 1) return 0.0;
-  return way_of(site, layout.expert_parallel).poll / interval_of(config, layout, site);
+  return look_of(layout, site) / interval_of(config, layout, site);
 }
 
 /// A step under way.
@@ -79,7 +83,7 @@ class Step {
   void perform(const Task& task);
   void leave(const Task& task);
   void arrive(const Task& task);
-  void sum(const Bytes& bytes);
+  void begin_sum(const Bytes& bytes);
   void wait_for(const Bytes& bytes) { simulation_.wait(simulation_.start(bytes.near, bytes.far)); }
   Hops hops(const Task& task, bool out) const {
     const int experts = config_.block_experts(task.block);
@@ -93,6 +97,7 @@ class Step {
   Traffic traffic_;
   Simulation simulation_;
   std::vector<int> under_way_;  ///< journey of each lane
+  std::vector<int> sums_;       ///< journeys of gradients, and of values from their owners
   Prediction all_;
 };
 
@@ -111,9 +116,9 @@ void Step::arrive(const Task& task) {
   if (out) wait_for(hops(task, out).near);
 }
 
-void Step::sum(const Bytes& bytes) {
+void Step::begin_sum(const Bytes& bytes) {
   all_.sums += bytes;
-  wait_for(bytes);
+  sums_.push_back(simulation_.start(bytes.near, bytes.far));
 }
 
 void Step::perform(const Task& task) {
@@ -135,12 +140,16 @@ void Step::perform(const Task& task) {
     case Stage::reduce:
       for (const Range& bucket : gradient_buckets(config_)) {
         if (bucket.first != task.block) continue;
-        sum(traffic_.sums_to_owners(bucket));
-        if (config_.layout.zero == 0) sum(traffic_.owners_to_all(bucket));
+        begin_sum(traffic_.sums_to_owners(bucket));
+        if (config_.layout.zero == 0) begin_sum(traffic_.owners_to_all(bucket));
       }
       return;
+    case Stage::reduce_finish:
+      for (const int journey : sums_) simulation_.wait(journey);
+      return;
     case Stage::gather:
-      return sum(traffic_.owners_to_all(all_blocks));
+      begin_sum(traffic_.owners_to_all(all_blocks));
+      return simulation_.wait(sums_.back());
     default:
       simulation_.compute(seconds);
   }

@@ -129,7 +129,9 @@ std::vector<std::size_t> purposes_of(const RecordReader& file) {
 TimelineLaws::TimelineLaws(const RecordReader& file)
     : file_(file),
       node_(file.read<std::int32_t>("rank_node", 0, file.length("rank_from"))),
-      purpose_(purposes_of(file)) {
+      purpose_(purposes_of(file)),
+      rows_travel_(std::find(purpose_.begin(), purpose_.end(), static_cast<std::size_t>(Purpose::dispatch)) !=
+                   purpose_.end()) {
   const Config config = config_of(file.file());
   const bool straight =
       config.layout.exchange == ExchangeKind::pairwise || config.layout.exchange == ExchangeKind::alltoallv;
@@ -223,10 +225,11 @@ void TimelineLaws::check_pairs(const RowBlocks& block, std::int64_t r, const cha
 /// team, which traffic has at the first: exactly these.
 void TimelineLaws::check_rows(const RowBlocks& block, std::int64_t r, const std::string& where,
                               std::vector<std::string>& problems) {
+  if (row_bytes_ == 0 || !rows_travel_) return;
   const auto rows = row_of_step("traffic", block.value<std::int64_t>("timeline_step", r));
   const Counts pairs = block.row<std::int64_t>("pair_bytes", r);
   const std::size_t ranks = node_.size();
-  if (row_bytes_ == 0 || rows.size() != ranks * ranks || purpose_.empty()) return;
+  if (rows.size() != ranks * ranks) return;
   const auto check_way = [&](Purpose purpose, bool out) {
     bool same = true;
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -244,7 +247,7 @@ void TimelineLaws::check_rows(const RowBlocks& block, std::int64_t r, const std:
 
 void TimelineLaws::check(const RowBlocks& block, std::int64_t r, const std::string& where,
                          std::vector<std::string>& problems) {
-  if (!purpose_.empty()) {  // a model with experts
+  if (!purpose_.empty()) {
     if (!hops_within_steps(block, r)) problems.push_back(where + "a hop does not lie within the step of its rank");
     check_hop_bytes(block, r, row_of_step("sent_bytes", block.value<std::int64_t>("timeline_step", r)), where,
                     problems);

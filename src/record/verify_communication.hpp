@@ -47,6 +47,7 @@ class TimelineLaws {
   std::map<std::string, StepRows> steps_;  ///< of each variable that was asked for
   std::vector<std::int32_t> node_;         ///< (ranks)
   std::vector<std::size_t> purpose_;       ///< (hops)
+  bool rows_travel_;                       ///< not in a model without experts
   std::int64_t row_bytes_ = 0;             ///< of a row where rows go straight; 0 where they do not
   std::size_t team_ = 1;                   ///< ranks that share experts
 };

@@ -56,6 +56,7 @@ std::vector<Task> make_tasks(const Config& config) {
   list.step(Stage::data);
   forward(list, config);
   walk(list, config.layout.schedule, Direction::backward);
+  list.step(Stage::reduce_finish);
   list.step(Stage::norm);
   list.step(Stage::optimizer);
   if (config.layout.zero == 1) list.step(Stage::gather);

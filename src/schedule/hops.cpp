@@ -9,8 +9,9 @@ std::vector<TaskHop> hops_of(const std::vector<Task>& tasks, const Config& confi
   const bool by_nodes = config.layout.by_nodes();
   std::vector<TaskHop> hops;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    if (tasks[i].stage != Stage::dispatch && tasks[i].stage != Stage::combine) continue;
     const int task = static_cast<int>(i);
+    if (tasks[i].stage == Stage::reduce) hops.push_back({task, HopKind::sums});
+    if (tasks[i].stage != Stage::dispatch && tasks[i].stage != Stage::combine) continue;
     hops.push_back({task, HopKind::rows});
     if (by_nodes) hops.push_back({task, HopKind::near}), hops.push_back({task, HopKind::weights});
   }
@@ -28,7 +29,6 @@ std::vector<bool> meetings(const std::vector<Task>& tasks, const Layout& layout)
         meet.push_back(layout.expert_parallel > 1 || (sharded && layout.ranks > 1));
         break;
       case Stage::statistics:
-      case Stage::reduce:
       case Stage::gather:
         meet.push_back(layout.ranks > 1);
         break;
@@ -40,14 +40,15 @@ std::vector<bool> meetings(const std::vector<Task>& tasks, const Layout& layout)
 
 ledger::Purpose purpose_of(Stage stage, Direction direction, HopKind kind) {
   const bool forward = direction == Direction::forward;
+  if (stage == Stage::reduce) return ledger::Purpose::reduce;
   if (kind == HopKind::weights) return ledger::Purpose::weights;
   if (stage == Stage::dispatch) return forward ? ledger::Purpose::dispatch : ledger::Purpose::dispatch_back;
   return forward ? ledger::Purpose::combine : ledger::Purpose::combine_back;
 }
 
 const std::string& name_of(HopKind kind) {
-  static_assert(static_cast<int>(HopKind::count) == 3, "a name for every kind");
-  static const std::array<std::string, 3> names{"rows", "near", "weights"};
+  static_assert(static_cast<int>(HopKind::count) == 4, "a name for every kind");
+  static const std::array<std::string, 4> names{"rows", "near", "weights", "sums"};
   return names[static_cast<std::size_t>(kind)];
 }
 

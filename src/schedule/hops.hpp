@@ -1,5 +1,5 @@
-// The hops of a step: where in it rows may be on their way between ranks, as the timeline lists them and as messages
-// name them. Free of Kokkos and MPI.
+// The hops of a step: where in it rows or gradients may be on their way between ranks, as the timeline lists them and
+// as messages name them. Free of Kokkos and MPI.
 #pragma once
 #include <string>
 #include <vector>
@@ -15,11 +15,12 @@ enum class HopKind {
   rows,     ///< straight to their rank, or between nodes where rows go by nodes
   near,     ///< where they do: before or after that, inside a node
   weights,  ///< and the gradients of combine weights, which go home before their rows
+  sums,     ///< gradients of a bucket to the owners of their sums, and these to all
   count
 };
 
 struct TaskHop {
-  int task;  ///< of the list, which sends the rows
+  int task;  ///< of the list, which sends them
   HopKind kind;
 };
 
@@ -27,7 +28,7 @@ struct TaskHop {
 std::vector<TaskHop> hops_of(const std::vector<Task>& tasks, const Config& config);
 
 const std::string& name_of(HopKind kind);  ///< "rows"
-/// What a hop of the rows of such a task is for.
+/// What a hop of such a task is for.
 ledger::Purpose purpose_of(Stage stage, Direction direction, HopKind kind);
 
 /// Of each task whether ranks meet in it and wait for each other.

@@ -24,8 +24,9 @@ enum class Stage {
   combine_finish,
   shared,  ///< the shared experts
   head,
-  statistics,  ///< losses and loads of the global batch; after it they are known to be finite
-  reduce,      ///< gradients of a bucket, which begins with the task's block
+  statistics,     ///< losses and loads of the global batch; after it they are known to be finite
+  reduce,         ///< gradients of a bucket, which begins with the task's block, leave for their owners
+  reduce_finish,  ///< and those of all buckets have their sums
   norm,
   optimizer,
   gather,  ///< of the weights that other ranks have updated, where each updates some (layout.zero 1)

@@ -24,7 +24,7 @@ class TaskList {
   /// All lanes are through the middle of a position: backwards the weights of its experts have their gradients, and
   /// memory that layers share until then is free for the next one (recompute_stages).
   void weights(Direction direction, int position);
-  /// All lanes have left a position: backwards a bucket of gradients that begins there is summed.
+  /// All lanes have left a position: backwards the sums of a bucket of gradients that begins there begin.
   void through(Direction direction, int position);
   /// After all that is in the list, and before all that follows.
   void step(Stage stage, int block = -1);

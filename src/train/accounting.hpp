@@ -11,20 +11,20 @@ namespace switchyard::train {
 /// Seconds of one step on one rank.
 struct Communication {
   double step = 0.0;     ///< the whole
-  double busy = 0.0;     ///< union of the intervals in which rows travelled or ranks met
+  double busy = 0.0;     ///< union of the intervals in which rows or gradients travelled or ranks met
   double exposed = 0.0;  ///< of these those in which this rank did nothing else
   /// η, the share of communication that is hidden; 1 where there is none.
   double hidden_share() const { return schedule::hidden_share(busy, exposed); }
   double exposed_share() const { return step > 0.0 ? exposed / step : 0.0; }
 };
 
-/// One of the hops of the rows that a task sent.
+/// One of the hops of what a task sent.
 const moe::Hop& hop_of(const Interval& interval, schedule::HopKind kind);
 
 /// Of a step of `tasks`, of which `intervals` are this rank's. Rows travel from when they leave until somebody sees
-/// that they have arrived; what a task that takes them in waits is exposed. A task in which ranks meet and wait for
-/// each other (sums of gradients, statistics and norms, weights of other owners, counts of a plan) is exposed as a
-/// whole. Nothing where one rank works alone.
+/// that they have arrived, gradients until their sums are made and shared; what a task that takes them in waits is
+/// exposed. A task in which ranks meet and wait for each other (statistics and norms, weights of other owners, counts
+/// of a plan) is exposed as a whole. Nothing where one rank works alone.
 Communication communication(const std::vector<schedule::Task>& tasks, const std::vector<Interval>& intervals,
                             const Layout& layout);
 

@@ -28,12 +28,20 @@ std::vector<double> totals(const comm::Nodes& nodes, int rank) {
   return sums;
 }
 
+/// Those whose times are told of: gradients take as long as their buckets are large.
+std::vector<schedule::TaskHop> hops_of_rows(std::vector<schedule::TaskHop> hops, const Layout& layout) {
+  std::erase_if(hops, [&layout](const schedule::TaskHop& hop) {
+    return layout.expert_parallel == 1 || hop.kind == schedule::HopKind::sums;
+  });
+  return hops;
+}
+
 }  // namespace
 
 CommunicationMeter::CommunicationMeter(const Machine& machine)
     : machine_(machine),
       all_hops_(schedule::hops_of(machine.tasks, machine.config)),
-      hops_(machine.groups.layout.expert_parallel > 1 ? all_hops_ : std::vector<schedule::TaskHop>()),
+      hops_(hops_of_rows(all_hops_, machine.groups.layout)),
       hop_times_(machine.tasks, hops_) {
   row(0);  // which leaves an empty one
 }

@@ -27,7 +27,7 @@ class CommunicationMeter {
 
  private:
   const Machine& machine_;
-  std::vector<schedule::TaskHop> all_hops_, hops_;  ///< the second: none where rows do not travel
+  std::vector<schedule::TaskHop> all_hops_, hops_;  ///< the second: of rows, none where these do not travel
   HopTimes hop_times_;
   record::CommunicationRow row_;  ///< sums over the ranks that were taken
   double length_ = 0.0;           ///< s, of their steps

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/check.hpp"
+#include "base/clock.hpp"
+#include "base/ledger.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -18,63 +20,63 @@ Vector<float> part_of(const Vector<float>& slab, const Range& part) {
   return Vector<float>(slab.data() + part.first, part.size());
 }
 
-/// A part of a slab's nodes where MPI reads them, and where it puts their sum: the slab itself on a host, else staged.
-class HostPart {
- public:
-  HostPart(const Queue& queue, const ParameterSet& parameters, Placement placement, const Range& part,
-           Gradients& gradients)
-      : nodes_(parameters.gradients(placement)), sum_(parameters.gradient_sum(placement)), part_(part) {
-    if (on_host) return;
-    const auto count = static_cast<Index>(parameters.nodes(placement).size());
-    const Index n = part_.size();
-    staged_ = gradients.stage(std::max<Index>(count, 1) * n);
-    for (Index k = 0; k < count; ++k)
-      copy(queue, HostVector<float>(staged_.data() + k * n, n),
-           Vector<float>(nodes_.data() + k * stride_of(nodes_) + part_.first, n));
-    queue.fence("switchyard::reduce::stage");
-  }
-  comm::SlabPart slab() const {
-    if (on_host) return {nodes_.data() + part_.first, stride_of(nodes_), part_.size(), sum_.data() + part_.first};
-    return {staged_.data(), part_.size(), part_.size(), staged_.data()};
-  }
-  /// `summed`: those of the part that have their sum.
-  void finish(const Queue& queue, const Range& summed) const {
-    if (on_host) return;
-    copy(queue, part_of(sum_, {part_.first + summed.first, part_.first + summed.last}),
-         HostVector<float>(staged_.data() + summed.first, summed.size()));
-    queue.fence("switchyard::reduce::finish");  // the next part is staged in the same memory
-  }
+Index stride_of(const Matrix<float>& m) { return static_cast<Index>(m.extent(1)); }
 
- private:
-  static Index stride_of(const Matrix<float>& m) { return static_cast<Index>(m.extent(1)); }
-  Matrix<float> nodes_;
-  Vector<float> sum_;
-  Range part_;
-  HostVector<float> staged_;
-};
-
-/// What a bucket's sums are made with.
+/// What a bucket's sums are made of.
 struct Bucket {
   const Queue& queue;
   const comm::Groups& groups;
   const ParameterSet& parameters;
   const Range& blocks;
+
+  /// Nodes of which a rank has the only one have their sum.
+  bool alone(Placement placement) const {
+    return owners_of(groups, placement).size() == 1 && parameters.nodes(placement).size() == 1;
+  }
+  Index node_count(Placement placement) const { return static_cast<Index>(parameters.nodes(placement).size()); }
+  /// Floats that its nodes take where they are staged: at least one node, for the sum.
+  Index staged_elements() const {
+    Index all = 0;
+    for (const Placement placement : placements)
+      for (const Range& part : parameters.parts_of(placement, blocks))
+        if (!alone(placement)) all += std::max<Index>(node_count(placement), 1) * part.size();
+    return all;
+  }
 };
 
-void reduce_slab(const Bucket& bucket, Placement placement, Gradients& gradients, Timers& timers) {
-  const auto& [queue, groups, parameters, blocks] = bucket;
-  const comm::Communicator& comm = owners_of(groups, placement);
-  if (comm.size() == 1 && parameters.nodes(placement).size() == 1) return;  // the one node is the sum
-  const auto nodes =
-      placement == Placement::replicated ? groups.layout.nodes_of_ranks() : groups.layout.nodes_of_groups();
-  for (const Range& part : parameters.parts_of(placement, blocks)) {
-    const HostPart host(queue, parameters, placement, part, gradients);
-    if (parameters.sharded())
-      comm::tree_reduce_scatter(comm, nodes, host.slab(), gradients.memory, timers);
-    else
-      comm::tree_all_reduce(comm, nodes, host.slab(), gradients.memory, timers);
-    host.finish(queue, parameters.sharded() ? slice_of(part.size(), comm.size(), comm.rank()) : Range{0, part.size()});
+/// A part of a slab's nodes where MPI reads them, and where their sum is put: the slab itself.
+comm::SlabPart in_place(const Bucket& bucket, Placement placement, const Range& part) {
+  const Matrix<float> nodes = bucket.parameters.gradients(placement);
+  return {nodes.data() + part.first, stride_of(nodes), part.size(),
+          bucket.parameters.gradient_sum(placement).data() + part.first};
+}
+
+/// The same in memory of the host, from `at` on.
+comm::SlabPart on_its_way(const Bucket& bucket, Placement placement, const Range& part, float* at) {
+  const Matrix<float> nodes = bucket.parameters.gradients(placement);
+  for (Index k = 0; k < bucket.node_count(placement); ++k)
+    copy(bucket.queue, HostVector<float>(at + k * part.size(), part.size()),
+         Vector<float>(nodes.data() + k * stride_of(nodes) + part.first, part.size()));
+  return {at, part.size(), part.size(), at};
+}
+
+/// `at`: where it is staged, past which it goes; unless null.
+void begin_part(const Bucket& bucket, Placement placement, const Range& part, float*& at, Gradients& gradients) {
+  const comm::Communicator& comm = owners_of(bucket.groups, placement);
+  const bool sharded = bucket.parameters.sharded();
+  const Layout& layout = bucket.groups.layout;
+  BucketSums& begun = gradients.under_way.back();
+  const comm::SlabPart slab = at ? on_its_way(bucket, placement, part, at) : in_place(bucket, placement, part);
+  if (at) {
+    const Range summed = sharded ? slice_of(part.size(), comm.size(), comm.rank()) : Range{0, part.size()};
+    begun.staged.push_back(
+        {part_of(bucket.parameters.gradient_sum(placement), {part.first + summed.first, part.first + summed.last}),
+         HostVector<float>(at + summed.first, summed.size())});
+    at += std::max<Index>(bucket.node_count(placement), 1) * part.size();
   }
+  const auto nodes = placement == Placement::replicated ? layout.nodes_of_ranks() : layout.nodes_of_groups();
+  const comm::TreeSum& sum = begun.sums.emplace_back(comm, nodes, slab, !sharded, gradients.memory);
+  begun.hop.bytes += sum.bytes_sent(), begun.hop.received += sum.bytes_received();
 }
 
 void add(const Queue& queue, float* into, const float* from, Index n) {
@@ -82,18 +84,42 @@ void add(const Queue& queue, float* into, const float* from, Index n) {
       "switchyard::reduce::add_source", queue.range(n), KOKKOS_LAMBDA(Index i) { into[i] += from[i]; });
 }
 
-/// Adds a second source into the gradient of `of`, where this rank has their sums.
-void add_source(const Bucket& bucket, const Parameter& source, const Parameter& of, const Vector<float>& slab) {
+/// Adds a second source into the gradient that it names, where this rank has their sums.
+void add_source(const Queue& queue, const ParameterSet& parameters, const Parameter& source,
+                const Gradients& gradients) {
+  const Parameter& of = parameters[parameters.id(source.adds_to)];
   expect(of.placement == source.placement && of.span() == source.span() && of.block == source.block,
          "a source of a gradient of its own shape, placement and block");
-  for (const Piece& piece : bucket.parameters.shard(of.placement)) {
+  float* sums = gradients.slab[static_cast<int>(of.placement)].data();
+  for (const Piece& piece : parameters.shard(of.placement)) {
     const Range mine = common(piece.elements, {of.offset, of.offset + of.span()});
-    if (mine.size() > 0)
-      add(bucket.queue, slab.data() + mine.first, slab.data() + mine.first - of.offset + source.offset, mine.size());
+    if (mine.size() > 0) add(queue, sums + mine.first, sums + mine.first - of.offset + source.offset, mine.size());
   }
 }
 
 }  // namespace
+
+bool BucketSums::poll() {
+  for (comm::TreeSum& sum : sums)
+    if (!sum.poll()) return false;
+  if (hop.start > 0.0 && hop.end == 0.0) hop.end = now();
+  return true;
+}
+
+void BucketSums::wait() {
+  const double from = now();
+  if (poll()) return;
+  for (comm::TreeSum& sum : sums) sum.wait();
+  poll();
+  if (hop.start > 0.0) hop.waited = hop.end - from;
+}
+
+bool Gradients::poll() {
+  const ledger::For purpose(ledger::Purpose::reduce);
+  for (BucketSums& bucket : under_way)
+    if (!bucket.poll()) return true;  // the next one needs its memory
+  return false;
+}
 
 HostVector<float> Gradients::stage(Index n) {
   if (static_cast<Index>(staged.extent(0)) < n) {
@@ -103,18 +129,43 @@ HostVector<float> Gradients::stage(Index n) {
   return staged;
 }
 
-void reduce_gradients(const Queue& queue, const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients,
-                      const Range& blocks, Timers& timers) {
+void begin_reduction(const Queue& queue, const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients,
+                     const Range& blocks, Timers& timers) {
+  if (!on_host) finish_reductions(queue, parameters, gradients);
   queue.fence("switchyard::reduce::start");  // the kernels of backward have written what MPI reads
   const Bucket bucket{queue, groups, parameters, blocks};
+  BucketSums& begun = gradients.under_way.emplace_back();
+  begun.blocks = blocks;
+  float* at = on_host ? nullptr : gradients.stage(bucket.staged_elements()).data();
   for (const Placement placement : placements) {
     gradients.slab[static_cast<int>(placement)] = parameters.gradient_sum(placement);
-    reduce_slab(bucket, placement, gradients, timers);
+    if (bucket.alone(placement)) continue;
+    for (const Range& part : parameters.parts_of(placement, blocks)) begin_part(bucket, placement, part, at, gradients);
   }
-  for (const Parameter& p : parameters.all()) {
-    if (p.adds_to.empty() || p.block < blocks.first || p.block >= blocks.last) continue;
-    add_source(bucket, p, parameters[parameters.id(p.adds_to)], gradients.slab[static_cast<int>(p.placement)]);
+  if (!on_host) queue.fence("switchyard::reduce::stage");
+  if (begun.hop.bytes + begun.hop.received > 0) begun.hop.start = now();
+  timers.bytes[static_cast<int>(Phase::reduce)] += begun.hop.bytes;
+  gradients.poll();
+}
+
+void finish_reductions(const Queue& queue, const ParameterSet& parameters, Gradients& gradients) {
+  const ledger::For purpose(ledger::Purpose::reduce);
+  for (BucketSums& bucket : gradients.under_way) {
+    bucket.wait();
+    for (const BucketSums::Staged& part : bucket.staged) copy(queue, part.to, part.from);
+    if (!on_host) queue.fence("switchyard::reduce::finish");  // the next bucket is staged in the same memory
+    for (const Parameter& p : parameters.all())
+      if (!p.adds_to.empty() && p.block >= bucket.blocks.first && p.block < bucket.blocks.last)
+        add_source(queue, parameters, p, gradients);
+    gradients.hops.push_back(bucket.hop);
   }
+  gradients.under_way.clear();
+}
+
+void reduce_gradients(const Queue& queue, const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients,
+                      const Range& blocks, Timers& timers) {
+  begin_reduction(queue, groups, parameters, gradients, blocks, timers);
+  finish_reductions(queue, parameters, gradients);
 }
 
 void gather_values(const Queue& queue, const comm::Groups& groups, const ParameterSet& parameters, Gradients& gradients,

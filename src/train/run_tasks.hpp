@@ -16,7 +16,7 @@ namespace switchyard::train {
 struct Interval {
   double start = 0.0, end = 0.0;  ///< s, of this machine's steady clock
   std::int64_t bytes = 0;         ///< sent to other ranks
-  moe::Travel travel = {};        ///< of the rows that the task sent; zeros where none travelled
+  moe::Travel travel = {};        ///< of the rows or gradients that the task sent; zeros where none travelled
 };
 
 using Perform = std::function<void(const Queue&, const schedule::Task&)>;

@@ -26,6 +26,7 @@ ledger::Purpose purpose_of(Stage stage) {
     case Stage::statistics:
       return ledger::Purpose::statistics;
     case Stage::reduce:
+    case Stage::reduce_finish:
       return ledger::Purpose::reduce;
     case Stage::norm:
       return ledger::Purpose::norm;
@@ -69,7 +70,9 @@ void Step::perform(const Queue& queue, const schedule::Task& task) {
     case Stage::statistics:
       return reduce_statistics(queue);
     case Stage::reduce:
-      return reduce_gradients(queue, m.groups, m.parameters, m.gradients, m.bucket_from(task.block), m.timers);
+      return begin_reduction(queue, m.groups, m.parameters, m.gradients, m.bucket_from(task.block), m.timers);
+    case Stage::reduce_finish:
+      return finish_reductions(queue, m.parameters, m.gradients);
     case Stage::norm:
       return measure_gradient(queue);
     case Stage::optimizer:
@@ -107,11 +110,13 @@ void Step::update(const Queue& queue) {
   adamw(queue, m.parameters, m.gradients, m.config.train, {result.learning_rate, factor, number});
 }
 
-/// The journeys of each lane belong to its tasks that send rows, in their order.
+/// The journeys of each lane belong to its tasks that send rows, in their order, and so do those of gradients.
 void take_travels(const Machine& m, std::vector<Interval>& intervals) {
   std::vector<std::size_t> taken(m.config.layout.lanes, 0);
+  std::size_t buckets = 0;
   for (std::size_t i = 0; i < intervals.size(); ++i) {
     const schedule::Task& task = m.tasks[i];
+    if (task.stage == Stage::reduce) intervals[i].travel = {m.gradients.hops.at(buckets++), {}, {}};
     if (task.stage != Stage::dispatch && task.stage != Stage::combine) continue;
     const std::vector<moe::Travel>& travels = m.model->travels(task.lane);
     if (!travels.empty()) intervals[i].travel = travels.at(taken[task.lane]++);
@@ -124,10 +129,15 @@ StepResult train_step(Machine& m, const BatchSource& next, std::int64_t number) 
   Step step{m, next, number, {}};
   activity::begin(activity::Part::tasks, number);
   ledger::open(m.groups.world.size());
+  m.gradients.hops.clear();
   step.result.start = now();
   step.result.intervals = run(m.tasks, m.queues, m.timers,
                               [&step](const Queue& queue, const schedule::Task& task) { step.perform(queue, task); },
-                              {[&m] { return m.model->poll(); }, &m.pace});
+                              {[&m] {
+                                 const bool rows = m.model->poll();
+                                 return m.gradients.poll() || rows;
+                               },
+                               &m.pace});
   take_travels(m, step.result.intervals);
   step.result.end = now();
   ledger::close();

@@ -1,6 +1,6 @@
 // What every list must keep, whatever the model: each stage of each block once in each direction and lane, after
-// all that it reads from; gradients summed once, when the last of their bucket is there. Models at random from one
-// seed.
+// all that it reads from; sums of gradients begun once, when the last of their bucket is there. Models at random from
+// one seed.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -89,7 +89,8 @@ std::vector<int> bucket_begins(const Config& c) {
   return begins;
 }
 
-/// A bucket is summed when its first block is through in all lanes; interleaved ones have begun the next by then.
+/// The sums of a bucket begin when its first block is through in all lanes; interleaved ones have begun the next by
+/// then.
 void check_reduction(const Config& c, const std::vector<Task>& tasks) {
   const bool interleaved = c.layout.schedule == ScheduleKind::interleaved;
   std::vector<int> begins;
@@ -143,7 +144,7 @@ void check_lane(const Config& c, const Places& places, const std::string& lane) 
 void check_list(const Config& c, const std::vector<Task>& tasks) {
   EXPECT_EQ(fault_in(tasks), "");
   const Places places = places_of(tasks);
-  std::vector<std::string> once{"data", "statistics", "norm", "optimizer", "balance"},
+  std::vector<std::string> once{"data", "statistics", "reduce_finish", "norm", "optimizer", "balance"},
       wanted{"embedding>", "head>", "head<", "embedding<"};
   if (c.layout.zero == 1) once.push_back("gather");
   for (const int b : bucket_begins(c)) once.push_back(word("reduce", Direction::step, b));
@@ -158,7 +159,8 @@ void check_list(const Config& c, const std::vector<Task>& tasks) {
   std::sort(once.begin(), once.end());
   EXPECT_EQ(found, once);
   for (int l = 0; l < c.layout.lanes; ++l) check_lane(c, places, in_lane(l));
-  for (const int b : bucket_begins(c)) expect_before(places, word("reduce", Direction::step, b), "norm");
+  for (const int b : bucket_begins(c)) expect_before(places, word("reduce", Direction::step, b), "reduce_finish");
+  expect_before(places, "reduce_finish", "norm");
   check_reduction(c, tasks);
   check_lanes(c, tasks, places);
 }

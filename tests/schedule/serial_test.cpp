@@ -53,9 +53,10 @@ TEST(Serial, AStepOfADenseBlockAndAMixture) {
 26 attention backward block 0 lane 0 after 25
 27 embedding backward lane 0 after 26
 28 reduce lane 0 after 24 27
-29 norm lane 0 after 28
-30 optimizer lane 0 after 29
-31 balance lane 0 after 30
+29 reduce_finish lane 0 after 28
+30 norm lane 0 after 29
+31 optimizer lane 0 after 30
+32 balance lane 0 after 31
 )");
 }
 

@@ -52,31 +52,28 @@ TEST(Lists, AsText) {
   const std::pair<Config, const char*> cases[] = {
       {model({0}),
        "data embedding> attention>0 feed_forward>0 head> statistics head< feed_forward<0 attention<0 embedding< reduce "
-       "norm optimizer balance"},
+       "reduce_finish norm optimizer balance"},
       {model({2}, 1),
        "data embedding> attention>0 feed_forward>0 router>0 plan>0 dispatch>0 dispatch_finish>0 experts>0 combine>0 "
        "combine_finish>0 shared>0 head> statistics head< combine<0 combine_finish<0 experts<0 dispatch<0 router<0 "
-       "dispatch_finish<0 shared<0 feed_forward<0 attention<0 expert_weights<0 embedding< reduce norm optimizer "
-       "balance"},
+       "dispatch_finish<0 shared<0 feed_forward<0 attention<0 expert_weights<0 embedding< reduce reduce_finish "
+       "norm optimizer balance"},
       {model({3, 0}),
        "data embedding> attention>0 feed_forward>0 router>0 plan>0 dispatch>0 dispatch_finish>0 experts>0 combine>0 "
        "combine_finish>0 attention>1 feed_forward>1 head> statistics head< feed_forward<1 attention<1 combine<0 "
        "combine_finish<0 experts<0 dispatch<0 router<0 dispatch_finish<0 feed_forward<0 attention<0 expert_weights<0 "
-       "embedding< reduce norm optimizer balance"},
+       "embedding< reduce reduce_finish norm optimizer balance"},
       {sharded({0}),
        "data embedding> attention>0 feed_forward>0 head> statistics head< feed_forward<0 attention<0 embedding< reduce "
-       "norm optimizer gather balance"}};
+       "reduce_finish norm optimizer gather balance"}};
   for (const auto& [config, text] : cases) EXPECT_EQ(line_of(make_tasks(config)), text);
 }
 
 TEST(Stages, CountInThePhaseOfTheirRoom) {
-  const std::map<std::string, std::string> other{{"dispatch_finish", "dispatch"},
-                                                 {"combine_finish", "combine"},
-                                                 {"shared", "experts"},
-                                                 {"expert_weights", "experts"},
-                                                 {"statistics", "balance"},
-                                                 {"norm", "optimizer"},
-                                                 {"gather", "reduce"}};
+  const std::map<std::string, std::string> other{{"dispatch_finish", "dispatch"}, {"combine_finish", "combine"},
+                                                 {"shared", "experts"},           {"expert_weights", "experts"},
+                                                 {"statistics", "balance"},       {"reduce_finish", "reduce"},
+                                                 {"norm", "optimizer"},           {"gather", "reduce"}};
   for (int s = 0; s < static_cast<int>(Stage::count); ++s) {
     const std::string name = name_of(static_cast<Stage>(s));
     EXPECT_EQ(phase_names().at(static_cast<std::size_t>(phase_of(static_cast<Stage>(s)))),

@@ -13,8 +13,8 @@ using schedule::Task;
 Task task(Stage stage) { return {stage, Direction::forward, 0, 0, 0, {}}; }
 
 const std::vector<Task> tasks{
-    task(Stage::plan),    task(Stage::dispatch), task(Stage::experts), task(Stage::dispatch_finish),
-    task(Stage::combine), task(Stage::experts),  task(Stage::reduce)};
+    task(Stage::plan),    task(Stage::dispatch), task(Stage::experts),   task(Stage::dispatch_finish),
+    task(Stage::combine), task(Stage::experts),  task(Stage::statistics)};
 
 moe::Travel travel(const moe::Hop& hop) { return {hop, {}, {}}; }
 
@@ -52,12 +52,28 @@ TEST(Accounting, EveryHopOfAJourneyCounts) {
   EXPECT_DOUBLE_EQ(c.exposed, 4.0 + 0.4 + 0.1);
 }
 
+// Gradients leave in one task, and what another one waits for them is exposed; both tasks by themselves are not.
+TEST(Accounting, GradientsTravelBesideOtherTasks) {
+  const std::vector<Task> both{task(Stage::reduce), task(Stage::experts), task(Stage::reduce),
+                               task(Stage::reduce_finish)};
+  const std::vector<Interval> of{{0.0, 0.5, 0, travel({0.25, 4.0, 0.0})},
+                                 {0.5, 5.0, 0, {}},
+                                 {5.0, 5.5, 0, travel({5.25, 9.0, 3.0})},
+                                 {6.0, 9.0, 0, {}}};
+  const Communication c = communication(both, of, {.ranks = 2, .expert_parallel = 1});
+  EXPECT_DOUBLE_EQ(c.busy, 3.75 + 3.75);
+  EXPECT_DOUBLE_EQ(c.exposed, 3.0);
+  EXPECT_EQ(schedule::hops_of(both, {}).size(), 2u);
+  EXPECT_EQ(schedule::purpose_of(Stage::reduce, Direction::step, schedule::HopKind::sums), ledger::Purpose::reduce);
+  EXPECT_DOUBLE_EQ(hop_of(of[2], schedule::HopKind::sums).waited, 3.0);
+}
+
 TEST(Accounting, RanksThatDoNotMeetHaveNone) {
   std::vector<Interval> alone = intervals();
   for (Interval& i : alone) i.travel = {};
   EXPECT_DOUBLE_EQ(communication(tasks, alone, {}).busy, 0.0);
   EXPECT_DOUBLE_EQ(communication(tasks, alone, {}).hidden_share(), 1.0);
-  EXPECT_DOUBLE_EQ(communication(tasks, alone, {.ranks = 2, .expert_parallel = 1}).busy, 2.0) << "gradients";
+  EXPECT_DOUBLE_EQ(communication(tasks, alone, {.ranks = 2, .expert_parallel = 1}).busy, 2.0) << "statistics";
   EXPECT_DOUBLE_EQ(communication({}, {}, {}).step, 0.0);
 }
 

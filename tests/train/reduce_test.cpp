@@ -79,6 +79,37 @@ TEST(Reduce, HasTheBitsOfTheTreeOnEveryLayout) {
       }
 }
 
+/// All buckets begin before the first is waited for, and are polled in between.
+void check_beside(int degree, int grains, const std::vector<Range>& buckets, bool sharded) {
+  test::Ranks ranks =
+      test::make_ranks(degree, grains, test::tensors_of_every_kind(), sharded ? buckets : std::vector<Range>{});
+  Gradients gradients;
+  fill_nodes(ranks.parameters);
+  for (const Range& blocks : buckets) {
+    begin_reduction(test::queue(), ranks.groups, ranks.parameters, gradients, blocks, ranks.timers);
+    for (int k = ranks.groups.world.rank() % 3; k > 0; --k) gradients.poll();
+  }
+  EXPECT_EQ(gradients.under_way.size() + gradients.hops.size(), buckets.size());
+  finish_reductions(test::queue(), ranks.parameters, gradients);
+  check_sums(ranks.parameters, gradients, grains);
+  EXPECT_TRUE(gradients.under_way.empty());
+  ASSERT_EQ(gradients.hops.size(), buckets.size());
+  std::int64_t bytes = 0;
+  for (const moe::Hop& hop : gradients.hops) {
+    bytes += hop.bytes;
+    EXPECT_EQ(hop.start > 0.0, hop.bytes + hop.received > 0);
+    EXPECT_TRUE(hop.start <= hop.end && 0.0 <= hop.waited && hop.waited <= hop.end - hop.start);
+  }
+  EXPECT_EQ(bytes, ranks.timers.bytes[static_cast<int>(Phase::reduce)]);
+}
+
+TEST(Reduce, HasThemTooWhereBucketsTravelTogether) {
+  for (const int degree : test::degrees())
+    for (const int grains : {1, 3, 8})
+      for (const std::vector<Range>& buckets : test::bucketings)
+        for (const bool sharded : {false, true}) check_beside(degree, grains, buckets, sharded);
+}
+
 /// What owner `owner` has made of an element.
 float updated(Index element, int owner) { return static_cast<float>(element) + 0.25f * static_cast<float>(owner + 1); }
 
