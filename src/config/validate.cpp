@@ -164,6 +164,13 @@ void validate_teams(const Config& c, int ranks, Rules& rules) {
                       " (with layout.exchange node an expert stays on one node); change one of them");
 }
 
+void validate_local_first(const Config& c, Rules& rules) {
+  rules.require(
+      !c.layout.local_first || c.train.determinism == Determinism::layout, "layout.local_first",
+      "cannot be combined with train.determinism run (a gradient is one chain over all rows of an expert there, "
+      "so that they must lie together); set it to false, or train.determinism to layout");
+}
+
 void validate_recompute(const Config& c, Rules& rules) {
   const std::vector<int>& chosen = c.layout.recompute_blocks;
   const std::string key = "layout.recompute_blocks";
@@ -201,6 +208,7 @@ std::vector<Violation> validate(const Config& config, int ranks, Use use) {
   validate_intervals(config, rules);
   validate_layout(config.layout, ranks, rules);
   validate_teams(config, ranks, rules);
+  validate_local_first(config, rules);
   validate_recompute(config, rules);
   if (use == Use::train) validate_trained(config, rules);
   return found;

@@ -14,18 +14,28 @@ constexpr auto stages = static_cast<std::size_t>(Stage::count);
 
 /// In the order of the enumeration.
 const std::array<StageRow, stages>& table() {
-  static const std::array<StageRow, stages> rows{
-      {{"data", Phase::data},           {"embedding", Phase::embedding},
-       {"attention", Phase::attention}, {"feed_forward", Phase::feed_forward},
-       {"router", Phase::router},       {"plan", Phase::plan},
-       {"dispatch", Phase::dispatch},   {"dispatch_finish", Phase::dispatch},
-       {"experts", Phase::experts},     {"expert_weights", Phase::experts},
-       {"combine", Phase::combine},     {"combine_finish", Phase::combine},
-       {"shared", Phase::experts},      {"head", Phase::head},
-       {"statistics", Phase::balance},  {"reduce", Phase::reduce},
-       {"norm", Phase::optimizer},      {"optimizer", Phase::optimizer},
-       {"gather", Phase::reduce},       {"balance", Phase::balance}}};
-  static_assert(stages == 20, "a row for every stage");
+  static const std::array<StageRow, stages> rows{{{"data", Phase::data},
+                                                  {"embedding", Phase::embedding},
+                                                  {"attention", Phase::attention},
+                                                  {"feed_forward", Phase::feed_forward},
+                                                  {"router", Phase::router},
+                                                  {"plan", Phase::plan},
+                                                  {"dispatch", Phase::dispatch},
+                                                  {"dispatch_finish", Phase::dispatch},
+                                                  {"experts_here", Phase::experts},
+                                                  {"experts", Phase::experts},
+                                                  {"expert_weights", Phase::experts},
+                                                  {"combine", Phase::combine},
+                                                  {"combine_finish", Phase::combine},
+                                                  {"shared", Phase::experts},
+                                                  {"head", Phase::head},
+                                                  {"statistics", Phase::balance},
+                                                  {"reduce", Phase::reduce},
+                                                  {"norm", Phase::optimizer},
+                                                  {"optimizer", Phase::optimizer},
+                                                  {"gather", Phase::reduce},
+                                                  {"balance", Phase::balance}}};
+  static_assert(stages == 21, "a row for every stage");
   return rows;
 }
 
