@@ -174,6 +174,13 @@ void validate_determinism(const Config& c, Rules& rules) {
                 "to be fastest); set it to a power of two, or train.determinism to layout");
 }
 
+void validate_local_first(const Config& c, Rules& rules) {
+  rules.require(
+      !c.layout.local_first || c.train.determinism == Determinism::layout, "layout.local_first",
+      "cannot be combined with train.determinism run (a gradient is one chain over all rows of an expert there, "
+      "so that they must lie together); set it to false, or train.determinism to layout");
+}
+
 void validate_recompute(const Config& c, Rules& rules) {
   const std::vector<int>& chosen = c.layout.recompute_blocks;
   const std::string key = "layout.recompute_blocks";
@@ -212,6 +219,7 @@ std::vector<Violation> validate(const Config& config, int ranks, Use use) {
   validate_layout(config.layout, ranks, rules);
   validate_teams(config, ranks, rules);
   validate_determinism(config, rules);
+  validate_local_first(config, rules);
   validate_recompute(config, rules);
   if (use == Use::train) validate_trained(config, rules);
   return found;

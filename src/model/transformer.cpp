@@ -231,7 +231,7 @@ int Transformer::State::first_non_finite_expert(const Queue& queue, int block) {
     if (whole_block_recomputed(context.config, block)) {
       for (const Stage stage : schedule::recompute_stages(context.config, block))
         blocks[block].recompute(queue, stage, (*l)->stream[block], pass);
-      blocks[block].moe()->forward(queue, Stage::experts, {}, *pass.moe);
+      blocks[block].moe()->recompute_outputs(queue, *pass.moe);
     }
     const int expert = moe::first_non_finite_expert(queue, *pass.moe);
     if (expert >= 0) return expert;

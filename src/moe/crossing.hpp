@@ -46,6 +46,9 @@ class Crossing {
   // Handed on: the tokens that came, with their choices here, all kept.
   const Choice& handed_on() const { return handed_on_; }
   Cut cut() const;
+  /// Those of them that are this rank's own, and the same as token rows.
+  Range own_tokens_here() const { return tokens_.out.receive[my_node()]; }
+  Range own_token_rows() const { return tokens_.out.send[my_node()]; }
   Index tokens_here() const { return comm::count_rows(tokens_.out.receive); }
   Index choices_here() const { return comm::count_rows(choices_.out.receive); }
 
@@ -57,6 +60,7 @@ class Crossing {
   std::int64_t bytes_to(std::size_t r) const { return bytes_.at(r); }
 
  private:
+  int my_node() const { return layout_.node_of_place(layout_.place()); }
   void begin(const Choice& choice, CrossingWork& work);
   void list_node(int node, CrossingWork& work);
   void list_rows_of_tokens(const CrossingWork& work);

@@ -76,22 +76,26 @@ void ExpertRows::take(int lane, const Plan& plan) {
   for (int e = 0; e < experts_; ++e) take_pieces(lane, e, plan);
 }
 
-/// A plan has the pieces of its lane, by place; with determinism `run` these are one. In evaluation nobody asks.
+/// A plan has the pieces of its lane, by place; with determinism `run` all rows of an expert are one. In evaluation
+/// nobody asks.
 void ExpertRows::take_pieces(int lane, int expert, const Plan& plan) {
-  const Index in_plan = plan.pieces(), *offset = plan.piece_offsets().data() + expert * in_plan;
-  const auto set = [&](std::int64_t piece) {
-    first_[expert * pieces_ + piece] = begins_[lane] + *offset++;
-    last_[expert * pieces_ + piece] = begins_[lane] + *offset;
+  const auto set = [&](std::int64_t piece, const Range& rows) {
+    first_[expert * pieces_ + piece] = begins_[lane] + rows.first;
+    last_[expert * pieces_ + piece] = begins_[lane] + rows.last;
   };
-  if (!layout_.by_grains(layout_.groups())) return set(lane);
+  if (!layout_.by_grains(layout_.groups())) {
+    expect(plan.here().rows.size() == 0, "rows of an expert together");
+    return set(lane, {plan.others().offsets[expert], plan.others().offsets[expert + 1]});
+  }
   if (!plan.by_grains()) return;
+  const Range* next = plan.piece_rows().data() + Index{expert} * plan.pieces();
   Layout of = layout_;
   of.lane = lane;
   const Range near = of.near_places();
   for (std::int64_t first = 0; first < near.size(); ++first)  // as each of them hands on what it has of others
     for (std::int64_t p = first; p < of.expert_parallel; p += near.size()) {
       const Range grains = of.lane_grains_of(static_cast<int>(of.group() * of.expert_parallel + p));
-      for (std::int64_t g = grains.first; g < grains.last; ++g) set(g - layout_.my_group_grains().first);
+      for (std::int64_t g = grains.first; g < grains.last; ++g) set(g - layout_.my_group_grains().first, *next++);
     }
 }
 

@@ -36,6 +36,8 @@ class ExpertRows {
   /// before has moved where there was too little room.
   void take(int lane, const Plan& plan);
   Part part(int lane) const { return of(begins_[lane], begins_[lane + 1] - begins_[lane]); }
+  /// Some of its rows.
+  Part part(int lane, const Range& rows) const { return of(begins_[lane] + rows.first, rows.size()); }
   /// All lanes, after the last of them was taken.
   Part all() const { return of(0, begins_.back()); }
   int block() const { return block_; }

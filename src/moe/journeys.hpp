@@ -19,7 +19,9 @@ class Journeys {
 
   /// Rows of pass.x(N, d) leave for their experts,
   virtual void dispatch(const Queue& queue, LayerPass& pass) const = 0;
-  /// where they are part().rows.
+  /// where those that stay (Plan::here) are part().rows, while the others travel,
+  virtual void dispatch_here(const Queue& queue, LayerPass& pass) const = 0;
+  /// and all of them then.
   virtual void dispatch_finish(const Queue& queue, LayerPass& pass) const = 0;
   /// part().outputs leave for home,
   virtual void combine(const Queue& queue, LayerPass& pass) const = 0;
@@ -27,7 +29,9 @@ class Journeys {
   virtual void combine_finish(const Queue& queue, const Tensor& y, LayerPass& pass) const = 0;
   /// Their gradients, given dy(N, d) of y, leave for the experts,
   virtual void combine_backward(const Queue& queue, const Tensor& dy, LayerPass& pass) const = 0;
-  /// where they take the place of part().outputs.
+  /// where they take the place of part().outputs: of rows that stay,
+  virtual void combine_backward_here(const Queue& queue, LayerPass& pass) const = 0;
+  /// and of all.
   virtual void combine_backward_finish(const Queue& queue, LayerPass& pass) const = 0;
   /// The gradients d_rows() of the rows into the experts leave for home; from here on scratch.d_weights(C) are the
   /// gradients of the combine weights, +0 where dropped.

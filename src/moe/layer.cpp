@@ -37,9 +37,9 @@ struct Layer::State {
   State(const State&) = delete;
 
   void make_plan(const Queue& queue, LayerPass& pass) const;
-  void run_experts(const Queue& queue, LayerPass& pass) const;
+  void run_experts(const Queue& queue, const Plan::Rows& some, LayerPass& pass) const;
   void recompute_experts(const Queue& queue, LayerPass& pass) const;
-  void run_experts_backward(const Queue& queue, LayerPass& pass) const;
+  void run_experts_backward(const Queue& queue, const Plan::Rows& some, LayerPass& pass) const;
   void sum_expert_weights(const Queue& queue, const LayerPass& pass) const;
 
   LayerContext context;
@@ -58,22 +58,25 @@ void Layer::State::make_plan(const Queue& queue, LayerPass& pass) const {
   pass.scratch.partial.reserve(pass.plan.expert_rows());
 }
 
-void Layer::State::run_experts(const Queue& queue, LayerPass& pass) const {
-  const ExpertRows::Part part = pass.part();
-  experts.forward(queue, products::consecutive(pass.plan.expert_offsets()), part.rows, {part.outputs}, part.network);
+void Layer::State::run_experts(const Queue& queue, const Plan::Rows& some, LayerPass& pass) const {
+  const ExpertRows::Part part = pass.part(some.rows);
+  experts.forward(queue, products::consecutive(some.offsets), part.rows, {part.outputs}, part.network);
 }
 
 void Layer::State::recompute_experts(const Queue& queue, LayerPass& pass) const {
-  const ExpertRows::Part part = pass.part();
   if (pass.experts.gathered_again()) journeys->dispatch(queue, pass);  // none travels
-  experts.recompute(queue, products::consecutive(pass.plan.expert_offsets()), part.rows, part.network);
+  for (const Plan::Rows& some : {pass.plan.here(), pass.plan.others()}) {
+    const ExpertRows::Part part = pass.part(some.rows);
+    experts.recompute(queue, products::consecutive(some.offsets), part.rows, part.network);
+  }
 }
 
-void Layer::State::run_experts_backward(const Queue& queue, LayerPass& pass) const {
-  const ExpertRows::Part part = pass.part();
-  pass.scratch.d_hidden.reserve(part.rows.rows);
-  experts.input_gradient(queue, products::consecutive(pass.plan.expert_offsets()), part.outputs, {pass.d_rows()},
-                         part.network, pass.scratch.d_hidden.rows(0, part.rows.rows));
+void Layer::State::run_experts_backward(const Queue& queue, const Plan::Rows& some, LayerPass& pass) const {
+  const ExpertRows::Part part = pass.part(some.rows);
+  pass.scratch.d_hidden.reserve(pass.plan.expert_rows());
+  experts.input_gradient(queue, products::consecutive(some.offsets), part.outputs,
+                         {pass.d_rows().part(some.rows.first, some.rows.size())}, part.network,
+                         pass.scratch.d_hidden.rows(0, some.rows.size()));
 }
 
 /// Of all lanes at once.
@@ -102,8 +105,11 @@ void Layer::forward(const Queue& queue, schedule::Stage stage, const Tensor& y, 
       return s.journeys->dispatch(queue, pass);
     case Stage::dispatch_finish:
       return s.journeys->dispatch_finish(queue, pass);
+    case Stage::experts_here:
+      s.journeys->dispatch_here(queue, pass);
+      return s.run_experts(queue, pass.plan.here(), pass);
     case Stage::experts:
-      return s.run_experts(queue, pass);
+      return s.run_experts(queue, pass.plan.others(), pass);
     case Stage::combine:
       return s.journeys->combine(queue, pass);
     case Stage::combine_finish:
@@ -130,6 +136,10 @@ void Layer::recompute(const Queue& queue, schedule::Stage stage, LayerPass& pass
   }
 }
 
+void Layer::recompute_outputs(const Queue& queue, LayerPass& pass) const {
+  for (const Plan::Rows& some : {pass.plan.here(), pass.plan.others()}) state_->run_experts(queue, some, pass);
+}
+
 // dx is the router's gradient, plus the sum of the experts', plus the shared network's: three terms in this order.
 void Layer::backward(const Queue& queue, schedule::Stage stage, const Tensor& dy, const Tensor& dx,
                      LayerPass& pass) const {
@@ -139,8 +149,11 @@ void Layer::backward(const Queue& queue, schedule::Stage stage, const Tensor& dy
       return s.journeys->combine_backward(queue, dy, pass);
     case Stage::combine_finish:
       return s.journeys->combine_backward_finish(queue, pass);
+    case Stage::experts_here:
+      s.journeys->combine_backward_here(queue, pass);
+      return s.run_experts_backward(queue, pass.plan.here(), pass);
     case Stage::experts:
-      return s.run_experts_backward(queue, pass);
+      return s.run_experts_backward(queue, pass.plan.others(), pass);
     case Stage::expert_weights:
       return s.sum_expert_weights(queue, pass);
     case Stage::router:

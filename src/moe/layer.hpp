@@ -48,12 +48,14 @@ class Layer {
   ~Layer();
   /// The tokens of the next pass; x(N, d) is kept (not copied) until backward.
   void begin(const TokenSet& tokens, const Tensor& x, LayerPass& pass) const;
-  /// One of schedule::mixture_stages, in that order; together y(N, d) += mixture(x). Dispatch, plan and combine are
-  /// collective over the expert-parallel group.
+  /// Those of schedule::mixture_stages that schedule::in_mixture tells, in that order; together y(N, d) += mixture(x).
+  /// Dispatch, plan and combine are collective over the expert-parallel group.
   void forward(const Queue& queue, schedule::Stage stage, const Tensor& y, LayerPass& pass) const;
   /// Before backward, of what schedule::recompute_stages lists of the layer: what the forward stage made and was not
   /// kept, to the bit, on the plan and the choices of the forward pass. Local.
   void recompute(const Queue& queue, schedule::Stage stage, LayerPass& pass) const;
+  /// After it the experts' outputs, which may not have been kept either.
+  void recompute_outputs(const Queue& queue, LayerPass& pass) const;
   /// Counts and probability masses of the global batch, between forward and backward: adds those of this rank's lanes,
   /// all of them in order, to a sum, and takes the whole from it.
   void offer_statistics(const Queue& queue, const std::vector<LayerPass*>& lanes, comm::JointSum& sum) const;

@@ -110,12 +110,16 @@ void add_sample(const LayerPass& pass, RoutingSample& all) {
 }
 
 int first_non_finite_expert(const Queue& queue, const LayerPass& pass) {
-  const ExpertRows::Part part = pass.part();
-  const Index row = rows::first_made_non_finite(queue, part.rows, part.outputs);
-  if (row < 0) return -1;
-  const std::vector<Index>& offsets = pass.plan.expert_offsets();
-  const auto next = std::upper_bound(offsets.begin(), offsets.end(), row);
-  return pass.plan.expert_at(static_cast<int>(next - offsets.begin()) - 1);
+  int first = -1;
+  for (const Plan::Rows& some : {pass.plan.here(), pass.plan.others()}) {
+    const ExpertRows::Part part = pass.part(some.rows);
+    const Index row = rows::first_made_non_finite(queue, part.rows, part.outputs);
+    if (row < 0) continue;
+    const auto next = std::upper_bound(some.offsets.begin(), some.offsets.end(), row);
+    const int expert = pass.plan.expert_at(static_cast<int>(next - some.offsets.begin()) - 1);
+    first = first < 0 ? expert : std::min(first, expert);
+  }
+  return first;
 }
 
 }  // namespace switchyard::moe

@@ -43,8 +43,9 @@ struct LayerPass {
   LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout,
             ExpertRows& rows_of_block, LayerScratch& shared_scratch);
   Trip trip() { return {plan, scratch.transfer, tokens.step, lane}; }
-  ExpertRows::Part part() const {
-    ExpertRows::Part part = experts.part(lane);
+  ExpertRows::Part part() const { return part({0, plan.expert_rows()}); }
+  ExpertRows::Part part(const Range& rows) const {
+    ExpertRows::Part part = experts.part(lane, rows);
     part.network.partial = scratch.partial.rows(0, part.rows.rows);
     return part;
   }

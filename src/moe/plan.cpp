@@ -83,6 +83,7 @@ Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int block)
       experts_(config.block_experts(block)),
       near_(layout_.near_places()),
       mine_(layout_.my_experts(experts_)),
+      local_first_(config.layout.local_first && layout.expert_parallel > 1),
       alone_(near_.size() == 1),
       counted_(arena, largest_cut(config, layout), experts_),
       totals_(arena, counted_.total) {
@@ -95,7 +96,7 @@ Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int block)
   };
   order_ = {config.moe.combine_groups, experts_, nullptr, true};
   begins_ = table("moe::plan::begins", most_pieces(layout) * experts_);
-  runs_ = table("moe::plan::runs", alone_ ? 0 : 2 * mine_.size() * near_.size() + 1);
+  runs_ = table("moe::plan::runs", alone_ ? 0 : 2 * most_runs(mine_.size(), near_.size()) + 1);
   token_ = room("moe::plan::token");
   row_ = room("moe::plan::row");
   received_ = {arena, "moe::plan::received", Account::expert_rows,
@@ -109,15 +110,26 @@ void Plan::make_tables() {
   first_piece_.assign(places + 1, 0);
   for (int side = 0; side < 2; ++side) mpi_counts_[side].assign(places, 0), mpi_offsets_[side].assign(places, 0);
   to_experts_.send.assign(places, {}), to_experts_.receive.assign(places, {});
-  expert_offsets_.assign(mine_.size() + 1, 0);
-  piece_offsets_.assign(1, 0);
+  first_here_.assign(places, {});
+  ordered_.here.assign(mine_.size() + 1, 0), ordered_.others.assign(mine_.size() + 1, 0);
   traffic_.assign(layout_.ranks, 0);
 }
 
-int Plan::pieces_from(int near) const {
-  int all = 0;
-  for_sources(layout_, near, [&](int p) { all += pieces_of(layout_, p, by_grains_ ? Pieces::grains : Pieces::ranks); });
-  return all;
+/// Those of the near places, one place after another, and which of each come first: of a place that shares the experts
+/// of this one, or is this one, those of its own tokens.
+void Plan::number_pieces() {
+  const int me = static_cast<int>(my_near(layout_));
+  for (int near = 0; near < near_.size(); ++near) {
+    std::int64_t next = first_piece_[near];
+    first_here_[near] = {next, next};
+    for_sources(layout_, near, [&](int p) {
+      const std::int64_t begin = next;
+      next += pieces_of(layout_, p, by_grains_ ? Pieces::grains : Pieces::ranks);
+      if (local_first_ && near / copies() == me / copies() && p == near_.first + near)
+        first_here_[near] = {begin, next};
+    });
+    first_piece_[near + 1] = next;
+  }
 }
 
 void Plan::build(const Queue& queue, const Cut& cut, const Choice& choice, Pieces pieces, const Way& way) {
@@ -125,7 +137,7 @@ void Plan::build(const Queue& queue, const Cut& cut, const Choice& choice, Piece
   first_ = choice.first;
   order_.expert = choice.expert.data();
   by_grains_ = pieces == Pieces::grains;
-  for (int p = 0; p < near_.size(); ++p) first_piece_[p + 1] = first_piece_[p] + pieces_from(p);
+  number_pieces();
   count_choices(queue, cut, choice);
   begin_rows(queue, cut.pieces);
   const Matrix<std::int32_t> begins(begins_.device(), cut.pieces, experts_);
@@ -154,18 +166,22 @@ void Plan::count_choices(const Queue& queue, const Cut& cut, const Choice& choic
   }
 }
 
-/// Where the send rows of each expert and piece begin: by seat, then piece.
+/// Where the send rows of each expert and piece begin: by seat, then piece, those that come first before the others.
 void Plan::begin_rows(const Queue& queue, Index pieces) {
+  const std::int64_t me = my_near(layout_), first_piece = first_piece_[me];
   std::int32_t next = 0;
   const std::int64_t first_rank = layout_.group() * layout_.expert_parallel + near_.first;
   for (int p = 0; p < near_.size(); p += copies()) {
     const Range owned = seats_near(p);
     const std::int32_t first = next;
-    for (std::int64_t s = owned.first; s < owned.last; ++s)
-      for (Index e = layout_.expert_at(block_, s), g = 0; g < pieces; ++g) {
-        begins_.host()[g * experts_ + e] = next;
-        next += totals_.host()(g, e);
-      }
+    const Range come_first = p / copies() == me / copies() ? first_here_[me] : Range{};
+    for (const bool before : {true, false})
+      for (std::int64_t s = owned.first; s < owned.last; ++s)
+        for (Index e = layout_.expert_at(block_, s), g = 0; g < pieces; ++g) {
+          if (holds(come_first, first_piece + g) != before) continue;
+          begins_.host()[g * experts_ + e] = next;
+          next += totals_.host()(g, e);
+        }
     std::fill_n(to_experts_.send.begin() + p, copies(), Range{first, next});
     traffic_[first_rank + p] = next - first;
   }
@@ -205,35 +221,22 @@ void Plan::exchange_counts(const comm::Communicator& group) {
                                 group.handle()));
 }
 
-/// Offsets of the expert rows, and where each of them lies among the received rows, which come by (place, expert,
-/// token).
+/// Where each expert row lies among the received rows.
 void Plan::order_received(const Queue& queue) {
-  const Index experts = mine_.size(), all = first_piece_.back(), places = near_.size(), runs = experts * places;
-  piece_offsets_.assign(experts * all + 1, 0);
-  for (Index e = 0; e < experts; ++e) {
-    for (Index g = 0; g < all; ++g)
-      piece_offsets_[e * all + g + 1] = piece_offsets_[e * all + g] + counts_in_[g * experts + e];
-    expert_offsets_[e + 1] = piece_offsets_[(e + 1) * all];
-  }
-  if (alone_) {
-    to_experts_.receive = {{0, expert_rows()}};
-    return;
-  }
+  order_rows({static_cast<int>(mine_.size()), counts_in_, first_piece_, first_here_, static_cast<int>(my_near(layout_)),
+              local_first_},
+             ordered_);
+  to_experts_.receive = ordered_.received;
+  if (alone_) return;
+  const Index runs = std::ssize(ordered_.runs);
   std::int32_t *first = runs_.host(), *from = first + runs + 1;
-  Index received = 0;
-  for (Index p = 0; p < places; ++p) {
-    const Index before = received;
-    for (Index e = 0; e < experts; ++e) {
-      const Index row = piece_offsets_[e * all + first_piece_[p]];
-      first[e * places + p] = static_cast<std::int32_t>(row);
-      from[e * places + p] = static_cast<std::int32_t>(received);
-      received += piece_offsets_[e * all + first_piece_[p + 1]] - row;
-    }
-    to_experts_.receive[p] = {before, received};
+  for (Index r = 0; r < runs; ++r) {
+    first[r] = static_cast<std::int32_t>(ordered_.runs[r].row);
+    from[r] = static_cast<std::int32_t>(ordered_.runs[r].received);
   }
-  first[runs] = static_cast<std::int32_t>(received);
+  first[runs] = static_cast<std::int32_t>(expert_rows());
   runs_.to_device(queue, 2 * runs + 1);
-  received_.reserve(received);
+  received_.reserve(expert_rows());
   place_received(queue, runs, runs_.device(), received_.data());
 }
 

@@ -8,6 +8,7 @@
 #include "comm/groups.hpp"
 #include "moe/choice_order.hpp"
 #include "moe/even_loads.hpp"
+#include "moe/expert_order.hpp"
 #include "moe/rows.hpp"
 #include "tensor/room.hpp"
 #include "tensor/types.hpp"
@@ -32,6 +33,8 @@ struct Way {
 /// experts but for a placement (Layout::expert_at), and those that share an expert get the same rows. Home each of
 /// these sends its part of the sum over the hidden width: what comes home are send rows, once a copy. *Expert rows*:
 /// the rows of the local experts by (seat, source place, token), which is (seat, global token order).
+/// With layout.local_first rows that stay, of this rank's own tokens, lie before all others, in either order; in what
+/// ranks that share experts send each other so do the rows of the sender's own tokens.
 class Plan {
  public:
   /// Of a lane's way through the mixture of a block, with memory for a pass of `config` at even loads.
@@ -53,7 +56,7 @@ class Plan {
   bool alone() const { return alone_; }
   Index send_rows() const { return comm::count_rows(to_experts_.send); }
   int copies() const { return layout_.expert_tensor_parallel; }
-  Index expert_rows() const { return expert_offsets_.back(); }
+  Index expert_rows() const { return ordered_.rows(); }
 
   /// Token of each send row, device.
   const std::int32_t* token_of_row() const { return token_.data(); }
@@ -65,12 +68,23 @@ class Plan {
   /// Of the rows from tokens to experts and home; where alone() there is none.
   const comm::Itinerary& itinerary() const { return itinerary_; }
 
-  /// Expert rows of local expert e are [e], [e + 1].
-  const std::vector<Index>& expert_offsets() const { return expert_offsets_; }
-  /// Expert rows of local expert e and piece g of the expert-parallel group start at [e * pieces() + g]; pieces are in
-  /// the order of layout.near_places() and what each of these hands on. Those that are not grains are one in the group.
-  const std::vector<Index>& piece_offsets() const { return by_grains_ ? piece_offsets_ : expert_offsets_; }
-  int pieces() const { return by_grains_ ? static_cast<int>(first_piece_.back()) : 1; }
+  /// Some of the expert rows, of all local experts: those of e are [e], [e + 1] of them.
+  struct Rows {
+    Range rows;
+    const std::vector<Index>& offsets;
+  };
+  /// Rows that stay, none without layout.local_first; and all others.
+  Rows here() const { return {{0, ordered_.here.back()}, ordered_.here}; }
+  Rows others() const { return {{ordered_.here.back(), expert_rows()}, ordered_.others}; }
+  /// The send rows that are here(), in the same order.
+  Range staying() const {
+    const std::int64_t first = to_experts_.send[my_near(layout_)].first;
+    return {first, first + here().rows.size()};
+  }
+  /// Expert rows of local expert e and piece g of the expert-parallel group are [e * pieces() + g]; pieces are in
+  /// the order of layout.near_places() and what each of these hands on.
+  const std::vector<Range>& piece_rows() const { return ordered_.pieces; }
+  int pieces() const { return static_cast<int>(first_piece_.back()); }
   bool by_grains() const { return by_grains_; }
 
   /// (world ranks) rows this rank sends to each; kept rows, itself included, those of a team at its first rank.
@@ -82,7 +96,7 @@ class Plan {
 
  private:
   void make_tables();
-  int pieces_from(int near) const;
+  void number_pieces();
   Range seats_near(int near) const { return layout_.experts_of(static_cast<int>(near_.first) + near, experts_); }
   void count_choices(const Queue& queue, const Cut& cut, const Choice& choice);
   void begin_rows(const Queue& queue, Index pieces);
@@ -93,6 +107,7 @@ class Plan {
   Layout layout_;
   int block_, experts_;
   Range near_, mine_;
+  bool local_first_;
   rows::SumOrder order_;
   bool alone_, by_grains_ = true;
   Index tokens_ = 0, capacity_ = 0;
@@ -103,12 +118,13 @@ class Plan {
   std::vector<int> mpi_counts_[2], mpi_offsets_[2];
   comm::RowPlan to_experts_;
   comm::Itinerary itinerary_;
-  std::vector<Index> expert_offsets_, piece_offsets_;
+  std::vector<Range> first_here_;  ///< (near places) pieces whose rows come before the others of a place
+  ExpertOrder ordered_;
   std::vector<std::int64_t> traffic_;
   ExpertCounts counted_;
   Twin<Matrix<std::int32_t>> totals_;  ///< those of counted_, for the host
   Staged<std::int32_t> begins_;        ///< (pieces, E) first send row
-  Staged<std::int32_t> runs_;  ///< (runs + 1) first expert row of each (expert, place), then (runs) its received row
+  Staged<std::int32_t> runs_;          ///< (runs + 1) first expert row of each, then (runs) its received row
   Room<std::int32_t> token_, row_, received_;
 };
 

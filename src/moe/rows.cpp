@@ -134,12 +134,13 @@ KOKKOS_INLINE_FUNCTION bool all_finite(Index width, const T* row) {
 }
 
 template <class T>
-void gather_rows(const Queue& queue, const std::int32_t* index, const Lines<T>& from, const Lines<T>& to, Shape shape) {
+void gather_rows(const Queue& queue, const std::int32_t* index, const Lines<T>& from, const Lines<T>& to, Shape shape,
+                 Index before) {
   const Index cut = parts(shape.width), part = shape.width / cut;
   Kokkos::parallel_for(
       "switchyard::moe::rows::gather", queue.range(shape.rows * cut), KOKKOS_LAMBDA(Index i) {
         const Index row = i / cut, c = i % cut * part;
-        copy_row(part, from.row(index[row]) + c, to.row(row) + c);
+        copy_row(part, from.row(index[row] - before) + c, to.row(row) + c);
       });
 }
 
@@ -193,10 +194,10 @@ Index first_made(const Queue& queue, const Lines<T>& from, const Lines<T>& to, S
 
 }  // namespace
 
-void gather(const Queue& queue, const std::int32_t* index, const Tensor& from, const Tensor& to) {
+void gather(const Queue& queue, const std::int32_t* index, const Tensor& from, const Tensor& to, Index before) {
   by_element(to.element, [&](auto zero) {
     using T = decltype(zero);
-    gather_rows(queue, index, from.lines<T>(), to.lines<T>(), {to.rows, to.width});
+    gather_rows(queue, index, from.lines<T>(), to.lines<T>(), {to.rows, to.width}, before);
   });
 }
 

@@ -9,8 +9,8 @@
 
 namespace switchyard::moe::rows {
 
-/// to(n, width) row r = from row index[r]. `index` is device memory.
-void gather(const Queue& queue, const std::int32_t* index, const Tensor& from, const Tensor& to);
+/// to(n, width) row r = from row index[r] − before. `index` is device memory.
+void gather(const Queue& queue, const std::int32_t* index, const Tensor& from, const Tensor& to, Index before = 0);
 
 /// to row index[r] = from(n, width) row r.
 void scatter(const Queue& queue, const std::int32_t* index, const Tensor& from, const Tensor& to);
@@ -38,6 +38,12 @@ struct Choices {
   const std::int32_t* row;
   SumOrder order = {};
 };
+
+/// Those of tokens [first, last), which are then tokens 0, …; choices keep their numbers.
+inline Choices choices_of(Choices choices, Index first, Index last) {
+  choices.first += first, choices.tokens = last - first;
+  return choices;
+}
 
 /// y(token, ·) += s, the sum of the rows of its choices, each by its weight, or as they are where `weight` is null:
 /// chains are s = fma(weight(choice), row, s) from +0.

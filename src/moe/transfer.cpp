@@ -49,7 +49,17 @@ void Transfer::leave_for_experts(const Queue& queue, const Trip& trip, Journey j
 void Transfer::arrive_at_experts(const Queue& queue, const Trip& trip, const Tensor& rows, Journey journey) const {
   if (trip.plan.alone()) return;
   link_.finish(queue, trip.buffers.under_way, freight(trip, comm::Bound::out, journey), trip.buffers.receive);
-  rows::gather(queue, trip.plan.received_of_row(), rows_of(trip, trip.buffers.receive, rows.rows), rows);
+  const Range others = trip.plan.others().rows;
+  rows::gather(queue, trip.plan.received_of_row() + others.first, rows_of(trip, trip.buffers.receive, rows.rows),
+               rows.part(others.first, others.size()));
+}
+
+void Transfer::stay(const Queue& queue, const Trip& trip, const Tensor& rows) const {
+  const Range staying = trip.plan.staying();
+  if (trip.plan.alone() || staying.size() == 0) return;
+  const Tensor sent = rows_of(trip, trip.buffers.send, trip.plan.send_rows()).part(staying.first, staying.size());
+  const auto bytes = [&](const Tensor& t) { return Vector<std::byte>(t.data, staying.size() * row_bytes(trip)); };
+  copy(queue, bytes(rows), bytes(sent));
 }
 
 void Transfer::leave_for_home(const Queue& queue, const Trip& trip, const Tensor& rows, Buffer& home,

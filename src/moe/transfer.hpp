@@ -39,7 +39,10 @@ class Transfer {
   Tensor outgoing(const Trip& trip, const Tensor& rows) const;
   /// Sends what was written there. Collective over the ranks of the way, as all four are.
   void leave_for_experts(const Queue& queue, const Trip& trip, Journey journey) const;
-  /// rows(expert_rows, width) in expert order.
+  /// Of rows(expert_rows, width) those that stay, as they were written to outgoing: by then, or while the others
+  /// travel.
+  void stay(const Queue& queue, const Trip& trip, const Tensor& rows) const;
+  /// The others of rows(expert_rows, width), in expert order.
   void arrive_at_experts(const Queue& queue, const Trip& trip, const Tensor& rows, Journey journey) const;
   /// Sends rows(expert_rows, width) home into `home`, of ranks that share an expert their sum; where nothing travels
   /// they are there.

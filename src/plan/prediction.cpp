@@ -201,8 +201,10 @@ Hiding hiding(const Config& config, const Site& site) {
   double flop = 0.0, seconds = 0.0;
   Bytes rows;
   for (const Task& task : schedule::make_tasks(there)) {
-    if (task.stage != Stage::experts || task.direction != Direction::forward) continue;
+    const bool here = task.stage == Stage::experts_here;  // of the same rows as a later task
+    if ((task.stage != Stage::experts && !here) || task.direction != Direction::forward) continue;
     flop += work.of(task).flop(), seconds += work.of(task).product_seconds(site.machine.products);
+    if (here) continue;
     for (const Hops& hops : {traffic.rows_out(task.lane, there.block_experts(task.block)),
                              traffic.rows_home(task.lane, there.block_experts(task.block))})
       rows += hops.first, rows += hops.near;

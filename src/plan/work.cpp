@@ -76,6 +76,11 @@ double Workload::expert_rows(int lane, int experts) const {
   return load_ * group_tokens_.at(lane) * config_.moe.top_k * share;
 }
 
+double Workload::rows_here(int lane, int experts) const {
+  if (!config_.layout.local_first || layout_.expert_parallel == 1 || group_tokens_.at(lane) == 0.0) return 0.0;
+  return expert_rows(lane, experts) * tokens(lane) / group_tokens_.at(lane);
+}
+
 double Workload::all_expert_rows(int experts) const {
   double rows = 0.0;
   for (int lane = 0; lane < layout_.lanes; ++lane) rows += expert_rows(lane, experts);
@@ -98,12 +103,22 @@ Work Workload::of_network(const std::vector<TensorSpec>& tensors, Role role, con
   return work;
 }
 
+/// That a task of the experts computes: with local_first two of them share the rows of a lane, but for what is made
+/// again.
+double Workload::rows_of_experts(const Task& task) const {
+  const int experts = config_.block_experts(task.block);
+  if (task.stage == Stage::expert_weights) return all_expert_rows(experts);
+  if (task.stage == Stage::experts_here) return rows_here(task.lane, experts);
+  const double here = task.direction == Direction::recompute ? 0.0 : rows_here(task.lane, experts);
+  return expert_rows(task.lane, experts) - here;
+}
+
 /// The gradients of the weights are one product over all lanes, in a task of their own.
 Work Workload::of_experts(const std::vector<TensorSpec>& tensors, const Task& task) const {
   Work work;
   const int experts = config_.block_experts(task.block);
   const double mine = ceil_share(experts, layout_.expert_parallel);
-  const double rows = task.stage == Stage::expert_weights ? all_expert_rows(experts) : expert_rows(task.lane, experts);
+  const double rows = rows_of_experts(task);
   for (const TensorSpec& t : tensors) {
     if (t.role != Role::expert || !is_matrix(t)) continue;
     const double networks = mine * t.chunks;  // each chunk of an expert's hidden width is a product of its own
@@ -161,8 +176,9 @@ double Workload::elements_of(const Task& task) const {
       return (task.direction == Direction::backward ? rows_home(task) : arrived) * d;
     case Stage::combine:
       return (task.direction == Direction::backward ? rows_out(task) : arrived) * d;
+    case Stage::experts_here:
     case Stage::experts:
-      return arrived * config_.moe.hidden;
+      return rows_of_experts(task) * config_.moe.hidden;
     case Stage::expert_weights:
       return all_expert_rows(experts) * d;
     case Stage::head:
@@ -190,6 +206,7 @@ Work Workload::of(const Task& task) const {
     case Stage::shared:
       work = of_network(tensors_of(task.block), Role::shared_expert, task);
       break;
+    case Stage::experts_here:
     case Stage::experts:
     case Stage::expert_weights:
       work = of_experts(tensors_of(task.block), task);
@@ -209,7 +226,8 @@ Work Workload::of(const Task& task) const {
 
 double Workload::seconds(const Task& task, const MachineDescription& machine) const {
   const Work work = of(task);
-  const StageRates& rates = machine.stages[static_cast<std::size_t>(task.stage)];
+  const Stage stage = task.stage == Stage::experts_here ? Stage::experts : task.stage;  // the same kernels
+  const StageRates& rates = machine.stages[static_cast<std::size_t>(stage)];
   return work.product_seconds(machine.products) +
          work.elements * (task.direction == Direction::backward ? rates.backward : rates.forward);
 }

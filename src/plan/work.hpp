@@ -36,12 +36,15 @@ class Workload {
   /// Tokens of a lane on the rank that has most; and rows of its experts in a layer of E.
   double tokens(int lane) const { return tokens_.at(lane); }
   double expert_rows(int lane, int experts) const;
+  /// Of them those that stay on the rank and are computed while others travel; none without layout.local_first.
+  double rows_here(int lane, int experts) const;
   double all_expert_rows(int experts) const;  ///< of all lanes
 
  private:
   Work of_network(const std::vector<TensorSpec>& tensors, Role role, const schedule::Task& task) const;
   Work of_experts(const std::vector<TensorSpec>& tensors, const schedule::Task& task) const;
   void add_product(Work& work, const TensorSpec& tensor, const schedule::Task& task) const;
+  double rows_of_experts(const schedule::Task& task) const;
   double rows_out(const schedule::Task& task) const;
   double rows_home(const schedule::Task& task) const;
   double elements_of(const schedule::Task& task) const;

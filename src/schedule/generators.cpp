@@ -35,6 +35,12 @@ std::vector<Stage> mixture_stages(Direction direction) {
   return all;
 }
 
+bool in_mixture(const Config& config, Stage stage) {
+  if (stage == Stage::shared) return config.moe.shared_experts > 0;
+  if (stage == Stage::experts_here) return config.layout.local_first && config.layout.expert_parallel != 1;
+  return true;
+}
+
 std::vector<Stage> recompute_stages(const Config& config, int block) {
   const bool mixture = config.block_experts(block) > 0;
   switch (recomputed(config, block)) {

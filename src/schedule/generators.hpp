@@ -8,8 +8,11 @@
 
 namespace switchyard::schedule {
 
-/// Stages of a mixture of experts in the order in which a lane passes them, and back.
+/// Stages of a mixture of experts in the order in which a lane passes them, and back: of any configuration.
 std::vector<Stage> mixture_stages(Direction direction);
+/// Whether one of them is in the mixtures of a configuration. An expert-parallel group of all ranks may be one rank:
+/// then no row travels, and `experts_here` finds none that stays.
+bool in_mixture(const Config& config, Stage stage);
 
 /// What of a block is done again before its backward pass, in this order; nothing where all was kept. In a mixture
 /// rows are on their way meanwhile: gradients leave for the experts first, for which everything is kept. Router means

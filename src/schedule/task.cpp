@@ -22,6 +22,7 @@ const std::array<StageRow, stages>& table() {
                                                   {"plan", Phase::plan},
                                                   {"dispatch", Phase::dispatch},
                                                   {"dispatch_finish", Phase::dispatch},
+                                                  {"experts_here", Phase::experts},
                                                   {"experts", Phase::experts},
                                                   {"expert_weights", Phase::experts},
                                                   {"combine", Phase::combine},

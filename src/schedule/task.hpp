@@ -18,6 +18,7 @@ enum class Stage {
   plan,
   dispatch,         ///< rows leave for their experts; backwards their gradients leave for home
   dispatch_finish,  ///< and have arrived
+  experts_here,     ///< of the rows that stay on this rank, while the others travel (layout.local_first)
   experts,
   expert_weights,  ///< backwards, once for all lanes: the gradients of the experts' weights
   combine,         ///< outputs leave for home; backwards their gradients leave for the experts

@@ -42,7 +42,7 @@ void TaskList::add(Stage stage, Direction direction, int block, int lane) {
 
 void TaskList::add_mixture(const std::vector<Stage>& stages, Direction direction, int block, int lane) {
   for (const Stage stage : stages)
-    if (stage != Stage::shared || config_.moe.shared_experts > 0) add(stage, direction, block, lane);
+    if (in_mixture(config_, stage)) add(stage, direction, block, lane);
 }
 
 void TaskList::enter(Direction direction, int position, int lane) {
@@ -98,10 +98,10 @@ void TaskList::step(Stage stage, int block) {
 const MixtureParts& mixture_parts(Direction direction) {
   // Backwards the router works while gradients are on their way home: its own is what they are added to.
   static const MixtureParts forward{{Stage::router, Stage::plan, Stage::dispatch},
-                                    {Stage::dispatch_finish, Stage::experts, Stage::combine},
+                                    {Stage::experts_here, Stage::dispatch_finish, Stage::experts, Stage::combine},
                                     {Stage::combine_finish, Stage::shared}},
       backward{{Stage::combine},
-               {Stage::combine_finish, Stage::experts, Stage::dispatch, Stage::router},
+               {Stage::experts_here, Stage::combine_finish, Stage::experts, Stage::dispatch, Stage::router},
                {Stage::dispatch_finish, Stage::shared}};
   return direction == Direction::backward ? backward : forward;
 }

@@ -152,6 +152,8 @@ inline const std::vector<RuleCase> rule_cases{
      "is 0 with train.determinism run"},
     {"lanes 3", [](Config& c) { c.layout.lanes = 3; }, "layout.lanes", "is 3; must be a power of two in [1, 1024]"},
     {"lanes 2048", [](Config& c) { c.layout.lanes = 2048; }, "layout.lanes", "must be a power of two in [1, 1024]"},
+    {"local_first of run", [](Config& c) { c.layout.local_first = true, c.train.determinism = Determinism::run; },
+     "layout.local_first", "cannot be combined with train.determinism run"},
     {"timeout", [](Config& c) { c.layout.timeout = -1.0; }, "layout.timeout", "at least 0"},
     {"expert_parallel", [](Config& c) { c.layout.expert_parallel = -1; }, "layout.expert_parallel", "at least 0"},
     {"expert_parallel ranks", [](Config& c) { c.layout.expert_parallel = 3; }, "layout.expert_parallel",

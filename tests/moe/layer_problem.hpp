@@ -33,6 +33,7 @@ struct LayerCase {
   int team = 1;           ///< layout.expert_tensor_parallel
   unsigned placed = 0;    ///< seed of a placement; 0 for none
   int placed_within = 1;  ///< parts of the seats, in which experts stay
+  bool local_first = false;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const LayerCase& c) { return out << c.name; }
@@ -61,6 +62,7 @@ inline Config config_of(const LayerCase& c) {
   config.layout.recompute = c.recompute;
   config.moe.hidden_chunks = c.hidden_chunks;
   config.layout.expert_tensor_parallel = c.team;
+  config.layout.local_first = c.local_first;
   if (c.placed > 0) test::place_at_random(config, c.placed, c.placed_within);
   return config;
 }
@@ -101,8 +103,8 @@ struct LayerProblem : test::Ranks {
     for (const Placement placement : {Placement::replicated, Placement::expert})  // all of the layer must be replaced
       test::fill_gradients(parameters, placement, NAN);
     for_stages(schedule::Direction::backward, [this](schedule::Stage stage) {
-      if (stage == schedule::Stage::combine_finish) recompute();  // while rows travel
       layer.backward(test::queue(), stage, dy, dx, *pass);
+      if (stage == schedule::Stage::combine) recompute();  // while rows travel
     });
   }
 
@@ -116,7 +118,7 @@ struct LayerProblem : test::Ranks {
   template <class F>
   void for_stages(schedule::Direction direction, const F& run) const {
     for (const schedule::Stage stage : schedule::mixture_stages(direction))
-      if (stage != schedule::Stage::shared || config.moe.shared_experts > 0) run(stage);
+      if (schedule::in_mixture(config, stage)) run(stage);
   }
 
   Layer layer;

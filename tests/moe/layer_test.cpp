@@ -97,8 +97,9 @@ std::uint64_t digest(std::uint64_t hash, const std::vector<float>& v) {
 
 void check_layout(const LayerCase& c, int ep, const LayerProblem& one, const Results& expected) {
   SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep) + ", " + std::to_string(c.ranks_per_node) +
-               " a node, teams of " + std::to_string(c.team));
+               " a node, teams of " + std::to_string(c.team) + (c.local_first ? ", local first" : ""));
   LayerProblem p(MPI_COMM_WORLD, c, ep);
+  EXPECT_TRUE(c.local_first || p.pass->plan.here().rows.size() == 0);
   const bool by_nodes = c.exchange == ExchangeKind::node && c.ranks_per_node < ep;
   EXPECT_EQ(p.groups.by_nodes.has_value(), by_nodes || (c.exchange == ExchangeKind::gather && ep > 1));
   for (int pass = 0; pass < 2; ++pass) {  // the second on memory that has been used
@@ -120,7 +121,11 @@ TEST(Layer, GivesTheSameBitsOnEveryLayout) {
       hash = digest(hash, *v);
     check_conservation(one);
     for (int ep : test::degrees())
-      for (const LayerCase& of : on_nodes(c, ep)) check_layout(of, ep, one, expected);
+      for (LayerCase of : on_nodes(c, ep))
+        for (const bool local_first : {false, true}) {
+          of.local_first = local_first;
+          check_layout(of, ep, one, expected);
+        }
   }
   if (test::world_rank() == 0) std::printf("digest of all cases: %016llx\n", static_cast<unsigned long long>(hash));
 }

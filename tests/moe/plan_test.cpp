@@ -9,27 +9,49 @@
 namespace switchyard::moe::testing {
 namespace {
 
+bool within(const Range& range, std::int64_t i) { return range.first <= i && i < range.last; }
+
 void check_offsets(const RoutingProblem& p) {
   const Plan& plan = *p.plan;
   const Range grains = p.groups.layout.my_group_grains();
   const std::vector<int> mine = p.experts_of(p.groups.layout.place());
   ASSERT_EQ(plan.pieces(), grains.size());
   ASSERT_EQ(plan.local_experts(), std::ssize(mine));
-  ASSERT_EQ(plan.expert_offsets().size(), mine.size() + 1u);
-  ASSERT_EQ(std::ssize(plan.piece_offsets()), std::ssize(mine) * grains.size() + 1);
+  const Index here = plan.here().rows.size();
+  ASSERT_EQ(plan.here().offsets.size(), mine.size() + 1u);
+  ASSERT_EQ(plan.others().offsets.size(), mine.size() + 1u);
+  ASSERT_EQ(std::ssize(plan.piece_rows()), std::ssize(mine) * grains.size());
   for (std::size_t e = 0; e < mine.size(); ++e) EXPECT_EQ(plan.expert_at(static_cast<int>(e)), mine[e]);
   std::vector<Index> counts(mine.size() * grains.size());
   for (const auto& row : p.expected_rows()) {
     const auto local = std::find(mine.begin(), mine.end(), row.expert) - mine.begin();
     ++counts[local * grains.size() + row.token / p.test.grain_tokens - grains.first];
   }
-  for (std::size_t i = 0; i < counts.size(); ++i)
-    EXPECT_EQ(plan.piece_offsets()[i + 1] - plan.piece_offsets()[i], counts[i]) << i;
-  for (Index e = 0; e <= std::ssize(mine); ++e)
-    EXPECT_EQ(plan.expert_offsets()[e], plan.piece_offsets()[e * grains.size()]);
+  // By the definition: pieces that stay first, expert by expert, then the others in the same order.
+  const Range own = p.groups.layout.my_grains();
+  Index row = 0;
+  for (const bool stay : {true, false}) {
+    const Plan::Rows some = stay ? plan.here() : plan.others();
+    EXPECT_EQ(some.rows.first, row);
+    for (std::size_t e = 0; e < mine.size(); ++e) {
+      EXPECT_EQ(some.offsets[e], row - some.rows.first);
+      for (Index g = 0; g < grains.size(); ++g) {
+        if ((p.config.layout.local_first && plan.itinerary().out.send.size() > 1 && within(own, grains.first + g)) !=
+            stay)
+          continue;
+        const Range rows = plan.piece_rows()[e * grains.size() + g];
+        EXPECT_EQ(rows.first, row);
+        EXPECT_EQ(rows.size(), counts[e * grains.size() + g]);
+        row = rows.last;
+      }
+    }
+    EXPECT_EQ(some.offsets.back(), some.rows.size());
+    EXPECT_EQ(some.rows.last, row);
+  }
+  EXPECT_EQ(row, plan.expert_rows());
+  EXPECT_EQ(plan.staying().size(), here);
 }
 
-bool within(const Range& range, std::int64_t i) { return range.first <= i && i < range.last; }
 bool among(const std::vector<int>& experts, int e) {
   return std::find(experts.begin(), experts.end(), e) != experts.end();
 }
@@ -97,22 +119,23 @@ void check_choices(const RoutingProblem& p) {
 }
 
 TEST(Plan, FollowsItsDefinition) {
-  for (const RoutingCase& c : routing_cases())
-    for (int ep : test::degrees()) {
-      SCOPED_TRACE(::testing::PrintToString(c) + " EP " + std::to_string(ep));
-      const RoutingProblem p(c, ep);
-      check_offsets(p);
-      check_sides(p);
-      check_choices(p);
-    }
+  for (const bool local_first : {false, true})
+    for (RoutingCase c : routing_cases())
+      for (int ep : test::degrees()) {
+        c.local_first = local_first;
+        SCOPED_TRACE(::testing::PrintToString(c) + " EP " + std::to_string(ep));
+        const RoutingProblem p(c, ep);
+        check_offsets(p);
+        check_sides(p);
+        check_choices(p);
+      }
 }
 
 TEST(Plan, TakesAllTokensOfAGroupAsOnePieceWherePiecesAreNotGrains) {
   for (int ep : test::degrees())
     for (const bool ragged : {false, true}) {
       const RoutingProblem p({8, 2, 6, 4, 8, 0, ExchangeKind::pairwise, ragged}, ep, Pieces::ranks);
-      EXPECT_EQ(p.plan->pieces(), 1);
-      EXPECT_EQ(p.plan->piece_offsets(), p.plan->expert_offsets());
+      EXPECT_EQ(p.plan->pieces(), ep) << "one of each rank";
       EXPECT_EQ(p.plan->expert_rows(), static_cast<Index>(p.expected_rows().size()));
       check_sides(p);
       check_choices(p);

@@ -69,11 +69,12 @@ std::vector<float> trained(const LayerCase& c, int expert_parallel) {
 TEST(LayerRecompute, ChangesNoBit) {
   for (LayerCase c : cases())
     for (const int ep : test::degrees()) {
-      c.recompute = Recompute::none;
+      c.recompute = Recompute::none, c.local_first = false;
       const std::vector<float> kept = trained(c, ep);
-      for (const Recompute recompute : {Recompute::experts, Recompute::blocks}) {
-        SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep) + ", " + test::name_of(recompute));
-        c.recompute = recompute;
+      for (int way = 0; way < 4; ++way) {
+        c.recompute = way % 2 ? Recompute::blocks : Recompute::experts, c.local_first = way / 2 > 0;
+        SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep) + ", " + test::name_of(c.recompute) +
+                     (c.local_first ? ", local first" : ""));
         const std::vector<float> again = trained(c, ep);
         ASSERT_EQ(again.size(), kept.size());
         EXPECT_EQ(std::memcmp(again.data(), kept.data(), kept.size() * sizeof(float)), 0);

@@ -23,6 +23,7 @@ struct RoutingCase {
   ExchangeKind exchange = ExchangeKind::pairwise;
   bool ragged = false;  ///< tokens have 0 to top_k choices
   unsigned placed = 0;  ///< seed of a placement; 0 for none
+  bool local_first = false;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const RoutingCase& c) {
@@ -85,7 +86,7 @@ inline Config config_of(const RoutingCase& c) {
   config.model.context = c.grain_tokens;
   config.model.width = width, config.model.blocks = 1;
   config.moe.experts = c.experts, config.moe.top_k = c.top_k;
-  config.layout.exchange = c.exchange;
+  config.layout.exchange = c.exchange, config.layout.local_first = c.local_first;
   if (c.placed > 0) test::place_at_random(config, c.placed);
   return config;
 }

@@ -5,6 +5,7 @@
 
 #include "base/check.hpp"
 #include "config/estimate.hpp"
+#include "config/values.hpp"
 #include "plan/layouts.hpp"
 #include "plan/machine.hpp"
 #include "plan/rule_of_thumb.hpp"
@@ -206,6 +207,44 @@ TEST(Layouts, LanesThatARunMeasuresAreTheFastestPredicted) {
   for (const Config& one : layouts_of(c, there)) EXPECT_GT(one.layout.lanes, 0);
   c.layout.schedule = ScheduleKind::serial;
   EXPECT_EQ(with_fastest_lanes(c, there).layout.lanes, 1);
+}
+
+// What stays is computed apart, and is of the same rows: an even share of the group's tokens.
+TEST(Workload, OfRowsThatStayIsPartOfTheWhole) {
+  Config c = model();
+  c.moe.every = 1, c.train.grains = 16, c.layout.lanes = 2, c.layout.recompute = Recompute::experts;
+  const Layout layout = layout_of(c, 4);
+  const auto sums = [&](bool local_first) {
+    c.layout.local_first = local_first;
+    const Workload work(c, layout);
+    std::pair<double, double> sum;
+    for (const schedule::Task& task : schedule::make_tasks(c))
+      sum.first += work.of(task).flop(), sum.second += work.of(task).elements;
+    return sum;
+  };
+  const auto [flop, elements] = sums(false);
+  EXPECT_NEAR(sums(true).first, flop, 1e-9 * flop);
+  EXPECT_NEAR(sums(true).second, elements, 1e-9 * elements);
+  EXPECT_DOUBLE_EQ(Workload(c, layout).rows_here(0, 16), Workload(c, layout).expert_rows(0, 16) / 4);
+  EXPECT_EQ(Workload(c, layout_of(c, 1)).rows_here(0, 16), 0.0);
+}
+
+// Rows that stay hide the others' way where nothing else does, on any way but the one that blocks.
+TEST(Predictions, RowsThatStayHideOthers) {
+  Config c = model();
+  const auto exposed = [&](bool local_first) {
+    c.layout.local_first = local_first;
+    return predict(c, site(4, 2)).seconds.exposed;
+  };
+  for (const ExchangeKind exchange : {ExchangeKind::pairwise, ExchangeKind::node, ExchangeKind::gather}) {
+    c.layout.exchange = exchange;
+    EXPECT_LT(exposed(true), exposed(false)) << format_value(exchange);
+    const Hiding with = hiding(c, site(4, 2));
+    c.layout.local_first = false;
+    EXPECT_NEAR(hiding(c, site(4, 2)).flop_per_byte, with.flop_per_byte, 1e-9 * with.flop_per_byte);
+  }
+  c.layout.exchange = ExchangeKind::alltoallv;
+  EXPECT_NEAR(exposed(true), exposed(false), 1e-9);
 }
 
 TEST(Layouts, AreValidAndRankedByTime) {

@@ -23,6 +23,8 @@ std::vector<std::string> stages_of(const Config& c, int block) {
         " router> plan> dispatch> dispatch_finish> experts> combine> combine_finish>"
         " combine< combine_finish< experts< dispatch< router< dispatch_finish<";
   if (c.block_experts(block) > 0 && c.moe.shared_experts > 0) stages += " shared> shared<";
+  if (c.block_experts(block) > 0 && c.layout.local_first && c.layout.expert_parallel != 1)
+    stages += " experts_here> experts_here<";
   std::istringstream in(stages);
   std::vector<std::string> words;
   for (std::string w; in >> w;) words.push_back(w + std::to_string(block));
@@ -37,6 +39,10 @@ constexpr std::pair<const char*, const char*> reads[] = {{"attention>", "feed_fo
                                                          {"router>", "plan>"},
                                                          {"plan>", "dispatch>"},
                                                          {"dispatch>", "dispatch_finish>"},
+                                                         {"dispatch>", "experts_here>"},
+                                                         {"experts_here>", "dispatch_finish>"},
+                                                         {"combine<", "experts_here<"},
+                                                         {"experts_here<", "combine_finish<"},
                                                          {"dispatch_finish>", "experts>"},
                                                          {"experts>", "combine>"},
                                                          {"combine>", "combine_finish>"},
@@ -185,6 +191,7 @@ TEST(Lists, KeepTheOrderOfWhatIsRead) {
     c.model.width = one_of({16, 512, 1024}), c.model.hidden = one_of({32, 1024, 4096}), c.moe.hidden = one_of({8, 512});
     c.model.vocabulary = one_of({40, 257, 4095, 4096, 50000}), c.model.tied = random() % 2;
     c.model.kv_heads = one_of({0, 1, 2, 4});
+    c.layout.local_first = random() % 2, c.layout.expert_parallel = one_of({0, 1, 4});
     c.model.activation = random() % 2 ? Activation::swiglu : Activation::gelu;
     check_lists(c);
     const auto step = words_of(make_tasks(c)), pass = words_of(forward_pass(c));

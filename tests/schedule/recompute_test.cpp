@@ -33,6 +33,7 @@ constexpr std::pair<const char*, const char*> order[] = {
     {"attention^", "feed_forward^"},   {"feed_forward^", "router^"},   {"feed_forward^", "experts^"},
     {"feed_forward^", "shared^"},      {"combine<", "attention^"},     {"combine<", "experts^"},
     {"experts^", "combine_finish<"},   {"router^", "combine_finish<"}, {"shared^", "combine_finish<"},
+    {"experts^", "experts_here<"},     {"combine<", "experts_here<"},  {"experts_here<", "combine_finish<"},
     {"feed_forward^", "feed_forward<"}};
 
 void expect_before(const Places& places, const std::string& first, const std::string& second) {
@@ -101,6 +102,7 @@ TEST(Recompute, AddsToAnyListWhatIsMeantAndNothingElse) {
     for (int& e : experts) e = one_of({0, 0, 1, 2, 64});
     Config c = model(experts, one_of({0, 1}));
     c.model.width = one_of({16, 1024}), c.model.hidden = one_of({32, 4096});
+    c.layout.local_first = random() % 2;
     for (int b = 0; b < c.model.blocks; ++b)
       if (random() % 3 == 0) c.layout.recompute_blocks.push_back(b);
     for (const ScheduleKind schedule : test::all_of<ScheduleKind>())

@@ -41,6 +41,25 @@ TEST(Lists, OfTwoLanesAsText) {
       "dispatch<0.1 router<0.1 expert_weights<0");
 }
 
+// While the rows of a lane are away its experts work on those that stay, and only where some can be away.
+TEST(Lists, OfRowsThatStayAsText) {
+  Config c = model({4});
+  c.layout.local_first = true;
+  EXPECT_EQ(part_of(c, "plan>0", "head>"),
+            "plan>0 dispatch>0 experts_here>0 dispatch_finish>0 experts>0 combine>0 combine_finish>0 head>");
+  EXPECT_EQ(part_of(c, "head<", "router<0"),
+            "head< combine<0 experts_here<0 combine_finish<0 experts<0 dispatch<0 router<0");
+  c.layout.lanes = 2, c.layout.schedule = ScheduleKind::pipelined, c.layout.recompute = Recompute::experts;
+  EXPECT_EQ(part_of(c, "dispatch>0.1", "combine_finish>0"),
+            "dispatch>0.1 experts_here>0 dispatch_finish>0 experts>0 combine>0 experts_here>0.1 dispatch_finish>0.1 "
+            "experts>0.1 combine>0.1 combine_finish>0");
+  EXPECT_EQ(part_of(c, "combine<0", "experts<0"),
+            "combine<0 experts^0 combine<0.1 experts^0.1 experts_here<0 combine_finish<0 experts<0");
+  Config alone = c, without = c;
+  alone.layout.expert_parallel = without.layout.expert_parallel = 1, without.layout.local_first = false;
+  EXPECT_EQ(line_of(make_tasks(alone)), line_of(make_tasks(without)));
+}
+
 /// One whose optimizer is shared out.
 Config sharded(std::vector<int> experts) {
   Config c = model(std::move(experts));
@@ -70,10 +89,10 @@ TEST(Lists, AsText) {
 }
 
 TEST(Stages, CountInThePhaseOfTheirRoom) {
-  const std::map<std::string, std::string> other{{"dispatch_finish", "dispatch"}, {"combine_finish", "combine"},
-                                                 {"shared", "experts"},           {"expert_weights", "experts"},
-                                                 {"statistics", "balance"},       {"reduce_finish", "reduce"},
-                                                 {"norm", "optimizer"},           {"gather", "reduce"}};
+  const std::map<std::string, std::string> other{
+      {"dispatch_finish", "dispatch"}, {"combine_finish", "combine"}, {"shared", "experts"},
+      {"experts_here", "experts"},     {"expert_weights", "experts"}, {"statistics", "balance"},
+      {"reduce_finish", "reduce"},     {"norm", "optimizer"},         {"gather", "reduce"}};
   for (int s = 0; s < static_cast<int>(Stage::count); ++s) {
     const std::string name = name_of(static_cast<Stage>(s));
     EXPECT_EQ(phase_names().at(static_cast<std::size_t>(phase_of(static_cast<Stage>(s)))),

@@ -55,6 +55,7 @@ TEST(Golden, WhateverTheLayout) {
       if (turn % 5 == 0 && recompute != Recompute::none) layout.recompute_blocks = {run.config.model.blocks - 1};
       layout.exchange = (turn / 3 + 1) % 3 > 0 ? ExchangeKind::node : ExchangeKind::pairwise, layout.ranks_per_node = 1;
       layout.zero = turn / 2 % 2;
+      layout.local_first = turn % 3 > 0 && run.config.train.determinism == Determinism::layout;
       if (run.config.moe.hidden_chunks > 1) layout.expert_tensor_parallel = team_of(run.config, turn % 2);
       layout.placement = contiguous_placement, layout.seat_orders = nullptr;
       if (turn % 4 != 1) test::place_at_random(run.config, static_cast<unsigned>(turn));
@@ -65,7 +66,8 @@ TEST(Golden, WhateverTheLayout) {
           << run.name << ", schedule " << test::name_of(layout.schedule) << ", lanes " << layout.lanes << ", recompute "
           << test::name_of(recompute) << " in " << format_value(layout.recompute_blocks) << ", exchange "
           << test::name_of(layout.exchange) << ", zero " << layout.zero << ", teams of "
-          << layout.expert_tensor_parallel << ", placement " << layout.placement;
+          << layout.expert_tensor_parallel << ", placement " << layout.placement << ", local first "
+          << layout.local_first;
     }
 }
 

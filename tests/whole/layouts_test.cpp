@@ -143,7 +143,8 @@ class Digests {
                                         << ", recompute " << test::name_of(config.layout.recompute) << " in "
                                         << format_value(config.layout.recompute_blocks) << ", zero "
                                         << config.layout.zero << ", teams of " << config.layout.expert_tensor_parallel
-                                        << ", placement " << config.layout.placement;
+                                        << ", placement " << config.layout.placement << ", local first "
+                                        << config.layout.local_first;
   }
 
   const int ranks = test::world_size();
@@ -169,6 +170,7 @@ class Ways {
     layout.recompute_blocks.clear();
     if (random_() % 4 == 0 && layout.recompute != Recompute::none) layout.recompute_blocks = {1};
     layout.zero = random_() % 2;
+    layout.local_first = local_first_() % 2;
     const bool alone = layout.exchange == ExchangeKind::gather;
     const int most = alone ? 1 : std::gcd(config.moe.hidden_chunks, layout.expert_parallel);  // a power of two
     layout.expert_tensor_parallel = 1 << random_() % std::bit_width(static_cast<unsigned>(most));
@@ -180,7 +182,7 @@ class Ways {
   }
 
  private:
-  std::mt19937 random_{13};
+  std::mt19937 random_{13}, local_first_{17};
 };
 
 TEST(Layouts, EveryCaseGivesTheBitsOfOneRank) {

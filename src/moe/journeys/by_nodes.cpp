@@ -26,10 +26,12 @@ class ByNodes : public Journeys {
 
   void plan(const Queue& queue, Pieces pieces, LayerPass& pass) const override;
   void dispatch(const Queue& queue, LayerPass& pass) const override;
+  void dispatch_here(const Queue& queue, LayerPass& pass) const override;
   void dispatch_finish(const Queue& queue, LayerPass& pass) const override;
   void combine(const Queue& queue, LayerPass& pass) const override;
   void combine_finish(const Queue& queue, const Tensor& y, LayerPass& pass) const override;
   void combine_backward(const Queue& queue, const Tensor& dy, LayerPass& pass) const override;
+  void combine_backward_here(const Queue& queue, LayerPass& pass) const override;
   void combine_backward_finish(const Queue& queue, LayerPass& pass) const override;
   void dispatch_backward(const Queue& queue, LayerPass& pass) const override;
   void dispatch_backward_finish(const Queue& queue, const Tensor& dx, LayerPass& pass) const override;
@@ -44,6 +46,7 @@ class ByNodes : public Journeys {
     return rows_of(buffer, element, count);
   }
   void hand_on(const Queue& queue, LayerPass& pass, const Tensor& rows, Journey journey) const;
+  void hand_back(const Queue& queue, LayerPass& pass, const Range& tokens, const Tensor& dy) const;
   Tensor take_back(const Queue& queue, LayerPass& pass, const Tensor& rows, Buffer& here, Journey journey) const;
   void send_home(const Queue& queue, LayerPass& pass, const Tensor& here, Journey journey) const;
   void add_home(const Queue& queue, LayerPass& pass, const Tensor& to, Journey journey) const;
@@ -97,12 +100,23 @@ void ByNodes::dispatch(const Queue& queue, LayerPass& pass) const {
   rail_.start(queue, rail.under_way, freight(pass, Journey::dispatch), rail.send, rail.receive);
 }
 
+/// Of this rank's own tokens, from what it sends itself on the rail.
+void ByNodes::dispatch_here(const Queue& queue, LayerPass& pass) const {
+  const Crossing& crossing = *pass.crossing;
+  const Range own = crossing.own_token_rows(), here = pass.plan.here().rows;
+  const Tensor sent = rows_of(pass.scratch.rail->send, pass.x.element, crossing.token_rows());
+  rows::gather(queue, pass.plan.token_of_row() + pass.plan.staying().first, sent.part(own.first, own.size()),
+               pass.part(here).rows, crossing.own_tokens_here().first);
+}
+
 void ByNodes::dispatch_finish(const Queue& queue, LayerPass& pass) const {
   RailPass& rail = *pass.scratch.rail;
-  const Tensor rows = pass.part().rows;
+  const Tensor rows = pass.part().rows, outgoing = near_.outgoing(pass.trip(), rows);
+  const Index there = pass.plan.alone() ? pass.plan.here().rows.size() : 0;  // already
   rail_.finish(queue, rail.under_way, freight(pass, Journey::dispatch), rail.receive);
-  rows::gather(queue, pass.plan.token_of_row(), rows_of(rail.receive, rows.element, pass.crossing->tokens_here()),
-               near_.outgoing(pass.trip(), rows));
+  rows::gather(queue, pass.plan.token_of_row() + there,
+               rows_of(rail.receive, rows.element, pass.crossing->tokens_here()),
+               outgoing.part(there, outgoing.rows - there));
   hand_on(queue, pass, rows, Journey::dispatch);
 }
 
@@ -154,22 +168,41 @@ void ByNodes::combine_backward(const Queue& queue, const Tensor& dy, LayerPass& 
   rail_.start(queue, rail.under_way, freight(pass, Journey::combine_backward), rail.send, rail.receive);
 }
 
-void ByNodes::combine_backward_finish(const Queue& queue, LayerPass& pass) const {
+/// Of some of the tokens here, given their dy: the gradients of their rows, to be handed on, and, where their sums went
+/// home, of the weights, for which the outputs may lie where the former go.
+void ByNodes::hand_back(const Queue& queue, LayerPass& pass, const Range& tokens, const Tensor& dy) const {
   RailPass& rail = *pass.scratch.rail;
   const Crossing& crossing = *pass.crossing;
-  const rows::Choices choices = pass.plan.rows_of_tokens();
+  const rows::Choices choices = rows::choices_of(pass.plan.rows_of_tokens(), tokens.first, tokens.last);
   const Tensor outputs = pass.part().outputs;
-  rail_.finish(queue, rail.under_way, freight(pass, Journey::combine_backward), rail.receive);
-  const Tensor dy = rows_of(rail.receive, Element::f32, crossing.tokens_here());
   if (rail.sums) {
     rail.d_weights_here.reserve(crossing.choices_here() * static_cast<Index>(sizeof(float)));
     rows::weight_gradients(queue, choices, dy, near_.at_home(pass.trip(), outputs, pass.combine.home),
                            reinterpret_cast<float*>(rail.d_weights_here.device()));
-    rail_.start(queue, rail.d_weights, rail.weights(crossing, pass.tokens.step, pass.lane), rail.d_weights_here,
-                rail.d_weights_home);
   }
   rows::row_gradients(queue, choices, crossing.handed_on().weight.data(), dy, near_.outgoing(pass.trip(), outputs));
-  hand_on(queue, pass, outputs, Journey::combine_backward);
+}
+
+void ByNodes::combine_backward_here(const Queue& queue, LayerPass& pass) const {
+  const Crossing& crossing = *pass.crossing;
+  const Range own = crossing.own_token_rows();
+  const Tensor sent = rows_of(pass.scratch.rail->send, Element::f32, crossing.token_rows());
+  hand_back(queue, pass, crossing.own_tokens_here(), sent.part(own.first, own.size()));
+  near_.stay(queue, pass.trip(), pass.part().outputs);
+}
+
+void ByNodes::combine_backward_finish(const Queue& queue, LayerPass& pass) const {
+  RailPass& rail = *pass.scratch.rail;
+  const Crossing& crossing = *pass.crossing;
+  rail_.finish(queue, rail.under_way, freight(pass, Journey::combine_backward), rail.receive);
+  const Tensor dy = rows_of(rail.receive, Element::f32, crossing.tokens_here());
+  const Range own = context_.config.layout.local_first ? crossing.own_tokens_here() : Range{};  // done
+  for (const Range& tokens : {Range{0, own.first}, Range{own.last, dy.rows}})
+    hand_back(queue, pass, tokens, dy.part(tokens.first, tokens.size()));
+  if (rail.sums)
+    rail_.start(queue, rail.d_weights, rail.weights(crossing, pass.tokens.step, pass.lane), rail.d_weights_here,
+                rail.d_weights_home);
+  hand_on(queue, pass, pass.part().outputs, Journey::combine_backward);
 }
 
 void ByNodes::dispatch_backward(const Queue& queue, LayerPass& pass) const {

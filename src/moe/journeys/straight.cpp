@@ -20,6 +20,9 @@ class Straight : public Journeys {
   void dispatch(const Queue& queue, LayerPass& pass) const override {
     dispatch_.start(queue, pass.trip(), pass.x, pass.part().rows);
   }
+  void dispatch_here(const Queue& queue, LayerPass& pass) const override {
+    transfer_.stay(queue, pass.trip(), pass.part().rows);
+  }
   void dispatch_finish(const Queue& queue, LayerPass& pass) const override {
     dispatch_.finish(queue, pass.trip(), pass.part().rows);
   }
@@ -32,6 +35,9 @@ class Straight : public Journeys {
   void combine_backward(const Queue& queue, const Tensor& dy, LayerPass& pass) const override {
     combine_.start_backward(queue, pass.trip(), dy, {pass.routing.choice().weight, pass.scratch.d_weights},
                             pass.part().outputs, pass.combine);
+  }
+  void combine_backward_here(const Queue& queue, LayerPass& pass) const override {
+    transfer_.stay(queue, pass.trip(), pass.part().outputs);
   }
   void combine_backward_finish(const Queue& queue, LayerPass& pass) const override {
     combine_.finish_backward(queue, pass.trip(), pass.part().outputs);
