@@ -10,13 +10,21 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/clock.hpp"
 #include "base/ledger.hpp"
 
 namespace switchyard::comm {
 namespace {
 
-/// Polls, of some hundred nanoseconds each, before a rank that waits lets others have its core.
-constexpr int patience = 200;
+/// Seconds for which a rank that waits keeps its core, which the rank that it waits for may share: about what a short
+/// message takes from core to core.
+constexpr double patience = 1e-6;
+
+/// What MPI still holds of earlier messages leaves in its calls only, and the rank that is waited for may need it.
+void let_mpi_progress(const Communicator& group) {
+  int found = 0;
+  check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, group.handle(), &found, MPI_STATUS_IGNORE));
+}
 
 std::vector<std::unique_ptr<Transport>> only(std::unique_ptr<Transport> transport) {
   std::vector<std::unique_ptr<Transport>> all;
@@ -106,9 +114,12 @@ bool Transfers::poll() {
 void Transfers::wait() {
   activity::Waiting waiting(transports_.group().members(), activity::Wait::messages);
   if (requests_.size() == 1) under_way_ = 0;  // also where an error ends the wait
-  for (int polls = 1; !poll(); ++polls) {
+  const double until = now() + patience;
+  while (!poll()) {
     if (waiting.asked()) waiting.answer(incomplete());
-    if (polls > patience) std::this_thread::yield();  // what is waited for may need this core
+    if (now() < until) continue;
+    let_mpi_progress(transports_.group());
+    std::this_thread::yield();
   }
 }
 

@@ -96,6 +96,24 @@ TEST_F(WindowTest, MoreThanThereAreSlotsWaitForTheFirst) {
   for (int m = 0; m < messages; ++m) ASSERT_EQ(in[m], byte_of(last_, group_.rank(), 3, m)) << m;
 }
 
+/// Received in the opposite order, as many at a time as there are slots, again and again.
+TEST_F(WindowTest, TagsTellMessagesApart) {
+  if (alone_) return;
+  constexpr int tags = 64, messages = 3 * tags;
+  const Readable out(messages);
+  std::vector<unsigned char> in(messages);
+  Transfers transfers(by_, 1);
+  for (int m = 0; m < messages; ++m) {
+    const int other = m / tags * tags + tags - 1 - m % tags;
+    out.data()[m] = byte_of(group_.rank(), next_, 5, m);
+    transfers.send(out.data() + m, 1, next_, m % tags);
+    transfers.receive(in.data() + other, 1, last_, other % tags);
+    if (m % 5 == 0) transfers.poll();
+  }
+  transfers.wait();
+  for (int m = 0; m < messages; ++m) ASSERT_EQ(in[m], byte_of(last_, group_.rank(), 5, m)) << m;
+}
+
 /// As the watchdog names them: the ranks that something is still expected of, or that have not taken what they get.
 TEST_F(WindowTest, NamesWhomItWaitsFor) {
   if (group_.size() < 3) return;
