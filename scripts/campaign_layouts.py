@@ -1,5 +1,6 @@
 """Campaigns of layouts: whole runs through the command line, whose files must have the digest of one rank (scripts/campaign.sh)."""
 import argparse
+import itertools
 import random
 import re
 import shutil
@@ -21,17 +22,18 @@ def choices(bench):
     reference = run([bench.program, "show", "--reference"]).stdout
     found = {name: names.split(", ") for name, names in
              re.findall(r"^\| `layout\.(\w+)` \|[^|]*\|[^|]*\| one of ([\w, ]+) \|", reference, re.M)}
-    assert found.keys() == {"exchange", "schedule", "recompute"}, f"options with names in the reference: {sorted(found)}"
+    assert found.keys() == {"exchange", "transport", "schedule", "recompute"}, f"options with names in the reference: {sorted(found)}"
     return found
 
 
 def layouts(bench, _):
-    """Every number of ranks, degree and exchange."""
-    expected = None
+    """Every number of ranks, degree and exchange, by all transports in turn."""
+    expected, transports = None, itertools.cycle(choices(bench)["transport"])
     for ranks in range(1, 9):
         for ep in divisors(ranks):
             for exchange in choices(bench)["exchange"]:
-                expected = compare(bench, ranks, expected, f"expert_parallel={ep}", f"exchange={exchange}", "ranks_per_node=1")
+                expected = compare(bench, ranks, expected, f"expert_parallel={ep}", f"exchange={exchange}", "ranks_per_node=1",
+                                   f"transport={next(transports)}")
 
 
 def compare(bench, ranks, expected, *options):

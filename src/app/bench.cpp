@@ -1,5 +1,6 @@
 // `switchyard bench`: what the program measures of itself.
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <sstream>
 
@@ -9,6 +10,7 @@
 #include "bench/exchange.hpp"
 #include "bench/machine.hpp"
 #include "bench/step.hpp"
+#include "bench/transports.hpp"
 #include "comm/agree.hpp"
 
 namespace switchyard {
@@ -93,10 +95,18 @@ Exit bench_determinism(const BenchOptions& options) {
   return Exit::ok;
 }
 
+/// The enumerators of an enumeration of options, by their names.
+template <class E>
+std::map<std::string, E> by_name() {
+  std::map<std::string, E> all;
+  for (std::size_t i = 0; i < EnumNames<E>::names.size(); ++i) all[EnumNames<E>::names[i]] = static_cast<E>(i);
+  return all;
+}
+
 void add_exchange(CLI::App& group, Command& command) {
   auto options = std::make_shared<bench::ExchangeOptions>();
-  CLI::App* sub =
-      group.add_subcommand("exchange", "Rows and bytes across nodes, on made-up routing, beside closed forms");
+  CLI::App* sub = group.add_subcommand(
+      "exchange", "Rows and bytes across nodes, on made-up routing, beside closed forms; or times of transports");
   sub->add_option("--experts", options->experts, "E")->capture_default_str()->check(number_in(1, 32767));
   sub->add_option("--top-k", options->top_k, "k")->capture_default_str()->check(number_in(1, 32));
   sub->add_option("--limits", options->limits, "nodes that a token may use")
@@ -106,9 +116,26 @@ void add_exchange(CLI::App& group, Command& command) {
   sub->add_option("--tokens", options->tokens, "of each rank")->capture_default_str()->check(number_in(1, 1 << 20));
   sub->add_option("--width", options->width, "numbers of a row")->capture_default_str()->check(number_in(1, 1 << 16));
   sub->add_option("--json", options->json, "file to append the table to, one JSON line a row");
-  sub->callback([&command, options] {
+  auto times = std::make_shared<bench::TransportOptions>();
+  CLI::Option* transport = sub->add_option("--transport", times->transports,
+                                           "time these instead: all to all, beside alltoallv and broadcast");
+  transport->delimiter(',')->transform(CLI::CheckedTransformer(by_name<TransportChoice>()));
+  sub->add_option("--sizes", times->sizes, "bytes for each rank")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->needs(transport);
+  sub->add_option("--rounds", times->rounds, "of all transports and sizes")
+      ->capture_default_str()
+      ->check(number_in(1, 1 << 20))
+      ->needs(transport);
+  sub->callback([&command, options, times] {
     command.ranks = Ranks::all;
-    command.run = [options] {
+    command.run = [options, times] {
+      if (!times->transports.empty()) {
+        times->json = options->json;
+        const KokkosSession kokkos(1);
+        return bench::measure_transports(*times);
+      }
       const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
       comm::agree(world, [&] {
         check(options->top_k <= options->experts, Exit::usage,

@@ -71,7 +71,7 @@ class MadeUpLayer {
   MadeUpLayer(const ExchangeOptions& options, const Case& c, comm::Communicator world)
       : config_(config_of(options, c, world.size())),
         groups_(std::move(world), config_.layout, config_.train.grains),
-        exchanges_(config_.layout.exchange, groups_),
+        exchanges_(config_.layout, groups_),
         parameters_(groups_.layout, {}),
         rows_(nn::make_rows(config_, groups_.layout)),
         scratch_("bench::scratch", config_, groups_.layout, rows_.branch),

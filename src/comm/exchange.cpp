@@ -4,25 +4,39 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "comm/agree.hpp"
 #include "comm/exchange/algorithms.hpp"
 
 namespace switchyard::comm {
 
-std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& group) {
-  switch (kind) {
+std::unique_ptr<Exchange> make_exchange(const LayoutConfig& layout, const Communicator& group) {
+  switch (layout.exchange) {
     case ExchangeKind::pairwise:
     case ExchangeKind::node:
     case ExchangeKind::gather:
-      return make_pairwise(make_transports(group));
+      return make_pairwise(make_transports(group, layout.transport));
     case ExchangeKind::alltoallv:
       return make_alltoallv(group);
   }
   throw Error(Exit::internal, "an exchange without a line in make_exchange");
 }
 
-Exchanges::Exchanges(ExchangeKind kind, const Groups& groups)
-    : near(make_exchange(kind, groups.by_nodes ? groups.by_nodes->near : groups.expert)),
-      rail(groups.by_nodes ? make_exchange(kind, groups.by_nodes->rail) : nullptr) {}
+Exchanges::Exchanges(const LayoutConfig& layout, const Groups& groups) {
+  agree(groups.world, [&] { near = make_exchange(layout, groups.by_nodes ? groups.by_nodes->near : groups.expert); });
+  if (groups.by_nodes) agree(groups.world, [&] { rail = make_exchange(layout, groups.by_nodes->rail); });
+  std::string note;
+  std::int64_t pairs[2] = {0, 0};
+  for (const auto* exchange : {near.get(), rail.get()}) {
+    if (!exchange) continue;
+    const Picked own = exchange->picked();
+    pairs[0] += own.by_window, pairs[1] += own.by_mpi;
+    if (note.empty()) note = own.note;
+  }
+  all_reduce_sum(groups.world, pairs, 2);
+  picked.by_window = pairs[0] / 2, picked.by_mpi = pairs[1] / 2;  // each of a pair has counted it
+  for (const std::string& found : all_gather(groups.world, note))
+    if (picked.note.empty()) picked.note = found;
+}
 
 RowRanges consecutive(const std::vector<std::int64_t>& first) {
   RowRanges ranges;

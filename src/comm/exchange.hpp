@@ -71,16 +71,20 @@ class Exchange {
   virtual Itinerary prepare(const Itinerary& plans) const = 0;
   /// Rows that stay on this rank are in `to` when it returns.
   virtual std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) = 0;
+  virtual Picked picked() const { return {}; }  ///< transports; none where it takes none
 };
 
 /// Rows that go by nodes go pairwise on each hop.
-std::unique_ptr<Exchange> make_exchange(ExchangeKind kind, const Communicator& group);
+/// Collective; throws as make_transports does.
+std::unique_ptr<Exchange> make_exchange(const LayoutConfig& layout, const Communicator& group);
 
 /// Those of an expert-parallel group: among all of its ranks, or, where rows go by nodes, among those of a node and
 /// those of a rail.
 struct Exchanges {
-  Exchanges(ExchangeKind kind, const Groups& groups);
+  /// Collective over the world; throws alike on all of its ranks.
+  Exchanges(const LayoutConfig& layout, const Groups& groups);
   std::unique_ptr<Exchange> near, rail;
+  Picked picked;  ///< pairs of all ranks; the note of the lowest rank that has one
 };
 
 }  // namespace switchyard::comm

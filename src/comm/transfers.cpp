@@ -6,13 +6,25 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/clock.hpp"
 #include "base/ledger.hpp"
 
 namespace switchyard::comm {
 namespace {
+
+/// Seconds for which a rank that waits keeps its core, which the rank that it waits for may share: about what a short
+/// message takes from core to core.
+constexpr double patience = 1e-6;
+
+/// What MPI still holds of earlier messages leaves in its calls only, and the rank that is waited for may need it.
+void let_mpi_progress(const Communicator& group) {
+  int found = 0;
+  check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, group.handle(), &found, MPI_STATUS_IGNORE));
+}
 
 std::vector<std::unique_ptr<Transport>> only(std::unique_ptr<Transport> transport) {
   std::vector<std::unique_ptr<Transport>> all;
@@ -25,15 +37,38 @@ std::vector<std::unique_ptr<Transport>> only(std::unique_ptr<Transport> transpor
 Transports::Transports(const Communicator& group, std::vector<std::unique_ptr<Transport>> made,
                        std::vector<int> index_of)
     : group_(group), made_(std::move(made)), index_of_(std::move(index_of)) {
+  for (const auto& transport : made_) expect(transport != nullptr, "a transport that could be made");
   expect(!made_.empty() && static_cast<int>(index_of_.size()) == group.size(), "a transport for every rank");
   for (const int i : index_of_) expect(i >= 0 && i < static_cast<int>(made_.size()), "a transport that was made");
   for (const auto& transport : made_) expect(transport->memory() == memory(), "transports that work in one memory");
 }
 
 Transports::Transports(const Communicator& group, TransportKind kind)
-    : Transports(group, only(make_transport(kind, group)), std::vector<int>(group.size(), 0)) {}
+    : Transports(group, only(make_transport(kind, group, find_nodes(group, 0))), std::vector<int>(group.size(), 0)) {}
 
-Transports make_transports(const Communicator& group) { return {group, TransportKind::mpi}; }
+Transports make_transports(const Communicator& group, TransportChoice choice) {
+  static const std::string fault =
+      "the ranks of a node cannot read each other's memory (memfd_create, or /proc/PID/fd of another rank, which "
+      "containers of their own and some security settings forbid)";
+  const Nodes nodes = find_nodes(group, 0);
+  std::vector<std::unique_ptr<Transport>> made = only(make_transport(TransportKind::mpi, group, nodes));
+  std::vector<int> index_of(group.size(), 0);
+  Picked picked;
+  const bool asked = choice != TransportChoice::mpi && nodes.count() < group.size();
+  if (auto window = asked ? make_transport(TransportKind::window, group, nodes) : nullptr) {
+    made.push_back(std::move(window));
+    for (int r = 0; r < group.size(); ++r) index_of[r] = r != group.rank() && nodes.together(r, group.rank());
+  } else if (asked) {
+    check(choice != TransportChoice::window, Exit::usage,
+          "layout.transport is window (" + fault + "); set it to mpi, or to auto, which then takes mpi");
+    picked.note = fault;
+  }
+  picked.by_window = std::count(index_of.begin(), index_of.end(), 1);
+  picked.by_mpi = group.size() - 1 - picked.by_window;
+  Transports transports(group, std::move(made), std::move(index_of));
+  transports.picked_ = std::move(picked);
+  return transports;
+}
 
 void end_run(const Communicator& group, const std::string& why) {
   std::fprintf(stderr, "switchyard: %s\n", why.c_str());
@@ -83,8 +118,13 @@ bool Transfers::poll() {
 void Transfers::wait() {
   activity::Waiting waiting(transports_.group().members(), activity::Wait::messages);
   if (requests_.size() == 1) under_way_ = 0;  // also where an error ends the wait
-  while (!poll())
+  const double until = now() + patience;
+  while (!poll()) {
     if (waiting.asked()) waiting.answer(incomplete());
+    if (now() < until) continue;
+    let_mpi_progress(transports_.group());
+    std::this_thread::yield();
+  }
 }
 
 /// Ranks of the world, each once.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/transport.hpp"
+#include "config/config.hpp"
 
 namespace switchyard::comm {
 
@@ -15,22 +16,27 @@ class Transports {
  public:
   /// Pairs with rank r of the group use `made[index_of[r]]`.
   Transports(const Communicator& group, std::vector<std::unique_ptr<Transport>> made, std::vector<int> index_of);
-  /// The same for all pairs. Collective.
+  /// The same for all pairs, of ranks on one node if it is `window`. Collective.
   Transports(const Communicator& group, TransportKind kind);
 
   const Communicator& group() const { return group_; }
   Memory memory() const { return made_[0]->memory(); }  ///< where buffers must lie
   const std::vector<std::unique_ptr<Transport>>& made() const { return made_; }
   std::size_t index_of(int rank) const { return index_of_[rank]; }
+  const Picked& picked() const { return picked_; }
 
  private:
   const Communicator& group_;
   std::vector<std::unique_ptr<Transport>> made_;
   std::vector<int> index_of_;
+  Picked picked_;
+  friend Transports make_transports(const Communicator& group, TransportChoice choice);
 };
 
-/// Chooses for every pair of `group`; both ranks of a pair choose alike. Collective.
-Transports make_transports(const Communicator& group);
+/// Chooses for every pair of `group`; both ranks of a pair choose alike: pairs that share memory, whatever counts as a
+/// node otherwise, by window unless `choice` is mpi. Where that cannot be had, auto takes mpi and notes it, and window
+/// is Error{usage} on all ranks alike. Collective.
+Transports make_transports(const Communicator& group, TransportChoice choice);
 
 /// Says why and ends the run of all ranks: for destructors, which cannot throw, where peers would wait for ever.
 void end_run(const Communicator& group, const std::string& why);

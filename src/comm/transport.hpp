@@ -3,13 +3,21 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/nodes.hpp"
 
 namespace switchyard::comm {
 
-enum class TransportKind { mpi };
+enum class TransportKind { mpi, window };
+
+/// What was picked for the pairs of one rank.
+struct Picked {
+  std::int64_t by_window = 0, by_mpi = 0;  ///< pairs
+  std::string note;                        ///< why not what was asked for; empty where it was
+};
 
 /// Where a buffer lies: one and the same on host builds.
 enum class Memory { host, device };
@@ -29,7 +37,8 @@ class Requests {
 
 /// Carries rows between this rank and others of its group. Messages of one pair and tag are received in the order in
 /// which they were sent, whatever their Requests; `tag` is at most 32767. Polling or waiting for some lets all others
-/// of the transport make progress.
+/// of the transport make progress. Of a pair at least 64 messages may be under way in each direction, and be received
+/// in any order of their tags.
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -38,7 +47,8 @@ class Transport {
   virtual std::unique_ptr<Requests> begin(std::int64_t row_bytes) = 0;
 };
 
-/// Collective over `group`, which must outlive it.
-std::unique_ptr<Transport> make_transport(TransportKind kind, const Communicator& group);
+/// Collective over `group`, which must outlive it. `nodes` says which of its ranks share memory; nullptr, on all ranks
+/// alike, for `window` where they cannot read each other's.
+std::unique_ptr<Transport> make_transport(TransportKind kind, const Communicator& group, const Nodes& nodes);
 
 }  // namespace switchyard::comm

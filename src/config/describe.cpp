@@ -114,6 +114,7 @@ std::vector<Violation> overruled(const Config& c, int max_experts) {
   if (c.train.schedule != Schedule::wsd) note("train.decay_share", "train.schedule is not wsd");
   if (c.moe.groups <= 1) note("moe.group_score", "moe.groups is 1");
   if (c.moe.capacity_factor == 0.0) note("moe.drop_order", "moe.capacity_factor is 0");
+  if (c.layout.exchange == ExchangeKind::alltoallv) note("layout.transport", "layout.exchange is alltoallv, MPI's own");
   for (const BalancingOption& option : balancing_options())
     for (const std::string& form : option.forms)
       if (!option.on(c.moe)) note(form, option.key + " is " + option.off);

@@ -2,6 +2,7 @@
 #pragma once
 #include "tensor/arena.hpp"
 #include "tensor/queue.hpp"
+#include "tensor/shared_room.hpp"
 
 namespace switchyard {
 
@@ -10,27 +11,37 @@ class Room {
  public:
   Room() = default;
   /// For `expected` elements; counted by the arena, but an allocation of its own, since it may grow. Rows whose number
-  /// depends on the loads get a little more, which a host does not have resident before it is used.
-  Room(Arena& arena, const char* label, Account account, Index expected) : label_(label) {
+  /// depends on the loads get a little more, which a host does not have resident before it is used. On a host, rooms of
+  /// Account::exchange are where other ranks can read them if the transport wants it.
+  Room(Arena& arena, const char* label, Account account, Index expected)
+      : label_(label), readable_(on_host && account == Account::exchange) {
     const bool by_load = account == Account::expert_rows || account == Account::exchange;
     const Index held = by_load ? expected + expected / 16 : expected;
     arena.add((on_host ? expected : held) * static_cast<std::int64_t>(sizeof(T)), account);
-    if (arena.places() && expected > 0) memory_ = make_view<Vector<T>>(label, held);
+    if (arena.places() && expected > 0) make(held);
   }
   /// Room for n elements; all but the first `keep` are lost when it grows, by an eighth more than is asked for, so that
   /// it settles soon.
   void reserve(Index n, Index keep = 0) {
     if (static_cast<Index>(memory_.extent(0)) >= n) return;
     const Vector<T> kept(keep > 0 ? memory_ : Vector<T>());
-    memory_ = Vector<T>();
-    memory_ = make_view<Vector<T>>(label_, n + n / 8);
+    const std::shared_ptr<void> lives(keep > 0 ? shared_ : nullptr);
+    make(n + n / 8);
     if (keep > 0) Kokkos::deep_copy(Vector<T>(memory_.data(), keep), Vector<T>(kept.data(), keep));
   }
   T* data() const { return memory_.data(); }
   const Vector<T>& view() const { return memory_; }
 
  private:
+  void make(Index n) {
+    memory_ = Vector<T>();
+    shared_.reset();
+    if (readable_) shared_ = make_shared_room(label_, n * static_cast<std::int64_t>(sizeof(T)));
+    memory_ = shared_ ? Vector<T>(static_cast<T*>(shared_.get()), n) : make_view<Vector<T>>(label_, n);
+  }
   const char* label_ = "tensor::room";
+  bool readable_ = false;
+  std::shared_ptr<void> shared_;  ///< where the memory is, if others can read it
   Vector<T> memory_;
 };
 
@@ -99,7 +110,8 @@ template <class T>
 class Staged {
  public:
   Staged() = default;
-  Staged(Arena& arena, const char* label, Account account, Index expected) : room_(arena, label, account, expected) {
+  Staged(Arena& arena, const char* label, Account account, Index expected)
+      : room_(arena, label, account, expected), label_(label), readable_(account == Account::exchange) {
     follow();
   }
   void reserve(Index n) {
@@ -123,11 +135,19 @@ class Staged {
   static V first(const V& v, Index n) {
     return Kokkos::subview(v, Kokkos::make_pair(Index{0}, n));
   }
+  /// On a device build what others read is the twin.
   void follow() {
-    if (host_.extent(0) != room_.view().extent(0))
-      host_ = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, room_.view());
+    const auto n = room_.view().extent(0);
+    if (host_.extent(0) == n) return;
+    shared_.reset();
+    if (!on_host && readable_) shared_ = make_shared_room(label_, static_cast<Index>(n * sizeof(T)));
+    host_ = shared_ ? typename Vector<T>::HostMirror(static_cast<T*>(shared_.get()), n)
+                    : Kokkos::create_mirror_view(Kokkos::WithoutInitializing, room_.view());
   }
   Room<T> room_;
+  const char* label_ = "tensor::staged";
+  bool readable_ = false;
+  std::shared_ptr<void> shared_;  // where the twin is, if others can read it
   typename Vector<T>::HostMirror host_;
 };
 

@@ -11,12 +11,26 @@ namespace {
 
 Pace pace_of(const LayoutConfig& layout) { return layout.poll > 0.0 ? Pace(layout.poll * 1e-6) : Pace(); }
 
+/// On a GPU rows are staged through the host: `auto` leaves them to MPI there.
+LayoutConfig exchange_layout(LayoutConfig layout) {
+  if (!on_host && layout.transport == TransportChoice::auto_) layout.transport = TransportChoice::mpi;
+  return layout;
+}
+
+/// "; pairs of ranks: 3 by window, 0 by mpi (layout.transport auto)", and why.
+std::string transports_text(const LayoutConfig& layout, const comm::Picked& picked) {
+  if (layout.exchange == ExchangeKind::alltoallv) return "";
+  return "; pairs of ranks: " + std::to_string(picked.by_window) + " by window, " + std::to_string(picked.by_mpi) +
+         " by mpi (layout.transport " + format_value(layout.transport) +
+         (picked.note.empty() ? std::string(")") : "; " + picked.note + ")");
+}
+
 }  // namespace
 
 Machine::Machine(const Config& resolved, comm::Communicator world)
     : config(resolved),
       groups(std::move(world), config.layout, config.train.grains, config.train.determinism),
-      exchanges(config.layout.exchange, groups),
+      exchanges(exchange_layout(config.layout), groups),
       pace(pace_of(config.layout)),
       parameters(groups.layout, architecture(config), Element::f32, sharded_buckets(config)),
       buckets(gradient_buckets(config)),
@@ -34,7 +48,8 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
 std::string Machine::way() const {
   const Layout& layout = groups.layout;
   const std::string where = std::to_string(groups.nodes.count()) + " node(s) of " + std::to_string(layout.ranks) +
-                            " rank(s)" + (config.layout.ranks_per_node > 0 ? ", as layout.ranks_per_node says" : "");
+                            " rank(s)" + (config.layout.ranks_per_node > 0 ? ", as layout.ranks_per_node says" : "") +
+                            transports_text(config.layout, exchanges.picked);
   const std::string how = moe::sums_by_node(config, layout) ? "as sums of moe.combine_groups"
                           : layout.seats && !layout.seats->within_nodes
                               ? "one by one (layout.placement moves experts between nodes)"

@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
+#include "comm/traffic.hpp"
 #include "support/kinds.hpp"
 
 namespace switchyard::comm {
@@ -47,10 +49,37 @@ float mark(int from, int to, std::int64_t row, int column) {
   return static_cast<float>(((from * 8 + to) * 512 + row) * 64 + column % 64);
 }
 
-class ExchangeTest : public testing::TestWithParam<std::tuple<ExchangeKind, Pattern, int>> {
+/// Each exchange by each transport, where it takes one.
+std::vector<LayoutConfig> ways() {
+  std::vector<LayoutConfig> all;
+  for (const ExchangeKind exchange : test::all_of<ExchangeKind>())
+    for (const TransportChoice transport : test::all_of<TransportChoice>()) {
+      if (exchange == ExchangeKind::alltoallv && transport != TransportChoice::auto_) continue;
+      all.emplace_back().exchange = exchange;
+      all.back().transport = transport;
+    }
+  return all;
+}
+
+/// Numbers that other ranks can read where they lie; `width` 1 has rows that they cannot.
+class Numbers {
+ public:
+  Numbers(std::int64_t n, int width) : heap_(width == 1 ? n : 0), readable_(n * std::int64_t{sizeof(float)}) {
+    data_ = width == 1 ? heap_.data() : reinterpret_cast<float*>(readable_.data());
+  }
+  float* data() const { return data_; }
+  float& operator[](std::int64_t i) { return data_[i]; }
+
+ private:
+  std::vector<float> heap_;
+  Readable readable_;
+  float* data_;
+};
+
+class ExchangeTest : public testing::TestWithParam<std::tuple<LayoutConfig, Pattern, int>> {
  protected:
   const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
-  const std::unique_ptr<Exchange> exchange = make_exchange(std::get<ExchangeKind>(GetParam()), comm);
+  const std::unique_ptr<Exchange> exchange = make_exchange(std::get<LayoutConfig>(GetParam()), comm);
   const RowPlan plan = make_plan(std::get<Pattern>(GetParam()), comm);
   const Itinerary itinerary = exchange->prepare(there_and_back(plan));
   const int width = std::get<int>(GetParam());
@@ -58,7 +87,8 @@ class ExchangeTest : public testing::TestWithParam<std::tuple<ExchangeKind, Patt
 };
 
 TEST_P(ExchangeTest, MovesExactlyThePlannedRows) {
-  std::vector<float> send(count_rows(plan.send) * width), receive(count_rows(plan.receive) * width + 1, -1.0f);
+  Numbers send(count_rows(plan.send) * width, width);
+  std::vector<float> receive(count_rows(plan.receive) * width + 1, -1.0f);
   for (int to = 0; to < comm.size(); ++to)
     for (std::int64_t i = plan.send[to].first; i < plan.send[to].last; ++i)
       for (int c = 0; c < width; ++c) send[i * width + c] = mark(comm.rank(), to, i - plan.send[to].first, c);
@@ -72,15 +102,16 @@ TEST_P(ExchangeTest, MovesExactlyThePlannedRows) {
 }
 
 TEST_P(ExchangeTest, TheWayBackIsTheAdjoint) {
-  std::vector<float> x(count_rows(plan.send) * width), y(count_rows(plan.receive) * width);
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>((i * 37 + comm.rank() * 11) % 17) - 8;
-  for (std::size_t i = 0; i < y.size(); ++i) y[i] = static_cast<float>((i * 53 + comm.rank() * 29) % 13) - 6;
-  std::vector<float> there(y.size()), back(x.size());
+  const std::int64_t sent = count_rows(plan.send) * width, received = count_rows(plan.receive) * width;
+  Numbers x(sent, width), y(received, width);
+  for (std::int64_t i = 0; i < sent; ++i) x[i] = static_cast<float>((i * 37 + comm.rank() * 11) % 17) - 8;
+  for (std::int64_t i = 0; i < received; ++i) y[i] = static_cast<float>((i * 53 + comm.rank() * 29) % 13) - 6;
+  std::vector<float> there(received), back(sent);
   exchange->start({itinerary, Bound::out, row_bytes, {5, 2, 0}}, x.data(), there.data())->finish();
   exchange->start({itinerary, Bound::home, row_bytes, {5, 2, 1}}, y.data(), back.data())->finish();
   std::int64_t products[2] = {0, 0};  // <dispatch x, y> and <x, combine y>; small integers, so exact
-  for (std::size_t i = 0; i < y.size(); ++i) products[0] += static_cast<std::int64_t>(there[i] * y[i]);
-  for (std::size_t i = 0; i < x.size(); ++i) products[1] += static_cast<std::int64_t>(x[i] * back[i]);
+  for (std::int64_t i = 0; i < received; ++i) products[0] += static_cast<std::int64_t>(there[i] * y[i]);
+  for (std::int64_t i = 0; i < sent; ++i) products[1] += static_cast<std::int64_t>(x[i] * back[i]);
   all_reduce_sum(comm, products, 2);
   EXPECT_EQ(products[0], products[1]);
 }
@@ -89,11 +120,13 @@ TEST_P(ExchangeTest, TheWayBackIsTheAdjoint) {
 /// order than they began.
 TEST_P(ExchangeTest, SeveralFlightsAtOnce) {
   const std::int64_t rows_out = count_rows(plan.send), rows_in = count_rows(plan.receive);
-  std::vector<std::vector<float>> from, to;
+  std::vector<Numbers> from;
+  std::vector<std::vector<float>> to;
   std::vector<std::unique_ptr<Flight>> flights;
   for (int i = 0; i < 3; ++i) {
     const std::int64_t columns = width + i, left = i == 1 ? rows_in : rows_out, arriving = i == 1 ? rows_out : rows_in;
-    from.emplace_back(left * columns, static_cast<float>(100 * i + comm.rank()));
+    from.emplace_back(left * columns, width);
+    std::fill_n(from.back().data(), left * columns, static_cast<float>(100 * i + comm.rank()));
     to.emplace_back(arriving * columns, -1.0f);
   }
   for (int i = 0; i < 3; ++i)
@@ -138,24 +171,32 @@ TEST_P(ExchangeTest, RowsThatStayAreThereAtOnce) {
 }
 
 std::string test_name(const testing::TestParamInfo<ExchangeTest::ParamType>& info) {
-  const auto [kind, pattern, width] = info.param;
+  const auto [layout, pattern, width] = info.param;
   const char* patterns[] = {"none", "mixed", "ring", "all_to_first", "idle_ranks"};
-  return EnumNames<ExchangeKind>::names[static_cast<int>(kind)] + "_" + patterns[static_cast<int>(pattern)] + "_" +
-         std::to_string(width);
+  return test::name_of(layout.exchange) + "_" + test::name_of(layout.transport) + "_" +
+         patterns[static_cast<int>(pattern)] + "_" + std::to_string(width);
 }
 
 INSTANTIATE_TEST_SUITE_P(Algorithms, ExchangeTest,
-                         testing::Combine(testing::ValuesIn(test::all_of<ExchangeKind>()),
+                         testing::Combine(testing::ValuesIn(ways()),
                                           testing::Values(Pattern::none, Pattern::mixed, Pattern::ring,
                                                           Pattern::all_to_first, Pattern::idle_ranks),
                                           testing::Values(1, 48)),
                          test_name);
 
-class ExchangeErrors : public testing::TestWithParam<ExchangeKind> {};
+/// By MPI, which counts in 31 bits.
+class ExchangeErrors : public testing::TestWithParam<ExchangeKind> {
+ protected:
+  static std::unique_ptr<Exchange> make(const Communicator& comm) {
+    LayoutConfig layout;
+    layout.exchange = GetParam(), layout.transport = TransportChoice::mpi;
+    return make_exchange(layout, comm);
+  }
+};
 
 TEST_P(ExchangeErrors, ABadPlanIsRefused) {
   const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
-  const auto exchange = make_exchange(GetParam(), comm);
+  const auto exchange = make(comm);
   RowPlan plan = make_plan(Pattern::mixed, comm);
   plan.send.push_back(plan.send.back());
   EXPECT_THROW(exchange->prepare(there_and_back(plan)), Error);
@@ -170,7 +211,7 @@ TEST_P(ExchangeErrors, ABadPlanIsRefused) {
 TEST_P(ExchangeErrors, MoreRowsThanMpiCanCountIsAClearError) {
   const Communicator comm = Communicator::duplicate(MPI_COMM_WORLD);
   if (comm.size() == 1) GTEST_SKIP() << "nothing is sent";
-  const auto exchange = make_exchange(GetParam(), comm);
+  const auto exchange = make(comm);
   const std::int64_t rows = std::int64_t{std::numeric_limits<int>::max()} + 1;
   RowPlan plan{RowRanges(comm.size()), RowRanges(comm.size())};
   plan.send[(comm.rank() + 1) % comm.size()] = {0, rows};

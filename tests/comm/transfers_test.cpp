@@ -17,7 +17,7 @@ namespace {
 class Late : public Transport {
  public:
   Late(const Communicator& group, int& messages)
-      : mpi_(make_transport(TransportKind::mpi, group)), messages_(messages) {}
+      : mpi_(make_transport(TransportKind::mpi, group, find_nodes(group, 0))), messages_(messages) {}
   Memory memory() const override { return Memory::host; }
   std::unique_ptr<Requests> begin(std::int64_t row_bytes) override {
     return std::make_unique<LateRequests>(mpi_->begin(row_bytes), messages_);
@@ -60,7 +60,7 @@ class Late : public Transport {
 /// MPI for pairs of even distance, Late for the others, whose messages it counts.
 Transports two_transports(const Communicator& group, int& late) {
   std::vector<std::unique_ptr<Transport>> made;
-  made.push_back(make_transport(TransportKind::mpi, group));
+  made.push_back(make_transport(TransportKind::mpi, group, find_nodes(group, 0)));
   made.push_back(std::make_unique<Late>(group, late));
   std::vector<int> index_of;
   for (int p = 0; p < group.size(); ++p) index_of.push_back(std::abs(p - group.rank()) % 2);
@@ -111,7 +111,7 @@ TEST(TransfersTest, WorkInOneMemoryAndServeEveryRank) {
   int late = 0;
   const auto make = [&](std::vector<int> index_of, bool host) {
     std::vector<std::unique_ptr<Transport>> made;
-    if (host) made.push_back(make_transport(TransportKind::mpi, group));
+    if (host) made.push_back(make_transport(TransportKind::mpi, group, find_nodes(group, 0)));
     made.push_back(std::make_unique<OnDevice>(group, late));
     return Transports(group, std::move(made), std::move(index_of));
   };

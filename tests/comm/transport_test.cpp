@@ -25,7 +25,7 @@ struct Named {
   TransportKind kind;
 };
 void PrintTo(const Named& tested, std::ostream* out) { *out << tested.name; }
-const Named transports[] = {{"mpi", TransportKind::mpi}};
+const Named transports[] = {{"mpi", TransportKind::mpi}, {"window", TransportKind::window}};
 
 class TransportTest : public testing::TestWithParam<Named> {
  protected:

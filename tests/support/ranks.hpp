@@ -22,7 +22,7 @@ struct Ranks {
       : config(std::move(c)),
         groups(comm::Communicator::duplicate(ranks), options(expert_parallel), config.train.grains,
                config.train.determinism),
-        exchanges(config.layout.exchange, groups),
+        exchanges(config.layout, groups),
         parameters(groups.layout, tensors, Element::f32, sharded) {
     parameters.allocate(test::queue(), config.train.seed);
   }

@@ -40,11 +40,12 @@ int team_of(Config& config, bool two) {
   return 1;
 }
 
-// Of every run, in turn: schedules, lanes, some of which are without a grain, rows that go by nodes, shards, and
-// what is made again, in all blocks or in the last one, and experts that live anywhere.
+// Of every run, in turn: schedules, lanes, some of which are without a grain, rows that go by nodes, transports,
+// shards, what is made again, in all blocks or in the last one, and experts that live anywhere.
 TEST(Golden, WhateverTheLayout) {
   if (published_products() != products::bits_depend_on()) GTEST_SKIP() << "other bits are published";
   const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
+  const std::vector<TransportChoice> transports = test::all_of<TransportChoice>();
   std::size_t turn = 0;
   for (GoldenRun run : golden_runs())
     for (const Recompute recompute : test::all_of<Recompute>()) {
@@ -59,14 +60,15 @@ TEST(Golden, WhateverTheLayout) {
       if (run.config.moe.hidden_chunks > 1) layout.expert_tensor_parallel = team_of(run.config, turn % 2);
       layout.placement = contiguous_placement, layout.seat_orders = nullptr;
       if (turn % 4 != 1) test::place_at_random(run.config, static_cast<unsigned>(turn));
+      layout.transport = transports[turn / 5 % transports.size()];
       ++turn;
       EXPECT_EQ(first_difference(trained_bits(run.config, comm::Communicator::duplicate(MPI_COMM_WORLD)),
                                  published_bits_of(run.name)),
                 "")
           << run.name << ", schedule " << test::name_of(layout.schedule) << ", lanes " << layout.lanes << ", recompute "
           << test::name_of(recompute) << " in " << format_value(layout.recompute_blocks) << ", exchange "
-          << test::name_of(layout.exchange) << ", zero " << layout.zero << ", teams of "
-          << layout.expert_tensor_parallel << ", placement " << layout.placement << ", local first "
+          << test::name_of(layout.exchange) << " by " << test::name_of(layout.transport) << ", zero " << layout.zero
+          << ", teams of " << layout.expert_tensor_parallel << ", placement " << layout.placement << ", local first "
           << layout.local_first;
     }
 }

@@ -137,7 +137,8 @@ class Digests {
       out_ << name << ' ' << found << '\n';
     else
       EXPECT_EQ(found, expected_[name]) << name << " with EP " << config.layout.expert_parallel << " on " << ranks
-                                        << " ranks, exchange " << test::name_of(config.layout.exchange) << " of "
+                                        << " ranks, exchange " << test::name_of(config.layout.exchange) << " by "
+                                        << test::name_of(config.layout.transport) << " of "
                                         << config.layout.ranks_per_node << " ranks a node, schedule "
                                         << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes
                                         << ", recompute " << test::name_of(config.layout.recompute) << " in "
@@ -161,6 +162,7 @@ class Ways {
   void next(Config& config) {
     const std::vector<ScheduleKind> schedules = test::all_of<ScheduleKind>();
     const std::vector<Recompute> kinds = test::all_of<Recompute>();
+    const std::vector<TransportChoice> transports = test::all_of<TransportChoice>();
     const std::vector<int> shares = test::degrees(config.layout.expert_parallel);
     LayoutConfig& layout = config.layout;
     layout.schedule = schedules[random_() % schedules.size()];
@@ -179,6 +181,7 @@ class Ways {
     const int nodes = layout.expert_parallel / layout.ranks_per_node;
     if (const int parts = std::vector{0, 1, nodes}[random_() % 3]; parts > 0)  // anywhere, or within nodes
       test::place_at_random(config, static_cast<unsigned>(random_()), parts);
+    layout.transport = transports[random_() % transports.size()];
   }
 
  private:

@@ -46,6 +46,7 @@ class Pairwise : public Exchange {
   }
 
   Memory memory() const override { return transports_.memory(); }
+  Picked picked() const override { return transports_.picked(); }
   Itinerary prepare(const Itinerary& plans) const override { return checked(plans, group_.size(), group_.rank()); }
 
   std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) override {

@@ -7,5 +7,8 @@
 namespace switchyard::comm {
 
 std::unique_ptr<Transport> make_mpi_transport(const Communicator& group);
+/// Carries between ranks of one node only. Collective over `group`; nullptr on all of its ranks where some rank has no
+/// memory to share or cannot read another's.
+std::unique_ptr<Transport> make_window_transport(const Communicator& group, const Nodes& nodes);
 
 }  // namespace switchyard::comm

@@ -1,6 +1,7 @@
 // MPI's nonblocking messages. Counts are rows: a message may have more than 2 GiB, but not more than INT_MAX rows.
 #include <mpi.h>
 
+#include <optional>
 #include <vector>
 
 #include "comm/mpi_count.hpp"
@@ -11,21 +12,22 @@ namespace {
 
 class MpiRequests : public Requests {
  public:
-  MpiRequests(MPI_Comm group, std::int64_t row_bytes) : group_(group), row_(row_bytes) {}
+  MpiRequests(MPI_Comm group, std::int64_t row_bytes) : group_(group), row_bytes_(row_bytes) {}
 
   void receive(void* buffer, std::int64_t rows, int from, int tag) override {
     MPI_Request request = MPI_REQUEST_NULL;
-    check_mpi(MPI_Irecv(buffer, mpi_count(rows, "rows to receive"), row_.handle(), from, tag, group_, &request));
+    check_mpi(MPI_Irecv(buffer, mpi_count(rows, "rows to receive"), row(), from, tag, group_, &request));
     requests_.push_back(request), peers_.push_back(from);
   }
 
   void send(const void* buffer, std::int64_t rows, int to, int tag) override {
     MPI_Request request = MPI_REQUEST_NULL;
-    check_mpi(MPI_Isend(buffer, mpi_count(rows, "rows to send"), row_.handle(), to, tag, group_, &request));
+    check_mpi(MPI_Isend(buffer, mpi_count(rows, "rows to send"), row(), to, tag, group_, &request));
     requests_.push_back(request), peers_.push_back(to);
   }
 
   bool poll() override {
+    if (requests_.empty()) return true;
     int complete = 0;
     check_mpi(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &complete, MPI_STATUSES_IGNORE));
     if (complete) requests_.clear(), peers_.clear();
@@ -41,8 +43,13 @@ class MpiRequests : public Requests {
   }
 
  private:
+  MPI_Datatype row() {
+    if (!row_) row_.emplace(row_bytes_);
+    return row_->handle();
+  }
   MPI_Comm group_;
-  RowType row_;
+  std::int64_t row_bytes_;
+  std::optional<RowType> row_;  // made for the first message: another transport may carry all
   std::vector<MPI_Request> requests_;
   std::vector<int> peers_;  // of each
 };

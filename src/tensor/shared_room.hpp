@@ -1,0 +1,12 @@
+// Memory of a room that other ranks of the node may read where it lies, for the transport `window`.
+#pragma once
+#include <cstdint>
+#include <memory>
+
+namespace switchyard {
+
+/// `bytes` of base/shared_memory.hpp, of which Kokkos's tools are told as of Kokkos's own; nullptr where nobody wants
+/// such memory, or the system gives none: that is said once, since rows then leave by MPI.
+std::shared_ptr<void> make_shared_room(const char* label, std::int64_t bytes);
+
+}  // namespace switchyard
