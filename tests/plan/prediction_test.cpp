@@ -6,24 +6,12 @@
 #include "base/check.hpp"
 #include "config/estimate.hpp"
 #include "config/values.hpp"
-#include "plan/layouts.hpp"
-#include "plan/machine.hpp"
-#include "plan/rule_of_thumb.hpp"
+#include "plan/sites.hpp"
 #include "plan/work.hpp"
 #include "schedule/generators.hpp"
 
 namespace switchyard::plan {
 namespace {
-
-Config model() {
-  Config c;
-  c.model.vocabulary = 64, c.model.width = 32, c.model.blocks = 2, c.model.context = 16, c.model.hidden = 64;
-  c.moe.experts = 16, c.moe.top_k = 4, c.moe.hidden = 48, c.moe.combine_groups = 4, c.moe.aux_loss = 0.01;
-  c.train.batch = 32, c.train.grains = 16;
-  return c;
-}
-
-Site site(int ranks, int nodes) { return {ranks, nodes, round_machine()}; }
 
 // science.md 5.4: straight k(M − 1)/M rows of a token, by nodes (M − 1)(1 − C(E − E/M, k)/C(E, k)); limited g(M − 1)/M.
 TEST(Bytes, AreTheClosedForms) {
@@ -192,23 +180,6 @@ TEST(Workload, HasTheFlopOfTheModel) {
   EXPECT_NEAR(flop, (flop_per_token(c) - attention) * double(c.step_tokens()), 1e-9 * flop);
 }
 
-TEST(Layouts, LanesThatARunMeasuresAreTheFastestPredicted) {
-  Config c = model();
-  const Site there = site(4, 4);
-  c.layout.schedule = ScheduleKind::interleaved, c.layout.lanes = 0;
-  const Config fastest = with_fastest_lanes(c, there);
-  EXPECT_GT(fastest.layout.lanes, 1);
-  for (const int lanes : {1, 2, 4}) {
-    c.layout.lanes = lanes;
-    EXPECT_LE(predict(fastest, there).seconds.step, predict(c, there).seconds.step) << lanes;
-    EXPECT_EQ(with_fastest_lanes(c, there).layout.lanes, lanes) << "as given";
-  }
-  c.layout.lanes = 0;
-  for (const Config& one : layouts_of(c, there)) EXPECT_GT(one.layout.lanes, 0);
-  c.layout.schedule = ScheduleKind::serial;
-  EXPECT_EQ(with_fastest_lanes(c, there).layout.lanes, 1);
-}
-
 // What stays is computed apart, and is of the same rows: an even share of the group's tokens.
 TEST(Workload, OfRowsThatStayIsPartOfTheWhole) {
   Config c = model();
@@ -245,65 +216,6 @@ TEST(Predictions, RowsThatStayHideOthers) {
   }
   c.layout.exchange = ExchangeKind::alltoallv;
   EXPECT_NEAR(exposed(true), exposed(false), 1e-9);
-}
-
-TEST(Layouts, AreValidAndRankedByTime) {
-  const Config c = model();
-  const auto memory = [](const Config& of, int) { return of.layout.zero == 1 ? 100 : 200; };
-  const std::vector<Candidate> all = rank_layouts(c, site(4, 2), 2 * 100, memory, 1000);
-  ASSERT_GT(all.size(), 20u);
-  bool fits = true;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    EXPECT_TRUE(validate(all[i].config, 4).empty());
-    EXPECT_EQ(all[i].fits, all[i].config.layout.zero == 1);
-    EXPECT_TRUE(fits || !all[i].fits) << "those that fit come first";
-    if (i > 0 && all[i].fits) {
-      EXPECT_LE(all[i - 1].prediction.seconds.step, all[i].prediction.seconds.step);
-    }
-    fits = all[i].fits;
-  }
-  EXPECT_EQ(layout_yaml(c),
-            "layout: {expert_parallel: 0, exchange: pairwise, schedule: serial, lanes: 1, zero: 0, recompute: none}\n");
-}
-
-TEST(Site, RefusesWhatIsNotMeasured) {
-  const auto refused = [](Site s) {
-    try {
-      require_site(s);
-    } catch (const Error& e) {
-      return std::string(e.what());
-    }
-    return std::string();
-  };
-  EXPECT_EQ(refused(site(4, 2)), "");
-  EXPECT_NE(refused(site(4, 3)).find("does not divide"), std::string::npos);
-  Site s = site(4, 2);
-  s.machine.far.reset();
-  EXPECT_NE(refused(s).find("--network"), std::string::npos);
-  s = site(4, 2), s.machine.near.reset();
-  EXPECT_NE(refused(s).find("no near way"), std::string::npos);
-  s = site(4, 4), s.machine.near.reset();
-  EXPECT_EQ(refused(s), "");
-}
-
-// The bands of the rule, and that a link which costs nothing makes top-2 and high capacities no reason to worry.
-TEST(Rule, IsAnsweredByTime) {
-  EXPECT_EQ(rule_for(800).spread, Spread::shared);
-  EXPECT_EQ(rule_for(400).top_k, 2);
-  EXPECT_EQ(rule_for(400).spread, Spread::grouped);
-  EXPECT_EQ(rule_for(199).top_k, 1);
-  Site there = site(4, 2);
-  there.machine.far->bytes_per_s = 1e6;
-  const std::vector<Choice> slow = answer_rule(model(), there);
-  ASSERT_EQ(slow.size(), 6u);
-  for (const Choice& c : slow) EXPECT_GE(c.full.back().step, c.even.seconds.step * 0.999);
-  const std::vector<std::string> said = verdict_on(rule_for(800), slow);
-  ASSERT_EQ(said.size(), 3u);
-  EXPECT_EQ(said[0].find("experts: disagrees, grouped inside a node is faster than shared across nodes"), 0u)
-      << said[0];
-  EXPECT_EQ(said[2].find("capacity: disagrees, the rule's is too high for this link"), 0u) << said[2];
-  there.machine.far->bytes_per_s = 1e12, there.machine.far->latency = there.machine.far->collective = 0.0;
-  EXPECT_NE(verdict_on(rule_for(8), answer_rule(model(), there))[1].find("disagrees with top-1"), std::string::npos);
 }
 
 }  // namespace
