@@ -155,6 +155,7 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
   j["exchange"] = EnumNames<ExchangeKind>::names[static_cast<std::size_t>(c.layout.exchange)];
   j["combine_groups"] = c.moe.combine_groups;
   j["schedule"] = EnumNames<ScheduleKind>::names[static_cast<std::size_t>(c.layout.schedule)];
+  j["local_first"] = c.layout.local_first;
   j["zero"] = c.layout.zero, j["placement"] = c.layout.placement;
   j["hidden_chunks"] = c.moe.hidden_chunks, j["expert_tensor_parallel"] = c.layout.expert_tensor_parallel;
   j["recompute"] = EnumNames<Recompute>::names[static_cast<std::size_t>(c.layout.recompute)];
