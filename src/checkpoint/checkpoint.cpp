@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <limits>
+#include <optional>
 
 #include "base/files.hpp"
 #include "base/json.hpp"
@@ -126,8 +127,11 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
                     aside = checkpoints + "/." + name + ".tmp";
   try {
     comm::on_root(groups.world, [&] { prepare_folder(checkpoints, aside); });
+    std::optional<WriteMemory> memory;
+    comm::agree(groups.world, [&] { memory.emplace(groups, parameters); });
     std::vector<ManifestEntry> entries;
-    comm::agree(groups.world, [&] { entries = write_tensors(aside, groups, parameters); });
+    comm::agree(groups.world, [&] { entries = write_tensors(aside, groups, parameters, *memory); });
+    memory.reset();
     entries = gather_entries(groups.world, entries);
     comm::on_root(groups.world, [&] {
       files::write_text(aside + "/state.json", state_text(config, state));

@@ -18,14 +18,15 @@ int count_of(const Parameter& p) {
 }  // namespace
 
 ExpertWriter::ExpertWriter(const std::string& folder, const comm::Groups& groups, const ParameterSet& parameters,
-                           const ExpertFile& part)
+                           const ExpertFile& part, WriteMemory& memory)
     : folder_(folder),
       groups_(groups),
       group_(groups.expert),
       layout_(groups.layout),
       parameters_(parameters),
       part_(part),
-      owner_(place_of_unit(parameters[part.parameters[0]], layout_, part.units().first)) {}
+      owner_(place_of_unit(parameters[part.parameters[0]], layout_, part.units().first)),
+      memory_(memory) {}
 
 void ExpertWriter::send() {
   const std::vector<std::int64_t> mine = held();
@@ -68,7 +69,7 @@ std::vector<std::int64_t> ExpertWriter::held() const {
 }
 
 HostPart ExpertWriter::unit_on_host(const Parameter& p, std::size_t kind, std::int64_t unit) {
-  return collect(groups_, parameters_, p.placement, kind, unit_of(p, p.local_unit(unit)), memory_);
+  return collect(groups_, parameters_, p.placement, kind, unit_of(p, p.local_unit(unit)), memory_.collected);
 }
 
 void ExpertWriter::open() {
@@ -92,9 +93,8 @@ void ExpertWriter::make_dataset(const Parameter& p, std::size_t kind) {
 
 /// One after another, so that the bytes of the file do not depend on who holds which.
 void ExpertWriter::write_units(const Parameter& p, std::size_t kind) {
-  const auto received = make_view<HostPart>("checkpoint::received", p.unit);
   for (std::int64_t unit = part_.units().first; unit < part_.units().last; ++unit) {
-    HostPart host = received;
+    HostPart host = memory_.received;
     if (const int place = place_of_unit(p, layout_, unit); place == owner_) {
       host = unit_on_host(p, kind, unit);
     } else {

@@ -17,8 +17,9 @@ namespace switchyard::checkpoint {
 /// group 0 that holds the same experts. Every rank of the group, and with shards of the world, calls write() or send().
 class ExpertWriter {
  public:
+  /// What is referred to must live.
   ExpertWriter(const std::string& folder, const comm::Groups& groups, const ParameterSet& parameters,
-               const ExpertFile& part);
+               const ExpertFile& part, WriteMemory& memory);
   bool mine() const { return layout_.group() == 0 && owner_ == group_.rank(); }
   void send();
   /// Receives everything even after a failure, so that the senders go on; then throws it.
@@ -31,7 +32,7 @@ class ExpertWriter {
   void make_dataset(const Parameter& p, std::size_t kind);
   void write_units(const Parameter& p, std::size_t kind);
 
-  std::string folder_;
+  const std::string& folder_;
   const comm::Groups& groups_;
   const comm::Communicator& group_;
   const Layout& layout_;
@@ -39,7 +40,7 @@ class ExpertWriter {
   const ExpertFile& part_;
   int owner_;
   Attempts attempt_;
-  HostPart memory_;  ///< of a unit in shards
+  WriteMemory& memory_;
   std::unique_ptr<hdf5::File> file_;
   hdf5::Id dataset_;
   std::string where_;  ///< of the dataset, for messages

@@ -23,7 +23,27 @@ void for_common(const std::vector<Piece>& pieces, const Range& elements, const V
       visit(part, piece.at + part.first - piece.elements.first);
 }
 
+HostPart reserved(HostPart& memory, Index elements) {
+  if (static_cast<Index>(memory.size()) < elements)
+    memory = {}, memory = make_view<HostPart>("checkpoint::collected", elements);
+  return HostPart(memory.data(), elements);
+}
+
+/// Where it is, or in `memory` where that is a device's.
+HostPart seen_by_host(const Vector<float>& part, HostPart& memory) {
+  if (on_host) return HostPart(part.data(), part.extent(0));
+  const HostPart host = reserved(memory, static_cast<Index>(part.extent(0)));
+  Kokkos::deep_copy(host, part);
+  return host;
+}
+
 }  // namespace
+
+Index collected_elements(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, Index part) {
+  const bool first = owners_of(groups, placement).rank() == 0;
+  const bool needed = on_host ? first && parameters.sharded() : first || parameters.sharded();
+  return needed ? part : 0;
+}
 
 const comm::Communicator& owners_of(const comm::Groups& groups, Placement placement) {
   return placement == Placement::replicated ? groups.world : groups.expert_data;
@@ -44,27 +64,23 @@ std::vector<Piece> pieces_of(const ParameterSet& parameters, Placement placement
 HostPart collect(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, std::size_t kind,
                  const Range& elements, HostPart& memory) {
   const comm::Communicator& owners = owners_of(groups, placement);
-  const Vector<float> kept = slab(parameters, placement, kind);
-  const auto on_host_at = [&kept](Index at, Index n) {
-    return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), Vector<float>(kept.data() + at, n));
-  };
+  const Vector<float> slab_of_kind = slab(parameters, placement, kind);
+  const auto kept = [&](Index at, Index n) { return Vector<float>(slab_of_kind.data() + at, n); };
   if (!is_sharded(parameters, kind))
-    return owners.rank() == 0 ? on_host_at(elements.first, elements.size()) : HostPart();
+    return owners.rank() == 0 ? seen_by_host(kept(elements.first, elements.size()), memory) : HostPart();
   if (owners.rank() > 0) {
     for_common(parameters.shard(placement), elements, [&](const Range& part, Index at) {
-      const HostPart mine = on_host_at(at, part.size());
+      const HostPart mine = seen_by_host(kept(at, part.size()), memory);
       const activity::Waiting waiting(owners.member(0), activity::Wait::messages);
       comm::check_mpi(MPI_Send(mine.data(), count_of(part), MPI_FLOAT, 0, shard_tag, owners.handle()));
     });
     return {};
   }
-  if (static_cast<Index>(memory.size()) < elements.size())
-    memory = {}, memory = make_view<HostPart>("checkpoint::collected", elements.size());
-  const HostPart all(memory.data(), elements.size());
+  const HostPart all = reserved(memory, elements.size());
   for (int owner = 0; owner < owners.size(); ++owner)
     for_common(parameters.shard_of(placement, owner), elements, [&](const Range& part, Index at) {
       float* to = all.data() + part.first - elements.first;
-      if (owner == 0) return Kokkos::deep_copy(HostPart(to, part.size()), on_host_at(at, part.size()));
+      if (owner == 0) return Kokkos::deep_copy(HostPart(to, part.size()), kept(at, part.size()));
       const activity::Waiting waiting(owners.member(owner), activity::Wait::messages);
       comm::check_mpi(MPI_Recv(to, count_of(part), MPI_FLOAT, owner, shard_tag, owners.handle(), MPI_STATUS_IGNORE));
     });

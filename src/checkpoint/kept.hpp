@@ -20,8 +20,12 @@ std::vector<Piece> pieces_of(const ParameterSet& parameters, Placement placement
 
 /// On the first owner these elements of a kind (places in the slab of values) on the host; nothing elsewhere. The
 /// others send what they have of them: all owners ask for the same elements in the same order. On a host build what the
-/// rank has itself is seen where it is; shards are gathered in `memory`, which grows to what is asked for.
+/// rank has itself is seen where it is; shards are gathered in `memory`, which grows to what is asked for. A rank whose
+/// memory is used up would leave the others waiting: where that matters `memory` has been made before.
 HostPart collect(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, std::size_t kind,
                  const Range& elements, HostPart& memory);
+
+/// Elements that `memory` must have on this rank for parts of at most `part` elements.
+Index collected_elements(const comm::Groups& groups, const ParameterSet& parameters, Placement placement, Index part);
 
 }  // namespace switchyard::checkpoint

@@ -40,12 +40,12 @@ Range elements_of_rows(const Parameter& p, const Range& rows) {
   return {p.offset + rows.first * row, p.offset + rows.last * row};
 }
 
-ManifestEntry write_dense(const std::string& folder, const comm::Groups& groups, const ParameterSet& parameters) {
+ManifestEntry write_dense(const std::string& folder, const comm::Groups& groups, const ParameterSet& parameters,
+                          WriteMemory& memory) {
   Attempts attempt;
   std::optional<hdf5::File> file;
   hdf5::Id dataset;
   std::string name;
-  HostPart memory;
   attempt([&] {
     file.emplace(hdf5::File::create(folder + "/dense.h5"));
     start_file(*file, "replicated parameters");
@@ -58,7 +58,7 @@ ManifestEntry write_dense(const std::string& folder, const comm::Groups& groups,
         if (kind == 0) file->make_group(p.name);
         dataset = file->make_dataset(name, hdf5::Type::f32, storage_of(to_extent(p.shape), false));
       });
-    const HostPart host = collect(groups, parameters, p.placement, kind, elements_of_rows(p, rows), memory);
+    const HostPart host = collect(groups, parameters, p.placement, kind, elements_of_rows(p, rows), memory.collected);
     attempt([&] {
       hdf5::write_rows(dataset, hdf5::Type::f32, static_cast<hsize_t>(rows.first), static_cast<hsize_t>(rows.size()),
                        host.data(), file->path() + ":" + name);
@@ -74,11 +74,19 @@ ManifestEntry write_dense(const std::string& folder, const comm::Groups& groups,
   return entry;
 }
 
-void send_dense(const comm::Groups& groups, const ParameterSet& parameters) {
-  HostPart none;
+void send_dense(const comm::Groups& groups, const ParameterSet& parameters, WriteMemory& memory) {
   for_dense_rows(parameters, [&](const Parameter& p, std::size_t kind, const Range& rows) {
-    collect(groups, parameters, p.placement, kind, elements_of_rows(p, rows), none);
+    collect(groups, parameters, p.placement, kind, elements_of_rows(p, rows), memory.collected);
   });
+}
+
+/// Of this rank's parameters the most elements that are written at a time.
+std::int64_t part_elements(const ParameterSet& parameters, Placement placement) {
+  std::int64_t most = 0;
+  for (const Parameter& p : parameters.all())
+    if (p.placement == placement && p.adds_to.empty() && p.local_units() > 0)
+      most = std::max(most, placement == Placement::expert ? p.unit : p.unit / p.shape[0] * rows_at_a_time(p));
+  return most;
 }
 
 /// A dataset of a tensor file, and the rows of it that are one unit.
@@ -183,8 +191,18 @@ std::vector<ExpertFile> expert_files(const ParameterSet& parameters) {
   return files;
 }
 
+WriteMemory::WriteMemory(const comm::Groups& groups, const ParameterSet& parameters) {
+  Index most = 0;
+  for (const Placement placement : {Placement::replicated, Placement::expert})
+    most = std::max(most, collected_elements(groups, parameters, placement, part_elements(parameters, placement)));
+  if (most > 0) collected = make_view<HostPart>("checkpoint::collected", most);
+  const Index unit = part_elements(parameters, Placement::expert);
+  if (groups.layout.group() == 0 && groups.layout.expert_parallel > 1 && unit > 0)
+    received = make_view<HostPart>("checkpoint::received", unit);
+}
+
 std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::Groups& groups,
-                                         const ParameterSet& parameters) {
+                                         const ParameterSet& parameters, WriteMemory& memory) {
   std::vector<ManifestEntry> mine;
   std::exception_ptr failure;
   const auto attempt = [&](auto work) {  // the next file too, since its senders wait
@@ -195,12 +213,12 @@ std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::
     }
   };
   if (groups.world.rank() == 0)
-    attempt([&] { return write_dense(folder, groups, parameters); });
+    attempt([&] { return write_dense(folder, groups, parameters, memory); });
   else if (parameters.sharded())
-    send_dense(groups, parameters);
+    send_dense(groups, parameters, memory);
   if (groups.layout.group() == 0 || parameters.sharded())
     for (const ExpertFile& part : expert_files(parameters)) {
-      ExpertWriter writer(folder, groups, parameters, part);
+      ExpertWriter writer(folder, groups, parameters, part, memory);
       if (writer.mine())
         attempt([&] { return writer.write(); });
       else
@@ -211,11 +229,7 @@ std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::
 }
 
 std::int64_t gathered_elements(const ParameterSet& parameters, Placement placement) {
-  std::int64_t most = 0;
-  for (const Parameter& p : parameters.all())
-    if (parameters.sharded() && p.placement == placement && p.adds_to.empty() && p.local_units() > 0)
-      most = std::max(most, placement == Placement::expert ? p.unit : p.unit / p.shape[0] * rows_at_a_time(p));
-  return most;
+  return parameters.sharded() ? part_elements(parameters, placement) : 0;
 }
 
 void read_tensors(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters) {

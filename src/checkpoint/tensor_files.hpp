@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/kept.hpp"
 #include "checkpoint/manifest.hpp"
 #include "comm/groups.hpp"
 #include "tensor/parameter.hpp"
@@ -26,11 +27,19 @@ std::vector<ExpertFile> expert_files(const ParameterSet& parameters);
 /// Ids of the replicated parameters that have a value of their own.
 std::vector<int> dense_parameters(const ParameterSet& parameters);
 
+/// Memory of the host for what a rank writes, gathers or sends, made before anything travels: a rank that then lacked
+/// it would leave the others waiting.
+struct WriteMemory {
+  WriteMemory(const comm::Groups& groups, const ParameterSet& parameters);
+  HostPart collected;  ///< of collect()
+  HostPart received;   ///< an expert's unit of another rank of expert-parallel group 0
+};
+
 /// Writes this rank's share into `folder`, synced, and returns it: dense.h5 on world rank 0; expert files on the ranks
 /// of expert-parallel group 0 that own their first expert. Collective over expert-parallel group 0, with shards over
 /// world, also where a rank fails.
 std::vector<ManifestEntry> write_tensors(const std::string& folder, const comm::Groups& groups,
-                                         const ParameterSet& parameters);
+                                         const ParameterSet& parameters, WriteMemory& memory);
 
 /// Elements of shards that the first owner of a placement's parameters gathers at a time for that.
 std::int64_t gathered_elements(const ParameterSet& parameters, Placement placement);

@@ -36,9 +36,15 @@ struct RunFile::State {
 
 namespace {
 
-RecordFile::Sizes sizes_of(const Config& config, int ranks) {
+/// What a step is made of.
+struct Work {
+  explicit Work(const Config& config) : tasks(schedule::make_tasks(config)), hops(schedule::hops_of(tasks, config)) {}
+  std::vector<schedule::Task> tasks;
+  std::vector<schedule::TaskHop> hops;
+};
+
+RecordFile::Sizes sizes_of(const Config& config, int ranks, const Work& work) {
   const auto layers = moe_layers(config);
-  const auto tasks = schedule::make_tasks(config);
   return {{"row", config.record.flush_every},
           {"evaluation", 1},
           {"evaluation_block", EvaluationRow::blocks},
@@ -51,8 +57,8 @@ RecordFile::Sizes sizes_of(const Config& config, int ranks) {
           {"rank_to", ranks},
           {"timeline", 1},
           {"timeline_rank", ranks},
-          {"task", static_cast<std::int64_t>(tasks.size())},
-          {"hop", static_cast<std::int64_t>(schedule::hops_of(tasks, config).size())}};
+          {"task", static_cast<std::int64_t>(work.tasks.size())},
+          {"hop", static_cast<std::int64_t>(work.hops.size())}};
 }
 
 /// 16 bytes each, filled up with zeros.
@@ -76,14 +82,13 @@ void write_tasks(RecordFile& file, const std::vector<schedule::Task>& tasks) {
   file.write("task_queue", queues.data());
 }
 
-void write_hops(RecordFile& file, const std::vector<schedule::Task>& tasks, const Config& config, int ranks) {
+void write_hops(RecordFile& file, const Work& work, const Config& config, int ranks) {
   const int degree = config.layout.expert_parallel;
-  const auto meet = schedule::meetings(tasks, {.ranks = ranks, .expert_parallel = degree ? degree : ranks});
+  const auto meet = schedule::meetings(work.tasks, {.ranks = ranks, .expert_parallel = degree ? degree : ranks});
   const std::vector<std::uint8_t> meets(meet.begin(), meet.end());
   std::vector<std::int32_t> senders;
   std::vector<std::string> kinds;
-  for (const auto& [task, kind] : schedule::hops_of(tasks, config))
-    senders.push_back(task), kinds.push_back(schedule::name_of(kind));
+  for (const auto& [task, kind] : work.hops) senders.push_back(task), kinds.push_back(schedule::name_of(kind));
   file.write("task_meets", meets.data());
   file.write("hop_task", senders.data());
   file.write("hop_kind", fixed_texts(kinds).data());
@@ -97,18 +102,19 @@ std::int64_t segment_of(const std::string& path) {
 }  // namespace
 
 RunFile::RunFile(const std::string& path, const Config& config, const RankNodes& nodes, const std::string& config_text,
-                 const std::string& provenance, std::int64_t begins_after)
-    : state_(new State{RecordFile(FileKind::run, path, sizes_of(config, nodes.ranks())),
-                       moe_layers(config),
-                       {},
-                       0,
-                       nodes.of.size(),
-                       schedule::hops_of(schedule::make_tasks(config), config).size(),
-                       config.step_tokens(),
-                       config.moe.top_k,
-                       config.record.flush_every,
-                       static_cast<std::size_t>(config.record.margin_bins),
-                       {}}) {
+                 const std::string& provenance, std::int64_t begins_after) {
+  const Work work(config);
+  state_.reset(new State{RecordFile(FileKind::run, path, sizes_of(config, nodes.ranks(), work)),
+                         moe_layers(config),
+                         {},
+                         0,
+                         nodes.of.size(),
+                         work.hops.size(),
+                         config.step_tokens(),
+                         config.moe.top_k,
+                         config.record.flush_every,
+                         static_cast<std::size_t>(config.record.margin_bins),
+                         {}});
   State& s = *state_;
   s.experts = static_cast<std::size_t>(largest_layer(s.layers));
   for (const auto& layer : s.layers) s.floors.push_back(moe::max_vio_floor(s.step_tokens, s.top_k, layer.experts));
@@ -127,9 +133,8 @@ RunFile::RunFile(const std::string& path, const Config& config, const RankNodes&
   s.file.write("phase_name", fixed_texts(phase_names()).data());
   s.file.write("purpose_name", fixed_texts(ledger::purpose_names()).data());
   s.file.write("rank_node", nodes.of.data());
-  const auto tasks = schedule::make_tasks(config);
-  write_tasks(s.file, tasks);
-  write_hops(s.file, tasks, config, nodes.ranks());
+  write_tasks(s.file, work.tasks);
+  write_hops(s.file, work, config, nodes.ranks());
   s.file.publish();
 }
 

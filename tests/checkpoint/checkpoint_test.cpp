@@ -1,4 +1,4 @@
-// ranks: 1 2 3 5
+// ranks: 1 2 3 4 5
 // Checkpoints: any layout reads any other's, the same bytes from all; damage is found and named; old ones are pruned.
 #include "checkpoint/checkpoint.hpp"
 
@@ -6,94 +6,15 @@
 
 #include <filesystem>
 #include <fstream>
+#include <new>
+#include <numeric>
 
-#include "base/check.hpp"
-#include "base/files.hpp"
-#include "comm/collectives.hpp"
-#include "config/yaml.hpp"
-#include "model_fixture.hpp"
-#include "support/small_config.hpp"
+#include "layouts.hpp"
 
+namespace switchyard::checkpoint::testing {
 namespace {
 
-using namespace switchyard;
-using namespace switchyard::checkpoint;
 namespace fs = std::filesystem;
-
-const comm::Communicator& world() {
-  // Never freed: it would outlive MPI_Finalize.
-  static const auto* all = new comm::Communicator(comm::Communicator::duplicate(MPI_COMM_WORLD));
-  return *all;
-}
-
-/// A folder that all ranks share and rank 0 removes.
-class SharedFolder {
- public:
-  SharedFolder() {
-    std::string path(64, '\0');
-    if (world().rank() == 0) path = (std::string("/tmp/switchyard.XXXXXX") + std::string(64, '\0')).substr(0, 64);
-    if (world().rank() == 0 && !mkdtemp(path.data())) std::abort();
-    comm::broadcast(world(), path.data(), 64, 0);
-    path_ = path.c_str();
-  }
-  ~SharedFolder() {
-    MPI_Barrier(world().handle());
-    if (world().rank() == 0) fs::remove_all(path_);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-struct Shape {
-  int ranks, expert_parallel;
-  bool sharded = false;
-  unsigned placed = 0;  ///< seed of a placement; 0 for none
-  std::vector<TensorSpec> (*tensors)(int experts) = fixtures::tensors_of;
-};
-
-std::vector<Shape> shapes() {
-  std::vector<Shape> list;
-  for (int n = 1; n <= world().size(); ++n)
-    for (const int ep : test::degrees(n)) list.push_back({n, ep});
-  return list;
-}
-
-std::unique_ptr<test::Ranks> ranks_of(const Shape& shape, int experts) {
-  return fixtures::ranks_of(shape.ranks, shape.expert_parallel, shape.tensors(experts), shape.sharded, shape.placed);
-}
-
-void save(const Shape& shape, const std::string& run, int experts, std::int64_t step) {
-  if (const auto ranks = ranks_of(shape, experts)) {
-    ParameterSet& set = ranks->parameters;
-    fixtures::fill(set);
-    save_checkpoint(run, fixtures::small_config(), ranks->groups, set, fixtures::state_of(step));
-  }
-  MPI_Barrier(world().handle());
-}
-
-/// Differences after a load; −1 on ranks outside the shape. Errors come back as their exit code, times −100.
-std::int64_t load(const Shape& shape, const std::string& run, int experts, std::string* message = nullptr) {
-  std::int64_t result = -1;
-  if (const auto ranks = ranks_of(shape, experts)) {
-    ParameterSet& set = ranks->parameters;
-    try {
-      const TrainState state = load_checkpoint(latest_checkpoint(run), ranks->groups, set);
-      const TrainState expected = fixtures::state_of(state.step);
-      result = fixtures::count_differences(set);
-      EXPECT_EQ(state.tokens, expected.tokens);
-      EXPECT_EQ(state.bias, expected.bias);
-      EXPECT_EQ(state.corpus_sha256, "corpus");
-      EXPECT_EQ(state.options, invariant_options(fixtures::small_config()));
-    } catch (const Error& error) {
-      result = -100 * static_cast<int>(error.code());
-      if (message) *message = error.what();
-    }
-  }
-  MPI_Barrier(world().handle());
-  return result;
-}
 
 TEST(Checkpoint, AnyLayoutReadsAnyOther) {
   for (const int experts : {1, 3, 40, 257}) {
@@ -170,6 +91,68 @@ TEST(Checkpoint, WhereMomentsAreKeptIsNotInTheFiles) {
   }
 }
 
+/// Every layout of all ranks, and of one and of two, whose experts are in chunks: degrees, teams, shards and placements
+/// together.
+std::vector<Shape> layouts_with_teams() {
+  std::vector<Shape> list;
+  for (Shape shape : shapes())
+    for (shape.team = 1; shape.team <= std::gcd(shape.expert_parallel, 4); shape.team *= 2)
+      for (const bool sharded : {false, true})
+        for (const unsigned placed : {0, 1}) {
+          if (shape.ranks > 2 && shape.ranks < world().size()) continue;
+          shape.sharded = sharded, shape.placed = placed, shape.tensors = fixtures::tensors_in_chunks_of;
+          list.push_back(shape);
+        }
+  return list;
+}
+
+// A run that changes its layout at every resume. All files of all layouts have the same sums, and each layout reads
+// them to the bit, so that each reads those of any other.
+TEST(Checkpoint, AnyLayoutWithTeamsShardsAndPlacementsReadsAnyOther) {
+  for (const int experts : {1, 5}) {
+    std::string manifest;
+    const SharedFolder run;
+    save({1, 1, false, 0, fixtures::tensors_in_chunks_of}, run.path(), experts, 1);
+    std::int64_t step = 1;
+    for (const Shape& shape : layouts_with_teams()) {
+      const std::int64_t wrong = load(shape, run.path(), experts);
+      EXPECT_TRUE(wrong == 0 || (wrong == -1 && world().rank() >= shape.ranks)) << wrong << ": " << shape;
+      save(shape, run.path(), experts, ++step);
+      const std::string written = sums_of_tensors(run.path());
+      if (manifest.empty()) manifest = written;
+      EXPECT_EQ(written, manifest) << shape;
+    }
+  }
+}
+
+const char* lacking = nullptr;  ///< label of memory that this rank does not get
+
+void refuse(const Kokkos_Profiling_SpaceHandle, const char* label, const void*, const std::uint64_t) {
+  if (lacking && std::string(label) == lacking) throw std::bad_alloc();
+}
+
+// Before anything is sent, so that no rank waits for the one that fails; the next checkpoint is whole.
+TEST(Checkpoint, MemoryThatOneRankLacksEndsAllOfThem) {
+  const Shape shape{world().size(), world().size(), true, 0, fixtures::long_tensors_of}, wide{world().size(), 1, true};
+  for (const Shape& of : {shape, wide})
+    for (const char* label : {"checkpoint::collected", "checkpoint::received"}) {
+      if (label == std::string("checkpoint::received") && of.expert_parallel == 1) continue;  // there is none
+      const SharedFolder run;
+      if (world().rank() == 0) lacking = label;
+      Kokkos::Tools::Experimental::set_allocate_data_callback(refuse);
+      try {
+        save(of, run.path(), 40, 10);
+        ADD_FAILURE() << of << ": saved without " << label;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), Exit::memory) << error.what();
+      }
+      Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr);
+      lacking = nullptr;
+      save(of, run.path(), 40, 20);
+      EXPECT_EQ(load(of, run.path(), 40), 0);
+    }
+}
+
 TEST(Checkpoint, KeepsTheNewest) {
   const SharedFolder run;
   const Shape all{world().size(), world().size()};
@@ -236,3 +219,4 @@ TEST(Checkpoint, AnotherModelIsRefused) {
 }
 
 }  // namespace
+}  // namespace switchyard::checkpoint::testing

@@ -39,10 +39,18 @@ inline std::vector<TensorSpec> long_tensors_of(int experts) {
   return tensors;
 }
 
+/// And every expert in four chunks, which up to four ranks may share.
+inline std::vector<TensorSpec> tensors_in_chunks_of(int experts) {
+  std::vector<TensorSpec> tensors = long_tensors_of(experts);
+  for (TensorSpec& t : tensors)
+    if (t.placement == Placement::expert) t.chunks = 4, t.shape[0] *= t.chunks;
+  return tensors;
+}
+
 /// Ranks [0, size) of the world as a run of their own, with shards or without, experts placed at random by a seed or
-/// not (0); other ranks get none.
+/// not (0), each shared by a team of ranks; other ranks get none.
 inline std::unique_ptr<test::Ranks> ranks_of(int size, int expert_parallel, const std::vector<TensorSpec>& tensors,
-                                             bool sharded = false, unsigned placed = 0) {
+                                             bool sharded = false, unsigned placed = 0, int team = 1) {
   const comm::Communicator world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   const comm::Communicator part = world.split(world.rank() < size ? 0 : 1, world.rank());
   if (world.rank() >= size) return nullptr;
@@ -50,7 +58,8 @@ inline std::unique_ptr<test::Ranks> ranks_of(int size, int expert_parallel, cons
   config.train.grains = 4;
   config.model.blocks = 4, config.moe.experts_per_block = {0, 1, 0, 3};
   for (const TensorSpec& t : tensors)
-    if (t.placement == Placement::expert) config.moe.experts_per_block[t.block] = static_cast<int>(t.shape[0]);
+    if (t.placement == Placement::expert) config.moe.experts_per_block[t.block] = t.experts();
+  config.layout.expert_tensor_parallel = team;
   if (placed > 0) test::place_at_random(config, placed);
   return std::make_unique<test::Ranks>(config, part.handle(), expert_parallel, tensors,
                                        sharded ? std::vector<Range>{{2, 5}, {-1, 2}} : std::vector<Range>{});

@@ -14,12 +14,29 @@ namespace {
 std::vector<LayerCase> cases() {
   constexpr Activation gelu = Activation::gelu, swiglu = Activation::swiglu;
   constexpr RouterKind softmax = RouterKind::softmax, sigmoid = RouterKind::sigmoid;
+  constexpr ExchangeKind by_node = ExchangeKind::node, gather = ExchangeKind::gather;
   std::vector<LayerCase> all{{"gated experts", 8, 2, 8, swiglu, sigmoid, 0, 0.0, 0.02},
                              {"shared experts, capacity", 3, 2, 5, gelu, softmax, 2, 0.7, 0.01},
                              {"one grain", 8, 1, 1, swiglu, softmax, 1},
-                             {"tokens alike", 8, 2, 8, gelu, softmax, 0, 0.0, 0.01, true}};
+                             {"tokens alike", 8, 2, 8, gelu, softmax, 0, 0.0, 0.01, true},
+                             {"by nodes", 8, 3, 8, swiglu, softmax, 1, 0.0, 0.01, false, 20, by_node},
+                             {"sums by nodes, capacity", 13, 4, 5, gelu, sigmoid, 0, 0.8, 0.0, false, 16, by_node, 8},
+                             {"gathered", 8, 3, 8, swiglu, sigmoid, 0, 0.0, 0.01, false, 20, gather},
+                             {"gathered, sums home", 7, 2, 6, gelu, softmax, 1, 0.0, 0.0, false, 20, gather, 8}};
   for (const RouterKind router : test::all_of<RouterKind>())
     all.push_back({test::name_of(router).c_str(), 5, 2, 3, gelu, router});
+  return all;
+}
+
+/// A case on nodes of every size that they can have.
+std::vector<LayerCase> on_nodes(const LayerCase& c, int expert_parallel) {
+  std::vector<LayerCase> all(1, c);
+  if (c.exchange != ExchangeKind::node) return all;
+  all.clear();
+  for (const int ranks_per_node : test::degrees(expert_parallel)) {
+    all.push_back(c);
+    all.back().ranks_per_node = ranks_per_node;
+  }
   return all;
 }
 
@@ -39,7 +56,8 @@ void spoil_what_is_not_kept(LayerProblem& p) {
   if (p.config.layout.recompute == Recompute::none) return;
   spoil(part.network);
   if (p.config.layout.recompute != Recompute::blocks) return;
-  spoil(p.pass->plan.alone() ? part.rows : part.outputs);
+  if (p.not_kept->rows) spoil(part.rows);
+  if (p.not_kept->outputs) spoil(part.outputs);
   if (p.pass->shared) spoil(p.pass->shared->rows(0, p.pass->x.rows));
   const Scores& s = p.pass->routing.routed.scores;
   for (const Matrix<float>* m : {&s.logits, &s.score, &s.slope}) spoil(*m);
@@ -50,6 +68,8 @@ void spoil_what_is_not_kept(LayerProblem& p) {
 /// y, dx and all gradients of a training pass.
 std::vector<float> trained(const LayerCase& c, int expert_parallel) {
   LayerProblem p(MPI_COMM_WORLD, c, expert_parallel);
+  const bool by_nodes = c.exchange == ExchangeKind::node && c.ranks_per_node < expert_parallel;
+  EXPECT_EQ(p.groups.layout.by_nodes(), by_nodes || (c.exchange == ExchangeKind::gather && expert_parallel > 1));
   std::vector<float> all;
   for (int pass = 0; pass < 2; ++pass) {
     p.forward();
@@ -67,19 +87,20 @@ std::vector<float> trained(const LayerCase& c, int expert_parallel) {
 }
 
 TEST(LayerRecompute, ChangesNoBit) {
-  for (LayerCase c : cases())
-    for (const int ep : test::degrees()) {
-      c.recompute = Recompute::none, c.local_first = false;
-      const std::vector<float> kept = trained(c, ep);
-      for (int way = 0; way < 4; ++way) {
-        c.recompute = way % 2 ? Recompute::blocks : Recompute::experts, c.local_first = way / 2 > 0;
-        SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep) + ", " + test::name_of(c.recompute) +
-                     (c.local_first ? ", local first" : ""));
-        const std::vector<float> again = trained(c, ep);
-        ASSERT_EQ(again.size(), kept.size());
-        EXPECT_EQ(std::memcmp(again.data(), kept.data(), kept.size() * sizeof(float)), 0);
+  for (const LayerCase& of : cases())
+    for (const int ep : test::degrees())
+      for (LayerCase c : on_nodes(of, ep)) {
+        c.recompute = Recompute::none, c.local_first = false;
+        const std::vector<float> kept = trained(c, ep);
+        for (int way = 0; way < 4; ++way) {
+          c.recompute = way % 2 ? Recompute::blocks : Recompute::experts, c.local_first = way / 2 > 0;
+          SCOPED_TRACE(std::string(c.name) + ", EP " + std::to_string(ep) + ", " + std::to_string(c.ranks_per_node) +
+                       " a node, " + test::name_of(c.recompute) + (c.local_first ? ", local first" : ""));
+          const std::vector<float> again = trained(c, ep);
+          ASSERT_EQ(again.size(), kept.size());
+          EXPECT_EQ(std::memcmp(again.data(), kept.data(), kept.size() * sizeof(float)), 0);
+        }
       }
-    }
 }
 
 // The memory of a layer is that of the scratch where it is not kept, and its own where it is.

@@ -1,4 +1,4 @@
-// ranks: 1 2 3
+// ranks: 1 2 3 4
 // train.determinism: run sums a gradient over all rows of a rank in one chain: on one layout the same bits again, and
 // of one step the routing and losses of `layout` to the bit and its gradients up to rounding.
 #include <gtest/gtest.h>
@@ -117,6 +117,57 @@ TEST(Run, GivesTheSameBitsAgainAndOtherOnesThanLayoutWhereARankHasManyGrains) {
       const Config layout = config_of(test, Determinism::layout, degree);
       if (degree > 1 && layout.train.grains <= test::world_size()) continue;  // equal, or other bits: as groups fall
       EXPECT_EQ(bits(layout) == found, layout.train.grains <= test::world_size()) << test.name << ", EP " << degree;
+    }
+}
+
+/// Ways by nodes of every size that a group of so many ranks can have, and gathered.
+std::vector<Config> by_nodes(const Case& test, Determinism determinism, int expert_parallel) {
+  std::vector<Config> all;
+  for (const int ranks_per_node : test::degrees(expert_parallel)) {
+    all.push_back(config_of(test, determinism, expert_parallel));
+    all.back().layout.exchange = ExchangeKind::node, all.back().layout.ranks_per_node = ranks_per_node;
+  }
+  all.push_back(config_of(test, determinism, expert_parallel));
+  all.back().layout.exchange = ExchangeKind::gather;
+  for (Config& c : all) c.moe.combine_groups = 4;
+  return all;
+}
+
+// The rows of an expert come in another order where several ranks of a node hand rows on to it, and else in that of
+// rows that go straight.
+TEST(Run, ByNodesGivesTheSameBitsAgain) {
+  int others = 0;
+  for (const Case& test : cases)
+    for (const int degree : test::degrees()) {
+      Config straight = config_of(test, Determinism::run, degree);
+      straight.moe.combine_groups = 4;
+      const auto expected = bits(straight);
+      for (const Config& config : by_nodes(test, Determinism::run, degree)) {
+        const int near = config.layout.exchange == ExchangeKind::node ? config.layout.ranks_per_node : 1;
+        SCOPED_TRACE(test.name + ", EP " + std::to_string(degree) + ", " + std::to_string(near) + " a node");
+        const auto found = bits(config);
+        EXPECT_EQ(bits(config), found);
+        if (near == 1 || near == degree)
+          EXPECT_EQ(found, expected);
+        else
+          others += found != expected;
+      }
+    }
+  EXPECT_EQ(others > 0, test::world_size() == 4) << "in one order only";
+}
+
+TEST(Run, ByNodesHasTheFirstStepOfLayoutUpToRounding) {
+  for (const Case& test : cases)
+    for (const int degree : test::degrees()) {
+      const std::vector<Config> runs = by_nodes(test, Determinism::run, degree),
+                                layouts = by_nodes(test, Determinism::layout, degree);
+      for (std::size_t i = 0; i < runs.size(); ++i) {
+        SCOPED_TRACE(test.name + ", EP " + std::to_string(degree) + ", way " + std::to_string(i));
+        const Stepped run(runs[i]), layout(layouts[i]);
+        expect_same_routing(run.machine, layout.machine);
+        EXPECT_EQ(run.result.loss.total(), layout.result.loss.total());
+        expect_near_gradients(layout.machine, run.machine);
+      }
     }
 }
 
