@@ -214,6 +214,7 @@ class Slot:
             self._done(text)
         shutil.copytree(self.work, self.template)
         expected = {name: self._done(COMMANDS[name]) for name in ("verify --digest", "generate", "check", "show", "digest of results")}
+        expected["reference"] = self._done("show --reference")
         expected["configuration"] = self._done("show run/config.yaml")
         self._done(COMMANDS["resume"])
         expected["resume"], expected["last checkpoint"] = self._done(COMMANDS["verify --digest"]), self.last_checkpoint()

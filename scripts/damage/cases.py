@@ -1,5 +1,6 @@
 """The cases of the damage campaign: a seed chooses the kind of file, what is done to it, and the commands that then meet it."""
 import random
+import re
 from typing import NamedTuple
 
 import mutations as m
@@ -53,18 +54,14 @@ KINDS = (
 WEIGHTS = {"run.h5": 3, "checkpoint tensors": 2, "token samples": 2, "evaluation.h5": 2, "numbers": 3, "run folder": 2}
 ORDER = [kind for kind in KINDS for _ in range(WEIGHTS.get(kind.name, 1))]
 
-INTEGERS = """model.vocabulary model.width model.blocks model.heads model.kv_heads model.context model.hidden moe.experts moe.top_k
-moe.every moe.first_dense moe.hidden moe.shared_experts moe.groups moe.groups_kept moe.bias_until data.seed train.steps
-train.batch train.grains train.seed train.warmup train.evaluate_every train.evaluate_tokens train.checkpoint_every
-train.keep layout.expert_parallel layout.threads record.flush_every record.sample_every record.timeline_every
-record.log_every record.margin_bins""".split()
-FLOATS = """model.rope_base model.norm_epsilon model.init_std model.z_loss moe.scale moe.aux_loss moe.bias_rate moe.capacity_factor
-train.learning_rate train.min_learning_rate train.decay_share train.beta1 train.epsilon train.clip train.max_time""".split()
 LARGE = ("1", "2", "16", "16777216", "1073741824", "2147483647", "4294967296", "1099511627776", "4611686018427387904",
          "9223372036854775807")
 ODD = s.NUMBERS + ("", " ", "nan", "inf", "1,2", "[1]", "{}", "two", "1 2", "+1", "١")
 OPTIONS = (  # command lines that end with an option for the number
     "check config.yaml --ranks",
+    "plan config.yaml --machine absent.yaml --ranks",
+    "plan config.yaml --machine absent.yaml --ranks 4 --nodes",
+    "bench exchange --experts",
     "generate run --prompt a --tokens",
     "generate run --prompt a --tokens 3 --seed",
     "generate run --prompt a --tokens 3 --temperature",
@@ -82,6 +79,15 @@ OPTIONS = (  # command lines that end with an option for the number
 )
 
 
+def options_of(reference):
+    """Every option that `switchyard show --reference` lists, by what its value is: integers, numbers, and others (names, lists, texts)."""
+    found = re.findall(r"^\| `(\w+\.\w+)` \|[^|]*\|[^|]*\| ([^|]+) \|", reference, re.M)
+    pick = lambda *words: [name for name, value in found if value.startswith(words)]
+    options = dict(integers=pick("an integer"), numbers=pick("a number"), others=pick("one of", "true or", "a list", "text"))
+    assert found and sorted(sum(options.values(), [])) == sorted(name for name, _ in found), f"values of another kind: {found}"
+    return options
+
+
 class Damage(NamedTuple):
     """What was done. target: path below SLOT/work, or the number that was given; forged: the sums beside it were made right, or the file is
     whole for HDF5 or JSON, so that nothing but its sense can tell."""
@@ -92,7 +98,7 @@ class Damage(NamedTuple):
     forged: bool
 
 
-def _numbers(rng):
+def _numbers(rng, options):
     """(what, commands as lists of words) of one case of numbers that a user gives."""
     if rng.random() < 0.35:
         words = rng.choice(OPTIONS).split()
@@ -100,9 +106,9 @@ def _numbers(rng):
         return f"{words[-1]} {value}", [[*words[:-1], f"{words[-1]}={value}"]]
     given = {}
     for _ in range(rng.choice([1, 2, 3, 6])):
-        given[rng.choice(INTEGERS)] = rng.choice(LARGE if rng.random() < 0.8 else ODD)
+        given[rng.choice(options["integers"])] = rng.choice(LARGE if rng.random() < 0.8 else ODD)
     if rng.random() < 0.3:
-        given[rng.choice(FLOATS)] = rng.choice(ODD)
+        given[rng.choice(options["numbers"] + options["others"])] = rng.choice(ODD)
     overrides = [f"{key}={value}" for key, value in given.items()]
     ranks = rng.choice(["1", "1", "4", "1048576"])
     return " ".join(overrides), [["check", "config.yaml", *overrides, "--ranks", ranks], ["show", "config.yaml", *overrides]]
@@ -134,7 +140,7 @@ def prepare(seed, bench):
     kind = ORDER[seed % len(ORDER)]
     bench.fresh(kind.needs)
     if kind.name == "numbers":
-        said, commands = _numbers(rng)
+        said, commands = _numbers(rng, options_of(bench.expected["reference"]))
         return Damage(kind.name, said, "numbers", said, False), [(" ".join(c[:2 if c[0] in ("data", "sweep") else 1]), c) for c in commands]
     damage = _damage(kind, rng, bench)
     names = [*kind.always, *([rng.choice(kind.one_of)] if kind.one_of else [])]

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 #include <fstream>
 
 #include "base/clock.hpp"
 #include "base/files.hpp"
+#include "bench/json_lines.hpp"
 #include "comm/agree.hpp"
 #include "comm/nodes.hpp"
 #include "config/values.hpp"
@@ -67,13 +67,6 @@ std::string host_of_rank_0() {
   char name[256] = {};
   gethostname(name, sizeof name - 1);
   return name;
-}
-
-std::string date_now() {
-  const std::time_t now = std::time(nullptr);
-  char text[32] = {};
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  return text;
 }
 
 std::string describe_reference(const Config& c) {

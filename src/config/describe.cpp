@@ -7,6 +7,7 @@
 
 #include "config/balancing.hpp"
 #include "config/estimate.hpp"
+#include "config/even_routing.hpp"
 #include "config/moe_layers.hpp"
 #include "config/options.hpp"
 #include "config/recomputation.hpp"
@@ -49,6 +50,36 @@ std::string experts_line(const Config& c, const Layout& layout) {
                                       std::to_string(c.model.blocks) + " blocks, " + range(min, max) + " a rank (" +
                                       std::to_string(layout.groups()) + " expert-parallel group(s) of " +
                                       std::to_string(layout.expert_parallel) + " rank(s))");
+}
+
+/// "nodes", or "ranks" where each is a node of its own.
+std::string places_of(const Config& c) { return c.layout.exchange == ExchangeKind::gather ? " ranks" : " nodes"; }
+
+/// Where rows go by nodes and a token may use some of the groups of experts only: the nodes that it then uses at most.
+std::string reach_line(const Config& c, const Layout& layout) {
+  const std::vector<MoeLayer> layers = moe_layers(c);
+  if (!layout.by_nodes() || c.moe.groups_kept >= c.moe.groups || layers.empty()) return "";
+  int reached = 0;
+  for (const MoeLayer& layer : layers) reached = std::max(reached, nodes_reached(c, layout, layer));
+  return describe_line("reach of a token", "at most " + std::to_string(reached) + " of " +
+                                               std::to_string(layout.group_nodes()) + places_of(c) + ", by " +
+                                               std::to_string(c.moe.groups_kept) + " of " +
+                                               std::to_string(c.moe.groups) + " groups of experts");
+}
+
+/// Where the limit to groups of experts says nothing of nodes, since one lies on several; else empty.
+std::string straddling_groups(const Config& c, const Layout& layout) {
+  if (!layout.by_nodes() || c.moe.groups_kept >= c.moe.groups) return "";
+  for (const MoeLayer& layer : moe_layers(c)) {
+    std::size_t most = 0;
+    for (const auto& nodes : nodes_of_groups(c, layout, layer)) most = std::max(most, nodes.size());
+    if (most > 1 && nodes_reached(c, layout, layer) == std::min(c.moe.top_k, layout.group_nodes()))
+      return "limits no" + places_of(c) + " of a token: a group of experts of block " + std::to_string(layer.block) +
+             " lies on " + std::to_string(most) + " of " + std::to_string(layout.group_nodes()) + places_of(c) +
+             (layout.seats ? " by layout.placement" : "") +
+             "; make whole groups share one, as a multiple of them does in order";
+  }
+  return "";
 }
 
 std::string bytes_lines(const std::vector<RankBytes>& ranks) {
@@ -198,7 +229,7 @@ std::string describe(const Config& c, const std::vector<RankBytes>& bytes) {
              "work", count(flop_per_token(c)) + "FLOP a token, " + count(flop_per_token(c) * tokens) + "FLOP in all") +
          describe_line("grains", std::to_string(c.train.grains) + " of " + std::to_string(c.grain_sequences()) +
                                      " sequence(s), " + range(min, max) + " a rank") +
-         experts_line(c, layout) + bytes_lines(bytes);
+         experts_line(c, layout) + reach_line(c, layout) + bytes_lines(bytes);
 }
 
 std::vector<Violation> advice(const Config& c, int ranks) {
@@ -239,6 +270,8 @@ std::vector<Violation> advice(const Config& c, int ranks) {
   const int expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
   const int teams = expert_parallel / std::max(1, c.layout.expert_tensor_parallel);
   if (const std::string padded = padded_chunks(c); !padded.empty()) notes.push_back({"moe.hidden_chunks", padded});
+  if (const std::string straddling = straddling_groups(c, layout_of(c, ranks)); !straddling.empty())
+    notes.push_back({"moe.groups_kept", straddling});
   if (c.layout.exchange == ExchangeKind::node && expert_parallel > 1 && c.layout.ranks_per_node == 0)
     notes.push_back(
         {"layout.ranks_per_node",

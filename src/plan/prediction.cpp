@@ -86,8 +86,8 @@ class Step {
   void begin_sum(const Bytes& bytes);
   void wait_for(const Bytes& bytes) { simulation_.wait(simulation_.start(bytes.near, bytes.far)); }
   Hops hops(const Task& task, bool out) const {
-    const int experts = config_.block_experts(task.block);
-    return out ? traffic_.rows_out(task.lane, experts) : traffic_.rows_home(task.lane, experts);
+    const MoeLayer layer{task.block, config_.block_experts(task.block)};
+    return out ? traffic_.rows_out(task.lane, layer) : traffic_.rows_home(task.lane, layer);
   }
 
   const Config& config_;
@@ -205,8 +205,8 @@ Hiding hiding(const Config& config, const Site& site) {
     if ((task.stage != Stage::experts && !here) || task.direction != Direction::forward) continue;
     flop += work.of(task).flop(), seconds += work.of(task).product_seconds(site.machine.products);
     if (here) continue;
-    for (const Hops& hops : {traffic.rows_out(task.lane, there.block_experts(task.block)),
-                             traffic.rows_home(task.lane, there.block_experts(task.block))})
+    for (const Hops& hops : {traffic.rows_out(task.lane, {task.block, there.block_experts(task.block)}),
+                             traffic.rows_home(task.lane, {task.block, there.block_experts(task.block)})})
       rows += hops.first, rows += hops.near;
   }
   const bool far = rows.far > 0.0;

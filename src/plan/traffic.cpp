@@ -5,7 +5,6 @@
 
 #include "config/architecture.hpp"
 #include "config/even_routing.hpp"
-#include "config/moe_layers.hpp"
 
 namespace switchyard::plan {
 namespace {
@@ -75,12 +74,12 @@ Bytes Traffic::straight(const Layout& lane, int experts) const {
 }
 
 /// Out one row for each node with one of a token's choices; home as many, or one a choice.
-Bytes Traffic::rail(const Layout& lane, int experts, bool out) const {
+Bytes Traffic::rail(const Layout& lane, const MoeLayer& layer, bool out) const {
   PairBytes pairs(layout_.ranks, ranks_per_node_);
   const bool once = out || sums_by_node(config_, layout_);
   for (int node = 0; node < layout_.group_nodes(); ++node) {
-    const double there = double(layout_.experts_of_node(node, experts).size());
-    const double rows = once ? share_of_node(config_, layout_, node, experts) : config_.moe.top_k * there / experts;
+    const double there = double(layout_.experts_of_node(node, layer.experts).size());
+    const double rows = once ? share_of_node(config_, layout_, node, layer) : config_.moe.top_k * there / layer.experts;
     for (int r = 0; r < layout_.ranks; ++r) {
       const int mate = layout_.group_of(r) * layout_.expert_parallel + node * layout_.node_places +
                        layout_.place_of(r) % layout_.node_places;
@@ -106,13 +105,13 @@ Bytes Traffic::inside(const Layout& lane, int experts) const {
   return pairs.take();
 }
 
-Hops Traffic::hops(int lane, int experts, bool out) const {
+Hops Traffic::hops(int lane, const MoeLayer& layer, bool out) const {
   Layout of = layout_;
   of.lane = lane;
   Hops all;
   if (layout_.expert_parallel == 1) return all;
-  all.first = layout_.by_nodes() ? rail(of, experts, out) : straight(of, experts);
-  if (layout_.by_nodes()) all.near = inside(of, experts);
+  all.first = layout_.by_nodes() ? rail(of, layer, out) : straight(of, layer.experts);
+  if (layout_.by_nodes()) all.near = inside(of, layer.experts);
   for (Bytes* bytes : {&all.first, &all.near}) bytes->near *= load_, bytes->far *= load_;
   return all;
 }
@@ -121,7 +120,7 @@ Bytes Traffic::rows_of_step() const {
   Bytes all;
   for (const MoeLayer& layer : moe_layers(config_))
     for (int lane = 0; lane < layout_.lanes; ++lane)
-      for (const Hops& hops : {rows_out(lane, layer.experts), rows_home(lane, layer.experts)})
+      for (const Hops& hops : {rows_out(lane, layer), rows_home(lane, layer)})
         for (int pass = 0; pass < 2; ++pass) all += hops.first, all += hops.near;
   return all;
 }

@@ -5,6 +5,7 @@
 
 #include "config/config.hpp"
 #include "config/layout.hpp"
+#include "config/moe_layers.hpp"
 
 namespace switchyard::plan {
 
@@ -29,9 +30,9 @@ class Traffic {
   /// `ranks_per_node` neighbouring ranks are a node.
   Traffic(const Config& config, const Layout& layout, int ranks_per_node, double load = 1.0);
 
-  /// Rows of a lane on their way to a layer of E experts, or home from it.
-  Hops rows_out(int lane, int experts) const { return hops(lane, experts, true); }
-  Hops rows_home(int lane, int experts) const { return hops(lane, experts, false); }
+  /// Rows of a lane on their way to the experts of a layer, or home from it.
+  Hops rows_out(int lane, const MoeLayer& layer) const { return hops(lane, layer, true); }
+  Hops rows_home(int lane, const MoeLayer& layer) const { return hops(lane, layer, false); }
   /// Partial sums of the gradients of blocks [first, last) to their owners, and what the owners give to all others:
   /// sums, or, with shards of the optimizer, values.
   Bytes sums_to_owners(const Range& blocks) const;
@@ -40,9 +41,9 @@ class Traffic {
   Bytes rows_of_step() const;
 
  private:
-  Hops hops(int lane, int experts, bool out) const;
+  Hops hops(int lane, const MoeLayer& layer, bool out) const;
   Bytes straight(const Layout& lane, int experts) const;
-  Bytes rail(const Layout& lane, int experts, bool out) const;
+  Bytes rail(const Layout& lane, const MoeLayer& layer, bool out) const;
   Bytes inside(const Layout& lane, int experts) const;
   /// Elements that ranks hold together with others: of each place of an expert-parallel group, or of the one kind of
   /// place that all ranks are.

@@ -141,10 +141,10 @@ double Workload::slab_elements(bool updated_only) const {
 
 /// Rows that a rank writes to send its tokens to experts: one for each choice, or for each node with one of them.
 double Workload::rows_out(const Task& task) const {
-  const int experts = config_.block_experts(task.block);
   if (!layout_.by_nodes()) return tokens(task.lane) * config_.moe.top_k;
+  const MoeLayer layer{task.block, config_.block_experts(task.block)};
   double nodes = 0.0;
-  for (int node = 0; node < layout_.group_nodes(); ++node) nodes += share_of_node(config_, layout_, node, experts);
+  for (int node = 0; node < layout_.group_nodes(); ++node) nodes += share_of_node(config_, layout_, node, layer);
   return tokens(task.lane) * nodes;
 }
 

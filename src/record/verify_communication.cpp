@@ -126,6 +126,42 @@ std::vector<std::size_t> purposes_of(const RecordReader& file) {
 
 }  // namespace
 
+namespace {
+
+std::vector<std::string> texts_of(const RecordReader& file, const char* name, const char* dimension) {
+  std::vector<std::string> texts;
+  for (const Text& text : file.read<Text>(name, 0, file.length(dimension))) texts.push_back(text_of(text));
+  return texts;
+}
+
+/// The tasks that a file names, as far as hops are made of them.
+std::vector<schedule::Task> tasks_of(const RecordReader& file) {
+  const std::int64_t count = file.length("task");
+  const auto stage = file.read<Text>("task_stage", 0, count), direction = file.read<Text>("task_direction", 0, count);
+  std::vector<schedule::Task> tasks;
+  for (std::size_t i = 0; i < stage.size(); ++i)
+    tasks.push_back({.stage = named<schedule::Stage>(stage[i]),
+                     .direction = named<schedule::Direction>(direction[i]),
+                     .after = {}});
+  return tasks;
+}
+
+}  // namespace
+
+void check_names(const RecordReader& file, std::vector<std::string>& problems) {
+  if (file.attribute("schema_version") != schema_version) return;  // another version may have had others
+  if (texts_of(file, "purpose_name", "purpose") != ledger::purpose_names())
+    problems.push_back(file.path() + ": purpose_name has other names than this program, whose schema it is of");
+  if (file.length("hop") == 0) return;
+  std::vector<std::string> kinds;
+  std::vector<std::int32_t> senders;
+  for (const auto& [task, kind] : schedule::hops_of(tasks_of(file), config_of(file.file())))
+    senders.push_back(task), kinds.push_back(schedule::name_of(kind));
+  if (texts_of(file, "hop_kind", "hop") != kinds ||
+      file.read<std::int32_t>("hop_task", 0, file.length("hop")) != senders)
+    problems.push_back(file.path() + ": hop_task and hop_kind are not the hops of its tasks");
+}
+
 TimelineLaws::TimelineLaws(const RecordReader& file)
     : file_(file),
       node_(file.read<std::int32_t>("rank_node", 0, file.length("rank_from"))),

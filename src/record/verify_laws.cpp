@@ -214,6 +214,7 @@ Problems check_timeline_rows(const RecordReader& file, RowBlocks& block) {
   const DueSteps due(file, "record.timeline_every", config_of(file.file()).record.timeline_every);
   Problems problems = due.check_count(file.path(), "timelines", file.length("timeline"), file.length("row"));
   auto laws = file.has("pair_bytes") ? std::optional<TimelineLaws>(file) : std::nullopt;  // since version 5
+  if (laws) check_names(file, problems);
   while (block.next())
     for (std::int64_t r = 0; r < block.rows(); ++r) {
       const std::string where = file.path() + ": timeline " + std::to_string(block.first() + r) + ": ";

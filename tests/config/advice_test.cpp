@@ -118,6 +118,38 @@ TEST(Advice, APlacementThatSavesNothingIsRemarked) {
             "layout.placement: changes nothing, since every rank holds all experts (layout.expert_parallel)\n");
 }
 
+TEST(Advice, GroupsOfExpertsOnSeveralNodesAreRemarked) {
+  const std::vector<std::string> base{"moe.normalise=before", "moe.aux_loss=0.1",        "moe.experts=8", "moe.top_k=2",
+                                      "layout.exchange=node", "layout.ranks_per_node=1", "moe.groups=4"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> options = base;
+    options.insert(options.end(), more.begin(), more.end());
+    return options;
+  };
+  EXPECT_EQ(advised(with({"moe.groups_kept=1"}), 4), "");
+  EXPECT_EQ(advised(with({"moe.groups_kept=4", "moe.groups=4"}), 8), "") << "no limit";
+  EXPECT_EQ(advised(with({"moe.groups_kept=1"}), 8),
+            "moe.groups_kept: limits no nodes of a token: a group of experts of block 0 lies on 2 of 8 nodes; make "
+            "whole groups share one, as a multiple of them does in order\n");
+}
+
+// By the definition: contiguous groups over contiguous ranks.
+TEST(Advice, SaysHowManyNodesATokenReaches) {
+  const auto reach = [](std::vector<std::string> options, int ranks) {
+    for (const char* o : {"moe.experts=16", "moe.top_k=4", "layout.exchange=node", "layout.ranks_per_node=2"})
+      options.emplace_back(o);
+    const LoadResult loaded = load_text("f", "", options);
+    const std::string text = describe(loaded.config, std::vector<RankBytes>(static_cast<std::size_t>(ranks)));
+    const auto at = text.find("reach of a token");
+    return at == std::string::npos ? "" : text.substr(at + 24, text.find('\n', at) - at - 24);
+  };
+  EXPECT_EQ(reach({"moe.groups=4", "moe.groups_kept=2"}, 8), "at most 2 of 4 nodes, by 2 of 4 groups of experts");
+  EXPECT_EQ(reach({"moe.groups=8", "moe.groups_kept=3"}, 8), "at most 3 of 4 nodes, by 3 of 8 groups of experts");
+  EXPECT_EQ(reach({"moe.groups=2", "moe.groups_kept=1"}, 8), "at most 2 of 4 nodes, by 1 of 2 groups of experts");
+  EXPECT_EQ(reach({"moe.groups=4", "moe.groups_kept=4"}, 8), "");
+  EXPECT_EQ(reach({"moe.groups=4", "moe.groups_kept=2"}, 2), "") << "one node";
+}
+
 TEST(Advice, ChunksThatAreMostlyFillingAreRemarked) {
   EXPECT_EQ(advised({"moe.router=hash", "moe.hidden=512", "moe.hidden_chunks=4"}), "");
   EXPECT_EQ(advised({"moe.router=hash", "moe.hidden=64", "moe.hidden_chunks=16"}),

@@ -276,6 +276,8 @@ TEST_F(Commands, ABenchmarkAppendsALineOfNumbersThatAgree) {
     EXPECT_LE(value("tokens_per_s_least"), value("tokens_per_s"));
     EXPECT_GE(value("tokens_per_s_most"), value("tokens_per_s"));
     EXPECT_EQ(all[i].at("phase_ms").size(), 16u);
+    EXPECT_EQ(count(run("--version").out, all[i].at("commit").get<std::string>()), 1);
+    EXPECT_EQ(all[i].at("date").get<std::string>().size(), std::string("2026-01-31T12:00:00Z").size());
   }
 }
 

@@ -43,6 +43,17 @@ class Editor {
     H5Sclose(one), H5Sclose(space), H5Dclose(set);
   }
 
+  /// Element `index` of a list of texts of fixed length.
+  void set_text(const char* name, hsize_t index, const std::string& value) const {
+    const hid_t set = H5Dopen2(file_, name, H5P_DEFAULT), type = H5Dget_type(set), space = H5Dget_space(set),
+                one = H5Screate(H5S_SCALAR);
+    std::string text = value;
+    text.resize(H5Tget_size(type), '\0');
+    H5Sselect_elements(space, H5S_SELECT_SET, 1, &index);
+    EXPECT_GE(H5Dwrite(set, type, one, space, H5P_DEFAULT, text.data()), 0) << name;
+    H5Sclose(one), H5Sclose(space), H5Tclose(type), H5Dclose(set);
+  }
+
   /// An integer of the root; its type stays.
   void set_attribute(const char* name, std::int64_t value) const {
     const hid_t attribute = H5Aopen(file_, name, H5P_DEFAULT);
