@@ -44,14 +44,15 @@ double look_of(const Layout& layout, const Site& site) {
   return way_of(site, layout.expert_parallel > 1 ? layout.expert_parallel : layout.ranks).poll;
 }
 
-double interval_of(const Config& config, const Layout& layout, const Site& site) {
-  if (config.layout.poll > 0.0) return std::max(config.layout.poll, 1.0) * 1e-6;
-  return measured_interval(look_of(layout, site));
+/// Where a run measures it, that at which the machine's polls were measured: most of what they take is copies, which
+/// another pace does not save.
+double interval_of(const Config& config) {
+  return config.layout.poll > 0.0 ? std::max(config.layout.poll, 1.0) * 1e-6 : Pace::before_looks;
 }
 
 /// It takes so long of each interval.
 double slowing_of(const Config& config, const Layout& layout, const Site& site) {
-  return look_of(layout, site) / interval_of(config, layout, site);
+  return look_of(layout, site) / interval_of(config);
 }
 
 /// A step under way.
@@ -63,8 +64,8 @@ class Step {
         layout_(layout),
         work_(config, layout, load),
         traffic_(config, layout, site.ranks_per_node(), load),
-        simulation_(speed_of(site.machine.near, interval_of(config, layout_, site)),
-                    speed_of(site.machine.far, interval_of(config, layout_, site)), slowing_of(config, layout, site)),
+        simulation_(speed_of(site.machine.near, interval_of(config)), speed_of(site.machine.far, interval_of(config)),
+                    slowing_of(config, layout, site)),
         under_way_(config.layout.lanes, -1) {}
 
   Prediction run() {

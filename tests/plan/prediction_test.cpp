@@ -97,8 +97,8 @@ TEST(Prediction, LanesMoveNoMore) {
     }
 }
 
-// A poll that takes 2 us every 200: a hundredth of the time goes to it, and what moves between polls is a buffer.
-TEST(Prediction, AMeasuredIntervalFollowsThePollOfTheMachine) {
+// What polls took where the machine was measured they take where a run measures its pace.
+TEST(Prediction, AMeasuredPaceIsThatOfTheMachine) {
   Config c = model();
   c.layout.schedule = ScheduleKind::interleaved, c.layout.lanes = 4;
   const auto step = [&](double us, double poll_of_machine) {
@@ -107,10 +107,8 @@ TEST(Prediction, AMeasuredIntervalFollowsThePollOfTheMachine) {
     c.layout.poll = us;
     return predict(c, there).seconds.step;
   };
-  EXPECT_EQ(step(0.0, 2e-6), step(200.0, 2e-6));
-  EXPECT_NE(step(0.0, 2e-6), step(50.0, 2e-6));
-  EXPECT_EQ(step(0.0, 0.0), step(5.0, 0.0)) << "not more often than that";
-  EXPECT_EQ(step(0.0, 1e-3), step(1000.0, 1e-3)) << "nor less often than that";
+  EXPECT_EQ(step(0.0, 2e-6), step(50.0, 2e-6));
+  EXPECT_NE(step(0.0, 2e-6), step(200.0, 2e-6));
   EXPECT_GT(step(0.0, 1e-4), step(0.0, 1e-6));
   c.layout.poll = 0.0;
   Site alone = site(1, 1);  // which has no way to measure
