@@ -1,6 +1,7 @@
 #include "bench/step.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -34,7 +35,7 @@ struct Seen {
     for (const train::Interval& task : intervals)
       if (task.travel.end > 0.0) travels.push_back(nanoseconds(task.travel.end - task.travel.start));
   }
-  static std::int64_t nanoseconds(double seconds) { return static_cast<std::int64_t>(seconds * 1e9); }
+  static std::int64_t nanoseconds(double seconds) { return std::llround(seconds * 1e9); }
 };
 
 /// A variant that is measured.

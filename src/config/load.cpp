@@ -139,6 +139,22 @@ class Loader {
     walk(value, known + ".");  // of a misspelled section too: all errors at once
   }
 
+  /// Whether a text option that is empty by default is given as that; then it is.
+  template <class T>
+  static bool clears(const std::string& key, const YamlNode& node, T& member) {
+    bool may_be_empty = false;
+    if constexpr (std::is_same_v<T, std::string>) {
+      const Config defaults;
+      visit_values(defaults, [&](const std::string& name, const auto& value) {
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(value)>, std::string>)
+          may_be_empty |= name == key && value.empty();
+      });
+      may_be_empty = may_be_empty && node.kind == Kind::scalar && node.text.empty();
+      if (may_be_empty) member.clear();
+    }
+    return may_be_empty;
+  }
+
   /// Assigns a node to the option `key`; an unknown key is reported where its name stands.
   void set(const std::string& key, const YamlNode& node, const Origin& origin, const TextPlace& name = {}) {
     bool found = false;
@@ -146,7 +162,7 @@ class Loader {
       if (known != key) return;
       found = true;
       if (node.kind == Kind::refused) return;
-      const std::string wrong = assign(node, member);
+      const std::string wrong = clears(key, node, member) ? "" : assign(node, member);
       if (!wrong.empty()) complain(origin, key, wrong);
       result_.origins[key] = origin;
     });

@@ -177,6 +177,7 @@ TEST(Load, TextStaysOnItsLine) {
   EXPECT_EQ(error_of("data:\n  path: |\n    b\n"),
             "c.yaml:2:9: a value must be written on one line, with its closing quote");
   EXPECT_EQ(error_of("data: {path: ''}"), "c.yaml:1:14: data.path: is empty");
+  EXPECT_EQ(loaded("layout: {machine: ''}").layout.machine, "") << "as config.yaml of a run without one has it";
   EXPECT_EQ(loaded("data:\n  path: 'it''s'\n").data.path, "it's");
   EXPECT_EQ(loaded("data:\n  path: \"a\\\"b\"\n").data.path, "a\"b");
   EXPECT_EQ(loaded("data:\n  path: /tmp/gr\xc3\xbc\xc3\x9f"

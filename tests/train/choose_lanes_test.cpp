@@ -89,6 +89,7 @@ TEST(ChooseLanes, IsARoundOfItsOwnForTheWatchdog) {
   activity::write_to(record.get());
   const int before = record->read().round;
   const auto ranks = world();
+  activity::begin(activity::Part::start, 0);
   const std::size_t measured = choose_lanes(left_open(), ranks).measured.size();
   EXPECT_EQ(record->read().round, before + (measured > 0 ? int(measured) + 1 : 0));
   EXPECT_EQ(record->read().lanes, 0);

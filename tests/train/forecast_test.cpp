@@ -6,7 +6,7 @@
 namespace switchyard::train {
 namespace {
 
-constexpr double busy = 0.04, length = 0.1;
+constexpr double busy = 0.04, length = 0.125;
 
 Forecast predicted(double hidden_share) { return {"m.yaml", 0.09, hidden_share, ""}; }
 
@@ -59,11 +59,11 @@ TEST(ForecastTest, TheFirstStepsDoNotCount) {
   EXPECT_EQ(watch.verdict().text, "");
   warnings(watch, 4, 13, 0.9);
   EXPECT_EQ(watch.verdict().text,
-            "steps 4-13 took 100.0 ms with a hidden share η of 0.90, plan predicted 90 ms and 0.88 (layout.machine "
+            "steps 4-13 took 125.0 ms with a hidden share η of 0.90, plan predicted 90 ms and 0.88 (layout.machine "
             "m.yaml)");
   EXPECT_FALSE(watch.verdict().short_of_it);
   warnings(watch, 14, 33, 0.6);
-  EXPECT_NE(watch.verdict().text.find("steps 4-33 took 100.0 ms with a hidden share η of 0.70"), std::string::npos);
+  EXPECT_NE(watch.verdict().text.find("steps 4-33 took 125.0 ms with a hidden share η of 0.70"), std::string::npos);
   EXPECT_TRUE(watch.verdict().short_of_it) << "a run that is too short for a warning says it at its end";
 }
 
