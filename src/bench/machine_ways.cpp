@@ -14,7 +14,7 @@
 namespace switchyard::bench {
 namespace {
 
-constexpr int messages_at_once = 4;      // that a bandwidth is measured over, one after another
+constexpr int messages_at_once = 4;                   // that a bandwidth is measured over, one after another
 constexpr double poll_interval = Pace::before_looks;  // s; plan takes it for that of a measured pace
 constexpr Index small_product = 64;
 
