@@ -26,8 +26,8 @@ def entries(found, overlap, exchange, weak=None):
 
 
 def make(folder, out=None, command=""):
-    """Returns the text to print; with `out` writes OUT/overlap.csv, exchange.csv, scaling.csv where it was measured, communication.{svg,png}
-    and acceptance.json."""
+    """Returns the text to print; with `out` writes OUT/overlap.csv, exchange.csv, scaling.csv where it was measured,
+    communication.{svg,png} and acceptance.json."""
     found = read(folder)
     weak_rows, weak_files = scaling.read_scaling(pathlib.Path(folder))
     found = found._replace(files=[*found.files, *weak_files])

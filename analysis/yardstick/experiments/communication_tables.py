@@ -51,7 +51,8 @@ def fastest(table, exchange, schedules=("pipelined", "interleaved")):
 
 def shown(table, columns):
     """Columns of a table as text: milliseconds and rows with digits, shares in percent."""
-    shares = {c for c in columns if c.endswith(("share", "removed", "reached", "cut", "efficiency")) or "saved" in c or c in ("f0", "utilisation", "off")}
+    ends = ("share", "removed", "reached", "cut", "efficiency")
+    shares = {c for c in columns if c.endswith(ends) or "saved" in c or c in ("f0", "utilisation", "off")}
     percent = {c: [f"{round(100 * v, 1) + 0.0:.1f}%" for v in table[c]] for c in shares}  # + 0.0: no minus before a zero
     frame = pd.DataFrame({c.replace("_", " "): percent.get(c, table[c]) for c in columns})
     return frame.to_string(index=False, float_format=lambda v: f"{v:.4f}" if v < 10 else f"{v:.1f}")
