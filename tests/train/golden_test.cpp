@@ -66,8 +66,8 @@ TEST(Golden, WhateverTheLayout) {
                 "")
           << run.name << ", schedule " << test::name_of(layout.schedule) << ", lanes " << layout.lanes << ", recompute "
           << test::name_of(recompute) << " in " << format_value(layout.recompute_blocks) << ", exchange "
-          << test::name_of(layout.exchange) << " by " << test::name_of(layout.transport) << ", zero " << layout.zero << ", teams of "
-          << layout.expert_tensor_parallel << ", placement " << layout.placement;
+          << test::name_of(layout.exchange) << " by " << test::name_of(layout.transport) << ", zero " << layout.zero
+          << ", teams of " << layout.expert_tensor_parallel << ", placement " << layout.placement;
     }
 }
 
