@@ -44,7 +44,9 @@ Transports::Transports(const Communicator& group, std::vector<std::unique_ptr<Tr
 }
 
 Transports::Transports(const Communicator& group, TransportKind kind)
-    : Transports(group, only(make_transport(kind, group, find_nodes(group, 0))), std::vector<int>(group.size(), 0)) {}
+    : Transports(group,
+                 only(make_transport(kind, group, kind == TransportKind::window ? find_nodes(group, 0) : Nodes{})),
+                 std::vector<int>(group.size(), 0)) {}
 
 Transports make_transports(const Communicator& group, TransportChoice choice) {
   static const std::string fault =

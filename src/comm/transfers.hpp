@@ -16,7 +16,7 @@ class Transports {
  public:
   /// Pairs with rank r of the group use `made[index_of[r]]`.
   Transports(const Communicator& group, std::vector<std::unique_ptr<Transport>> made, std::vector<int> index_of);
-  /// The same for all pairs, of ranks on one node if it is `window`. Collective.
+  /// The same for all pairs, of ranks on one node if it is `window`, which is collective; `mpi` is local.
   Transports(const Communicator& group, TransportKind kind);
 
   const Communicator& group() const { return group_; }
