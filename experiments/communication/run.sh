@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Communication, counted and timed: run.sh [--scale ci|laptop|full] [--out FOLDER]; see ../lib.sh
-#   ci: one rate and two steps, only whether it all runs; laptop (default): two nodes, half an hour of two cores, the README's figures;
-#   full: four nodes, ten minutes of sixteen cores. What is timed needs root, iproute2 and a quiet machine. Results that
+#   ci: one rate and two steps, only whether it all runs; laptop (default): two nodes of one core each, half an hour;
+#   full: two of eight cores, and weak scaling to four, ten minutes. What is timed needs root, iproute2 and a quiet machine. Results that
 #   FOLDER/SCALE/results has already are kept.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 options "$@"
 export OMP_NUM_THREADS=1
 router=(train.steps=400 record.sample_every=10 train.evaluate_every=200)
 repetitions=(--repetitions 9) steps=(--warmup 2 --repetitions 9)
-tokens=512 rates="3000 1500 900 600 400 200" lanes=2,4 nodes="2 4 8" timed_nodes=2 weak="1 2" weak_rate=900
+tokens=512 rates="3000 1500 900 600 400 200" lanes=2,4 nodes="2 4 8" weak="1 2" weak_rate=900
 case $scale in
   ci) repetitions=(--repetitions 1) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 ;;
-  full) timed_nodes=4 weak="1 2 4" rates="3000 1500 900 600 400" ;;
+  full) repetitions=(--repetitions 5) steps=(--warmup 1 --repetitions 5) weak="1 2 4" rates="3000 1200 600 400 250" ;;
 esac
 [ "$scale" != ci ] || router=(train.steps=4 train.batch=8 train.warmup=1 record.sample_every=1 train.evaluate_every=0)
 results=$out/$scale/results
@@ -52,16 +52,16 @@ on_nodes() {
   mv "$written" "$results/$file"
 }
 
-step "steps on $timed_nodes virtual nodes"
+step "steps on two virtual nodes"
 if [ "$(id -u)" -ne 0 ] || ! command -v tc >/dev/null; then
   echo "   SKIPPED: virtual nodes need root and iproute2 (scripts/deps.sh --network)"
   exit 0
 fi
 model=$root/experiments/communication/overlap.yaml
-for rate in $rates; do # at least four grains a rank; the machine for ../planning
-  on_nodes "$timed_nodes" "$rate" "machine-${rate}mbit.yaml" --out machine "$model" "${repetitions[@]}"
-  on_nodes "$timed_nodes" "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" train.grains=$((4 * timed_nodes)) \
-    layout.expert_parallel="$timed_nodes" --lanes "$lanes" "${steps[@]}"
+for rate in $rates; do # at least four grains a rank; the machine is for ../planning
+  on_nodes 2 "$rate" "machine-${rate}mbit.yaml" --out machine "$model" "${repetitions[@]}"
+  on_nodes 2 "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" \
+    --lanes "$lanes" "${steps[@]}"
 done
 
 step "weak scaling: as many tokens on each node"
@@ -73,6 +73,6 @@ done
 
 step "report"
 figures=experiments/communication
-[ "$scale" != full ] || figures=experiments/communication/four-nodes
+[ "$scale" != full ] || figures=experiments/communication/sixteen-cores
 [ "$scale" != ci ] || figures=$out/yardstick
 .venv/bin/yardstick communication "$results" --out "$figures"

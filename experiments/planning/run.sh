@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What plan predicts for the steps that ../communication has measured: run.sh [--scale ci|laptop|full] [--out FOLDER]; see ../lib.sh
-#   Seconds; nothing is measured here. laptop (default): its two nodes, full: its four, ci: those that it has just measured.
+#   Seconds; nothing is measured here. laptop (default) and full: those of that scale, ci: those that it has just measured.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 options "$@"
-nodes=2 measured=experiments/communication/results written=experiments/planning
+measured=experiments/communication/results written=experiments/planning/laptop.txt
 case $scale in
-  full) nodes=4 measured=experiments/communication/four-nodes/results ;;
-  ci) measured=$(dirname "$out")/communication/ci/results written=$out ;;
+  full) measured=experiments/communication/sixteen-cores/results written=experiments/planning/sixteen-cores.txt ;;
+  ci) measured=$(dirname "$out")/communication/ci/results written=$out/planning.txt ;;
 esac
 results=$out/$scale/results model=experiments/communication/overlap.yaml
 if [ "$scale" = ci ] && ! compgen -G "$measured/steps-*.jsonl" >/dev/null; then
@@ -22,9 +22,9 @@ for file in "$measured"/steps-*mbit.jsonl; do
   machine=$measured/machine-$rate.yaml
   [ -f "$machine" ] || fail "$machine is not there" "measure it with experiments/communication/run.sh"
   cp "$file" "$results"
-  "$program" plan "$model" train.grains=$((4 * nodes)) --ranks "$nodes" --nodes "$nodes" --machine "$machine" --show 1000 \
+  "$program" plan "$model" --ranks 2 --nodes 2 --machine "$machine" --show 1000 \
     --json "$results/plan-$rate.jsonl" >"$results/plan-$rate.txt"
 done
 
 step "report"
-.venv/bin/yardstick planning "$results" --out "$written/steps-on-$nodes-nodes.txt"
+.venv/bin/yardstick planning "$results" --out "$written"
