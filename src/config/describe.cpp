@@ -270,7 +270,8 @@ std::vector<Violation> advice(const Config& c, int ranks) {
   const int expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;
   const int teams = expert_parallel / std::max(1, c.layout.expert_tensor_parallel);
   if (const std::string padded = padded_chunks(c); !padded.empty()) notes.push_back({"moe.hidden_chunks", padded});
-  if (const std::string straddling = straddling_groups(c, layout_of(c, ranks)); !straddling.empty())
+  const bool placed = c.layout.placement == contiguous_placement || c.layout.seat_orders;  // the file has been read
+  if (const std::string straddling = placed ? straddling_groups(c, layout_of(c, ranks)) : ""; !straddling.empty())
     notes.push_back({"moe.groups_kept", straddling});
   if (c.layout.exchange == ExchangeKind::node && expert_parallel > 1 && c.layout.ranks_per_node == 0)
     notes.push_back(

@@ -124,10 +124,6 @@ std::vector<std::size_t> purposes_of(const RecordReader& file) {
   return purposes;
 }
 
-}  // namespace
-
-namespace {
-
 std::vector<std::string> texts_of(const RecordReader& file, const char* name, const char* dimension) {
   std::vector<std::string> texts;
   for (const Text& text : file.read<Text>(name, 0, file.length(dimension))) texts.push_back(text_of(text));
@@ -153,12 +149,14 @@ void check_names(const RecordReader& file, std::vector<std::string>& problems) {
   if (texts_of(file, "purpose_name", "purpose") != ledger::purpose_names())
     problems.push_back(file.path() + ": purpose_name has other names than this program, whose schema it is of");
   if (file.length("hop") == 0) return;
+  const std::vector<std::string> found = texts_of(file, "hop_kind", "hop");
+  const std::string& sums = schedule::name_of(schedule::HopKind::sums);  // the first programs of version 5 had none
+  const bool has_sums = std::find(found.begin(), found.end(), sums) != found.end();
   std::vector<std::string> kinds;
   std::vector<std::int32_t> senders;
   for (const auto& [task, kind] : schedule::hops_of(tasks_of(file), config_of(file.file())))
-    senders.push_back(task), kinds.push_back(schedule::name_of(kind));
-  if (texts_of(file, "hop_kind", "hop") != kinds ||
-      file.read<std::int32_t>("hop_task", 0, file.length("hop")) != senders)
+    if (has_sums || kind != schedule::HopKind::sums) senders.push_back(task), kinds.push_back(schedule::name_of(kind));
+  if (found != kinds || file.read<std::int32_t>("hop_task", 0, file.length("hop")) != senders)
     problems.push_back(file.path() + ": hop_task and hop_kind are not the hops of its tasks");
 }
 

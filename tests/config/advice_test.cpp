@@ -127,7 +127,7 @@ TEST(Advice, GroupsOfExpertsOnSeveralNodesAreRemarked) {
     return options;
   };
   EXPECT_EQ(advised(with({"moe.groups_kept=1"}), 4), "");
-  EXPECT_EQ(advised(with({"moe.groups_kept=4", "moe.groups=4"}), 8), "") << "no limit";
+  EXPECT_EQ(advised(with({"moe.groups_kept=4"}), 8), "") << "no limit";
   EXPECT_EQ(advised(with({"moe.groups_kept=1"}), 8),
             "moe.groups_kept: limits no nodes of a token: a group of experts of block 0 lies on 2 of 8 nodes; make "
             "whole groups share one, as a multiple of them does in order\n");

@@ -103,17 +103,17 @@ TEST_F(CommunicationLaws, OfNames) {
       {"a purpose of another name", [](const Editor& f) { f.set_text("purpose_name", 8, "norms"); },
        "run.h5: purpose_name has other names than this program, whose schema it is of\n"},
       {"a hop of another kind", [](const Editor& f) { f.set_text("hop_kind", 1, "near"); }, hops},
-      {"a hop of a task that sends nothing", [](const Editor& f) { f.set("hop_task", 2, std::int64_t{0}); },
-       "4 run.h5: stage data"},
+      {"a hop of a task that sends nothing", [](const Editor& f) { f.set("hop_task", 2, std::int64_t{0}); }, hops},
   });
 }
 
 // Of step 8, the second timeline and the eighth row.
 TEST_F(CommunicationLaws, OfHops) {
-  constexpr hsize_t hops = 8, first = hops * 2, of_rank_1 = first + hops;
+  constexpr hsize_t hops = 8 + 1, first = hops * 2, of_rank_1 = first + hops;
   const std::string timeline = "run.h5: timeline 1: ",
                     within = timeline + "a hop does not lie within the step of its rank\n";
   expect({
+      // four journeys of two mixtures, and the gradients
       {"nothing that travels",
        [](const Editor& f) {
          for (const char* name : {"hop_start", "hop_end", "hop_waited"}) f.set(name, of_rank_1, 0.0);

@@ -1,5 +1,6 @@
 // Whole run folders, cut in different ways: the same run for the digest.
 #pragma once
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <numeric>
@@ -84,12 +85,15 @@ inline record::RankNodes apart(int ranks) {
 
 /// What is sent in row_of, all of it from rank 0 to rank 1, beside hops of 1 ms from the begin of the step.
 inline void add_communication(const Config& config, int ranks, record::TimelineRow& row) {
-  const std::size_t hops = schedule::hops_of(schedule::make_tasks(config), config).size();
+  const std::vector<schedule::TaskHop> hops = schedule::hops_of(schedule::make_tasks(config), config);
+  const auto is_sums = [](const schedule::TaskHop& hop) { return hop.kind == schedule::HopKind::sums; };
+  const auto sums = static_cast<std::size_t>(std::find_if(hops.begin(), hops.end(), is_sums) - hops.begin());
   const record::CommunicationRow sent = communication_of(ranks);
   for (int r = 0; r < ranks; ++r)
-    for (std::size_t i = 0; i < hops; ++i) {
+    for (std::size_t i = 0; i < hops.size(); ++i) {
       row.hop_start.push_back(1e-3 * r), row.hop_end.push_back(1e-3 * (r + 1)), row.hop_waited.push_back(5e-4);
-      row.hop_bytes.push_back(0);
+      const bool all = r == 0 && i == sums;  // the gradients of all buckets
+      row.hop_bytes.push_back(all ? sent.bytes[static_cast<std::size_t>(ledger::Purpose::reduce)] : 0);
     }
   const auto pairs = static_cast<std::size_t>(ranks) * static_cast<std::size_t>(ranks);
   row.pair_bytes.assign(sent.bytes.size() * pairs, 0), row.pair_messages = row.pair_bytes;

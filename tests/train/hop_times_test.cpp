@@ -7,6 +7,7 @@
 #include <cmath>
 #include <random>
 
+#include "config/architecture.hpp"
 #include "schedule/generators.hpp"
 
 namespace switchyard::train {
@@ -55,16 +56,19 @@ TEST(Hops, AreThoseOfTheTasksThatSendRows) {
   const Config straight = config_of(ExchangeKind::pairwise), by_nodes = config_of(ExchangeKind::node);
   const auto tasks = schedule::make_tasks(straight);
   const auto hops = schedule::hops_of(tasks, straight);
-  ASSERT_EQ(hops.size(), 8u) << "four journeys of each of two blocks";
+  const std::size_t sums = gradient_buckets(straight).size();
+  ASSERT_EQ(hops.size(), 8u + sums) << "four journeys of each of two blocks, and the gradients of each bucket";
   for (std::size_t i = 0; i < hops.size(); ++i) {
     const Stage stage = tasks[static_cast<std::size_t>(hops[i].task)].stage;
-    EXPECT_TRUE(stage == Stage::dispatch || stage == Stage::combine) << i;
+    EXPECT_TRUE(stage == Stage::dispatch || stage == Stage::combine || stage == Stage::reduce) << i;
+    EXPECT_EQ(stage == Stage::reduce, hops[i].kind == HopKind::sums) << i;
     EXPECT_TRUE(i == 0 || hops[i].task > hops[i - 1].task) << i;
   }
-  EXPECT_EQ(schedule::hops_of(tasks, by_nodes).size(), 24u);
+  EXPECT_EQ(schedule::hops_of(tasks, by_nodes).size(), 24u + sums);
   Config dense = straight;
   dense.moe.experts = 0;
-  EXPECT_TRUE(schedule::hops_of(schedule::make_tasks(dense), dense).empty());
+  for (const schedule::TaskHop& hop : schedule::hops_of(schedule::make_tasks(dense), dense))
+    EXPECT_EQ(hop.kind, HopKind::sums);
 }
 
 /// Two hops a rank.
