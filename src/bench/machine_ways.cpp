@@ -7,6 +7,7 @@
 #include "base/clock.hpp"
 #include "base/polling.hpp"
 #include "bench/machine.hpp"
+#include "bench/median.hpp"
 #include "comm/collectives.hpp"
 #include "comm/nodes.hpp"
 #include "tensor/products/products.hpp"
@@ -33,11 +34,6 @@ Partner partner_of(const comm::Nodes& nodes, int rank, bool far) {
   const std::size_t there = far ? node ^ 1 : node, at = far ? number : number ^ 1;
   if (there >= members.size() || at >= members[there].size()) return {};
   return members[there][at];
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 /// Two buffers, and messages of both partners at the same time.
@@ -81,7 +77,7 @@ class Pair {
 double measure_latency(const Pair& pair, const std::function<void()>& small, int repetitions) {
   std::vector<double> seen;
   for (int i = 0; i < 20 * repetitions; ++i) seen.push_back(pair.timed(small));
-  return median(seen);
+  return median_of(seen);
 }
 
 double measure_bandwidth(Pair& pair, int repetitions) {
@@ -90,7 +86,7 @@ double measure_bandwidth(Pair& pair, int repetitions) {
     seen.push_back(pair.timed([&] {
       for (int m = 0; m < messages_at_once; ++m) pair.exchange(pair.bytes());
     }));
-  const double seconds = median({seen.begin() + 1, seen.end()});
+  const double seconds = median_of({seen.begin() + 1, seen.end()});
   return seconds > 0.0 ? messages_at_once * double(pair.bytes()) / seconds : 0.0;
 }
 
@@ -111,7 +107,7 @@ double measure_buffer(Pair& pair, const plan::Way& way, int repetitions) {
     });
     seen.push_back(std::clamp((waited - way.latency) * way.bytes_per_s, 0.0, double(pair.bytes())));
   }
-  return median(seen);
+  return median_of(seen);
 }
 
 /// Seconds that one poll takes from computing: small products while messages travel, beside as many without any.
@@ -148,7 +144,7 @@ double measure_poll(Pair& pair, int repetitions) {
     });
     seen.push_back(taken * poll_interval);
   }
-  return median(seen);
+  return median_of(seen);
 }
 
 /// The same on every rank: of the slowest.
@@ -174,7 +170,7 @@ void measure_ways(const MachineOptions& options, plan::MachineDescription& m) {
     if (slowest(world, partner ? 1.0 : 0.0) == 0.0) continue;
     Pair pair(world, partner, std::int64_t{options.message_kib} << 10);
     plan::Way way;
-    way.collective = slowest(world, median(sums));
+    way.collective = slowest(world, median_of(sums));
     way.latency = slowest(world, measure_latency(
                                      pair, [&] { pair.exchange(1); }, options.repetitions));
     const double alone = measure_bandwidth(pair, options.repetitions);

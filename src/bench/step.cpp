@@ -7,6 +7,7 @@
 
 #include "base/clock.hpp"
 #include "bench/json_lines.hpp"
+#include "bench/median.hpp"
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
 #include "config/lane_choice.hpp"
@@ -66,11 +67,6 @@ void Measured::step(int number) {
   seen.add(machine.tasks, result.intervals, machine.groups.layout);
   seen.polls.push_back(Seen::nanoseconds(machine.pace.interval()));
   seen.loss = result.loss.cross_entropy;
-}
-
-double median_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 /// Of the steps of one turn each.

@@ -9,6 +9,7 @@
 
 #include "base/clock.hpp"
 #include "bench/json_lines.hpp"
+#include "bench/median.hpp"
 #include "comm/agree.hpp"
 #include "comm/exchange.hpp"
 #include "config/values.hpp"
@@ -111,12 +112,6 @@ std::vector<Way> make_ways(const TransportOptions& options, const comm::Communic
   return ways;
 }
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 /// Of each way: µs and GB/s into a rank, in the middle and at best, and the time of alltoallv by its own: the median of
 /// this over rounds, and of the best rounds, which a machine that others use disturbs less.
 nlohmann::ordered_json measure(const std::vector<Way>& ways, Traffic& traffic, int rounds) {
@@ -133,7 +128,7 @@ nlohmann::ordered_json measure(const std::vector<Way>& ways, Traffic& traffic, i
     }
   nlohmann::ordered_json rows;
   for (std::size_t w = 0; w < ways.size(); ++w) {
-    const double middle = median(seconds[w]), least = *std::min_element(seconds[w].begin(), seconds[w].end());
+    const double middle = median_of(seconds[w]), least = *std::min_element(seconds[w].begin(), seconds[w].end());
     const double of_first = *std::min_element(seconds[0].begin(), seconds[0].end());
     rows.push_back({{"ranks", traffic.world.size()},
                     {"bytes_a_pair", traffic.bytes},
@@ -142,7 +137,7 @@ nlohmann::ordered_json measure(const std::vector<Way>& ways, Traffic& traffic, i
                     {"us", middle * 1e6},
                     {"us_least", least * 1e6},
                     {"gb_per_s", double(traffic.bytes) * (traffic.world.size() - 1) / middle * 1e-9},
-                    {"times_alltoallv", median(ratios[w])},
+                    {"times_alltoallv", median_of(ratios[w])},
                     {"times_alltoallv_least", of_first / least}});
   }
   return rows;
