@@ -58,13 +58,18 @@ std::vector<bench::Variant> variants_of(const BenchOptions& options, const std::
   return all;
 }
 
+/// What `print` does with them.
+Exit measure(const std::vector<bench::Variant>& variants, const BenchOptions& options,
+             Exit (*print)(const std::vector<bench::Variant>&, const bench::StepOptions&)) {
+  const KokkosSession kokkos(variants.front().config.layout.threads);
+  print_notes(variants.front().config, kokkos);
+  return print(variants, options.steps);
+}
+
 Exit bench_step(const BenchOptions& options) {
   std::vector<std::string> names{""};
   names.insert(names.end(), options.with.begin(), options.with.end());
-  const std::vector<bench::Variant> variants = variants_of(options, names);
-  const KokkosSession kokkos(variants.front().config.layout.threads);
-  print_notes(variants.front().config, kokkos);
-  return bench::print_steps(variants, options.steps);
+  return measure(variants_of(options, names), options, bench::print_steps);
 }
 
 /// Serial and straight first, which says how much there is to hide.
@@ -77,22 +82,14 @@ Exit bench_overlap(const BenchOptions& options) {
   };
   add("serial", 1);
   for (const int lanes : options.lanes) add("interleaved", lanes), add("pipelined", lanes);
-  const std::vector<bench::Variant> variants = variants_of(options, names);
-  const KokkosSession kokkos(variants.front().config.layout.threads);
-  print_notes(variants.front().config, kokkos);
-  return bench::print_overlap(variants, options.steps);
+  return measure(variants_of(options, names), options, bench::print_overlap);
 }
 
 Exit bench_determinism(const BenchOptions& options) {
   std::vector<std::string> names;
   for (const int experts : options.experts) names.push_back("moe.experts=" + std::to_string(experts));
-  const std::vector<bench::Variant> variants =
-      variants_of(options, names.empty() ? std::vector<std::string>{""} : names);
-  const KokkosSession kokkos(variants.front().config.layout.threads);
-  print_notes(variants.front().config, kokkos);
-  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [] { bench::print_determinism_head(); });
-  for (const bench::Variant& variant : variants) bench::print_determinism(variant.config, options.steps);
-  return Exit::ok;
+  if (names.empty()) names = {""};
+  return measure(variants_of(options, names), options, bench::print_determinism);
 }
 
 /// The enumerators of an enumeration of options, by their names.

@@ -39,8 +39,8 @@ Exit print_steps(const std::vector<Variant>& variants, const StepOptions& option
 /// first is serial, on one lane, and its rows go straight. Throws Error{internal} where they end with different losses.
 Exit print_overlap(const std::vector<Variant>& variants, const StepOptions& options);
 
-/// A line of a table from rank 0: what steps of `layout` take over those of `run` (train.determinism), with E experts.
-void print_determinism_head();
-Exit print_determinism(const Config& config, const StepOptions& options);
+/// A table from rank 0: what steps of `layout` take over those of `run` (train.determinism), a line for each of
+/// `configurations`.
+Exit print_determinism(const std::vector<Variant>& configurations, const StepOptions& options);
 
 }  // namespace switchyard::bench

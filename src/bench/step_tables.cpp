@@ -39,6 +39,19 @@ void print_line(const Report& report, const Report& serial) {
               100.0 * bound / step);
 }
 
+/// One line of the table of determinism.
+void print_cost(const comm::Communicator& world, const Config& config, const StepOptions& options) {
+  Variant run{"train.determinism=run", config, {}}, layout{"train.determinism=layout", config, {}};
+  run.config.train.determinism = Determinism::run, layout.config.train.determinism = Determinism::layout;
+  const std::vector<Report> reports = measure_steps({run, layout}, options);
+  comm::on_root(world, [&] {
+    std::printf("%6d %6d %6d %12.1f %12.1f %9.1f\n", config.moe.experts, config.train.grains, world.size(),
+                number(reports[0], "step_ms"), number(reports[1], "step_ms"),
+                100.0 * (number(reports[1], "step_ratio") - 1.0));
+    std::fflush(stdout);
+  });
+}
+
 }  // namespace
 
 Exit print_overlap(const std::vector<Variant>& variants, const StepOptions& options) {
@@ -56,20 +69,12 @@ Exit print_overlap(const std::vector<Variant>& variants, const StepOptions& opti
   return Exit::ok;
 }
 
-void print_determinism_head() {
-  std::printf("%6s %6s %6s %12s %12s %9s\n", "E", "grains", "ranks", "run (ms)", "layout (ms)", "costs (%)");
-}
-
-Exit print_determinism(const Config& config, const StepOptions& options) {
-  Variant run{"train.determinism=run", config, {}}, layout{"train.determinism=layout", config, {}};
-  run.config.train.determinism = Determinism::run, layout.config.train.determinism = Determinism::layout;
-  const std::vector<Report> reports = measure_steps({run, layout}, options);
-  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
-    std::printf("%6d %6d %6d %12.1f %12.1f %9.1f\n", config.moe.experts, config.train.grains,
-                reports[1].at("ranks").get<int>(), number(reports[0], "step_ms"), number(reports[1], "step_ms"),
-                100.0 * (number(reports[1], "step_ratio") - 1.0));
-    std::fflush(stdout);
+Exit print_determinism(const std::vector<Variant>& configurations, const StepOptions& options) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  comm::on_root(world, [] {
+    std::printf("%6s %6s %6s %12s %12s %9s\n", "E", "grains", "ranks", "run (ms)", "layout (ms)", "costs (%)");
   });
+  for (const Variant& variant : configurations) print_cost(world, variant.config, options);
   return Exit::ok;
 }
 

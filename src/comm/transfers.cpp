@@ -72,8 +72,18 @@ Transports make_transports(const Communicator& group, TransportChoice choice) {
   return transports;
 }
 
-void end_run(const Communicator& group, const std::string& why) {
-  std::fprintf(stderr, "switchyard: %s\n", why.c_str());
+void wait_or_end_run(const Communicator& group, int exceptions, const std::string& what,
+                     const std::function<void()>& wait) {
+  std::string why = "an error ended a rank";
+  try {
+    if (std::uncaught_exceptions() == exceptions) {
+      wait();
+      return;
+    }
+  } catch (const Error& error) {
+    why = error.what();
+  }
+  std::fprintf(stderr, "switchyard: %s while %s under way\n", why.c_str(), what.c_str());
   activity::leave();
   MPI_Abort(group.handle(), static_cast<int>(Exit::internal));
 }
@@ -84,18 +94,9 @@ Transfers::Transfers(Transports& transports, std::int64_t row_bytes)
 }
 
 Transfers::~Transfers() {
-  if (!under_way_) return;
-  const std::size_t left = under_way_;
-  std::string why = "an error ended a rank";
-  try {
-    if (std::uncaught_exceptions() == exceptions_) {
-      wait();
-      return;
-    }
-  } catch (const Error& error) {
-    why = error.what();
-  }
-  end_run(transports_.group(), why + " while " + std::to_string(left) + " of its transfers were under way");
+  if (under_way_)
+    wait_or_end_run(transports_.group(), exceptions_, std::to_string(under_way_) + " of its transfers were",
+                    [this] { wait(); });
 }
 
 void Transfers::receive(void* buffer, std::int64_t rows, int from, int tag) {

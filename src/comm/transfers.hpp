@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,8 +39,11 @@ class Transports {
 /// is Error{usage} on all ranks alike. Collective.
 Transports make_transports(const Communicator& group, TransportChoice choice);
 
-/// Says why and ends the run of all ranks: for destructors, which cannot throw, where peers would wait for ever.
-void end_run(const Communicator& group, const std::string& why);
+/// What the destructor of something under way does: it waits. While an exception unwinds that was not in flight when
+/// the object was made (`exceptions` were), or where waiting fails, it ends the run instead, saying what was under way:
+/// the peers may never come, or wait for what is still to be sent.
+void wait_or_end_run(const Communicator& group, int exceptions, const std::string& what,
+                     const std::function<void()>& wait);
 
 /// Sends and receives of rows of `row_bytes`, each by the transport of its pair, waited for together. Buffers and
 /// `transports` must outlive it. The destructor waits; while an exception unwinds it ends the run instead, because the

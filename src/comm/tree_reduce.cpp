@@ -96,17 +96,7 @@ TreeSum::TreeSum(const Communicator& comm, std::vector<std::vector<TreeNode>> no
 }
 
 TreeSum::~TreeSum() {
-  if (done()) return;
-  std::string why = "an error ended a rank";
-  try {
-    if (std::uncaught_exceptions() == exceptions_) {
-      wait();
-      return;
-    }
-  } catch (const Error& error) {
-    why = error.what();
-  }
-  end_run(comm_, why + " while a sum of gradients was under way");
+  if (!done()) wait_or_end_run(comm_, exceptions_, "a sum of gradients was", [this] { wait(); });
 }
 
 Range TreeSum::slice(int owner) const { return slice_of(slab_.n, comm_.size(), owner); }
