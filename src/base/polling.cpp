@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/median.hpp"
 
 namespace switchyard {
 namespace {
@@ -23,9 +24,7 @@ void Pace::looked(double seconds) {
   else
     seconds_[looks_ % looks_kept] = seconds;
   ++looks_;
-  std::vector<double> sorted = seconds_;
-  std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
-  interval_ = measured_interval(sorted[sorted.size() / 2]);
+  interval_ = measured_interval(median_of(seconds_));
 }
 
 Polling::Polling(Poller poll, Pace& pace) : poll_(std::move(poll)), pace_(pace), outer_(std::exchange(current, this)) {}

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/median.hpp"
 #include "bench/machine.hpp"
 #include "comm/collectives.hpp"
 #include "plan/work.hpp"
@@ -35,10 +36,7 @@ std::vector<double> task_seconds(train::Machine& machine, int repetitions) {
     }
   }
   std::vector<double> medians;
-  for (std::vector<double>& of : seen) {
-    std::sort(of.begin(), of.end());
-    medians.push_back(std::max(0.0, of[of.size() / 2]));
-  }
+  for (const std::vector<double>& of : seen) medians.push_back(std::max(0.0, median_of(of)));
   comm::all_reduce_max(machine.groups.world, medians.data(), static_cast<std::int64_t>(medians.size()));
   return medians;
 }

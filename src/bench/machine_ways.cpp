@@ -5,9 +5,9 @@
 
 #include "base/activity.hpp"
 #include "base/clock.hpp"
+#include "base/median.hpp"
 #include "base/polling.hpp"
 #include "bench/machine.hpp"
-#include "bench/median.hpp"
 #include "comm/collectives.hpp"
 #include "comm/nodes.hpp"
 #include "tensor/products/products.hpp"
@@ -86,7 +86,7 @@ double measure_bandwidth(Pair& pair, int repetitions) {
     seen.push_back(pair.timed([&] {
       for (int m = 0; m < messages_at_once; ++m) pair.exchange(pair.bytes());
     }));
-  const double seconds = median_of({seen.begin() + 1, seen.end()});
+  const double seconds = median_of(std::vector<double>(seen.begin() + 1, seen.end()));
   return seconds > 0.0 ? messages_at_once * double(pair.bytes()) / seconds : 0.0;
 }
 

@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "base/clock.hpp"
+#include "base/median.hpp"
 #include "bench/json_lines.hpp"
-#include "bench/median.hpp"
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
 #include "config/lane_choice.hpp"
@@ -129,9 +129,7 @@ void add_bytes(nlohmann::ordered_json& report, const train::Machine& machine, in
 /// What was left to measurements: lanes, and the interval of polls, the median of all steps and ranks.
 void add_measured(nlohmann::ordered_json& report, const comm::Communicator& world, const train::LaneChoice& lanes,
                   const std::vector<std::int64_t>& polls) {
-  std::vector<std::int64_t> all = comm::all_gather(world, polls);
-  std::nth_element(all.begin(), all.begin() + std::ssize(all) / 2, all.end());
-  report["poll_interval_us"] = double(all[all.size() / 2]) * 1e-3;
+  report["poll_interval_us"] = double(median_of(comm::all_gather(world, polls))) * 1e-3;
   for (const train::LaneChoice::Candidate& c : lanes.measured)
     report["lanes_ms"][std::to_string(c.lanes)] = c.step * 1e3;
 }

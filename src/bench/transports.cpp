@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hpp"
+#include "base/median.hpp"
 #include "bench/json_lines.hpp"
-#include "bench/median.hpp"
 #include "comm/agree.hpp"
 #include "comm/exchange.hpp"
 #include "config/values.hpp"

@@ -1,9 +1,11 @@
 #include "train/choose_lanes.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/activity.hpp"
 #include "base/clock.hpp"
+#include "base/median.hpp"
 #include "checkpoint/checkpoint.hpp"
 #include "comm/agree.hpp"
 #include "config/lane_choice.hpp"
@@ -37,8 +39,7 @@ double median_step(const Config& trial, const comm::Communicator& world) {
     comm::all_reduce_max(world, &took, 1);
     if (step > warmup_steps) seconds.push_back(took);
   }
-  std::nth_element(seconds.begin(), seconds.begin() + measured_steps / 2, seconds.end());
-  return seconds[measured_steps / 2];
+  return median_of(std::move(seconds));
 }
 
 }  // namespace
@@ -75,11 +76,12 @@ LaneChoice choose_lanes(const Config& config, const comm::Communicator& world) {
 }
 
 LaneChoice settle_lanes(Config& config, const comm::Communicator& world, const std::string& resumed) {
+  if (config.layout.lanes != 0) return choose_lanes(config, world);  // as given
   std::int64_t done = 0;
   comm::on_root(world, [&] { done = resumed.empty() ? 0 : checkpoint::checkpoint_step(resumed); });
   comm::broadcast(world, &done, sizeof done, 0);
   LaneChoice choice = done < config.train.steps ? choose_lanes(config, world) : LaneChoice{};
-  if (config.layout.lanes == 0) config.layout.lanes = choice.lanes;
+  config.layout.lanes = choice.lanes;
   return choice;
 }
 
