@@ -91,7 +91,7 @@ class MadeUpLayer {
         moe::make_journeys({config_, groups_, exchanges_, parameters_, timers_}, 0);
     const Queue queue;
     std::array<std::int64_t, 5> bytes{};
-    journeys->plan(queue, moe::Pieces::grains, *pass_);
+    journeys->plan(queue, *pass_), journeys->plan_finish(queue, *pass_);
     bytes[4] = timers_.bytes[static_cast<std::size_t>(Phase::plan)];
     timers_.clear();
     experts_->take(0, pass_->plan);

@@ -57,8 +57,10 @@ struct Passage {
 class Flight {
  public:
   virtual ~Flight() = default;
+  /// Those that come go to `to`; once, by Exchange::start or after Exchange::send. Rows that stay are there then.
+  virtual void receive(void* to) = 0;
   virtual bool poll() = 0;    ///< lets them make progress; true once all rows have arrived and left
-  virtual void finish() = 0;  ///< waits for that
+  virtual void finish() = 0;  ///< waits for that; after receive
 };
 
 /// Several flights may be under way at once; the ranks of the group start them in the same order.
@@ -71,6 +73,9 @@ class Exchange {
   virtual Itinerary prepare(const Itinerary& plans) const = 0;
   /// Rows that stay on this rank are in `to` when it returns.
   virtual std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) = 0;
+  /// Before it is known how many rows come, which the itinerary says by the time of Flight::receive; where an exchange
+  /// can't do that, nothing leaves before.
+  virtual std::unique_ptr<Flight> send(const Passage& passage, const void* from) = 0;
   virtual Picked picked() const { return {}; }  ///< transports; none where it takes none
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/exchange.hpp"
+#include "moe/numbers.hpp"
 #include "moe/plan.hpp"
 
 namespace switchyard::moe {
@@ -22,17 +23,23 @@ struct CrossingWork {
   Staged<std::int32_t> sent, received;
   Staged<std::int32_t> row_of;                             ///< (tokens, nodes) token row, −1 where there is none
   std::vector<std::int64_t> counts_sent, counts_received;  ///< of each rank: choice rows, then token rows by piece
-  std::vector<int> sizes[2], offsets[2];                   ///< of MPI, what is sent and what comes
+  NumbersFlight counts, choices;
 };
 
 /// Two orders of rows on a rail. *Token rows*: (node, token), one for each token with kept choices there. *Choice
 /// rows*: (node, token, choice), one for each kept choice. On the other side both come by (rank of the rail, token,
 /// choice).
-class Crossing {
+class Crossing : public Numbers {
  public:
   Crossing(Arena& arena, const Config& config, const Layout& layout, int block);
-  /// Of what routing chose for this rank's tokens. Collective over the rail. Made by the host, for MPI sends it.
-  void build(const Queue& queue, const Choice& choice, Pieces pieces, const Way& rail, CrossingWork& work);
+  /// Of what routing chose for this rank's tokens; by the host, for MPI sends it. Then its token rows are known, and it
+  /// is on its way to the ranks of the rail. Collective over them.
+  void begin(const Queue& queue, const Choice& choice, Pieces pieces, const Way& rail, CrossingWork& work,
+             std::int64_t step);
+  /// Whether it is known how many rows come.
+  bool poll(bool may_grow) override;
+  /// All is known, once what the other ranks sent has come.
+  void finish(const Queue& queue);
 
   // At home.
   Index token_rows() const { return comm::count_rows(tokens_.out.send); }
@@ -56,24 +63,31 @@ class Crossing {
   const comm::Itinerary& choices() const { return choices_; }
   /// (world ranks) kept choices of this rank's tokens by the rank that holds their expert.
   const std::vector<std::int64_t>& traffic() const { return traffic_; }
-  /// Bytes that build() sent to rank r of the rail.
-  std::int64_t bytes_to(std::size_t r) const { return bytes_.at(r); }
+  /// Bytes that begin() sent to rank r of the rail.
+  std::int64_t bytes_to(std::size_t r) const { return work_->counts.bytes_to(r) + work_->choices.bytes_to(r); }
 
  private:
   int my_node() const { return layout_.node_of_place(layout_.place()); }
-  void begin(const Choice& choice, CrossingWork& work);
-  void list_node(int node, CrossingWork& work);
-  void list_rows_of_tokens(const CrossingWork& work);
-  int pieces_from(int node, Pieces pieces) const;
-  void exchange_counts(const comm::Communicator& rail, Pieces pieces, CrossingWork& work);
-  void exchange_choices(const comm::Communicator& rail, CrossingWork& work);
-  void take_pieces(Pieces pieces, const CrossingWork& work, std::int32_t* begins);
-  void take_choices(const Queue& queue, Pieces pieces, const CrossingWork& work);
+  void clear(const Choice& choice);
+  std::int64_t list_node(int node);
+  void list_rows_of_tokens();
+  int pieces_from(int node) const;
+  void send(comm::RowRanges numbers, std::int64_t step);
+  void take_counts();
+  void expect_choices();
+  void take_pieces(std::int32_t* begins);
+  void take_choices(const Queue& queue);
 
   Layout layout_;
   int experts_, nodes_, groups_;
   std::vector<int> place_of_;  ///< (E) who holds an expert
-  Choice choice_;              ///< the caller's
+  int block_;
+  Pieces cut_into_ = Pieces::grains;
+  CrossingWork* work_ = nullptr;        ///< of the lane
+  comm::Exchange* exchange_ = nullptr;  ///< of the rail
+  bool counts_known_ = false, choices_expected_ = false, whole_ = false;
+  comm::RowRanges numbers_;  ///< of choices that come of each rank of the rail
+  Choice choice_;            ///< the caller's
   Index home_tokens_ = 0, home_pieces_ = 0, pieces_ = 0, largest_piece_ = 0;
   comm::Itinerary tokens_, choices_;
   Staged<std::int32_t> token_;        ///< of each token row
@@ -83,7 +97,7 @@ class Crossing {
   Staged<float> weight_;
   Staged<std::uint8_t> kept_;
   Choice handed_on_;
-  std::vector<std::int64_t> traffic_, bytes_;
+  std::vector<std::int64_t> traffic_;
 };
 
 }  // namespace switchyard::moe

@@ -14,8 +14,10 @@ struct LayerPass;
 class Journeys {
  public:
   virtual ~Journeys() = default;
-  /// Plans them for what routing chose.
-  virtual void plan(const Queue& queue, Pieces pieces, LayerPass& pass) const = 0;
+  /// Plans them for what routing chose: what leaves this rank,
+  virtual void plan(const Queue& queue, LayerPass& pass) const = 0;
+  /// and what comes, once the others have told it; by the time of dispatch_here and dispatch_finish.
+  virtual void plan_finish(const Queue& queue, LayerPass& pass) const = 0;
 
   /// Rows of pass.x(N, d) leave for their experts,
   virtual void dispatch(const Queue& queue, LayerPass& pass) const = 0;

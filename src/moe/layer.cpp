@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/check.hpp"
 #include "moe/journeys.hpp"
@@ -37,6 +38,7 @@ struct Layer::State {
   State(const State&) = delete;
 
   void make_plan(const Queue& queue, LayerPass& pass) const;
+  void take_rows(const Queue& queue, LayerPass& pass) const;
   void run_experts(const Queue& queue, const Plan::Rows& some, LayerPass& pass) const;
   void recompute_experts(const Queue& queue, LayerPass& pass) const;
   void run_experts_backward(const Queue& queue, const Plan::Rows& some, LayerPass& pass) const;
@@ -53,7 +55,16 @@ struct Layer::State {
 void Layer::State::make_plan(const Queue& queue, LayerPass& pass) const {
   const Layout& layout = context.groups.layout;
   const bool by_grains = pass.tokens.pass == Pass::train && layout.by_grains(layout.groups());
-  journeys->plan(queue, by_grains ? Pieces::grains : Pieces::ranks, pass);
+  pass.pieces = by_grains ? Pieces::grains : Pieces::ranks;
+  pass.rows_known = false;
+  journeys->plan(queue, pass);
+  if (layout.expert_parallel == 1) take_rows(queue, pass);  // nobody else has any
+}
+
+/// As many as come have their place, by the first stage that has need of it.
+void Layer::State::take_rows(const Queue& queue, LayerPass& pass) const {
+  if (std::exchange(pass.rows_known, true)) return;
+  journeys->plan_finish(queue, pass);
   pass.experts.take(pass.lane, pass.plan);
   pass.scratch.partial.reserve(pass.plan.expert_rows());
 }
@@ -104,8 +115,10 @@ void Layer::forward(const Queue& queue, schedule::Stage stage, const Tensor& y, 
     case Stage::dispatch:
       return s.journeys->dispatch(queue, pass);
     case Stage::dispatch_finish:
+      s.take_rows(queue, pass);
       return s.journeys->dispatch_finish(queue, pass);
     case Stage::experts_here:
+      s.take_rows(queue, pass);
       s.journeys->dispatch_here(queue, pass);
       return s.run_experts(queue, pass.plan.here(), pass);
     case Stage::experts:

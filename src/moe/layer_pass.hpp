@@ -66,6 +66,8 @@ struct LayerPass {
   std::shared_ptr<nn::FeedForwardPass> shared;  ///< of this block, or the scratch's
   TokenSet tokens;
   Tensor x;  ///< (N, d) the caller's
+  Pieces pieces = Pieces::grains;
+  bool rows_known = false;  ///< what comes has been taken
 };
 
 /// Appends the choices of the last forward pass, host copies; tokens have the same number of choices each.

@@ -1,5 +1,8 @@
 #include "moe/link.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "base/ledger.hpp"
@@ -44,6 +47,7 @@ std::int64_t away(const comm::RowRanges& rows, int me) {
 
 bool UnderWay::poll() {
   if (!flight) return false;
+  if (expect_rows && expect_rows(false)) expect_rows = nullptr;
   if (!flight->poll()) return true;
   if (travels.back().end == 0.0) travels.back().end = now();
   return false;
@@ -71,6 +75,13 @@ Link::Link(const LayerContext& context, const Way& way, int block)
   for (int r = 0; r < way.group.size(); ++r) on_node_.push_back(context.groups.on_my_node(way.group, r));
 }
 
+/// For the rows that come; their bytes, of those of other ranks.
+std::int64_t Link::make_room(const comm::Passage& passage, Buffer& receive) const {
+  const comm::RowRanges& rows = passage.plan().receive;
+  receive.reserve(comm::count_rows(rows) * passage.row_bytes);
+  return away(rows, me_) * passage.row_bytes;
+}
+
 /// On the side where the exchange works.
 std::byte* Link::side(const Buffer& rows) const { return through_host_ ? rows.host() : rows.device(); }
 
@@ -82,16 +93,26 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
                               freight.row_bytes,
                               {freight.step, block_, static_cast<int>(freight.journey), freight.lane}};
   const comm::RowPlan& rows = passage.plan();
-  receive.reserve(comm::count_rows(rows.receive) * passage.row_bytes);
   if (through_host_) send.to_host(queue, comm::count_rows(rows.send) * passage.row_bytes);
   queue.fence("switchyard::moe::link::start");  // the rows to send are written
   under_way.travels.emplace_back();
   const ledger::For purpose(purpose_of(freight.journey));
   Travel& travel = under_way.travels.back();
-  travel.bytes = away(rows.send, me_) * passage.row_bytes,
-  travel.received = away(rows.receive, me_) * passage.row_bytes;
+  travel.bytes = away(rows.send, me_) * passage.row_bytes;
   travel.start = now();
-  under_way.flight = exchange_.start(passage, side(send), side(receive));
+  if (!freight.numbers || freight.numbers->poll(true)) {
+    travel.received = make_room(passage, receive);
+    under_way.flight = exchange_.start(passage, side(send), side(receive));
+  } else {
+    under_way.flight = exchange_.send(passage, side(send));
+    under_way.expect_rows = [this, &under_way, passage, numbers = freight.numbers, &receive](bool may_grow) {
+      if (!numbers->poll(may_grow)) return false;
+      if (!may_grow && receive.capacity() < comm::count_rows(passage.plan().receive) * passage.row_bytes) return false;
+      under_way.travels.back().received = make_room(passage, receive);
+      under_way.flight->receive(side(receive));
+      return true;
+    };
+  }
   if (under_way.flight->poll())  // also one that sent all before it returned
     travel.end = now(), travel.waited = travel.end - travel.start;
   count(phase_of(freight.journey), [&](std::size_t r) { return rows.send[r].size() * freight.row_bytes; });
@@ -99,6 +120,8 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
 
 void Link::finish(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& receive) const {
   expect(under_way.flight != nullptr, "a journey under way");
+  if (const auto expect_rows = std::exchange(under_way.expect_rows, nullptr))
+    expect(expect_rows(true), "numbers of rows that have come before their rows are waited for");
   under_way.poll();
   Travel& travel = under_way.travels.back();
   const double begin = now();
@@ -106,6 +129,9 @@ void Link::finish(const Queue& queue, UnderWay& under_way, const Freight& freigh
   under_way.flight.reset();
   if (travel.end == 0.0) travel.end = now(), travel.waited = travel.end - begin;
   if (through_host_) receive.to_device(queue, comm::count_rows(rows_of(freight).receive) * freight.row_bytes);
+  const Waited before = freight.numbers ? freight.numbers->take_waited() : Waited{};
+  if (before.seconds == 0.0) return;
+  travel.waited += before.seconds, travel.start = std::min(travel.start, before.from);
 }
 
 }  // namespace switchyard::moe

@@ -1,16 +1,18 @@
 // One hop of rows between ranks: leave, arrive, and what is known of the time between.
 #pragma once
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "moe/layer.hpp"
+#include "moe/numbers.hpp"
 #include "moe/plan.hpp"
 #include "tensor/room.hpp"
 
 namespace switchyard::moe {
 
 /// The four journeys of a row through one layer and step, and that of the gradients of combine weights which are made
-/// where the rows are; numbers of comm::ExchangeTag::journey.
+/// where the rows are; numbers of comm::ExchangeTag::journey, as those of Numbers are.
 enum class Journey { dispatch = 0, combine = 1, combine_backward = 2, dispatch_backward = 3, weights = 4 };
 
 /// Rows on their way: on the device, staged through the host where that is another memory.
@@ -32,6 +34,8 @@ struct Travel : Hop {
 /// Rows of a lane that are under way, those of one journey at a time.
 struct UnderWay {
   std::unique_ptr<comm::Flight> flight;
+  /// Until it is known how many come, and there is room: tells the flight, if so by now (Numbers::poll).
+  std::function<bool(bool may_grow)> expect_rows;
   std::vector<Travel> travels;  ///< since the lane began its pass, in the order in which rows left
 
   /// Lets them make progress; whether some are not there yet.
@@ -48,6 +52,7 @@ struct Freight {
   Index row_bytes;
   std::int64_t step;
   int lane;
+  Numbers* numbers = nullptr;  ///< that may not be there yet when the rows leave; null: they are
 };
 
 /// Between the ranks that a rank hands rows to itself, and, where rows go by nodes, between those of a rail.
@@ -58,7 +63,7 @@ Way rail_way(const LayerContext& context);
 class Link {
  public:
   Link(const LayerContext& context, const Way& way, int block);
-  /// The rows of `send` leave. Collective over the ranks.
+  /// The rows of `send` leave; `receive` must stay where it is. Collective over the ranks.
   void start(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& send,
              Buffer& receive) const;
   /// Adds what this rank sent to each rank of the way, bytes, to those of a phase.
@@ -70,11 +75,12 @@ class Link {
       if (!on_node_[r]) timers_.bytes_across[static_cast<std::size_t>(phase)] += bytes;
     }
   }
-  /// All have left, and arrived in `receive`.
+  /// All have left, and arrived in `receive`. Their numbers have come before.
   void finish(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& receive) const;
 
  private:
   std::byte* side(const Buffer& rows) const;
+  std::int64_t make_room(const comm::Passage& passage, Buffer& receive) const;
 
   comm::Exchange& exchange_;
   bool through_host_;  ///< rows are staged through the host where the exchange works there

@@ -108,7 +108,6 @@ Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int block)
 void Plan::make_tables() {
   const auto places = static_cast<std::size_t>(near_.size());
   first_piece_.assign(places + 1, 0);
-  for (int side = 0; side < 2; ++side) mpi_counts_[side].assign(places, 0), mpi_offsets_[side].assign(places, 0);
   to_experts_.send.assign(places, {}), to_experts_.receive.assign(places, {});
   first_here_.assign(places, {});
   ordered_.here.assign(mine_.size() + 1, 0), ordered_.others.assign(mine_.size() + 1, 0);
@@ -132,7 +131,10 @@ void Plan::number_pieces() {
   }
 }
 
-void Plan::build(const Queue& queue, const Cut& cut, const Choice& choice, Pieces pieces, const Way& way) {
+void Plan::begin(const Queue& queue, const Cut& cut, const Choice& choice, Pieces pieces, const Way& way,
+                 std::int64_t step) {
+  expect(counts_.poll(), "one plan at a time");
+  counts_known_ = whole_ = false, exchange_ = &way.exchange;
   tokens_ = choice.tokens(), capacity_ = choice.capacity();
   first_ = choice.first;
   order_.expert = choice.expert.data();
@@ -143,9 +145,23 @@ void Plan::build(const Queue& queue, const Cut& cut, const Choice& choice, Piece
   const Matrix<std::int32_t> begins(begins_.device(), cut.pieces, experts_);
   row_.reserve(capacity_), token_.reserve(capacity_);
   place(queue, cut, choice, {begins, counted_.before, row_.data(), token_.data()});
-  exchange_counts(way.group);
+  itinerary_.out.send = to_experts_.send;
+  send_counts(step);
+}
+
+bool Plan::poll(bool /*may_grow*/) {
+  if (!counts_known_ && counts_.poll()) take_counts();
+  return counts_known_;
+}
+
+void Plan::finish(const Queue& queue) {
+  if (whole_) return;
+  if (!poll(true)) {
+    wait_for(counts_);
+    take_counts();
+  }
   order_received(queue);
-  if (!alone_) itinerary_ = way.exchange.prepare({to_experts_, way_home()});
+  whole_ = true;
 }
 
 /// The kept choices of each piece and expert, on the host.
@@ -199,34 +215,38 @@ comm::RowPlan Plan::way_home() const {
   return home;
 }
 
-/// Tells every place of the expert-parallel group how many rows of each of my pieces its experts get.
-void Plan::exchange_counts(const comm::Communicator& group) {
+/// Tells every near place how many rows of each of my pieces its experts get.
+void Plan::send_counts(std::int64_t step) {
   counts_in_.resize(first_piece_.back() * mine_.size());
   if (alone_) {
     counts_in_ = counts_out_;
     return;
   }
   const std::int64_t me = my_near(layout_), my_pieces = first_piece_[me + 1] - first_piece_[me];
+  comm::RowRanges out, in;
   for (int p = 0; p < near_.size(); ++p) {
     const Range owned = seats_near(p);
-    mpi_counts_[0][p] = static_cast<int>(my_pieces * owned.size());
-    mpi_offsets_[0][p] = static_cast<int>(my_pieces * (owned.first - seats_near(0).first));
-    mpi_counts_[1][p] = static_cast<int>((first_piece_[p + 1] - first_piece_[p]) * mine_.size());
-    mpi_offsets_[1][p] = static_cast<int>(first_piece_[p] * mine_.size());
+    const std::int64_t first = my_pieces * (owned.first - seats_near(0).first);
+    out.push_back({first, first + my_pieces * owned.size()});
+    in.push_back({first_piece_[p] * mine_.size(), first_piece_[p + 1] * mine_.size()});
   }
-  comm::count_sent(group, mpi_counts_[0], sizeof(std::int64_t));
-  const activity::Waiting waiting(group.members());
-  comm::check_mpi(MPI_Alltoallv(counts_out_.data(), mpi_counts_[0].data(), mpi_offsets_[0].data(), MPI_INT64_T,
-                                counts_in_.data(), mpi_counts_[1].data(), mpi_offsets_[1].data(), MPI_INT64_T,
-                                group.handle()));
+  counts_.send(*exchange_, out, sizeof(std::int64_t), counts_out_.data(),
+               {step, block_, static_cast<int>(Told::counts), layout_.lane});
+  counts_.receive(in, counts_in_.data());
 }
 
-/// Where each expert row lies among the received rows.
-void Plan::order_received(const Queue& queue) {
+/// Which rows come, and how they lie at their experts.
+void Plan::take_counts() {
   order_rows({static_cast<int>(mine_.size()), counts_in_, first_piece_, first_here_, static_cast<int>(my_near(layout_)),
               local_first_},
              ordered_);
   to_experts_.receive = ordered_.received;
+  if (!alone_) itinerary_ = exchange_->prepare({to_experts_, way_home()});
+  counts_known_ = true;
+}
+
+/// Where each expert row lies among the received rows.
+void Plan::order_received(const Queue& queue) {
   if (alone_) return;
   const Index runs = std::ssize(ordered_.runs);
   std::int32_t *first = runs_.host(), *from = first + runs + 1;

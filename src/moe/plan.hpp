@@ -9,6 +9,7 @@
 #include "moe/choice_order.hpp"
 #include "moe/even_loads.hpp"
 #include "moe/expert_order.hpp"
+#include "moe/numbers.hpp"
 #include "moe/rows.hpp"
 #include "tensor/room.hpp"
 #include "tensor/types.hpp"
@@ -35,14 +36,19 @@ struct Way {
 /// the rows of the local experts by (seat, source place, token), which is (seat, global token order).
 /// With layout.local_first rows that stay, of this rank's own tokens, lie before all others, in either order; in what
 /// ranks that share experts send each other so do the rows of the sender's own tokens.
-class Plan {
+class Plan : public Numbers {
  public:
   /// Of a lane's way through the mixture of a block, with memory for a pass of `config` at even loads.
   Plan(Arena& arena, const Config& config, const Layout& layout, int block);
 
   /// Of what routing chose for tokens that are cut into pieces: those of this rank, or those that reach its node by it.
-  /// Collective over the ranks of layout.near_places(), whose exchange will carry the rows.
-  void build(const Queue& queue, const Cut& cut, const Choice& choice, Pieces pieces, const Way& way);
+  /// Then send rows are known, and how many there are is on its way to the ranks of layout.near_places(), whose
+  /// exchange will carry the rows. Collective over them.
+  void begin(const Queue& queue, const Cut& cut, const Choice& choice, Pieces pieces, const Way& way,
+             std::int64_t step);
+  bool poll(bool may_grow) override;
+  /// Expert rows are known, once the numbers of all ranks have come.
+  void finish(const Queue& queue);
 
   /// The pieces of a choice of this rank's own tokens, of the lane.
   Cut cut(const Choice& choice, Pieces pieces) const {
@@ -89,10 +95,8 @@ class Plan {
 
   /// (world ranks) rows this rank sends to each; kept rows, itself included, those of a team at its first rank.
   const std::vector<std::int64_t>& traffic() const { return traffic_; }
-  /// Bytes of counts that build() sent to number `near` of the near places.
-  std::int64_t bytes_to(std::size_t near) const {
-    return mpi_counts_[0][near] * static_cast<std::int64_t>(sizeof(std::int64_t));
-  }
+  /// Bytes of counts that begin() sent to number `near` of the near places.
+  std::int64_t bytes_to(std::size_t near) const { return alone_ ? 0 : counts_.bytes_to(near); }
 
  private:
   void make_tables();
@@ -100,8 +104,9 @@ class Plan {
   Range seats_near(int near) const { return layout_.experts_of(static_cast<int>(near_.first) + near, experts_); }
   void count_choices(const Queue& queue, const Cut& cut, const Choice& choice);
   void begin_rows(const Queue& queue, Index pieces);
+  void send_counts(std::int64_t step);
+  void take_counts();
   comm::RowPlan way_home() const;
-  void exchange_counts(const comm::Communicator& group);
   void order_received(const Queue& queue);
 
   Layout layout_;
@@ -115,7 +120,9 @@ class Plan {
   std::vector<std::int64_t> first_piece_;  ///< (near places + 1) pieces before those that a place hands on
   std::vector<std::int64_t> counts_out_;   ///< (near team, my piece, its seat) rows
   std::vector<std::int64_t> counts_in_;    ///< (group piece, my seat) rows
-  std::vector<int> mpi_counts_[2], mpi_offsets_[2];
+  NumbersFlight counts_;
+  comm::Exchange* exchange_ = nullptr;  ///< that of the rows
+  bool counts_known_ = false, whole_ = false;
   comm::RowPlan to_experts_;
   comm::Itinerary itinerary_;
   std::vector<Range> first_here_;  ///< (near places) pieces whose rows come before the others of a place

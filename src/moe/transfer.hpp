@@ -20,7 +20,7 @@ struct TransferPass {
 
 /// What goes by which plan, in which step and lane.
 struct Trip {
-  const Plan& plan;
+  Plan& plan;
   TransferPass& buffers;
   std::int64_t step;
   int lane;
@@ -59,7 +59,7 @@ class Transfer {
     return {buffer.device(), trip.buffers.element, count, width_};
   }
   Freight freight(const Trip& trip, comm::Bound bound, Journey journey) const {
-    return {trip.plan.itinerary(), bound, journey, row_bytes(trip), trip.step, trip.lane};
+    return {trip.plan.itinerary(), bound, journey, row_bytes(trip), trip.step, trip.lane, &trip.plan};
   }
 
   Link link_;

@@ -22,9 +22,6 @@ std::vector<bool> meetings(const std::vector<Task>& tasks, const Layout& layout)
   const bool sharded = std::any_of(tasks.begin(), tasks.end(), [](const Task& t) { return t.stage == Stage::gather; });
   std::vector<bool> meet;
   for (const Task& task : tasks) switch (task.stage) {
-      case Stage::plan:
-        meet.push_back(layout.expert_parallel > 1);
-        break;
       case Stage::norm:  // of experts, and with shards of the optimizer of all blocks
         meet.push_back(layout.expert_parallel > 1 || (sharded && layout.ranks > 1));
         break;

@@ -23,7 +23,7 @@ class Room {
   /// Room for n elements; all but the first `keep` are lost when it grows, by an eighth more than is asked for, so that
   /// it settles soon.
   void reserve(Index n, Index keep = 0) {
-    if (static_cast<Index>(memory_.extent(0)) >= n) return;
+    if (capacity() >= n) return;
     const Vector<T> kept(keep > 0 ? memory_ : Vector<T>());
     const std::shared_ptr<void> lives(keep > 0 ? shared_ : nullptr);
     make(n + n / 8);
@@ -31,6 +31,7 @@ class Room {
   }
   T* data() const { return memory_.data(); }
   const Vector<T>& view() const { return memory_; }
+  Index capacity() const { return static_cast<Index>(memory_.extent(0)); }
 
  private:
   void make(Index n) {
@@ -115,11 +116,11 @@ class Staged {
     follow();
   }
   void reserve(Index n) {
-    if (static_cast<Index>(room_.view().extent(0)) < n)
-      host_ = {};  // or a host would hold the old memory beside the new
+    if (capacity() < n) host_ = {};  // or a host would hold the old memory beside the new
     room_.reserve(n);
     follow();
   }
+  Index capacity() const { return room_.capacity(); }
   T* device() const { return room_.data(); }
   T* host() const { return host_.data(); }
   void to_device(const Queue& queue, Index n) const {

@@ -154,10 +154,10 @@ TEST(Plan, RefusesAnExpertThatDoesNotExistAndChoicesOutsideTheirMemory) {
                 on_device<std::uint8_t>({1, 1, 1})};
   const Cut cut = cut_of(3, 1, 1);
   EXPECT_ANY_THROW(
-      plan->build(test::queue(), cut, choice, Pieces::grains, {ranks.groups.expert, *ranks.exchanges.near}));
+      plan->begin(test::queue(), cut, choice, Pieces::grains, {ranks.groups.expert, *ranks.exchanges.near}, 0));
   choice.first = on_device<std::int32_t>({0, 1, 1, 4}), choice.expert = on_device<std::int32_t>({3, 3, 3});
   EXPECT_ANY_THROW(
-      plan->build(test::queue(), cut, choice, Pieces::grains, {ranks.groups.expert, *ranks.exchanges.near}));
+      plan->begin(test::queue(), cut, choice, Pieces::grains, {ranks.groups.expert, *ranks.exchanges.near}, 0));
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ const std::vector<Task> tasks{
 
 moe::Travel travel(const moe::Hop& hop) { return {hop, {}, {}}; }
 
-/// Rows leave at 2 and arrive at 7, of which a task waits from 6; others from 8 to 9; a sum from 10 to 12.
+/// Of these only the last one is a meeting. Rows leave at 2 and arrive at 7, of which a task waits from 6; others from 8 to 9; a sum from 10 to 12.
 std::vector<Interval> intervals() {
   return {{0.0, 1.0, 0, {}},  {1.0, 2.5, 0, travel({2.0, 7.0, 1.0})}, {2.5, 6.0, 0, {}},
           {6.0, 7.5, 0, {}},  {7.5, 8.0, 0, travel({8.0, 9.0, 0.0})}, {8.0, 10.0, 0, {}},
@@ -28,18 +28,18 @@ std::vector<Interval> intervals() {
 TEST(Accounting, WhatIsWaitedForIsExposed) {
   const Communication c = communication(tasks, intervals(), {.ranks = 2, .expert_parallel = 2});
   EXPECT_DOUBLE_EQ(c.step, 12.0);
-  EXPECT_DOUBLE_EQ(c.busy, 1.0 + 5.0 + 1.0 + 2.0);
-  EXPECT_DOUBLE_EQ(c.exposed, 1.0 + 1.0 + 0.0 + 2.0);
-  EXPECT_DOUBLE_EQ(c.hidden_share(), 5.0 / 9.0);
-  EXPECT_DOUBLE_EQ(c.exposed_share(), 4.0 / 12.0);
+  EXPECT_DOUBLE_EQ(c.busy, 5.0 + 1.0 + 2.0);
+  EXPECT_DOUBLE_EQ(c.exposed, 1.0 + 0.0 + 2.0);
+  EXPECT_DOUBLE_EQ(c.hidden_share(), 5.0 / 8.0);
+  EXPECT_DOUBLE_EQ(c.exposed_share(), 3.0 / 12.0);
 }
 
 TEST(Accounting, OverlappingJourneysCountOnce) {
   std::vector<Interval> two = intervals();
   two[4].travel = travel({6.5, 9.0, 0.5});  // another lane's, which leaves while the first is away
   const Communication c = communication(tasks, two, {.ranks = 2, .expert_parallel = 2});
-  EXPECT_DOUBLE_EQ(c.busy, 1.0 + 7.0 + 2.0);
-  EXPECT_DOUBLE_EQ(c.exposed, 4.5);
+  EXPECT_DOUBLE_EQ(c.busy, 7.0 + 2.0);
+  EXPECT_DOUBLE_EQ(c.exposed, 3.5);
 }
 
 // Where rows go by nodes the hop inside a node and the gradients of weights are intervals of their own.
@@ -48,8 +48,8 @@ TEST(Accounting, EveryHopOfAJourneyCounts) {
   by_nodes[1].travel.near = {7.0, 7.4, 0.4};     // after the rail
   by_nodes[4].travel.weights = {6.0, 7.2, 0.1};  // while the others travel
   const Communication c = communication(tasks, by_nodes, {.ranks = 2, .expert_parallel = 2});
-  EXPECT_DOUBLE_EQ(c.busy, 1.0 + 5.4 + 1.0 + 2.0);
-  EXPECT_DOUBLE_EQ(c.exposed, 4.0 + 0.4 + 0.1);
+  EXPECT_DOUBLE_EQ(c.busy, 5.4 + 1.0 + 2.0);
+  EXPECT_DOUBLE_EQ(c.exposed, 3.0 + 0.4 + 0.1);
 }
 
 // Gradients leave in one task, and what another one waits for them is exposed; both tasks by themselves are not.
@@ -95,8 +95,8 @@ TEST(Accounting, WeightsOfOtherOwnersAreWaitedFor) {
   std::vector<Interval> of = intervals();
   of.push_back({12.0, 15.0, 0, {}});
   const Communication c = communication(more, of, {.ranks = 2, .expert_parallel = 2});
-  EXPECT_DOUBLE_EQ(c.busy, 9.0 + 3.0);
-  EXPECT_DOUBLE_EQ(c.exposed, 4.0 + 3.0);
+  EXPECT_DOUBLE_EQ(c.busy, 8.0 + 3.0);
+  EXPECT_DOUBLE_EQ(c.exposed, 3.0 + 3.0);
 }
 
 }  // namespace

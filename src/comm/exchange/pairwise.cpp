@@ -12,31 +12,50 @@ namespace {
 
 class PairwiseFlight : public Flight {
  public:
-  PairwiseFlight(Transports& transports, std::int64_t row_bytes) : transfers_(transports, row_bytes) {}
-  void post(const Communicator& group, const Passage& passage, const char* from, char* to);
-  bool poll() override { return transfers_.poll(); }
-  void finish() override { transfers_.wait(); }
+  PairwiseFlight(Transports& transports, const Passage& passage, const void* from)
+      : group_(transports.group()),
+        passage_(passage),
+        from_(static_cast<const char*>(from)),
+        transfers_(transports, passage.row_bytes) {}
+  void send();
+  void receive(void* to) override;
+  bool poll() override { return transfers_.poll() && received_; }
+  void finish() override {
+    expect(received_, "a flight that is told where its rows go");
+    transfers_.wait();
+  }
 
  private:
+  const Communicator& group_;
+  Passage passage_;
+  const char* from_;
+  bool received_ = false;  ///< receive() was called
   Transfers transfers_;
 };
 
-void PairwiseFlight::post(const Communicator& group, const Passage& passage, const char* from, char* to) {
-  const int ranks = group.size(), rank = group.rank(), tag = mpi_tag(passage.tag);
-  const std::int64_t bytes = passage.row_bytes;
-  const RowPlan& plan = passage.plan();
+void PairwiseFlight::send() {
+  const int ranks = group_.size(), rank = group_.rank();
+  for (int i = 1; i < ranks; ++i) {
+    const int target = (rank + i) % ranks;
+    const Range& rows = passage_.plan().send[target];
+    if (rows.size())
+      transfers_.send(from_ + rows.first * passage_.row_bytes, rows.size(), target, mpi_tag(passage_.tag));
+  }
+}
+
+void PairwiseFlight::receive(void* to) {
+  const int ranks = group_.size(), rank = group_.rank();
+  const std::int64_t bytes = passage_.row_bytes;
+  const RowPlan& plan = passage_.plan();
+  char* const out = static_cast<char*>(to);
+  received_ = true;
   for (int i = 1; i < ranks; ++i) {
     const int source = (rank + ranks - i) % ranks;
     const Range& rows = plan.receive[source];
-    if (rows.size()) transfers_.receive(to + rows.first * bytes, rows.size(), source, tag);
-  }
-  for (int i = 1; i < ranks; ++i) {
-    const int target = (rank + i) % ranks;
-    const Range& rows = plan.send[target];
-    if (rows.size()) transfers_.send(from + rows.first * bytes, rows.size(), target, tag);
+    if (rows.size()) transfers_.receive(out + rows.first * bytes, rows.size(), source, mpi_tag(passage_.tag));
   }
   const Range& own = plan.send[rank];
-  if (own.size()) std::memcpy(to + plan.receive[rank].first * bytes, from + own.first * bytes, own.size() * bytes);
+  if (own.size()) std::memcpy(out + plan.receive[rank].first * bytes, from_ + own.first * bytes, own.size() * bytes);
 }
 
 class Pairwise : public Exchange {
@@ -50,8 +69,14 @@ class Pairwise : public Exchange {
   Itinerary prepare(const Itinerary& plans) const override { return checked(plans, group_.size(), group_.rank()); }
 
   std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) override {
-    auto flight = std::make_unique<PairwiseFlight>(transports_, passage.row_bytes);
-    flight->post(group_, passage, static_cast<const char*>(from), static_cast<char*>(to));
+    auto flight = std::make_unique<PairwiseFlight>(transports_, passage, from);
+    flight->receive(to);
+    flight->send();
+    return flight;
+  }
+  std::unique_ptr<Flight> send(const Passage& passage, const void* from) override {
+    auto flight = std::make_unique<PairwiseFlight>(transports_, passage, from);
+    flight->send();
     return flight;
   }
 

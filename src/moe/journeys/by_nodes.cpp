@@ -24,7 +24,8 @@ class ByNodes : public Journeys {
         rail_(context, rail_way(context), block),
         width_(context.config.model.width) {}
 
-  void plan(const Queue& queue, Pieces pieces, LayerPass& pass) const override;
+  void plan(const Queue& queue, LayerPass& pass) const override;
+  void plan_finish(const Queue& queue, LayerPass& pass) const override;
   void dispatch(const Queue& queue, LayerPass& pass) const override;
   void dispatch_here(const Queue& queue, LayerPass& pass) const override;
   void dispatch_finish(const Queue& queue, LayerPass& pass) const override;
@@ -67,14 +68,23 @@ Freight ByNodes::freight(LayerPass& pass, Journey journey) const {
           journey,
           width_ * bytes_of(element),
           pass.tokens.step,
-          pass.lane};
+          pass.lane,
+          &*pass.crossing};
 }
 
-void ByNodes::plan(const Queue& queue, Pieces pieces, LayerPass& pass) const {
+void ByNodes::plan(const Queue& queue, LayerPass& pass) const {
   Crossing& crossing = *pass.crossing;
-  crossing.build(queue, pass.routing.choice(), pieces, rail_way(context_), pass.scratch.rail->work);
-  pass.plan.build(queue, crossing.cut(), crossing.handed_on(), pieces, near_way(context_));
+  crossing.begin(queue, pass.routing.choice(), pass.pieces, rail_way(context_), pass.scratch.rail->work,
+                 pass.tokens.step);
   rail_.count(Phase::plan, [&](std::size_t r) { return crossing.bytes_to(r); });
+}
+
+/// Inside the node nothing is hidden, numbers of rows as little as these.
+void ByNodes::plan_finish(const Queue& queue, LayerPass& pass) const {
+  Crossing& crossing = *pass.crossing;
+  crossing.finish(queue);
+  pass.plan.begin(queue, crossing.cut(), crossing.handed_on(), pass.pieces, near_way(context_), pass.tokens.step);
+  pass.plan.finish(queue);
   near_.count_plan(pass.plan);
 }
 

@@ -12,13 +12,15 @@ class Straight : public Journeys {
   Straight(const LayerContext& context, int block)
       : context_(context), transfer_(context, near_way(context), block), dispatch_(transfer_), combine_(transfer_) {}
 
-  void plan(const Queue& queue, Pieces pieces, LayerPass& pass) const override {
+  void plan(const Queue& queue, LayerPass& pass) const override {
     const Choice& choice = pass.routing.choice();
-    pass.plan.build(queue, pass.plan.cut(choice, pieces), choice, pieces, near_way(context_));
+    pass.plan.begin(queue, pass.plan.cut(choice, pass.pieces), choice, pass.pieces, near_way(context_),
+                    pass.tokens.step);
     transfer_.count_plan(pass.plan);
   }
+  void plan_finish(const Queue& queue, LayerPass& pass) const override { pass.plan.finish(queue); }
   void dispatch(const Queue& queue, LayerPass& pass) const override {
-    dispatch_.start(queue, pass.trip(), pass.x, pass.part().rows);
+    dispatch_.start(queue, pass.trip(), pass.x, pass.plan.alone() ? pass.part().rows : Tensor{});
   }
   void dispatch_here(const Queue& queue, LayerPass& pass) const override {
     transfer_.stay(queue, pass.trip(), pass.part().rows);

@@ -1,0 +1,43 @@
+#include "moe/numbers.hpp"
+
+#include "base/clock.hpp"
+#include "base/ledger.hpp"
+
+namespace switchyard::moe {
+
+void NumbersFlight::send(comm::Exchange& exchange, const comm::RowRanges& by_rank, std::int64_t bytes, const void* from,
+                         const comm::ExchangeTag& tag) {
+  const ledger::For purpose(ledger::Purpose::plan);
+  exchange_ = &exchange, bytes_ = bytes;
+  itinerary_.out.send = by_rank;
+  flight_ = exchange.send({itinerary_, comm::Bound::out, bytes, tag}, from);
+}
+
+void NumbersFlight::receive(const comm::RowRanges& by_rank, void* to) {
+  const ledger::For purpose(ledger::Purpose::plan);  // an exchange that waits for this sends them now
+  itinerary_.out.receive = by_rank;
+  const comm::RowRanges none(by_rank.size());
+  itinerary_ = exchange_->prepare({itinerary_.out, {none, none}});
+  flight_->receive(to);
+}
+
+bool NumbersFlight::poll() {
+  if (flight_ && flight_->poll()) flight_.reset();
+  return !flight_;
+}
+
+void NumbersFlight::wait() {
+  if (poll()) return;
+  flight_->finish();
+  flight_.reset();
+}
+
+void Numbers::wait_for(NumbersFlight& numbers) {
+  if (numbers.poll()) return;
+  const double begin = now();
+  numbers.wait();
+  if (waited_.seconds == 0.0) waited_.from = begin;
+  waited_.seconds += now() - begin;
+}
+
+}  // namespace switchyard::moe
