@@ -170,6 +170,24 @@ TEST_P(ExchangeTest, RowsThatStayAreThereAtOnce) {
   flight->finish();
 }
 
+/// The sender knows what it sends; its peers hear of it later.
+TEST_P(ExchangeTest, RowsMayLeaveBeforeItIsKnownHowManyCome) {
+  Numbers send(count_rows(plan.send) * width, width);
+  std::vector<float> receive(count_rows(plan.receive) * width, -1.0f);
+  std::fill_n(send.data(), count_rows(plan.send) * width, static_cast<float>(comm.rank()));
+  Itinerary growing{{plan.send, {}}, {}};
+  const auto flight = exchange->send({growing, Bound::out, row_bytes, {3, 2, 0}}, send.data());
+  EXPECT_FALSE(flight->poll()) << "rows may still come";
+  MPI_Barrier(MPI_COMM_WORLD);
+  growing = itinerary;
+  flight->receive(receive.data());
+  while (!flight->poll()) continue;
+  flight->finish();
+  for (int p = 0; p < comm.size(); ++p)
+    for (std::int64_t at = plan.receive[p].first * width; at < plan.receive[p].last * width; ++at)
+      ASSERT_EQ(receive[at], static_cast<float>(p));
+}
+
 std::string test_name(const testing::TestParamInfo<ExchangeTest::ParamType>& info) {
   const auto [layout, pattern, width] = info.param;
   const char* patterns[] = {"none", "mixed", "ring", "all_to_first", "idle_ranks"};

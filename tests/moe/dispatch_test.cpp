@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
+#include <thread>
 
 #include "base/clock.hpp"
 #include "base/polling.hpp"
@@ -159,25 +161,63 @@ void check_bytes(Stages& s) {
   EXPECT_EQ(s.routing.timers.bytes[static_cast<int>(Phase::dispatch)], sent);
 }
 
+/// Until the rows under way have arrived.
+void run_other_kernels(Stages& s) {
+  const Vector<float> other("test::other", 1000);
+  Polling polling([&s] { return s.buffers->under_way.poll(); }, 20e-6);
+  const double give_up = now() + 20.0;
+  while (!s.buffers->under_way.travels.empty() && s.buffers->under_way.travels.back().end == 0.0 && now() < give_up)
+    Kokkos::parallel_for(
+        "test::other", test::queue().range(1000), KOKKOS_LAMBDA(Index i) { other(i) += 1.0f; });
+  polling.now();
+}
+
 // Rows arrive while kernels run that have nothing to do with them.
 void check_progress(Stages& s) {
   const Matrix<float> rows = rows_of(s.routing);
   s.buffers->under_way.travels.clear();
   s.dispatch.start(test::queue(), s.trip(), filled(1, s.routing.rows(), width), rows);
-  const Vector<float> other("test::other", 1000);
-  {
-    Polling polling([&s] { return s.buffers->under_way.poll(); }, 20e-6);
-    const double give_up = now() + 20.0;
-    while (!s.buffers->under_way.travels.empty() && s.buffers->under_way.travels.back().end == 0.0 && now() < give_up)
-      Kokkos::parallel_for(
-          "test::other", test::queue().range(1000), KOKKOS_LAMBDA(Index i) { other(i) += 1.0f; });
-    polling.now();
-  }
+  run_other_kernels(s);
   for (const Travel& travel : s.buffers->under_way.travels) EXPECT_GT(travel.end, travel.start);
   s.dispatch.finish(test::queue(), s.trip(), rows);
   for (const Travel& travel : s.buffers->under_way.travels)
     EXPECT_TRUE(travel.waited == 0.0 || travel.waited == travel.end - travel.start) << "there once it had started";
   EXPECT_EQ(s.buffers->under_way.travels.empty(), s.routing.plan->alone());
+}
+
+// So they do where their own rank doesn't know yet how many come when they leave, once there is room for them.
+void check_numbers_beside(Stages& s) {
+  check_dispatch(s);
+  s.buffers->under_way.travels.clear();
+  s.routing.begin_plan();
+  const Matrix<float> rows = rows_of(s.routing);
+  s.dispatch.start(test::queue(), s.trip(), filled(1, s.routing.rows(), width), rows);
+  run_other_kernels(s);
+  for (const Travel& travel : s.buffers->under_way.travels) EXPECT_GT(travel.end, travel.start);
+  s.routing.plan->finish(test::queue());
+  EXPECT_EQ(s.routing.plan->take_waited().seconds, 0.0);
+  s.dispatch.finish(test::queue(), s.trip(), rows);
+  const auto expected = s.routing.expected_rows();
+  const auto got = on_host(elements(rows));
+  for (std::size_t r = 0; r < expected.size(); ++r)
+    for (int c = 0; c < width; ++c) ASSERT_EQ(got(r * width + c), value(1, expected[r].token, c)) << r;
+}
+
+// A rank that comes late keeps no other from sending, but from taking its rows.
+void check_no_meeting(Stages& s) {
+  check_dispatch(s);
+  s.buffers->under_way.travels.clear();
+  MPI_Barrier(MPI_COMM_WORLD);
+  const double late = 0.3, begin = now();
+  const Matrix<float> rows = rows_of(s.routing), x = filled(1, s.routing.rows(), width);
+  if (s.routing.groups.layout.rank == 0) std::this_thread::sleep_for(std::chrono::duration<double>(late));
+  s.routing.begin_plan();
+  s.dispatch.start(test::queue(), s.trip(), x, rows);
+  EXPECT_TRUE(s.routing.groups.layout.rank == 0 || now() - begin < late) << "waited for rank 0";
+  s.routing.plan->finish(test::queue());
+  const Layout& layout = s.routing.groups.layout;
+  EXPECT_TRUE(layout.place() == 0 || layout.group() > 0 || now() - begin > late / 2);
+  s.dispatch.finish(test::queue(), s.trip(), rows);
 }
 
 void on_all_layouts(void (*check)(Stages&)) {
@@ -192,6 +232,11 @@ void on_all_layouts(void (*check)(Stages&)) {
 TEST(Dispatch, BringsRowsInExpertOrder) { on_all_layouts(check_dispatch); }
 TEST(Dispatch, BackwardIsTheAdjoint) { on_all_layouts(check_dispatch_adjoint); }
 TEST(Dispatch, RowsTravelWhileOtherKernelsRun) { on_all_layouts(check_progress); }
+TEST(Dispatch, RowsTravelBeforeTheirNumbersAreKnown) { on_all_layouts(check_numbers_beside); }
+TEST(Dispatch, NobodyMeetsToLeave) {
+  Stages stages({8, 1, 8, 4, 8, 0}, test::degrees().back());  // every rank has tokens and an expert
+  check_no_meeting(stages);
+}
 TEST(Dispatch, CountsTheBytesThatLeave) { on_all_layouts(check_bytes); }
 TEST(Combine, IsTheDefinedChainToTheBit) { on_all_layouts(check_combine); }
 TEST(Combine, BackwardIsTheDefinedProductsToTheBit) { on_all_layouts(check_combine_backward); }

@@ -103,9 +103,12 @@ struct RoutingProblem : test::Ranks {
     choice.expert = on_device(of_choices<std::int32_t>([&](auto t, int j) { return expert_of(c, t, j); }));
     choice.weight = Vector<float>("weight", choice.capacity());
     choice.kept = on_device(of_choices<std::uint8_t>([&](auto t, int j) { return kept(c, t, j); }));
-    plan->begin(test::queue(), plan->cut(choice, pieces), choice, pieces, {groups.expert, *exchanges.near}, 0);
+    begin_plan(pieces);
     plan->finish(test::queue());
     plan->take_waited();  // what follows is timed by itself
+  }
+  void begin_plan(Pieces pieces = Pieces::grains) {
+    plan->begin(test::queue(), plan->cut(choice, pieces), choice, pieces, {groups.expert, *exchanges.near}, 0);
   }
 
   /// (C) value(global token, choice) of this rank's choices; 0 past them.
