@@ -9,6 +9,7 @@
 #include "bench/json_lines.hpp"
 #include "config/estimate.hpp"
 #include "config/moe_layers.hpp"
+#include "config/placement_file.hpp"
 #include "config/yaml.hpp"
 #include "plan/accounting.hpp"
 #include "plan/forecast.hpp"
@@ -52,9 +53,9 @@ void set_network(plan::MachineDescription& machine, const std::string& text) {
 
 std::string layout_words(const LayoutConfig& l, int ranks) {
   char text[160];
-  std::snprintf(text, sizeof text, "%4d %-9s %-11s %5d %4d %-9s", l.expert_parallel ? l.expert_parallel : ranks,
-                name_in_config(l.exchange).c_str(), name_in_config(l.schedule).c_str(), l.lanes, l.zero,
-                name_in_config(l.recompute).c_str());
+  std::snprintf(text, sizeof text, "%4d %4d %-9s %-11s %5d %4d %-9s", l.expert_parallel ? l.expert_parallel : ranks,
+                l.expert_tensor_parallel, name_in_config(l.exchange).c_str(), name_in_config(l.schedule).c_str(),
+                l.lanes, l.zero, name_in_config(l.recompute).c_str());
   return text;
 }
 
@@ -67,9 +68,9 @@ void print_row(const plan::Candidate& c, int ranks) {
 }
 
 void print_header() {
-  std::printf("%4s %-9s %-11s %5s %4s %-9s %10s %10s %9s %9s %7s %10s %10s %9s\n", "EP", "exchange", "schedule",
-              "lanes", "zero", "recompute", "step ms", "compute ms", "busy ms", "expos. ms", "hidden", "far rowsMB",
-              "far sumsMB", "GiB/rank");
+  std::printf("%4s %4s %-9s %-11s %5s %4s %-9s %10s %10s %9s %9s %7s %10s %10s %9s\n", "EP", "team", "exchange",
+              "schedule", "lanes", "zero", "recompute", "step ms", "compute ms", "busy ms", "expos. ms", "hidden",
+              "far rowsMB", "far sumsMB", "GiB/rank");
 }
 
 /// Bytes of one step, and whether they can be hidden.
@@ -96,6 +97,7 @@ nlohmann::ordered_json json_of(const plan::Candidate& c, const plan::Site& site)
   nlohmann::ordered_json j;
   j["ranks"] = site.ranks, j["nodes"] = site.nodes;
   j["expert_parallel"] = l.expert_parallel ? l.expert_parallel : site.ranks;
+  j["expert_tensor_parallel"] = l.expert_tensor_parallel, j["placement"] = l.placement;
   j["exchange"] = name_in_config(l.exchange), j["schedule"] = name_in_config(l.schedule), j["lanes"] = l.lanes;
   j["zero"] = l.zero, j["recompute"] = name_in_config(l.recompute);
   j["step_ms"] = s.step * 1e3, j["computing_ms"] = s.computing * 1e3, j["communication_ms"] = s.busy * 1e3;
@@ -156,10 +158,6 @@ Exit print_parameters(const PlanOptions& options) {
 void require_plannable(const PlanOptions& options, const Config& config) {
   check(config.model.vocabulary > 0, Exit::usage,
         options.config + ": model.vocabulary: is 0 (a plan has no corpus to take it from); set it");
-  const std::string why = plan::unpriced(config);
-  check(why.empty(), Exit::usage,
-        options.config + ": " + why + "; set it to " +
-            (config.layout.expert_tensor_parallel != 1 ? "1" : contiguous_placement) + " for a plan");
   check(options.network.empty() || options.nodes > 1, Exit::usage,
         "--network is about links between nodes, and there is one; give --nodes, or leave it out");
   const int per_node = options.ranks / options.nodes;
@@ -167,6 +165,10 @@ void require_plannable(const PlanOptions& options, const Config& config) {
         options.config + ": layout.ranks_per_node: is " + format_value(config.layout.ranks_per_node) +
             ", but --ranks " + std::to_string(options.ranks) + " on --nodes " + std::to_string(options.nodes) +
             " are " + std::to_string(per_node) + " a node; set it to 0 or to that");
+  if (options.ranks % options.nodes != 0) return;  // which require_site says
+  for (const Violation& v : validate(plan::at_site(config, {options.ranks, options.nodes, {}}), options.ranks))
+    throw Error(Exit::usage, options.config + ": on " + std::to_string(options.nodes) + " nodes of " +
+                                 std::to_string(per_node) + " ranks: " + v.key + ": " + v.message);
 }
 
 Exit plan_layouts(const PlanOptions& options) {
@@ -176,6 +178,7 @@ Exit plan_layouts(const PlanOptions& options) {
       "or --parameters to count the model alone");
   LoadResult loaded = load(options.config, options.overrides);
   add_violations(loaded, options.ranks);
+  add_placement(loaded);
   throw_errors(loaded);
   require_plannable(options, loaded.config);
   plan::Site site{options.ranks, options.nodes, plan::machine_from_yaml(options.machine, read_text(options.machine))};

@@ -217,8 +217,8 @@ Hiding hiding(const Config& config, const Site& site) {
   h.flop_per_byte = flop / (far ? rows.far / share : rows.near);
   const int per_node = site.ranks_per_node(), nodes_of_group = (layout.expert_parallel + per_node - 1) / per_node;
   const int parts = far ? std::max(2, nodes_of_group) : layout.expert_parallel;
-  h.straight = flop_per_byte(there.model.activation == Activation::swiglu ? 3 : 2, there.moe.hidden,
-                             element_bytes(there), parts);
+  h.straight = flop_per_byte(there.model.activation == Activation::swiglu ? 3 : 2,
+                             double(there.moe.hidden) / layout.expert_tensor_parallel, element_bytes(there), parts);
   return h;
 }
 

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -76,6 +77,27 @@ TEST_F(Plan, BytesAreThoseOfMeasuredSteps) {
   }
 }
 
+// Teams are among the layouts where experts have chunks; a placement stays, and is read where the command is run.
+TEST_F(Plan, RanksTeamsAndKeepsAPlacement) {
+  write("p.yaml", "0: [0, 2, 4, 6, 1, 3, 5, 7]\n1: [7, 0, 1, 2, 3, 4, 5, 6]\n");
+  const Output o =
+      run("plan c.yaml --ranks 4 --nodes 2 --machine m.yaml --show 1000 --json p.jsonl moe.hidden_chunks=4 "
+          "layout.placement=p.yaml");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(count(o.out, ", expert_tensor_parallel: "), 1) << o.out;
+  EXPECT_EQ(count(o.out, ", placement: \"p.yaml\""), 1) << o.out;
+  std::map<int, int> teams;
+  for (const nlohmann::json& p : lines("p.jsonl")) {
+    EXPECT_EQ(p["placement"], "p.yaml");
+    ++teams[p["expert_tensor_parallel"]];
+    EXPECT_FALSE(p["exchange"] == "gather" && p["expert_tensor_parallel"] != 1) << "which a run refuses";
+    EXPECT_FALSE(p["exchange"] == "node" && p["expert_tensor_parallel"] == 4) << "a team stays on its node";
+  }
+  EXPECT_GT(teams[1], teams[2]);
+  EXPECT_GT(teams[2], teams[4]);
+  EXPECT_GT(teams[4], 0);
+}
+
 TEST_F(Plan, WhatIsMeasuredCanBePlannedWith) {
   const Output measured =
       run("bench machine c.yaml --repetitions 1 --message 64 --ranks-per-node 1 --out machine.yaml", 2);
@@ -103,9 +125,9 @@ TEST_F(Plan, RefusesInOneSentence) {
       {"--ranks 0 --machine m.yaml", "is out of range; must be in [1, 4096]"},
       {"--ranks 4 --machine m.yaml --network 100", "--network is about links between nodes"},
       {"--ranks 4 --nodes 2 --machine m.yaml layout.ranks_per_node=4", "layout.ranks_per_node: is 4, but --ranks 4"},
-      {"--ranks 4 --nodes 2 --machine m.yaml layout.placement=p.yaml", "layout.placement: is p.yaml"},
-      {"--ranks 4 --nodes 2 --machine m.yaml moe.hidden_chunks=2 layout.expert_tensor_parallel=2",
-       "layout.expert_tensor_parallel: is 2 (ranks that share"},
+      {"--ranks 4 --nodes 2 --machine m.yaml layout.placement=p.yaml", "layout.placement: p.yaml: cannot be read"},
+      {"--ranks 4 --nodes 4 --machine m.yaml moe.hidden_chunks=2 layout.expert_tensor_parallel=2 layout.exchange=node",
+       "c.yaml: on 4 nodes of 1 ranks: layout.expert_tensor_parallel: 2 does not divide layout.ranks_per_node 1"},
       {"--parameters --nodes 2", "--parameters excludes --nodes"},
       {"--ranks 4", "--ranks and --machine are missing"}};
   for (const auto& [arguments, said] : cases) {

@@ -1,14 +1,17 @@
 // Predictions: closed forms of bytes, and what cannot be otherwise — a slower link is never faster, lanes move no more.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 
 #include "base/check.hpp"
 #include "config/estimate.hpp"
+#include "config/even_routing.hpp"
 #include "config/values.hpp"
 #include "plan/sites.hpp"
 #include "plan/work.hpp"
 #include "schedule/generators.hpp"
+#include "support/placement.hpp"
 
 namespace switchyard::plan {
 namespace {
@@ -80,6 +83,68 @@ TEST(Prediction, ChunksOfExpertsAreAllOfTheirWork) {
   const double whole = predict(c, site(4, 2)).flop;
   c.moe.hidden_chunks = 4;
   EXPECT_NEAR(predict(c, site(4, 2)).flop, whole, 1e-9 * whole);
+}
+
+// A team of T computes its experts' rows once, on T ranks with a part of the hidden width each, and each of them has
+// all of these rows; what comes home is added, so more elements are moved. Nobody else has a rank's part of an expert.
+TEST(Prediction, TeamsShareTheWork) {
+  Config c = model();
+  c.moe.hidden_chunks = 4;
+  for (const auto& [ranks, group] : {std::pair(4, 4), std::pair(8, 4), std::pair(8, 8)}) {
+    c.layout = {}, c.layout.expert_parallel = group;
+    const Prediction one = predict(c, site(ranks, 2));
+    for (const int team : {2, 4}) {
+      c.layout.expert_tensor_parallel = team;
+      const Prediction shared = predict(c, site(ranks, 2));
+      EXPECT_NEAR(shared.flop, one.flop, 1e-9 * one.flop);
+      EXPECT_NEAR(shared.sums.all, one.sums.all, 1e-9 * one.sums.all);
+      EXPECT_NEAR(shared.rows.all, team * one.rows.all, 1e-9 * shared.rows.all);
+      EXPECT_NEAR(shared.rows.across, team * one.rows.across, 1e-9 * shared.rows.all);
+      EXPECT_GT(shared.seconds.computing, one.seconds.computing);
+      EXPECT_NEAR(hiding(c, site(ranks, 2)).flop_per_byte, hiding(c, site(ranks, 2)).straight, 1e-9);
+    }
+  }
+  c.layout = {}, c.layout.exchange = ExchangeKind::node;  // across nodes a token goes once, whoever shares its experts
+  const double across = predict(c, site(8, 2)).rows.across;
+  c.layout.expert_tensor_parallel = 4;
+  EXPECT_NEAR(predict(c, site(8, 2)).rows.across, across, 1e-9 * across);
+}
+
+/// The same by counting out which groups are kept, of three experts each, and which two experts of these are chosen.
+double counted_out(const std::vector<int>& away, int kept) {
+  const int groups = static_cast<int>(away.size());
+  double all = 0.0, some = 0.0;
+  for (unsigned mask = 0; mask < 1u << groups; ++mask) {
+    if (std::popcount(mask) != kept) continue;
+    std::vector<bool> here;
+    for (int g = 0; g < groups; ++g)
+      for (int e = 0; (mask >> g & 1) != 0 && e < 3; ++e) here.push_back(e >= away[static_cast<std::size_t>(g)]);
+    for (std::size_t a = 0; a < here.size(); ++a)
+      for (std::size_t b = 0; b < a; ++b) all += 1.0, some += here[a] || here[b] ? 1.0 : 0.0;
+  }
+  return some / all;
+}
+
+TEST(EvenRouting, OfGroupsThatAreOnSeveralNodes) {
+  for (const std::vector<int>& away : {std::vector{3, 3, 0, 0}, {2, 2, 1, 1}, {3, 1, 3, 3}, {3, 3, 3, 3}, {0, 2, 1, 0}})
+    for (int kept = 1; kept <= 4; ++kept)
+      EXPECT_NEAR(share_with_one_kept(away, 3, kept, 2), counted_out(away, kept), 1e-12) << kept;
+}
+
+// Only where groups of experts, kept or added, are broken up does it matter who has them.
+TEST(Bytes, OfPlacedExperts) {
+  Config c = model();
+  c.layout.exchange = ExchangeKind::node;
+  const double row = 32 * 4.0, tokens = 32 * 16, straight = 4.0 / 2;
+  const Site there = site(8, 2);
+  const double sums = predict(c, there).rows.across;
+  test::place_at_random(c, 7, 2);
+  EXPECT_NEAR(predict(c, there).rows.across, sums, 1e-9 * sums) << "within nodes";
+  test::place_at_random(c, 7);
+  EXPECT_NEAR(predict(c, there).rows.across, sums / 2 + straight * row * tokens * 4, 1e-9 * sums)
+      << "rows go home one by one";
+  c.layout.exchange = ExchangeKind::pairwise;
+  EXPECT_NEAR(predict(c, there).rows.across, straight * row * tokens * 8, 1e-6);
 }
 
 TEST(Prediction, LanesMoveNoMore) {
