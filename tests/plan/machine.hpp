@@ -16,8 +16,8 @@ inline MachineDescription round_machine() {
   m.products.rows = {1}, m.products.inner = {1}, m.products.columns = {1};
   for (auto& grid : m.products.gflops) grid = {10.0};
   for (const schedule::Stage stage : timed_stages()) m.stages[static_cast<std::size_t>(stage)] = {1e-9, 2e-9};
-  m.near = Way{1e-6, 1e9, 4e-6, 65536.0, 0.0};
-  m.far = Way{1e-5, 1e8, 4e-5, 65536.0, 0.0};
+  m.near = Way{false, 1e-6, 1e9, 4e-6, 65536.0, 0.0};
+  m.far = Way{false, 1e-5, 1e8, 4e-5, 65536.0, 0.0};
   return m;
 }
 
