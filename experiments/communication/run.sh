@@ -7,11 +7,11 @@
 options "$@"
 export OMP_NUM_THREADS=1
 router=(train.steps=400 record.sample_every=10 train.evaluate_every=200)
-repetitions=(--repetitions 9) steps=(--warmup 2 --repetitions 9)
+steps=(--warmup 2 --repetitions 9)
 tokens=512 rates="3000 1500 900 600 400 200" lanes=2,4 nodes="2 4 8" weak="1 2" weak_rate=900
 case $scale in
-  ci) repetitions=(--repetitions 1) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 ;;
-  full) repetitions=(--repetitions 5) steps=(--warmup 1 --repetitions 5) weak="1 2 4" rates="3000 1200 600 400" ;;
+  ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 ;;
+  full) steps=(--warmup 1 --repetitions 5) weak="1 2 4" rates="3000 1200 600 400" ;;
 esac
 [ "$scale" != ci ] || router=(train.steps=4 train.batch=8 train.warmup=1 record.sample_every=1 train.evaluate_every=0)
 results=$out/$scale/results
@@ -58,10 +58,13 @@ if [ "$(id -u)" -ne 0 ] || ! command -v tc >/dev/null; then
   exit 0
 fi
 model=$root/experiments/communication/overlap.yaml
-for rate in $rates; do # at least four grains a rank; the machine is for ../planning
-  on_nodes 2 "$rate" "machine-${rate}mbit.yaml" --out machine "$model" "${repetitions[@]}"
-  on_nodes 2 "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" \
-    --lanes "$lanes" "${steps[@]}"
+# At least four grains a rank. The machine, described before the steps and after each turn of them, is for ../planning.
+for rate in $rates; do
+  [ ! -f "$results/steps-${rate}mbit.jsonl" ] || continue
+  rm -f "$out"/machine-*.yaml
+  on_nodes 2 "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" --lanes "$lanes" "${steps[@]}" \
+    --machine "$(realpath "$out")/machine-${rate}mbit.yaml"
+  mv "$out/machine-${rate}mbit"-*.yaml "$results"
 done
 
 step "weak scaling: as many tokens on each node"

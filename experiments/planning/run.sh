@@ -19,10 +19,13 @@ mkdir -p "$results"
 step "plans for $measured"
 for file in "$measured"/steps-*mbit.jsonl; do
   rate=$(basename "$file" .jsonl) rate=${rate#steps-}
-  machine=$measured/machine-$rate.yaml
-  [ -f "$machine" ] || fail "$machine is not there" "measure it with experiments/communication/run.sh"
+  machines=() # as it was between the turns of the steps; older results have one of before
+  for machine in "$measured/machine-$rate.yaml" "$measured/machine-$rate"-*.yaml; do
+    [ ! -f "$machine" ] || machines+=(--machine "$machine")
+  done
+  [ ${#machines[@]} -gt 0 ] || fail "$measured has no machine-$rate-1.yaml" "measure it with experiments/communication/run.sh"
   cp "$file" "$results"
-  "$program" plan "$model" --ranks 2 --nodes 2 --machine "$machine" --show 1000 \
+  "$program" plan "$model" --ranks 2 --nodes 2 "${machines[@]}" --show 1000 \
     --json "$results/plan-$rate.jsonl" >"$results/plan-$rate.txt"
 done
 

@@ -29,6 +29,7 @@ struct BenchOptions {
   bench::StepOptions steps;
   std::vector<std::string> with;
   std::vector<int> lanes{2, 4}, experts;
+  std::string machine;  ///< file of descriptions; empty for none
 };
 
 /// A configuration with more overrides, one string of words that blanks part.
@@ -82,7 +83,15 @@ Exit bench_overlap(const BenchOptions& options) {
   };
   add("serial", 1);
   for (const int lanes : options.lanes) add("interleaved", lanes), add("pipelined", lanes);
-  return measure(variants_of(options, names), options, bench::print_overlap);
+  const std::vector<bench::Variant> variants = variants_of(options, names);
+  if (options.machine.empty()) return measure(variants, options, bench::print_overlap);
+  const Config& config = variants.front().config;
+  Config reference = bench::reference_of(config);
+  reference.layout.ranks_per_node = config.layout.ranks_per_node;
+  bench::MachineWatch watch(reference, {1, options.machine, config.layout.ranks_per_node, 4096});
+  BenchOptions watched = options;
+  watched.steps.between = [&watch] { watch.measure(); };
+  return measure(variants, watched, bench::print_overlap);
 }
 
 Exit bench_determinism(const BenchOptions& options) {
@@ -153,13 +162,9 @@ struct BenchMachineOptions {
   bench::MachineOptions how;
 };
 
-/// Of the configuration given the model alone counts: rows go straight, on one lane, and nothing is made again.
 Config reference_of(const BenchMachineOptions& options, int ranks) {
   if (options.config.empty()) return bench::reference_config(ranks);
-  Config config = load_on_all(options.config, options.overrides).config;
-  const int threads = config.layout.threads;
-  config.layout = {}, config.layout.threads = threads;
-  return config;
+  return bench::reference_of(load_on_all(options.config, options.overrides).config);
 }
 
 Exit bench_machine(const BenchMachineOptions& options) {
@@ -235,9 +240,14 @@ void add_bench(CLI::App& app, Command& command) {
   add_steps(*group, command, "step", "Tokens per second of whole training steps on random tokens", bench_step, steps)
       ->add_option("--with", steps->with, "'section.key=value ...' that is measured too, in turn; may be given again")
       ->allow_extra_args(false);
-  add_steps(*group, command, "overlap", "How much of the communication of a step its schedules hide, beside the bound",
-            bench_overlap, overlap)
-      ->add_option("--lanes", overlap->lanes, "of the schedules that overlap")
+  CLI::App* overlaps =
+      add_steps(*group, command, "overlap",
+                "How much of the communication of a step its schedules hide, beside the bound", bench_overlap, overlap);
+  overlaps->add_option(
+      "--machine", overlap->machine,
+      "FILE.yaml: describes the machine too, before the steps that are measured and after each turn of "
+      "them, in FILE-1.yaml, FILE-2.yaml and so on, for `plan`");
+  overlaps->add_option("--lanes", overlap->lanes, "of the schedules that overlap")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str()

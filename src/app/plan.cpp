@@ -9,6 +9,7 @@
 #include "bench/json_lines.hpp"
 #include "config/estimate.hpp"
 #include "config/moe_layers.hpp"
+#include "config/placement_file.hpp"
 #include "config/yaml.hpp"
 #include "plan/accounting.hpp"
 #include "plan/forecast.hpp"
@@ -22,8 +23,8 @@ namespace {
 constexpr double gib = 1073741824.0;
 
 struct PlanOptions {
-  std::string config, machine, network, json;
-  std::vector<std::string> overrides;
+  std::string config, network, json;
+  std::vector<std::string> overrides, machines;
   bool parameters = false;
   int ranks = 0, nodes = 1, show = 10;
   double memory = 0.0;  ///< GiB; 0: the machine's
@@ -44,7 +45,9 @@ void set_network(plan::MachineDescription& machine, const std::string& text) {
   if (wrong.empty() && !(gbit > 0.0 && gbit <= 1e6 && microseconds >= 0.0 && microseconds <= 1e9))
     wrong = text + " is out of range; must be above 0 and at most 1e6 Gbit/s, and 0 to 1e9 us";
   check(wrong.empty(), Exit::usage, "--network: " + wrong + "; give GBIT or GBIT,MICROSECONDS");
-  plan::Way way = machine.far ? *machine.far : machine.near ? *machine.near : plan::Way{};
+  plan::Way way;  // one that was not measured is taken to be as those are, but for its rate
+  for (const auto& measured : {machine.near, machine.near_by_mpi, machine.far}) way = measured.value_or(way);
+  way.by_window = false;
   way.bytes_per_s = gbit * 1e9 / 8.0;
   if (parts.size() == 2) way.latency = microseconds * 1e-6, way.collective = std::max(way.collective, way.latency);
   machine.far = way;
@@ -52,9 +55,9 @@ void set_network(plan::MachineDescription& machine, const std::string& text) {
 
 std::string layout_words(const LayoutConfig& l, int ranks) {
   char text[160];
-  std::snprintf(text, sizeof text, "%4d %-9s %-11s %5d %4d %-9s", l.expert_parallel ? l.expert_parallel : ranks,
-                name_in_config(l.exchange).c_str(), name_in_config(l.schedule).c_str(), l.lanes, l.zero,
-                name_in_config(l.recompute).c_str());
+  std::snprintf(text, sizeof text, "%4d %4d %-9s %-11s %5d %4d %-9s", l.expert_parallel ? l.expert_parallel : ranks,
+                l.expert_tensor_parallel, name_in_config(l.exchange).c_str(), name_in_config(l.schedule).c_str(),
+                l.lanes, l.zero, name_in_config(l.recompute).c_str());
   return text;
 }
 
@@ -67,9 +70,9 @@ void print_row(const plan::Candidate& c, int ranks) {
 }
 
 void print_header() {
-  std::printf("%4s %-9s %-11s %5s %4s %-9s %10s %10s %9s %9s %7s %10s %10s %9s\n", "EP", "exchange", "schedule",
-              "lanes", "zero", "recompute", "step ms", "compute ms", "busy ms", "expos. ms", "hidden", "far rowsMB",
-              "far sumsMB", "GiB/rank");
+  std::printf("%4s %4s %-9s %-11s %5s %4s %-9s %10s %10s %9s %9s %7s %10s %10s %9s\n", "EP", "team", "exchange",
+              "schedule", "lanes", "zero", "recompute", "step ms", "compute ms", "busy ms", "expos. ms", "hidden",
+              "far rowsMB", "far sumsMB", "GiB/rank");
 }
 
 /// Bytes of one step, and whether they can be hidden.
@@ -96,6 +99,7 @@ nlohmann::ordered_json json_of(const plan::Candidate& c, const plan::Site& site)
   nlohmann::ordered_json j;
   j["ranks"] = site.ranks, j["nodes"] = site.nodes;
   j["expert_parallel"] = l.expert_parallel ? l.expert_parallel : site.ranks;
+  j["expert_tensor_parallel"] = l.expert_tensor_parallel, j["placement"] = l.placement;
   j["exchange"] = name_in_config(l.exchange), j["schedule"] = name_in_config(l.schedule), j["lanes"] = l.lanes;
   j["zero"] = l.zero, j["recompute"] = name_in_config(l.recompute);
   j["step_ms"] = s.step * 1e3, j["computing_ms"] = s.computing * 1e3, j["communication_ms"] = s.busy * 1e3;
@@ -156,10 +160,6 @@ Exit print_parameters(const PlanOptions& options) {
 void require_plannable(const PlanOptions& options, const Config& config) {
   check(config.model.vocabulary > 0, Exit::usage,
         options.config + ": model.vocabulary: is 0 (a plan has no corpus to take it from); set it");
-  const std::string why = plan::unpriced(config);
-  check(why.empty(), Exit::usage,
-        options.config + ": " + why + "; set it to " +
-            (config.layout.expert_tensor_parallel != 1 ? "1" : contiguous_placement) + " for a plan");
   check(options.network.empty() || options.nodes > 1, Exit::usage,
         "--network is about links between nodes, and there is one; give --nodes, or leave it out");
   const int per_node = options.ranks / options.nodes;
@@ -167,19 +167,57 @@ void require_plannable(const PlanOptions& options, const Config& config) {
         options.config + ": layout.ranks_per_node: is " + format_value(config.layout.ranks_per_node) +
             ", but --ranks " + std::to_string(options.ranks) + " on --nodes " + std::to_string(options.nodes) +
             " are " + std::to_string(per_node) + " a node; set it to 0 or to that");
+  if (options.ranks % options.nodes != 0) return;  // which require_site says
+  for (const Violation& v : validate(plan::at_site(config, {options.ranks, options.nodes, {}}), options.ranks))
+    throw Error(Exit::usage, options.config + ": on " + std::to_string(options.nodes) + " nodes of " +
+                                 std::to_string(per_node) + " ranks: " + v.key + ": " + v.message);
+}
+
+/// What the machine is taken to be, and how far it drifted.
+struct Measured {
+  plan::MachineDescription machine;
+  std::vector<plan::MachineDescription> all;
+};
+
+Measured read_machines(const PlanOptions& options) {
+  Measured m;
+  for (const std::string& file : options.machines) {
+    m.all.push_back(plan::machine_from_yaml(file, read_text(file)));
+    set_network(m.all.back(), options.network);
+  }
+  m.machine = plan::middle_of(m.all, options.machines);
+  return m;
+}
+
+/// Steps of the configuration with each description: the longest less the shortest, by that with the middle of all.
+double print_machine(const Measured& measured, const plan::Candidate& own, plan::Site site) {
+  const auto way = [](const std::optional<plan::Way>& w) { return !w ? "none" : w->by_window ? "window" : "mpi"; };
+  std::printf("machine        near way by %s, far way by %s\n", way(measured.machine.near), way(measured.machine.far));
+  if (measured.all.size() == 1) return 0.0;
+  std::vector<double> steps;
+  for (const plan::MachineDescription& one : measured.all) {
+    site.machine = one;
+    steps.push_back(plan::predict(own.config, site).seconds.step);
+  }
+  const auto [least, most] = std::minmax_element(steps.begin(), steps.end());
+  const double drift = (*most - *least) / own.prediction.seconds.step;
+  std::printf("drift          %.1f %%: with each of %zu descriptions a step takes %.3f to %.3f ms\n", 100.0 * drift,
+              steps.size(), *least * 1e3, *most * 1e3);
+  return drift;
 }
 
 Exit plan_layouts(const PlanOptions& options) {
   check(
-      options.ranks > 0 && !options.machine.empty(), Exit::usage,
+      options.ranks > 0 && !options.machines.empty(), Exit::usage,
       "--ranks and --machine are missing (what a step takes is predicted for ranks of a measured machine); give both, "
       "or --parameters to count the model alone");
   LoadResult loaded = load(options.config, options.overrides);
   add_violations(loaded, options.ranks);
+  add_placement(loaded);
   throw_errors(loaded);
   require_plannable(options, loaded.config);
-  plan::Site site{options.ranks, options.nodes, plan::machine_from_yaml(options.machine, read_text(options.machine))};
-  set_network(site.machine, options.network);
+  const Measured measured = read_machines(options);
+  const plan::Site site{options.ranks, options.nodes, measured.machine};
   plan::require_site(site);
   const Config config = plan::with_fastest_lanes(loaded.config, site);
   bench::JsonLines lines;
@@ -191,6 +229,7 @@ Exit plan_layouts(const PlanOptions& options) {
   if (loaded.config.layout.lanes == 0)
     std::printf("lanes          %d, the fastest by prediction (layout.lanes is 0: a run measures)\n",
                 config.layout.lanes);
+  const double drift = print_machine(measured, own, site);
   print_header();
   print_row(own, site.ranks);
   print_links(own.prediction, config, site);
@@ -198,7 +237,11 @@ Exit plan_layouts(const PlanOptions& options) {
       plan::rank_layouts(config, site, node_bytes, most_bytes, static_cast<std::size_t>(options.show));
   print_best(ranked, node_bytes, site);
   print_rule(config, site);
-  for (const plan::Candidate& c : ranked) lines.add(json_of(c, site));
+  for (const plan::Candidate& c : ranked) {
+    nlohmann::ordered_json line = json_of(c, site);
+    line["machines"] = measured.all.size(), line["machine_drift"] = drift;
+    lines.add(line);
+  }
   return Exit::ok;
 }
 
@@ -216,7 +259,10 @@ void add_plan(CLI::App& app, Command& command) {
   sub->add_option("--nodes", plan->nodes, "nodes with equally many of them")
       ->capture_default_str()
       ->check(number_in(1, 4096));
-  sub->add_option("--machine", plan->machine, "description that `switchyard bench machine` wrote");
+  sub->add_option("--machine", plan->machines,
+                  "description that `switchyard bench machine` wrote; of several, one --machine each, the median of "
+                  "every number is taken, and how far they drift is told")
+      ->allow_extra_args(false);
   sub->add_option("--network", plan->network,
                   "GBIT or GBIT,MICROSECONDS: rate of a node's link in each direction, and latency, in place of those "
                   "measured");

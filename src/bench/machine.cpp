@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
 #include "base/clock.hpp"
@@ -114,14 +115,28 @@ plan::ProductRates measure_products(int repetitions) {
   return rates;
 }
 
-Exit measure_machine(const Config& reference, const MachineOptions& options) {
+namespace {
+
+/// Before the measurement, which would be lost.
+void open_file(const std::string& name, const char* option, std::ofstream& file) {
+  file.open(name);
+  check(file.good(), Exit::usage, name + ": cannot be written; give " + option + " another file");
+}
+
+void write_file(const std::string& name, const std::string& text, std::ofstream& file) {
+  file << text << std::flush;
+  if (!file) files::throw_system_error(errno, "write the machine description to", name);
+}
+
+std::string numbered(const std::string& name, int number) {
+  std::filesystem::path path(name);
+  path.replace_filename(path.stem().string() + "-" + std::to_string(number) + path.extension().string());
+  return path.string();
+}
+
+/// Collective.
+plan::MachineDescription describe(const Config& reference, const MachineOptions& options) {
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  std::ofstream file;
-  comm::on_root(world, [&] {
-    if (options.out.empty()) return;
-    file.open(options.out);
-    check(file.good(), Exit::usage, options.out + ": cannot be written; give --out another file");
-  });
   plan::MachineDescription m;
   m.commit = record::program_commit(), m.host = host_of_rank_0(), m.date = date_now();
   m.products_by = products::description(), m.reference = describe_reference(reference);
@@ -131,13 +146,47 @@ Exit measure_machine(const Config& reference, const MachineOptions& options) {
   m.products = measure_products(options.repetitions);
   measure_ways(options, m);
   measure_stages(reference, options.repetitions, m);
+  return m;
+}
+
+}  // namespace
+
+Config reference_of(Config config) {
+  const int threads = config.layout.threads;
+  config.layout = {}, config.layout.threads = threads;
+  return config;
+}
+
+Exit measure_machine(const Config& reference, const MachineOptions& options) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  std::ofstream file;
   comm::on_root(world, [&] {
-    const std::string text = to_yaml(m);
-    if (options.out.empty()) return void(std::fputs(text.c_str(), stdout));
-    file << text << std::flush;
-    if (!file) files::throw_system_error(errno, "write the machine description to", options.out);
+    if (!options.out.empty()) open_file(options.out, "--out", file);
+  });
+  const plan::MachineDescription m = describe(reference, options);
+  comm::on_root(world, [&] {
+    if (options.out.empty()) return void(std::fputs(to_yaml(m).c_str(), stdout));
+    write_file(options.out, to_yaml(m), file);
   });
   return Exit::ok;
+}
+
+MachineWatch::MachineWatch(const Config& reference, const MachineOptions& options)
+    : reference_(reference), options_(options) {
+  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
+    std::ofstream file;
+    open_file(numbered(options_.out, 1), "--machine", file);
+  });
+}
+
+void MachineWatch::measure() {
+  const plan::MachineDescription m = describe(reference_, options_);
+  const std::string name = numbered(options_.out, ++written_);
+  comm::on_root(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] {
+    std::ofstream file;
+    open_file(name, "--machine", file);
+    write_file(name, to_yaml(m), file);
+  });
 }
 
 }  // namespace switchyard::bench

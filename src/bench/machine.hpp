@@ -19,6 +19,22 @@ struct MachineOptions {
 /// Collective over MPI_COMM_WORLD.
 Exit measure_machine(const Config& reference, const MachineOptions& options);
 
+/// Describes the machine again and again, as between steps that are to be predicted, and writes all descriptions.
+class MachineWatch {
+ public:
+  /// FILE.yaml becomes FILE-1.yaml, FILE-2.yaml, …; the first one is opened at once. `options.out` is the file.
+  MachineWatch(const Config& reference, const MachineOptions& options);
+  /// Collective over MPI_COMM_WORLD.
+  void measure();
+
+ private:
+  Config reference_;
+  MachineOptions options_;
+  int written_ = 0;
+};
+
+/// Of a configuration the model alone counts: rows go straight, on one lane, and nothing is made again.
+Config reference_of(Config config);
 /// The model whose stages are measured where no configuration is given: dense and mixture blocks, shared experts.
 Config reference_config(int ranks);
 

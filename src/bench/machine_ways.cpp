@@ -1,16 +1,20 @@
-// Messages between ranks of one node and between nodes: all ranks at once, each with one other, both directions.
+// Rows between ranks of one node and between nodes: all ranks at once, each with one other, both directions, by the
+// transport that a run would take.
 #include <algorithm>
+#include <cstdio>
 #include <functional>
+#include <memory>
 #include <optional>
 
-#include "base/activity.hpp"
 #include "base/clock.hpp"
 #include "base/median.hpp"
 #include "base/polling.hpp"
 #include "bench/machine.hpp"
 #include "comm/collectives.hpp"
 #include "comm/nodes.hpp"
+#include "comm/transfers.hpp"
 #include "tensor/products/products.hpp"
+#include "tensor/room.hpp"
 
 namespace switchyard::bench {
 namespace {
@@ -36,47 +40,52 @@ Partner partner_of(const comm::Nodes& nodes, int rank, bool far) {
   return members[there][at];
 }
 
-/// Two buffers, and messages of both partners at the same time.
+/// Of one message in each direction, and of one byte beside it; where transports that share memory find them.
+struct Buffers {
+  Buffers(Arena& arena, std::int64_t bytes)
+      : out(arena, "bench::machine::out", Account::exchange, bytes + 1),
+        in(arena, "bench::machine::in", Account::exchange, bytes + 1) {}
+  Staged<std::byte> out, in;
+};
+
+/// Messages of both partners at the same time.
 class Pair {
  public:
-  Pair(const comm::Communicator& world, Partner partner, std::int64_t bytes)
-      : world_(world), partner_(partner), out_(bytes), in_(bytes) {}
+  Pair(comm::Transports& transports, Partner partner, std::int64_t bytes)
+      : transports_(transports), partner_(partner), bytes_(bytes), buffers_("bench::machine::pair", bytes) {}
 
   /// Seconds from when all ranks begin until `work` is done here; 0 without a partner.
   double timed(const std::function<void()>& work) const {
     double start = 0.0;
-    comm::all_reduce_max(world_, &start, 1);  // a barrier
+    comm::all_reduce_max(transports_.group(), &start, 1);  // a barrier
     if (!partner_) return 0.0;
     start = now();
     work();
     return now() - start;
   }
-  void post(std::int64_t bytes, int tag, MPI_Request* two) {
-    comm::check_mpi(MPI_Irecv(in_.data(), int(bytes), MPI_BYTE, *partner_, tag, world_.handle(), &two[0]));
-    comm::check_mpi(MPI_Isend(out_.data(), int(bytes), MPI_BYTE, *partner_, tag, world_.handle(), &two[1]));
-  }
-  void exchange(std::int64_t bytes) {
-    MPI_Request two[2];
-    post(bytes, 0, two);
-    const activity::Waiting waiting(world_.member(*partner_));
-    comm::check_mpi(MPI_Waitall(2, two, MPI_STATUSES_IGNORE));
-  }
-  static bool over(MPI_Request* two) {
-    int done = 0;
-    comm::check_mpi(MPI_Testall(2, two, &done, MPI_STATUSES_IGNORE));
-    return done != 0;
-  }
-  std::int64_t bytes() const { return static_cast<std::int64_t>(out_.size()); }
+  /// The whole buffers, or, beside them, a byte.
+  std::unique_ptr<comm::Transfers> post_large() { return post(0, bytes_, 1); }
+  void exchange_large() { post_large()->wait(); }
+  void exchange_small() { post(bytes_, 1, 2)->wait(); }
+  std::int64_t bytes() const { return bytes_; }
+  bool by_window() const { return partner_ && transports_.index_of(*partner_) != 0; }
 
  private:
-  const comm::Communicator& world_;
+  std::unique_ptr<comm::Transfers> post(std::int64_t first, std::int64_t bytes, int tag) {
+    auto transfers = std::make_unique<comm::Transfers>(transports_, 1);
+    transfers->receive(buffers_->in.host() + first, bytes, *partner_, tag);
+    transfers->send(buffers_->out.host() + first, bytes, *partner_, tag);
+    return transfers;
+  }
+  comm::Transports& transports_;
   Partner partner_;
-  std::vector<char> out_, in_;
+  std::int64_t bytes_;
+  Placed<Buffers> buffers_;
 };
 
-double measure_latency(const Pair& pair, const std::function<void()>& small, int repetitions) {
+double measure_latency(Pair& pair, int repetitions) {
   std::vector<double> seen;
-  for (int i = 0; i < 20 * repetitions; ++i) seen.push_back(pair.timed(small));
+  for (int i = 0; i < 20 * repetitions; ++i) seen.push_back(pair.timed([&] { pair.exchange_small(); }));
   return median_of(seen);
 }
 
@@ -84,7 +93,7 @@ double measure_bandwidth(Pair& pair, int repetitions) {
   std::vector<double> seen;
   for (int i = 0; i <= repetitions; ++i)
     seen.push_back(pair.timed([&] {
-      for (int m = 0; m < messages_at_once; ++m) pair.exchange(pair.bytes());
+      for (int m = 0; m < messages_at_once; ++m) pair.exchange_large();
     }));
   const double seconds = median_of(std::vector<double>(seen.begin() + 1, seen.end()));
   return seconds > 0.0 ? messages_at_once * double(pair.bytes()) / seconds : 0.0;
@@ -97,13 +106,12 @@ double measure_buffer(Pair& pair, const plan::Way& way, int repetitions) {
   for (int i = 0; i < repetitions; ++i) {
     double waited = 0.0;
     pair.timed([&] {
-      MPI_Request large[2];
-      pair.post(pair.bytes(), 1, large);
-      for (const double start = now(); now() - start < head_start;) Pair::over(large);
+      const auto large = pair.post_large();
+      for (const double start = now(); now() - start < head_start;) large->poll();
       const double sent = now();
-      pair.exchange(1);
+      pair.exchange_small();
       waited = now() - sent;
-      comm::check_mpi(MPI_Waitall(2, large, MPI_STATUSES_IGNORE));
+      large->wait();
     });
     seen.push_back(std::clamp((waited - way.latency) * way.bytes_per_s, 0.0, double(pair.bytes())));
   }
@@ -129,12 +137,11 @@ double measure_poll(Pair& pair, int repetitions) {
       double start = now();
       for (int n = 0; n < undisturbed; ++n) multiply();
       const double each = (now() - start) / undisturbed;
-      MPI_Request two[2];
       int left = messages_at_once, products = 0;
-      pair.post(pair.bytes(), 2, two);
+      std::unique_ptr<comm::Transfers> large = pair.post_large();
       Polling polling(
           [&] {
-            if (left > 0 && Pair::over(two) && --left > 0) pair.post(pair.bytes(), 2, two);
+            if (left > 0 && large->poll() && --left > 0) large = pair.post_large();
             return left > 0;
           },
           poll_interval);
@@ -153,35 +160,53 @@ double slowest(const comm::Communicator& world, double seconds) {
   return seconds;
 }
 
-}  // namespace
-
-void measure_ways(const MachineOptions& options, plan::MachineDescription& m) {
-  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
-  const comm::Nodes nodes = comm::find_nodes(world, options.ranks_per_node);
+/// A small sum over all ranks, s.
+double measure_collective(const comm::Communicator& world, int repetitions) {
   std::vector<double> sums;
-  for (int i = 0; i < 20 * options.repetitions; ++i) {
+  for (int i = 0; i < 20 * repetitions; ++i) {
     double value = 0.0;
     const double start = now();
     comm::all_reduce_max(world, &value, 1);
     sums.push_back(now() - start);
   }
-  for (const bool far : {false, true}) {
-    const Partner partner = partner_of(nodes, world.rank(), far);
-    if (slowest(world, partner ? 1.0 : 0.0) == 0.0) continue;
-    Pair pair(world, partner, std::int64_t{options.message_kib} << 10);
-    plan::Way way;
-    way.collective = slowest(world, median_of(sums));
-    way.latency = slowest(world, measure_latency(
-                                     pair, [&] { pair.exchange(1); }, options.repetitions));
-    const double alone = measure_bandwidth(pair, options.repetitions);
-    const double least = 1.0 / slowest(world, alone > 0.0 ? 1.0 / alone : 0.0);
-    way.bytes_per_s = least * (far ? m.ranks / m.nodes : 1);
-    plan::Way mine = way;
-    mine.bytes_per_s = least;
-    way.buffer = slowest(world, measure_buffer(pair, mine, options.repetitions));
-    way.poll = slowest(world, measure_poll(pair, options.repetitions));
-    (far ? m.far : m.near) = way;
+  return slowest(world, median_of(sums));
+}
+
+/// Of pairs of ranks, of which `sharing` share a way; nothing where there are none.
+std::optional<plan::Way> measure_way(comm::Transports& transports, Partner partner, int sharing,
+                                     const MachineOptions& options) {
+  const comm::Communicator& world = transports.group();
+  if (slowest(world, partner ? 1.0 : 0.0) == 0.0) return {};
+  Pair pair(transports, partner, std::int64_t{options.message_kib} << 10);
+  plan::Way way;
+  way.by_window = slowest(world, pair.by_window() ? 1.0 : 0.0) > 0.0;
+  way.latency = slowest(world, measure_latency(pair, options.repetitions));
+  const double alone = measure_bandwidth(pair, options.repetitions);
+  way.bytes_per_s = 1.0 / slowest(world, alone > 0.0 ? 1.0 / alone : 0.0);
+  if (!way.by_window) way.buffer = slowest(world, measure_buffer(pair, way, options.repetitions));
+  way.poll = slowest(world, measure_poll(pair, options.repetitions));
+  way.bytes_per_s *= sharing;
+  return way;
+}
+
+}  // namespace
+
+void measure_ways(const MachineOptions& options, plan::MachineDescription& m) {
+  const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
+  const comm::Nodes nodes = comm::find_nodes(world, options.ranks_per_node);
+  const Partner neighbour = partner_of(nodes, world.rank(), false), other = partner_of(nodes, world.rank(), true);
+  comm::Transports by_mpi = comm::make_transports(world, TransportChoice::mpi);
+  {
+    comm::Transports picked = comm::make_transports(world, TransportChoice::auto_);
+    if (world.rank() == 0 && !picked.picked().note.empty())
+      std::fprintf(stderr, "switchyard: note: near is by mpi: %s\n", picked.picked().note.c_str());
+    m.near = measure_way(picked, neighbour, 1, options);
   }
+  if (m.near && m.near->by_window) m.near_by_mpi = measure_way(by_mpi, neighbour, 1, options);
+  m.far = measure_way(by_mpi, other, m.ranks / m.nodes, options);
+  const double collective = measure_collective(world, options.repetitions);
+  for (std::optional<plan::Way>* way : {&m.near, &m.near_by_mpi, &m.far})
+    if (*way) (*way)->collective = collective;
 }
 
 }  // namespace switchyard::bench

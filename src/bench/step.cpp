@@ -200,8 +200,11 @@ std::vector<nlohmann::ordered_json> measure_steps(const std::vector<Variant>& va
   std::vector<std::unique_ptr<Measured>> all;
   for (const Variant& variant : variants) all.push_back(std::make_unique<Measured>(variant, options.warmup));
   const double rate_before = product_rate(world, 20);
-  for (int number = 1; number <= options.warmup + options.repetitions; ++number)
+  for (int number = 1; number <= options.warmup + options.repetitions; ++number) {
+    if (number == options.warmup + 1 && options.between) options.between();
     for (const auto& measured : all) measured->step(number);
+    if (number > options.warmup && options.between) options.between();
+  }
   const double rate = std::max(rate_before, product_rate(world, 20));
   std::vector<nlohmann::ordered_json> reports;
   for (const auto& measured : all) reports.push_back(report_of(*measured, *all.front(), rate));

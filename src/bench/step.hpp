@@ -1,6 +1,7 @@
 // Whole training steps on random tokens, of several configurations beside each other: what `switchyard bench step`
 // prints, and what other benchmarks are made of.
 #pragma once
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -21,6 +22,9 @@ struct Variant {
 struct StepOptions {
   int warmup = 3;
   int repetitions = 10;
+  /// Called on all ranks before the first turn of steps that is measured, and after each: for what else is to be
+  /// measured at the same time.
+  std::function<void()> between = {};
   std::string json;  ///< file that results are appended to, one line each; empty for none
 };
 

@@ -52,9 +52,28 @@ inline int nodes_reached(const Config& config, const Layout& layout, const MoeLa
   return std::min({all, config.moe.top_k, layout.group_nodes()});
 }
 
-/// Share of tokens that use experts of a node of the expert-parallel group. With group-limited routing at most that of
-/// tokens with a group there among those that they keep, each of which has a choice; exactly these where every group is
-/// whole on its node.
+/// Of tokens that keep `kept` groups of `size` experts, of each of which `away` are not on a node, and choose k of the
+/// experts of these: the share with a choice on the node, where groups and then experts are equally likely.
+inline double share_with_one_kept(const std::vector<int>& away, int size, int kept, int k) {
+  const auto most = static_cast<std::size_t>(kept), width = most * static_cast<std::size_t>(size) + 1;
+  std::vector<std::vector<double>> ways(most + 1, std::vector<double>(width, 0.0));  // groups kept, experts away
+  ways[0][0] = 1.0;
+  for (const int n : away)
+    for (std::size_t g = most; g > 0; --g)
+      for (std::size_t s = static_cast<std::size_t>(n); s < width; ++s)
+        ways[g][s] += ways[g - 1][s - static_cast<std::size_t>(n)];
+  double all = 0.0, some = 0.0;
+  const auto of = static_cast<std::int64_t>(width) - 1;
+  for (std::size_t s = 0; s < width; ++s) {
+    all += ways[most][s];
+    some += ways[most][s] * share_with_one_among(of - static_cast<std::int64_t>(s), of, k);
+  }
+  return some / all;
+}
+
+/// Share of tokens that use experts of a node of the expert-parallel group. With group-limited routing, where every
+/// group is whole on its node, that of tokens with a group there among those that they keep, each of which has a
+/// choice; else, as where a placement breaks groups up, by experts of the groups that they keep.
 inline double share_of_node(const Config& config, const Layout& layout, int node, const MoeLayer& layer) {
   const int groups = config.moe.groups, kept = config.moe.groups_kept, k = config.moe.top_k;
   const std::int64_t here = layout.experts_of_node(node, layer.experts).size();
@@ -66,8 +85,13 @@ inline double share_of_node(const Config& config, const Layout& layout, int node
     there += std::binary_search(nodes.begin(), nodes.end(), node);
     whole &= nodes.size() == 1;
   }
-  const double limited = share_with_one_among(there, groups, whole ? std::min(kept, k) : kept);
-  return whole ? limited : std::min(limited, any);
+  if (whole) return share_with_one_among(there, groups, std::min(kept, k));
+  const int size = layer.experts / groups;
+  std::vector<int> away(static_cast<std::size_t>(groups), size);
+  const Range seats = layout.experts_of_node(node, layer.experts);
+  for (std::int64_t s = seats.first; s < seats.last; ++s)
+    --away[static_cast<std::size_t>(layout.expert_at(layer.block, s) / size)];
+  return share_with_one_kept(away, size, kept, k);
 }
 
 }  // namespace switchyard

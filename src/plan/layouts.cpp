@@ -31,7 +31,7 @@ std::vector<ExchangeKind> exchanges_of(const Config& config, const Site& site, i
   return kinds;
 }
 
-/// Of one expert_parallel and number of lanes; a schedule other than `serial` needs several.
+/// Of one expert_parallel, team and number of lanes; a schedule other than `serial` needs several.
 void add_layouts(std::vector<Config>& all, const Config& config, const Site& site) {
   const bool alone = config.layout.lanes == 1;
   for (const ScheduleKind schedule : {ScheduleKind::serial, ScheduleKind::pipelined, ScheduleKind::interleaved})
@@ -44,7 +44,7 @@ void add_layouts(std::vector<Config>& all, const Config& config, const Site& sit
           Config c = config;
           c.layout.schedule = schedule, c.layout.exchange = exchange, c.layout.zero = zero;
           c.layout.recompute = recompute;
-          if (validate(c, site.ranks).empty()) all.push_back(c);
+          if (validate(at_site(c, site), site.ranks).empty()) all.push_back(c);
         }
 }
 
@@ -66,9 +66,13 @@ std::vector<Config> layouts_of(const Config& config, const Site& site) {
     if (site.ranks % group != 0) continue;
     Config c = config;
     c.layout.expert_parallel = group;
-    for (const int lanes : lanes_of(config, site.ranks)) {
-      c.layout.lanes = lanes;
-      add_layouts(all, c, site);
+    for (int team = 1; team <= group; ++team) {
+      if (group % team != 0 || config.moe.hidden_chunks % team != 0) continue;
+      c.layout.expert_tensor_parallel = team;
+      for (const int lanes : lanes_of(config, site.ranks)) {
+        c.layout.lanes = lanes;
+        add_layouts(all, c, site);
+      }
     }
   }
   return all;
@@ -98,9 +102,12 @@ std::vector<Candidate> rank_layouts(const Config& config, const Site& site, doub
 
 std::string layout_yaml(const Config& config) {
   const LayoutConfig& l = config.layout;
-  return "layout: {expert_parallel: " + format_value(l.expert_parallel) + ", exchange: " + format_value(l.exchange) +
-         ", schedule: " + format_value(l.schedule) + ", lanes: " + format_value(l.lanes) +
-         ", zero: " + format_value(l.zero) + ", recompute: " + format_value(l.recompute) + "}\n";
+  return "layout: {expert_parallel: " + format_value(l.expert_parallel) +
+         (config.moe.hidden_chunks == 1 ? "" : ", expert_tensor_parallel: " + format_value(l.expert_tensor_parallel)) +
+         (l.placement == contiguous_placement ? "" : ", placement: \"" + l.placement + "\"") +
+         ", exchange: " + format_value(l.exchange) + ", schedule: " + format_value(l.schedule) +
+         ", lanes: " + format_value(l.lanes) + ", zero: " + format_value(l.zero) +
+         ", recompute: " + format_value(l.recompute) + "}\n";
 }
 
 }  // namespace switchyard::plan

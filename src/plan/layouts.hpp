@@ -19,8 +19,9 @@ struct Candidate {
 /// Where layout.lanes is 0 the candidate of which the fastest step is predicted, as a run would measure it.
 Config with_fastest_lanes(const Config& config, const Site& site);
 
-/// Configurations that differ from this one in layout.expert_parallel, lanes, schedule, exchange, zero and recompute
-/// alone, which validate() lets pass. `alltoallv`, which blocks while rows travel, only where the configuration has it.
+/// Configurations that differ from this one in layout.expert_parallel, expert_tensor_parallel, lanes, schedule,
+/// exchange, zero and recompute alone, which validate() lets pass. `alltoallv`, which blocks while rows travel, only
+/// where the configuration has it.
 std::vector<Config> layouts_of(const Config& config, const Site& site);
 
 /// Whether ranks of so many bytes have room on a node.

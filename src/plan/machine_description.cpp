@@ -46,7 +46,8 @@ std::string list_text(const std::vector<std::int64_t>& values) {
 
 std::string way_text(const char* name, const std::optional<Way>& way) {
   if (!way) return "";
-  return std::string(name) + ":\n  latency_us: " + number_text(way->latency * 1e6) +
+  return std::string(name) + ":\n  transport: " + (way->by_window ? "window" : "mpi") +
+         "\n  latency_us: " + number_text(way->latency * 1e6) +
          "\n  gbit_per_s: " + number_text(way->bytes_per_s * 8e-9) +
          "\n  collective_us: " + number_text(way->collective * 1e6) +
          "\n  buffer_kib: " + number_text(way->buffer / 1024.0) + "\n  poll_us: " + number_text(way->poll * 1e6) + "\n";
@@ -89,7 +90,7 @@ double ProductRates::flop_per_s(Product product, double of_rows, double of_inner
 std::string to_yaml(const MachineDescription& m) {
   std::string text =
       "# A machine as `switchyard bench machine` measured it, for `switchyard plan --machine`; docs/planning.md says "
-      "how.\nformat: switchyard-machine-1\n";
+      "how.\nformat: switchyard-machine-2\n";
   for (const auto& [key, value] : {std::pair("commit", m.commit), std::pair("host", m.host), std::pair("date", m.date),
                                    std::pair("products_by", m.products_by), std::pair("reference", m.reference)})
     text += std::string(key) + ": \"" + value + "\"\n";
@@ -109,8 +110,8 @@ std::string to_yaml(const MachineDescription& m) {
     text += "  " + schedule::name_of(stage) + ": " +
             list_text(std::vector{rates.forward * 1e12, rates.backward * 1e12}) + "\n";
   }
-  text += "# Messages between ranks of one node (near) and between nodes (far).\n";
-  return text + way_text("near", m.near) + way_text("far", m.far);
+  text += "# Rows between ranks of one node (near), and between nodes (far).\n";
+  return text + way_text("near", m.near) + way_text("near_by_mpi", m.near_by_mpi) + way_text("far", m.far);
 }
 
 }  // namespace switchyard::plan

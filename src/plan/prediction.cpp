@@ -18,10 +18,21 @@ using schedule::Direction;
 using schedule::Stage;
 using schedule::Task;
 
-/// `interval` s between polls.
-WaySpeed speed_of(const std::optional<Way>& way, double interval) {
+/// `interval` s between polls, which make computing take 1 + `slowing` times as long. By window these copy the bytes,
+/// which takes as long as if a rank waited for them.
+WaySpeed speed_of(const std::optional<Way>& way, double interval, double slowing) {
   if (!way) return {};
-  return {way->latency, way->bytes_per_s, way->buffer / interval, way->buffer};
+  if (!way->by_window) return {way->latency, way->bytes_per_s, way->buffer / interval, way->buffer};
+  const double share = slowing > 0.0 ? slowing / (1.0 + slowing) : 1.0;  // of the time in which they travel
+  return {way->latency, way->bytes_per_s, way->bytes_per_s * share, 0.0};
+}
+
+/// With the near way that the configuration's rows take.
+Site with_way_of(const Config& config, Site site) {
+  const bool by_mpi =
+      config.layout.transport == TransportChoice::mpi || config.layout.exchange == ExchangeKind::alltoallv;
+  if (by_mpi && site.machine.near_by_mpi) site.machine.near = site.machine.near_by_mpi;
+  return site;
 }
 
 /// The farther of the ways that a group of neighbouring ranks takes: some group crosses nodes where they do not divide
@@ -64,8 +75,9 @@ class Step {
         layout_(layout),
         work_(config, layout, load),
         traffic_(config, layout, site.ranks_per_node(), load),
-        simulation_(speed_of(site.machine.near, interval_of(config)), speed_of(site.machine.far, interval_of(config)),
-                    slowing_of(config, layout, site)),
+        slowing_(slowing_of(config, layout, site)),
+        simulation_(speed_of(site.machine.near, interval_of(config), slowing_),
+                    speed_of(site.machine.far, interval_of(config), slowing_), slowing_),
         under_way_(config.layout.lanes, -1) {}
 
   Prediction run() {
@@ -96,6 +108,7 @@ class Step {
   Layout layout_;
   Workload work_;
   Traffic traffic_;
+  double slowing_;
   Simulation simulation_;
   std::vector<int> under_way_;  ///< journey of each lane
   std::vector<int> sums_;       ///< journeys of gradients, and of values from their owners
@@ -187,11 +200,13 @@ Config at_site(const Config& config, const Site& site) {
 Prediction predict(const Config& config, const Site& site, double load) {
   require_site(site);
   const Config there = at_site(config, site);
-  return Step(there, layout_of(there, site.ranks), site, load).run();
+  const Site taken = with_way_of(config, site);
+  return Step(there, layout_of(there, site.ranks), taken, load).run();
 }
 
-Hiding hiding(const Config& config, const Site& site) {
-  require_site(site);
+Hiding hiding(const Config& config, const Site& given) {
+  require_site(given);
+  const Site site = with_way_of(config, given);
   const Config there = at_site(config, site);
   const Layout layout = layout_of(there, site.ranks);
   Hiding h;
@@ -217,8 +232,8 @@ Hiding hiding(const Config& config, const Site& site) {
   h.flop_per_byte = flop / (far ? rows.far / share : rows.near);
   const int per_node = site.ranks_per_node(), nodes_of_group = (layout.expert_parallel + per_node - 1) / per_node;
   const int parts = far ? std::max(2, nodes_of_group) : layout.expert_parallel;
-  h.straight = flop_per_byte(there.model.activation == Activation::swiglu ? 3 : 2, there.moe.hidden,
-                             element_bytes(there), parts);
+  h.straight = flop_per_byte(there.model.activation == Activation::swiglu ? 3 : 2,
+                             double(there.moe.hidden) / layout.expert_tensor_parallel, element_bytes(there), parts);
   return h;
 }
 

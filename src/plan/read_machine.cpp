@@ -106,8 +106,14 @@ void read_products(Section& s, ProductRates& rates) {
   s.refuse_unknown();
 }
 
-void read_way(Section s, std::optional<Way>& into) {
+/// Ways of the first format, by MPI, do not say so.
+void read_way(Section s, bool says_transport, std::optional<Way>& into) {
   Way way;
+  std::string transport = "mpi";
+  if (says_transport) s.text("transport", transport);
+  way.by_window = transport == "window";
+  if (!way.by_window && transport != "mpi")
+    s.complain(s.place(), s.full("transport") + ": is " + transport + "; must be mpi or window");
   double gbit = 0.0, kib = 0.0;
   s.value("latency_us", way.latency, 0, most_seconds), way.latency *= 1e-6;
   s.value("gbit_per_s", gbit, 1e-6, 1e6), way.bytes_per_s = gbit * 1e9 / 8.0;
@@ -141,9 +147,10 @@ MachineDescription machine_from_yaml(const std::string& name, const std::string&
   Section s(errors, name, tree.root, "");
   std::string format;
   s.text("format", format);
-  if (s.has("format") && format != "switchyard-machine-1")
+  const bool first = format == "switchyard-machine-1";
+  if (s.has("format") && !first && format != "switchyard-machine-2")
     s.complain(s.place(),
-               "format: is " + format + ", not switchyard-machine-1; measure again: switchyard bench machine");
+               "format: is " + format + ", not switchyard-machine-2 or -1; measure again: switchyard bench machine");
   for (const auto& [key, into] :
        {std::pair("commit", &m.commit), std::pair("host", &m.host), std::pair("date", &m.date),
         std::pair("products_by", &m.products_by), std::pair("reference", &m.reference)})
@@ -158,8 +165,9 @@ MachineDescription machine_from_yaml(const std::string& name, const std::string&
     read_products(products, m.products);
   }
   if (const YamlNode* node = s.take("stages")) read_stages({errors, name, *node, "stages"}, m);
-  if (s.has("near")) read_way({errors, name, *s.take("near"), "near"}, m.near);
-  if (s.has("far")) read_way({errors, name, *s.take("far"), "far"}, m.far);
+  for (const auto& [key, way] :
+       {std::pair("near", &m.near), std::pair("near_by_mpi", &m.near_by_mpi), std::pair("far", &m.far)})
+    if (s.has(key)) read_way({errors, name, *s.take(key), key}, !first, *way);
   s.refuse_unknown();
   check(errors.empty(), Exit::usage, join(errors, "\n"));
   return m;

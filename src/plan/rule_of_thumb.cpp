@@ -101,11 +101,12 @@ std::vector<Choice> answer_rule(const Config& config, const Site& site) {
   for (const int top_k : {1, 2})
     for (const Spread spread : {Spread::shared, Spread::grouped, Spread::one_node}) {
       Config c = chosen(config, site, top_k, spread);
-      if (!validate(c, site.ranks).empty()) continue;
+      if (!validate(at_site(c, site), site.ranks).empty()) continue;
       Prediction best = predict(c, site);
       for (const ExchangeKind exchange : {ExchangeKind::pairwise, ExchangeKind::node, ExchangeKind::gather}) {
         Config other = c;
         other.layout.exchange = exchange;
+        if (!validate(at_site(other, site), site.ranks).empty()) continue;
         if (const Prediction p = predict(other, site); p.seconds.step < best.seconds.step) best = p, c = other;
       }
       Choice choice{top_k, spread, best, {}};

@@ -59,7 +59,7 @@ Workload::Workload(const Config& config, const Layout& layout, double load)
   const auto add = [&](const std::vector<TensorSpec>& tensors) {
     for (const TensorSpec& t : tensors)
       if (t.placement == Placement::expert)
-        experts_ += double(t.unit()) * t.chunks * ceil_share(double(t.experts()), layout.expert_parallel);
+        experts_ += double(t.unit()) * t.chunks / team() * experts_of_rank(t.experts());
       else if (t.adds_to.empty())
         replicated_ += double(t.elements());
   };
@@ -71,9 +71,11 @@ const std::vector<TensorSpec>& Workload::tensors_of(int block) const {
   return blocks_.at(config_.block_experts(block));
 }
 
+/// Of which it has all, or its part of the hidden width.
+double Workload::experts_of_rank(int experts) const { return ceil_share(experts, layout_.teams()); }
+
 double Workload::expert_rows(int lane, int experts) const {
-  const double share = ceil_share(experts, layout_.expert_parallel) / experts;
-  return load_ * group_tokens_.at(lane) * config_.moe.top_k * share;
+  return load_ * group_tokens_.at(lane) * config_.moe.top_k * experts_of_rank(experts) / experts;
 }
 
 double Workload::rows_here(int lane, int experts) const {
@@ -117,11 +119,11 @@ double Workload::rows_of_experts(const Task& task) const {
 Work Workload::of_experts(const std::vector<TensorSpec>& tensors, const Task& task) const {
   Work work;
   const int experts = config_.block_experts(task.block);
-  const double mine = ceil_share(experts, layout_.expert_parallel);
+  const double mine = experts_of_rank(experts);
   const double rows = rows_of_experts(task);
   for (const TensorSpec& t : tensors) {
     if (t.role != Role::expert || !is_matrix(t)) continue;
-    const double networks = mine * t.chunks;  // each chunk of an expert's hidden width is a product of its own
+    const double networks = mine * t.chunks / team();  // each chunk of an expert's hidden width is a product of its own
     if (task.stage == Stage::expert_weights)
       work.products.push_back({Product::weight_gradient, networks * group_pieces_, rows / mine / group_pieces_,
                                inner_of(t), columns_of(t)});
@@ -152,6 +154,15 @@ double Workload::rows_home(const Task& task) const {
   return sums_by_node(config_, layout_) ? rows_out(task) : tokens(task.lane) * config_.moe.top_k;
 }
 
+/// Parts of sums over the hidden width that come home from each rank of a team, or to the node that handed rows on.
+double Workload::elements_added(const Task& task) const {
+  const bool forward = task.direction == Direction::forward;
+  const Stage stage = layout_.by_nodes() ? (forward ? Stage::combine : Stage::dispatch)
+                                         : (forward ? Stage::combine_finish : Stage::dispatch_finish);
+  if (task.stage != stage || team() == 1.0) return 0.0;
+  return team() * tokens(task.lane) * config_.moe.top_k * config_.model.width;
+}
+
 double Workload::elements_of(const Task& task) const {
   const double d = config_.model.width, t = tokens(task.lane);
   const int experts = task.block >= 0 && task.block < config_.model.blocks ? config_.block_experts(task.block) : 0;
@@ -178,7 +189,7 @@ double Workload::elements_of(const Task& task) const {
       return (task.direction == Direction::backward ? rows_out(task) : arrived) * d;
     case Stage::experts_here:
     case Stage::experts:
-      return rows_of_experts(task) * config_.moe.hidden;
+      return rows_of_experts(task) * config_.moe.hidden / team();
     case Stage::expert_weights:
       return all_expert_rows(experts) * d;
     case Stage::head:
@@ -220,7 +231,7 @@ Work Workload::of(const Task& task) const {
     default:
       break;
   }
-  work.elements = elements_of(task);
+  work.elements = elements_of(task) + elements_added(task);
   return work;
 }
 

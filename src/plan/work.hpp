@@ -33,7 +33,7 @@ class Workload {
   Work of(const schedule::Task& task) const;
   /// Seconds that a task computes, nothing travelling.
   double seconds(const schedule::Task& task, const MachineDescription& machine) const;
-  /// Tokens of a lane on the rank that has most; and rows of its experts in a layer of E.
+  /// Tokens of a lane on the rank that has most; and rows of its experts, or of its part of them, in a layer of E.
   double tokens(int lane) const { return tokens_.at(lane); }
   double expert_rows(int lane, int experts) const;
   /// Of them those that stay on the rank and are computed while others travel; none without layout.local_first.
@@ -47,9 +47,12 @@ class Workload {
   double rows_of_experts(const schedule::Task& task) const;
   double rows_out(const schedule::Task& task) const;
   double rows_home(const schedule::Task& task) const;
+  double elements_added(const schedule::Task& task) const;
   double elements_of(const schedule::Task& task) const;
   double slab_elements(bool updated_only) const;
   const std::vector<TensorSpec>& tensors_of(int block) const;
+  double experts_of_rank(int experts) const;
+  double team() const { return layout_.expert_tensor_parallel; }
 
   Config config_;
   Layout layout_;

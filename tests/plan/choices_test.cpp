@@ -30,7 +30,8 @@ TEST(Layouts, LanesThatARunMeasuresAreTheFastestPredicted) {
 }
 
 TEST(Layouts, AreValidAndRankedByTime) {
-  const Config c = model();
+  Config c = model();
+  c.moe.hidden_chunks = 2;
   const auto memory = [](const Config& of, int) { return of.layout.zero == 1 ? 100 : 200; };
   const std::vector<Candidate> all = rank_layouts(c, site(4, 2), 2 * 100, memory, 1000);
   ASSERT_GT(all.size(), 20u);
@@ -44,6 +45,10 @@ TEST(Layouts, AreValidAndRankedByTime) {
     }
     fits = all[i].fits;
   }
+  EXPECT_EQ(layout_yaml(c),
+            "layout: {expert_parallel: 0, expert_tensor_parallel: 1, exchange: pairwise, schedule: serial, lanes: 1, "
+            "zero: 0, recompute: none}\n");
+  c.moe.hidden_chunks = 1;
   EXPECT_EQ(layout_yaml(c),
             "layout: {expert_parallel: 0, exchange: pairwise, schedule: serial, lanes: 1, zero: 0, recompute: none}\n");
 }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -76,6 +77,27 @@ TEST_F(Plan, BytesAreThoseOfMeasuredSteps) {
   }
 }
 
+// Teams are among the layouts where experts have chunks; a placement stays, and is read where the command is run.
+TEST_F(Plan, RanksTeamsAndKeepsAPlacement) {
+  write("p.yaml", "0: [0, 2, 4, 6, 1, 3, 5, 7]\n1: [7, 0, 1, 2, 3, 4, 5, 6]\n");
+  const Output o =
+      run("plan c.yaml --ranks 4 --nodes 2 --machine m.yaml --show 1000 --json p.jsonl moe.hidden_chunks=4 "
+          "layout.placement=p.yaml");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(count(o.out, ", expert_tensor_parallel: "), 1) << o.out;
+  EXPECT_EQ(count(o.out, ", placement: \"p.yaml\""), 1) << o.out;
+  std::map<int, int> teams;
+  for (const nlohmann::json& p : lines("p.jsonl")) {
+    EXPECT_EQ(p["placement"], "p.yaml");
+    ++teams[p["expert_tensor_parallel"]];
+    EXPECT_FALSE(p["exchange"] == "gather" && p["expert_tensor_parallel"] != 1) << "which a run refuses";
+    EXPECT_FALSE(p["exchange"] == "node" && p["expert_tensor_parallel"] == 4) << "a team stays on its node";
+  }
+  EXPECT_GT(teams[1], teams[2]);
+  EXPECT_GT(teams[2], teams[4]);
+  EXPECT_GT(teams[4], 0);
+}
+
 TEST_F(Plan, WhatIsMeasuredCanBePlannedWith) {
   const Output measured =
       run("bench machine c.yaml --repetitions 1 --message 64 --ranks-per-node 1 --out machine.yaml", 2);
@@ -83,10 +105,46 @@ TEST_F(Plan, WhatIsMeasuredCanBePlannedWith) {
   const Output o = run("plan c.yaml --ranks 2 --nodes 2 --machine machine.yaml --network 100,5 --memory 8 --show 1");
   EXPECT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(count(o.out, "that fit 8.000 GiB a node"), 1) << o.out;
+  const Output near = run("bench machine c.yaml --repetitions 1 --message 64 --out near.yaml", 2);
+  ASSERT_EQ(near.code, 0) << near.err;
+  const std::string text = read(folder_ / "near.yaml"),
+                    picked = count(near.err, "near is by mpi") == 1 ? "mpi" : "window";
+  EXPECT_EQ(count(text, "near:\n  transport: " + picked), 1) << text;
+  EXPECT_EQ(count(text, "near_by_mpi:\n  transport: mpi"), picked == "window" ? 1 : 0) << text;
+  const Output near_plan = run("plan c.yaml --ranks 2 --machine near.yaml --show 1");
+  EXPECT_EQ(count(near_plan.out, "machine        near way by " + picked + ", far way by none"), 1) << near_plan.out;
   const Output alone = run("bench machine c.yaml --repetitions 1 --message 64");
   EXPECT_EQ(alone.code, 0) << alone.err;
-  EXPECT_EQ(count(alone.out, "format: switchyard-machine-1"), 1);
+  EXPECT_EQ(count(alone.out, "format: switchyard-machine-2"), 1);
   EXPECT_EQ(count(alone.out, "near:") + count(alone.out, "far:"), 0) << "one rank has nobody to send to";
+}
+
+// Of a machine that drifts: described before the steps and after each turn of them.
+TEST_F(Plan, TakesTheMiddleOfAMachineThatDrifts) {
+  const Output steps =
+      run("bench overlap c.yaml --lanes 2 --warmup 1 --repetitions 2 --machine m.yaml layout.ranks_per_node=1", 2);
+  ASSERT_EQ(steps.code, 0) << steps.err;
+  EXPECT_FALSE(fs::exists(folder_ / "m-4.yaml")) << "one before, one after each turn";
+  const std::string three = "plan c.yaml --ranks 2 --nodes 2 --machine m-1.yaml --machine m-2.yaml --machine m-3.yaml ";
+  const Output o = run(three + "--show 2 --json p.jsonl");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(count(o.out, "with each of 3 descriptions a step takes"), 1) << o.out;
+  for (const nlohmann::json& p : lines("p.jsonl")) {
+    EXPECT_EQ(p["machines"], 3);
+    EXPECT_GT(p["machine_drift"].get<double>(), 0.0);
+  }
+  plan::MachineDescription slow = plan::round_machine();  // everything takes twice as long
+  for (auto& grid : slow.products.gflops) grid = {5.0};
+  for (auto& stage : slow.stages) stage.forward *= 2.0, stage.backward *= 2.0;
+  for (plan::Way* way : {&*slow.near, &*slow.far})
+    way->latency *= 2.0, way->collective *= 2.0, way->bytes_per_s /= 2.0, way->buffer /= 2.0;
+  write("fast.yaml", plan::to_yaml(plan::round_machine())), write("slow.yaml", plan::to_yaml(slow));
+  const Output two = run("plan c.yaml --ranks 4 --nodes 2 --machine fast.yaml --machine slow.yaml --json two.jsonl");
+  ASSERT_EQ(two.code, 0) << two.err;
+  EXPECT_NEAR(lines("two.jsonl").front()["machine_drift"].get<double>(), 1.0 / 1.4, 0.05) << two.out;
+  const Output others = run("plan c.yaml --ranks 4 --nodes 2 --machine fast.yaml --machine m-1.yaml");
+  EXPECT_EQ(others.code, 2);
+  EXPECT_EQ(count(others.err, "m-1.yaml: has other ranks, nodes or threads than fast.yaml"), 1) << others.err;
 }
 
 TEST_F(Plan, RefusesInOneSentence) {
@@ -103,9 +161,9 @@ TEST_F(Plan, RefusesInOneSentence) {
       {"--ranks 0 --machine m.yaml", "is out of range; must be in [1, 4096]"},
       {"--ranks 4 --machine m.yaml --network 100", "--network is about links between nodes"},
       {"--ranks 4 --nodes 2 --machine m.yaml layout.ranks_per_node=4", "layout.ranks_per_node: is 4, but --ranks 4"},
-      {"--ranks 4 --nodes 2 --machine m.yaml layout.placement=p.yaml", "layout.placement: is p.yaml"},
-      {"--ranks 4 --nodes 2 --machine m.yaml moe.hidden_chunks=2 layout.expert_tensor_parallel=2",
-       "layout.expert_tensor_parallel: is 2 (ranks that share"},
+      {"--ranks 4 --nodes 2 --machine m.yaml layout.placement=p.yaml", "layout.placement: p.yaml: cannot be read"},
+      {"--ranks 4 --nodes 4 --machine m.yaml moe.hidden_chunks=2 layout.expert_tensor_parallel=2 layout.exchange=node",
+       "c.yaml: on 4 nodes of 1 ranks: layout.expert_tensor_parallel: 2 does not divide layout.ranks_per_node 1"},
       {"--parameters --nodes 2", "--parameters excludes --nodes"},
       {"--ranks 4", "--ranks and --machine are missing"}};
   for (const auto& [arguments, said] : cases) {

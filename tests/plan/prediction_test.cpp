@@ -1,4 +1,4 @@
-// Predictions: closed forms of bytes, and what cannot be otherwise — a slower link is never faster, lanes move no more.
+// Predictions: what cannot be otherwise — a slower link is never faster, lanes move no more, teams compute no more.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -13,73 +13,36 @@
 namespace switchyard::plan {
 namespace {
 
-// science.md 5.4: straight k(M − 1)/M rows of a token, by nodes (M − 1)(1 − C(E − E/M, k)/C(E, k)); limited g(M − 1)/M.
-TEST(Bytes, AreTheClosedForms) {
-  Config c = model();
-  const double row = 32 * 4.0, tokens = 32 * 16, journeys = 4 * 2;
-  for (const int nodes : {2, 4}) {
-    const double straight = 4.0 * (nodes - 1) / nodes;
-    c.layout.exchange = ExchangeKind::pairwise;
-    EXPECT_NEAR(predict(c, site(8, nodes)).rows.across, straight * row * tokens * journeys, 1e-6);
-    EXPECT_NEAR(predict(c, site(8, nodes)).rows.all, 4.0 * 7 / 8 * row * tokens * journeys, 1e-6);
-    double missed = 1.0;
-    for (int j = 0; j < 4; ++j) missed *= double(16 - 16 / nodes - j) / (16 - j);
-    c.layout.exchange = ExchangeKind::node;
-    EXPECT_NEAR(predict(c, site(8, nodes)).rows.across, (nodes - 1) * (1 - missed) * row * tokens * journeys, 1e-6);
-    c.moe.combine_groups = 1;  // every row goes home by itself
-    EXPECT_NEAR(predict(c, site(8, nodes)).rows.across,
-                ((nodes - 1) * (1 - missed) + straight) / 2 * row * tokens * journeys, 1e-6);
-    c.moe.combine_groups = 4;
-  }
-  c.moe.groups = 4, c.moe.groups_kept = 2;
-  EXPECT_NEAR(predict(c, site(8, 4)).rows.across, 2.0 * 3 / 4 * row * tokens * journeys, 1e-6);
-  c.layout.expert_parallel = 1;
-  EXPECT_EQ(predict(c, site(8, 4)).rows.all, 0.0);
-}
-
-// Gradients: each of R ranks sends (R − 1)/R of what it has to the owners, and they as much to all; shards no less.
-TEST(Bytes, OfSums) {
-  Config c = model();
-  c.layout.expert_parallel = 4;
-  const double replicated = predict(c, site(4, 2)).sums.all / (2.0 * 4.0 * 3.0);  // every expert is on one rank
-  EXPECT_GE(replicated, double(model_size(c).replicated));
-  EXPECT_LT(replicated, double(model_size(c).replicated) + 4096.0 * 40);
-  const double sums = predict(c, site(4, 2)).sums.all;
-  c.layout.zero = 1;
-  EXPECT_NEAR(predict(c, site(4, 2)).sums.all, sums, 1e-6 * sums);
-  c.layout.expert_parallel = 2;  // now two ranks have each expert
-  EXPECT_GT(predict(c, site(4, 2)).sums.all, sums);
-  c.layout.expert_parallel = 1;
-  EXPECT_EQ(predict(c, {1, 1, round_machine()}).sums.all, 0.0);
-}
-
-// Of the experts that each place has, whether they divide or not.
-TEST(Bytes, OfSumsOfUnevenExperts) {
-  Config c = model();
-  for (const auto& [experts, expert_parallel] : {std::pair(10, 4), std::pair(2, 4), std::pair(8, 4)}) {
-    c.moe.experts = experts, c.moe.top_k = 1, c.layout.expert_parallel = expert_parallel;
-    const auto sums = [&](int hidden) {
-      c.moe.hidden = hidden;
-      return predict(c, site(8, 2)).sums.all;
-    };
-    double more = 0.0;  // of each expert once more 4096-blocks, to the other of two holders and back
-    const auto slab = [&](int hidden) {
-      c.moe.hidden = hidden;
-      double elements = 0.0;
-      for (const TensorSpec& t : architecture(c))
-        if (t.placement == Placement::expert) elements += double(padded_unit(t.unit())) * double(t.units());
-      return elements;
-    };
-    more = 2.0 * 4.0 * (slab(4096) - slab(2048));
-    EXPECT_NEAR(sums(4096) - sums(2048), more, 1e-6 * more) << experts << " on " << expert_parallel;
-  }
-}
-
 TEST(Prediction, ChunksOfExpertsAreAllOfTheirWork) {
   Config c = model();
   const double whole = predict(c, site(4, 2)).flop;
   c.moe.hidden_chunks = 4;
   EXPECT_NEAR(predict(c, site(4, 2)).flop, whole, 1e-9 * whole);
+}
+
+// A team of T computes its experts' rows once, on T ranks with a part of the hidden width each, and each of them has
+// all of these rows; what comes home is added, so more elements are moved. Nobody else has a rank's part of an expert.
+TEST(Prediction, TeamsShareTheWork) {
+  Config c = model();
+  c.moe.hidden_chunks = 4;
+  for (const auto& [ranks, group] : {std::pair(4, 4), std::pair(8, 4), std::pair(8, 8)}) {
+    c.layout = {}, c.layout.expert_parallel = group;
+    const Prediction one = predict(c, site(ranks, 2));
+    for (const int team : {2, 4}) {
+      c.layout.expert_tensor_parallel = team;
+      const Prediction shared = predict(c, site(ranks, 2));
+      EXPECT_NEAR(shared.flop, one.flop, 1e-9 * one.flop);
+      EXPECT_NEAR(shared.sums.all, one.sums.all, 1e-9 * one.sums.all);
+      EXPECT_NEAR(shared.rows.all, team * one.rows.all, 1e-9 * shared.rows.all);
+      EXPECT_NEAR(shared.rows.across, team * one.rows.across, 1e-9 * shared.rows.all);
+      EXPECT_GT(shared.seconds.computing, one.seconds.computing);
+      EXPECT_NEAR(hiding(c, site(ranks, 2)).flop_per_byte, hiding(c, site(ranks, 2)).straight, 1e-9);
+    }
+  }
+  c.layout = {}, c.layout.exchange = ExchangeKind::node;  // across nodes a token goes once, whoever shares its experts
+  const double across = predict(c, site(8, 2)).rows.across;
+  c.layout.expert_tensor_parallel = 4;
+  EXPECT_NEAR(predict(c, site(8, 2)).rows.across, across, 1e-9 * across);
 }
 
 TEST(Prediction, LanesMoveNoMore) {
@@ -114,6 +77,26 @@ TEST(Prediction, AMeasuredPaceIsThatOfTheMachine) {
   Site alone = site(1, 1);  // which has no way to measure
   alone.machine.near.reset(), alone.machine.far.reset();
   EXPECT_GT(predict(c, alone).seconds.step, 0.0);
+}
+
+// By window a poll copies what there is: that hides nothing, since the rank itself does it, and is no slower than
+// waiting.
+TEST(Prediction, ByWindowRanksCopyThemselves) {
+  Config c = model();
+  c.layout.schedule = ScheduleKind::interleaved, c.layout.lanes = 4;
+  Site there = site(4, 1);
+  there.machine.near = Way{true, 0.0, 1e8, 0.0, 0.0, 2e-4};
+  there.machine.near_by_mpi = Way{false, 0.0, 1e8, 0.0, 1e9, 0.0};
+  const Seconds copied = predict(c, there).seconds;
+  c.layout.transport = TransportChoice::mpi;
+  const Seconds sent = predict(c, there).seconds;
+  EXPECT_LT(sent.step, copied.step);
+  there.machine.near_by_mpi.reset();
+  EXPECT_EQ(predict(c, there).seconds.step, copied.step) << "the only way that is known";
+  const double rows = predict(c, there).rows.near / 1e8;
+  c.layout.transport = TransportChoice::auto_;
+  there.machine.near->bytes_per_s = 1e15, there.machine.near->poll = 0.0;
+  EXPECT_GT(copied.step, predict(c, there).seconds.step + 0.9 * rows);
 }
 
 TEST(Prediction, ASlowerLinkIsNeverFaster) {

@@ -25,6 +25,15 @@ class Pair(NamedTuple):
         return self.predicted["step_ms"] / self.measured["step_ms"] - 1
 
 
+def _check_drift(record, place):
+    for name in ("machines", "machine_drift"):
+        value = record.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e15:
+            raise SchemaError(f"{place}: {name} is no number; {MADE}")
+    if ("machines" in record) != ("machine_drift" in record):
+        raise SchemaError(f"{place}: has machines or machine_drift without the other; {MADE}")
+
+
 def _lines(path):
     """{layout: record} of a file of one JSON object a line; of layouts that differ in more than both files say, the fastest."""
     found = {}
@@ -40,6 +49,7 @@ def _lines(path):
             value = record[name]
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e15 or name == "step_ms" and value == 0:
                 raise SchemaError(f"{place}: {name} is no number above 0; {MADE}")
+        _check_drift(record, place)
         key = tuple(str(record[n]) for n in KEY) + (str(record.get("zero", 0)),)  # steps of older programs have none
         if key not in found or record["step_ms"] < found[key]["step_ms"]:
             found[key] = record
@@ -75,6 +85,18 @@ def losses(pairs):
     return found
 
 
+def drifts(pairs):
+    """{rate: (descriptions of the machine, drift)}: by how much of a step predictions with them differ; nothing where plans say none."""
+    return {p.mbit: (p.predicted["machines"], p.predicted["machine_drift"]) for p in pairs if "machine_drift" in p.predicted}
+
+
+def _drift_text(mbit, found):
+    times, drift = found.get(mbit, (1, 0.0))
+    if times == 1:
+        return f"machine at {mbit:g} Mbit/s: described once, so its drift is not known"
+    return f"machine at {mbit:g} Mbit/s: described {times} times between the steps, drift {100 * drift:.1f} %"
+
+
 def _bytes_error(pairs):
     both = [(p.measured["row_bytes_across"], p.predicted["row_bytes_across"]) for p in pairs]
     return max(abs(b / a - 1) if a else float(b > 0) for a, b in both)
@@ -97,10 +119,14 @@ def make(folder, out=None, _command=""):
     head = f"{'Mbit/s':>8} {'exchange schedule lanes':<28}" + "".join(f" {name:>9}" for name in ("measured", "plan", "error", "busy",
                                                                                                "exposed", "of plan"))
     lines = [head + "   (ms)", *map(_row, pairs), ""]
+    found = drifts(pairs)
+    lines += [_drift_text(mbit, found) for mbit in chosen]
+    drifted = max((drift for times, drift in found.values() if times > 1), default=None)
+    beside = "drift of the machine not known" if drifted is None else f"drift of the machine at most {100 * drifted:.1f} %"
     lines += [f"first choice at {mbit:g} Mbit/s: {' '.join(key[:3])}, {100 * loss:.1f} % above the best measured step"
               for mbit, (key, loss) in chosen.items()]
     for what, value, bound in (("median error", median, MEDIAN), ("worst error", worst, WORST), ("first choice, worst", choice, CHOICE)):
-        lines.append(f"{what}: {100 * value:.1f} %, {'within' if value <= bound else 'NOT within'} {100 * bound:.0f} %")
+        lines.append(f"{what}: {100 * value:.1f} %, {'within' if value <= bound else 'NOT within'} {100 * bound:.0f} % ({beside})")
     lines.append(f"bytes across nodes, worst: {100 * _bytes_error(pairs):.2f} %")
     text = "\n".join(lines)
     if out is not None:
