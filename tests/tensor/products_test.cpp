@@ -187,6 +187,25 @@ TEST(Products, AbsentPartialIsPlusZeroAndIsAdded) {
   EXPECT_TRUE(sign({0, 1}, tree_nodes(0, 1)));
 }
 
+/// Of whichever grains of two nodes have no rows.
+TEST(Products, AbsentPartialsOfANode) {
+  if (!on_host) GTEST_SKIP() << "signs of zeros on the host only";
+  const int grains = 9;
+  const auto nodes = tree_nodes(0, grains);  // eight grains, and one
+  for (unsigned present = 0; present < 1u << grains; ++present) {
+    std::vector<Index> offsets{0};
+    for (int g = 0; g < grains; ++g) offsets.push_back(offsets.back() + (present >> g & 1));
+    const Index rows = offsets.back();
+    const Values dy(rows, 1e-30f), x(rows, -1e-30f);
+    const auto dw = to_device(Values(2, 99.0f), 2, 1);
+    products::weight_gradient(test::queue(), {products::consecutive(offsets), 1, grains, &nodes},
+                              to_device(dy, rows, 1), to_device(x, rows, 1), {dw.data(), 1, 0});
+    const Values eight = reference::weight_gradient(nodes[0], offsets.data(), 1, 1, dy.data(), x.data()),
+                 one = reference::weight_gradient(nodes[1], offsets.data() + 8, 1, 1, dy.data(), x.data());
+    expect_same(host_values(dw), {eight[0], one[0]}, "present " + std::to_string(present));
+  }
+}
+
 TEST(Products, NotFinitePassesThrough) {
   for (const float bad : {INFINITY, -INFINITY, NAN}) {
     Values x = numbers(40 * 24, 7), w = numbers(20 * 24, 8);

@@ -20,6 +20,7 @@ static_assert(a_width >= tile_rows);
 struct Piece {
   Index rows;
   bool first, last;  ///< of their grain
+  bool absent;       ///< a grain of the node that is complete then has no rows
   int merges;        ///< tree additions after the grain
   int node;          ///< that is complete then; −1 for none
 };
@@ -41,10 +42,12 @@ struct Target {
 };
 
 template <int R, int V>
-void write_tile(const simd::Tile<R, V>& sum, const Target& target, int node) {
+[[gnu::always_inline]] inline void write_tile(const simd::Tile<R, V>& sum, const Target& target, int node) {
   float* out = target.data + node * target.node_stride;
   if (target.stream) {
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
       for (int v = 0; v < V; ++v) simd::stream(out + r * target.stride + v * simd::width, sum[r][v]);
     return;
   }
@@ -91,6 +94,17 @@ struct TileWork {
   Ahead ahead;
 };
 
+/// sum + 0: turns each −0 into +0.
+template <int R, int V>
+[[gnu::always_inline]] inline void add_zero(simd::Tile<R, V>& sum) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) sum[r][v] = sum[r][v] + simd::Vec{};
+}
+
+/// All that has the tile is inlined: a call that took its address would keep it in memory, and every piece would be
+/// cleared and stored there.
 template <int R, int V>
 void grain_tile(const TileWork& work, const State& state, const Target& target) {
   const float *a = work.a, *b = work.b;
@@ -104,6 +118,7 @@ void grain_tile(const TileWork& work, const State& state, const Target& target) 
     if (!piece.last) return simd::store_rows<R, V>(sum, state.chain, panel_width, false);
     for (int m = 0; m < piece.merges; ++m) merge<R, V>(sum, top -= state.level);
     if (piece.node >= 0) {
+      if (piece.absent) add_zero<R, V>(sum);
       write_tile<R, V>(sum, target, piece.node);
     } else {
       simd::store_rows<R, V>(sum, top, panel_width, false);

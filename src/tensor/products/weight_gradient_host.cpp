@@ -16,7 +16,7 @@ constexpr Index block_n = 16 * tile_rows;  // block of dW of one item, where a g
 constexpr Index block_k = 8 * panel_width;
 constexpr Index packed_floats = Index{1} << 16;  // panels of an item whose group has few rows
 
-/// The pieces of rows [begin, end) of one network, at most chunk_rows of them; grains without rows are pieces too.
+/// The pieces of rows [begin, end) of one network, at most chunk_rows of them.
 struct Chunk {
   Index begin, end;
   int first_piece, last_piece;  ///< half-open
@@ -38,7 +38,7 @@ struct Problem {
   Index k() const { return x.width; }
 };
 
-/// Appends rows to the last chunk, or begins another where that is full or ends elsewhere. Grains without rows join it.
+/// Appends rows to the last chunk, or begins another where that is full or ends elsewhere. Pieces without rows join it.
 Chunk& chunk_for(Index row, bool any, std::vector<Chunk>& chunks) {
   const Chunk last = chunks.back();
   const bool fresh = last.begin == last.end;
@@ -48,26 +48,50 @@ Chunk& chunk_for(Index row, bool any, std::vector<Chunk>& chunks) {
   return chunks.back();
 }
 
+/// The rows of one grain, in pieces of one chunk each.
+void add_pieces(Index first, Index past, Memory& memory) {
+  bool begins = true, ends = false;
+  for (Index row = first; !ends; begins = false) {
+    Chunk& chunk = chunk_for(row, row < past, memory.chunks);
+    const Index taken = std::min(past - row, chunk_rows - (chunk.end - chunk.begin));
+    row += taken, chunk.end += taken, ++chunk.last_piece;
+    ends = row == past;
+    memory.pieces.push_back({taken, begins, ends, false, 0, -1});
+  }
+}
+
+/// The pieces of a node's grains, rows [first[g], past[g]). A grain without rows has none: its +0 can only turn a −0
+/// into +0, and does so as well after all other additions, so that one +0 there stands for those of all.
+void add_node(const Index* first, const Index* past, int grains, int node, Memory& memory) {
+  std::uint64_t waiting = 0;  // by level: whether the left half that is complete there has rows
+  bool any = false, all = true;
+  for (int g = 0; g < grains; ++g) {
+    bool here = first[g] < past[g];
+    any = any || here, all = all && here;
+    if (here) add_pieces(first[g], past[g], memory);
+    int level = 0;
+    for (; g >> level & 1; ++level) {
+      const bool left = waiting >> level & 1;
+      if (left && here) ++memory.pieces.back().merges;
+      here = left || here;
+    }
+    waiting = (waiting & ~(std::uint64_t{1} << level)) | std::uint64_t{here} << level;
+  }
+  if (!any) add_pieces(0, 0, memory);
+  memory.pieces.back().node = node;
+  memory.pieces.back().absent = any && !all;
+}
+
 /// Splits the rows of a network into chunks and pieces.
 void make_chunks(const GrainSegments& grains, int network, Memory& memory) {
   const Index* first = grains.segments.first + Index{network} * grains.grains;
   const Index* past = grains.segments.last + Index{network} * grains.grains;
   memory.pieces.clear();
   memory.chunks.assign(1, {0, 0, 0, 0});
-  int grain = 0, node = 0;
+  int node = 0;
   for (const TreeNode& t : *grains.nodes) {
-    for (int leaf = 0; leaf < t.size; ++leaf, ++grain) {
-      const int merges = std::countr_one(static_cast<unsigned>(leaf)), complete = leaf + 1 == t.size ? node : -1;
-      bool begins = true, ends = false;
-      for (Index row = first[grain]; !ends; begins = false) {
-        Chunk& chunk = chunk_for(row, row < past[grain], memory.chunks);
-        const Index rows = std::min(past[grain] - row, chunk_rows - (chunk.end - chunk.begin));
-        row += rows, chunk.end += rows, ++chunk.last_piece;
-        ends = row == past[grain];
-        memory.pieces.push_back({rows, begins, ends, merges, complete});
-      }
-    }
-    ++node;
+    add_node(first, past, t.size, node++, memory);
+    first += t.size, past += t.size;
   }
 }
 
