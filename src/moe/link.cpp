@@ -40,6 +40,11 @@ std::int64_t away(const comm::RowRanges& rows, int me) {
   return others;
 }
 
+activity::Hop hop_on(const LayerContext& context, const Way& way) {
+  if (!context.groups.by_nodes) return activity::Hop::none;
+  return &way.group == &context.groups.by_nodes->rail ? activity::Hop::rail : activity::Hop::near;
+}
+
 }  // namespace
 
 bool UnderWay::poll() {
@@ -67,12 +72,17 @@ Link::Link(const LayerContext& context, const Way& way, int block)
       through_host_(exchange_.memory() == comm::Memory::host),
       timers_(context.timers),
       me_(way.group.rank()),
-      block_(block) {
+      block_(block),
+      hop_(hop_on(context, way)) {
   for (int r = 0; r < way.group.size(); ++r) on_node_.push_back(context.groups.on_my_node(way.group, r));
 }
 
 /// On the side where the exchange works.
 std::byte* Link::side(const Buffer& rows) const { return through_host_ ? rows.host() : rows.device(); }
+
+activity::Hop Link::hop_of(const Freight& freight) const {
+  return freight.journey == Journey::weights ? activity::Hop::weights : hop_;
+}
 
 void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& send,
                  Buffer& receive) const {
@@ -91,6 +101,7 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
   travel.bytes = away(rows.send, me_) * passage.row_bytes,
   travel.received = away(rows.receive, me_) * passage.row_bytes;
   travel.start = now();
+  const activity::OnHop hop(hop_of(freight));  // an exchange may wait here
   under_way.flight = exchange_.start(passage, side(send), side(receive));
   if (under_way.flight->poll())  // also one that sent all before it returned
     travel.end = now(), travel.waited = travel.end - travel.start;
@@ -102,6 +113,7 @@ void Link::finish(const Queue& queue, UnderWay& under_way, const Freight& freigh
   under_way.poll();
   Travel& travel = under_way.travels.back();
   const double begin = now();
+  const activity::OnHop hop(hop_of(freight));
   under_way.flight->finish();
   under_way.flight.reset();
   if (travel.end == 0.0) travel.end = now(), travel.waited = travel.end - begin;

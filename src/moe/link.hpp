@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/activity.hpp"
 #include "moe/layer.hpp"
 #include "moe/plan.hpp"
 #include "tensor/room.hpp"
@@ -75,12 +76,14 @@ class Link {
 
  private:
   std::byte* side(const Buffer& rows) const;
+  activity::Hop hop_of(const Freight& freight) const;
 
   comm::Exchange& exchange_;
   bool through_host_;  ///< rows are staged through the host where the exchange works there
   Timers& timers_;
   int me_;
   int block_;
+  activity::Hop hop_;          ///< of its rows
   std::vector<bool> on_node_;  ///< of each rank whether it is on this one's node
 };
 
