@@ -160,6 +160,10 @@ MachineDescription machine_from_yaml(const std::string& name, const std::string&
   if (const YamlNode* node = s.take("stages")) read_stages({errors, name, *node, "stages"}, m);
   if (s.has("near")) read_way({errors, name, *s.take("near"), "near"}, m.near);
   if (s.has("far")) read_way({errors, name, *s.take("far"), "far"}, m.far);
+  // Each of them is measured where there is a pair of ranks for it, so a file that lacks one has lost it.
+  if (errors.empty() && m.nodes > 1 && !m.far) s.complain(s.place(), "far: is missing, though nodes is not 1");
+  if (errors.empty() && m.ranks > m.nodes && !m.near)
+    s.complain(s.place(), "near: is missing, though there are more ranks than nodes");
   s.refuse_unknown();
   check(errors.empty(), Exit::usage, join(errors, "\n"));
   return m;
