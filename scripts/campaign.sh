@@ -8,6 +8,7 @@
 #   scripts/campaign.sh powercut [TRIALS]  a run on an ext4 image, copied at a random moment as a power cut leaves it, and
 #                                          resumed there (20); as root with loop devices, else skipped
 #   scripts/campaign.sh damage [CASES]     files of every kind damaged by seed, and every command that reads them (2000)
+#   scripts/campaign.sh damage 300 --kind placement   of one kind of file
 #   scripts/campaign.sh damage --case SEED one of these cases again; what the commands print is shown
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 what=${1:-}

@@ -24,6 +24,8 @@ train: {steps: 8, batch: 4, grains: 2, warmup: 2, schedule: constant, evaluate_e
 record: {flush_every: 2, sample_every: 4, timeline_every: 4, log_every: 2}
 """
 SWEEP = "configuration: config.yaml\nset: [data.path=bytes, train.steps=4]\nexperts: [1, 2, 3]\ntop_k: [1]\nseeds: [1]\nranks: 1\n"
+PLACEMENT = "# by hand\n0: [2, 0, 1]\n1: [1, 2, 0]\n"
+MACHINE = pathlib.Path(__file__).resolve().parents[2] / "experiments/planning/four-nodes/machine-600mbit.yaml"  # by `bench machine`
 ENVIRONMENT = dict(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg", OMPI_MCA_ess_singleton_isolated="1")
 ADDRESSES = 8 << 30  # bytes that a command may map; Open MPI and its shared memory take one of them
 COMMANDS = {  # by name; the program stands before all but those of mpirun and yardstick
@@ -31,6 +33,13 @@ COMMANDS = {  # by name; the program stands before all but those of mpirun and y
     "show": "show config.yaml",
     "train": "train config.yaml --run new",
     "train llm.c": "train config.yaml --run new data.path=shard.bin train.evaluate_every=0 train.steps=4",
+    "check placed": "check config.yaml --ranks 2 layout.placement=placement.yaml",
+    "train placed": "mpirun --oversubscribe -n 2 PROGRAM train config.yaml --run new layout.placement=placement.yaml",
+    "resume placed": "resume run train.steps=16 layout.placement=placement.yaml",
+    "plan": "plan config.yaml model.vocabulary=300 --machine machine.yaml --ranks 2 --nodes 2",
+    "plan on its nodes": "plan config.yaml model.vocabulary=300 --machine machine.yaml --ranks 4 --nodes 4 --show 3",
+    "train measured": "train config.yaml --run new layout.machine=machine.yaml",
+    "resume measured": "resume run train.steps=16 layout.machine=machine.yaml",
     "verify": "verify run",
     "verify --digest": "verify --digest run",
     "resume": "resume run train.steps=16",
@@ -152,6 +161,8 @@ def _write_inputs(work):
     (work / "shard.bin").write_bytes(struct.pack("<256i", 20240520, 1, len(tokens), *[0] * 253) + struct.pack("<3000H", *tokens))
     (work / "config.yaml").write_text(CONFIG)
     (work / "sweep.yaml").write_text(SWEEP)
+    (work / "placement.yaml").write_text(PLACEMENT)
+    shutil.copy2(MACHINE, work / "machine.yaml")
 
 
 class Slot:
@@ -166,7 +177,8 @@ class Slot:
         os.environ["OMPI_MCA_orte_tmpdir_base"] = str(self.folder / "mpi")  # two processes that start at once would share a folder
         made = self.folder / "made.json"
         stat = os.stat(self.program)
-        wanted = dict(program=self.program, bytes=stat.st_size, changed=stat.st_mtime_ns, inputs=CONFIG + SWEEP, commands=COMMANDS)
+        inputs = CONFIG + SWEEP + PLACEMENT + MACHINE.read_text()
+        wanted = dict(program=self.program, bytes=stat.st_size, changed=stat.st_mtime_ns, inputs=inputs, commands=COMMANDS)
         known = json.loads(made.read_text()) if made.exists() else {}
         if known.get("wanted") != wanted:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -213,7 +225,8 @@ class Slot:
                      "train config.yaml --run run", "resume run train.steps=12", COMMANDS["sweep run"]):
             self._done(text)
         shutil.copytree(self.work, self.template)
-        expected = {name: self._done(COMMANDS[name]) for name in ("verify --digest", "generate", "check", "show", "digest of results")}
+        named = ("verify --digest", "generate", "check", "show", "digest of results", "check placed", "plan", "plan on its nodes")
+        expected = {name: self._done(COMMANDS[name]) for name in named}
         expected["reference"] = self._done("show --reference")
         expected["configuration"] = self._done("show run/config.yaml")
         self._done(COMMANDS["resume"])

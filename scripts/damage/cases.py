@@ -7,6 +7,7 @@ import mutations as m
 import structure as s
 
 RUN, CORPUS, WHOLE = ("run", "bpe"), ("bpe", "config.yaml"), ("bpe", "config.yaml", "run")
+PLACED, MEASURED = (*WHOLE, "placement.yaml"), (*WHOLE, "machine.yaml")
 SWEEP = ("sweep", "sweep.yaml", "config.yaml", "bytes")
 READS, CONTINUES = ("verify", "verify --digest"), ("resume", "resume", "resume on 2 ranks", "generate", "report", "routing", "timeline")
 LOADS = ("resume", "resume", "resume", "resume on 2 ranks", "generate", "generate")
@@ -46,6 +47,9 @@ KINDS = (
     Kind("sweep task", "sweep/tasks/*/**/*.*", SWEEP, m.BYTES + m.FOREIGN, ("sweep status",), ("sweep run",)),
     Kind("sweep folder", "sweep", SWEEP, (m.hostile_sweep_link,), ("sweep status",), ("sweep run",)),
     Kind("sweep file", "sweep.yaml", ("sweep.yaml", "config.yaml", "bytes"), m.BYTES + m.FOREIGN + s.YAML * 3, ("sweep run anew",)),
+    Kind("placement", "placement.yaml", PLACED, m.BYTES + m.FOREIGN + s.YAML * 3, ("check placed", "train placed"), ("resume placed",)),
+    Kind("machine description", "machine.yaml", MEASURED, m.BYTES + m.FOREIGN + s.YAML * 3, ("plan", "train measured"),
+         ("plan on its nodes", "resume measured")),
     Kind("configuration", "config.yaml", CORPUS, m.BYTES + m.FOREIGN + s.YAML * 3, ("check", "show", "train")),
     Kind("text", "text/**/*.*", ("text",), m.BYTES + m.FOREIGN + (s.text_line,) * 8, (),
          ("data build bytes", "data build bpe")),
@@ -134,10 +138,14 @@ def _damage(kind, rng, bench):
     return Damage(kind.name, str(path.relative_to(bench.work)), mutation.__name__, said, forged)
 
 
+def kind_of(seed):
+    return ORDER[seed % len(ORDER)]
+
+
 def prepare(seed, bench):
     """Damages SLOT/work as this seed says; returns (Damage, [(name of a command, what to run)])."""
     rng = random.Random(seed)
-    kind = ORDER[seed % len(ORDER)]
+    kind = kind_of(seed)
     bench.fresh(kind.needs)
     if kind.name == "numbers":
         said, commands = _numbers(rng, options_of(bench.expected["reference"]))

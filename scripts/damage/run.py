@@ -2,6 +2,7 @@
 with an exit code of README's table and a sentence, in time and memory; nothing outside is touched, and no damage passes as sound."""
 import argparse
 import collections
+import itertools
 import multiprocessing
 import os
 import pathlib
@@ -124,6 +125,7 @@ def campaign(args, seeds):
 def main():
     parser = argparse.ArgumentParser(prog="scripts/campaign.sh damage", description=__doc__)
     parser.add_argument("cases", type=int, nargs="?", default=2000, help="how many, of the seeds from --first on (2000)")
+    parser.add_argument("--kind", choices=sorted(kind.name for kind in cases.KINDS), help="of this kind of file alone")
     parser.add_argument("--first", type=int, default=0, help="first seed (0)")
     parser.add_argument("--case", type=int, metavar="SEED", help="only this one; shows what the commands print")
     parser.add_argument("--limit", type=float, default=20, help="seconds after which a command is said to hang (20)")
@@ -131,7 +133,8 @@ def main():
     args = parser.parse_args()
     os.environ.update(benches.ENVIRONMENT)
     benches.import_yardstick()
-    seeds = range(args.first, args.first + args.cases) if args.case is None else [args.case]
+    of_kind = (seed for seed in itertools.count(args.first) if args.kind in (None, cases.kind_of(seed).name))
+    seeds = list(itertools.islice(of_kind, args.cases)) if args.case is None else [args.case]
     if args.case is None:
         shutil.rmtree(FOLDER / "failed", ignore_errors=True)
     sys.exit(1 if campaign(args, seeds) else 0)

@@ -2,7 +2,8 @@
 import re
 
 CODES = {0, 2, 3, 4, 5, 6, 7, 75}  # README's table without 8: nothing here is large but what a file claims
-READERS = {"verify", "verify --digest", "generate", "check", "show", "data check", "data check llm.c", "verify results"}
+READERS = {"verify", "verify --digest", "generate", "check", "show", "data check", "data check llm.c", "verify results", "check placed",
+           "plan", "plan on its nodes"}
 RESOLVED = "show run/config.yaml"
 RAW = re.compile(r"Traceback|HDF5-DIAG|std::|stoi|stol|basic_string|basic_filebuf|bad_alloc|vector::|map::at|terminate called")
 USERS = {"configuration", "sweep file", "numbers"}  # what they say can be wrong elsewhere: any path or option is a place
@@ -84,11 +85,29 @@ def _resumed(damage, said, bench):
     return wrong
 
 
+def _keys(text):
+    return sorted(re.findall(r"(\w+):", re.sub(r'"[^"]*"|#.*', "", text)))
+
+
+def _no_such_file(kind, bench):
+    """Whether what lies there is no placement of the three experts of both blocks, or lacks a key of a machine: a list of words."""
+    path = bench.work / ("placement.yaml" if kind == "placement" else "machine.yaml")
+    text = path.read_bytes().decode(errors="replace").replace("\r", "\n") if path.is_file() else ""
+    if kind == "placement":
+        orders = {int(block): sorted(order.replace(" ", "").split(",")) for block, order in re.findall(r"(\d+): *\[([^]]*)\]", text)}
+        sound = orders == {0: ["0", "1", "2"], 1: ["0", "1", "2"]}
+    else:
+        sound = _keys(text) == _keys((bench.template / path.name).read_text())
+    return [] if sound else [f"accepted damage: this is no {kind}"]
+
+
 def sense(damage, name, outcomes, bench):
     """Whether a command that ended with 0 took damage for sound: a list of words. outcomes: those of the case so far, this one the last."""
     outcome = outcomes[name]
     if outcome.code != 0 or damage.forged or damage.kind == "numbers" or (damage.kind, name) in ACCEPTED:
         return []
+    if damage.kind in ("placement", "machine description") and (wrong := _no_such_file(damage.kind, bench)):
+        return wrong
     said = _names(damage, outcome)
     if name == "verify --digest":
         verify = outcomes["verify"]
@@ -99,8 +118,8 @@ def sense(damage, name, outcomes, bench):
         return _accepted("the digest (and verify says sound)", lines)
     if name.startswith("resume"):
         return _resumed(damage, said, bench)
-    if name == "train":
-        return _accepted("the trained run", _differs(bench.run("verify --digest new").out, bench.expected[name]))
+    if name in ("train", "train placed", "train measured"):  # neither a placement nor a machine changes a bit
+        return _accepted("the trained run", _differs(bench.run("verify --digest new").out, bench.expected["train"]))
     if name == "generate":
         return ["accepted damage: another text, without a word"] if outcome.out != bench.expected[name] and not outcome.err else []
     if name in ("data check", "data check llm.c"):

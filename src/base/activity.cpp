@@ -86,7 +86,7 @@ void begin(Part part, std::int64_t step) {
 void begin(Part part) { begin(part, now.step); }
 
 void begin_task(int number, int stage, int direction, int block, int lane) {
-  now.part = Part::tasks, now.task = number, now.wait = Wait::none;
+  now.part = Part::tasks, now.task = number, now.wait = Wait::none, now.hop = Hop::none;
   now.stage = stage, now.direction = direction, now.block = block, now.lane = lane;
   tell();
   advance();
@@ -95,6 +95,10 @@ void begin_task(int number, int stage, int direction, int block, int lane) {
 void progress() { advance(); }
 
 void leave() { record->left.store(1, std::memory_order_release); }
+
+OnHop::OnHop(Hop hop, int bucket) { now.hop = hop, now.bucket = bucket; }
+
+OnHop::~OnHop() { now.hop = Hop::none; }
 
 Waiting::Waiting(const Ranks& group, Wait wait) {
   now.wait = wait, now.group = group, now.peers = 0;

@@ -30,6 +30,15 @@ enum class Wait : std::int32_t {
   messages,  ///< for messages from or to ranks of `group`
 };
 
+/// What a rank waits for, where several things are on their way in one task.
+enum class Hop : std::int32_t {
+  none,
+  rail,     ///< rows between nodes, where they go by nodes
+  near,     ///< before or after that, inside a node
+  weights,  ///< gradients of combine weights, between nodes
+  sums,     ///< gradients of a bucket
+};
+
 /// Plain numbers, since the ranks of a node read each other's from shared memory.
 struct Now {
   std::int32_t round = 0;  ///< grows with begin_round, and the steps of each count for themselves
@@ -39,6 +48,8 @@ struct Now {
   std::int32_t task = -1;  ///< number in the list of the step; −1 outside of tasks
   std::int32_t stage = 0, direction = 0, block = -1, lane = 0;  ///< of the task, as schedule::Task has them
   Wait wait = Wait::none;
+  Hop hop = Hop::none;
+  std::int32_t bucket = -1;  ///< of Hop::sums: its first block, −1 for the embedding
   Ranks group;
   std::int32_t peers = 0;              ///< ranks whose messages were incomplete when the watchdog asked; 0 before
   std::array<std::int32_t, 8> peer{};  ///< the first of them
@@ -79,6 +90,14 @@ void begin(Part part);                     ///< of the same step
 void begin_task(int number, int stage, int direction, int block, int lane);
 void progress();  ///< something long goes on: a file was written, a batch evaluated
 void leave();     ///< see Record::left
+
+/// What this rank waits for is on such a hop, from construction to destruction.
+class OnHop {
+ public:
+  explicit OnHop(Hop hop, int bucket = -1);
+  OnHop(const OnHop&) = delete;
+  ~OnHop();
+};
 
 /// This rank waits for others, from construction to destruction.
 class Waiting {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,6 +20,16 @@ namespace {
 /// Seconds for which a rank that waits keeps its core, which the rank that it waits for may share: about what a short
 /// message takes from core to core.
 constexpr double patience = 1e-6;
+
+std::optional<Error> unwound_by;  // this rank
+
+/// "rank 2 of 4": of the world, since a group's would say little.
+std::string who() {
+  int rank = 0, ranks = 0;
+  check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &ranks));
+  return "rank " + std::to_string(rank) + " of " + std::to_string(ranks);
+}
 
 /// What MPI still holds of earlier messages leaves in its calls only, and the rank that is waited for may need it.
 void let_mpi_progress(const Communicator& group) {
@@ -72,20 +83,22 @@ Transports make_transports(const Communicator& group, TransportChoice choice) {
   return transports;
 }
 
+void is_unwound_by(const Error& error) { unwound_by = error; }
+
 void wait_or_end_run(const Communicator& group, int exceptions, const std::string& what,
                      const std::function<void()>& wait) {
-  std::string why = "an error ended a rank";
+  Error why = unwound_by.value_or(Error(Exit::internal, "an error ended it"));
   try {
     if (std::uncaught_exceptions() == exceptions) {
       wait();
       return;
     }
   } catch (const Error& error) {
-    why = error.what();
+    why = error;
   }
-  std::fprintf(stderr, "switchyard: %s while %s under way\n", why.c_str(), what.c_str());
+  std::fprintf(stderr, "switchyard: %s: %s; %s under way\n", who().c_str(), why.what(), what.c_str());
   activity::leave();
-  MPI_Abort(group.handle(), static_cast<int>(Exit::internal));
+  MPI_Abort(group.handle(), static_cast<int>(why.code()));
 }
 
 Transfers::Transfers(Transports& transports, std::int64_t row_bytes)

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.hpp"
 #include "comm/transport.hpp"
 #include "config/config.hpp"
 
@@ -39,9 +40,13 @@ class Transports {
 /// is Error{usage} on all ranks alike. Collective.
 Transports make_transports(const Communicator& group, TransportChoice choice);
 
+/// What this rank is about to unwind by: wait_or_end_run tells of it, and ends the run with its code.
+void is_unwound_by(const Error& error);
+
 /// What the destructor of something under way does: it waits. While an exception unwinds that was not in flight when
 /// the object was made (`exceptions` were), or where waiting fails, it ends the run instead, saying what was under way:
-/// the peers may never come, or wait for what is still to be sent.
+/// the peers may never come, or wait for what is still to be sent. Message and code are those of the error that
+/// unwinds, where it is known, else Exit::internal.
 void wait_or_end_run(const Communicator& group, int exceptions, const std::string& what,
                      const std::function<void()>& wait);
 

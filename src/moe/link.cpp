@@ -43,6 +43,11 @@ std::int64_t away(const comm::RowRanges& rows, int me) {
   return others;
 }
 
+activity::Hop hop_on(const LayerContext& context, const Way& way) {
+  if (!context.groups.by_nodes) return activity::Hop::none;
+  return &way.group == &context.groups.by_nodes->rail ? activity::Hop::rail : activity::Hop::near;
+}
+
 }  // namespace
 
 bool UnderWay::poll() {
@@ -71,7 +76,8 @@ Link::Link(const LayerContext& context, const Way& way, int block)
       through_host_(exchange_.memory() == comm::Memory::host),
       timers_(context.timers),
       me_(way.group.rank()),
-      block_(block) {
+      block_(block),
+      hop_(hop_on(context, way)) {
   for (int r = 0; r < way.group.size(); ++r) on_node_.push_back(context.groups.on_my_node(way.group, r));
 }
 
@@ -84,6 +90,10 @@ std::int64_t Link::make_room(const comm::Passage& passage, Buffer& receive) cons
 
 /// On the side where the exchange works.
 std::byte* Link::side(const Buffer& rows) const { return through_host_ ? rows.host() : rows.device(); }
+
+activity::Hop Link::hop_of(const Freight& freight) const {
+  return freight.journey == Journey::weights ? activity::Hop::weights : hop_;
+}
 
 void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight, const Buffer& send,
                  Buffer& receive) const {
@@ -100,6 +110,7 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
   Travel& travel = under_way.travels.back();
   travel.bytes = away(rows.send, me_) * passage.row_bytes;
   travel.start = now();
+<<<<<<< HEAD
   if (!freight.numbers || freight.numbers->poll(true)) {
     travel.received = make_room(passage, receive);
     under_way.flight = exchange_.start(passage, side(send), side(receive));
@@ -113,6 +124,10 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
       return true;
     };
   }
+=======
+  const activity::OnHop hop(hop_of(freight));  // an exchange may wait here
+  under_way.flight = exchange_.start(passage, side(send), side(receive));
+>>>>>>> moretests
   if (under_way.flight->poll())  // also one that sent all before it returned
     travel.end = now(), travel.waited = travel.end - travel.start;
   count(phase_of(freight.journey), [&](std::size_t r) { return rows.send[r].size() * freight.row_bytes; });
@@ -125,6 +140,7 @@ void Link::finish(const Queue& queue, UnderWay& under_way, const Freight& freigh
   under_way.poll();
   Travel& travel = under_way.travels.back();
   const double begin = now();
+  const activity::OnHop hop(hop_of(freight));
   under_way.flight->finish();
   under_way.flight.reset();
   if (travel.end == 0.0) travel.end = now(), travel.waited = travel.end - begin;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/activity.hpp"
 #include "moe/layer.hpp"
 #include "moe/numbers.hpp"
 #include "moe/plan.hpp"
@@ -80,13 +81,18 @@ class Link {
 
  private:
   std::byte* side(const Buffer& rows) const;
+<<<<<<< HEAD
   std::int64_t make_room(const comm::Passage& passage, Buffer& receive) const;
+=======
+  activity::Hop hop_of(const Freight& freight) const;
+>>>>>>> moretests
 
   comm::Exchange& exchange_;
   bool through_host_;  ///< rows are staged through the host where the exchange works there
   Timers& timers_;
   int me_;
   int block_;
+  activity::Hop hop_;          ///< of its rows
   std::vector<bool> on_node_;  ///< of each rank whether it is on this one's node
 };
 

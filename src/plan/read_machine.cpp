@@ -168,6 +168,10 @@ MachineDescription machine_from_yaml(const std::string& name, const std::string&
   for (const auto& [key, way] :
        {std::pair("near", &m.near), std::pair("near_by_mpi", &m.near_by_mpi), std::pair("far", &m.far)})
     if (s.has(key)) read_way({errors, name, *s.take(key), key}, !first, *way);
+  // Each of them is measured where there is a pair of ranks for it, so a file that lacks one has lost it.
+  if (errors.empty() && m.nodes > 1 && !m.far) s.complain(s.place(), "far: is missing, though nodes is not 1");
+  if (errors.empty() && m.ranks > m.nodes && !m.near)
+    s.complain(s.place(), "near: is missing, though there are more ranks than nodes");
   s.refuse_unknown();
   check(errors.empty(), Exit::usage, join(errors, "\n"));
   return m;

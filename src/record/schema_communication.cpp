@@ -128,7 +128,8 @@ std::vector<Variable> communication_variables() {
        i64,
        timing,
        "bytes",
-       "sent to other ranks, as the plan says",
+       "sent by the rank to others in the hop, whatever its kind; hops for one purpose sum over ranks to its "
+       "sent_bytes",
        version},
       {run,
        "pair_bytes",

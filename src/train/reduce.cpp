@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/activity.hpp"
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "base/ledger.hpp"
@@ -109,6 +110,7 @@ bool BucketSums::poll() {
 void BucketSums::wait() {
   const double from = now();
   if (poll()) return;
+  const activity::OnHop what(activity::Hop::sums, static_cast<int>(blocks.first));
   for (comm::TreeSum& sum : sums) sum.wait();
   poll();
   if (hop.start > 0.0) hop.waited = hop.end - from;

@@ -5,6 +5,8 @@
 
 #include "base/activity.hpp"
 #include "base/clock.hpp"
+#include "base/failure.hpp"
+#include "comm/transfers.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -24,7 +26,7 @@ void wait_for_others(const std::vector<schedule::Task>& tasks, const schedule::T
 }  // namespace
 
 std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
-                          const Perform& perform, const Poll& poll) {
+                          const Perform& perform, const Poll& poll) try {
   const auto bytes = [&timers] { return std::accumulate(timers.bytes.begin(), timers.bytes.end(), std::int64_t{0}); };
   const Event origin;
   const double begin = queues.front().mark(origin);  // what travels is measured by the same clock
@@ -53,6 +55,9 @@ std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::v
     timers.seconds[static_cast<int>(schedule::phase_of(tasks[i].stage))] += end - start;
   }
   return intervals;
+} catch (const std::exception& error) {
+  comm::is_unwound_by(as_error(error));  // what is under way is not waited for
+  throw;
 }
 
 }  // namespace switchyard::train

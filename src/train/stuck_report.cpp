@@ -58,12 +58,35 @@ std::string journey_of(const schedule::Task& task) {
          (task.direction == schedule::Direction::backward ? " backward" : "");
 }
 
+/// ", inside the node" of what a journey waits for; empty where its task says all.
+std::string hop_of(const Now& now) {
+  using activity::Hop;
+  switch (now.wait == Wait::none ? Hop::none : now.hop) {
+    case Hop::rail:
+      return ", between nodes";
+    case Hop::near:
+      return ", inside the node";
+    case Hop::weights:
+      return ", gradients of combine weights between nodes";
+    default:
+      return "";
+  }
+}
+
+/// " (sums of gradients, bucket from block 2)".
+std::string sums_of(const Now& now) {
+  if (now.wait == Wait::none || now.hop != activity::Hop::sums) return "";
+  return " (sums of gradients, bucket " +
+         (now.bucket < 0 ? "from the embedding" : "from block " + std::to_string(now.bucket)) + ")";
+}
+
 std::string task_of(const Now& now) {
   if (now.task < 0) return "before its first task";
   schedule::Task task{.stage = static_cast<schedule::Stage>(now.stage), .after = {}};
   task.direction = static_cast<schedule::Direction>(now.direction), task.block = now.block, task.lane = now.lane;
   const std::string journey = journey_of(task);
-  return "task " + schedule::text_of(now.task, task) + (journey.empty() ? "" : " (journey " + journey + ")");
+  return "task " + schedule::text_of(now.task, task) +
+         (journey.empty() ? sums_of(now) : " (journey " + journey + hop_of(now) + ")");
 }
 
 std::string what_it_does(const Seen& s) {

@@ -28,7 +28,7 @@ TEST(Machine, IsReadAsItWasWritten) {
   MachineDescription m = round_machine();
   m.products.rows = {4, 16}, m.products.inner = {64}, m.products.columns = {64, 256};
   for (auto& grid : m.products.gflops) grid = {1.5, 2.25, 3.0, 4.125};
-  m.near.reset();
+  m.near.reset(), m.ranks = m.nodes;
   const MachineDescription read = machine_from_yaml("m.yaml", to_yaml(m));
   EXPECT_EQ(to_yaml(read), to_yaml(m));
   EXPECT_FALSE(read.near);
@@ -105,7 +105,9 @@ TEST(Machine, SaysWhatIsWrongAndWhere) {
       {replaced(good, "head: [1000, 2000]", "head: [1000]"), "stages.head: must be [forward, backward]"},
       {replaced(good, "head: [1000, 2000]", "heads: [1000, 2000]"), "stages.head: is missing"},
       {replaced(good, "gbit_per_s: 0.8", "gbit_per_s: 0"), "far.gbit_per_s: 0 is out of range"},
-      {replaced(good, "far:", "far: 3\nother:"), "far is made of keys"}};
+      {replaced(good, "far:", "far: 3\nother:"), "far is made of keys"},
+      {good.substr(0, good.find("far:")), "m.yaml:2:1: far: is missing, though nodes is not 1"},
+      {good.substr(0, good.find("near:")) + good.substr(good.find("far:")), "near: is missing, though there are more"}};
   for (const auto& [text, expected] : cases)
     EXPECT_NE(complaint(text).find(expected), std::string::npos) << complaint(text);
 }

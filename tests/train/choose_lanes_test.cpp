@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <Kokkos_Core.hpp>
+#include <map>
+
 #include "base/activity.hpp"
 #include "comm/collectives.hpp"
 #include "config/lane_choice.hpp"
@@ -45,6 +48,26 @@ TEST(ChooseLanes, MeasuresEveryCandidateAndRanksAgree) {
   }
   const std::string first = comm::broadcast(ranks, choice.text, 0);
   EXPECT_EQ(choice.text, first);
+}
+
+std::map<int, int> attentions;  // tasks of attention, by the lanes that are measured
+
+// As many tasks of each kind as there are lanes, or it would be another step that is measured.
+TEST(ChooseLanes, MeasuresStepsOfThatManyLanes) {
+  static const auto record = std::make_unique<activity::Record>();
+  activity::write_to(record.get());
+  attentions.clear();
+  Kokkos::Tools::Experimental::set_push_region_callback([](const char* name) {
+    if (std::string(name) == "switchyard::attention") ++attentions[record->read().lanes];
+  });
+  const LaneChoice choice = choose_lanes(left_open(), world());
+  Kokkos::Tools::Experimental::set_push_region_callback(nullptr);
+  activity::write_to(nullptr);
+  EXPECT_EQ(attentions.size(), choice.measured.size());
+  for (const LaneChoice::Candidate& one : choice.measured) {
+    EXPECT_GT(attentions[one.lanes], 0) << one.lanes;
+    EXPECT_EQ(attentions[one.lanes], one.lanes * attentions[1]) << one.lanes;
+  }
 }
 
 TEST(ChooseLanes, GivenOnesAreTaken) {

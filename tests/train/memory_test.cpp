@@ -1,21 +1,15 @@
 // ranks: 1 2 3 4 5
 // What check predicts is what the allocator is asked for: every byte of a machine and its first steps.
-#include "train/memory.hpp"
-
 #include <gtest/gtest.h>
 
-#include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <chrono>
 #include <functional>
 #include <numeric>
 
 #include "config/routers.hpp"
-#include "moe/plan.hpp"
 #include "support/kinds.hpp"
-#include "support/world.hpp"
-#include "train/step.hpp"
-#include "train/synthetic.hpp"
+#include "train/allocated.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -86,8 +80,6 @@ const std::vector<std::function<void(Config&)>> changes{
     },
 };
 
-std::int64_t allocated;  // bytes, by Kokkos
-
 /// And every router, and every attention.
 std::vector<std::function<void(Config&)>> with_kinds(std::vector<std::function<void(Config&)>> all) {
   for (const RouterKind router : test::all_of<RouterKind>())
@@ -99,73 +91,15 @@ std::vector<std::function<void(Config&)>> with_kinds(std::vector<std::function<v
   return all;
 }
 
-/// Counts what is allocated as long as it lives, and what of it is still there.
-struct Counted {
-  Counted() {
-    allocated = 0;
-    Kokkos::Tools::Experimental::set_allocate_data_callback(
-        [](const Kokkos_Profiling_SpaceHandle, const char*, const void*, std::uint64_t bytes) {
-          allocated += static_cast<std::int64_t>(bytes);
-        });
-    Kokkos::Tools::Experimental::set_deallocate_data_callback(
-        [](const Kokkos_Profiling_SpaceHandle, const char*, const void*, std::uint64_t bytes) {
-          allocated -= static_cast<std::int64_t>(bytes);
-        });
-  }
-  ~Counted() {
-    Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr);
-    Kokkos::Tools::Experimental::set_deallocate_data_callback(nullptr);
-  }
-};
-
-/// How much more than at even loads the rooms of a layer may have, at most: they begin a sixteenth larger, and grow by
-/// an eighth more than is asked for (tensor/room.hpp).
-double growth(Machine& machine) {
-  double most = 1.0 + 1.0 / 16;
-  for (const moe::Layer* layer : machine.model->moe_layers()) {
-    const auto& kept = layer->statistics().kept;
-    const Layout& layout = machine.groups.layout;
-    const Range mine = layout.my_experts(layer->experts());
-    const auto rows = std::accumulate(kept.begin() + mine.first, kept.begin() + mine.last, std::int64_t{0});
-    const auto even = moe::even_expert_rows(machine.config, layout, layer->experts());
-    if (even > 0) most = std::max(most, 1.125 * static_cast<double>(rows) / static_cast<double>(even));
-  }
-  return most;
-}
-
-/// What the slabs of both moments have.
-std::int64_t moment_bytes(const ParameterSet& parameters) {
-  std::size_t floats = 0;
-  for (const Placement p : {Placement::replicated, Placement::expert})
-    floats += parameters.first_moments(p).size() + parameters.second_moments(p).size();
-  return 4 * static_cast<std::int64_t>(floats);
-}
-
 TEST(Memory, IsWhatTheAllocatorIsAskedFor) {
   if (!on_host) GTEST_SKIP() << "a device has copies for the host beside its own";
   const auto all = with_kinds(changes);
   for (std::size_t i = 0; i < all.size(); ++i) {
     Config config = base();
     all[i](config);
-    const Counted counted;
-    Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
-    train_step(machine, synthetic_batch(config, machine.groups.layout, 1), 1);
-    const Layout& layout = machine.groups.layout;
-    const RankBytes predicted = rank_bytes(config, layout.ranks).at(layout.rank);
-    const std::int64_t uneven = layout.expert_parallel > 1 ? predicted.expert_rows + predicted.exchange : 0;
-    std::int64_t slabs = 0;
-    const std::size_t sums[] = {static_cast<std::size_t>(layout.my_slots()), layout.my_group_nodes().size()};
-    for (const Placement p : {Placement::replicated, Placement::expert})
-      slabs += 4 * machine.parameters.slab_size(p) *
-               static_cast<std::int64_t>(std::max<std::size_t>(1, sums[static_cast<int>(p)]));
-    EXPECT_EQ(slabs, predicted.gradients) << i;
-    EXPECT_EQ(moment_bytes(machine.parameters), predicted.moments) << i;
-    const std::int64_t expected = predicted.parameters + predicted.moments + predicted.gradients +
-                                  predicted.activations + predicted.expert_rows + predicted.exchange +
-                                  predicted.scratch;
-    const double share = static_cast<double>(allocated) / static_cast<double>(expected);
-    EXPECT_GT(share, 0.97) << i;
-    EXPECT_LT(share, 1.03 + (growth(machine) - 1.0) * static_cast<double>(uneven) / static_cast<double>(expected)) << i;
+    const Compared of = compare(config, std::to_string(i));
+    EXPECT_GT(of.measured, 0.97 * of.predicted) << i;
+    EXPECT_LT(of.measured, 1.03 * of.predicted + (of.growth - 1.0) * of.uneven) << i;
   }
 }
 

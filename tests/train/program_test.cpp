@@ -2,7 +2,10 @@
 #include "support/program.hpp"
 
 #include <Kokkos_Core.hpp>
+#include <iterator>
+#include <sstream>
 
+#include "config/placement_file.hpp"
 #include "config/yaml.hpp"
 #include "train/memory.hpp"
 
@@ -210,17 +213,37 @@ TEST_F(Program, PeakMemoryIsWhatCheckSays) {
         "record: {flush_every: 1, sample_every: 1}\n");
   const struct {
     int ranks, expert_parallel, experts, zero = 0;
-  } cases[] = {{1, 1, 1},   {1, 1, 8},   {1, 1, 128}, {2, 1, 8},      {2, 2, 1},    {2, 2, 8},
-               {2, 2, 128}, {3, 1, 128}, {3, 3, 8},   {2, 1, 128, 1}, {2, 2, 8, 1}, {4, 1, 8, 1}};
-  for (const auto& [ranks, expert_parallel, experts, zero] : cases) {
+    std::string more{};
+  } cases[] = {{1, 1, 1},
+               {1, 1, 8},
+               {1, 1, 128},
+               {2, 1, 8},
+               {2, 2, 1},
+               {2, 2, 8},
+               {2, 2, 128},
+               {3, 1, 128},
+               {3, 3, 8},
+               {2, 1, 128, 1},
+               {2, 2, 8, 1},
+               {4, 1, 8, 1},
+               {2, 2, 8, 1, " layout.exchange=node layout.ranks_per_node=1"},
+               {4, 4, 8, 1,
+                " moe.hidden_chunks=2 layout.expert_tensor_parallel=2 layout.exchange=node layout.ranks_per_node=2 "
+                "layout.lanes=2 layout.schedule=interleaved layout.placement=" +
+                    (folder_ / "p.yaml").string()}};
+  write("p.yaml", "1: [3, 6, 0, 5, 1, 7, 2, 4]\n3: [7, 0, 6, 1, 5, 2, 4, 3]\n");
+  for (const auto& [ranks, expert_parallel, experts, zero, more] : cases) {
     const std::string experts_option = "moe.experts=" + std::to_string(experts),
                       parallel_option = "layout.expert_parallel=" + std::to_string(expert_parallel),
                       zero_option = "layout.zero=" + std::to_string(zero);
-    const std::string name = name_of(ranks, expert_parallel, experts, zero),
-                      options = experts_option + " " + parallel_option + " " + zero_option;
+    const std::string name = name_of(ranks, expert_parallel, experts, zero) + (more.empty() ? "" : "-by-nodes"),
+                      options = experts_option + " " + parallel_option + " " + zero_option + more;
     const Output o = run("train xs.yaml --run " + name + " " + options, ranks);
     ASSERT_EQ(o.code, 0) << o.err;
-    const LoadResult loaded = load((folder_ / "xs.yaml").string(), {experts_option, parallel_option, zero_option});
+    std::istringstream words(options);
+    LoadResult loaded = load((folder_ / "xs.yaml").string(),
+                             {std::istream_iterator<std::string>(words), std::istream_iterator<std::string>()});
+    add_placement(loaded);
     std::int64_t most = 0;
     for (const RankBytes& bytes : train::rank_bytes(loaded.config, ranks)) most = std::max(most, bytes.total());
     const double predicted = double(most) / (1 << 20);

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <type_traits>
 
 #include "base/clock.hpp"
@@ -122,6 +124,26 @@ TEST(Recorder, HasOfAStepWhatItsRanksHad) {
   EXPECT_EQ(read<std::int64_t>(file, "traffic"), traffic);
   expect_rows(file, m.groups.world.size());
   expect_timeline(file, m.groups.world.size(), static_cast<int>(m.tasks.size()));
+}
+
+// What falls short of a prediction is warned of in the log while the run goes on.
+TEST(Recorder, WarnsOfAShortfall) {
+  const test::Files files(small_corpus);
+  const data::Corpus corpus = data::Corpus::open(files.corpus());
+  Machine m(config_of(), comm::Communicator::duplicate(MPI_COMM_WORLD));
+  const data::Batches batches(corpus, m.config, m.groups.layout);
+  ForecastWatch forecast({"m.yaml", 0.09, 1.5, ""});  // nobody hides as much
+  Recorder recorder(m, corpus, batches, {files.path(), "", "", 0, &forecast});
+  StepResult result = train_step(m, synthetic_batch(m.config, m.groups.layout, 1), 1);
+  for (std::int64_t step = 1; step <= 104; ++step) recorder.step(step, result);
+  recorder.close();
+  if (m.groups.world.rank() > 0) return;
+  std::ifstream stream(files.path() + "/log.txt");
+  const std::string log{std::istreambuf_iterator<char>(stream), {}};
+  const std::size_t at = log.find(" warning hidden share η ");
+  ASSERT_NE(at, std::string::npos) << log;
+  EXPECT_NE(log.find(" over steps 4-103, plan predicted 1.50 (layout.machine m.yaml): "), std::string::npos) << log;
+  EXPECT_EQ(log.find(" warning hidden share η ", at + 1), std::string::npos) << log;
 }
 
 }  // namespace

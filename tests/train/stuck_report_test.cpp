@@ -149,6 +149,25 @@ TEST(StuckReportTest, NamesJourneysAndParts) {
   EXPECT_EQ(place_of(now), "the measurement of layout.lanes 4, its start");
 }
 
+TEST(StuckReportTest, NamesWhatOfAJourneyIsWaitedFor) {
+  Seen seen = in_messages(0, {0, 2, 2}, {2});
+  const auto told = [&](activity::Hop hop, int bucket = -1) {
+    seen.now.hop = hop, seen.now.bucket = bucket;
+    const std::string text = place_of(seen.now);
+    return text.substr(text.find('('));
+  };
+  EXPECT_EQ(told(activity::Hop::none), "(journey dispatch)");
+  EXPECT_EQ(told(activity::Hop::rail), "(journey dispatch, between nodes)");
+  EXPECT_EQ(told(activity::Hop::near), "(journey dispatch, inside the node)");
+  seen.now.stage = static_cast<int>(Stage::dispatch), seen.now.direction = static_cast<int>(Direction::backward);
+  EXPECT_EQ(told(activity::Hop::weights), "(journey dispatch backward, gradients of combine weights between nodes)");
+  seen.now.stage = static_cast<int>(Stage::reduce_finish), seen.now.direction = static_cast<int>(Direction::step);
+  EXPECT_EQ(told(activity::Hop::sums, 4), "(sums of gradients, bucket from block 4)");
+  EXPECT_EQ(told(activity::Hop::sums), "(sums of gradients, bucket from the embedding)");
+  seen.now.wait = Wait::none;  // it computes something between
+  EXPECT_EQ(place_of(seen.now).find('('), std::string::npos);
+}
+
 TEST(StuckReportTest, ALongListIsCut) {
   std::vector<Seen> seen;
   for (int rank = 0; rank < 40; ++rank) seen.push_back(in_group(rank, {0, 1, 40}));
