@@ -242,7 +242,8 @@ def kill_one(pid, rng):
 def sweep(bench, trials):
     """A sweep of 12 tasks, two at a time on two ranks each; one process of it is killed, then the sweep is run again."""
     file = bench.folder / "sweep.yaml"
-    file.write_text("configuration: config.yaml\nexperts: [1, 2, 4, 8]\ntop_k: [1]\nseeds: [1, 2, 3]\nranks: 2\n")
+    file.write_text("configuration: config.yaml\nset: [train.steps=20]\nexperts: [1, 2, 4, 8]\ntop_k: [1]\n"
+                    "seeds: [1, 2, 3]\nranks: 2\n")
     command = [bench.program, "sweep", "run", str(file), "--jobs", "2", "--launch", "mpirun --oversubscribe -n {ranks}", "--out"]
     start = time.time()
     whole = run([*command, str(bench.folder / "whole")])

@@ -31,7 +31,8 @@ if [ -n "$of_slurm" ]; then
   slurm=$!
 fi
 others=0
-ctest --preset "$preset" -j "$jobs" -LE slurm ${label:+-L "$label"} || others=$?
+# One more than cores: many wait for ranks to start and end, or for a watchdog. More ranks than that stay alone.
+ctest --preset "$preset" -j "$((jobs + 1))" -LE slurm ${label:+-L "$label"} || others=$?
 if [ -n "${slurm:-}" ]; then
   wait "$slurm" || fail "tests of a real Slurm failed" "$(tail -n 40 build/log/slurm-tests.log)"
   grep -E 'tests passed|Skipped' build/log/slurm-tests.log

@@ -9,18 +9,19 @@
 namespace switchyard::checkpoint::testing {
 namespace {
 
-/// Every layout of all ranks, and of one and of two, whose experts are in chunks: degrees, teams, shards and placements
-/// together.
+/// Every layout of all ranks, and of one and of two, whose experts are in chunks: each degree and team with shards or
+/// without, one of the two with a placement, which takes turns.
 std::vector<Shape> layouts_with_teams() {
   std::vector<Shape> list;
+  unsigned turn = 0;
   for (Shape shape : shapes())
-    for (shape.team = 1; shape.team <= std::gcd(shape.expert_parallel, 4); shape.team *= 2)
-      for (const bool sharded : {false, true})
-        for (const unsigned placed : {0, 1}) {
-          if (shape.ranks > 2 && shape.ranks < world().size()) continue;
-          shape.sharded = sharded, shape.placed = placed, shape.tensors = fixtures::tensors_in_chunks_of;
-          list.push_back(shape);
-        }
+    for (shape.team = 1; shape.team <= std::gcd(shape.expert_parallel, 4); shape.team *= 2, ++turn)
+      for (const bool sharded : {false, true}) {
+        if (shape.ranks > 2 && shape.ranks < world().size()) continue;
+        shape.sharded = sharded, shape.placed = (turn + (sharded ? 1 : 0)) % 2;
+        shape.tensors = fixtures::tensors_in_chunks_of;
+        list.push_back(shape);
+      }
   return list;
 }
 
