@@ -37,6 +37,7 @@ enum class Hop : std::int32_t {
   near,     ///< before or after that, inside a node
   weights,  ///< gradients of combine weights, between nodes
   sums,     ///< gradients of a bucket
+  numbers,  ///< of rows, ahead of these
 };
 
 /// Plain numbers, since the ranks of a node read each other's from shared memory.

@@ -110,7 +110,7 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
   Travel& travel = under_way.travels.back();
   travel.bytes = away(rows.send, me_) * passage.row_bytes;
   travel.start = now();
-<<<<<<< HEAD
+  const activity::OnHop hop(hop_of(freight));  // an exchange may wait here
   if (!freight.numbers || freight.numbers->poll(true)) {
     travel.received = make_room(passage, receive);
     under_way.flight = exchange_.start(passage, side(send), side(receive));
@@ -124,10 +124,6 @@ void Link::start(const Queue& queue, UnderWay& under_way, const Freight& freight
       return true;
     };
   }
-=======
-  const activity::OnHop hop(hop_of(freight));  // an exchange may wait here
-  under_way.flight = exchange_.start(passage, side(send), side(receive));
->>>>>>> moretests
   if (under_way.flight->poll())  // also one that sent all before it returned
     travel.end = now(), travel.waited = travel.end - travel.start;
   count(phase_of(freight.journey), [&](std::size_t r) { return rows.send[r].size() * freight.row_bytes; });

@@ -81,11 +81,8 @@ class Link {
 
  private:
   std::byte* side(const Buffer& rows) const;
-<<<<<<< HEAD
   std::int64_t make_room(const comm::Passage& passage, Buffer& receive) const;
-=======
   activity::Hop hop_of(const Freight& freight) const;
->>>>>>> moretests
 
   comm::Exchange& exchange_;
   bool through_host_;  ///< rows are staged through the host where the exchange works there

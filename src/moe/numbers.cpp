@@ -1,5 +1,6 @@
 #include "moe/numbers.hpp"
 
+#include "base/activity.hpp"
 #include "base/clock.hpp"
 #include "base/ledger.hpp"
 
@@ -35,6 +36,7 @@ void NumbersFlight::wait() {
 void Numbers::wait_for(NumbersFlight& numbers) {
   if (numbers.poll()) return;
   const double begin = now();
+  const activity::OnHop hop(activity::Hop::numbers);
   numbers.wait();
   if (waited_.seconds == 0.0) waited_.from = begin;
   waited_.seconds += now() - begin;

@@ -78,6 +78,7 @@ class Step {
         slowing_(slowing_of(config, layout, site)),
         simulation_(speed_of(site.machine.near, interval_of(config), slowing_),
                     speed_of(site.machine.far, interval_of(config), slowing_), slowing_),
+        numbers_(config.layout.lanes, -1),
         under_way_(config.layout.lanes, -1) {}
 
   Prediction run() {
@@ -94,6 +95,7 @@ class Step {
 
  private:
   void perform(const Task& task);
+  void tell(const Task& task);
   void leave(const Task& task);
   void arrive(const Task& task);
   void begin_sum(const Bytes& bytes);
@@ -110,10 +112,19 @@ class Step {
   Traffic traffic_;
   double slowing_;
   Simulation simulation_;
+  std::vector<int> numbers_;    ///< of each lane, which its plan told
   std::vector<int> under_way_;  ///< journey of each lane
   std::vector<int> sums_;       ///< journeys of gradients, and of values from their owners
   Prediction all_;
 };
+
+/// Numbers of rows go ahead of them; inside a node ranks wait for theirs.
+void Step::tell(const Task& task) {
+  if (layout_.expert_parallel == 1) return;
+  const Bytes bytes = traffic_.numbers(task.lane, {task.block, config_.block_experts(task.block)});
+  numbers_[task.lane] = simulation_.start(bytes.near, bytes.far);
+  if (config_.layout.exchange == ExchangeKind::alltoallv) simulation_.wait(numbers_[task.lane]);
+}
 
 /// Rows on their way to experts leave at once; those on their way home come from the ranks of the node first.
 void Step::leave(const Task& task) {
@@ -126,6 +137,9 @@ void Step::leave(const Task& task) {
 
 void Step::arrive(const Task& task) {
   const bool out = (task.stage == Stage::dispatch_finish) == (task.direction == Direction::forward);
+  const bool forward = task.direction == Direction::forward;
+  if (out && forward && layout_.expert_parallel > 1) simulation_.wait(numbers_[task.lane]);
+  if (out && forward && layout_.by_nodes()) simulation_.meet(collective(site_, layout_.node_places));
   simulation_.wait(under_way_[task.lane]);
   if (out) wait_for(hops(task, out).near);
 }
@@ -148,7 +162,7 @@ void Step::perform(const Task& task) {
       return leave(task);
     case Stage::plan:
       simulation_.compute(seconds);
-      return simulation_.meet(collective(site_, layout_.expert_parallel));
+      return tell(task);
     case Stage::statistics:
       return simulation_.meet(2.0 * collective(site_, site_.ranks));
     case Stage::reduce:

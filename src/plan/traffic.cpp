@@ -116,6 +116,25 @@ Hops Traffic::hops(int lane, const MoeLayer& layer, bool out) const {
   return all;
 }
 
+/// A number of 8 bytes for each piece and expert of a rank, or each piece, and choices, of a node; of a token row one
+/// of 4 bytes, and of each of its choices two.
+Bytes Traffic::numbers(int lane, const MoeLayer& layer) const {
+  Layout of = layout_;
+  of.lane = lane;
+  if (layout_.by_nodes()) {
+    Bytes told = rail(of, layer, true), choices = straight(of, layer.experts);
+    for (double Bytes::*part : {&Bytes::near, &Bytes::far, &Bytes::all, &Bytes::across})
+      told.*part = (told.*part * 4.0 + choices.*part * 8.0) / row_bytes_;
+    return told;
+  }
+  PairBytes pairs(layout_.ranks, ranks_per_node_);
+  for (int r = 0; r < layout_.ranks; ++r)
+    for (int p = 0; p < layout_.expert_parallel; ++p)
+      pairs.add(r, layout_.group_of(r) * layout_.expert_parallel + p,
+                8.0 * double(of.lane_grains_of(r).size() * layout_.experts_of(p, layer.experts).size()));
+  return pairs.take();
+}
+
 Bytes Traffic::rows_of_step() const {
   Bytes all;
   for (const MoeLayer& layer : moe_layers(config_))

@@ -33,6 +33,9 @@ class Traffic {
   /// Rows of a lane on their way to the experts of a layer, or home from it.
   Hops rows_out(int lane, const MoeLayer& layer) const { return hops(lane, layer, true); }
   Hops rows_home(int lane, const MoeLayer& layer) const { return hops(lane, layer, false); }
+  /// What the plan of a lane in a layer tells ahead of its rows: numbers of rows, by nodes on the rail, with the
+  /// choices of their tokens.
+  Bytes numbers(int lane, const MoeLayer& layer) const;
   /// Partial sums of the gradients of blocks [first, last) to their owners, and what the owners give to all others:
   /// sums, or, with shards of the optimizer, values.
   Bytes sums_to_owners(const Range& blocks) const;

@@ -68,6 +68,8 @@ std::string hop_of(const Now& now) {
       return ", inside the node";
     case Hop::weights:
       return ", gradients of combine weights between nodes";
+    case Hop::numbers:
+      return ", numbers of its rows";
     default:
       return "";
   }
