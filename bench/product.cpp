@@ -1,14 +1,17 @@
-// Speed of the products of tensor/products/products.hpp on the host: GFLOP/s and share of the machine's fused multiply-add rate,
-// which is measured between the products, so that other load on the machine strikes both. Best of many short
-// repetitions. Run: OMP_NUM_THREADS=1 product [repetitions [number of the only case]]
+// Speed of the products of tensor/products/products.hpp on the host: GFLOP/s and share of the machine's fused
+// multiply-add rate, which is measured between the products, so that other load on the machine strikes both. Best of
+// many short repetitions. Weight gradients also with all rows of a network as one grain (`determinism: run`), each in
+// turn, and what grains cost over that. Run: OMP_NUM_THREADS=1 bench_product [repetitions [number of the only case]]
 #include <Kokkos_Core.hpp>
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <string>
 #include <vector>
 
+#include "tensor/products/library.hpp"
 #include "tensor/products/products.hpp"
 #include "tensor/simd_host.hpp"
 #include "tensor/types.hpp"
@@ -59,14 +62,21 @@ struct Result {
   double best = 0.0, peak = 0.0;  // GFLOP/s
 };
 
-Result measure(int repetitions, double flops, const auto& work) {
-  Result r;
-  work();
+/// Of works of `flops` each, in turn.
+template <class... Works>
+std::array<Result, sizeof...(Works)> measure(int repetitions, double flops, const Works&... works) {
+  std::array<Result, sizeof...(Works)> results;
+  (works(), ...);
   for (int i = 0; i < repetitions; ++i) {
-    r.peak = std::max(r.peak, peak());
-    r.best = std::max(r.best, 1e-9 * flops / seconds(work));
+    const double rate = peak();
+    std::size_t at = 0;
+    const auto add = [&](const auto& work) {
+      Result& r = results[at++];
+      r.peak = std::max(r.peak, rate), r.best = std::max(r.best, 1e-9 * flops / seconds(work));
+    };
+    (add(works), ...);
   }
-  return r;
+  return results;
 }
 
 struct Case {
@@ -74,31 +84,45 @@ struct Case {
   int groups, grains;
 };
 
-Vector<float> filled(Index n) {
-  auto v = make_view<Vector<float>>("bench", n);
-  for (Index i = 0; i < n; ++i) v(i) = static_cast<float>(i * 2654435761u % 1000) * 1e-3f - 0.5f;
-  return v;
+Matrix<float> filled(Index rows, Index width) {
+  auto m = make_view<Matrix<float>>("bench", rows, width);
+  for (Index i = 0; i < rows * width; ++i) m.data()[i] = static_cast<float>(i * 2654435761u % 1000) * 1e-3f - 0.5f;
+  return m;
+}
+
+/// Ends of `parts` even parts of n rows.
+std::vector<Index> even(Index n, Index parts) {
+  std::vector<Index> offsets;
+  for (Index p = 0; p <= parts; ++p) offsets.push_back(n * p / parts);
+  return offsets;
 }
 
 void run(const Case& c, int repetitions) {
-  std::vector<Index> offsets(c.groups + 1), grains(c.groups * c.grains + 1);
-  for (int e = 0; e <= c.groups; ++e) offsets[e] = c.rows * e / c.groups;
-  for (int g = 0; g <= c.groups * c.grains; ++g) grains[g] = c.rows * g / (c.groups * c.grains);
-  const auto x = filled(c.rows * c.k), w = filled(c.groups * c.n * c.k), y = filled(c.rows * c.n);
-  const auto dw = filled(c.groups * c.n * c.k);
-  const auto nodes = tree_nodes(0, c.grains);
-  const products::Groups groups{c.groups, offsets.data()};
-  const double flops = 2.0 * c.rows * c.n * c.k;
-  const auto forward =
-      measure(repetitions, flops, [&] { products::forward(groups, c.n, c.k, x.data(), w.data(), y.data()); });
-  const auto input =
-      measure(repetitions, flops, [&] { products::input_gradient(groups, c.n, c.k, y.data(), w.data(), x.data()); });
-  const auto weight = measure(repetitions, flops, [&] {
-    products::weight_gradient({c.groups, c.grains, grains.data(), &nodes}, c.n, c.k, y.data(), x.data(), dw.data(), 0);
-  });
-  std::printf("%5ld %5ld %5ld %4d %2d", c.rows, c.n, c.k, c.groups, c.grains);
-  for (const auto& r : {forward, input, weight}) std::printf(" | %6.1f %3.0f%%", r.best, 100.0 * r.best / r.peak);
-  std::printf(" | peak %.1f\n", std::max({forward.peak, input.peak, weight.peak}));
+  const Queue queue;
+  const auto offsets = even(c.rows, c.groups), grains = even(c.rows, Index{c.groups} * c.grains);
+  const auto x = filled(c.rows, c.k), w = filled(c.groups * c.n, c.k), y = filled(c.rows, c.n),
+             dw = filled(c.groups * c.n, c.k);
+  const auto nodes = tree_nodes(0, c.grains), whole = tree_nodes(0, 1);
+  const products::Segments segments = products::consecutive(offsets);
+  const products::Weights weights{Tensor(w).part(0, c.n), c.n * c.k};
+  const products::Gradients gradients{dw.data(), 0, c.n * c.k};
+  const double flops = 2.0 * double(c.rows * c.n * c.k);
+  const auto rows = measure(
+      repetitions, flops, [&] { products::forward(queue, segments, x, weights, y); },
+      [&] { products::input_gradient(queue, segments, y, weights, x); });
+  const auto sums = measure(
+      repetitions, flops,
+      [&] {
+        products::weight_gradient(queue, {products::consecutive(grains), c.groups, c.grains, &nodes}, y, x, gradients);
+      },
+      [&] {
+        products::weight_gradient(queue, {segments, c.groups, 1, &whole}, y, x, gradients);
+      });
+  std::printf("%5ld %5ld %5ld %4d %2d", long(c.rows), long(c.n), long(c.k), c.groups, c.grains);
+  for (const auto& r : {rows[0], rows[1], sums[0], sums[1]})
+    std::printf(" | %6.1f %3.0f%%", r.best, 100.0 * r.best / r.peak);
+  std::printf(" | %5.1f%% | peak %.1f\n", 100.0 * (sums[1].best / sums[0].best - 1.0),
+              std::max(rows[0].peak, sums[0].peak));
   std::fflush(stdout);
 }
 
@@ -108,7 +132,7 @@ int main(int argc, char** argv) {
   Kokkos::ScopeGuard kokkos(argc, argv);
   const int repetitions = argc > 1 ? std::atoi(argv[1]) : 30;
   std::printf("%s, %d threads; GFLOP/s and share of peak\n", products::description(), Device().concurrency());
-  std::printf(" rows     N     K   E  G | forward      | input grad   | weight grad\n");
+  std::printf(" rows     N     K   E  G | forward      | input grad   | weight grad | one grain    | costs\n");
   const std::vector<Case> cases{{4096, 512, 128, 1, 8},   {4096, 512, 128, 8, 8},   {4096, 512, 128, 64, 8},
                                 {4096, 512, 128, 256, 8}, {4096, 128, 512, 64, 8},  {4096, 128, 512, 256, 8},
                                 {4096, 2048, 512, 8, 4},  {4096, 2048, 512, 64, 4}, {4096, 512, 2048, 64, 4},
