@@ -44,7 +44,7 @@ Exit print_steps(const std::vector<Variant>& variants, const StepOptions& option
 Exit print_overlap(const std::vector<Variant>& variants, const StepOptions& options);
 
 /// A table from rank 0: what steps of `layout` take over those of `run` (train.determinism), a line for each of
-/// `configurations`.
+/// `configurations`; noise is what two of `run` in the same turns differ by.
 Exit print_determinism(const std::vector<Variant>& configurations, const StepOptions& options);
 
 }  // namespace switchyard::bench

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "bench/step.hpp"
@@ -39,15 +40,21 @@ void print_line(const Report& report, const Report& serial) {
               100.0 * bound / step);
 }
 
-/// One line of the table of determinism.
+/// One line of the table of determinism. Two of each, in an order and its reverse: two machines of one setting differ
+/// by where their memory lies and by their place in a turn.
 void print_cost(const comm::Communicator& world, const Config& config, const StepOptions& options) {
   Variant run{"train.determinism=run", config, {}}, layout{"train.determinism=layout", config, {}};
   run.config.train.determinism = Determinism::run, layout.config.train.determinism = Determinism::layout;
-  const std::vector<Report> reports = measure_steps({run, layout}, options);
+  const std::vector<Report> reports = measure_steps({run, layout, layout, run}, options);
+  const auto both = [&](std::size_t a, std::size_t b, const char* key) {
+    const auto of = [&](std::size_t i) { return reports[i].contains(key) ? number(reports[i], key) : 1.0; };
+    return (of(a) + of(b)) / 2.0;
+  };
   comm::on_root(world, [&] {
-    std::printf("%6d %6d %6d %12.1f %12.1f %9.1f\n", config.moe.experts, config.train.grains, world.size(),
-                number(reports[0], "step_ms"), number(reports[1], "step_ms"),
-                100.0 * (number(reports[1], "step_ratio") - 1.0));
+    std::printf("%6d %6d %6d %12.1f %12.1f %9.1f %9.1f\n", config.moe.experts, config.train.grains, world.size(),
+                both(0, 3, "step_ms"), both(1, 2, "step_ms"),
+                100.0 * (both(1, 2, "step_ratio") / both(0, 3, "step_ratio") - 1.0),
+                100.0 * std::abs(number(reports[3], "step_ratio") - 1.0));
     std::fflush(stdout);
   });
 }
@@ -72,7 +79,8 @@ Exit print_overlap(const std::vector<Variant>& variants, const StepOptions& opti
 Exit print_determinism(const std::vector<Variant>& configurations, const StepOptions& options) {
   const auto world = comm::Communicator::duplicate(MPI_COMM_WORLD);
   comm::on_root(world, [] {
-    std::printf("%6s %6s %6s %12s %12s %9s\n", "E", "grains", "ranks", "run (ms)", "layout (ms)", "costs (%)");
+    std::printf("%6s %6s %6s %12s %12s %9s %9s\n", "E", "grains", "ranks", "run (ms)", "layout (ms)", "costs (%)",
+                "noise (%)");
   });
   for (const Variant& variant : configurations) print_cost(world, variant.config, options);
   return Exit::ok;
