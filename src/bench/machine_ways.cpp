@@ -68,6 +68,7 @@ class Pair {
   void exchange_large() { post_large()->wait(); }
   void exchange_small() { post(bytes_, 1, 2)->wait(); }
   std::int64_t bytes() const { return bytes_; }
+  /// The first transport is always that of MPI.
   bool by_window() const { return partner_ && transports_.index_of(*partner_) != 0; }
 
  private:
