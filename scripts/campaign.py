@@ -220,11 +220,15 @@ def descendants(pid):
     return below + [p for child in below for p in descendants(child)]
 
 
-def ended(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
+def at_work(folder):
+    """Whether a process has this folder in its command line; also one whose parent was killed as it started it."""
+    for file in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if os.fsencode(folder) in file.read_bytes():
+                return True
+        except OSError:  # it has just ended
+            pass
+    return False
 
 
 def kill_one(pid, rng):
@@ -256,7 +260,7 @@ def sweep(bench, trials):
         time.sleep(rng.uniform(0.1, 0.9) * seconds)
         victim, family = kill_one(process.pid, rng)
         process.wait(timeout=300)
-        while not all(map(ended, family)):  # tasks of a killed queue go on by themselves
+        while at_work(bench.folder / name):  # tasks of a killed queue go on by themselves
             time.sleep(0.1)
         again = run([*command, str(bench.folder / name)])
         assert again.returncode == 0, again.stdout

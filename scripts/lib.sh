@@ -41,6 +41,14 @@ quiet() {
   fi
 }
 
+# in_memory: temporary folders are in memory from here on, where there is room: tests and campaigns wait for what they write to reach
+# the disk, which is none of what they are about: only scripts/powercut.py loses what a kernel has been given.
+in_memory() {
+  local room
+  room=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1 || true)
+  [ "${room:-0}" -lt 4194304 ] || export TMPDIR=${TMPDIR:-/dev/shm}
+}
+
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none OMP_PROC_BIND=false
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE 2>/dev/null || true

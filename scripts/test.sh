@@ -21,9 +21,7 @@ if [ "$preset" = openmp ] && [ -z "$label" ]; then
     fail "docs/configuration.md differs" "switchyard show --reference > docs/configuration.md"
 fi
 step "tests ($preset)"
-# In memory, where there is room: many tests wait for what they write to reach the disk.
-room=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1 || true)
-[ "${room:-0}" -lt 4194304 ] || export TMPDIR=${TMPDIR:-/dev/shm}
+in_memory
 of_slurm=$([ -n "$label" ] || ctest --preset "$preset" -N -L slurm 2>/dev/null | grep 'Test *#' || true)
 if [ -n "$of_slurm" ]; then
   # They mostly wait, so they run beside the others; their cluster is theirs to end, so they are waited for in any case.

@@ -25,10 +25,13 @@ inline const comm::Communicator& world() {
 class SharedFolder {
  public:
   SharedFolder() {
-    std::string path(64, '\0');
-    if (world().rank() == 0) path = (std::string("/tmp/switchyard.XXXXXX") + std::string(64, '\0')).substr(0, 64);
-    if (world().rank() == 0 && !mkdtemp(path.data())) std::abort();
-    comm::broadcast(world(), path.data(), 64, 0);
+    std::string path(256, '\0');
+    if (world().rank() == 0) {
+      path = (std::filesystem::temp_directory_path() / "switchyard.XXXXXX").string();
+      if (!mkdtemp(path.data())) std::abort();
+      path.resize(256);
+    }
+    comm::broadcast(world(), path.data(), 256, 0);
     path_ = path.c_str();
   }
   ~SharedFolder() {
