@@ -54,7 +54,7 @@ void set_values(const ParameterSet& parameters, const Parameter& p, const std::v
 }
 
 void compare_with(const std::string& kind) {
-  const std::string path = std::string(SWITCHYARD_TEST_DIR) + "/golden/" + kind + ".h5";
+  const std::string path = SWITCHYARD_TEST_DIR "/golden/" + std::string(kind) + ".h5";
   const LoadResult loaded = load_text(kind, read_config(path));
   throw_errors(loaded);
   const Config& config = loaded.config;

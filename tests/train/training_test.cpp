@@ -57,7 +57,7 @@ data::Batch chains(const Config& c, const Layout& layout, std::int64_t step) {
 }
 
 TEST(Training, FollowsTheRunOnTheCpu) {
-  const std::string file = std::string(SWITCHYARD_TEST_DIR) + "/golden/training_loss.txt";
+  const std::string file = SWITCHYARD_TEST_DIR "/golden/training_loss.txt";
   const bool write = std::getenv("SWITCHYARD_WRITE_GOLDEN") != nullptr;
   const Config config = small();
   Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
