@@ -101,16 +101,26 @@ TEST_F(Interrupted, TheMessageTellsKindsOfJourneysAndSumsApart) {
   {
     std::vector<std::string> options = nodes;
     options.push_back("layout.transport=window");
-    const Place at{Stage::dispatch, Direction::forward, 0};
+    const Place at{Stage::combine, Direction::backward, 0};
     const int n = number_of(config_of(options), at).first;
-    const std::string there = step_3(n + 1, "dispatch_finish forward block 0 lane 0 (journey dispatch, ");
+    const std::string there = step_3(n + 1, "combine_finish backward block 0 lane 0 (journey combine backward, ");
     const Output o = train(options, 4, 0, at, "stop");
     expect_stuck(o);
-    expect_line(o, 0, "is stopped in " + step_3(n, "dispatch forward block 0 lane 0 (journey dispatch)"));
+    expect_line(o, 0, "is stopped in " + step_3(n, "combine backward block 0 lane 0 (journey combine backward)"));
     expect_line(o, 2, "waits for messages of rank 0, in " + there + "between nodes)");
     expect_line(o, 1, "waits for messages of rank 0, in " + there + "inside the node)");
     expect_line(o, 3, "waits for messages of rank 2, in " + there + "inside the node)");
     expect_resumes(2, whole);
+  }
+  {
+    const Place at{Stage::plan, Direction::forward, 0};
+    const int n = number_of(config_of(nodes), at).first;
+    const std::string there = step_3(n + 2, "dispatch_finish forward block 0 lane 0 (journey dispatch, ");
+    const Output o = train(nodes, 4, 0, at, "stop");
+    expect_stuck(o);
+    for (const auto& [rank, of] : {std::pair(1, "0"), std::pair(2, "0"), std::pair(3, "2")})
+      expect_line(o, rank, std::string("waits for messages of rank ") + of + ", in " + there + "numbers of its rows)");
+    fs::remove_all(folder_ / "r");
   }
   {
     std::vector<std::string> options = nodes;
