@@ -18,7 +18,8 @@ const std::vector<Task> tasks{
 
 moe::Travel travel(const moe::Hop& hop) { return {hop, {}, {}}; }
 
-/// Of these only the last one is a meeting. Rows leave at 2 and arrive at 7, of which a task waits from 6; others from 8 to 9; a sum from 10 to 12.
+/// Of these only the last one is a meeting. Rows leave at 2 and arrive at 7, of which a task waits from 6; others from
+/// 8 to 9; a sum from 10 to 12.
 std::vector<Interval> intervals() {
   return {{0.0, 1.0, 0, {}},  {1.0, 2.5, 0, travel({2.0, 7.0, 1.0})}, {2.5, 6.0, 0, {}},
           {6.0, 7.5, 0, {}},  {7.5, 8.0, 0, travel({8.0, 9.0, 0.0})}, {8.0, 10.0, 0, {}},
