@@ -6,6 +6,7 @@
 #include "base/check.hpp"
 #include "comm/agree.hpp"
 #include "comm/exchange/algorithms.hpp"
+#include "config/lane_choice.hpp"
 
 namespace switchyard::comm {
 
@@ -77,8 +78,11 @@ Itinerary checked(const Itinerary& plans, int ranks, int rank) {
   return plans;
 }
 
+// What a lane sends of one kind comes in the order in which it is sent, so block and step need not be told apart; lanes
+// must be, whose receives are posted in whatever order their numbers of rows come.
 int mpi_tag(ExchangeTag tag) {
-  return static_cast<int>(tag.step % 4 * 8192 + tag.block % 256 * 32 + tag.lane % 4 * 8 + tag.journey % 8);
+  static_assert(max_lanes * 8 * 2 <= 32768, "every MPI has tags up to 32767");
+  return static_cast<int>(tag.step % 2 * (max_lanes * 8) + tag.lane % max_lanes * 8 + tag.journey % 8);
 }
 
 }  // namespace switchyard::comm

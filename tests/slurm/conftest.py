@@ -9,12 +9,13 @@ import pytest
 
 from cluster import SLURM, Cluster, Job
 
-# A step of about 10 ms: what a test sees in the middle of the run is still the middle when it acts on it.
+# Tasks are delayed, which makes a step 20 ms or more: what a test sees in the middle of the run is still the middle when it acts on it.
 CONFIG = """
 model: {width: 64, blocks: 1, heads: 4, context: 32, hidden: 128}
 moe: {every: 1, experts: 4, top_k: 2, hidden: 64, normalise: before, aux_loss: 0.01}
 train: {steps: 120, batch: 32, grains: 4, warmup: 1, schedule: constant, evaluate_every: 60, evaluate_tokens: 1024, checkpoint_every: 20}
 record: {flush_every: 5, sample_every: 20, log_every: 5}
+layout: {delay: 1000}
 """
 
 
