@@ -11,7 +11,7 @@ steps=(--warmup 2 --repetitions 9)
 tokens=512 rates="3000 1500 900 600 400 200" lanes=2,4 nodes="2 4 8" weak="1 2" weak_rate=900
 case $scale in
   ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 ;;
-  full) steps=(--warmup 1 --repetitions 5) weak="1 2 4" rates="3000 1200 600 400" ;;
+  full) steps=(--warmup 1 --repetitions 5) weak="1 2 4" rates="3000 1200 800 600 400" ;;
 esac
 [ "$scale" != ci ] || router=(train.steps=4 train.batch=8 train.warmup=1 record.sample_every=1 train.evaluate_every=0)
 results=$out/$scale/results

@@ -39,7 +39,7 @@ enum class Bound { out, home };
 struct ExchangeTag {
   std::int64_t step = 0;
   int block = 0;
-  int journey = 0;  ///< moe::Journey
+  int journey = 0;  ///< moe::Journey, or moe::Told
   int lane = 0;
 };
 
@@ -63,7 +63,8 @@ class Flight {
   virtual void finish() = 0;  ///< waits for that; after receive
 };
 
-/// Several flights may be under way at once; the ranks of the group start them in the same order.
+/// Several flights may be under way at once. The ranks of the group start them in the same order; those of one tag, of
+/// lanes one journey of a kind at a time, are also told in that order where their rows go.
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -76,6 +77,8 @@ class Exchange {
   /// Before it is known how many rows come, which the itinerary says by the time of Flight::receive; where an exchange
   /// can't do that, nothing leaves before.
   virtual std::unique_ptr<Flight> send(const Passage& passage, const void* from) = 0;
+  /// Whether Flight::receive waits for the other ranks.
+  virtual bool blocks() const { return false; }
   virtual Picked picked() const { return {}; }  ///< transports; none where it takes none
 };
 

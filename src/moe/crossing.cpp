@@ -149,7 +149,7 @@ void Crossing::send(comm::RowRanges numbers, std::int64_t step) {
   const auto tag = [&](Told what) { return comm::ExchangeTag{step, block_, static_cast<int>(what), layout_.lane}; };
   work_->counts_received.resize(in.back().last);
   work_->counts.send(*exchange_, out, sizeof(std::int64_t), work_->counts_sent.data(), tag(Told::counts));
-  work_->counts.receive(in, work_->counts_received.data());
+  receive(work_->counts, in, work_->counts_received.data());
   work_->choices.send(*exchange_, numbers, sizeof(std::int32_t), work_->sent.host(), tag(Told::choices));
 }
 
@@ -173,7 +173,7 @@ void Crossing::take_counts() {
 
 void Crossing::expect_choices() {
   work_->received.reserve(numbers_.back().last);
-  work_->choices.receive(numbers_, work_->received.host());
+  receive(work_->choices, numbers_, work_->received.host());
   choices_expected_ = true;
 }
 

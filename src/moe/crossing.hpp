@@ -33,7 +33,7 @@ class Crossing : public Numbers {
  public:
   Crossing(Arena& arena, const Config& config, const Layout& layout, int block);
   /// Of what routing chose for this rank's tokens; by the host, for MPI sends it. Then its token rows are known, and it
-  /// is on its way to the ranks of the rail. Collective over them.
+  /// is on its way to the ranks of the rail. All of them do it, but meet only where their exchange blocks.
   void begin(const Queue& queue, const Choice& choice, Pieces pieces, const Way& rail, CrossingWork& work,
              std::int64_t step);
   /// Whether it is known how many rows come.

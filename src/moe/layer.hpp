@@ -49,7 +49,8 @@ class Layer {
   /// The tokens of the next pass; x(N, d) is kept (not copied) until backward.
   void begin(const TokenSet& tokens, const Tensor& x, LayerPass& pass) const;
   /// Those of schedule::mixture_stages that schedule::in_mixture tells, in that order; together y(N, d) += mixture(x).
-  /// Dispatch, plan and combine are collective over the expert-parallel group.
+  /// All ranks of the expert-parallel group do the same; what comes is waited for in the finishing stages and in
+  /// experts_here.
   void forward(const Queue& queue, schedule::Stage stage, const Tensor& y, LayerPass& pass) const;
   /// Before backward, of what schedule::recompute_stages lists of the layer: what the forward stage made and was not
   /// kept, to the bit, on the plan and the choices of the forward pass. Local.

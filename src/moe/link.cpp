@@ -143,7 +143,8 @@ void Link::finish(const Queue& queue, UnderWay& under_way, const Freight& freigh
   if (through_host_) receive.to_device(queue, comm::count_rows(rows_of(freight).receive) * freight.row_bytes);
   const Waited before = freight.numbers ? freight.numbers->take_waited() : Waited{};
   if (before.seconds == 0.0) return;
-  travel.waited += before.seconds, travel.start = std::min(travel.start, before.from);
+  travel.waited += before.seconds;
+  travel.start = std::min(travel.start, before.from), travel.end = std::max(travel.end, before.until);
 }
 
 }  // namespace switchyard::moe

@@ -38,8 +38,20 @@ void Numbers::wait_for(NumbersFlight& numbers) {
   const double begin = now();
   const activity::OnHop hop(activity::Hop::numbers);
   numbers.wait();
+  add(begin);
+}
+
+void Numbers::receive(NumbersFlight& numbers, const comm::RowRanges& by_rank, void* to) {
+  const double begin = now();
+  const activity::OnHop hop(activity::Hop::numbers);
+  numbers.receive(by_rank, to);
+  if (numbers.blocks()) add(begin);
+}
+
+void Numbers::add(double begin) {
   if (waited_.seconds == 0.0) waited_.from = begin;
-  waited_.seconds += now() - begin;
+  waited_.until = now();
+  waited_.seconds += waited_.until - begin;
 }
 
 }  // namespace switchyard::moe

@@ -19,6 +19,8 @@ class NumbersFlight {
   void send(comm::Exchange& exchange, const comm::RowRanges& by_rank, std::int64_t bytes, const void* from,
             const comm::ExchangeTag& tag);
   void receive(const comm::RowRanges& by_rank, void* to);
+  /// Whether receive() waits for the other ranks.
+  bool blocks() const { return exchange_->blocks(); }
   /// Lets them make progress; whether they have come, or none were sent.
   bool poll();
   /// Returns when they have come.
@@ -34,8 +36,8 @@ class NumbersFlight {
 };
 
 struct Waited {
-  double from = 0.0;     ///< s of this machine's clock
-  double seconds = 0.0;  ///< 0: not at all
+  double from = 0.0, until = 0.0;  ///< s of this machine's clock
+  double seconds = 0.0;            ///< of these; 0: not at all
 };
 
 /// How many rows come, which may not be known yet when rows leave.
@@ -52,8 +54,11 @@ class Numbers {
 
  protected:
   void wait_for(NumbersFlight& numbers);
+  /// NumbersFlight::receive, which may be a wait.
+  void receive(NumbersFlight& numbers, const comm::RowRanges& by_rank, void* to);
 
  private:
+  void add(double begin);
   Waited waited_;
 };
 

@@ -232,7 +232,7 @@ void Plan::send_counts(std::int64_t step) {
   }
   counts_.send(*exchange_, out, sizeof(std::int64_t), counts_out_.data(),
                {step, block_, static_cast<int>(Told::counts), layout_.lane});
-  counts_.receive(in, counts_in_.data());
+  receive(counts_, in, counts_in_.data());
 }
 
 /// Which rows come, and how they lie at their experts.

@@ -43,7 +43,7 @@ class Plan : public Numbers {
 
   /// Of what routing chose for tokens that are cut into pieces: those of this rank, or those that reach its node by it.
   /// Then send rows are known, and how many there are is on its way to the ranks of layout.near_places(), whose
-  /// exchange will carry the rows. Collective over them.
+  /// exchange will carry the rows. All of them do it, but meet only where that exchange blocks.
   void begin(const Queue& queue, const Cut& cut, const Choice& choice, Pieces pieces, const Way& way,
              std::int64_t step);
   bool poll(bool may_grow) override;

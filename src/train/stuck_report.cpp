@@ -86,7 +86,7 @@ std::string task_of(const Now& now) {
   if (now.task < 0) return "before its first task";
   schedule::Task task{.stage = static_cast<schedule::Stage>(now.stage), .after = {}};
   task.direction = static_cast<schedule::Direction>(now.direction), task.block = now.block, task.lane = now.lane;
-  const std::string journey = journey_of(task);
+  const std::string journey = now.hop == activity::Hop::numbers ? "dispatch" : journey_of(task);
   return "task " + schedule::text_of(now.task, task) +
          (journey.empty() ? sums_of(now) : " (journey " + journey + hop_of(now) + ")");
 }

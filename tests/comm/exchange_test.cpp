@@ -188,6 +188,28 @@ TEST_P(ExchangeTest, RowsMayLeaveBeforeItIsKnownHowManyCome) {
       ASSERT_EQ(receive[at], static_cast<float>(p));
 }
 
+/// Whichever lane is told first where its rows go.
+TEST_P(ExchangeTest, LanesAreToldInAnyOrder) {
+  if (exchange->blocks()) GTEST_SKIP() << "ranks meet in each";
+  std::vector<Numbers> from;
+  std::vector<std::vector<float>> to;
+  std::vector<std::unique_ptr<Flight>> flights;
+  const int lanes[] = {0, 4, 8, 1023};
+  for (const int lane : lanes) {
+    from.emplace_back(count_rows(plan.send) * width, width);
+    std::fill_n(from.back().data(), count_rows(plan.send) * width, static_cast<float>(2000 * comm.rank() + lane));
+    to.emplace_back(count_rows(plan.receive) * width, -1.0f);
+    flights.push_back(exchange->send({itinerary, Bound::out, row_bytes, {1, 0, 0, lane}}, from.back().data()));
+  }
+  for (int i = 3; i >= 0; --i) flights[i]->receive(to[i].data());
+  for (int i = 0; i < 4; ++i) {
+    flights[i]->finish();
+    for (int p = 0; p < comm.size(); ++p)
+      for (std::int64_t at = plan.receive[p].first * width; at < plan.receive[p].last * width; ++at)
+        ASSERT_EQ(to[i][at], static_cast<float>(2000 * p + lanes[i])) << "lane " << lanes[i];
+  }
+}
+
 std::string test_name(const testing::TestParamInfo<ExchangeTest::ParamType>& info) {
   const auto [layout, pattern, width] = info.param;
   const char* patterns[] = {"none", "mixed", "ring", "all_to_first", "idle_ranks"};

@@ -159,6 +159,9 @@ TEST(StuckReportTest, NamesWhatOfAJourneyIsWaitedFor) {
   EXPECT_EQ(told(activity::Hop::none), "(journey dispatch)");
   EXPECT_EQ(told(activity::Hop::rail), "(journey dispatch, between nodes)");
   EXPECT_EQ(told(activity::Hop::near), "(journey dispatch, inside the node)");
+  EXPECT_EQ(told(activity::Hop::numbers), "(journey dispatch, numbers of its rows)");
+  seen.now.stage = static_cast<int>(Stage::experts_here);
+  EXPECT_EQ(told(activity::Hop::numbers), "(journey dispatch, numbers of its rows)");
   seen.now.stage = static_cast<int>(Stage::dispatch), seen.now.direction = static_cast<int>(Direction::backward);
   EXPECT_EQ(told(activity::Hop::weights), "(journey dispatch backward, gradients of combine weights between nodes)");
   seen.now.stage = static_cast<int>(Stage::reduce_finish), seen.now.direction = static_cast<int>(Direction::step);

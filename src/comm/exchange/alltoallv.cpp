@@ -47,6 +47,7 @@ class Alltoallv : public Exchange {
   explicit Alltoallv(const Communicator& group) : group_(group) {}
 
   Memory memory() const override { return Memory::host; }
+  bool blocks() const override { return true; }
   Itinerary prepare(const Itinerary& plans) const override { return checked(plans, group_.size(), group_.rank()); }
 
   std::unique_ptr<Flight> start(const Passage& passage, const void* from, void* to) override {

@@ -1,6 +1,6 @@
-// Every block travels by itself, by the transport of its pair of ranks: all receives first, then the sends, each rank
-// beginning with its right neighbour so that no rank is everyone's first target. A block without rows is not sent: both
-// sides know the counts.
+// Every block travels by itself, by the transport of its pair of ranks. Each rank begins with its right neighbour, so
+// that no rank is everyone's first target; where it is known what comes, receives are posted before the sends. A block
+// without rows is not sent: both sides know the counts by the time of its receive.
 #include <cstring>
 #include <utility>
 
