@@ -73,10 +73,8 @@ bool Crossing::poll(bool may_grow) {
 
 void Crossing::finish(const Queue& queue) {
   if (whole_) return;
-  if (!poll(true)) {
-    wait_for(work_->counts);
-    poll(true);
-  }
+  wait_for(work_->counts);
+  poll(true);
   wait_for(work_->choices);
   take_choices(queue);
   whole_ = true;

@@ -156,10 +156,8 @@ bool Plan::poll(bool /*may_grow*/) {
 
 void Plan::finish(const Queue& queue) {
   if (whole_) return;
-  if (!poll(true)) {
-    wait_for(counts_);
-    take_counts();
-  }
+  wait_for(counts_);
+  poll(true);
   order_received(queue);
   whole_ = true;
 }
