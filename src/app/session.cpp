@@ -103,6 +103,27 @@ std::vector<std::string> gather_notes(const comm::Communicator& world, const std
   return all;
 }
 
+/// What Open MPI is told as a process without a launcher starts: no daemon, for which it wants ssh, and no folder of
+/// the session, which all such processes of a user share and remove under one another. Not told to what this one
+/// launches.
+class Alone {
+ public:
+  explicit Alone(bool alone) {
+    if (!alone) return;
+    for (const auto& [name, value] :
+         {std::pair("OMPI_MCA_ess_singleton_isolated", "1"), std::pair("OMPI_MCA_orte_create_session_dirs", "0")})
+      if (!std::getenv(name) && setenv(name, value, 0) == 0) set_.push_back(name);
+  }
+  ~Alone() {
+    for (const char* name : set_) unsetenv(name);
+  }
+  Alone(const Alone&) = delete;
+  Alone& operator=(const Alone&) = delete;
+
+ private:
+  std::vector<const char*> set_;
+};
+
 }  // namespace
 
 bool launched_in_parallel() {
@@ -112,8 +133,7 @@ bool launched_in_parallel() {
 }
 
 Session::Session(int& argc, char**& argv) {
-  // Without a launcher Open MPI would start a daemon, for which it wants ssh; one process alone needs none.
-  if (!launched_in_parallel()) setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+  const Alone alone(!launched_in_parallel());
   require_memory(spare_bytes, "MPI");
   int provided = 0;
   comm::check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided));

@@ -142,5 +142,14 @@ TEST_F(Edges, AnIgnoredHangUpStaysIgnored) {
   EXPECT_EQ(count(read(folder_ / "r/segments/000/log.txt"), "finished 400 steps"), 1);
 }
 
+// Processes without a launcher would share one folder of Open MPI's, which each removes as it ends, also while another
+// makes its own part of it: two tasks of a sweep that start together. Here a file stands where it would be.
+TEST_F(Edges, AProcessAloneNeedsNoFolderOfTheSession) {
+  make_tiny();
+  wrapper_ = "env OMPI_MCA_orte_tmpdir_base=" + (folder_ / "tiny.yaml").string();
+  const Output o = run("train tiny.yaml --run r");
+  EXPECT_EQ(o.code, 0) << o.err;
+}
+
 }  // namespace
 }  // namespace switchyard

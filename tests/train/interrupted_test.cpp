@@ -78,13 +78,15 @@ class Interrupted : public Program {
   }
 };
 
-/// "rank 2 WORDS", whatever its process.
-void expect_line(const Output& o, int rank, const std::string& words) {
+/// What is said of a rank, after its process.
+std::string said_of(const Output& o, int rank) {
   const std::size_t at = o.err.find("  rank " + std::to_string(rank) + " (process ");
-  ASSERT_NE(at, std::string::npos) << o.err;
+  if (at == std::string::npos) return "nothing is said of rank " + std::to_string(rank);
   const std::size_t after = o.err.find(") ", at) + 2;
-  EXPECT_EQ(o.err.substr(after, o.err.find('\n', after) - after), words) << o.err;
+  return o.err.substr(after, o.err.find('\n', after) - after);
 }
+
+void expect_line(const Output& o, int rank, const std::string& words) { EXPECT_EQ(said_of(o, rank), words) << o.err; }
 
 void expect_stuck(const Output& o) {
   EXPECT_EQ(o.code, 9) << o.err;
@@ -133,8 +135,12 @@ TEST_F(Interrupted, TheMessageTellsKindsOfJourneysAndSumsApart) {
     expect_stuck(o);
     expect_line(o, 0, "is stopped in " + here + ")");
     expect_line(o, 1, "waits for messages of rank 0, in " + here + ", inside the node)");
-    expect_line(o, 2, "waits for messages of rank 0, in " + there + "gradients of combine weights between nodes)");
-    expect_line(o, 3, "waits for messages of rank 2, in " + there + "inside the node)");
+    // Open MPI holds what rank 2 sent for unsent until rank 0 has looked at it, which it may not before it is stopped.
+    const std::string unsent = "waits for messages of rank 0, in " + here + ", between nodes)";
+    const bool sent = said_of(o, 2) != unsent;
+    if (sent)
+      expect_line(o, 2, "waits for messages of rank 0, in " + there + "gradients of combine weights between nodes)");
+    expect_line(o, 3, "waits for messages of rank 2, in " + (sent ? there : here + ", ") + "inside the node)");
     expect_resumes(1, whole);
   }
   {

@@ -24,7 +24,7 @@ class Sweep : public Program {
 TEST_F(Sweep, RunsSkipsAndIsTheSameOnOtherRanks) {
   make_sweep();
   const Output first = run("sweep run sweep.yaml --out one --jobs 2");
-  EXPECT_EQ(first.code, 0) << first.err;
+  ASSERT_EQ(first.code, 0) << first.err << read(folder_ / "one/tasks/E4-k1-g1-seed1.log");
   EXPECT_EQ(count(first.out, ": finished after"), 6) << first.out;
   EXPECT_EQ(count(first.out, "6 tasks: 6 finished"), 1);
   EXPECT_EQ(count(first.out, "one/results.h5: 18 rows"), 1);
