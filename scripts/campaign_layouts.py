@@ -64,8 +64,10 @@ def schedules(bench, trials):
         named = {name: rng.choice(values) for name, values in names.items()}
         team = rng.choice([t for t in (1, 2, 4) if ep % t == 0 and (t == 1 or named["exchange"] != "gather")])
         near = rng.choice([n for n in divisors(ep) if n % team == 0])  # an expert stays on one node
+        lanes = rng.choice([1, 2, 4, 8])
+        waves = rng.choice([w for w in (1, 2, 4, 8) if w <= lanes and (w == 1 or named["recompute"] == "none")])
         options = [f"expert_parallel={ep}", f"expert_tensor_parallel={team}", f"ranks_per_node={near}",
-                   f"lanes={rng.choice([1, 2, 4, 8])}", f"poll={rng.choice([0, 20, 500])}", f"threads={threads}",
+                   f"lanes={lanes}", f"waves={waves}", f"poll={rng.choice([0, 20, 500])}", f"threads={threads}",
                    f"delay={rng.uniform(1, 1000):.3f}", *(f"{name}={value}" for name, value in named.items()),
                    f"zero={rng.choice([0, 1])}"]
         compare(bench, ranks, expected, *options)

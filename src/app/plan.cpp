@@ -101,6 +101,7 @@ nlohmann::ordered_json json_of(const plan::Candidate& c, const plan::Site& site)
   j["expert_parallel"] = l.expert_parallel ? l.expert_parallel : site.ranks;
   j["expert_tensor_parallel"] = l.expert_tensor_parallel, j["placement"] = l.placement;
   j["exchange"] = name_in_config(l.exchange), j["schedule"] = name_in_config(l.schedule), j["lanes"] = l.lanes;
+  j["waves"] = l.waves;
   j["zero"] = l.zero, j["recompute"] = name_in_config(l.recompute);
   j["step_ms"] = s.step * 1e3, j["computing_ms"] = s.computing * 1e3, j["communication_ms"] = s.busy * 1e3;
   j["exposed_ms"] = s.exposed * 1e3, j["hidden_share"] = s.hidden_share();

@@ -154,7 +154,7 @@ nlohmann::ordered_json protocol(const Config& c, const comm::Communicator& world
   j["zero"] = c.layout.zero, j["placement"] = c.layout.placement;
   j["hidden_chunks"] = c.moe.hidden_chunks, j["expert_tensor_parallel"] = c.layout.expert_tensor_parallel;
   j["recompute"] = EnumNames<Recompute>::names[static_cast<std::size_t>(c.layout.recompute)];
-  j["lanes"] = c.layout.lanes, j["poll_us"] = c.layout.poll;
+  j["lanes"] = c.layout.lanes, j["waves"] = c.layout.waves, j["poll_us"] = c.layout.poll;
   j["determinism"] = EnumNames<Determinism>::names[static_cast<std::size_t>(c.train.determinism)];
   j["warmup"] = warmup, j["repetitions"] = repetitions;
   return j;

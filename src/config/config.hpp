@@ -162,6 +162,7 @@ struct LayoutConfig {
   bool local_first = false;
   ScheduleKind schedule = ScheduleKind::serial;
   int lanes = 1;
+  int waves = 1;
   double poll = 0.0;
   int threads = 1;
   double timeout = 600.0;
@@ -196,6 +197,9 @@ struct LayoutConfig {
       "parts of a rank's grains, each on its way by itself: a power of two; 0: what is measured to be fastest, in a "
       "few "
       "steps on random tokens before the run");
+    f("waves", self.waves, "",
+      "equal parts of the lanes, one after another: while a wave goes forward the one before goes back; a power of "
+      "two that divides lanes. Not with a loss of the whole batch's loads, nor with experts that are made again");
     f("poll", self.poll, "us",
       "how often rows that are on their way are looked after while a rank computes; 0: so that it takes a hundredth of "
       "the time, by what it is measured to take");

@@ -9,8 +9,9 @@ namespace switchyard {
 constexpr int max_lanes = 1024;
 
 /// Numbers of lanes that a run on these ranks measures, ascending: powers of two up to the grains of the rank that has
-/// most, at most max_lanes. 1 alone where other lanes have nothing to do with rows that travel: with layout.schedule
-/// serial, without experts, and where every rank holds all of them. What is given alone where layout.lanes is not 0.
+/// most, at most max_lanes. layout.waves at least, and alone where other lanes have nothing to do with rows that
+/// travel: with layout.schedule serial, without experts, and where every rank holds all of them. What is given alone
+/// where layout.lanes is not 0.
 std::vector<int> lane_candidates(const Config& config, int ranks);
 
 Config with_lanes(Config config, int lanes);

@@ -221,6 +221,7 @@ std::vector<Violation> validate(const Config& config, int ranks, Use use) {
   validate_determinism(config, rules);
   validate_local_first(config, rules);
   validate_recompute(config, rules);
+  validate_waves(config, rules);
   if (use == Use::train) validate_trained(config, rules);
   return found;
 }

@@ -157,7 +157,8 @@ void Transformer::run(const Queue& queue, const schedule::Task& task) {
   expect(s.shared != nullptr, "tokens before a task");
   expect(task.lane >= 0 && task.lane < static_cast<int>(s.lanes.size()), "a task of a lane that there is");
   if (task.direction == schedule::Direction::forward) return s.forward(queue, task);
-  expect(s.lane(task.lane).backward_due, "a training pass before backward");
+  const bool of_all = task.stage == Stage::expert_weights;  // of which some may have been all the way back
+  expect(of_all || s.lane(task.lane).backward_due, "a training pass before backward");
   if (task.direction == schedule::Direction::recompute) return s.recompute(queue, task);
   s.backward(queue, task);
 }
@@ -224,10 +225,11 @@ std::vector<moe::RoutingSample> Transformer::samples() const {
   return samples;
 }
 
-/// Of the first lane that has one; −1 if none. Rows of experts that were not kept are made again first.
+/// Of the first lane that has one; −1 if none. Outputs of experts that are not there any more are made again first.
 int Transformer::State::first_non_finite_expert(const Queue& queue, int block) {
   for (const auto& l : lanes) {
     BlockPass& pass = (*l)->blocks[block];
+    if (!(*l)->backward_due) blocks[block].moe()->recompute_outputs(queue, *pass.moe);  // its wave has gone back
     if (whole_block_recomputed(context.config, block)) {
       for (const Stage stage : schedule::recompute_stages(context.config, block))
         blocks[block].recompute(queue, stage, (*l)->stream[block], pass);

@@ -131,6 +131,12 @@ LayerStatistics BatchLoad::take(const Config& config, const Balancers& balancers
   return s;
 }
 
+void BatchLoad::take_own(const Config& config, const Queue& queue) {
+  load(queue);
+  const std::size_t experts = tally_.mass.device().extent(1);
+  batch_ = {config.step_tokens(), std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0), 0.0, 0.0};
+}
+
 /// The unit of `scope` that unit u of the smallest scope is part of.
 const Load& BatchLoad::unit(AuxScope scope, AuxScope smallest, std::size_t u) const {
   if (scope == AuxScope::batch) return batch_;

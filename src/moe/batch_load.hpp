@@ -30,6 +30,9 @@ class BatchLoad {
   /// Statistics of that pass from the finished sum; block, bias and traffic are left to the caller.
   LayerStatistics take(const Config& config, const Balancers& balancers, const comm::JointSum& sum);
 
+  /// What of it a lane knows by itself, after a forward pass; enough for losses of units inside the batch.
+  void take_own(const Config& config, const Queue& queue);
+
   /// What the balancers' losses ask of the tokens of this rank, which is not without.
   struct Gradient {
     Matrix<float> coefficients;  ///< (units, E) dL/dp of each token of a unit, which is the smallest of all scopes;

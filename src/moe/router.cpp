@@ -69,9 +69,12 @@ LayerStatistics RouterStage::take_statistics(const comm::JointSum& sum, const st
 
 void RouterStage::backward(const Queue& queue, const Vector<float>& dweight, const Tensor& dx,
                            RoutingPass& pass) const {
-  expect(pass.reduced && pass.kind == Pass::train, "reduced statistics of a training pass before backward");
-  pass.reduced = false;  // the scores are overwritten
+  const bool in_waves = context_.config.layout.waves > 1;  // then no loss is of the whole batch
+  expect((pass.reduced || in_waves) && pass.kind == Pass::train,
+         "reduced statistics of a training pass before backward");
   if (pass.routed.x.rows == 0) return;
+  if (!pass.reduced) pass.load.take_own(context_.config, queue);
+  pass.reduced = false;  // the scores are overwritten
   const BatchLoad::Gradient of_losses = pass.load.gradient(queue, balancers_);
   router_->backward(queue, {dweight, of_losses.coefficients, of_losses.unit_tokens, of_losses.z}, pass.routed, dx);
 }

@@ -47,7 +47,7 @@ class RouterStage {
   LayerStatistics take_statistics(const comm::JointSum& sum, const std::vector<RoutingPass*>& lanes);
   /// dx(N, d) is replaced by the gradient of x through weights and losses, given dweight(C) of the combine weights
   /// (ignored where dropped). Replaces the gradients of the parameters. Local; after take_statistics of a training
-  /// pass.
+  /// pass, or before where no loss asks for the load of the whole batch (layout.waves).
   void backward(const Queue& queue, const Vector<float>& dweight, const Tensor& dx, RoutingPass& pass) const;
   /// Moves the selection bias by the counts of the last reduced training pass; nothing from moe.bias_until on.
   void update_bias(const Queue& queue, std::int64_t step);

@@ -106,8 +106,8 @@ std::string layout_yaml(const Config& config) {
          (config.moe.hidden_chunks == 1 ? "" : ", expert_tensor_parallel: " + format_value(l.expert_tensor_parallel)) +
          (l.placement == contiguous_placement ? "" : ", placement: \"" + l.placement + "\"") +
          ", exchange: " + format_value(l.exchange) + ", schedule: " + format_value(l.schedule) +
-         ", lanes: " + format_value(l.lanes) + ", zero: " + format_value(l.zero) +
-         ", recompute: " + format_value(l.recompute) + "}\n";
+         ", lanes: " + format_value(l.lanes) + (l.waves == 1 ? "" : ", waves: " + format_value(l.waves)) +
+         ", zero: " + format_value(l.zero) + ", recompute: " + format_value(l.recompute) + "}\n";
 }
 
 }  // namespace switchyard::plan

@@ -7,21 +7,33 @@
 namespace switchyard::schedule {
 namespace {
 
-void walk(TaskList& list, ScheduleKind kind, Direction direction) {
+void walk(TaskList& list, ScheduleKind kind, const Tracks& tracks) {
   switch (kind) {
     case ScheduleKind::serial:
-      return walk_serial(list, direction);
+      return walk_serial(list, tracks);
     case ScheduleKind::pipelined:
-      return walk_pipelined(list, direction);
+      return walk_pipelined(list, tracks);
     case ScheduleKind::interleaved:
-      return walk_interleaved(list, direction);
+      return walk_interleaved(list, tracks);
   }
   throw Error(Exit::internal, "a schedule without a line in walk");
 }
 
-void forward(TaskList& list, const Config& config) {
-  walk(list, config.layout.schedule, Direction::forward);
-  list.step(Stage::statistics);
+/// Of `count` lanes, from `first` on.
+void add_tracks(Tracks& tracks, Direction direction, int first, int count) {
+  for (int lane = first; lane < first + count; ++lane) tracks.push_back({direction, lane});
+}
+
+/// The lanes of a wave go forward beside the way back of those of the wave before.
+void walk_waves(TaskList& list, const LayoutConfig& layout) {
+  const int lanes = layout.lanes / layout.waves;  // of a wave
+  for (int wave = 0; wave <= layout.waves; ++wave) {
+    Tracks tracks;
+    if (wave < layout.waves) add_tracks(tracks, Direction::forward, wave * lanes, lanes);
+    if (wave == layout.waves) list.step(Stage::statistics);
+    if (wave > 0) add_tracks(tracks, Direction::backward, (wave - 1) * lanes, lanes);
+    walk(list, layout.schedule, tracks);
+  }
 }
 
 }  // namespace
@@ -60,8 +72,7 @@ std::vector<Stage> recompute_stages(const Config& config, int block) {
 std::vector<Task> make_tasks(const Config& config) {
   TaskList list(config);
   list.step(Stage::data);
-  forward(list, config);
-  walk(list, config.layout.schedule, Direction::backward);
+  walk_waves(list, config.layout);
   list.step(Stage::reduce_finish);
   list.step(Stage::norm);
   list.step(Stage::optimizer);
@@ -72,7 +83,10 @@ std::vector<Task> make_tasks(const Config& config) {
 
 std::vector<Task> forward_pass(const Config& config) {
   TaskList list(config);
-  forward(list, config);
+  Tracks tracks;
+  add_tracks(tracks, Direction::forward, 0, config.layout.lanes);
+  walk(list, config.layout.schedule, tracks);
+  list.step(Stage::statistics);
   return list.take();
 }
 

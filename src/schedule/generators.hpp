@@ -19,8 +19,9 @@ bool in_mixture(const Config& config, Stage stage);
 /// its scores: choices, plan and counts are those of the forward pass.
 std::vector<Stage> recompute_stages(const Config& config, int block);
 
-/// The training step of a configuration, by its schedule and lanes: all blocks forward, statistics, all blocks
-/// backward, the update. What is trained, recorded and reckoned with.
+/// The training step of a configuration, by its schedule, lanes and waves: all blocks forward, statistics, all blocks
+/// backward, the update; of several waves only the last one goes back after the statistics. What is trained, recorded
+/// and reckoned with.
 std::vector<Task> make_tasks(const Config& config);
 /// An evaluation pass: forward and statistics.
 std::vector<Task> forward_pass(const Config& config);

@@ -4,18 +4,18 @@
 
 namespace switchyard::schedule {
 
-void walk_interleaved(TaskList& list, Direction direction) {
-  const std::vector<int> positions = list.positions(direction);
-  for (std::size_t i = 0; i < positions.size(); ++i) {
-    for (int lane = 0; lane < list.lanes(); ++lane) {
-      if (i > 0) list.leave(direction, positions[i - 1], lane);
-      list.enter(direction, positions[i], lane);
+void walk_interleaved(TaskList& list, const Tracks& tracks) {
+  for (int i = 0; i < list.positions(); ++i) {
+    for (const Track& track : tracks) {
+      if (i > 0) list.leave(track, i - 1);
+      list.enter(track, i);
     }
-    if (i > 0) list.through(direction, positions[i - 1]);
-    for (int lane = 0; lane < list.lanes(); ++lane) list.middle(direction, positions[i], lane);
-    list.weights(direction, positions[i]);
+    if (i > 0) list.through(i - 1);
+    for (const Track& track : tracks) list.middle(track, i);
+    list.weights(i);
   }
-  list.through(direction, positions.back());
+  for (const Track& track : tracks) list.leave(track, list.positions() - 1);
+  list.through(list.positions() - 1);
 }
 
 }  // namespace switchyard::schedule

@@ -4,13 +4,13 @@
 
 namespace switchyard::schedule {
 
-void walk_pipelined(TaskList& list, Direction direction) {
-  for (const int p : list.positions(direction)) {
-    for (int lane = 0; lane < list.lanes(); ++lane) list.enter(direction, p, lane);
-    for (int lane = 0; lane < list.lanes(); ++lane) list.middle(direction, p, lane);
-    list.weights(direction, p);
-    for (int lane = 0; lane < list.lanes(); ++lane) list.leave(direction, p, lane);
-    list.through(direction, p);
+void walk_pipelined(TaskList& list, const Tracks& tracks) {
+  for (int i = 0; i < list.positions(); ++i) {
+    for (const Track& track : tracks) list.enter(track, i);
+    for (const Track& track : tracks) list.middle(track, i);
+    list.weights(i);
+    for (const Track& track : tracks) list.leave(track, i);
+    list.through(i);
   }
 }
 

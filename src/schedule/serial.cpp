@@ -4,15 +4,15 @@
 
 namespace switchyard::schedule {
 
-void walk_serial(TaskList& list, Direction direction) {
-  for (const int p : list.positions(direction)) {
-    for (int lane = 0; lane < list.lanes(); ++lane) {
-      list.enter(direction, p, lane);
-      list.middle(direction, p, lane);
-      list.leave(direction, p, lane);
+void walk_serial(TaskList& list, const Tracks& tracks) {
+  for (int i = 0; i < list.positions(); ++i) {
+    for (const Track& track : tracks) {
+      list.enter(track, i);
+      list.middle(track, i);
+      list.leave(track, i);
     }
-    list.weights(direction, p);
-    list.through(direction, p);
+    list.weights(i);
+    list.through(i);
   }
 }
 

@@ -7,14 +7,11 @@
 namespace switchyard::schedule {
 
 TaskList::TaskList(const Config& config)
-    : config_(config), buckets_(gradient_buckets(config)), last_(config.layout.lanes, -1) {}
-
-std::vector<int> TaskList::positions(Direction direction) const {
-  std::vector<int> all;
-  for (int p = -1; p <= config_.model.blocks; ++p) all.push_back(p);
-  if (direction == Direction::backward) std::reverse(all.begin(), all.end());
-  return all;
-}
+    : config_(config),
+      buckets_(gradient_buckets(config)),
+      last_(config.layout.lanes, -1),
+      middles_(config.model.blocks + 2, 0),
+      left_(config.model.blocks + 2, 0) {}
 
 bool TaskList::mixture(int position) const {
   return position >= 0 && position < config_.model.blocks && config_.block_experts(position) > 0;
@@ -45,7 +42,9 @@ void TaskList::add_mixture(const std::vector<Stage>& stages, Direction direction
     if (in_mixture(config_, stage)) add(stage, direction, block, lane);
 }
 
-void TaskList::enter(Direction direction, int position, int lane) {
+void TaskList::enter(const Track& track, int i) {
+  const auto [direction, lane] = track;
+  const int position = place(track, i);
   if (position < 0) return add(Stage::embedding, direction, -1, lane);
   if (position == config_.model.blocks) return add(Stage::head, direction, -1, lane);
   if (direction == Direction::forward) {
@@ -63,11 +62,16 @@ void TaskList::recompute(int block, int lane) {
   for (const Stage stage : recompute_stages(config_, block)) add(stage, Direction::recompute, block, lane);
 }
 
-void TaskList::middle(Direction direction, int position, int lane) {
-  if (mixture(position)) add_mixture(mixture_parts(direction).middle, direction, position, lane);
+void TaskList::middle(const Track& track, int i) {
+  const int position = place(track, i);
+  if (mixture(position)) add_mixture(mixture_parts(track.direction).middle, track.direction, position, track.lane);
+  if (track.direction == Direction::backward) ++middles_[i];
 }
 
-void TaskList::leave(Direction direction, int position, int lane) {
+void TaskList::leave(const Track& track, int i) {
+  const auto [direction, lane] = track;
+  const int position = place(track, i);
+  if (direction == Direction::backward) ++left_[i];
   if (!mixture(position)) return;
   add_mixture(mixture_parts(direction).leave, direction, position, lane);
   if (direction == Direction::forward) return;
@@ -75,16 +79,17 @@ void TaskList::leave(Direction direction, int position, int lane) {
   add(Stage::attention, direction, position, lane);
 }
 
-void TaskList::weights(Direction direction, int position) {
-  if (direction == Direction::forward || !mixture(position)) return;
-  ends_.push_back(append({Stage::expert_weights, direction, position, 0, 0, last_}));
+void TaskList::weights(int i) {
+  const int position = place({Direction::backward, 0}, i);
+  if (!all_lanes(middles_[i]) || !mixture(position)) return;
+  ends_.push_back(append({Stage::expert_weights, Direction::backward, position, 0, 0, last_}));
   if (!recompute_stages(config_, position).empty()) last_again_ = ends_.back();
 }
 
-void TaskList::through(Direction direction, int position) {
+void TaskList::through(int i) {
+  const int position = place({Direction::backward, 0}, i);
   const auto begins = [position](const Range& bucket) { return bucket.first == position; };
-  if (direction == Direction::backward && std::any_of(buckets_.begin(), buckets_.end(), begins))
-    step(Stage::reduce, position);
+  if (all_lanes(left_[i]) && std::any_of(buckets_.begin(), buckets_.end(), begins)) step(Stage::reduce, position);
 }
 
 void TaskList::step(Stage stage, int block) {

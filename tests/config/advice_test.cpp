@@ -167,6 +167,11 @@ TEST(Advice, LanesThatDoNothingAreRemarked) {
       advised({quiet, "layout.schedule=pipelined"}, 2),
       "layout.lanes: 1 with layout.schedule pipelined: while rows travel there is no other lane to work on; use 2 "
       "or more\n");
+  const std::string waves = "layout.waves=2", lanes = "layout.lanes=2";
+  EXPECT_EQ(advised({quiet, waves, lanes, "layout.schedule=pipelined"}, 2), "");
+  EXPECT_EQ(advised({quiet, waves, lanes}, 2),
+            "layout.waves: 2 with layout.schedule serial: nothing is done on one wave while rows of another travel; "
+            "use interleaved, or 1\n");
 }
 
 TEST(Advice, NamesOptionsThatDoNothingWithoutExperts) {

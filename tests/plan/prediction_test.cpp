@@ -131,6 +131,15 @@ TEST(Prediction, OverlapHides) {
   EXPECT_LT(interleaved.step, serial.step);
   EXPECT_GT(interleaved.hidden_share(), 0.5);
   EXPECT_GE(interleaved.step, std::max(serial.computing, serial.busy) * 0.999);
+  double before = interleaved.hidden_share();
+  for (const int waves : {2, 4}) {  // the first goes forward alone, and the last back
+    c.layout.waves = waves;
+    const Seconds s = predict(c, there).seconds;
+    EXPECT_NEAR(s.computing, interleaved.computing, 1e-2 * interleaved.computing);
+    EXPECT_GT(s.hidden_share(), serial.hidden_share());
+    EXPECT_LT(s.hidden_share(), before);
+    before = s.hidden_share();
+  }
 }
 
 // Experts of two matrices, forwards 4·d·h FLOP a row, and 2·d bytes·b out and home: f·m/b · p/(p − 1).

@@ -142,6 +142,7 @@ class Digests {
                                         << test::name_of(config.layout.transport) << " of "
                                         << config.layout.ranks_per_node << " ranks a node, schedule "
                                         << test::name_of(config.layout.schedule) << ", lanes " << config.layout.lanes
+                                        << " in waves of " << config.layout.lanes / config.layout.waves
                                         << ", recompute " << test::name_of(config.layout.recompute) << " in "
                                         << format_value(config.layout.recompute_blocks) << ", zero "
                                         << config.layout.zero << ", teams of " << config.layout.expert_tensor_parallel
@@ -186,10 +187,12 @@ class Ways {
     if (const int parts = std::vector{0, 1, nodes}[random_() % 3]; parts > 0)  // anywhere, or within nodes
       test::place_at_random(config, static_cast<unsigned>(random_()), parts);
     layout.transport = transports[random_() % transports.size()];
+    layout.waves = 1 << waves_() % std::bit_width(static_cast<unsigned>(layout.lanes));
+    if (!validate(config, 0).empty()) layout.waves = 1;
   }
 
  private:
-  std::mt19937 random_{13}, local_first_{17};
+  std::mt19937 random_{13}, local_first_{17}, waves_{19};
 };
 
 /// Where the turns of this program begin: another place for each world size and number of threads.
