@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Communication, counted and timed: run.sh [--scale ci|laptop|full] [--out FOLDER]; see ../lib.sh
-#   ci: one rate and two steps, only whether it all runs; laptop (default): two nodes of one core each, half an hour;
-#   full: two of eight cores, and weak scaling to four, ten minutes. What is timed needs root, iproute2 and a quiet machine. Results that
-#   FOLDER/SCALE/results has already are kept.
+#   ci: one rate and two steps, only whether it all runs; laptop (default): two nodes of one core each, half an hour, and timelines of
+#   training steps; full: two of eight cores, and weak scaling to four, ten minutes. What is timed needs root, iproute2 and a quiet
+#   machine. Results that FOLDER/SCALE/results has already are kept.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 options "$@"
 export OMP_NUM_THREADS=1
 router=(train.steps=400 record.sample_every=10 train.evaluate_every=200)
-steps=(--warmup 2 --repetitions 9)
-tokens=512 rates="3000 1500 900 600 400 200" lanes=2,4 nodes="2 4 8" weak="1 2" weak_rate=900
+steps=(--warmup 1 --repetitions 5) slow_steps=(--warmup 1 --repetitions 3) # at 100 Mbit/s and less
+tokens=512 rates="3000 1500 900 600 400 200 100 50" lanes=2,4 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
 case $scale in
-  ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 ;;
-  full) steps=(--warmup 1 --repetitions 5) weak="1 2 4" rates="3000 1200 800 600 400" ;;
+  ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 timeline_steps=2 ;;
+  full) weak="1 2 4" rates="3000 1200 800 600 400" ;;
 esac
 [ "$scale" != ci ] || router=(train.steps=4 train.batch=8 train.warmup=1 record.sample_every=1 train.evaluate_every=0)
 results=$out/$scale/results
@@ -39,16 +39,21 @@ fi
 # What limits the links is the kernel; with these settings a small message does not wait behind a large one (docs/virtual-nodes.md).
 settings=(--mca btl_tcp_flags 9 --mca btl_tcp_sndbuf 262144)
 
-# on_nodes NODES MEGABITS FILE OPTION ARGUMENTS...: a benchmark on virtual nodes; what it writes, by OPTION, becomes FILE of the results
+# run_on NODES MEGABITS ARGUMENTS...: the program on virtual nodes
+run_on() {
+  local nodes=$1 rate=$2
+  shift 2
+  scripts/virtual-nodes.sh run --nodes "$nodes" --rate "${rate}mbit" -- "${settings[@]}" "$(realpath "$program")" "$@" >"$out/step.log" 2>&1 ||
+    fail "a measurement failed: $(tail -n 3 "$out/step.log")" "the whole output is in $out/step.log"
+}
+
+# on_nodes NODES MEGABITS FILE OPTION ARGUMENTS...: a benchmark; what it writes, by OPTION, becomes FILE of the results
 on_nodes() {
-  local nodes=$1 rate=$2 file=$3 option=$4 written=$PWD/$out/written.tmp
+  local nodes=$1 rate=$2 file=$3 option=$4 written=$(realpath "$out")/written.tmp
   shift 4
-  [[ $out != /* ]] || written=$out/written.tmp
   [ ! -f "$results/$file" ] || return 0
   rm -f "$written"
-  scripts/virtual-nodes.sh run --nodes "$nodes" --rate "${rate}mbit" -- "${settings[@]}" "$(realpath "$program")" bench "$@" \
-    "$option" "$written" >"$out/step.log" 2>&1 ||
-    fail "a measurement failed: $(tail -n 3 "$out/step.log")" "the whole output is in $out/step.log"
+  run_on "$nodes" "$rate" bench "$@" "$option" "$written"
   mv "$written" "$results/$file"
 }
 
@@ -62,7 +67,9 @@ model=$root/experiments/communication/overlap.yaml
 for rate in $rates; do
   [ ! -f "$results/steps-${rate}mbit.jsonl" ] || continue
   rm -f "$out"/machine-*.yaml
-  on_nodes 2 "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" --lanes "$lanes" "${steps[@]}" \
+  turns=("${steps[@]}")
+  [ "$rate" -gt 100 ] || turns=("${slow_steps[@]}")
+  on_nodes 2 "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" --lanes "$lanes" "${turns[@]}" \
     --machine "$(realpath "$out")/machine-${rate}mbit.yaml"
   mv "$out/machine-${rate}mbit"-*.yaml "$results"
 done
@@ -74,8 +81,35 @@ for n in $weak; do
     "${steps[@]}" --with "${interleaved}2" --with "${interleaved}4" --with "${interleaved}4 layout.exchange=node"
 done
 
+# timeline NAME OPTIONS...: the last of a few training steps, task by task, drawn as timeline-NAME
+timeline() {
+  local drawn=$1 run
+  run=$(realpath "$out")/$scale/timeline-$drawn
+  shift
+  [ ! -d "$run/timeline" ] || return 0
+  rm -rf "$run"
+  run_on 2 "$timeline_rate" train "$model" --run "$run" data.path="$root/corpus/quickstart-bytes" model.vocabulary=0 train.steps="$timeline_steps" \
+    train.warmup=1 train.evaluate_every=0 train.checkpoint_every=0 record.flush_every=2 record.timeline_every=2 "$@"
+  .venv/bin/yardstick timeline "$run"
+}
+if [ "$scale" != full ]; then
+  step "timelines of training steps at $timeline_rate Mbit/s"
+  TOKENIZER=bytes SWITCHYARD=$program scripts/corpus.sh corpus/quickstart-bytes 2
+  timeline serial
+  timeline hidden layout.schedule=interleaved layout.lanes=4 layout.exchange=node
+fi
+
 step "report"
 figures=experiments/communication
 [ "$scale" != full ] || figures=experiments/communication/sixteen-cores
 [ "$scale" != ci ] || figures=$out/yardstick
+if [ "$scale" != ci ]; then
+  mkdir -p "$figures/results"
+  cp "$results"/* "$figures/results"
+  results=$figures/results
+fi
 .venv/bin/yardstick communication "$results" --out "$figures"
+[ "$scale" != laptop ] || for drawn in serial hidden; do
+  cp "$out/$scale/timeline-$drawn/timeline/timeline.svg" "$figures/timeline-$drawn.svg"
+  cp "$out/$scale/timeline-$drawn/timeline/timeline.csv" "$figures/timeline-$drawn.csv"
+done
