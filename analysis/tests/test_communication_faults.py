@@ -44,7 +44,7 @@ STEPS = [
     ([], "steps-500mbit.jsonl: holds no line"), ([serial(0.5), [1]], "line 2: is no object"),
     ([serial(0.5), hidden(0.1) | dict(width=256)], "line 2: differs from .*250mbit.jsonl: line 1 in width .128 and 256."),
     ([serial(0.5), hidden(0.1) | dict(experts=16, step_tokens=1)], "experts .8 and 16., step_tokens .8192 and 1.; measure all with one"),
-    ([serial(0.5, repetitions=3), hidden(0.1, repetitions=3)], "line 1: differs from .* in repetitions .2 and 3."),
+    ([serial(0.5), hidden(0.1, repetitions=3)], "line 2: differs from .* in repetitions .2 and 3."),
     ([serial(0.5), hidden(0.1), hidden(0.2)], "line 3: is of the same exchange, schedule, lanes and poll_us as .*line 2"),
     ([serial(0.5), hidden(0.1) | dict(exchange="magic")], "exchange is 'magic', none of pairwise"),
     ([serial(0.5), hidden(0.1) | dict(schedule=["serial"])], "schedule is '..serial..', none of serial"),
@@ -86,6 +86,15 @@ def test_a_bit_that_a_schedule_changed(tmp_path, capsys):
     said = refused(write_results(tmp_path / "results", rates), capsys, code=1)
     assert "steps-500mbit.jsonl: line 2: last_loss 5.57246972329449 is not the 5.572469723294489 of" in said
     assert "250mbit.jsonl: line 1" in said and "changed bits, so no time of it counts" in said
+
+
+def test_a_rate_of_fewer_steps_has_a_loss_of_its_own(tmp_path, capsys):
+    fewer = dict(repetitions=1, last_loss=5.6)
+    rates = good() | {"50mbit": [serial(0.8, **fewer), hidden(0.7, **fewer)]}
+    assert main(["communication", str(write_results(tmp_path / "results", rates))]) == 0
+    assert f"have the same last loss, 5.6 and {LOSS!r}." in capsys.readouterr().out
+    rates["50mbit"][1] = hidden(0.7, **fewer | dict(last_loss=LOSS))
+    assert "steps-50mbit.jsonl: line 2: last_loss" in refused(write_results(tmp_path / "other", rates), capsys, code=1)
 
 
 @pytest.mark.parametrize("change,said", [

@@ -16,13 +16,13 @@ HOPS = [(1, "rows"), (4, "rows")]
 START, END = [0, 1, 2.5, 6, 7.5, 8, 10], [1, 2.5, 6, 7.5, 8, 10, 12]
 
 
-def small(folder, hops, ranks=1, meets=MEETS):
+def small(folder, hops, ranks=1, meets=MEETS, version=6):
     """A run of which step 10 took 12 s on every rank; hops: (start, end, waited), each (ranks, hops)."""
     run = write_run(folder, ranks=ranks, rows=20, evaluations=0, layers=0, config="record:\n  timeline_every: 10\n")
     path = run / "segments/000/run.h5"
     each = [np.tile(np.array(v, float), (ranks, 1)) for v in (START, END)]
     write_timeline(path, [10], TASKS, [np.zeros(ranks), np.full(ranks, 12.0), *each])
-    write_communication(path, (HOPS, *[np.array(v, float).reshape(1, ranks, len(HOPS)) for v in hops]), meets)
+    write_communication(path, (HOPS, *[np.array(v, float).reshape(1, ranks, len(HOPS)) for v in hops]), meets, version)
     return run
 
 
@@ -73,7 +73,16 @@ def test_of_all_rows(tmp_path):
     found = communication.of_rows(yardstick.open(small(tmp_path, ([2, 8] * 2, [7, 9] * 2, [1, 0] * 2), ranks=2)))
     assert found["busy_ms"] == pytest.approx(9) and found["hidden_share"] == pytest.approx(5 / 9) and found["exposed_share"] == 0.25
     assert (found["p50_ms"], found["p99_ms"], found["max_ms"]) == pytest.approx((1, 2, 5)) and found["steps"] == 20
-    assert found["purposes"].values.tolist() == [["dispatch", 2000, 1000, 4, 2], ["reduce", 2000, 0, 2, 0]]
+    counts, seconds = found["purposes"].iloc[:, :5], found["purposes"][["busy_ms", "exposed_ms", "hidden_share"]]
+    assert counts.values.tolist() == [["dispatch", 2000, 1000, 4, 2], ["reduce", 2000, 0, 2, 0]]
+    assert seconds.values == pytest.approx(np.array([[6, 3, 0.5], [5, 1, 0.8]]))
+
+
+def test_version_5_has_no_seconds_by_purpose(tmp_path):
+    run = small(tmp_path, ([2, 8] * 2, [7, 9] * 2, [1, 0] * 2), ranks=2, version=5)
+    assert communication.of_rows(yardstick.open(run))["purposes"]["busy_ms"].isna().all()
+    assert main(["report", str(run)]) == 0
+    assert "<td></td>" in (run / "report/index.html").read_text().split('id="purposes"')[1].split("</table>")[0]
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -89,6 +98,7 @@ def test_the_report_and_the_command_say_it_where_there_are_ranks(tmp_path, capsy
         assert "mean of 20 steps" in table and "9.000" in table and "55.6&nbsp;%" in table and "25.0&nbsp;%" in table
         purposes = page.split('id="purposes"')[1].split("</table>")[0]
         assert "dispatch" in purposes and "0.002000" in purposes and "0.001000" in purposes
+        assert "6.000" in purposes and "3.000" in purposes and "50.0&nbsp;%" in purposes
 
 
 def test_what_cannot_be_is_refused(tmp_path, capsys):

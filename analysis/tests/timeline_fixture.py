@@ -58,12 +58,12 @@ def timed(folder, blocks=2, ranks=4, queues=1, steps=(10, 20), idle=0.01, **chan
     return run
 
 
-def write_communication(path, hops, meets):
-    """Adds what schema version 5 has to a run.h5 with a timeline of `write_timeline`: hops, a list of (task, kind), and their
+def write_communication(path, hops, meets, version=6):
+    """Adds what schema version 5 or 6 has to a run.h5 with a timeline of `write_timeline`: hops, a list of (task, kind), and their
     `start`, `end` and `waited` (timelines, ranks, hops) in seconds; `meets` (tasks); and rows of communication for two purposes."""
     (names, start, end, waited), purposes = hops, ["dispatch", "reduce"]
     with h5py.File(path, "a") as f:
-        f.attrs["schema_version"] = 5
+        f.attrs["schema_version"] = version
         rows, ranks = len(f["step"]), f.attrs["ranks"]
         scale(f, "hop", len(names)), scale(f, "purpose", len(purposes))
         variable(f, "task_meets", ["task"], np.array(meets, "u1"))
@@ -79,5 +79,7 @@ def write_communication(path, hops, meets):
         for name, value in dict(communication_busy=9e-3, communication_exposed=4e-3, hidden_share=5 / 9, exposed_share=0.25, hop_p50=1e-3,
                                 hop_p99=2e-3, hop_max=5e-3).items():
             variable(f, name, ["row"], np.full(rows, value))
+        for name, value in dict(purpose_busy=(6e-3, 5e-3), purpose_exposed=(3e-3, 1e-3)).items() if version > 5 else ():
+            variable(f, name, ["row", "purpose"], np.tile(value, (rows, 1)), "s")
         for name in ("pair_bytes", "pair_messages"):
             variable(f, name, ["timeline", "purpose", "rank_from", "rank_to"], np.zeros((len(start), 2, ranks, ranks), "i8"))

@@ -8,7 +8,7 @@ options "$@"
 export OMP_NUM_THREADS=1
 router=(train.steps=400 record.sample_every=10 train.evaluate_every=200)
 steps=(--warmup 1 --repetitions 5) slow_steps=(--warmup 1 --repetitions 3) # at 100 Mbit/s and less
-tokens=512 rates="3000 1500 900 600 400 200 100 50" lanes=2,4 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
+tokens=512 rates="3000 1500 900 600 400 300 200 100 50" lanes=2,4 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
 case $scale in
   ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 timeline_steps=2 ;;
   full) weak="1 2 4" rates="3000 1200 800 600 400" ;;
@@ -110,6 +110,5 @@ if [ "$scale" != ci ]; then
 fi
 .venv/bin/yardstick communication "$results" --out "$figures"
 [ "$scale" != laptop ] || for drawn in serial hidden; do
-  cp "$out/$scale/timeline-$drawn/timeline/timeline.svg" "$figures/timeline-$drawn.svg"
-  cp "$out/$scale/timeline-$drawn/timeline/timeline.csv" "$figures/timeline-$drawn.csv"
+  for kind in svg png csv; do cp "$out/$scale/timeline-$drawn/timeline/timeline.$kind" "$figures/timeline-$drawn.$kind"; done
 done

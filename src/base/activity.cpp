@@ -96,9 +96,9 @@ void progress() { advance(); }
 
 void leave() { record->left.store(1, std::memory_order_release); }
 
-OnHop::OnHop(Hop hop, int bucket) { now.hop = hop, now.bucket = bucket; }
+OnHop::OnHop(Hop hop, int bucket) : hop_(now.hop), bucket_(now.bucket) { now.hop = hop, now.bucket = bucket; }
 
-OnHop::~OnHop() { now.hop = Hop::none; }
+OnHop::~OnHop() { now.hop = hop_, now.bucket = bucket_; }
 
 Waiting::Waiting(const Ranks& group, Wait wait) {
   now.wait = wait, now.group = group, now.peers = 0;

@@ -92,12 +92,16 @@ void begin_task(int number, int stage, int direction, int block, int lane);
 void progress();  ///< something long goes on: a file was written, a batch evaluated
 void leave();     ///< see Record::left
 
-/// What this rank waits for is on such a hop, from construction to destruction.
+/// What this rank waits for is on such a hop, from construction to destruction; then on the one before again.
 class OnHop {
  public:
   explicit OnHop(Hop hop, int bucket = -1);
   OnHop(const OnHop&) = delete;
   ~OnHop();
+
+ private:
+  Hop hop_;
+  std::int32_t bucket_;
 };
 
 /// This rank waits for others, from construction to destruction.

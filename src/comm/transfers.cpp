@@ -12,6 +12,7 @@
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
+#include "base/failure.hpp"
 #include "base/ledger.hpp"
 
 namespace switchyard::comm {
@@ -83,7 +84,15 @@ Transports make_transports(const Communicator& group, TransportChoice choice) {
   return transports;
 }
 
-void is_unwound_by(const Error& error) { unwound_by = error; }
+void told_if_unwound(const std::function<void()>& work) {
+  unwound_by.reset();
+  try {
+    work();
+  } catch (const std::exception& error) {
+    unwound_by = as_error(error);
+    throw;
+  }
+}
 
 void wait_or_end_run(const Communicator& group, int exceptions, const std::string& what,
                      const std::function<void()>& wait) {

@@ -40,8 +40,9 @@ class Transports {
 /// is Error{usage} on all ranks alike. Collective.
 Transports make_transports(const Communicator& group, TransportChoice choice);
 
-/// What this rank is about to unwind by: wait_or_end_run tells of it, and ends the run with its code.
-void is_unwound_by(const Error& error);
+/// Does `work`, which may leave something under way: of what it throws wait_or_end_run tells, and ends the run with its
+/// code, until there is other work.
+void told_if_unwound(const std::function<void()>& work);
 
 /// What the destructor of something under way does: it waits. While an exception unwinds that was not in flight when
 /// the object was made (`exceptions` were), or where waiting fails, it ends the run instead, saying what was under way:

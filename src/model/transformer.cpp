@@ -6,6 +6,7 @@
 
 #include "base/check.hpp"
 #include "comm/joint_sum.hpp"
+#include "comm/transfers.hpp"
 #include "config/recomputation.hpp"
 #include "model/lane.hpp"
 #include "schedule/generators.hpp"
@@ -175,8 +176,10 @@ const std::vector<moe::Travel>& Transformer::travels(int lane) const {
 
 void Transformer::forward(const Queue& queue, const data::Batch& batch, moe::Pass pass) {
   begin(batch, pass);
-  for (const schedule::Task& task : schedule::forward_pass(state_->context.config))
-    if (task.direction == schedule::Direction::forward) run(queue, task);
+  comm::told_if_unwound([&] {
+    for (const schedule::Task& task : schedule::forward_pass(state_->context.config))
+      if (task.direction == schedule::Direction::forward) run(queue, task);
+  });
 }
 
 LossParts Transformer::reduce(const Queue& queue) {

@@ -46,7 +46,7 @@ DiskBytes disk_bytes(const Config& c, int ranks) {
   const Checked choices = Checked(layers) * c.moe.top_k * choice;
   DiskBytes d;
   d.row = Checked(layers) * (Checked(experts) * expert_numbers + numbers_of_layer + Checked(c.record.margin_bins) * 8) +
-          Checked(ranks) * ranks * 8 + scalars_of_row + 16 * Timers::phases + purposes * 32;
+          Checked(ranks) * ranks * 8 + scalars_of_row + 16 * Timers::phases + purposes * 48;
   d.rows = steps;
   d.sample = Checked(tokens) * (choices + 24);
   d.samples = layers > 0 ? due(c.record.sample_every, steps) : 0;

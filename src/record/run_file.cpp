@@ -223,12 +223,16 @@ void RunFile::State::add(const StepRow& row) {
 void RunFile::State::add(const CommunicationRow& row) {
   for (const auto* of : {&row.bytes, &row.messages, &row.bytes_across, &row.messages_across})
     expect(of->size() == ledger::purpose_names().size(), "what was sent for every purpose");
+  for (const auto* of : {&row.purpose_busy, &row.purpose_exposed})
+    expect(of->size() == ledger::purpose_names().size(), "seconds of every purpose");
   waiting.add("sent_bytes", row.bytes);
   waiting.add("sent_messages", row.messages);
   waiting.add("across_bytes", row.bytes_across);
   waiting.add("across_messages", row.messages_across);
   waiting.add("communication_busy", row.busy);
   waiting.add("communication_exposed", row.exposed);
+  waiting.add("purpose_busy", row.purpose_busy);
+  waiting.add("purpose_exposed", row.purpose_exposed);
   waiting.add("hidden_share", schedule::hidden_share(row.busy, row.exposed));
   waiting.add("exposed_share", row.exposed_share);
   waiting.add("hop_p50", row.hop_p50);

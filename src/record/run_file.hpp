@@ -18,6 +18,7 @@ struct CommunicationRow {
   /// (purposes) sums over ranks, and of these what went to other nodes.
   std::vector<std::int64_t> bytes, messages, bytes_across, messages_across;
   double busy = 0.0, exposed = 0.0;                    ///< s, means over ranks
+  std::vector<double> purpose_busy, purpose_exposed;   ///< (purposes) s, likewise
   double exposed_share = 0.0;                          ///< of the mean length of the step
   double hop_p50 = 0.0, hop_p99 = 0.0, hop_max = 0.0;  ///< s, of all hops of all ranks
 };

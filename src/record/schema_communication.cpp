@@ -8,7 +8,7 @@ using enum FileKind;
 using enum Scope;
 using enum hdf5::Type;
 
-constexpr int version = 5;
+constexpr int version = 5, of_purposes = 6;
 
 }  // namespace
 
@@ -53,6 +53,24 @@ std::vector<Variable> communication_variables() {
        "s",
        "of these those in which a rank did nothing else, mean over ranks",
        version},
+      {run,
+       "purpose_busy",
+       {"row", "purpose"},
+       f64,
+       timing,
+       "s",
+       "communication_busy of one purpose alone: those of several may overlap; the time of counts of rows is in that "
+       "of "
+       "their rows",
+       of_purposes},
+      {run,
+       "purpose_exposed",
+       {"row", "purpose"},
+       f64,
+       timing,
+       "s",
+       "of these those in which a rank did nothing else, mean over ranks; sums to communication_exposed",
+       of_purposes},
       {run,
        "hidden_share",
        {"row"},

@@ -12,6 +12,10 @@ namespace switchyard::record {
 void check_communication(const RowBlocks& block, std::int64_t r, const std::string& where,
                          std::vector<std::string>& problems);
 
+/// Likewise, of files that have seconds by purpose.
+void check_purposes(const RowBlocks& block, std::int64_t r, const std::string& where,
+                    std::vector<std::string>& problems);
+
 /// The purposes and hops that a file of this program's schema version names must be the program's own for its tasks.
 void check_names(const RecordReader& file, std::vector<std::string>& problems);
 

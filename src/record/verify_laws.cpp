@@ -148,6 +148,7 @@ Problems check_run_rows(const RecordReader& file, RowBlocks& block) {
       check_scalars(row, before, problems);
       if (shape.layers > 0) check_layers(row, problems);
       if (file.has("sent_bytes")) check_communication(block, r, where, problems);  // since version 5
+      if (file.has("purpose_busy")) check_purposes(block, r, where, problems);     // since version 6
       before = row.value<std::int64_t>("step");
     }
   return problems;

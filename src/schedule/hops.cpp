@@ -35,6 +35,24 @@ std::vector<bool> meetings(const std::vector<Task>& tasks, const Layout& layout)
   return meet;
 }
 
+ledger::Purpose purpose_of(Stage stage) {
+  switch (stage) {
+    case Stage::plan:
+      return ledger::Purpose::plan;
+    case Stage::statistics:
+      return ledger::Purpose::statistics;
+    case Stage::reduce:
+    case Stage::reduce_finish:
+      return ledger::Purpose::reduce;
+    case Stage::norm:
+      return ledger::Purpose::norm;
+    case Stage::gather:
+      return ledger::Purpose::gather;
+    default:
+      return ledger::Purpose::other;
+  }
+}
+
 ledger::Purpose purpose_of(Stage stage, Direction direction, HopKind kind) {
   const bool forward = direction == Direction::forward;
   if (stage == Stage::reduce) return ledger::Purpose::reduce;

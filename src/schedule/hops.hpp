@@ -28,6 +28,8 @@ struct TaskHop {
 std::vector<TaskHop> hops_of(const std::vector<Task>& tasks, const Config& config);
 
 const std::string& name_of(HopKind kind);  ///< "rows"
+/// What messages of a task are for that are not of hops: journeys of rows say themselves what they are for.
+ledger::Purpose purpose_of(Stage stage);
 /// What a hop of such a task is for.
 ledger::Purpose purpose_of(Stage stage, Direction direction, HopKind kind);
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "tensor/arena.hpp"
 #include "tensor/queue.hpp"
+#include "tensor/room_bytes.hpp"
 #include "tensor/shared_room.hpp"
 
 namespace switchyard {
@@ -26,6 +27,7 @@ class Room {
     if (capacity() >= n) return;
     const Vector<T> kept(keep > 0 ? memory_ : Vector<T>());
     const std::shared_ptr<void> lives(keep > 0 ? shared_ : nullptr);
+    const RoomBytes both(keep > 0 ? bytes_of(capacity()) : 0);  // until the one is in the other
     make(n + n / 8);
     if (keep > 0) Kokkos::deep_copy(Vector<T>(memory_.data(), keep), Vector<T>(kept.data(), keep));
   }
@@ -34,16 +36,20 @@ class Room {
   Index capacity() const { return static_cast<Index>(memory_.extent(0)); }
 
  private:
+  static std::int64_t bytes_of(Index n) { return n * static_cast<std::int64_t>(sizeof(T)); }
   void make(Index n) {
     memory_ = Vector<T>();
     shared_.reset();
-    if (readable_) shared_ = make_shared_room(label_, n * static_cast<std::int64_t>(sizeof(T)));
+    counted_ = RoomBytes();
+    counted_ = RoomBytes(bytes_of(n));
+    if (readable_) shared_ = make_shared_room(label_, bytes_of(n));
     memory_ = shared_ ? Vector<T>(static_cast<T*>(shared_.get()), n) : make_view<Vector<T>>(label_, n);
   }
   const char* label_ = "tensor::room";
   bool readable_ = false;
   std::shared_ptr<void> shared_;  ///< where the memory is, if others can read it
   Vector<T> memory_;
+  RoomBytes counted_;
 };
 
 /// Rows of a tensor whose number routing decides.

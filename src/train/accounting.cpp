@@ -37,20 +37,29 @@ const moe::Hop& hop_of(const Interval& interval, schedule::HopKind kind) {
 Communication communication(const std::vector<schedule::Task>& tasks, const std::vector<Interval>& intervals,
                             const Layout& layout) {
   Communication all;
+  std::array<Spans, std::tuple_size_v<decltype(all.parts)>> spans;
+  const auto add = [&](ledger::Purpose purpose, double start, double end, double exposed) {
+    const auto p = static_cast<std::size_t>(purpose);
+    if (end > 0.0) spans[p].emplace_back(start, end);
+    all.parts[p].exposed += exposed;
+  };
   const std::vector<bool> meet = schedule::meetings(tasks, layout);
-  Spans spans;
   for (std::size_t i = 0; i < intervals.size(); ++i) {
     const Interval& task = intervals[i];
-    if (meet[i]) {
-      spans.emplace_back(task.start, task.end);
-      all.exposed += task.end - task.start;
-    }
-    for (const moe::Hop& hop : {moe::Hop(task.travel), task.travel.near, task.travel.weights}) {
-      if (hop.end > 0.0) spans.emplace_back(hop.start, hop.end);
-      all.exposed += hop.waited;
+    if (meet[i]) add(schedule::purpose_of(tasks[i].stage), task.start, task.end, task.end - task.start);
+    for (const schedule::HopKind kind :
+         {schedule::HopKind::rows, schedule::HopKind::near, schedule::HopKind::weights}) {
+      const moe::Hop& hop = hop_of(task, kind);
+      add(schedule::purpose_of(tasks[i].stage, tasks[i].direction, kind), hop.start, hop.end, hop.waited);
     }
   }
-  all.busy = length_of_union(spans);
+  Spans together;
+  for (std::size_t p = 0; p < spans.size(); ++p) {
+    all.parts[p].busy = length_of_union(spans[p]);
+    all.exposed += all.parts[p].exposed;
+    together.insert(together.end(), spans[p].begin(), spans[p].end());
+  }
+  all.busy = length_of_union(std::move(together));
   if (!intervals.empty()) all.step = intervals.back().end - intervals.front().start;
   return all;
 }

@@ -1,6 +1,7 @@
 // How much of a step is communication, and how much of that is hidden behind work: from the intervals of its tasks, not
 // from differences between runs.
 #pragma once
+#include <array>
 #include <vector>
 
 #include "schedule/hops.hpp"
@@ -16,6 +17,11 @@ struct Communication {
   /// η, the share of communication that is hidden; 1 where there is none.
   double hidden_share() const { return schedule::hidden_share(busy, exposed); }
   double exposed_share() const { return step > 0.0 ? exposed / step : 0.0; }
+  /// The same of what was for one purpose: their unions may overlap, and what is exposed of all adds up to the whole.
+  struct Part {
+    double busy = 0.0, exposed = 0.0;
+  };
+  std::array<Part, static_cast<std::size_t>(ledger::Purpose::count)> parts{};
 };
 
 /// One of the hops of what a task sent.

@@ -50,6 +50,7 @@ void CommunicationMeter::add_own(const StepResult& result, std::vector<double>& 
   const comm::Groups& groups = machine_.groups;
   const Communication all = communication(machine_.tasks, result.intervals, groups.layout);
   measures.insert(measures.end(), {all.busy, all.exposed, result.end - result.start});
+  for (const Communication::Part& part : all.parts) measures.insert(measures.end(), {part.busy, part.exposed});
   const std::vector<double> sums = totals(groups.nodes, groups.layout.rank);
   measures.insert(measures.end(), sums.begin(), sums.end());
   for (const schedule::TaskHop& hop : hops_) {
@@ -60,6 +61,7 @@ void CommunicationMeter::add_own(const StepResult& result, std::vector<double>& 
 
 const double* CommunicationMeter::take(const double* of) {
   row_.busy += *of++, row_.exposed += *of++, length_ += *of++;
+  for (std::size_t p = 0; p < purposes(); ++p) row_.purpose_busy[p] += *of++, row_.purpose_exposed[p] += *of++;
   for (auto* sums : {&row_.bytes, &row_.messages, &row_.bytes_across, &row_.messages_across})
     for (std::int64_t& sum : *sums) sum += static_cast<std::int64_t>(*of++);
   hop_seconds_.insert(hop_seconds_.end(), of, of + hops_.size());
@@ -70,9 +72,12 @@ record::CommunicationRow CommunicationMeter::row(std::int64_t step) {
   record::CommunicationRow row = std::exchange(row_, {});
   for (auto* sums : {&row_.bytes, &row_.messages, &row_.bytes_across, &row_.messages_across})
     sums->assign(purposes(), 0);
+  for (auto* seconds : {&row_.purpose_busy, &row_.purpose_exposed}) seconds->assign(purposes(), 0.0);
   const double length = std::exchange(length_, 0.0), ranks = machine_.groups.world.size();
   row.exposed_share = length > 0.0 ? row.exposed / length : 0.0;
   row.busy /= ranks, row.exposed /= ranks;
+  for (auto* seconds : {&row.purpose_busy, &row.purpose_exposed})
+    for (double& of_purpose : *seconds) of_purpose /= ranks;
   const HopTail tail = hop_times_.add(step, std::exchange(hop_seconds_, {}));
   row.hop_p50 = tail.p50, row.hop_p99 = tail.p99, row.hop_max = tail.max;
   return row;

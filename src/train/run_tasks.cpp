@@ -5,7 +5,6 @@
 
 #include "base/activity.hpp"
 #include "base/clock.hpp"
-#include "base/failure.hpp"
 #include "comm/transfers.hpp"
 
 namespace switchyard::train {
@@ -23,10 +22,8 @@ void wait_for_others(const std::vector<schedule::Task>& tasks, const schedule::T
     if (tasks[before].queue != task.queue) queue.wait(marks[before].end);
 }
 
-}  // namespace
-
-std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
-                          const Perform& perform, const Poll& poll) try {
+std::vector<Interval> run_all(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues,
+                              Timers& timers, const Perform& perform, const Poll& poll) {
   const auto bytes = [&timers] { return std::accumulate(timers.bytes.begin(), timers.bytes.end(), std::int64_t{0}); };
   const Event origin;
   const double begin = queues.front().mark(origin);  // what travels is measured by the same clock
@@ -55,9 +52,15 @@ std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::v
     timers.seconds[static_cast<int>(schedule::phase_of(tasks[i].stage))] += end - start;
   }
   return intervals;
-} catch (const std::exception& error) {
-  comm::is_unwound_by(as_error(error));  // what is under way is not waited for
-  throw;
+}
+
+}  // namespace
+
+std::vector<Interval> run(const std::vector<schedule::Task>& tasks, const std::vector<Queue>& queues, Timers& timers,
+                          const Perform& perform, const Poll& poll) {
+  std::vector<Interval> intervals;
+  comm::told_if_unwound([&] { intervals = run_all(tasks, queues, timers, perform, poll); });
+  return intervals;
 }
 
 }  // namespace switchyard::train

@@ -8,6 +8,7 @@
 #include "base/clock.hpp"
 #include "base/ledger.hpp"
 #include "base/philox.hpp"
+#include "schedule/hops.hpp"
 #include "train/finite.hpp"
 #include "train/norm.hpp"
 #include "train/optimizer.hpp"
@@ -17,25 +18,6 @@ namespace switchyard::train {
 namespace {
 
 using schedule::Stage;
-
-/// Journeys of rows say themselves what they are for.
-ledger::Purpose purpose_of(Stage stage) {
-  switch (stage) {
-    case Stage::plan:
-      return ledger::Purpose::plan;
-    case Stage::statistics:
-      return ledger::Purpose::statistics;
-    case Stage::reduce:
-    case Stage::reduce_finish:
-      return ledger::Purpose::reduce;
-    case Stage::norm:
-      return ledger::Purpose::norm;
-    case Stage::gather:
-      return ledger::Purpose::gather;
-    default:
-      return ledger::Purpose::other;
-  }
-}
 
 /// One step under way.
 struct Step {
@@ -63,7 +45,7 @@ void Step::delay() {
 
 void Step::perform(const Queue& queue, const schedule::Task& task) {
   if (m.config.layout.delay > 0.0) delay();
-  const ledger::For purpose(purpose_of(task.stage));
+  const ledger::For purpose(schedule::purpose_of(task.stage));
   switch (task.stage) {
     case Stage::data:
       return read_batch();

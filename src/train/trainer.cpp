@@ -16,6 +16,7 @@
 #include "record/run_folder.hpp"
 #include "record/segments.hpp"
 #include "tensor/region.hpp"
+#include "tensor/room_bytes.hpp"
 #include "train/choose_lanes.hpp"
 #include "train/evaluate.hpp"
 #include "train/probe.hpp"
@@ -226,7 +227,7 @@ void Trainer::finish(std::int64_t step) {
   write_measured();
   recorder_->log().line("memory of rank 0: " + mebibytes(machine_.parameters.placed_bytes()) +
                         " of parameters, moments and gradients, " + mebibytes(machine_.model->placed_bytes()) +
-                        " of a pass, beside rows by load");
+                        " of a pass, and at most " + mebibytes(RoomBytes::most()) + " of rows by load");
 }
 
 /// What was left to measurements, and what they say of a prediction.

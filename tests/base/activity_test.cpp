@@ -6,6 +6,7 @@
 #include <csignal>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace switchyard::activity {
@@ -42,6 +43,26 @@ TEST(ActivityTest, PlacesAreInTheOrderOfARun) {
   order[8] = order[1], order[8].round = 1;
   for (std::size_t i = 0; i < order.size(); ++i)
     for (std::size_t k = 0; k < order.size(); ++k) EXPECT_EQ(order[i].is_ahead_of(order[k]), i > k) << i << " " << k;
+}
+
+// Numbers are waited for inside the hop of their rows, which may be waited for after them.
+TEST(ActivityTest, AHopInsideAnotherEndsBeforeIt) {
+  const auto record = std::make_unique<Record>();
+  write_to(record.get());
+  const auto waited_for = [&record] {
+    const Waiting waiting({0, 1, 2}, Wait::messages);
+    return std::pair(record->read().hop, record->read().bucket);
+  };
+  {
+    const OnHop outer(Hop::sums, 3);
+    {
+      const OnHop inner(Hop::numbers);
+      EXPECT_EQ(waited_for(), std::pair(Hop::numbers, -1));
+    }
+    EXPECT_EQ(waited_for(), std::pair(Hop::sums, 3));
+  }
+  EXPECT_EQ(waited_for().first, Hop::none);
+  write_to(nullptr);
 }
 
 TEST(ActivityTest, ARoundIsThatOfAllItsSteps) {

@@ -97,6 +97,24 @@ TEST_F(CommunicationLaws, OfTimes) {
   });
 }
 
+TEST_F(CommunicationLaws, OfTimesByPurpose) {
+  constexpr std::size_t reduce = second + 7;
+  const std::string row = "run.h5: row 1: ",
+                    order = row + "purpose_exposed, purpose_busy and communication_busy do not ascend from 0\n",
+                    sums = row + "purpose_busy and purpose_exposed do not sum to those of all communication\n";
+  expect({
+      {"busy beside others", [](const Editor& f) { f.set("purpose_busy", reduce, 0.2); }, ""},
+      {"busier than all", [](const Editor& f) { f.set("purpose_busy", reduce, 0.21); }, order},
+      {"not as busy together", [](const Editor& f) { f.set("purpose_busy", reduce, 0.09); }, sums},
+      {"less busy than exposed", [](const Editor& f) { f.set("purpose_busy", reduce + 1, 0.01); }, order + sums},
+      {"more exposed than all", [](const Editor& f) { f.set("purpose_exposed", reduce, 0.04); }, sums},
+      {"below 0",
+       [](const Editor& f) { f.set("purpose_exposed", reduce, -0.01), f.set("purpose_exposed", reduce + 1, 0.06); },
+       order},
+      {"none", [](const Editor& f) { f.set("purpose_exposed", reduce, nan); }, order + sums},
+  });
+}
+
 TEST_F(CommunicationLaws, OfNames) {
   const std::string hops = "run.h5: hop_task and hop_kind are not the hops of its tasks\n";
   expect({

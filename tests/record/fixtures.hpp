@@ -24,6 +24,8 @@ inline record::CommunicationRow communication_of(int ranks) {
     for (std::int64_t& n : *of) n *= ranks > 1;
   row.bytes_across = row.bytes, row.messages_across = row.messages;
   row.busy = 0.2, row.exposed = 0.05, row.exposed_share = 0.1;
+  row.purpose_busy = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.15, 0.1, 0.0, 0.0};  // of 0.2 s together
+  row.purpose_exposed = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.03, 0.02, 0.0, 0.0};
   row.hop_p50 = 1e-3, row.hop_p99 = 2e-3, row.hop_max = 5e-3;
   return row;
 }

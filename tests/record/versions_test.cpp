@@ -101,4 +101,15 @@ TEST(Verify, OnlyUpToVersionFourIsCommunicationNotCounted) {
   }
 }
 
+TEST(Verify, OnlyUpToVersionFiveSecondsHaveNoPurpose) {
+  for (const auto& [version, words] : {std::pair(5, ""), std::pair(6, "run.h5:purpose_busy is missing\n")}) {
+    const Folder run;
+    write_whole(run.path());
+    make_older(run / "segments/000/run.h5", version, later_than(5));
+    const std::string problems = answer(run.path());
+    EXPECT_EQ(problems.empty(), version == 5) << problems;
+    EXPECT_NE(problems.find(words), std::string::npos) << problems;
+  }
+}
+
 }  // namespace

@@ -107,6 +107,26 @@ TEST(Room, GrowsByAnEighthMoreThanIsAskedFor) {
   EXPECT_EQ(room.data(), before);
 }
 
+// What all hold now, and at most: while rows move to larger memory they are in both.
+TEST(Room, IsCountedWhileItLives) {
+  const std::int64_t before = RoomBytes::now();
+  {
+    Arena arena;
+    arena.place("test::arena");
+    Room<float> room(arena, "test::room", Account::scratch, 1 << 20), other;
+    EXPECT_EQ(RoomBytes::now() - before, 4 << 20);
+    room.reserve(1 << 21);
+    EXPECT_EQ(RoomBytes::now() - before, 9 << 20) << "an eighth more than is asked for";
+    EXPECT_GE(RoomBytes::most() - before, 9 << 20);
+    room.reserve(1 << 22, 1 << 20);
+    EXPECT_EQ(RoomBytes::now() - before, 18 << 20);
+    EXPECT_GE(RoomBytes::most() - before, 27 << 20);
+    other = std::move(room);
+    EXPECT_EQ(RoomBytes::now() - before, 18 << 20);
+  }
+  EXPECT_EQ(RoomBytes::now(), before);
+}
+
 TEST(Staged, HasATwinOnTheHostOfItsSize) {
   Staged<std::int32_t> staged;
   for (const Index n : {3, 1000}) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace switchyard::train {
 namespace {
 
@@ -26,12 +28,25 @@ std::vector<Interval> intervals() {
           {10.0, 12.0, 0, {}}};
 }
 
+/// Of these purposes; of all others nothing.
+void expect_parts(const Communication& c, const std::map<ledger::Purpose, Communication::Part>& parts) {
+  for (std::size_t p = 0; p < c.parts.size(); ++p) {
+    const auto found = parts.find(static_cast<ledger::Purpose>(p));
+    const Communication::Part wanted = found == parts.end() ? Communication::Part{} : found->second;
+    EXPECT_DOUBLE_EQ(c.parts[p].busy, wanted.busy) << ledger::purpose_names()[p];
+    EXPECT_DOUBLE_EQ(c.parts[p].exposed, wanted.exposed) << ledger::purpose_names()[p];
+  }
+}
+
 TEST(Accounting, WhatIsWaitedForIsExposed) {
   const Communication c = communication(tasks, intervals(), {.ranks = 2, .expert_parallel = 2});
   EXPECT_DOUBLE_EQ(c.step, 12.0);
   EXPECT_DOUBLE_EQ(c.busy, 5.0 + 1.0 + 2.0);
   EXPECT_DOUBLE_EQ(c.exposed, 1.0 + 0.0 + 2.0);
   EXPECT_DOUBLE_EQ(c.hidden_share(), 5.0 / 8.0);
+  expect_parts(c, {{ledger::Purpose::dispatch, {5.0, 1.0}},
+                   {ledger::Purpose::combine, {1.0, 0.0}},
+                   {ledger::Purpose::statistics, {2.0, 2.0}}});
   EXPECT_DOUBLE_EQ(c.exposed_share(), 3.0 / 12.0);
 }
 
@@ -41,6 +56,9 @@ TEST(Accounting, OverlappingJourneysCountOnce) {
   const Communication c = communication(tasks, two, {.ranks = 2, .expert_parallel = 2});
   EXPECT_DOUBLE_EQ(c.busy, 7.0 + 2.0);
   EXPECT_DOUBLE_EQ(c.exposed, 3.5);
+  expect_parts(c, {{ledger::Purpose::dispatch, {5.0, 1.0}},  // 2.5 s more than all of them together
+                   {ledger::Purpose::combine, {2.5, 0.5}},
+                   {ledger::Purpose::statistics, {2.0, 2.0}}});
 }
 
 // Where rows go by nodes the hop inside a node and the gradients of weights are intervals of their own.
@@ -51,6 +69,10 @@ TEST(Accounting, EveryHopOfAJourneyCounts) {
   const Communication c = communication(tasks, by_nodes, {.ranks = 2, .expert_parallel = 2});
   EXPECT_DOUBLE_EQ(c.busy, 5.4 + 1.0 + 2.0);
   EXPECT_DOUBLE_EQ(c.exposed, 3.0 + 0.4 + 0.1);
+  expect_parts(c, {{ledger::Purpose::dispatch, {5.4, 1.4}},
+                   {ledger::Purpose::combine, {1.0, 0.0}},
+                   {ledger::Purpose::weights, {1.2, 0.1}},
+                   {ledger::Purpose::statistics, {2.0, 2.0}}});
 }
 
 // Gradients leave in one task, and what another one waits for them is exposed; both tasks by themselves are not.
@@ -64,6 +86,7 @@ TEST(Accounting, GradientsTravelBesideOtherTasks) {
   const Communication c = communication(both, of, {.ranks = 2, .expert_parallel = 1});
   EXPECT_DOUBLE_EQ(c.busy, 3.75 + 3.75);
   EXPECT_DOUBLE_EQ(c.exposed, 3.0);
+  expect_parts(c, {{ledger::Purpose::reduce, {7.5, 3.0}}});
   EXPECT_EQ(schedule::hops_of(both, {}).size(), 2u);
   EXPECT_EQ(schedule::purpose_of(Stage::reduce, Direction::step, schedule::HopKind::sums), ledger::Purpose::reduce);
   EXPECT_DOUBLE_EQ(hop_of(of[2], schedule::HopKind::sums).waited, 3.0);

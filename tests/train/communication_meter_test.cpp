@@ -111,6 +111,8 @@ void expect_same_shares(const hdf5::File& file, std::size_t ranks, const std::st
   EXPECT_NEAR(busy / static_cast<double>(ranks), of("communication_busy"), 1e-8) << name;
   EXPECT_NEAR(exposed / static_cast<double>(ranks), of("communication_exposed"), 1e-8) << name;
   EXPECT_NEAR(schedule::hidden_share(busy, exposed), of("hidden_share"), 1e-4) << name;
+  const auto of_purposes = read<double>(file, "purpose_exposed", 1);
+  EXPECT_NEAR(std::accumulate(of_purposes.begin(), of_purposes.end(), 0.0), of("communication_exposed"), 1e-9) << name;
 }
 
 class Communications : public ::testing::TestWithParam<Way> {

@@ -14,7 +14,8 @@ MADE = "make it with experiments/communication/run.sh"
 EXCHANGES, SCHEDULES = ("pairwise", "alltoallv", "node", "gather"), ("serial", "pipelined", "interleaved")
 WAYS = ("straight", "by nodes", "by nodes, sums home")
 PROTOCOL = ["ranks", "threads", "products", "width", "blocks", "context", "experts", "top_k", "expert_hidden", "step_tokens", "grains",
-            "expert_parallel", "combine_groups", "determinism", "warmup", "repetitions", "nodes"]  # what all steps have in common
+            "expert_parallel", "combine_groups", "determinism", "nodes"]  # what all steps have in common
+TURNS = ["warmup", "repetitions"]   # and those of one file, whose last losses are of the same step
 TIMES = ["step_ms", "communication_ms", "exposed_ms"]
 UNITS = dict(k=1e-3, m=1.0, g=1e3)  # of a rate, in Mbit/s
 MOST = 1 << 40                      # of any count
@@ -110,7 +111,7 @@ def rate_of(path):
 
 def step_of(place, record):
     """A checked line of bench step."""
-    _need(record, [*PROTOCOL, "exchange", "schedule", "lanes", "poll_us", *TIMES, "row_bytes_across", "last_loss"], place)
+    _need(record, [*PROTOCOL, *TURNS, "exchange", "schedule", "lanes", "poll_us", *TIMES, "row_bytes_across", "last_loss"], place)
     _choice(record, "exchange", EXCHANGES, place)
     _choice(record, "schedule", SCHEDULES, place)
     _counts(record, ["lanes", "nodes"], place)
@@ -136,7 +137,9 @@ def steps_of(path):
     if len(serial) != 1:
         raise fault(path, "needs one line of schedule serial, exchange pairwise, lanes 1, with which the others are compared, "
                           f"and has {len(serial) or 'none'}")
-    return serial + [r for r in rows if not is_serial(r)]
+    rows = serial + [r for r in rows if not is_serial(r)]
+    refuse_other_protocol(rows, TURNS)
+    return rows
 
 
 def _steps_at(path):
@@ -157,9 +160,10 @@ def refuse_other_protocol(rows, names):
 
 
 def refuse_other_bits(rows):
-    """All of them have one loss, to the last digit."""
-    first = rows[0]
+    """All that made as many steps have one loss, to the last digit."""
+    firsts = {}
     for row in rows:
+        first = firsts.setdefault(tuple(row["record"][name] for name in TURNS), row)
         if row["last_loss"] != first["last_loss"]:
             raise OtherBits(f"{row['place']}: last_loss {row['last_loss']!r} is not the {first['last_loss']!r} of {first['place']}: an "
                             "exchange or a schedule changed bits, so no time of it counts; report it with both lines")

@@ -65,5 +65,7 @@ def text(overlap, exchange):
     counted = shown(exchange.sort_values("way", key=lambda ways: ways.map(WAYS.index), kind="stable"),
                     ["way", "nodes", "limit", "tokens", "dispatch", "combine", "combine_backward", "dispatch_backward", "form_out",
                      "form_home", "off", "saved_dispatch", "saved"])
-    return "\n".join([DEFINITIONS, "", steps, "", f"All {len(overlap)} lines have the same last loss, {overlap['last_loss'][0]}.", "",
+    losses = " and ".join(overlap["last_loss"].drop_duplicates())
+    same = f"All {len(overlap)} lines that made as many steps have the same last loss, {losses}."
+    return "\n".join([DEFINITIONS, "", steps, "", same, "",
                       COUNTED, "", counted])

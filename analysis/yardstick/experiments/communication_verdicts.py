@@ -71,7 +71,7 @@ def overlap(table):
     rows, judged = fastest(table, "pairwise"), [rate for rate in f0 if LOW <= f0[rate] <= HIGH]
     measured = dict(f0={rate: round(share, 4) for rate, share in f0.items()}, exposed_cut=_by_rate(rows, "exposed_cut"),
                     hidden_share=_by_rate(rows, "hidden_share"), bound_reached=_by_rate(rows, "bound_reached"),
-                    same_loss=table["last_loss"].iloc[0])
+                    same_loss=" and ".join(table["last_loss"].drop_duplicates()))
     if not judged:
         return claims.untested(f"no rate has f0 from {_percent(LOW)} to {_percent(HIGH)}", **measured)
     missing = [rate for rate in judged if rate not in rows]

@@ -7,6 +7,7 @@ from .timeline import covered, lengths
 NEEDED = ("task_meets", "hop_start", "hop_end", "hop_waited")  # hops are left out where the model is dense
 ROWS = ("sent_bytes", "across_bytes", "sent_messages", "across_messages", "communication_busy", "communication_exposed", "exposed_share",
         "hop_p50", "hop_p99", "hop_max")
+SECONDS = ("purpose_busy", "purpose_exposed")  # since version 6
 
 
 def by_rank(timeline):
@@ -43,19 +44,31 @@ def of_timeline(timeline):
     return busy, exposed, float(hidden(busy, exposed)), exposed / length if length > 0 else 0.0
 
 
+def _seconds_of_purposes(rows):
+    """`busy_ms`, `exposed_ms` and `hidden_share` of each purpose, means over the steps that have them; NaN where none has (version 5)."""
+    if any(name not in rows for name in SECONDS):
+        busy = exposed = np.full(rows.sizes["purpose"], np.nan)
+    else:
+        known = rows.isel(row=np.flatnonzero(np.isfinite(rows["purpose_busy"].values).all(1)))
+        busy, exposed = (known[name].values.sum(0) / (known.sizes["row"] or np.nan) for name in SECONDS)
+    return dict(busy_ms=busy * 1e3, exposed_ms=exposed * 1e3, hidden_share=np.where(np.isnan(busy), np.nan, hidden(busy, exposed)))
+
+
 def of_rows(run):
     """What the recorded steps of `open_run` have: a dict of `busy_ms`, `exposed_ms` (mean of a step), `hidden_share`, `exposed_share`,
     `p50_ms`, `p99_ms` (medians over steps), `max_ms` and `purposes`, a table of bytes and messages of a step by purpose, within and across
-    nodes. None where no step had several ranks, or was recorded since schema version 5."""
+    nodes, and of its own busy and exposed time. None where no step had several ranks, or was recorded since schema version 5."""
     if any(name not in run for name in ROWS) or run["ranks"].max() < 2:
         return None
-    rows = run[list(ROWS)].isel(row=np.flatnonzero((run["ranks"].values > 1) & np.isfinite(run["communication_busy"].values)))
+    counted = np.flatnonzero((run["ranks"].values > 1) & np.isfinite(run["communication_busy"].values))
+    rows = run[[*ROWS, *(name for name in SECONDS if name in run)]].isel(row=counted)
     if not rows.sizes["row"]:
         return None
     mean = {name: rows[name].values.mean(0) for name in ROWS[:7]}
     purposes = pd.DataFrame(dict(purpose=[str(p) for p in rows["purpose"].values],
                                  within_bytes=mean["sent_bytes"] - mean["across_bytes"], across_bytes=mean["across_bytes"],
-                                 within_messages=mean["sent_messages"] - mean["across_messages"], across_messages=mean["across_messages"]))
+                                 within_messages=mean["sent_messages"] - mean["across_messages"], across_messages=mean["across_messages"],
+                                 **_seconds_of_purposes(rows)))
     busy, exposed = mean["communication_busy"], mean["communication_exposed"]
     return dict(steps=rows.sizes["row"], busy_ms=busy * 1e3, exposed_ms=exposed * 1e3, hidden_share=float(hidden(busy, exposed)),
                 exposed_share=float(mean["exposed_share"]), p50_ms=float(np.median(rows["hop_p50"])) * 1e3,

@@ -1,7 +1,7 @@
 """The record schema as `switchyard schema` prints it (docs/record-schema.md; a test compares them), and what a reader asks of values."""
 from typing import NamedTuple
 
-VERSIONS = range(1, 6)  # 2 adds variables to 1; 3 has attributes of fixed length; 4 adds the timeline, 5 communication
+VERSIONS = range(1, 7)  # 2 adds to 1; 3 has attributes of fixed length; 4 adds the timeline, 5 communication, 6 its seconds by purpose
 
 
 class Kind(NamedTuple):
@@ -73,6 +73,8 @@ KINDS = {
         across_messages int64 row, purpose
         communication_busy float64 row
         communication_exposed float64 row
+        purpose_busy float64 row, purpose
+        purpose_exposed float64 row, purpose
         hidden_share float64 row
         exposed_share float64 row
         hop_p50 float64 row
