@@ -45,7 +45,7 @@ STEPS = [
     ([serial(0.5), hidden(0.1) | dict(width=256)], "line 2: differs from .*250mbit.jsonl: line 1 in width .128 and 256."),
     ([serial(0.5), hidden(0.1) | dict(experts=16, step_tokens=1)], "experts .8 and 16., step_tokens .8192 and 1.; measure all with one"),
     ([serial(0.5), hidden(0.1, repetitions=3)], "line 2: differs from .* in repetitions .2 and 3."),
-    ([serial(0.5), hidden(0.1), hidden(0.2)], "line 3: is of the same exchange, schedule, lanes and poll_us as .*line 2"),
+    ([serial(0.5), hidden(0.1), hidden(0.2)], "line 3: is of the same exchange, schedule, lanes, waves and poll_us as .*line 2"),
     ([serial(0.5), hidden(0.1) | dict(exchange="magic")], "exchange is 'magic', none of pairwise"),
     ([serial(0.5), hidden(0.1) | dict(schedule=["serial"])], "schedule is '..serial..', none of serial"),
     ([serial(0.5), hidden(0.1) | dict(step_ms="fast")], "line 2: step_ms is no number from 0 on .'fast'"),
@@ -86,6 +86,12 @@ def test_a_bit_that_a_schedule_changed(tmp_path, capsys):
     said = refused(write_results(tmp_path / "results", rates), capsys, code=1)
     assert "steps-500mbit.jsonl: line 2: last_loss 5.57246972329449 is not the 5.572469723294489 of" in said
     assert "250mbit.jsonl: line 1" in said and "changed bits, so no time of it counts" in said
+
+
+def test_lines_of_other_waves_are_others(tmp_path):
+    rates = good()
+    rates["500mbit"].append(rates["500mbit"][1] | dict(waves=2))
+    assert main(["communication", str(write_results(tmp_path / "results", rates))]) == 0
 
 
 def test_a_rate_of_fewer_steps_has_a_loss_of_its_own(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """What of a step is communication, and hidden: from intervals written by hand as in tests/train/accounting_test.cpp, and in the report."""
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from fixture import write_run
 from timeline_fixture import timed, write_communication, write_timeline
@@ -90,7 +91,10 @@ def test_the_report_and_the_command_say_it_where_there_are_ranks(tmp_path, capsy
     run = small(tmp_path, ([2, 8] * ranks, [7, 9] * ranks, [1, 0] * ranks), ranks=ranks)
     assert main(["report", str(run)]) == 0 and main(["timeline", str(run)]) == 0
     out, err = capsys.readouterr()
-    page = (run / "report/index.html").read_text()
+    page, table = (run / "report/index.html").read_text(), pd.read_csv(run / "timeline/timeline-ranks.csv")
+    assert ("exposed_ms" in table) == (ranks > 1)
+    if ranks > 1:
+        assert (table["busy_ms"] == 9000).all() and (table["exposed_ms"] == 4000).all() and table["exposed_share"] == pytest.approx(1 / 3)
     assert ("9000 ms busy, 4000 ms exposed (33.3% of the step), 55.6% hidden" in out) == (ranks > 1)
     assert ('id="communication"' in page) == (ranks > 1) and err == ""
     if ranks > 1:

@@ -90,7 +90,7 @@ timeline() {
   rm -rf "$run"
   run_on 2 "$timeline_rate" train "$model" --run "$run" data.path="$root/corpus/quickstart-bytes" model.vocabulary=0 train.steps="$timeline_steps" \
     train.warmup=1 train.evaluate_every=0 train.checkpoint_every=0 record.flush_every=2 record.timeline_every=2 "$@"
-  .venv/bin/yardstick timeline "$run"
+  .venv/bin/yardstick timeline "$out/$scale/timeline-$drawn"
 }
 if [ "$scale" != full ]; then
   step "timelines of training steps at $timeline_rate Mbit/s"
@@ -110,5 +110,7 @@ if [ "$scale" != ci ]; then
 fi
 .venv/bin/yardstick communication "$results" --out "$figures"
 [ "$scale" != laptop ] || for drawn in serial hidden; do
-  for kind in svg png csv; do cp "$out/$scale/timeline-$drawn/timeline/timeline.$kind" "$figures/timeline-$drawn.$kind"; done
+  for kind in .svg .png .csv -ranks.csv; do
+    cp "$out/$scale/timeline-$drawn/timeline/timeline$kind" "$figures/timeline-$drawn$kind"
+  done
 done

@@ -8,6 +8,7 @@
 #include "config/balancing.hpp"
 #include "config/estimate.hpp"
 #include "config/even_routing.hpp"
+#include "config/lane_choice.hpp"
 #include "config/moe_layers.hpp"
 #include "config/options.hpp"
 #include "config/recomputation.hpp"
@@ -265,10 +266,11 @@ std::vector<Violation> advice(const Config& c, int ranks) {
   if (c.layout.schedule != ScheduleKind::serial && c.layout.lanes == 1)
     notes.push_back({"layout.lanes", "1 with layout.schedule " + format_value(c.layout.schedule) +
                                          ": while rows travel there is no other lane to work on; use 2 or more"});
-  if (c.layout.waves > 1 && c.layout.schedule == ScheduleKind::serial)
-    notes.push_back({"layout.waves", std::to_string(c.layout.waves) +
-                                         " with layout.schedule serial: nothing is done on one wave while rows of "
-                                         "another travel; use interleaved, or 1"});
+  const bool blocks = c.layout.exchange == ExchangeKind::alltoallv;
+  if (const std::string why = blocks ? "layout.exchange alltoallv" : why_lanes_stand(c, ranks);
+      !why.empty() && c.layout.waves > 1)
+    notes.push_back({"layout.waves", std::to_string(c.layout.waves) + " with " + why +
+                                         ": nothing is done on one wave while rows of another travel; use 1"});
   if (const std::string dense = dense_recomputed(c); !dense.empty())
     notes.push_back({c.layout.recompute_blocks.empty() ? "layout.recompute" : "layout.recompute_blocks", dense});
   const int expert_parallel = c.layout.expert_parallel ? c.layout.expert_parallel : ranks;

@@ -1,5 +1,6 @@
 // Which numbers of lanes layout.lanes 0 chooses between.
 #pragma once
+#include <string>
 #include <vector>
 
 #include "config/config.hpp"
@@ -13,6 +14,9 @@ constexpr int max_lanes = 1024;
 /// travel: with layout.schedule serial, without experts, and where every rank holds all of them. What is given alone
 /// where layout.lanes is not 0.
 std::vector<int> lane_candidates(const Config& config, int ranks);
+
+/// "layout.schedule serial": why no lane has work to do while rows of another travel; empty where they have.
+std::string why_lanes_stand(const Config& config, int ranks);
 
 Config with_lanes(Config config, int lanes);
 

@@ -61,11 +61,11 @@ Config with_fastest_lanes(const Config& config, const Site& site) {
 
 std::vector<Config> layouts_of(const Config& config, const Site& site) {
   require_site(site);
-  std::vector<Config> all;
+  std::vector<Config> all;  // in one wave: several refuse losses and recomputation, and are predicted to be slower
   for (int group = 1; group <= site.ranks; ++group) {
     if (site.ranks % group != 0) continue;
     Config c = config;
-    c.layout.expert_parallel = group;
+    c.layout.expert_parallel = group, c.layout.waves = 1;
     for (int team = 1; team <= group; ++team) {
       if (group % team != 0 || config.moe.hidden_chunks % team != 0) continue;
       c.layout.expert_tensor_parallel = team;
@@ -106,8 +106,8 @@ std::string layout_yaml(const Config& config) {
          (config.moe.hidden_chunks == 1 ? "" : ", expert_tensor_parallel: " + format_value(l.expert_tensor_parallel)) +
          (l.placement == contiguous_placement ? "" : ", placement: \"" + l.placement + "\"") +
          ", exchange: " + format_value(l.exchange) + ", schedule: " + format_value(l.schedule) +
-         ", lanes: " + format_value(l.lanes) + (l.waves == 1 ? "" : ", waves: " + format_value(l.waves)) +
-         ", zero: " + format_value(l.zero) + ", recompute: " + format_value(l.recompute) + "}\n";
+         ", lanes: " + format_value(l.lanes) + ", zero: " + format_value(l.zero) +
+         ", recompute: " + format_value(l.recompute) + "}\n";
 }
 
 }  // namespace switchyard::plan

@@ -16,7 +16,7 @@ void check_communication(const RowBlocks& block, std::int64_t r, const std::stri
 void check_purposes(const RowBlocks& block, std::int64_t r, const std::string& where,
                     std::vector<std::string>& problems);
 
-/// The purposes and hops that a file of this program's schema version names must be the program's own for its tasks.
+/// The purposes and hops that a file of version 5 or later names must be the program's own for its tasks.
 void check_names(const RecordReader& file, std::vector<std::string>& problems);
 
 /// Rows of a variable of integers, asked for in ascending order and read in pieces of moderate size.

@@ -73,7 +73,7 @@ std::vector<schedule::Task> tasks_of(const RecordReader& file) {
 void check_names(const RecordReader& file, std::vector<std::string>& problems) {
   if (file.attribute("schema_version") < 5) return;  // which had none
   if (texts_of(file, "purpose_name", "purpose") != ledger::purpose_names())
-    problems.push_back(file.path() + ": purpose_name has other names than this program, whose schema it is of");
+    problems.push_back(file.path() + ": purpose_name has other names than this program");
   if (file.length("hop") == 0) return;
   const std::vector<std::string> found = texts_of(file, "hop_kind", "hop");
   const std::string& sums = schedule::name_of(schedule::HopKind::sums);  // the first programs of version 5 had none

@@ -27,6 +27,7 @@ void add_tracks(Tracks& tracks, Direction direction, int first, int count) {
 /// The lanes of a wave go forward beside the way back of those of the wave before.
 void walk_waves(TaskList& list, const LayoutConfig& layout) {
   const int lanes = layout.lanes / layout.waves;  // of a wave
+  expect(lanes >= 1, "a lane for each wave");
   for (int wave = 0; wave <= layout.waves; ++wave) {
     Tracks tracks;
     if (wave < layout.waves) add_tracks(tracks, Direction::forward, wave * lanes, lanes);

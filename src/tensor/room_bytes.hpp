@@ -1,4 +1,4 @@
-// How much memory all rooms of a process hold: what an arena does not, since they grow with the loads.
+// How much memory the rooms of a process hold, without their twins: what an arena does not, since they may grow.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -20,6 +20,7 @@ class RoomBytes {
 
   static std::int64_t now() { return now_; }
   static std::int64_t most() { return most_; }  ///< that rooms held at once (the high-water mark in the log)
+  static void forget_most() { most_ = now_; }   ///< what there was before was not the run's
 
  private:
   std::int64_t bytes_ = 0;

@@ -80,7 +80,7 @@ LaneChoice settle_lanes(Config& config, const comm::Communicator& world, const s
   std::int64_t done = 0;
   comm::on_root(world, [&] { done = resumed.empty() ? 0 : checkpoint::checkpoint_step(resumed); });
   comm::broadcast(world, &done, sizeof done, 0);
-  LaneChoice choice = done < config.train.steps ? choose_lanes(config, world) : LaneChoice{};
+  LaneChoice choice = done < config.train.steps ? choose_lanes(config, world) : LaneChoice{config.layout.waves, {}, ""};
   config.layout.lanes = choice.lanes;
   return choice;
 }

@@ -24,9 +24,9 @@ struct LaneChoice {
 LaneChoice choose(const std::vector<LaneChoice::Candidate>& measured);
 
 /// Takes a few steps with each of lane_candidates(), on a machine of its own that is gone before the next is made:
-/// parameters as at the start of a run, learning rate 0, nothing is read or written. Where a step is not finite, 1 lane
-/// is taken, and what the run itself does decides. The same on every rank; collective over the world. `config` is
-/// resolved (model.vocabulary > 0).
+/// parameters as at the start of a run, learning rate 0, nothing is read or written. Where a step is not finite, the
+/// fewest lanes are taken, and what the run itself does decides. The same on every rank; collective over the world.
+/// `config` is resolved (model.vocabulary > 0).
 LaneChoice choose_lanes(const Config& config, const comm::Communicator& world);
 
 /// The same of a run, whose layout.lanes is then what was chosen; nothing is measured where the run that is resumed

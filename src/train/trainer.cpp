@@ -103,6 +103,7 @@ Trainer::Trainer(const TrainRequest& request)
       corpus_(open_corpus(world_, config_, request.resume)),
       lanes_(settle_lanes(config_, world_, request.resume ? request.run : "")),
       machine_(config_, comm::Communicator::duplicate(MPI_COMM_WORLD)) {
+  RoomBytes::forget_most();  // of machines that measured lanes
   record::require_one_kind(record::what_computes(world_));
   comm::agree(world_, [&] {
     batches_.emplace(corpus_, config_, machine_.groups.layout);
@@ -227,7 +228,7 @@ void Trainer::finish(std::int64_t step) {
   write_measured();
   recorder_->log().line("memory of rank 0: " + mebibytes(machine_.parameters.placed_bytes()) +
                         " of parameters, moments and gradients, " + mebibytes(machine_.model->placed_bytes()) +
-                        " of a pass, and at most " + mebibytes(RoomBytes::most()) + " of rows by load");
+                        " of a pass, and at most " + mebibytes(RoomBytes::most()) + " that grow with the loads");
 }
 
 /// What was left to measurements, and what they say of a prediction.

@@ -171,7 +171,13 @@ TEST(Advice, LanesThatDoNothingAreRemarked) {
   EXPECT_EQ(advised({quiet, waves, lanes, "layout.schedule=pipelined"}, 2), "");
   EXPECT_EQ(advised({quiet, waves, lanes}, 2),
             "layout.waves: 2 with layout.schedule serial: nothing is done on one wave while rows of another travel; "
-            "use interleaved, or 1\n");
+            "use 1\n");
+  const std::string beside = "layout.schedule=interleaved";
+  EXPECT_NE(
+      advised({quiet, waves, lanes, beside, "layout.exchange=alltoallv"}, 2).find("2 with layout.exchange alltoallv"),
+      std::string::npos);
+  EXPECT_NE(advised({quiet, waves, lanes, beside, "layout.expert_parallel=1"}, 2).find("2 with no rows that travel"),
+            std::string::npos);
 }
 
 TEST(Advice, NamesOptionsThatDoNothingWithoutExperts) {

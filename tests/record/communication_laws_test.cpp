@@ -119,7 +119,7 @@ TEST_F(CommunicationLaws, OfNames) {
   const std::string hops = "run.h5: hop_task and hop_kind are not the hops of its tasks\n";
   expect({
       {"a purpose of another name", [](const Editor& f) { f.set_text("purpose_name", 8, "norms"); },
-       "run.h5: purpose_name has other names than this program, whose schema it is of\n"},
+       "run.h5: purpose_name has other names than this program\n"},
       {"a hop of another kind", [](const Editor& f) { f.set_text("hop_kind", 1, "near"); }, hops},
       {"a hop of a task that sends nothing", [](const Editor& f) { f.set("hop_task", 2, std::int64_t{0}); }, hops},
   });

@@ -164,6 +164,7 @@ void check_waves(const Config& c, const std::vector<Task>& tasks) {
     const auto first = std::find_if(tasks.begin(), tasks.end(), forward);
     const auto last = std::find_if(tasks.rbegin(), tasks.rend(), forward).base();
     EXPECT_TRUE(std::all_of(first, last, [&](const Task& t) { return forward(t) || back(t); })) << line_of(tasks);
+    EXPECT_GT(std::count_if(first, last, back), 0) << line_of(tasks);
     EXPECT_EQ(std::count_if(first, last, back) + std::count_if(last, tasks.end(), back),
               std::count_if(tasks.begin(), tasks.end(), back));
     for (auto left = first; c.layout.schedule != ScheduleKind::serial && left != last; ++left) {

@@ -39,22 +39,22 @@ TEST_F(Program, TrainsStopsAndResumes) {
 // that others wrote whole, or that are of other ranks.
 TEST_F(Program, AResumedRunHasTheBytesOfAnUninterruptedOne) {
   make_tiny();
-  const std::string eight = " train.schedule=constant train.steps=8";
+  const std::string always = " train.schedule=constant moe.aux_scope=grain", eight = always + " train.steps=8";
   ASSERT_EQ(run("train tiny.yaml --run whole" + eight, 1).code, 0);
   ASSERT_EQ(
       run("train tiny.yaml --run other layout.expert_parallel=2 layout.exchange=alltoallv layout.zero=1" + eight, 4)
           .code,
       0);
-  Output o = run("train tiny.yaml --run cut train.schedule=constant train.steps=3 layout.expert_parallel=2", 2);
+  Output o = run("train tiny.yaml --run cut train.steps=3 layout.expert_parallel=2" + always, 2);
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(run("generate cut --prompt 'line ' --tokens 1").code, 0) << "on one rank, whatever it was trained on";
   o = run("resume cut train.steps=4 layout.expert_parallel=1 layout.zero=1", 3);
   ASSERT_EQ(o.code, 0) << o.err;
-  o = run("resume cut train.steps=5 layout.expert_parallel=2", 4);
+  o = run("resume cut train.steps=5 layout.expert_parallel=2 layout.lanes=4 layout.waves=2", 4);
   ASSERT_EQ(o.code, 0) << o.err;
   o = run("resume cut layout.expert_parallel=0 train.steps=1000000 train.max_time=0.001", 1);
   ASSERT_EQ(o.code, 75) << o.err;
-  o = run("resume cut train.max_time=0 train.steps=8 layout.threads=2 layout.zero=0", 2);
+  o = run("resume cut train.max_time=0 train.steps=8 layout.waves=1 layout.threads=2 layout.zero=0", 2);
   ASSERT_EQ(o.code, 0) << o.err;
   for (const char* name : {"whole", "other", "cut"}) EXPECT_EQ(run(std::string("verify ") + name).code, 0) << name;
   const std::string whole = run("verify whole --digest").out;

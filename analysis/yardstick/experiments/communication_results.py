@@ -131,8 +131,8 @@ def is_serial(row):
 def steps_of(path):
     """Checked lines of one file of bench step, its reference first."""
     rows = [step_of(*line) for line in lines_of(path)]
-    refuse_alike([(r["exchange"], r["schedule"], r["lanes"], r["poll_us"]) for r in rows], [r["place"] for r in rows],
-                 "exchange, schedule, lanes and poll_us")
+    refuse_alike([(r["exchange"], r["schedule"], r["lanes"], r["record"].get("waves", 1), r["poll_us"]) for r in rows],
+                 [r["place"] for r in rows], "exchange, schedule, lanes, waves and poll_us")
     serial = [r for r in rows if is_serial(r)]
     if len(serial) != 1:
         raise fault(path, "needs one line of schedule serial, exchange pairwise, lanes 1, with which the others are compared, "

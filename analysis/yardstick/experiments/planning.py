@@ -8,6 +8,7 @@ from ..base.faults import SchemaError
 from .communication_results import rate_of
 
 MADE = "make it with experiments/planning/run.sh"
+SINCE = [("zero", 0), ("waves", 1)]  # what steps of older programs did not say
 KEY = ["exchange", "schedule", "lanes", "recompute", "expert_parallel"]  # what both say of a layout, beside zero
 MEDIAN, WORST, CHOICE = 0.10, 0.25, 0.10                                 # of relative errors, and of the first choice's loss
 
@@ -50,7 +51,7 @@ def _lines(path):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e15 or name == "step_ms" and value == 0:
                 raise SchemaError(f"{place}: {name} is no number above 0; {MADE}")
         _check_drift(record, place)
-        key = tuple(str(record[n]) for n in KEY) + (str(record.get("zero", 0)),)  # steps of older programs have none
+        key = tuple(str(record[n]) for n in KEY) + tuple(str(record.get(n, d)) for n, d in SINCE)
         if key not in found or record["step_ms"] < found[key]["step_ms"]:
             found[key] = record
     if not found:

@@ -65,7 +65,8 @@ def make(run_folder, out=None, command="", step=None):
                     fontsize="large")
     figure_file.save(figure, out, "timeline", origin)
     writing.write_table(out / "timeline.csv", stages, "%.6g")
-    writing.write_table(out / "timeline-ranks.csv", ranks, "%.6g")
+    measured = communication.by_rank(timeline) if len(ranks) > 1 else None
+    writing.write_table(out / "timeline-ranks.csv", ranks if measured is None else ranks.merge(measured, on="rank"), "%.6g")
     writing.write_text(out / "trace.json", trace_events.text_of(timeline, command))
     _warn(run_folder, timeline, ranks)
     head = (f"step {int(timeline['timeline_step'])} (sampled: {named(timeline.attrs['steps'])}), segment {timeline.attrs['segment']:03d}: "
