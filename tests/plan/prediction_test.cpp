@@ -142,6 +142,17 @@ TEST(Prediction, OverlapHides) {
   }
 }
 
+// A token with one choice crosses to one node, whichever way it goes, and a rank that is alone there hands nothing on.
+TEST(Prediction, RanksAloneOnTheirNodeMeetNobody) {
+  Config c = model();
+  c.moe.top_k = 1, c.layout.lanes = 4, c.layout.schedule = ScheduleKind::interleaved;
+  Site there = site(2, 2);
+  there.machine.far->buffer = 1e9;  // a meeting would wait behind all rows that are on their way
+  const Seconds straight = predict(c, there).seconds;
+  c.layout.exchange = ExchangeKind::node;
+  EXPECT_NEAR(predict(c, there).seconds.exposed, straight.exposed, 0.05 * straight.exposed);
+}
+
 // Experts of two matrices, forwards 4·d·h FLOP a row, and 2·d bytes·b out and home: f·m/b · p/(p − 1).
 TEST(Hiding, IsTheClosedForm) {
   Config c = model();
