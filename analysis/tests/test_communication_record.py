@@ -94,7 +94,8 @@ def test_the_report_and_the_command_say_it_where_there_are_ranks(tmp_path, capsy
     page, table = (run / "report/index.html").read_text(), pd.read_csv(run / "timeline/timeline-ranks.csv")
     assert ("exposed_ms" in table) == (ranks > 1)
     if ranks > 1:
-        assert (table["busy_ms"] == 9000).all() and (table["exposed_ms"] == 4000).all() and table["exposed_share"] == pytest.approx(1 / 3)
+        assert (table["busy_ms"] == 9000).all() and (table["exposed_ms"] == 4000).all()
+        assert table["exposed_share"].tolist() == pytest.approx([1 / 3] * 2)
     assert ("9000 ms busy, 4000 ms exposed (33.3% of the step), 55.6% hidden" in out) == (ranks > 1)
     assert ('id="communication"' in page) == (ranks > 1) and err == ""
     if ranks > 1:
