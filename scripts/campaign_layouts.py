@@ -65,7 +65,9 @@ def schedules(bench, trials):
         team = rng.choice([t for t in (1, 2, 4) if ep % t == 0 and (t == 1 or named["exchange"] != "gather")])
         near = rng.choice([n for n in divisors(ep) if n % team == 0])  # an expert stays on one node
         lanes = rng.choice([1, 2, 4, 8])
-        waves = rng.choice([w for w in (1, 2, 4, 8) if w <= lanes and (w == 1 or named["recompute"] == "none")])
+        waves = rng.choice([w for w in (1, 2, 4, 8) if w <= lanes])
+        if waves > 1:
+            named["recompute"] = "none"  # experts that are made again have one wave
         options = [f"expert_parallel={ep}", f"expert_tensor_parallel={team}", f"ranks_per_node={near}",
                    f"lanes={lanes}", f"waves={waves}", f"poll={rng.choice([0, 20, 500])}", f"threads={threads}",
                    f"delay={rng.uniform(1, 1000):.3f}", *(f"{name}={value}" for name, value in named.items()),
