@@ -1,14 +1,12 @@
 #include "record/verify_communication.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <span>
 
 #include "base/check.hpp"
 #include "base/ledger.hpp"
 #include "base/timers.hpp"
-#include "record/structure.hpp"
 #include "schedule/hops.hpp"
 
 namespace switchyard::record {

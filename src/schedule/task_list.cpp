@@ -10,8 +10,8 @@ TaskList::TaskList(const Config& config)
     : config_(config),
       buckets_(gradient_buckets(config)),
       last_(config.layout.lanes, -1),
-      middles_(config.model.blocks + 2, 0),
-      left_(config.model.blocks + 2, 0) {}
+      middles_(positions(), 0),
+      left_(positions(), 0) {}
 
 bool TaskList::mixture(int position) const {
   return position >= 0 && position < config_.model.blocks && config_.block_experts(position) > 0;
