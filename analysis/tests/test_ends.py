@@ -97,19 +97,24 @@ def test_a_library_that_warns_in_vain_changes_no_code(tmp_path):
     assert process.returncode == 2
 
 
-def asks_to_end(number, run, out):
-    process = command("load", run, "--out", out)
-    deadline = time.monotonic() + 60
-    while not any(out.glob(".*.part")) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(number)
-    return process, process.communicate()[1]
+WAITS = "time.sleep(60)"
+DROPS = "type('Dropped', (), {'__del__': lambda self: signal.raise_signal(int(os.environ['NUMBER']))})()"  # what a handler raises there
 
 
 @pytest.mark.parametrize("number,code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_leaves_nothing(run, tmp_path, number, code):
+@pytest.mark.parametrize("write", [WAITS, DROPS], ids=["comes", "dropped"])
+def test_a_signal_leaves_nothing(run, tmp_path, number, code, write):
+    """While a file is written; also where Python drops what the handler raises."""
     (tmp_path / "load.csv").write_text("of before")
-    process, said = asks_to_end(number, run, tmp_path)
+    lines = f"import os, signal, sys, time; from yardstick import cli; os.fsync = lambda file: {write}; sys.exit(cli.main())"
+    process = subprocess.Popen([sys.executable, "-c", lines, "load", run, "--out", tmp_path], text=True, stderr=subprocess.PIPE,
+                               preexec_fn=hear_signals, env=environment() | dict(NUMBER=str(int(number))))
+    while write == WAITS and not any(tmp_path.glob(".*.part")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    if write == WAITS:
+        process.send_signal(number)
+    said = process.communicate()[1]
     assert process.returncode == code and ("interrupted" if code == 130 else "ended by SIG") in sentence(said)
     assert [p.name for p in tmp_path.iterdir()] == ["load.csv"] and (tmp_path / "load.csv").read_text() == "of before"
 

@@ -4,11 +4,10 @@ import contextlib
 import importlib
 import os
 import shlex
-import signal
 import sys
 import warnings
 
-from .base import faults
+from .base import ends, faults
 from .base.arguments import Once, Several, name, whole
 from .base.text import lines, plain
 
@@ -18,11 +17,6 @@ SWEEP = ("sweep", dict(help="the folder of `switchyard sweep`, with results.h5 a
 RESULTS = ("results", dict(help="the folder of csv files that experiments/known-answer/run.sh wrote"))
 MEASURED = ("results", dict(help="the folder of jsonl files that experiments/communication/run.sh measured"))
 FOLDER = dict(help="folder for tables, figures and acceptance.json (default: print only)")
-ENDS = [getattr(signal, end) for end in ("SIGTERM", "SIGHUP") if hasattr(signal, end)]  # beside SIGINT: what was made is taken away again
-
-
-class _Ended(BaseException):
-    """A signal that asks the command to end."""
 
 
 def _call(place):
@@ -230,24 +224,20 @@ def _say(text=None):
 @contextlib.contextmanager
 def _own_process(own):
     """Signals that would end the process end the command instead; signs that a terminal cannot show do not."""
-    before = []
     _settle(sys.stderr)  # a library's warnings may wait there in vain, and reconfigure would write them
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-
-    def end(number, _):
-        raise _Ended(number)
-    if own:
-        before = [(number, signal.signal(number, end)) for number in ENDS if signal.getsignal(number) == signal.SIG_DFL]
+    asked = ends.Ends()
     try:
-        yield
+        if own:
+            asked.take()
+        yield asked
     finally:
-        for number, handler in before:
-            signal.signal(number, handler)
+        asked.give_back()
 
 
-def _act(arguments):
+def _act(arguments, asked):
     """Runs a command; returns its exit code. Its files appear at its end, all or none, and then it says what it found."""
     _say()
     args = _parser().parse_args(arguments)
@@ -260,6 +250,7 @@ def _act(arguments):
         try:
             with _call("base.writing.together")():
                 found = args.act(args)
+                asked.check()
         finally:
             if "matplotlib.pyplot" in sys.modules:  # figures that were drawn and not saved
                 sys.modules["matplotlib.pyplot"].close("all")
@@ -276,9 +267,9 @@ def answered(act):
         return act() or 0
     except SystemExit:  # argparse has said what is wrong, or printed its help
         raise
-    except _Ended as error:
-        _told(f"ended by {signal.Signals(error.args[0]).name}")
-        return 128 + error.args[0]
+    except ends.Ended as error:
+        _told(f"ended by {error}")
+        return 128 + error.number
     except BaseException as error:  # whatever it is, it has an exit code and a sentence
         code, sentence = faults.told(error)
         _told(sentence)
@@ -288,8 +279,8 @@ def answered(act):
 def main(arguments=None):
     """The command with these arguments, by default the process's own; returns its exit code."""
     def act():
-        with _own_process(arguments is None):
-            return _act([str(a) for a in (sys.argv[1:] if arguments is None else arguments)])
+        with _own_process(arguments is None) as asked:
+            return _act([str(a) for a in (sys.argv[1:] if arguments is None else arguments)], asked)
     try:
         return answered(act)
     finally:
