@@ -8,7 +8,7 @@ options "$@"
 export OMP_NUM_THREADS=1
 router=(train.steps=400 record.sample_every=10 train.evaluate_every=200)
 steps=(--warmup 1 --repetitions 5) slow_steps=(--warmup 1 --repetitions 3) # at 100 Mbit/s and less
-tokens=512 rates="3000 1500 900 600 400 300 200 100 50" lanes=2,4 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
+tokens=512 rates="3000 1500 900 600 500 400 300 200 100" lanes=2,4,8 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
 case $scale in
   ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 timeline_steps=2 ;;
   full) weak="1 2 4" rates="3000 1200 800 600 400" ;;
@@ -63,7 +63,7 @@ if [ "$(id -u)" -ne 0 ] || ! command -v tc >/dev/null; then
   exit 0
 fi
 model=$root/experiments/communication/overlap.yaml
-# At least four grains a rank. The machine, described before the steps and after each turn of them, is for ../planning.
+# Eight grains a rank, so up to eight lanes. The machine, described before the steps and after each turn of them, is for ../planning.
 for rate in $rates; do
   [ ! -f "$results/steps-${rate}mbit.jsonl" ] || continue
   rm -f "$out"/machine-*.yaml
@@ -77,8 +77,8 @@ done
 step "weak scaling: as many tokens on each node"
 interleaved="layout.schedule=interleaved layout.lanes="
 for n in $weak; do
-  on_nodes "$n" "$weak_rate" "weak-$n.jsonl" --json step "$model" train.batch=$((8 * n)) train.grains=$((4 * n)) layout.expert_parallel="$n" \
-    "${steps[@]}" --with "${interleaved}2" --with "${interleaved}4" --with "${interleaved}4 layout.exchange=node"
+  on_nodes "$n" "$weak_rate" "weak-$n.jsonl" --json step "$model" train.batch=$((8 * n)) train.grains=$((8 * n)) layout.expert_parallel="$n" \
+    "${steps[@]}" --with "${interleaved}4" --with "${interleaved}8" --with "${interleaved}8 layout.exchange=node"
 done
 
 # timeline NAME OPTIONS...: the last of a few training steps, task by task, drawn as timeline-NAME
@@ -96,7 +96,7 @@ if [ "$scale" != full ]; then
   step "timelines of training steps at $timeline_rate Mbit/s"
   TOKENIZER=bytes SWITCHYARD=$program scripts/corpus.sh corpus/quickstart-bytes 2
   timeline serial
-  timeline hidden layout.schedule=interleaved layout.lanes=4 layout.exchange=node
+  timeline hidden layout.schedule=interleaved layout.lanes=8 layout.exchange=node
 fi
 
 step "report"
