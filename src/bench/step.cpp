@@ -11,6 +11,7 @@
 #include "comm/agree.hpp"
 #include "config/estimate.hpp"
 #include "config/lane_choice.hpp"
+#include "schedule/hops.hpp"
 #include "tensor/products/library.hpp"
 #include "tensor/products/products.hpp"
 #include "train/accounting.hpp"
@@ -23,16 +24,16 @@ namespace {
 
 /// What a rank saw of the steps that were measured.
 struct Seen {
-  std::vector<double> seconds;  ///< of each, of the slowest rank
-  double loss = 0.0;            ///< of the last
-  train::Communication all;
-  std::vector<std::int64_t> travels;  ///< ns that rows were on their way
-  std::vector<std::int64_t> polls;    ///< ns between polls, after each step
+  std::vector<double> seconds;              ///< of each, of the slowest rank
+  double loss = 0.0;                        ///< of the last
+  std::vector<std::int64_t> busy, exposed;  ///< ns of each, of this rank
+  std::vector<std::int64_t> travels;        ///< ns that rows were on their way
+  std::vector<std::int64_t> polls;          ///< ns between polls, after each step
 
   void add(const std::vector<schedule::Task>& tasks, const std::vector<train::Interval>& intervals,
            const Layout& layout) {
     const train::Communication c = communication(tasks, intervals, layout);
-    all.busy += c.busy, all.exposed += c.exposed, all.step += c.step;
+    busy.push_back(nanoseconds(c.busy)), exposed.push_back(nanoseconds(c.exposed));
     for (const train::Interval& task : intervals)
       if (task.travel.end > 0.0) travels.push_back(nanoseconds(task.travel.end - task.travel.start));
   }
@@ -76,16 +77,19 @@ double median_ratio(const Seen& of, const Seen& to) {
   return median_of(ratios);
 }
 
-/// Of all ranks: the mean of their shares, and of journeys the median, the 99th percentile and the longest.
-void add_communication(nlohmann::ordered_json& report, const comm::Communicator& world, const Seen& seen, int steps) {
-  std::int64_t sums[] = {Seen::nanoseconds(seen.all.step), Seen::nanoseconds(seen.all.busy),
-                         Seen::nanoseconds(seen.all.exposed)};
-  comm::all_reduce_sum(world, sums, 3);
-  const train::Communication mean{double(sums[0]), double(sums[1]), double(sums[2])};
-  const double milliseconds = 1e-6 / steps / world.size();
-  report["communication_ms"] = mean.busy * milliseconds, report["exposed_ms"] = mean.exposed * milliseconds;
-  report["communication_share"] = mean.busy / mean.step, report["exposed_share"] = mean.exposed_share();
-  report["hidden_share"] = mean.hidden_share();
+/// Milliseconds: of the means over ranks of each step the median.
+double of_ranks(const comm::Communicator& world, std::vector<std::int64_t> nanoseconds) {
+  comm::all_reduce_sum(world, nanoseconds.data(), static_cast<std::int64_t>(nanoseconds.size()));
+  return double(median_of(nanoseconds)) / world.size() * 1e-6;
+}
+
+/// Shares are of the medians of steps, as whoever divides these gets them; of journeys the median, the 99th percentile
+/// and the longest.
+void add_communication(nlohmann::ordered_json& report, const comm::Communicator& world, const Seen& seen) {
+  const double step = report["step_ms"], busy = of_ranks(world, seen.busy), exposed = of_ranks(world, seen.exposed);
+  report["communication_ms"] = busy, report["exposed_ms"] = exposed;
+  report["communication_share"] = busy / step, report["exposed_share"] = exposed / step;
+  report["hidden_share"] = schedule::hidden_share(busy, exposed);
   std::vector<std::int64_t> all = comm::all_gather(world, seen.travels);
   if (all.empty()) return;
   std::sort(all.begin(), all.end());
@@ -182,7 +186,7 @@ nlohmann::ordered_json report_of(const Measured& measured, const Measured& first
   add_speed(report, measured, rate);
   if (&measured != &first)
     report["with"] = measured.of.name, report["step_ratio"] = median_ratio(measured.seen, first.seen);
-  add_communication(report, machine.groups.world, measured.seen, steps);
+  add_communication(report, machine.groups.world, measured.seen);
   add_bytes(report, machine, steps);
   if (measured.of.predict) add_forecast(report, measured.of.predict(machine.config, machine.groups.nodes));
   report["last_loss"] = measured.seen.loss;  // all digits: the same bits, whatever is between
