@@ -7,8 +7,8 @@
 options "$@"
 export OMP_NUM_THREADS=1
 router=(train.steps=400 record.sample_every=10 train.evaluate_every=200)
-steps=(--warmup 1 --repetitions 5) slow_steps=(--warmup 1 --repetitions 3) # at 100 Mbit/s and less
-tokens=512 rates="3000 1500 900 600 500 400 300 200 100" lanes=2,4,8 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
+steps=(--warmup 1 --repetitions 5)
+tokens=512 rates="3000 1500 900 600 500 400 300 200" lanes=4,8 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
 case $scale in
   ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 timeline_steps=2 ;;
   full) weak="1 2 4" rates="3000 1200 800 600 400" ;;
@@ -67,15 +67,21 @@ model=$root/experiments/communication/overlap.yaml
 for rate in $rates; do
   [ ! -f "$results/steps-${rate}mbit.jsonl" ] || continue
   rm -f "$out"/machine-*.yaml
-  turns=("${steps[@]}")
-  [ "$rate" -gt 100 ] || turns=("${slow_steps[@]}")
-  on_nodes 2 "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" --lanes "$lanes" "${turns[@]}" \
+  on_nodes 2 "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" --lanes "$lanes" "${steps[@]}" \
     --machine "$(realpath "$out")/machine-${rate}mbit.yaml"
   mv "$out/machine-${rate}mbit"-*.yaml "$results"
 done
 
-step "weak scaling: as many tokens on each node"
+step "steps of other layouts, for what ../planning says of them"
 interleaved="layout.schedule=interleaved layout.lanes="
+hidden="${interleaved}${lanes##*,} layout.exchange=node"
+for rate in $rates; do
+  on_nodes 2 "$rate" "layouts-${rate}mbit.jsonl" --json step "$model" "${steps[@]}" --with "$hidden" --with "$hidden layout.zero=1" \
+    --with "$hidden layout.recompute=experts" --with "$hidden layout.local_first=true" --with layout.expert_parallel=1 \
+    --with "layout.expert_parallel=1 layout.zero=1"
+done
+
+step "weak scaling: as many tokens on each node"
 for n in $weak; do
   on_nodes "$n" "$weak_rate" "weak-$n.jsonl" --json step "$model" train.batch=$((8 * n)) train.grains=$((8 * n)) layout.expert_parallel="$n" \
     "${steps[@]}" --with "${interleaved}4" --with "${interleaved}8" --with "${interleaved}8 layout.exchange=node"

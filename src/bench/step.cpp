@@ -24,16 +24,17 @@ namespace {
 
 /// What a rank saw of the steps that were measured.
 struct Seen {
-  std::vector<double> seconds;              ///< of each, of the slowest rank
-  double loss = 0.0;                        ///< of the last
-  std::vector<std::int64_t> busy, exposed;  ///< ns of each, of this rank
-  std::vector<std::int64_t> travels;        ///< ns that rows were on their way
-  std::vector<std::int64_t> polls;          ///< ns between polls, after each step
+  std::vector<double> seconds;                       ///< of each, of the slowest rank
+  double loss = 0.0;                                 ///< of the last
+  std::vector<std::int64_t> busy, exposed, compute;  ///< ns of each, of this rank
+  std::vector<std::int64_t> travels;                 ///< ns that rows were on their way
+  std::vector<std::int64_t> polls;                   ///< ns between polls, after each step
 
   void add(const std::vector<schedule::Task>& tasks, const std::vector<train::Interval>& intervals,
            const Layout& layout) {
     const train::Communication c = communication(tasks, intervals, layout);
     busy.push_back(nanoseconds(c.busy)), exposed.push_back(nanoseconds(c.exposed));
+    compute.push_back(nanoseconds(c.compute));
     for (const train::Interval& task : intervals)
       if (task.travel.end > 0.0) travels.push_back(nanoseconds(task.travel.end - task.travel.start));
   }
@@ -86,9 +87,11 @@ double of_ranks(const comm::Communicator& world, std::vector<std::int64_t> nanos
 /// Shares are of the medians of steps, as whoever divides these gets them; of journeys the median, the 99th percentile
 /// and the longest.
 void add_communication(nlohmann::ordered_json& report, const comm::Communicator& world, const Seen& seen) {
-  const double step = report["step_ms"], busy = of_ranks(world, seen.busy), exposed = of_ranks(world, seen.exposed);
-  report["communication_ms"] = busy, report["exposed_ms"] = exposed;
+  const double step = report["step_ms"], busy = of_ranks(world, seen.busy), exposed = of_ranks(world, seen.exposed),
+               compute = of_ranks(world, seen.compute);
+  report["communication_ms"] = busy, report["exposed_ms"] = exposed, report["compute_ms"] = compute;
   report["communication_share"] = busy / step, report["exposed_share"] = exposed / step;
+  report["utilisation"] = compute / step;
   report["hidden_share"] = schedule::hidden_share(busy, exposed);
   std::vector<std::int64_t> all = comm::all_gather(world, seen.travels);
   if (all.empty()) return;

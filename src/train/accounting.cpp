@@ -61,6 +61,9 @@ Communication communication(const std::vector<schedule::Task>& tasks, const std:
   }
   all.busy = length_of_union(std::move(together));
   if (!intervals.empty()) all.step = intervals.back().end - intervals.front().start;
+  Spans at_work;
+  for (const Interval& task : intervals) at_work.emplace_back(task.start, task.end);
+  all.compute = length_of_union(std::move(at_work)) - all.exposed;
   return all;
 }
 

@@ -14,9 +14,9 @@ struct Communication {
   double step = 0.0;     ///< the whole
   double busy = 0.0;     ///< union of the intervals in which rows or gradients travelled or ranks met
   double exposed = 0.0;  ///< of these those in which this rank did nothing else
+  double compute = 0.0;  ///< union of the intervals of tasks, without what is exposed
   /// η, the share of communication that is hidden; 1 where there is none.
   double hidden_share() const { return schedule::hidden_share(busy, exposed); }
-  double exposed_share() const { return step > 0.0 ? exposed / step : 0.0; }
   /// The same of what was for one purpose: their unions may overlap, and what is exposed of all adds up to the whole.
   struct Part {
     double busy = 0.0, exposed = 0.0;

@@ -63,14 +63,22 @@ TEST_F(BenchStep, OverlapIsATableBesideTheBound) {
   for (const auto& line : all) EXPECT_EQ(line.at("last_loss"), all[0].at("last_loss")) << line;
   // The serial step is its own reference: nothing is removed, and a step is never shorter than its bound says.
   const std::string serial = o.out.substr(o.out.find("pairwise serial 1 "));
-  double step = 0.0, ratio = 0.0, busy = 0.0, exposed = 0.0, share = 0.0, eta = 0.0, removed = 0.0, bound = 0.0;
-  ASSERT_EQ(std::sscanf(serial.c_str(), "pairwise serial 1 %lf %lf %lf %lf %lf %lf %lf %lf", &step, &ratio, &busy,
-                        &exposed, &share, &eta, &removed, &bound),
-            8)
+  double step = 0.0, ratio = 0.0, busy = 0.0, exposed = 0.0, share = 0.0, work = 0.0, eta = 0.0, removed = 0.0,
+         bound = 0.0;
+  ASSERT_EQ(std::sscanf(serial.c_str(), "pairwise serial 1 %lf %lf %lf %lf %lf %lf %lf %lf %lf", &step, &ratio, &busy,
+                        &exposed, &share, &work, &eta, &removed, &bound),
+            9)
       << serial;
   EXPECT_EQ(ratio, 1.0);
   EXPECT_EQ(removed, 0.0);
-  EXPECT_NEAR(bound, std::max(step - exposed, busy), 0.2);
+  EXPECT_LE(work + share, 100.2) << "what is exposed is no work";
+  EXPECT_NEAR(bound, std::max(all[0].at("compute_ms").get<double>(), busy), 0.2);
+  for (const auto& line : all) {
+    const auto number = [&](const char* key) { return line.at(key).get<double>(); };
+    EXPECT_DOUBLE_EQ(number("exposed_share"), number("exposed_ms") / number("step_ms"));
+    EXPECT_DOUBLE_EQ(number("utilisation"), number("compute_ms") / number("step_ms"));
+    EXPECT_GT(number("compute_ms"), 0.0);
+  }
 }
 
 TEST_F(BenchStep, DeterminismIsALineForEachNumberOfExperts) {

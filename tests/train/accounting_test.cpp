@@ -47,7 +47,7 @@ TEST(Accounting, WhatIsWaitedForIsExposed) {
   expect_parts(c, {{ledger::Purpose::dispatch, {5.0, 1.0}},
                    {ledger::Purpose::combine, {1.0, 0.0}},
                    {ledger::Purpose::statistics, {2.0, 2.0}}});
-  EXPECT_DOUBLE_EQ(c.exposed_share(), 3.0 / 12.0);
+  EXPECT_DOUBLE_EQ(c.compute, 12.0 - 3.0);
 }
 
 TEST(Accounting, OverlappingJourneysCountOnce) {
