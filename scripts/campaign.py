@@ -117,87 +117,6 @@ def kill_trial(bench, trial, seconds, rng):
     return moment, rows
 
 
-def random_moment(process, segment, rng):
-    """Waits until a random line of the log, then for up to as long as a line takes: a machine may be loaded or not."""
-    lines, start = rng.randrange(0, 10), None
-    while process.poll() is None:
-        if (segment / "log.txt").exists():
-            start = start or time.time()
-            if acknowledged(segment) >= 5 * lines:
-                break
-        time.sleep(0.002)
-    moment = rng.uniform(0.0, max(0.02, (time.time() - (start or time.time())) / max(lines, 1)))
-    time.sleep(moment)
-    return f"{moment:.3f} s after step {5 * lines}"
-
-
-def expect_told(output, code, took, signal_sent, timeout):
-    """One message that says which rank it was, in time. Of a kill mpirun knows at once too, and its code comes first."""
-    stopped = signal_sent == signal.SIGSTOP
-    first = f"has made progress for {timeout} s (layout.timeout); the job ends" if stopped else "a rank has died; the job ends"
-    assert output.count("; the job ends") == 1 and output.count(first) == 1, output
-    assert len(re.findall(r"^  rank \d+ \(process \d+\) " + ("is stopped" if stopped else "has died") + " in ", output, re.M)) == 1, output
-    assert code == 9 or (not stopped and code == 137), f"exit code {code}\n{output}"
-    assert took < (timeout if stopped else 0) + 5, f"{took} s\n{output}"  # mpirun itself takes one or two of them
-    assert not stopped or took > 0.9 * timeout, f"{took} s\n{output}"
-
-
-def watchdog_trial(bench, trial, rng):
-    """A rank of 2 or 3, or 4, stopped (even trials) or killed; the job must tell, end, and resume. What it was, or None: it was over."""
-    name, ranks, timeout = f"watched-{trial}", rng.choice([2, 3, 4]), rng.choice([2, 2.5, 3])
-    folder, sent = bench.folder / name, signal.SIGKILL if trial % 2 else signal.SIGSTOP
-    command = bench.command(ranks, "train", bench.config, "--run", folder, f"layout.timeout={timeout}")
-    with open(bench.folder / "output", "w+") as output:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=output, start_new_session=True)
-        moment = random_moment(process, folder / "segments/000", rng)
-        victim = rng.choice(children(process.pid) or [None])
-        try:
-            if victim:
-                os.kill(victim, sent)
-        except ProcessLookupError:  # it has just ended
-            pass
-        start = time.time()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:  # may be all right, but only where the run was over: see below
-            os.kill(victim, signal.SIGCONT)
-            process.wait(timeout=60)
-        took = time.time() - start
-        output.seek(0)
-        text = output.read()
-    log = (folder / "segments/000/log.txt").read_text()
-    if "; the job ends" not in text and "finished 60 steps" in log:
-        return None  # done before: from its last line on nobody watches
-    try:
-        expect_told(text, process.returncode, took, sent, timeout)
-    except AssertionError as error:
-        raise AssertionError(f"{sent.name} {moment}, {ranks} ranks: {error}\n{log}") from None
-    check_rows(folder)
-    bench.verify(name)
-    resumed = run(bench.command(rng.choice([1, 2, 3]), "resume", folder, "layout.timeout=600"))
-    assert resumed.returncode == 0, resumed.stdout
-    place = re.search(r"(?:is stopped|has died) in (.*)", text)[1]
-    what = "stopped" if sent == signal.SIGSTOP else "killed"
-    return f"{what} {moment} in {place}: exit code {process.returncode} after {took:.1f} s"
-
-
-def watchdog(bench, trials):
-    reference = bench.train(2, "reference")
-    assert reference.returncode == 0, reference.stdout
-    expected = bench.digest("reference")
-    rng = random.Random(1)
-    told = 0
-    for trial in range(trials):
-        what = watchdog_trial(bench, trial, rng)
-        found = bench.digest(f"watched-{trial}")
-        assert found == expected, f"trial {trial}: the run differs\n{found}\n{expected}"
-        told += what is not None
-        print(f"trial {trial}: {what or 'the run was over before'}, the same bytes", flush=True)
-        shutil.rmtree(bench.folder / f"watched-{trial}")
-    assert told or not trials, "no run was caught"
-    print(f"{told} of {trials} trials ended by the watchdog's message, {trials - told} over before; all resumed to the same bytes")
-
-
 def kill(bench, trials):
     start = time.time()
     reference = bench.train(2, "reference")
@@ -274,12 +193,12 @@ def sweep(bench, trials):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("campaign", choices=["kill", "watchdog", "sweep"])
+    parser.add_argument("campaign", choices=["kill", "sweep"])
     parser.add_argument("--program", required=True)
     parser.add_argument("--trials", type=int, default=50)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="switchyard-campaign-") as folder:
-        {"kill": kill, "watchdog": watchdog, "sweep": sweep}[args.campaign](Bench(args.program, folder), args.trials)
+        {"kill": kill, "sweep": sweep}[args.campaign](Bench(args.program, folder), args.trials)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ def step(step_ms, exposed, busy, across=BYTES, exchange="pairwise", schedule="in
 def serial(f0, **other):
     """The reference of a compute of 1000 ms, of which nothing is hidden."""
     exposed = COMPUTE * f0 / (1 - f0)
-    return step(COMPUTE + exposed, exposed, exposed, schedule="serial", lanes=1, **other)
+    return step(COMPUTE + exposed, exposed, exposed, schedule="serial", lanes=1, compute_ms=COMPUTE, **other)
 
 
 def hidden(share, busy=1000.0, **other):
     """A line with overlap of which such a share is exposed."""
     exposed = COMPUTE * share / (1 - share)
-    return step(COMPUTE + exposed, exposed, max(busy, exposed), **other)
+    return step(COMPUTE + exposed, exposed, max(busy, exposed), compute_ms=COMPUTE, **other)
 
 
 def by_nodes(share, removed=0.5, **other):

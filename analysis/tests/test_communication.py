@@ -23,17 +23,27 @@ def test_a_table_by_hand(tmp_path):
     lines = [step(1000.0, 400.0, 900.0, schedule="serial", lanes=1), step(950.0, 90.0, 800.0),
              step(640.0, 50.0, 500.0, 0.4 * BYTES, "node"), step(600.0, 0.0, 0.0, 0)]
     lines[3]["schedule"] = "pipelined"
+    lines[0]["compute_ms"], lines[1]["compute_ms"] = 600.0, 855.0
     table = tables.overlap_table(read(write_results(tmp_path, {"700mbit": lines})).steps)
-    assert table["compute_ms"].tolist() == [600] * 4 and table["f0"].tolist() == pytest.approx([0.4] * 4)
+    assert table["serial_compute_ms"].tolist() == [600] * 4 and table["f0"].tolist() == pytest.approx([0.4] * 4)
     assert table["bound_ms"].tolist() == pytest.approx([900, 900, 600, 600])
     assert table["bound_reached"].tolist() == pytest.approx([0.9, 900 / 950, 600 / 640, 1])
-    assert table["utilisation"].tolist() == pytest.approx([0.6, 600 / 950, 600 / 640, 1])
+    assert table["utilisation"].tolist()[:2] == pytest.approx([0.6, 0.9]) and table["utilisation"].isna().tolist()[2:] == [True, True]
     assert table["exposed_share"].tolist() == pytest.approx([0.4, 90 / 950, 50 / 640, 0])
     assert table["busy_share"].tolist() == pytest.approx([0.9, 800 / 950, 500 / 640, 0])
     assert table["hidden_share"].tolist() == pytest.approx([1 - 4 / 9, 1 - 9 / 80, 0.9, 1])
     assert table["hidden_ms"].tolist() == [500, 710, 450, 0]
     assert table["bytes_removed"].tolist() == pytest.approx([0, 0, 0.6, 1])
     assert table["exposed_cut"].tolist() == pytest.approx([0, 1 - 90 / 400, 1 - 50 / 400, 1])
+
+
+def test_a_line_is_bound_by_the_compute_of_its_own_exchange(tmp_path):
+    """By nodes 500 ms of a serial step of 700 are work; straight it is not written, so 1000 − 400."""
+    lines = [step(1000.0, 400.0, 400.0, schedule="serial", lanes=1),
+             step(700.0, 150.0, 200.0, BYTES // 2, "node", "serial", 1, compute_ms=500.0), step(560.0, 30.0, 200.0, BYTES // 2, "node"),
+             step(650.0, 30.0, 400.0)]
+    table = tables.overlap_table(read(write_results(tmp_path, {"700mbit": lines})).steps)
+    assert table["serial_compute_ms"].tolist() == [600, 500, 500, 600] and table["bound_ms"].tolist() == [600, 500, 500, 600]
 
 
 def test_the_reference_may_stand_anywhere(tmp_path):

@@ -28,19 +28,40 @@ def planted(folder):
 
 
 def test_errors_and_first_choices_are_those_that_were_planted(tmp_path):
-    pairs = planning.read(planted(tmp_path))
+    found = planning.read(planted(tmp_path))
+    pairs = found.pairs
     assert [round(p.error, 9) for p in pairs] == [-0.1, 0.2, 0.0]
     assert [p.mbit for p in pairs] == [200.0, 200.0, 1000.0]
-    lost = planning.losses(pairs)
-    assert lost[200.0][0][1] == "serial" and round(lost[200.0][1], 9) == 0.25 and lost[1000.0][1] == 0.0
+    made = planning.choices(found)
+    assert made[200.0].key[1] == "serial" and round(made[200.0].loss, 9) == 0.25 and made[1000.0].loss == 0.0
+    assert made[200.0].above[0] == "node" and made[1000.0].above[5] == "1", "plan's own first choices, which nobody measured"
     text = planning.make(tmp_path, tmp_path / "planning.txt")
     assert (tmp_path / "planning.txt").read_text() == text + "\n"
     assert planning.drifts(pairs) == {200.0: (3, 0.125)}
     for said in ("machine at 200 Mbit/s: described 3 times between the steps, drift 12.5 %", "machine at 1000 Mbit/s: described once",
                  "median error: 10.0 %, within 10 % (drift of the machine at most 12.5 %)",
                  "worst error: 20.0 %, within 25 %", "first choice, worst: 25.0 %, NOT within 10 %",
-                 "bytes across nodes, worst: 1.00 %"):
+                 "plan puts node serial 1 none 2 0 1 above it, which was not measured", "bytes across nodes, worst: 1.00 %"):
         assert said in text, text
+    assert "hidden share" not in text
+
+
+def test_other_layouts_count_as_well(tmp_path):
+    """Among them plan's first choice, and one that plan does not list."""
+    planted(tmp_path)
+    write(tmp_path, "steps-1gbit.jsonl", [line(50.0), line(40.0, zero=1), line(1.0, local_first=True)])
+    found = planning.read(tmp_path)
+    made = planning.choices(found)[1000.0]
+    assert len(found.pairs) == 4 and made.key[5] == "1" and made.loss == 0.0 and made.above is None
+    assert " zero 1 " in planning.make(tmp_path)
+
+
+def test_hidden_shares_that_fall_short_are_counted(tmp_path):
+    write(tmp_path, "steps-1gbit.jsonl", [line(50.0, hidden_share=0.7, communication_ms=9.0),
+                                          line(60.0, lanes=2, hidden_share=0.95, communication_ms=9.0),
+                                          line(60.0, lanes=4, hidden_share=0.1, communication_ms=0.0)])
+    write(tmp_path, "plan-1gbit.jsonl", [line(50.0, lanes=lanes, hidden_share=0.9) for lanes in (1, 2, 4)])
+    assert "measured less than predicted: by at most 0.20; by more than 0.1, where a run warns: 1 of 2" in planning.make(tmp_path)
 
 
 @pytest.mark.parametrize("name, lines, said", [

@@ -150,6 +150,8 @@ def _made_commands(commands):
                                      "experiments.known_answer.make"), RESULTS, FOLDER)
     _made(commands, "communication", ("how much of a step is communication, how much of it overlap hides, how many bytes go: three claims "
                                       "and a figure", "experiments.communication.make"), MEASURED, FOLDER)
+    _made(commands, "journeys", ("rows that crossed between nodes in training, on each journey, beside those of random routing",
+                                 "experiments.journeys.make"), RUNS, dict(help="file for the table, csv (default: print only)"))
     _made(commands, "planning", ("what `switchyard plan` said beside what `bench step` measured", "experiments.planning.make"),
           ("results", dict(help="folder of steps-RATE.jsonl and plan-RATE.jsonl")), dict(help="file for the table (default: print only)"))
 

@@ -6,14 +6,15 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 options "$@"
 export OMP_NUM_THREADS=1
-router=(train.steps=400 record.sample_every=10 train.evaluate_every=200)
+router_steps=400
+router=(record.sample_every=10 train.evaluate_every=200)
 steps=(--warmup 1 --repetitions 5)
 tokens=512 rates="3000 1500 900 600 500 400 300 200" lanes=4,8 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
 case $scale in
   ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 timeline_steps=2 ;;
   full) weak="1 2 4" rates="3000 1200 800 600 400" ;;
 esac
-[ "$scale" != ci ] || router=(train.steps=4 train.batch=8 train.warmup=1 record.sample_every=1 train.evaluate_every=0)
+[ "$scale" != ci ] || router_steps=4 router=(train.batch=8 train.warmup=1 record.sample_every=1 train.evaluate_every=0)
 results=$out/$scale/results
 mkdir -p "$results"
 
@@ -29,11 +30,26 @@ if [ "$scale" != full ] && [ ! -f "$results/trained.json" ]; then
   SWITCHYARD=$program scripts/corpus.sh corpus/quickstart-2 2
   rm -rf "$out/$scale/trained" "$out/trained.tmp"
   mpirun --oversubscribe -n 2 "$program" train experiments/small.yaml --run "$out/$scale/trained" data.path=corpus/quickstart-2 \
-    model.blocks=3 moe.experts=32 moe.top_k=4 moe.hidden=64 moe.bias_rule=centred_sign moe.bias_rate=0.01 "${router[@]}"
+    model.blocks=3 moe.experts=32 moe.top_k=4 moe.hidden=64 moe.bias_rule=centred_sign moe.bias_rate=0.01 train.steps="$router_steps" "${router[@]}"
   for n in $nodes; do
     .venv/bin/yardstick placement "$out/$scale/trained" --nodes "$n" --out "$out/$scale/placed-$n.yaml" --counts "$out/trained.tmp"
   done
   mv "$out/trained.tmp" "$results/trained.json"
+fi
+
+step "that router, counted by the program as it trains on"
+if [ "$scale" != full ] && [ ! -f "$results/journeys.csv" ]; then
+  runs=()
+  for n in 2 4; do
+    for way in pairwise node; do
+      runs+=("$out/$scale/journeys-$n-$way")
+      rm -rf "${runs[-1]}"
+      cp -r "$out/$scale/trained" "${runs[-1]}"
+      mpirun --oversubscribe -n "$n" "$program" resume "${runs[-1]}" train.steps="$((router_steps + 10))" \
+        layout.expert_parallel="$n" layout.ranks_per_node=1 layout.exchange="$way"
+    done
+  done
+  .venv/bin/yardstick journeys "${runs[@]}" --out "$results/journeys.csv"
 fi
 
 # What limits the links is the kernel; with these settings a small message does not wait behind a large one (docs/virtual-nodes.md).
@@ -63,22 +79,17 @@ if [ "$(id -u)" -ne 0 ] || ! command -v tc >/dev/null; then
   exit 0
 fi
 model=$root/experiments/communication/overlap.yaml
-# Eight grains a rank, so up to eight lanes. The machine, described before the steps and after each turn of them, is for ../planning.
+interleaved="layout.schedule=interleaved layout.lanes="
+hidden="${interleaved}${lanes##*,} layout.exchange=node"
+# Eight grains a rank, so up to eight lanes; other layouts beside these are for ../planning, and so is the machine, described before the
+# steps and after each turn of them.
 for rate in $rates; do
   [ ! -f "$results/steps-${rate}mbit.jsonl" ] || continue
   rm -f "$out"/machine-*.yaml
   on_nodes 2 "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" --lanes "$lanes" "${steps[@]}" \
-    --machine "$(realpath "$out")/machine-${rate}mbit.yaml"
+    --with "$hidden layout.zero=1" --with "$hidden layout.recompute=experts" --with "$hidden layout.local_first=true" \
+    --with layout.expert_parallel=1 --with "layout.expert_parallel=1 layout.zero=1" --machine "$(realpath "$out")/machine-${rate}mbit.yaml"
   mv "$out/machine-${rate}mbit"-*.yaml "$results"
-done
-
-step "steps of other layouts, for what ../planning says of them"
-interleaved="layout.schedule=interleaved layout.lanes="
-hidden="${interleaved}${lanes##*,} layout.exchange=node"
-for rate in $rates; do
-  on_nodes 2 "$rate" "layouts-${rate}mbit.jsonl" --json step "$model" "${steps[@]}" --with "$hidden" --with "$hidden layout.zero=1" \
-    --with "$hidden layout.recompute=experts" --with "$hidden layout.local_first=true" --with layout.expert_parallel=1 \
-    --with "layout.expert_parallel=1 layout.zero=1"
 done
 
 step "weak scaling: as many tokens on each node"
@@ -110,6 +121,7 @@ figures=experiments/communication
 [ "$scale" != full ] || figures=experiments/communication/sixteen-cores
 [ "$scale" != ci ] || figures=$out/yardstick
 if [ "$scale" != ci ]; then
+  rm -rf "$figures/results" # of one protocol
   mkdir -p "$figures/results"
   cp "$results"/* "$figures/results"
   results=$figures/results

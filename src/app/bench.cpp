@@ -83,6 +83,7 @@ Exit bench_overlap(const BenchOptions& options) {
   };
   add("serial", 1);
   for (const int lanes : options.lanes) add("interleaved", lanes), add("pipelined", lanes);
+  names.insert(names.end(), options.with.begin(), options.with.end());
   const std::vector<bench::Variant> variants = variants_of(options, names);
   if (options.machine.empty()) return measure(variants, options, bench::print_overlap);
   const Config& config = variants.front().config;
@@ -237,12 +238,17 @@ void add_bench(CLI::App& app, Command& command) {
   add_machine(*group, command);
   const auto steps = std::make_shared<BenchOptions>(), overlap = std::make_shared<BenchOptions>(),
              determinism = std::make_shared<BenchOptions>();
-  add_steps(*group, command, "step", "Tokens per second of whole training steps on random tokens", bench_step, steps)
-      ->add_option("--with", steps->with, "'section.key=value ...' that is measured too, in turn; may be given again")
-      ->allow_extra_args(false);
+  const auto add_with = [](CLI::App* sub, BenchOptions& options) {
+    sub->add_option("--with", options.with, "'section.key=value ...' that is measured too, in turn; may be given again")
+        ->allow_extra_args(false);
+  };
+  add_with(add_steps(*group, command, "step", "Tokens per second of whole training steps on random tokens", bench_step,
+                     steps),
+           *steps);
   CLI::App* overlaps =
       add_steps(*group, command, "overlap",
                 "How much of the communication of a step its schedules hide, beside the bound", bench_overlap, overlap);
+  add_with(overlaps, *overlap);
   overlaps->add_option(
       "--machine", overlap->machine,
       "FILE.yaml: describes the machine too, before the steps that are measured and after each turn of "

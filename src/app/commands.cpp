@@ -75,7 +75,7 @@ Parsed parse_command_line(int argc, char** argv) {
   app.require_subcommand(1);
   // The declared options write into variables that the chosen command shares, so they outlive `app`.
   for (const auto add : {add_train, add_generate, add_bench, add_check, add_plan, add_show, add_verify, add_schema,
-                         add_data, add_sweep, add_selfcheck})
+                         add_data, add_sweep, add_selfcheck, add_guard})
     add(app, parsed.command);
   parsed.text = unknown_command(app, "switchyard", {argv + std::min(argc, 1), argv + argc});
   if (!parsed.text.empty()) {

@@ -89,6 +89,7 @@ void add_data_generate(CLI::App& group, Command& command);
 void add_laboratory(CLI::App& group, Command& command);
 void add_sweep(CLI::App& app, Command& command);
 void add_selfcheck(CLI::App& app, Command& command);
+void add_guard(CLI::App& app, Command& command);  ///< not for users
 
 /// What parsing ended with: a command, or a text to print and an exit code.
 struct Parsed {

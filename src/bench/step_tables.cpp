@@ -12,10 +12,15 @@ using Report = nlohmann::ordered_json;
 
 double number(const Report& report, const char* key) { return report.at(key).get<double>(); }
 
-/// "pairwise interleaved 4"
+/// "pairwise interleaved 4", and what else is not as by itself: "EP 1", "zero 1", "recompute experts", "local first".
 std::string way_of(const Report& report) {
-  return report.at("exchange").get<std::string>() + " " + report.at("schedule").get<std::string>() + " " +
-         std::to_string(report.at("lanes").get<int>());
+  const auto text = [&](const char* key) { return report.at(key).get<std::string>(); };
+  const auto count = [&](const char* key) { return std::to_string(report.at(key).get<int>()); };
+  std::string way = text("exchange") + " " + text("schedule") + " " + count("lanes");
+  if (report.at("expert_parallel") != report.at("ranks")) way += " EP " + count("expert_parallel");
+  if (report.at("zero") != 0) way += " zero " + count("zero");
+  if (text("recompute") != "none") way += " recompute " + text("recompute");
+  return report.at("local_first").get<bool>() ? way + " local first" : way;
 }
 
 /// Losses are the same bits whatever is between.
@@ -43,7 +48,7 @@ void print_line(const Report& report, const std::vector<Report>& all) {
                bytes = std::max(1.0, number(serial, "row_bytes_across")),
                share = number(report, "row_bytes_across") / bytes,
                bound = std::max(compute, number(serial, "communication_ms") * share), step = number(report, "step_ms");
-  std::printf("%-28s %9.1f %6.3f %9.1f %9.1f %8.1f %8.1f %6.2f %8.1f %9.1f %7.1f\n", way_of(report).c_str(), step,
+  std::printf("%-46s %9.1f %6.3f %9.1f %9.1f %8.1f %8.1f %6.2f %8.1f %9.1f %7.1f\n", way_of(report).c_str(), step,
               report.value("step_ratio", 1.0), number(report, "communication_ms"), number(report, "exposed_ms"),
               100.0 * number(report, "exposed_share"), 100.0 * number(report, "utilisation"),
               number(report, "hidden_share"), 100.0 * (1.0 - share), bound, 100.0 * bound / step);
@@ -77,7 +82,7 @@ Exit print_overlap(const std::vector<Variant>& variants, const StepOptions& opti
   comm::on_root(world, [&] {
     std::printf("%s, %d steps each; times in ms, shares in %%\n", reports.front().at("way").get<std::string>().c_str(),
                 options.repetitions);
-    std::printf("%-28s %9s %6s %9s %9s %8s %8s %6s %8s %9s %7s\n", "exchange schedule lanes", "step", "ratio", "busy",
+    std::printf("%-46s %9s %6s %9s %9s %8s %8s %6s %8s %9s %7s\n", "exchange schedule lanes", "step", "ratio", "busy",
                 "exposed", "exposed", "at work", "eta", "removed", "bound", "reached");
     for (const Report& report : reports) print_line(report, reports);
     std::printf("all end with the loss %s\n", reports.front().at("last_loss").dump().c_str());

@@ -42,14 +42,20 @@ class SharedFile {
     if (data == MAP_FAILED) refuse(errno, "map");
     return data;
   }
+  /// A descriptor of the same file, the caller's.
+  int again() const {
+    const int file = ::fcntl(file_, F_DUPFD_CLOEXEC, 0);
+    if (file < 0) refuse(errno, "duplicate");
+    return file;
+  }
 
  private:
   int file_;
 };
 
-int open_process(int process) { return static_cast<int>(::syscall(SYS_pidfd_open, process, 0)); }
-
 }  // namespace
+
+int open_process(int process) { return static_cast<int>(::syscall(SYS_pidfd_open, process, 0)); }
 
 ProcessStat parse_stat(const std::string& text) {
   const std::size_t name_end = text.rfind(')');
@@ -85,7 +91,7 @@ NodeMemory::NodeMemory(const comm::Communicator& world, const comm::Communicator
     const SharedFile file(name, O_RDWR | O_CREAT | O_EXCL);
     try {
       file.allocate(bytes);
-      data_ = file.map(bytes);
+      data_ = file.map(bytes), file_ = file.again();
     } catch (const Error&) {
       ::shm_unlink(name.c_str());
       throw;
@@ -94,7 +100,9 @@ NodeMemory::NodeMemory(const comm::Communicator& world, const comm::Communicator
   name = comm::broadcast(node, name, 0);
   try {
     comm::agree(world, [&] {
-      if (!first) data_ = SharedFile(name, O_RDWR).map(bytes);
+      if (first) return;
+      const SharedFile file(name, O_RDWR);
+      data_ = file.map(bytes), file_ = file.again();
     });
   } catch (const Error&) {
     if (first) ::shm_unlink(name.c_str());
@@ -103,12 +111,15 @@ NodeMemory::NodeMemory(const comm::Communicator& world, const comm::Communicator
   if (first) ::shm_unlink(name.c_str());
 }
 
-NodeMemory::~NodeMemory() { ::munmap(data_, bytes_); }
+NodeMemory::~NodeMemory() {
+  ::munmap(data_, bytes_);
+  ::close(file_);
+}
 
 Mates::Mates(const comm::Communicator& world)
     : node_(world.split_shared()),
       own_(node_.rank()),
-      memory_(world, node_, sizeof(Shared) + node_.size() * sizeof(activity::Record)),
+      memory_(world, node_, bytes_of(node_.size())),
       shared_(static_cast<Shared*>(memory_.data())) {
   for (int mate = 0; mate < node_.size(); ++mate) ranks_.push_back(node_.world_rank(mate));
   watch_processes(node_);

@@ -22,6 +22,9 @@ struct ProcessStat {
 ProcessStat parse_stat(const std::string& text);
 ProcessStat stat_of(int process);
 
+/// A descriptor that becomes readable when the process ends; −1 where there is none (Linux before 5.3).
+int open_process(int process);
+
 /// Memory of the ranks of a node, zeros at first, without a name by which anybody else could open it or that could be
 /// left behind. Unmapped with the last process.
 class NodeMemory {
@@ -31,9 +34,11 @@ class NodeMemory {
   NodeMemory(const NodeMemory&) = delete;
   ~NodeMemory();
   void* data() const { return data_; }
+  int file() const { return file_; }
 
  private:
   std::size_t bytes_;
+  int file_ = -1;
   void* data_ = nullptr;
 };
 
@@ -66,11 +71,15 @@ class Mates {
   void has_spoken() const { shared_->spoken.store(1); }
   bool somebody_ends() const;  ///< may_speak was true for somebody, or a mate has left the run
 
- private:
+  /// The memory of the node, and what is in it.
+  int memory_file() const { return memory_.file(); }
   struct Shared {
     std::atomic<std::uint32_t> speaker, spoken;
     activity::Record* records() { return reinterpret_cast<activity::Record*>(this + 1); }
   };
+  static std::size_t bytes_of(int ranks) { return sizeof(Shared) + ranks * sizeof(activity::Record); }
+
+ private:
   void watch_processes(const comm::Communicator& node);
   comm::Communicator node_;
   int own_;

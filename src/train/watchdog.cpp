@@ -1,6 +1,5 @@
 #include "train/watchdog.hpp"
 
-#include <fcntl.h>
 #include <mpi.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -14,10 +13,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 
 #include "base/clock.hpp"
 #include "comm/collectives.hpp"
+#include "train/last_words.hpp"
 #include "train/signals.hpp"
 
 namespace switchyard::train {
@@ -26,6 +25,9 @@ namespace {
 // A launcher that ends a job kills the ranks one after the other: who has survived another one's end for so long is not
 // meant, and whose launcher has announced the end for longer than mpirun leaves between that and a kill is.
 constexpr double survived = 0.05, announced = 0.5;  // s
+// mpirun ends the ranks of the node that asked for it, which takes two seconds, then tells the others, then kills them
+// two seconds later: a node that knows nothing of the cause has nothing to add meanwhile.
+constexpr double other_nodes_first = 3.0, killing = 5.0;  // s
 constexpr double silence = 1.0;                     // s that another rank may take to write what it has begun to
 constexpr unsigned last_resort = 20;                // s after which MPI_Abort has not ended this process
 
@@ -40,25 +42,6 @@ std::string seconds_text(double seconds) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.3g s", seconds);
   return text.data();
-}
-
-/// As the lines of Progress begin.
-std::string time_text() {
-  const std::time_t clock = std::time(nullptr);
-  std::tm local{};
-  localtime_r(&clock, &local);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%FT%T", &local);
-  return text.data();
-}
-
-void write_all(int file, const std::string& text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const ssize_t n = ::write(file, text.data() + at, text.size() - at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;  // the job ends anyway, and there is nobody left to tell
-    at += static_cast<std::size_t>(n);
-  }
 }
 
 /// A thread that no signal interrupts: they are for the one that works.
@@ -84,6 +67,7 @@ Watchdog::Watchdog(const comm::Communicator& world, double timeout) : timeout_(t
   firsts.erase(std::unique(firsts.begin(), firsts.end()), firsts.end());
   nodes_ = static_cast<int>(firsts.size());
   node_number_ = static_cast<int>(std::lower_bound(firsts.begin(), firsts.end(), mates_->rank(0)) - firsts.begin());
+  if (nodes_ > 1 && mates_->size() == 1) guard_.emplace(*mates_, hosts_);
   ending_ = ::eventfd(0, EFD_CLOEXEC);
   check(ending_ >= 0, Exit::usage, "no descriptor is left for the watchdog; raise ulimit -n");
   thread_ = start_quietly([this] { watch(); });
@@ -95,12 +79,14 @@ Watchdog::~Watchdog() {
   const std::uint64_t one = 1;
   while (::write(ending_, &one, sizeof one) < 0 && errno == EINTR) continue;
   thread_.join();
+  guard_.reset();
   ::close(ending_);
 }
 
 void Watchdog::log_to(const std::string& file) {
   const std::lock_guard<std::mutex> lock(log_lock_);
   log_ = file;
+  if (guard_) guard_->log_to(file);
 }
 
 std::string Watchdog::note() const {
@@ -139,7 +125,8 @@ bool Watchdog::has_lost_a_mate() {
 void Watchdog::watch() {
   const double tick = std::clamp(timeout_ / 20, 0.01, 0.25);
   // A node of which no rank is the cause leaves the word to the one that knows more, if that comes to it.
-  const double patience = nodes_ > 1 ? std::clamp(timeout_ / 4, 0.2, 5.0) + std::min(0.1 * node_number_, 2.0) : 0.0;
+  const double patience =
+      nodes_ > 1 ? std::clamp(timeout_ / 4, other_nodes_first, 5.0) + std::min(0.1 * node_number_, 2.0) : 0.0;
   std::uint64_t progress = mates_->progress();
   double idle = 0.0, last = now();  // steady: does not count while the machine sleeps
   while (!rests(tick)) {
@@ -150,7 +137,9 @@ void Watchdog::watch() {
     last = time;
     if (const std::uint64_t found = mates_->progress(); found != progress) progress = found, idle = 0.0;
     if (idle > timeout_ / 2) mates_->record(mates_->own()).questions.fetch_add(1);
-    if (idle > timeout_ && (idle > timeout_ + patience || !look().causes.empty()))
+    const double told = StopSignals::announced();
+    const bool is_over = nodes_ > 1 && told > 0.0 && time - told < killing;
+    if (idle > timeout_ && ((idle > timeout_ + patience && !is_over) || !look().causes.empty()))
       end_job("no rank of host " + hosts_[mates_->rank(mates_->own())] + " has made progress for " +
               seconds_text(timeout_) + " (layout.timeout)");
   }
@@ -191,9 +180,8 @@ void Watchdog::speak(const std::string& headline) {
   }
   if (file.empty()) return;
   std::atomic<bool> done = false;
-  std::thread writer = start_quietly([&done, file, line = time_text() + " error " + text] {
-    const int log = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (log >= 0) write_all(log, line), ::close(log);
+  std::thread writer = start_quietly([&done, file, text] {
+    append_to_log(file, text);
     done = true;
   });
   writer.detach();

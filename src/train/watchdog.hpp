@@ -8,16 +8,17 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "train/guard.hpp"
 #include "train/mates.hpp"
 #include "train/stuck_report.hpp"
 
 namespace switchyard::train {
 
 /// A thread of each rank. When the ranks of its node have made no progress for `timeout` seconds, or one of them has
-/// died, one of these threads writes the report to standard error and to the log, and ends the job by MPI_Abort with
-/// Exit::stuck; it makes no other call of MPI (MPI_THREAD_FUNNELED). Time in which the whole node stood still (a
-/// suspended machine, all processes stopped and continued) does not count. What began after activity::leave() is not
-/// told.
+/// died, one of these threads, or the guard of a rank that is alone on its node, writes the report to standard error
+/// and to the log, and ends the job by MPI_Abort with Exit::stuck; it makes no other call of MPI (MPI_THREAD_FUNNELED).
+/// Time in which the whole node stood still (a suspended machine, all processes stopped and continued) does not count.
+/// What began after activity::leave() is not told.
 class Watchdog {
  public:
   /// Collective over the world. `timeout` 0: there is no thread, and activities stay in this process.
@@ -41,7 +42,8 @@ class Watchdog {
   double timeout_;
   std::vector<std::string> hosts_;  // of all ranks of the world
   std::optional<Mates> mates_;
-  int node_number_ = 0;  // of this node among the nodes
+  std::optional<Guard> guard_;  // of the only rank of a node among others
+  int node_number_ = 0;         // of this node among the nodes
   int nodes_ = 1;
   std::vector<bool> known_dead_;
   std::mutex log_lock_;

@@ -52,13 +52,16 @@ TEST_F(BenchStep, VariantsStandBesideTheFirst) {
 
 TEST_F(BenchStep, OverlapIsATableBesideTheBound) {
   const Output o =
-      run("bench overlap c.yaml --lanes 2 layout.ranks_per_node=1 --warmup 1 --repetitions 2 --json b.json", 2);
+      run("bench overlap c.yaml --lanes 2 layout.ranks_per_node=1 --warmup 1 --repetitions 2 --json b.json --with "
+          "'layout.expert_parallel=1 layout.zero=1' --with 'layout.recompute=experts layout.local_first=true'",
+          2);
   ASSERT_EQ(o.code, 0) << o.err;
-  for (const char* way : {"pairwise serial 1 ", "node serial 1 ", "pairwise interleaved 2 ", "node interleaved 2 ",
-                          "pairwise pipelined 2 ", "node pipelined 2 ", "all end with the loss "})
+  for (const char* way : {"pairwise serial 1  ", "node serial 1 ", "pairwise interleaved 2 ", "node interleaved 2 ",
+                          "pairwise pipelined 2 ", "node pipelined 2 ", "pairwise serial 1 EP 1 zero 1 ",
+                          "pairwise serial 1 recompute experts local first ", "all end with the loss "})
     EXPECT_EQ(count(o.out, way), 1) << way << "\n" << o.out;
   const auto all = lines(read(folder_ / "b.json"));
-  ASSERT_EQ(all.size(), 6u);
+  ASSERT_EQ(all.size(), 8u);
   EXPECT_LT(all[1].at("row_bytes_across"), all[0].at("row_bytes_across"));
   for (const auto& line : all) EXPECT_EQ(line.at("last_loss"), all[0].at("last_loss")) << line;
   // The serial step is its own reference: nothing is removed, and a step is never shorter than its bound says.

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import re
+import signal
 import subprocess
 
 import pytest
@@ -91,3 +92,35 @@ def test_signals_and_exit_codes_are_handed_on(folder):
     assert training.returncode == 75, text
     assert not traces(name)
     assert call("run", "--", PROGRAM, "train", "no-such.yaml", "--run", "none", cwd=folder, code=2)
+
+
+def ranks_of(run):
+    """Processes that train into this run, in any order."""
+    def words(process):
+        try:
+            return (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it has just ended
+            return [b""]
+    found = {int(p.name): words(p) for p in pathlib.Path("/proc").glob("[0-9]*")}
+    return sorted(pid for pid, called in found.items() if called[0] == PROGRAM.encode() and run.encode() in called)
+
+
+@pytest.mark.parametrize("sent, said, codes", [(signal.SIGSTOP, "has made progress for 3 s (layout.timeout); the job ends", (9,)),
+                                               (signal.SIGKILL, "a rank has died; the job ends", (9, 137))])
+@pytest.mark.parametrize("near, victim", [(2, 0), (2, 3), (1, 0), (1, 1)])
+def test_one_node_tells_of_a_rank_that_stops_or_dies(folder, sent, said, codes, near, victim):
+    """Its own, where a rank that is alone has a guard: the ranks of the other node wait, and say nothing of it. Of one that is alone
+    and stopped they tell for whom they wait, since nobody else can."""
+    run = f"watched-{int(sent)}-{near}-{victim}"
+    training = start("run", "--nodes", 2, "--ranks-per-node", near, "--", PROGRAM, "train", "tiny.yaml", "--run", run, "train.steps=100000",
+                     "layout.timeout=3", cwd=folder)
+    wait_for(lambda: any("step=5 " in f.read_text() for f in (folder / run / "segments").glob("*/log.txt")), "five steps")
+    ranks = ranks_of(run)
+    assert len(ranks) == 2 * near
+    os.kill(ranks[victim], sent)
+    text, _ = training.communicate(timeout=PATIENCE)
+    assert training.returncode in codes and text.count("; the job ends") == 1 and said in text, text
+    alone = near == 1 and sent == signal.SIGSTOP
+    does = "waits for " if alone else "(is stopped|has died) in "
+    assert re.search(rf"^  rank \d \(process {ranks[1 - victim if alone else victim]}\) {does}", text, re.M), text
+    program(folder, "verify", run)

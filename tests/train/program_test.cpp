@@ -227,16 +227,22 @@ TEST_F(Program, PeakMemoryIsWhatCheckSays) {
                {2, 2, 8, 1},
                {4, 1, 8, 1},
                {2, 2, 8, 1, " layout.exchange=node layout.ranks_per_node=1"},
+               {1, 1, 8, 0, " layout.recompute=experts"},
+               {1, 1, 8, 0, " layout.recompute=blocks"},
+               {2, 2, 8, 0, " layout.recompute=experts"},
+               {2, 2, 8, 0, " layout.recompute=blocks"},
+               {2, 2, 8, 0, " moe.hidden_chunks=2 layout.expert_tensor_parallel=2"},
                {4, 4, 8, 1,
                 " moe.hidden_chunks=2 layout.expert_tensor_parallel=2 layout.exchange=node layout.ranks_per_node=2 "
                 "layout.lanes=2 layout.schedule=interleaved layout.placement=" +
                     (folder_ / "p.yaml").string()}};
   write("p.yaml", "1: [3, 6, 0, 5, 1, 7, 2, 4]\n3: [7, 0, 6, 1, 5, 2, 4, 3]\n");
+  int number = 0;
   for (const auto& [ranks, expert_parallel, experts, zero, more] : cases) {
     const std::string experts_option = "moe.experts=" + std::to_string(experts),
                       parallel_option = "layout.expert_parallel=" + std::to_string(expert_parallel),
                       zero_option = "layout.zero=" + std::to_string(zero);
-    const std::string name = name_of(ranks, expert_parallel, experts, zero) + (more.empty() ? "" : "-by-nodes"),
+    const std::string name = std::to_string(number++) + "-" + name_of(ranks, expert_parallel, experts, zero),
                       options = experts_option + " " + parallel_option + " " + zero_option + more;
     const Output o = run("train xs.yaml --run " + name + " " + options, ranks);
     ASSERT_EQ(o.code, 0) << o.err;
@@ -247,7 +253,8 @@ TEST_F(Program, PeakMemoryIsWhatCheckSays) {
     std::int64_t most = 0;
     for (const RankBytes& bytes : train::rank_bytes(loaded.config, ranks)) most = std::max(most, bytes.total());
     const double predicted = double(most) / (1 << 20);
-    std::printf("%s: peak resident MiB of a rank: %.1f, predicted %.1f\n", name.c_str(), o.largest_mib, predicted);
+    std::printf("%s: peak resident MiB of a rank: %.1f, predicted %.1f%s\n", name.c_str(), o.largest_mib, predicted,
+                more.c_str());
     EXPECT_NEAR(o.largest_mib, predicted, 0.03 * o.largest_mib) << name;
   }
 }

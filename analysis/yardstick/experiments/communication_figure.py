@@ -18,7 +18,8 @@ def _steps(axis, table):
              ("by nodes, overlap", fastest(table, "node", ("interleaved",)), "^", PALETTE[2])]
     f0 = lambda rows: np.array([100 * r["f0"] for r in rows])  # noqa: E731
     serial = serial.sort_values("f0")
-    axis.plot(100 * serial["f0"], serial["compute_ms"], ":", color="0.3", marker="_" if len(serial) == 1 else None, label="compute alone")
+    axis.plot(100 * serial["f0"], serial["serial_compute_ms"], ":", color="0.3", marker="_" if len(serial) == 1 else None,
+              label="compute alone")
     for name, rows, mark, colour in kinds:
         ordered = sorted(rows.values(), key=lambda r: r["f0"])
         axis.plot(f0(ordered), [r["step_ms"] for r in ordered], mark, color=colour, mfc="none", ms=7, mew=1.6, label=name)

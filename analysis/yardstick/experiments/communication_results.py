@@ -118,19 +118,30 @@ def step_of(place, record):
     _numbers(record, [*TIMES, "poll_us", "row_bytes_across"], place)
     if not _is_number(record["last_loss"]):
         raise fault(place, f"last_loss is no number ('{str(record['last_loss'])[:40]}')")
+    compute = record.get("compute_ms", math.nan)  # programs before 2026-11-30 did not write it
+    if "compute_ms" in record:
+        _numbers(record, ["compute_ms"], place)
+    if compute > record["step_ms"]:
+        raise fault(place, "times do not go together: compute_ms is more than step_ms")
     if not 0 < record["step_ms"] > record["exposed_ms"] or record["exposed_ms"] > record["communication_ms"]:
         raise fault(place, "times do not go together: exposed_ms is more than communication_ms, or not less than step_ms")
-    return dict(place=place, record=record) | {n: record[n] for n in ("exchange", "schedule", "lanes", "poll_us", *TIMES,
-                                                                    "row_bytes_across", "last_loss")}
+    names = ("exchange", "schedule", "lanes", "poll_us", *TIMES, "row_bytes_across", "last_loss")
+    return dict(place=place, record=record, compute_ms=compute) | {name: record[name] for name in names}
 
 
 def is_serial(row):
     return row["exchange"] == "pairwise" and row["schedule"] == "serial" and row["lanes"] == 1
 
 
+def _is_another_layout(record):
+    """Whether a line differs from the first in more than its exchange, schedule and lanes: `yardstick planning` takes those."""
+    return (record.get("zero", 0), record.get("recompute", "none"), record.get("local_first", False),
+            record["expert_parallel"]) != (0, "none", False, record["ranks"])
+
+
 def steps_of(path):
     """Checked lines of one file of bench step, its reference first."""
-    rows = [step_of(*line) for line in lines_of(path)]
+    rows = [row for row in (step_of(*line) for line in lines_of(path)) if not _is_another_layout(row["record"])]
     refuse_alike([(r["exchange"], r["schedule"], r["lanes"], r["record"].get("waves", 1), r["poll_us"]) for r in rows],
                  [r["place"] for r in rows], "exchange, schedule, lanes, waves and poll_us")
     serial = [r for r in rows if is_serial(r)]

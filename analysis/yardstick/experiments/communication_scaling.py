@@ -5,12 +5,12 @@ import re
 import pandas as pd
 
 from .communication_results import PROTOCOL, fault, is_serial, refuse_other_bits, refuse_other_protocol, steps_of
-from .communication_tables import shown
+from .communication_tables import serial_compute, shown
 
 WITH_THE_NODES = ("ranks", "nodes", "step_tokens", "grains", "expert_parallel")  # what grows with them
-DEFINITIONS = """Weak scaling: as many tokens on each of N nodes, beside the serial step of one node.
+DEFINITIONS = """Weak scaling: as many tokens on each of N nodes, beside the fastest step of one node.
 efficiency = its step / the step of N nodes; bound = max(compute, busy of the serial step of N nodes by the bytes that are left), where
-compute = that step − its exposed time; bound efficiency = step of one node / bound; bound reached = bound / step."""
+compute is that of the serial step; bound efficiency = that step of one node / bound; bound reached = bound / step."""
 
 
 def _nodes_of(path):
@@ -48,12 +48,11 @@ def read_scaling(folder):
 
 def scaling_table(rows):
     """A row for each line, with what the definitions say."""
-    alone, parts = rows["step_ms"].iloc[0], []
+    alone, parts = rows["step_ms"][rows["nodes"] == 1].min(), []
     for _, of in rows.groupby("nodes", sort=False):
         serial = of.iloc[0]
-        compute = serial["step_ms"] - serial["exposed_ms"]
         share = of["row_bytes_across"] / serial["row_bytes_across"] if serial["row_bytes_across"] else 0 * of["row_bytes_across"]
-        bound = (serial["communication_ms"] * share).clip(lower=compute)
+        bound = (serial["communication_ms"] * share).clip(lower=serial_compute(of))
         parts.append(of.assign(efficiency=alone / of["step_ms"], bound_ms=bound, bound_efficiency=alone / bound,
                                bound_reached=bound / of["step_ms"], exposed_share=of["exposed_ms"] / of["step_ms"]))
     return pd.concat(parts, ignore_index=True)

@@ -3,15 +3,22 @@ import pandas as pd
 
 from .communication_results import WAYS, straight_rows
 
-DEFINITIONS = """Of a rate, with the serial step (pairwise, one lane) as reference:
-compute = its step − its exposed time; f0 = exposed / step of it; each line's exposed share = exposed / step.
-busy = when rows travelled or ranks met, exposed = when a rank did nothing else then; both means over ranks, ms a step.
-hidden share (eta) = 1 − exposed / busy; hidden ms = busy − exposed.
-bytes removed = 1 − bytes across nodes / those of the reference.
-bound = max(compute, busy of the reference · bytes / bytes of the reference); bound reached = bound / step; utilisation = compute / step.
+DEFINITIONS = """All from the intervals of the timeline: medians over steps of means over ranks, the step of the slowest rank.
+busy = when rows travelled or ranks met, exposed = when a rank did nothing else then, compute = when it did: ms a step.
+hidden share (eta) = 1 − exposed / busy; hidden ms = busy − exposed; exposed share = exposed / step; utilisation = compute / step (empty
+where the program did not write it: before 2026-11-30).
+Of a rate, with the serial step (pairwise, one lane) as reference: f0 = exposed / step of it; bytes removed = 1 − bytes across nodes / its;
+bound = max(compute of the serial step of the same exchange, busy of the reference · bytes / its bytes); bound reached = bound / step.
 exposed cut = 1 − exposed / exposed of the reference. Bytes removed and time hidden are apart: both shorten the step."""
 COUNTED = """Rows of a token that cross between nodes, counted on four journeys of random routing (out: dispatch and backward combine; home:
 combine and backward dispatch), beside the closed forms; off = largest relative distance from them; saved: against k (M − 1) / M rows."""
+
+
+def serial_compute(rows):
+    """Of each row the compute of the serial row with its exchange, else of the first; where that was not written, step − exposed."""
+    alone = rows[(rows["schedule"] == "serial") & (rows["lanes"] == 1)].drop_duplicates("exchange").set_index("exchange")
+    compute = alone["compute_ms"].fillna(alone["step_ms"] - alone["exposed_ms"])
+    return rows["exchange"].map(compute).fillna(compute[rows["exchange"].iloc[0]])
 
 
 def overlap_table(steps):
@@ -19,14 +26,14 @@ def overlap_table(steps):
     parts = []
     for _, rows in steps.groupby("rate", sort=False):
         serial = rows.iloc[0]
-        compute, share = serial["step_ms"] - serial["exposed_ms"], rows["row_bytes_across"] / serial["row_bytes_across"]
-        bound = (serial["communication_ms"] * share).clip(lower=compute)
+        alone, share = serial_compute(rows), rows["row_bytes_across"] / serial["row_bytes_across"]
+        bound = (serial["communication_ms"] * share).clip(lower=alone)
         busy = rows["communication_ms"]
         parts.append(rows.assign(
-            f0=serial["exposed_ms"] / serial["step_ms"], compute_ms=compute, busy_share=busy / rows["step_ms"],
+            f0=serial["exposed_ms"] / serial["step_ms"], serial_compute_ms=alone, busy_share=busy / rows["step_ms"],
             exposed_share=rows["exposed_ms"] / rows["step_ms"], hidden_ms=busy - rows["exposed_ms"],
             hidden_share=1 - (rows["exposed_ms"] / busy.where(busy > 0)).fillna(0.0), bytes_removed=1 - share, bound_ms=bound,
-            bound_reached=bound / rows["step_ms"], utilisation=compute / rows["step_ms"],
+            bound_reached=bound / rows["step_ms"], utilisation=rows["compute_ms"] / rows["step_ms"],
             exposed_cut=1 - rows["exposed_ms"] / serial["exposed_ms"], last_loss=rows["last_loss"].map(repr)))
     return pd.concat(parts, ignore_index=True).rename(columns=dict(communication_ms="busy_ms"))
 
@@ -53,7 +60,7 @@ def shown(table, columns):
     """Columns of a table as text: milliseconds and rows with digits, shares in percent."""
     ends = ("share", "removed", "reached", "cut", "efficiency")
     shares = {c for c in columns if c.endswith(ends) or "saved" in c or c in ("f0", "utilisation", "off")}
-    percent = {c: [f"{round(100 * v, 1) + 0.0:.1f}%" for v in table[c]] for c in shares}  # + 0.0: no minus before a zero
+    percent = {c: ["" if v != v else f"{round(100 * v, 1) + 0.0:.1f}%" for v in table[c]] for c in shares}  # + 0.0: no minus before a zero
     frame = pd.DataFrame({c.replace("_", " "): percent.get(c, table[c]) for c in columns})
     return frame.to_string(index=False, float_format=lambda v: f"{v:.4f}" if v < 10 else f"{v:.1f}")
 

@@ -1,5 +1,7 @@
 """The verdicts on "communication", "grouped-experts" and "overlap", by the rules of verdicts/claims.py. Of several lines of a kind at one
 rate the fastest is judged, which is what one would train with. Single measurements have no intervals."""
+import pandas as pd
+
 from ..verdicts import claims
 from .communication_results import WAYS
 from .communication_tables import fastest
@@ -20,7 +22,7 @@ def _percent(value):
 
 
 def _by_rate(rows, column):
-    return {rate: round(float(row[column]), 4) for rate, row in rows.items()}
+    return {rate: None if pd.isna(row[column]) else round(float(row[column]), 4) for rate, row in rows.items()}
 
 
 def _shares(rows, name):

@@ -11,6 +11,8 @@ MADE = "make it with experiments/planning/run.sh"
 SINCE = [("zero", 0), ("waves", 1)]  # what steps of older programs did not say
 KEY = ["exchange", "schedule", "lanes", "recompute", "expert_parallel"]  # what both say of a layout, beside zero
 MEDIAN, WORST, CHOICE = 0.10, 0.25, 0.10                                 # of relative errors, and of the first choice's loss
+WARNED = 0.1                                                             # tolerance of train/forecast.hpp
+AS_GOOD = 1e-3                                                           # relative distance of predictions that are the same
 
 
 class Pair(NamedTuple):
@@ -25,6 +27,18 @@ class Pair(NamedTuple):
         """Relative, of the step."""
         return self.predicted["step_ms"] / self.measured["step_ms"] - 1
 
+    @property
+    def hidden_less(self):
+        """By how much the hidden share that was measured falls short of the predicted one; None where one of them is not known."""
+        both = [of.get("hidden_share") for of in (self.predicted, self.measured)]
+        return None if None in both or not self.measured.get("communication_ms") else both[0] - both[1]
+
+
+class Read(NamedTuple):
+    """pairs: what was measured and predicted; first: {rate: (step in ms, layout)} of the fastest layout of all that plan listed."""
+    pairs: list
+    first: dict
+
 
 def _check_drift(record, place):
     for name in ("machines", "machine_drift"):
@@ -36,7 +50,8 @@ def _check_drift(record, place):
 
 
 def _lines(path):
-    """{layout: record} of a file of one JSON object a line; of layouts that differ in more than both files say, the fastest."""
+    """{layout: record} of a file of one JSON object a line; of layouts that differ in more than both files say, the fastest. What plan
+    does not list (local_first) is passed over."""
     found = {}
     for i, line in enumerate(reading.read_text(path, MADE).split("\n"), 1):
         if not line.strip():
@@ -51,6 +66,8 @@ def _lines(path):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e15 or name == "step_ms" and value == 0:
                 raise SchemaError(f"{place}: {name} is no number above 0; {MADE}")
         _check_drift(record, place)
+        if record.get("local_first", False) is True:
+            continue
         key = tuple(str(record[n]) for n in KEY) + tuple(str(record.get(n, d)) for n, d in SINCE)
         if key not in found or record["step_ms"] < found[key]["step_ms"]:
             found[key] = record
@@ -60,30 +77,57 @@ def _lines(path):
 
 
 def read(folder):
-    """Pairs of steps-RATE.jsonl and plan-RATE.jsonl, every measured layout once, by rate and file order."""
+    """Of steps-RATE.jsonl and plan-RATE.jsonl: every measured layout once, by rate and file order."""
     folder = pathlib.Path(folder)
     steps = sorted(folder.glob("steps-*.jsonl"), key=rate_of)
     if not steps:
         raise SchemaError(f"{folder}: has no steps-RATE.jsonl; {MADE}")
-    pairs = []
+    pairs, first = [], {}
     for path in steps:
         plan = path.with_name(path.name.replace("steps-", "plan-"))
         predicted = _lines(plan)
-        for key, measured in _lines(path).items():
+        best = min(predicted, key=lambda key: predicted[key]["step_ms"])
+        first[rate_of(path)] = (predicted[best]["step_ms"], best)
+        for key, record in _lines(path).items():
             if key not in predicted:
-                raise SchemaError(f"{plan}: has no layout {' '.join(key)}, which {path.name} measured; list more with plan --show")
-            pairs.append(Pair(rate_of(path), key, measured, predicted[key]))
-    return pairs
+                raise SchemaError(f"{plan}: has no layout {' '.join(key)}, which was measured at that rate; list more with plan --show")
+            pairs.append(Pair(rate_of(path), key, record, predicted[key]))
+    return Read(pairs, first)
 
 
-def losses(pairs):
-    """{rate: (layout, loss)}: how much longer than the best measured step that of the layout takes which is predicted to be the best."""
-    found = {}
-    for mbit in sorted({p.mbit for p in pairs}):
-        of = [p for p in pairs if p.mbit == mbit]
+class Choice(NamedTuple):
+    """At one rate: the layout that is predicted to be the fastest of those measured, how much longer than the best measured step its own
+    takes, and the layout that plan puts above all of these, where there is one."""
+    key: tuple
+    loss: float
+    above: tuple | None
+
+
+def choices(found):
+    """{rate: Choice}"""
+    made = {}
+    for mbit in sorted(found.first):
+        of = [p for p in found.pairs if p.mbit == mbit]
         first = min(of, key=lambda p: p.predicted["step_ms"])
-        found[mbit] = (first.key, first.measured["step_ms"] / min(p.measured["step_ms"] for p in of) - 1)
-    return found
+        step, best = found.first[mbit]
+        above = best if first.predicted["step_ms"] > (1 + AS_GOOD) * step else None
+        made[mbit] = Choice(first.key, first.measured["step_ms"] / min(p.measured["step_ms"] for p in of) - 1, above)
+    return made
+
+
+def _choice_text(mbit, choice):
+    text = f"first choice at {mbit:g} Mbit/s: {' '.join(choice.key)}, {100 * choice.loss:.1f} % above the best measured step"
+    return text + (f"; plan puts {' '.join(choice.above)} above it, which was not measured" if choice.above else "")
+
+
+def _hidden_text(pairs):
+    """The worst and how many fall short by more than a run warns of."""
+    less = [p.hidden_less for p in pairs if p.hidden_less is not None]
+    if not less:
+        return []
+    many = sum(value > WARNED for value in less)
+    return [f"hidden share, measured less than predicted: by at most {max(less):.2f}; by more than {WARNED:g}, where a run "
+            f"warns: {many} of {len(less)}"]
 
 
 def drifts(pairs):
@@ -104,32 +148,33 @@ def _bytes_error(pairs):
 
 
 def _row(pair):
-    name = " ".join(part for part in (*pair.key[:2], pair.key[2], pair.key[3]) if part != "none")
+    lacking = [f"EP {pair.key[4]}"] * (pair.key[4] != str(pair.measured.get("ranks", pair.key[4]))) + ["zero 1"] * (pair.key[5] == "1")
+    name = " ".join(part for part in (*pair.key[:4], *lacking) if part != "none")
     nothing = float("nan")
     shares = [f"{r.get('communication_ms', nothing):9.1f} {r.get('exposed_ms', nothing):9.1f}" for r in (pair.measured, pair.predicted)]
-    return (f"{pair.mbit:8g} {name:<28} {pair.measured['step_ms']:9.1f} {pair.predicted['step_ms']:9.1f} {100 * pair.error:+7.1f} % "
+    return (f"{pair.mbit:8g} {name:<36} {pair.measured['step_ms']:9.1f} {pair.predicted['step_ms']:9.1f} {100 * pair.error:+7.1f} % "
             f"{shares[0]} {shares[1]}")
 
 
 def make(folder, out=None, _command=""):
     """Returns the text to print; with `out` it is written there too."""
-    pairs = read(folder)
+    both = read(folder)
+    pairs = both.pairs
     errors = [abs(p.error) for p in pairs]
-    chosen = losses(pairs)
-    median, worst, choice = statistics.median(errors), max(errors), max(loss for _, loss in chosen.values())
-    head = f"{'Mbit/s':>8} {'exchange schedule lanes':<28}" + "".join(f" {name:>9}" for name in ("measured", "plan", "error", "busy",
+    chosen = choices(both)
+    median, worst, choice = statistics.median(errors), max(errors), max(choice.loss for choice in chosen.values())
+    head = f"{'Mbit/s':>8} {'exchange schedule lanes':<36}" + "".join(f" {name:>9}" for name in ("measured", "plan", "error", "busy",
                                                                                                "exposed", "of plan"))
     lines = [head + "   (ms)", *map(_row, pairs), ""]
     found = drifts(pairs)
     lines += [_drift_text(mbit, found) for mbit in chosen]
     drifted = max((drift for times, drift in found.values() if times > 1), default=None)
     beside = "drift of the machine not known" if drifted is None else f"drift of the machine at most {100 * drifted:.1f} %"
-    lines += [f"first choice at {mbit:g} Mbit/s: {' '.join(key[:3])}, {100 * loss:.1f} % above the best measured step"
-              for mbit, (key, loss) in chosen.items()]
+    lines += [_choice_text(mbit, made) for mbit, made in chosen.items()]
     for what, value, bound in (("median error", median, MEDIAN), ("worst error", worst, WORST), ("first choice, worst", choice, CHOICE)):
         lines.append(f"{what}: {100 * value:.1f} %, {'within' if value <= bound else 'NOT within'} {100 * bound:.0f} % ({beside})")
     lines.append(f"bytes across nodes, worst: {100 * _bytes_error(pairs):.2f} %")
-    text = "\n".join(lines)
+    text = "\n".join(lines + _hidden_text(pairs))
     if out is not None:
         writing.write_text(out, text + "\n")
     return text
