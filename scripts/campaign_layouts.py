@@ -15,10 +15,10 @@ PATIENCE = 120.0  # s of a run that takes two
 
 def layouts(bench, _):
     """Every number of ranks, degree and exchange, by all transports in turn."""
-    expected, transports = None, itertools.cycle(ways.choices(bench)["transport"])
+    expected, transports = None, itertools.cycle(ways.choices(bench.program)["transport"])
     for ranks in range(1, 9):
         for ep in ways.divisors(ranks):
-            for exchange in ways.choices(bench)["exchange"]:
+            for exchange in ways.choices(bench.program)["exchange"]:
                 expected = compare(bench, ranks, expected, f"layout.expert_parallel={ep}", f"layout.exchange={exchange}",
                                    "layout.ranks_per_node=1", f"layout.transport={next(transports)}")
 

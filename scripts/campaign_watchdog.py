@@ -59,7 +59,8 @@ def watchdog_trial(bench, trial, rng):
         try:
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:  # may be all right, but only where the run was over: see below
-            os.kill(victim, signal.SIGCONT)
+            if victim:
+                os.kill(victim, signal.SIGCONT)
             process.wait(timeout=60)
         took = time.time() - start
         output.seek(0)

@@ -46,6 +46,17 @@ def test_a_line_is_bound_by_the_compute_of_its_own_exchange(tmp_path):
     assert table["serial_compute_ms"].tolist() == [600, 500, 500, 600] and table["bound_ms"].tolist() == [600, 500, 500, 600]
 
 
+def test_other_layouts_are_left_to_planning(tmp_path):
+    lines = [serial(0.4, zero=0), hidden(0.1, zero=0), hidden(0.05, zero=1), hidden(0.2, zero=0, lanes=8)]
+    table = tables.overlap_table(read(write_results(tmp_path, {"700mbit": lines})).steps)
+    assert table["lanes"].tolist() == [1, 4, 8] and table["exposed_share"].tolist() == pytest.approx([0.4, 0.1, 0.2])
+
+
+def test_utilisation_that_nobody_wrote_is_told_as_none(tmp_path):
+    lines = [{k: v for k, v in line.items() if k != "compute_ms"} for line in (serial(0.5), hidden(0.1))]
+    assert judged(tmp_path, {"700mbit": lines})["communication"]["measured"]["utilisation_alone"] == {"700mbit": None}
+
+
 def test_the_reference_may_stand_anywhere(tmp_path):
     lines = [hidden(0.1), by_nodes(0.1), serial(0.5)]
     table = tables.overlap_table(read(write_results(tmp_path, {"1gbit": lines, "1000mbit": [hidden(0.1), serial(0.2)]})).steps)

@@ -19,6 +19,7 @@ train:
   precision: fp32
 layout:
   ranks_per_node: 1
+  expert_parallel: 2
   exchange: EXCHANGE
 """
 ROW = 2 * 16 * 3 * 8 * 4  # bytes where each of 32 tokens sends one row of 8 floats in each of 3 mixtures
@@ -49,5 +50,19 @@ def test_what_cannot_be_counted_is_said(run, said):
         journeys.rows_of(run, "r")
 
 
-def test_a_run_on_one_rank_is_refused(tmp_path, capsys):
-    assert main(["journeys", str(write_run(tmp_path / "r"))]) == 2 and "journeys" not in capsys.readouterr().out
+def test_groups_of_ranks_have_no_closed_forms_here():
+    with pytest.raises(SchemaError, match="several expert-parallel groups"):
+        journeys.rows_of(planted([1] * 4, ranks=4), "r")
+
+
+def test_the_command_writes_its_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(journeys, "open_run", lambda folder, segment: planted([1] * 4, str(folder)))
+    assert main(["journeys", "pairwise", "node", "--out", str(tmp_path / "j.csv")]) == 0
+    assert "what the program counted" in capsys.readouterr().out
+    lines = (tmp_path / "j.csv").read_text().splitlines()
+    assert lines[0].startswith("run,exchange,nodes,") and lines[2].startswith("node,node,2,4,2,2,1,1,1,1,1,0.833333,0")
+
+
+def test_a_record_of_before_is_refused(tmp_path, capsys):
+    assert main(["journeys", str(write_run(tmp_path / "r"))]) == 2
+    assert "does not say what its ranks sent to other nodes" in capsys.readouterr().err

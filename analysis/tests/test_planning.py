@@ -40,7 +40,7 @@ def test_errors_and_first_choices_are_those_that_were_planted(tmp_path):
     assert planning.drifts(pairs) == {200.0: (3, 0.125)}
     for said in ("machine at 200 Mbit/s: described 3 times between the steps, drift 12.5 %", "machine at 1000 Mbit/s: described once",
                  "median error: 10.0 %, within 10 % (drift of the machine at most 12.5 %)",
-                 "worst error: 20.0 %, within 25 %", "first choice, worst: 25.0 %, NOT within 10 %",
+                 "worst error: 20.0 %, within 25 %", "first choice of those measured, worst: 25.0 %, NOT within 10 %",
                  "plan puts node serial 1 none 2 0 1 above it, which was not measured", "bytes across nodes, worst: 1.00 %"):
         assert said in text, text
     assert "hidden share" not in text

@@ -258,6 +258,7 @@ def _act(arguments, asked):
                 sys.modules["matplotlib.pyplot"].close("all")
         text, wrong = found if isinstance(found, tuple) else (found, None)
         _say(text)
+    asked.check()  # what came meanwhile; the files are there
     if wrong:
         _told(wrong)
     return faults.DEFECT if wrong else 0

@@ -25,7 +25,7 @@ for file in "$measured"/steps-*mbit.jsonl; do
   done
   [ ${#machines[@]} -gt 0 ] || fail "$measured has no machine-$rate-1.yaml" "measure it with experiments/communication/run.sh"
   cp "$file" "$results"
-  grains=$(grep -om1 '"grains":[0-9]*' "$file" | head -n 1)
+  grains=$(grep -om1 '"grains":[0-9]*' "$file" | head -n 1) || fail "$file says no grains" "measure it with experiments/communication/run.sh"
   "$program" plan "$model" "train.grains=${grains#*:}" --ranks 2 --nodes 2 "${machines[@]}" --show 1000 \
     --json "$results/plan-$rate.jsonl" >"$results/plan-$rate.txt"
 done

@@ -73,6 +73,16 @@ Exit bench_step(const BenchOptions& options) {
   return measure(variants_of(options, names), options, bench::print_steps);
 }
 
+/// All lines of the table end with one loss, which nothing but a layout leaves as it is.
+void require_layouts(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    std::istringstream words(name);
+    for (std::string word; words >> word;)
+      check(word.starts_with("layout."), Exit::usage,
+            "--with " + word + ": changes more than the layout, so its loss is another; compare it by `bench step`");
+  }
+}
+
 /// Serial and straight first, which says how much there is to hide.
 Exit bench_overlap(const BenchOptions& options) {
   std::vector<std::string> names;
@@ -84,6 +94,7 @@ Exit bench_overlap(const BenchOptions& options) {
   add("serial", 1);
   for (const int lanes : options.lanes) add("interleaved", lanes), add("pipelined", lanes);
   names.insert(names.end(), options.with.begin(), options.with.end());
+  comm::agree(comm::Communicator::duplicate(MPI_COMM_WORLD), [&] { require_layouts(options.with); });
   const std::vector<bench::Variant> variants = variants_of(options, names);
   if (options.machine.empty()) return measure(variants, options, bench::print_overlap);
   const Config& config = variants.front().config;

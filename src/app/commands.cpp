@@ -34,7 +34,8 @@ std::string unknown_command(const CLI::App& app, const std::string& path, const 
   if (const CLI::App* sub = command_named(app, words[0]))
     return unknown_command(*sub, path + " " + words[0], {words.begin() + 1, words.end()});
   std::vector<std::string> names;
-  for (const CLI::App* sub : app.get_subcommands(nullptr)) names.push_back(sub->get_name());
+  for (const CLI::App* sub : app.get_subcommands(nullptr))
+    if (!sub->get_group().empty()) names.push_back(sub->get_name());
   return "switchyard: unknown command " + words[0] + did_you_mean(words[0], names) + "; see " + path + " --help";
 }
 

@@ -8,15 +8,12 @@
 namespace switchyard {
 
 void add_guard(CLI::App& app, Command& command) {
-  struct Files {
-    int memory = -1, letter = -1;
-  };
-  auto files = std::make_shared<Files>();
+  auto files = std::make_shared<train::GuardFiles>();
   CLI::App* sub = app.add_subcommand("guard", "Tell of the end of a rank; started by ranks, not by hand")->group("");
   sub->add_option("memory", files->memory, "descriptor")->required()->check(number_in(0, 1 << 20));
   sub->add_option("letter", files->letter, "descriptor")->required()->check(number_in(0, 1 << 20));
-  sub->callback(
-      [&command, files] { command.run = [files] { return train::stand_guard(files->memory, files->letter); }; });
+  sub->add_option("ready", files->ready, "descriptor")->required()->check(number_in(0, 1 << 20));
+  sub->callback([&command, files] { command.run = [files] { return train::stand_guard(*files); }; });
 }
 
 }  // namespace switchyard

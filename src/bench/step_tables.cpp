@@ -12,23 +12,34 @@ using Report = nlohmann::ordered_json;
 
 double number(const Report& report, const char* key) { return report.at(key).get<double>(); }
 
-/// "pairwise interleaved 4", and what else is not as by itself: "EP 1", "zero 1", "recompute experts", "local first".
+/// "pairwise interleaved 4"
 std::string way_of(const Report& report) {
-  const auto text = [&](const char* key) { return report.at(key).get<std::string>(); };
-  const auto count = [&](const char* key) { return std::to_string(report.at(key).get<int>()); };
-  std::string way = text("exchange") + " " + text("schedule") + " " + count("lanes");
-  if (report.at("expert_parallel") != report.at("ranks")) way += " EP " + count("expert_parallel");
-  if (report.at("zero") != 0) way += " zero " + count("zero");
-  if (text("recompute") != "none") way += " recompute " + text("recompute");
-  return report.at("local_first").get<bool>() ? way + " local first" : way;
+  return report.at("exchange").get<std::string>() + " " + report.at("schedule").get<std::string>() + " " +
+         std::to_string(report.at("lanes").get<int>());
+}
+
+/// What the first has in common with those that differ in their way alone; the bound of others would be another.
+bool has_another_layout(const Report& report, const Report& first) {
+  for (const char* key : {"expert_parallel", "expert_tensor_parallel", "zero", "recompute", "local_first", "placement",
+                          "waves", "poll_us"})
+    if (report.at(key) != first.at(key)) return true;
+  return false;
+}
+
+/// "layout.zero=1 layout.lanes=2" as "zero=1 lanes=2".
+std::string name_of(const Report& report, const Report& first) {
+  if (!has_another_layout(report, first)) return way_of(report);
+  std::string name = report.at("with").get<std::string>();
+  for (std::size_t at; (at = name.find("layout.")) != name.npos;) name.erase(at, 7);
+  return name;
 }
 
 /// Losses are the same bits whatever is between.
 void require_one_loss(const std::vector<Report>& reports) {
   for (const Report& report : reports)
     check(report.at("last_loss") == reports.front().at("last_loss"), Exit::internal,
-          "with " + way_of(report) + " the loss ends as " + report.at("last_loss").dump() + ", with " +
-              way_of(reports.front()) + " as " + reports.front().at("last_loss").dump() +
+          "with " + name_of(report, reports.front()) + " the loss ends as " + report.at("last_loss").dump() +
+              ", with " + way_of(reports.front()) + " as " + reports.front().at("last_loss").dump() +
               ": a layout changed bits, so no time of it counts");
 }
 
@@ -48,10 +59,14 @@ void print_line(const Report& report, const std::vector<Report>& all) {
                bytes = std::max(1.0, number(serial, "row_bytes_across")),
                share = number(report, "row_bytes_across") / bytes,
                bound = std::max(compute, number(serial, "communication_ms") * share), step = number(report, "step_ms");
-  std::printf("%-46s %9.1f %6.3f %9.1f %9.1f %8.1f %8.1f %6.2f %8.1f %9.1f %7.1f\n", way_of(report).c_str(), step,
+  std::printf("%-46s %9.1f %6.3f %9.1f %9.1f %8.1f %8.1f %6.2f", name_of(report, serial).c_str(), step,
               report.value("step_ratio", 1.0), number(report, "communication_ms"), number(report, "exposed_ms"),
               100.0 * number(report, "exposed_share"), 100.0 * number(report, "utilisation"),
-              number(report, "hidden_share"), 100.0 * (1.0 - share), bound, 100.0 * bound / step);
+              number(report, "hidden_share"));
+  if (has_another_layout(report, serial))
+    std::printf(" %8s %9s %7s\n", "-", "-", "-");
+  else
+    std::printf(" %8.1f %9.1f %7.1f\n", 100.0 * (1.0 - share), bound, 100.0 * bound / step);
 }
 
 /// One line of the table of determinism. Two of each, in an order and its reverse: two machines of one setting differ

@@ -27,9 +27,9 @@ namespace {
 constexpr double survived = 0.05, announced = 0.5;  // s
 // mpirun ends the ranks of the node that asked for it, which takes two seconds, then tells the others, then kills them
 // two seconds later: a node that knows nothing of the cause has nothing to add meanwhile.
-constexpr double other_nodes_first = 3.0, killing = 5.0;  // s
-constexpr double silence = 1.0;                     // s that another rank may take to write what it has begun to
-constexpr unsigned last_resort = 20;                // s after which MPI_Abort has not ended this process
+constexpr double other_nodes_first = 5.0, killing = 5.0;  // s
+constexpr double silence = 1.0;                           // s that another rank may take to write what it has begun to
+constexpr unsigned last_resort = 20;                      // s after which MPI_Abort has not ended this process
 
 std::string host_name() {
   std::array<char, 256> host{};
@@ -91,6 +91,9 @@ void Watchdog::log_to(const std::string& file) {
 
 std::string Watchdog::note() const {
   if (!mates_) return "";
+  if (guard_ && !guard_->stands())
+    return "layout.timeout: no process could be started beside rank " + std::to_string(mates_->rank(0)) +
+           ", the only one of host " + hosts_[mates_->rank(0)] + ": nobody sees it die but its launcher";
   int hidden = 0;
   for (int mate = 0; mate < mates_->size(); ++mate) hidden += !mates_->sees(mate);
   if (hidden == 0) return "";
@@ -125,8 +128,7 @@ bool Watchdog::has_lost_a_mate() {
 void Watchdog::watch() {
   const double tick = std::clamp(timeout_ / 20, 0.01, 0.25);
   // A node of which no rank is the cause leaves the word to the one that knows more, if that comes to it.
-  const double patience =
-      nodes_ > 1 ? std::clamp(timeout_ / 4, other_nodes_first, 5.0) + std::min(0.1 * node_number_, 2.0) : 0.0;
+  const double patience = nodes_ > 1 ? other_nodes_first + std::min(0.1 * node_number_, 2.0) : 0.0;
   std::uint64_t progress = mates_->progress();
   double idle = 0.0, last = now();  // steady: does not count while the machine sleeps
   while (!rests(tick)) {

@@ -15,10 +15,10 @@
 namespace switchyard::train {
 
 /// A thread of each rank. When the ranks of its node have made no progress for `timeout` seconds, or one of them has
-/// died, one of these threads, or the guard of a rank that is alone on its node, writes the report to standard error
-/// and to the log, and ends the job by MPI_Abort with Exit::stuck; it makes no other call of MPI (MPI_THREAD_FUNNELED).
-/// Time in which the whole node stood still (a suspended machine, all processes stopped and continued) does not count.
-/// What began after activity::leave() is not told.
+/// died, one of these threads writes the report to standard error and to the log, and ends the job by MPI_Abort with
+/// Exit::stuck; it makes no other call of MPI (MPI_THREAD_FUNNELED). The end of a rank that is alone on its node is
+/// told by its guard. Time in which the whole node stood still (a suspended machine, all processes stopped and
+/// continued) does not count. What began after activity::leave() is not told.
 class Watchdog {
  public:
   /// Collective over the world. `timeout` 0: there is no thread, and activities stay in this process.

@@ -95,14 +95,17 @@ def test_signals_and_exit_codes_are_handed_on(folder):
 
 
 def ranks_of(run):
-    """Processes that train into this run, in any order."""
-    def words(process):
+    """Processes that train into this run, by rank."""
+    found = {}
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            return (process / "cmdline").read_bytes().split(b"\0")
+            called, names = ((process / name).read_bytes().split(b"\0") for name in ("cmdline", "environ"))
         except OSError:  # it has just ended
-            return [b""]
-    found = {int(p.name): words(p) for p in pathlib.Path("/proc").glob("[0-9]*")}
-    return sorted(pid for pid, called in found.items() if called[0] == PROGRAM.encode() and run.encode() in called)
+            continue
+        rank = [name.split(b"=")[1] for name in names if name.startswith(b"OMPI_COMM_WORLD_RANK=")]
+        if rank and called[0] == PROGRAM.encode() and run.encode() in called:
+            found[int(rank[0])] = int(process.name)
+    return [found[rank] for rank in sorted(found)]
 
 
 @pytest.mark.parametrize("sent, said, codes", [(signal.SIGSTOP, "has made progress for 3 s (layout.timeout); the job ends", (9,)),
@@ -121,6 +124,7 @@ def test_one_node_tells_of_a_rank_that_stops_or_dies(folder, sent, said, codes, 
     text, _ = training.communicate(timeout=PATIENCE)
     assert training.returncode in codes and text.count("; the job ends") == 1 and said in text, text
     alone = near == 1 and sent == signal.SIGSTOP
+    told = 1 - victim if alone else victim
     does = "waits for " if alone else "(is stopped|has died) in "
-    assert re.search(rf"^  rank \d \(process {ranks[1 - victim if alone else victim]}\) {does}", text, re.M), text
+    assert re.search(rf"^  rank {told} \(process {ranks[told]}\) {does}", text, re.M), text
     program(folder, "verify", run)

@@ -10,6 +10,7 @@
 #include "support/child.hpp"
 #include "support/folder.hpp"
 #include "support/program.hpp"
+#include "support/world.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -32,24 +33,27 @@ class GuardTest : public testing::Test {
     ::munmap(shared_, Mates::bytes_of(1));
     ::close(memory_), ::close(said_[0]);
   }
-  /// What the guard of a rank that is killed has said when it ends; it ended first, so the rank waits for it no more.
+  /// What the guard of a rank that is killed says, and then its code.
   std::string told(const std::string& log) {
     std::array<int, 2> ready{};
     EXPECT_EQ(::pipe(ready.data()), 0);
     test::Child rank([&] {
       const Letter letter;
-      letter.write({3, ::getpid(), log, {"a", "b", "c", "d"}});
+      letter.write({3, ::getpid(), {"a", "b", "c", "d"}, log});
       if (::fork() == 0) {
         ::dup2(said_[1], STDERR_FILENO);
-        EXPECT_EQ(::write(ready[1], "x", 1), 1);
-        ::_exit(static_cast<int>(stand_guard(memory_, letter.file())));
+        const Exit code = stand_guard({memory_, letter.file(), ready[1]});
+        ::dprintf(STDERR_FILENO, "code %d", static_cast<int>(code));
+        ::_exit(0);
       }
+      ::close(ready[1]);
       for (;;) ::pause();
       return 0;
     });
+    ::close(said_[1]), ::close(ready[1]);
     char byte = 0;
-    EXPECT_EQ(::read(ready[0], &byte, 1), 1);
-    ::close(said_[1]), ::close(ready[0]), ::close(ready[1]);
+    EXPECT_EQ(::read(ready[0], &byte, 1), 1) << "it does not stand";
+    ::close(ready[0]);
     rank.kill();
     std::string text;
     for (std::array<char, 512> part{};;) {
@@ -73,31 +77,49 @@ TEST_F(GuardTest, TellsOfARankThatIsKilled) {
             0u)
       << text;
   EXPECT_NE(text.find(") has died in the evaluation after step 12\n"), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with("code 9")) << text;
   const std::string kept = read(log);
   EXPECT_EQ(kept.find("before\n"), 0u);
-  EXPECT_NE(kept.find(" error " + text), std::string::npos) << kept;
+  EXPECT_NE(kept.find(" error " + text.substr(0, text.size() - 6)), std::string::npos) << kept;
 }
 
 TEST_F(GuardTest, SaysNothingOfARankThatHasLeft) {
   shared_->records()[0].left = 1;
-  EXPECT_EQ(told(""), "");
+  EXPECT_EQ(told(""), "code 0");
 }
 
 TEST_F(GuardTest, SaysNothingWhereTheRankHasSpoken) {
+  shared_->speaker = 1, shared_->spoken = 1;
+  EXPECT_EQ(told(""), "code 0");
+}
+
+TEST_F(GuardTest, TellsOfARankThatDiedBeforeItSpoke) {
   shared_->speaker = 1;
-  EXPECT_EQ(told(""), "");
+  EXPECT_TRUE(told("").ends_with("code 9"));
+}
+
+// A program that ends without watching, one that is not there, and the right one.
+TEST(GuardOfARank, StandsOrSaysThatItDoesNot) {
+  const Mates mates(comm::Communicator::duplicate(MPI_COMM_WORLD));
+  const std::vector<std::string> hosts(1, "here");
+  EXPECT_FALSE(Guard(mates, hosts, "/bin/false").stands());
+  EXPECT_FALSE(Guard(mates, hosts, "/no/such/program").stands());
+  const fs::path program = fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "switchyard";
+  Guard guard(mates, hosts, program.string());
+  EXPECT_TRUE(guard.stands());
+  guard.log_to("elsewhere");
 }
 
 TEST(LetterTest, IsReadAsItWasWrittenLast) {
   const Letter letter;
-  letter.write({0, 17, "/a/long/name/of/a/log", {"host one"}});
-  letter.write({1, 42, "", {"a", "b"}});
+  letter.write({0, 17, {"host one"}, "/a/long/name/of/a/log"});
+  letter.write({1, 42, {"a", "b"}, "log\nof two lines"});
   const Letter::Content found = Letter::read(letter.file());
   EXPECT_EQ(found.rank, 1);
   EXPECT_EQ(found.process, 42);
-  EXPECT_EQ(found.log, "");
+  EXPECT_EQ(found.log, "log\nof two lines");
   EXPECT_EQ(found.hosts, (std::vector<std::string>{"a", "b"}));
-  letter.write({2, 42, "", {"a", "b"}});
+  letter.write({2, 42, {"a", "b"}, ""});
   EXPECT_EQ(test::code_of([&] { Letter::read(letter.file()); }), Exit::usage) << "no such rank";
   EXPECT_EQ(test::code_of([&] { Letter::read(-1); }), Exit::usage);
 }
@@ -106,12 +128,13 @@ TEST(LetterTest, IsReadAsItWasWrittenLast) {
 class GuardCommand : public Program {};
 
 TEST_F(GuardCommand, IsNotForHands) {
-  for (const char* words : {"guard", "guard 0 1", "guard 5 6", "guard x 1", "guard -1 2"}) {
+  for (const char* words : {"guard", "guard 0 1 1", "guard 5 6 7", "guard x 1 1", "guard -1 2 3"}) {
     const Output o = run(words);
     EXPECT_EQ(o.code, 2) << words;
     EXPECT_FALSE(o.err.empty()) << words;
   }
   EXPECT_EQ(run("--help").out.find("guard"), std::string::npos);
+  EXPECT_EQ(run("gard").err.find("guard"), std::string::npos);
 }
 
 }  // namespace

@@ -175,11 +175,12 @@ TEST(Layouts, EveryCaseGivesTheBitsOfOneRank) {
     std::size_t at = turn++;
     for (const int ep : test::degrees()) {
       config.layout.expert_parallel = ep, config.layout.exchange = exchanges[at++ % exchanges.size()];
-      if (digests.ranks > 1) ways.next(config), cover.add(config);
+      if (digests.ranks > 1) ways.next(config);
+      if (ep > 1) cover.add(config);
       digests.take(name, config, digest(config));
     }
   }
-  if (digests.ranks == 8) {
+  if (digests.ranks == 4) {  // more have no grains for lanes, fewer no room for teams on nodes
     EXPECT_EQ(cover.missing(), std::vector<std::string>{}) << "pairs that no case has drawn";
   }
 }

@@ -133,15 +133,15 @@ def is_serial(row):
     return row["exchange"] == "pairwise" and row["schedule"] == "serial" and row["lanes"] == 1
 
 
-def _is_another_layout(record):
+def _is_another_layout(record, first):
     """Whether a line differs from the first in more than its exchange, schedule and lanes: `yardstick planning` takes those."""
-    return (record.get("zero", 0), record.get("recompute", "none"), record.get("local_first", False),
-            record["expert_parallel"]) != (0, "none", False, record["ranks"])
+    return any(record.get(name) != first.get(name) for name in ("zero", "recompute", "local_first", "expert_parallel"))
 
 
 def steps_of(path):
     """Checked lines of one file of bench step, its reference first."""
-    rows = [row for row in (step_of(*line) for line in lines_of(path)) if not _is_another_layout(row["record"])]
+    rows = [step_of(*line) for line in lines_of(path)]
+    rows = [row for row in rows if not _is_another_layout(row["record"], rows[0]["record"])]
     refuse_alike([(r["exchange"], r["schedule"], r["lanes"], r["record"].get("waves", 1), r["poll_us"]) for r in rows],
                  [r["place"] for r in rows], "exchange, schedule, lanes, waves and poll_us")
     serial = [r for r in rows if is_serial(r)]

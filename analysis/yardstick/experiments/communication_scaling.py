@@ -9,8 +9,9 @@ from .communication_tables import serial_compute, shown
 
 WITH_THE_NODES = ("ranks", "nodes", "step_tokens", "grains", "expert_parallel")  # what grows with them
 DEFINITIONS = """Weak scaling: as many tokens on each of N nodes, beside the fastest step of one node.
-efficiency = its step / the step of N nodes; bound = max(compute, busy of the serial step of N nodes by the bytes that are left), where
-compute is that of the serial step; bound efficiency = that step of one node / bound; bound reached = bound / step."""
+efficiency = its step / the step of N nodes; bound = max(compute of the serial step with the same exchange, else of the straight one;
+busy of the serial step of N nodes by the bytes that are left); bound efficiency = that step of one node / bound; bound reached = bound /
+step."""
 
 
 def _nodes_of(path):

@@ -29,6 +29,9 @@ def rows_of(run, folder):
     if nodes < 2 or left:
         raise SchemaError(f"{folder}: {ranks} rank(s), {whole['layout.ranks_per_node']} a node, are no two nodes; resume it with "
                           "layout.ranks_per_node=1 on several ranks")
+    if option(run, "layout.expert_parallel") not in ("0", str(ranks)):
+        raise SchemaError(f"{folder}: its {ranks} ranks are several expert-parallel groups, for which there are no closed forms here; "
+                          "resume it with layout.expert_parallel=0")
     if option(run, "train.precision") != "fp32":
         raise SchemaError(f"{folder}: its rows are not all of 4 bytes a number; give runs of train.precision fp32")
     rows = whole["train.batch"] * whole["model.context"] * run.sizes["layer"] * 4 * whole["model.width"]

@@ -86,6 +86,8 @@ def read(folder):
     for path in steps:
         plan = path.with_name(path.name.replace("steps-", "plan-"))
         predicted = _lines(plan)
+        if rate_of(path) in first:
+            raise SchemaError(f"{path}: is of the same rate as another file of the folder; keep one of them")
         best = min(predicted, key=lambda key: predicted[key]["step_ms"])
         first[rate_of(path)] = (predicted[best]["step_ms"], best)
         for key, record in _lines(path).items():
@@ -171,7 +173,9 @@ def make(folder, out=None, _command=""):
     drifted = max((drift for times, drift in found.values() if times > 1), default=None)
     beside = "drift of the machine not known" if drifted is None else f"drift of the machine at most {100 * drifted:.1f} %"
     lines += [_choice_text(mbit, made) for mbit, made in chosen.items()]
-    for what, value, bound in (("median error", median, MEDIAN), ("worst error", worst, WORST), ("first choice, worst", choice, CHOICE)):
+    of = " of those measured" * any(made.above is not None for made in chosen.values())
+    judged = (("median error", median, MEDIAN), ("worst error", worst, WORST), (f"first choice{of}, worst", choice, CHOICE))
+    for what, value, bound in judged:
         lines.append(f"{what}: {100 * value:.1f} %, {'within' if value <= bound else 'NOT within'} {100 * bound:.0f} % ({beside})")
     lines.append(f"bytes across nodes, worst: {100 * _bytes_error(pairs):.2f} %")
     text = "\n".join(lines + _hidden_text(pairs))
