@@ -57,11 +57,11 @@ def test_other_layouts_count_as_well(tmp_path):
 
 
 def test_hidden_shares_that_fall_short_are_counted(tmp_path):
-    write(tmp_path, "steps-1gbit.jsonl", [line(50.0, hidden_share=0.7, communication_ms=9.0),
+    write(tmp_path, "steps-1gbit.jsonl", [line(50.0, hidden_share=0.6, communication_ms=9.0),
                                           line(60.0, lanes=2, hidden_share=0.95, communication_ms=9.0),
                                           line(60.0, lanes=4, hidden_share=0.1, communication_ms=0.0)])
     write(tmp_path, "plan-1gbit.jsonl", [line(50.0, lanes=lanes, hidden_share=0.9) for lanes in (1, 2, 4)])
-    assert "measured less than predicted: by at most 0.20; by more than 0.1, where a run warns: 1 of 2" in planning.make(tmp_path)
+    assert "measured less than predicted: by at most 0.30; by more than 0.25, where a run warns: 1 of 2" in planning.make(tmp_path)
 
 
 @pytest.mark.parametrize("name, lines, said", [
