@@ -155,7 +155,7 @@ std::vector<Variable> communication_variables() {
        i64,
        layout,
        "bytes",
-       "sent in the step by a rank to another; sums to sent_bytes",
+       "sent in the step by a rank to another; sums to sent_bytes; of every step with record.timeline_every 1",
        version},
       {run,
        "pair_messages",
