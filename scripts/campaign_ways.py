@@ -1,6 +1,7 @@
 """Random ways through a step, for campaigns: every option of a layout that must change no bit."""
 import functools
 import re
+import time
 
 from campaign import run
 
@@ -10,7 +11,7 @@ def divisors(n):
 
 
 def enlarge(bench):
-    """A model on which all of them mean something, and a file that says where its experts may live."""
+    """Makes the model one on which all of them mean something."""
     text = bench.config.read_text()
     bench.config.write_text(text.replace("top_k: 2,", "top_k: 3, combine_groups: 4, hidden_chunks: 4,"))
 
@@ -58,5 +59,5 @@ def said(way):
 
 
 def program_of(bench):
-    """Commit and time of what ran."""
-    return run([bench.program, "--version"]).stdout.splitlines()[0] + "; " + run(["date", "+%F"]).stdout.strip()
+    """Commit of what ran, and the day."""
+    return run([bench.program, "--version"]).stdout.splitlines()[0] + time.strftime("; %F")

@@ -26,7 +26,7 @@ if [ ! -f "$results/exchange.jsonl" ]; then
 fi
 
 step "a trained router, counted before and after placement"
-if [ "$scale" != full ] && [ ! -f "$results/trained.json" ]; then
+if [ "$scale" != full ] && { [ ! -f "$results/trained.json" ] || [ ! -f "$results/journeys.csv" ]; }; then
   SWITCHYARD=$program scripts/corpus.sh corpus/quickstart-2 2
   rm -rf "$out/$scale/trained" "$out/trained.tmp"
   mpirun --oversubscribe -n 2 "$program" train experiments/small.yaml --run "$out/$scale/trained" data.path=corpus/quickstart-2 \

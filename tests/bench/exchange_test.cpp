@@ -1,10 +1,9 @@
 // The benchmarks of exchanges as a user meets them: rows that are counted are those of the closed forms, and every way
 // of a message is timed.
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 
+#include "support/json_lines.hpp"
 #include "support/program.hpp"
 
 namespace switchyard {
@@ -12,12 +11,7 @@ namespace {
 
 class BenchExchange : public Program {
  protected:
-  std::vector<nlohmann::json> lines(const std::string& file) const {
-    std::vector<nlohmann::json> all;
-    std::istringstream from(read(folder_ / file));
-    for (std::string line; std::getline(from, line);) all.push_back(nlohmann::json::parse(line));
-    return all;
-  }
+  std::vector<nlohmann::json> lines(const std::string& file) const { return test::json_lines(read(folder_ / file)); }
 };
 
 // E = 16, k = 4: of 2 and 4 nodes, with limits where they mean something; 4096 tokens, so that chance is well below 2

@@ -1,8 +1,6 @@
 // The benchmarks of whole steps as a user meets them: several configurations beside each other, one step of each in
 // turn, and the tables that are made of them.
-#include <nlohmann/json.hpp>
-#include <sstream>
-
+#include "support/json_lines.hpp"
 #include "support/program.hpp"
 
 namespace switchyard {
@@ -16,12 +14,6 @@ class BenchStep : public Program {
           "model: {vocabulary: 64, width: 16, heads: 2, blocks: 2, context: 16, hidden: 32}\n"
           "moe: {experts: 4, top_k: 2, hidden: 16, combine_groups: 2}\ntrain: {batch: 8, grains: 8}\n");
   }
-  std::vector<nlohmann::json> lines(const std::string& text) const {
-    std::vector<nlohmann::json> all;
-    std::istringstream from(text);
-    for (std::string line; std::getline(from, line);) all.push_back(nlohmann::json::parse(line));
-    return all;
-  }
 };
 
 TEST_F(BenchStep, VariantsStandBesideTheFirst) {
@@ -30,8 +22,8 @@ TEST_F(BenchStep, VariantsStandBesideTheFirst) {
           "--warmup 1 --repetitions 4 --json b.json",
           2);
   ASSERT_EQ(o.code, 0) << o.err;
-  const auto all = lines(o.out);
-  ASSERT_EQ(lines(read(folder_ / "b.json")).size(), all.size());
+  const auto all = test::json_lines(o.out);
+  ASSERT_EQ(test::json_lines(read(folder_ / "b.json")).size(), all.size());
   ASSERT_EQ(all.size(), 3u);
   EXPECT_FALSE(all[0].contains("with") || all[0].contains("step_ratio"));
   EXPECT_EQ(all[1].at("with"), "layout.schedule=interleaved  layout.lanes=2");
@@ -60,7 +52,7 @@ TEST_F(BenchStep, OverlapIsATableBesideTheBound) {
                           "pairwise pipelined 2 ", "node pipelined 2 ", "\nexpert_parallel=1 zero=1 ",
                           "\nrecompute=experts local_first=true ", "all end with the loss "})
     EXPECT_EQ(count(o.out, way), 1) << way << "\n" << o.out;
-  const auto all = lines(read(folder_ / "b.json"));
+  const auto all = test::json_lines(read(folder_ / "b.json"));
   ASSERT_EQ(all.size(), 8u);
   EXPECT_LT(all[1].at("row_bytes_across"), all[0].at("row_bytes_across"));
   for (const auto& line : all) EXPECT_EQ(line.at("last_loss"), all[0].at("last_loss")) << line;
@@ -97,7 +89,7 @@ TEST_F(BenchStep, DeterminismIsALineForEachNumberOfExperts) {
         ranks);
     ASSERT_EQ(o.code, 0) << o.err;
     EXPECT_EQ(count(o.out, "\n"), 3) << o.out;
-    const auto all = lines(read(folder_ / (std::to_string(ranks) + ".json")));
+    const auto all = test::json_lines(read(folder_ / (std::to_string(ranks) + ".json")));
     ASSERT_EQ(all.size(), 8u);  // two of each, in an order and its reverse
     for (int i = 0; i < 8; ++i) {
       EXPECT_EQ(all[i].at("experts"), i < 4 ? 4 : 8);

@@ -10,6 +10,7 @@
 
 #include "config/estimate.hpp"
 #include "config/yaml.hpp"
+#include "support/json_lines.hpp"
 #include "support/program.hpp"
 
 namespace switchyard {
@@ -259,9 +260,7 @@ TEST_F(Commands, ABenchmarkAppendsALineOfNumbersThatAgree) {
     const Output o = run("bench step c.yaml --warmup 1 --repetitions 3 --json b.json", ranks);
     EXPECT_EQ(o.code, 0) << o.err;
   }
-  std::istringstream lines(read(folder_ / "b.json"));
-  std::vector<nlohmann::json> all;
-  for (std::string line; std::getline(lines, line);) all.push_back(nlohmann::json::parse(line));
+  const std::vector<nlohmann::json> all = test::json_lines(read(folder_ / "b.json"));
   ASSERT_EQ(all.size(), 3u);
   EXPECT_EQ(all[0].at("mine"), 1) << "what stood there stays";
   const double flop = flop_per_token(load((folder_ / "c.yaml").string()).config);

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "plan/machine.hpp"
+#include "support/json_lines.hpp"
 #include "support/program.hpp"
 
 namespace switchyard {
@@ -27,12 +28,7 @@ class Plan : public Program {
     write("c.yaml", model);
     write("m.yaml", plan::to_yaml(plan::round_machine()));
   }
-  std::vector<nlohmann::json> lines(const std::string& file) const {
-    std::vector<nlohmann::json> all;
-    std::istringstream text(read(folder_ / file));
-    for (std::string line; std::getline(text, line);) all.push_back(nlohmann::json::parse(line));
-    return all;
-  }
+  std::vector<nlohmann::json> lines(const std::string& file) const { return test::json_lines(read(folder_ / file)); }
 };
 
 TEST_F(Plan, SaysWhatTheFirstChoiceIs) {
