@@ -118,7 +118,7 @@ class Staged {
  public:
   Staged() = default;
   Staged(Arena& arena, const char* label, Account account, Index expected)
-      : room_(arena, label, account, expected), label_(label), readable_(account == Account::exchange) {
+      : room_(arena, label, account, expected), label_(label), travels_(account == Account::exchange) {
     follow();
   }
   void reserve(Index n) {
@@ -142,19 +142,19 @@ class Staged {
   static V first(const V& v, Index n) {
     return Kokkos::subview(v, Kokkos::make_pair(Index{0}, n));
   }
-  /// On a device build what others read is the twin.
+  /// On a device build what others read is the twin, and rows that travel are staged in it.
   void follow() {
     const auto n = room_.view().extent(0);
     if (host_.extent(0) == n) return;
-    shared_.reset();
-    if (!on_host && readable_) shared_ = make_shared_room(label_, static_cast<Index>(n * sizeof(T)));
-    host_ = shared_ ? typename Vector<T>::HostMirror(static_cast<T*>(shared_.get()), n)
-                    : Kokkos::create_mirror_view(Kokkos::WithoutInitializing, room_.view());
+    staging_.reset();
+    if (!on_host && travels_) staging_ = make_staging_room(label_, static_cast<Index>(n * sizeof(T)));
+    host_ = staging_ ? typename Vector<T>::HostMirror(static_cast<T*>(staging_.get()), n)
+                     : Kokkos::create_mirror_view(Kokkos::WithoutInitializing, room_.view());
   }
   Room<T> room_;
   const char* label_ = "tensor::staged";
-  bool readable_ = false;
-  std::shared_ptr<void> shared_;  // where the twin is, if others can read it
+  bool travels_ = false;
+  std::shared_ptr<void> staging_;  // where the twin of what travels is
   typename Vector<T>::HostMirror host_;
 };
 

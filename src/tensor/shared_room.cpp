@@ -7,6 +7,8 @@
 #include <string>
 
 #include "base/shared_memory.hpp"
+#include "tensor/page_lock.hpp"
+#include "tensor/types.hpp"
 
 namespace switchyard {
 namespace {
@@ -38,6 +40,13 @@ std::shared_ptr<void> make_shared_room(const char* label, std::int64_t bytes) {
   return {data, [made = std::move(made), name = std::string(label), size](void* of) {
             Kokkos::Tools::deallocateData(host_space(), name, of, size);
           }};
+}
+
+std::shared_ptr<void> make_staging_room(const char* label, std::int64_t bytes) {
+  if (std::shared_ptr<void> shared = make_shared_room(label, bytes)) return page_locked(std::move(shared), bytes);
+  const auto memory =
+      std::make_shared<StagingVector<std::byte>>(make_view<StagingVector<std::byte>>(label, static_cast<Index>(bytes)));
+  return {memory, memory->data()};
 }
 
 }  // namespace switchyard

@@ -20,6 +20,9 @@ template <class T>
 using Matrix = Kokkos::View<T**, Kokkos::LayoutRight, Device::memory_space>;
 template <class T>
 using HostVector = Kokkos::View<T*, Kokkos::LayoutRight, Kokkos::HostSpace>;
+/// Of the host, page-locked where there is a device apart: it copies to and from there by itself, while the host polls.
+template <class T>
+using StagingVector = Kokkos::View<T*, Kokkos::LayoutRight, Kokkos::SharedHostPinnedSpace>;
 template <class T>
 using HostMatrix = Kokkos::View<T**, Kokkos::LayoutRight, Kokkos::HostSpace>;
 

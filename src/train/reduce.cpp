@@ -126,9 +126,9 @@ bool Gradients::poll() {
 HostVector<float> Gradients::stage(Index n) {
   if (static_cast<Index>(staged.extent(0)) < n) {
     staged = {};  // or there would be both for a moment
-    staged = make_view<HostVector<float>>("reduce::staged", n);
+    staged = make_view<StagingVector<float>>("reduce::staged", n);
   }
-  return staged;
+  return HostVector<float>(staged.data(), staged.extent(0));
 }
 
 void begin_reduction(const Queue& queue, const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients,
