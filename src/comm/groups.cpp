@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/check.hpp"
+#include "config/values.hpp"
 
 namespace switchyard::comm {
 namespace {
@@ -28,11 +29,12 @@ Layout layout_of(const Communicator& world, const Nodes& nodes, const LayoutConf
                 grains,       determinism,  options.lanes};
   layout.expert_tensor_parallel = team_of(layout, options.expert_tensor_parallel);
   if (!options.by_nodes()) return layout;
-  layout.node_places = options.exchange == ExchangeKind::gather ? 1 : nodes.even_share(layout.expert_parallel);
+  layout.gathered = options.exchange == ExchangeKind::gather;
+  layout.node_places = nodes.even_share(layout.expert_parallel);
   if (layout.node_places == 0)  // as every rank finds
     throw AgreedError(
         Exit::usage,
-        "layout.exchange is node (the ranks of an expert-parallel group must be neighbours on their node, "
+        "layout.exchange is " + format_value(options.exchange) + " (the ranks of an expert-parallel group must be neighbours on their node, "
         "and as many on every node; the " +
             std::to_string(world.size()) + " ranks of this run on " + std::to_string(nodes.count()) +
             " nodes, in groups of " + std::to_string(layout.expert_parallel) +

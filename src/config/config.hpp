@@ -186,7 +186,8 @@ struct LayoutConfig {
       "moe.hidden_chunks");
     f("exchange", self.exchange, "",
       "how rows go between ranks; pairwise and alltoallv: one for each choice; node: a token once to each node that "
-      "holds experts of its choices, handed on there; gather: once to each such rank, selected there");
+      "holds experts of its choices, handed on there; gather: and inside a node once to each such rank, selected "
+      "there");
     f("transport", self.transport, "",
       "how rows travel between two ranks; window: where they share memory, the one reads what the other has, and by "
       "mpi elsewhere; auto: window where that works and memory is the host's, else mpi");

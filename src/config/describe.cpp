@@ -53,17 +53,19 @@ std::string experts_line(const Config& c, const Layout& layout) {
                                       std::to_string(layout.expert_parallel) + " rank(s))");
 }
 
-/// "nodes", or "ranks" where each is a node of its own.
-std::string places_of(const Config& c) { return c.layout.exchange == ExchangeKind::gather ? " ranks" : " nodes"; }
+/// The parts of a leg.
+std::string parts_of(const Leg& leg) { return leg.rail ? " nodes" : " ranks"; }
+int parts_in(const Layout& layout, const Leg& leg) { return layout.expert_parallel / leg.width; }
 
 /// Where rows go by nodes and a token may use some of the groups of experts only: the nodes that it then uses at most.
 std::string reach_line(const Config& c, const Layout& layout) {
   const std::vector<MoeLayer> layers = moe_layers(c);
   if (!layout.by_nodes() || c.moe.groups_kept >= c.moe.groups || layers.empty()) return "";
+  const Leg leg = layout.legs().front();
   int reached = 0;
-  for (const MoeLayer& layer : layers) reached = std::max(reached, nodes_reached(c, layout, layer));
+  for (const MoeLayer& layer : layers) reached = std::max(reached, parts_reached(c, layout, leg.width, layer));
   return describe_line("reach of a token", "at most " + std::to_string(reached) + " of " +
-                                               std::to_string(layout.group_nodes()) + places_of(c) + ", by " +
+                                               std::to_string(parts_in(layout, leg)) + parts_of(leg) + ", by " +
                                                std::to_string(c.moe.groups_kept) + " of " +
                                                std::to_string(c.moe.groups) + " groups of experts");
 }
@@ -71,12 +73,13 @@ std::string reach_line(const Config& c, const Layout& layout) {
 /// Where the limit to groups of experts says nothing of nodes, since one lies on several; else empty.
 std::string straddling_groups(const Config& c, const Layout& layout) {
   if (!layout.by_nodes() || c.moe.groups_kept >= c.moe.groups) return "";
+  const Leg leg = layout.legs().front();
   for (const MoeLayer& layer : moe_layers(c)) {
     std::size_t most = 0;
-    for (const auto& nodes : nodes_of_groups(c, layout, layer)) most = std::max(most, nodes.size());
-    if (most > 1 && nodes_reached(c, layout, layer) == std::min(c.moe.top_k, layout.group_nodes()))
-      return "limits no" + places_of(c) + " of a token: a group of experts of block " + std::to_string(layer.block) +
-             " lies on " + std::to_string(most) + " of " + std::to_string(layout.group_nodes()) + places_of(c) +
+    for (const auto& parts : parts_of_groups(c, layout, leg.width, layer)) most = std::max(most, parts.size());
+    if (most > 1 && parts_reached(c, layout, leg.width, layer) == std::min(c.moe.top_k, parts_in(layout, leg)))
+      return "limits no" + parts_of(leg) + " of a token: a group of experts of block " + std::to_string(layer.block) +
+             " lies on " + std::to_string(most) + " of " + std::to_string(parts_in(layout, leg)) + parts_of(leg) +
              (layout.seats ? " by layout.placement" : "") +
              "; make whole groups share one, as a multiple of them does in order";
   }
@@ -279,11 +282,11 @@ std::vector<Violation> advice(const Config& c, int ranks) {
   const bool placed = c.layout.placement == contiguous_placement || c.layout.seat_orders;  // the file has been read
   if (const std::string straddling = placed ? straddling_groups(c, layout_of(c, ranks)) : ""; !straddling.empty())
     notes.push_back({"moe.groups_kept", straddling});
-  if (c.layout.exchange == ExchangeKind::node && expert_parallel > 1 && c.layout.ranks_per_node == 0)
-    notes.push_back(
-        {"layout.ranks_per_node",
-         "0 with layout.exchange node: memory is that of one node, on which rows go straight; set it to the "
-         "ranks that a node will have to see that of more"});
+  if (c.layout.by_nodes() && expert_parallel > 1 && c.layout.ranks_per_node == 0)
+    notes.push_back({"layout.ranks_per_node",
+                     "0 with layout.exchange " + format_value(c.layout.exchange) + ": memory is that of one node" +
+                         (c.layout.exchange == ExchangeKind::node ? ", on which rows go straight" : "") +
+                         "; set it to the ranks that a node will have to see that of more"});
   if (c.layout.placement != contiguous_placement && teams == 1)
     notes.push_back(
         {"layout.placement", "changes nothing, since every rank holds all experts (layout.expert_parallel)"});

@@ -63,8 +63,9 @@ Layout layout_of(const Config& c, int ranks) {
   layout.determinism = c.train.determinism;
   layout.lanes = c.layout.lanes;
   const int near = c.layout.ranks_per_node, group = layout.expert_parallel;
-  if (c.layout.exchange == ExchangeKind::gather) layout.node_places = 1;
-  if (c.layout.exchange == ExchangeKind::node && near > 0 && std::max(near, group) % std::min(near, group) == 0)
+  layout.gathered = c.layout.exchange == ExchangeKind::gather;
+  if (layout.gathered && near == 0) layout.node_places = group;
+  if (c.layout.by_nodes() && near > 0 && std::max(near, group) % std::min(near, group) == 0)
     layout.node_places = std::min(near, group);
   layout.seats = seats_of(c.layout, layout);
   return layout;

@@ -32,12 +32,22 @@ struct Seats {
     std::vector<int> seat_of;    ///< (E) by expert
   };
   std::map<int, Block> blocks;
-  bool within_nodes = true;  ///< every expert is on the node that has it without a placement
+  std::vector<int> kept_widths;  ///< widths of Layout::legs() whose parts no expert has left
+  bool keeps(int width) const { return std::find(kept_widths.begin(), kept_widths.end(), width) != kept_widths.end(); }
   const Block& of(int block) const {
     const auto found = blocks.find(block);
     expect(found != blocks.end(), "a block that the placement has");
     return found->second;
   }
+};
+
+/// A hop of rows of which a token has one for each part of an expert-parallel group with experts of its choices. A part
+/// is `width` neighbouring places; of part i the place that the row goes to has the number there that its sender has in
+/// its own: these places share an exchange, in the order of the parts.
+struct Leg {
+  int width;
+  Range parts;  ///< that rows go to, the sender's own among them
+  bool rail;    ///< between nodes, or else inside one
 };
 
 /// The layout of a run as seen from one rank, and from one of its lanes. Ranks [group*EP, (group+1)*EP) form an
@@ -51,7 +61,8 @@ struct Layout {
   int lanes = 1;  ///< parts of the grains of a rank; a power of two
   int lane = 0;
   int expert_tensor_parallel = 1;  ///< T
-  int node_places = 0;  ///< neighbouring places on each node of a group, where rows go by nodes; 0: they go straight
+  int node_places = 0;    ///< neighbouring places on each node of a group, where rows go by nodes; 0: they go straight
+  bool gathered = false;  ///< and inside a node a token once to each of its ranks, not each of its choices
   std::shared_ptr<const Seats> seats{};  ///< null without a placement: every expert has the seat of its number
 
   int groups() const { return ranks / expert_parallel; }
@@ -60,17 +71,33 @@ struct Layout {
   int place_of(int r) const { return r % expert_parallel; }
   int group() const { return group_of(rank); }
   int place() const { return place_of(rank); }
-  /// Rows go to one rank of the node of their experts first, which hands them on: where a group has several nodes.
-  bool by_nodes() const { return node_places > 0 && node_places < expert_parallel; }
-  int group_nodes() const { return by_nodes() ? expert_parallel / node_places : 1; }
-  int node_of_place(int p) const { return by_nodes() ? p / node_places : 0; }
-  /// Places that this rank hands rows to itself: those of its node, or all of the group. It has the tokens of every
-  /// near_places().size()-th place from its own number among them, which are those of its own place where these are
-  /// all.
+  /// The way of a token's rows before its choices part: on a rail to the rank of each node that has this one's number
+  /// there, where a group has several nodes, and from there, if they are gathered, to each rank. Nothing where they go
+  /// straight.
+  std::vector<Leg> legs_of(int p) const {
+    std::vector<Leg> legs;
+    legs.reserve(2);
+    const Range node{p / std::max(1, node_places) * node_places, (p / std::max(1, node_places) + 1) * node_places};
+    if (node_places > 0 && node_places < expert_parallel)
+      legs.push_back({node_places, {0, expert_parallel / node_places}, true});
+    if (gathered && node_places > 1) legs.push_back({1, node, false});
+    return legs;
+  }
+  std::vector<Leg> legs() const { return legs_of(place()); }
+  bool by_nodes() const { return !legs().empty(); }
+  /// Places of the last of its parts: those among which a row goes to its expert itself, all of the group without legs.
+  int last_width() const { return by_nodes() ? legs().back().width : expert_parallel; }
   Range near_places() const {
-    if (!by_nodes()) return {0, expert_parallel};
-    const int first = place() / node_places * node_places;
-    return {first, first + node_places};
+    const int width = last_width(), first = place() / width * width;
+    return {first, first + width};
+  }
+  /// Calls f(place) for the places whose tokens `place` has after so many legs, in the order in which they lie there.
+  template <class F>
+  void for_sources(int after, int p, const F& f) const {
+    if (after == 0) return f(p);
+    const Leg leg = legs_of(p)[static_cast<std::size_t>(after - 1)];
+    for (std::int64_t part = leg.parts.first; part < leg.parts.last; ++part)
+      for_sources(after - 1, static_cast<int>(part * leg.width + p % leg.width), f);
   }
   /// Grains of a rank; may be empty.
   Range grains_of(int r) const { return split_evenly(grains, ranks, r); }
@@ -104,9 +131,9 @@ struct Layout {
     return split_evenly(chunks, expert_tensor_parallel, place % expert_tensor_parallel);
   }
   Range my_chunks(int chunks) const { return chunks_of(place(), chunks); }
-  /// Those of a node of the group.
-  Range experts_of_node(int node, int experts) const {
-    return {experts_of(node * node_places, experts).first, experts_of((node + 1) * node_places - 1, experts).last};
+  /// Those of part `part` of the parts of so many places each.
+  Range experts_of_part(int width, int part, int experts) const {
+    return {experts_of(part * width, experts).first, experts_of((part + 1) * width - 1, experts).last};
   }
   /// First place in the expert-parallel group of the team that has seat s of E.
   int place_of_seat(int s, int experts) const {
@@ -193,6 +220,7 @@ struct Layout {
 /// there. Each order must be a permutation.
 inline std::shared_ptr<const Seats> seats_on(const Layout& layout, const SeatOrders& orders) {
   const auto seats = std::make_shared<Seats>();
+  for (const Leg& leg : layout.legs()) seats->kept_widths.push_back(leg.width);
   for (const auto& [block, order] : orders.by_block) {
     const int experts = static_cast<int>(order.size());
     Seats::Block of{order, std::vector<int>(order.size())};
@@ -202,8 +230,8 @@ inline std::shared_ptr<const Seats> seats_on(const Layout& layout, const SeatOrd
       for (std::int64_t seat = held.first; seat < held.last; ++seat) {
         const int expert = of.expert_at[static_cast<std::size_t>(seat)];
         of.seat_of[static_cast<std::size_t>(expert)] = static_cast<int>(seat);
-        seats->within_nodes &=
-            layout.node_of_place(layout.place_of_seat(expert, experts)) == layout.node_of_place(place);
+        const int before = layout.place_of_seat(expert, experts);
+        std::erase_if(seats->kept_widths, [&](int width) { return before / width != place / width; });
       }
     }
     seats->blocks.emplace(block, std::move(of));

@@ -5,8 +5,7 @@ namespace {
 
 Index rows_kept(const Config& config, const Layout& layout) {
   if (!outputs_kept_apart(config, layout)) return 0;
-  const bool at_home = layout.by_nodes() && !sums_by_node(config, layout);
-  return at_home ? most_choices(config, layout) : most_handed_on(config, layout).choices;
+  return most_at_stop(stop_of_weights(config, layout), config, layout).choices;
 }
 
 }  // namespace

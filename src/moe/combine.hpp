@@ -7,8 +7,8 @@ namespace switchyard::moe {
 /// What a combine keeps from its forward to its backward pass.
 struct CombinePass {
   CombinePass(Arena& arena, const Config& config, const Layout& layout, Element branch);
-  /// Expert outputs where the gradients of combine weights are made of them: (send_rows, d) where rows were handed on
-  /// from, or (choice rows of the crossing, d); nothing where they have not travelled.
+  /// Expert outputs where the gradients of combine weights are made of them: (send_rows, d) where rows were handed to
+  /// experts from, or (choice rows of a crossing, d); nothing where they have not travelled.
   Buffer home;
 };
 

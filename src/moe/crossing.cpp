@@ -7,14 +7,14 @@
 #include "base/check.hpp"
 
 namespace switchyard::moe {
-CrossingWork::CrossingWork(Arena& arena, const Config& config, const Layout& layout) {
-  const HandedOn here = most_handed_on(config, layout);
+CrossingWork::CrossingWork(Arena& arena, const Config& config, const Layout& layout, int leg) {
+  const HandedOn before = most_at_stop(leg, config, layout), here = most_at_stop(leg + 1, config, layout);
   const auto table = [&](const char* label, Index n) {
     return Staged<std::int32_t>(arena, label, Account::exchange, n);
   };
-  sent = table("moe::crossing::sent", 3 * most_choices(config, layout));  // as if every choice had a row
+  sent = table("moe::crossing::sent", 3 * before.choices);  // as if every choice had a row
   received = table("moe::crossing::received", here.tokens + 2 * here.choices);
-  row_of = table("moe::crossing::row_of", lane_tokens(config, layout) * layout.group_nodes());
+  row_of = table("moe::crossing::row_of", before.tokens * layout.legs().at(leg).parts.size());
 }
 
 void CrossingWork::read(const Queue& queue, const Choice& choice) {
@@ -23,20 +23,23 @@ void CrossingWork::read(const Queue& queue, const Choice& choice) {
   queue.fence("switchyard::moe::crossing::choices");
 }
 
-Crossing::Crossing(Arena& arena, const Config& config, const Layout& layout, int block)
+Crossing::Crossing(Arena& arena, const Config& config, const Layout& layout, int leg, int block)
     : layout_(layout),
+      stop_(leg),
+      leg_(layout.legs().at(leg)),
+      parts_(static_cast<int>(leg_.parts.size())),
+      me_(static_cast<int>(layout.place() / leg_.width - leg_.parts.first)),
       experts_(config.block_experts(block)),
-      nodes_(layout.group_nodes()),
       groups_(config.moe.combine_groups),
       block_(block) {
-  const Index tokens = lane_tokens(config, layout), rows = even_token_rows(config, layout, experts_);
-  const HandedOn here = moe::handed_on(config, layout, experts_);
+  const HandedOn before = at_stop(leg, config, layout, experts_), here = at_stop(leg + 1, config, layout, experts_);
+  const Index rows = even_token_rows(leg, config, layout, experts_);
   const auto table = [&](const char* label, Index n) {
     return Staged<std::int32_t>(arena, label, Account::expert_rows, n);
   };
-  token_ = table("moe::crossing::token", most_choices(config, layout));  // as if every choice had a row
-  node_rows_ = table("moe::crossing::node_rows", tokens + 1 + 2 * rows);
-  choice_rows_ = table("moe::crossing::choice_rows", most_choices(config, layout));
+  token_ = table("moe::crossing::token", before.choices);  // as if every choice had a row
+  part_rows_ = table("moe::crossing::part_rows", before.tokens + 1 + 2 * rows);
+  choice_rows_ = table("moe::crossing::choice_rows", before.choices);
   came_ = table("moe::crossing::came", 2 * here.tokens + here.choices);
   weight_ = {arena, "moe::crossing::weight", Account::expert_rows, here.choices};
   kept_ = {arena, "moe::crossing::kept", Account::expert_rows, here.choices};
@@ -45,22 +48,28 @@ Crossing::Crossing(Arena& arena, const Config& config, const Layout& layout, int
   traffic_.assign(layout_.ranks, 0);
 }
 
-void Crossing::begin(const Queue& queue, const Choice& choice, Pieces pieces, const Way& rail, CrossingWork& work,
-                     std::int64_t step) {
+TokensHere Crossing::own_tokens(const Choice& choice, Pieces pieces) const {
+  const Index count = pieces_of(layout_, layout_.place(), pieces);
+  TokensHere tokens{choice, {}, pieces};
+  for (Index g = 1; g <= count; ++g) tokens.piece_ends.push_back(choice.tokens() * g / count);
+  return tokens;
+}
+
+void Crossing::begin(const Queue& queue, TokensHere tokens, const Way& way, CrossingWork& work, std::int64_t step) {
   expect(work.counts.poll() && work.choices.poll(), "one crossing of a lane at a time");
-  work_ = &work, exchange_ = &rail.exchange, cut_into_ = pieces;
-  work.read(queue, choice);
-  home_pieces_ = pieces_of(layout_, layout_.place(), pieces);
-  clear(choice);
+  work_ = &work, exchange_ = &way.exchange, cut_into_ = tokens.pieces;
+  work.read(queue, tokens.choice);
+  piece_ends_ = std::move(tokens.piece_ends);
+  clear(tokens.choice);
   comm::RowRanges numbers;
-  for (std::int64_t first = 0, node = 0; node < nodes_; ++node) {
-    const std::int64_t last = first + list_node(static_cast<int>(node));
+  for (std::int64_t first = 0, part = 0; part < parts_; ++part) {
+    const std::int64_t last = first + list_part(static_cast<int>(part));
     numbers.push_back({first, last}), first = last;
   }
   list_rows_of_tokens();
   token_.to_device(queue, token_rows());
-  node_rows_.to_device(queue, home_tokens_ + 1 + 2 * token_rows());
-  choice_rows_.to_device(queue, choice.capacity());
+  part_rows_.to_device(queue, home_tokens_ + 1 + 2 * token_rows());
+  choice_rows_.to_device(queue, tokens.choice.capacity());
   send(std::move(numbers), step);
 }
 
@@ -84,25 +93,26 @@ void Crossing::clear(const Choice& choice) {
   choice_ = choice, home_tokens_ = choice.tokens();
   counts_known_ = choices_expected_ = whole_ = false;
   token_.reserve(choice.capacity()), choice_rows_.reserve(choice.capacity());
-  work_->sent.reserve(3 * choice.capacity()), work_->row_of.reserve(home_tokens_ * nodes_);
-  work_->counts_sent.assign(nodes_ * (home_pieces_ + 1), 0);
-  std::fill_n(work_->row_of.host(), home_tokens_ * nodes_, -1);
+  work_->sent.reserve(3 * choice.capacity()), work_->row_of.reserve(home_tokens_ * parts_);
+  work_->counts_sent.assign(parts_ * (home_pieces() + 1), 0);
+  std::fill_n(work_->row_of.host(), home_tokens_ * parts_, -1);
   std::fill_n(choice_rows_.host(), choice.capacity(), -1);
   std::fill(traffic_.begin(), traffic_.end(), 0);
   tokens_.out = choices_.out = {};
 }
 
-/// Appends the rows for a node, and what it is told of them: so many numbers.
-std::int64_t Crossing::list_node(int node) {
+/// Appends the rows for a part, and what it is told of them: so many numbers.
+std::int64_t Crossing::list_part(int part) {
   CrossingWork& work = *work_;
-  std::int64_t* counts = work.counts_sent.data() + node * (home_pieces_ + 1);
-  Index row = token_rows(), choice_row = choice_rows();
+  std::int64_t* counts = work.counts_sent.data() + part * (home_pieces() + 1);
+  Index row = token_rows(), choice_row = choice_rows(), piece = 0;
   std::int32_t *const begin = work.sent.host() + row + 2 * choice_row, *next = begin;
   for (Index t = 0; t < home_tokens_; ++t) {
+    while (t >= piece_ends_[piece]) ++piece;
     std::int32_t* const length = next;
     for (Index i = work.first(t); i < work.first(t + 1); ++i) {
       const std::int32_t expert = work.expert(i);
-      if (!work.kept(i) || layout_.node_of_place(place_of_.at(expert)) != node) continue;
+      if (!work.kept(i) || place_of_.at(expert) / leg_.width != leg_.parts.first + part) continue;
       if (next == length) *next++ = 0;
       ++*length;
       *next++ = expert, *next++ = std::bit_cast<std::int32_t>(work.weight(i));
@@ -111,8 +121,8 @@ std::int64_t Crossing::list_node(int node) {
     }
     if (next == length) continue;
     token_.host()[row] = static_cast<std::int32_t>(t);
-    work.row_of.host()[t * nodes_ + node] = static_cast<std::int32_t>(row++);
-    ++counts[1 + t * home_pieces_ / home_tokens_];
+    work.row_of.host()[t * parts_ + part] = static_cast<std::int32_t>(row++);
+    ++counts[1 + piece];
   }
   counts[0] = choice_row - choice_rows();
   tokens_.out.send.push_back({token_rows(), row}), choices_.out.send.push_back({choice_rows(), choice_row});
@@ -120,28 +130,31 @@ std::int64_t Crossing::list_node(int node) {
 }
 
 void Crossing::list_rows_of_tokens() {
-  node_rows_.reserve(home_tokens_ + 1 + 2 * token_rows());
-  std::int32_t *first = node_rows_.host(), *row = first + home_tokens_ + 1, *node = row + token_rows(), next = 0;
+  part_rows_.reserve(home_tokens_ + 1 + 2 * token_rows());
+  std::int32_t *first = part_rows_.host(), *row = first + home_tokens_ + 1, *part = row + token_rows(), next = 0;
   const std::int32_t* row_of = work_->row_of.host();
   for (Index t = 0; t < home_tokens_; ++t) {
     first[t] = next;
-    for (int n = 0; n < nodes_; ++n)
-      if (row_of[t * nodes_ + n] >= 0) row[next] = row_of[t * nodes_ + n], node[next++] = n;
+    for (int n = 0; n < parts_; ++n)
+      if (row_of[t * parts_ + n] >= 0) row[next] = row_of[t * parts_ + n], part[next++] = n;
   }
   first[home_tokens_] = next;
 }
 
-/// Of the rank of this rail on a node.
-int Crossing::pieces_from(int node) const {
-  return pieces_of(layout_, static_cast<int>(node * layout_.node_places + my_near(layout_)), cut_into_);
+/// Of what the rank of a part brings that shares the leg.
+int Crossing::pieces_from(int part) const {
+  int pieces = 0;
+  layout_.for_sources(stop_, static_cast<int>((leg_.parts.first + part) * leg_.width + layout_.place() % leg_.width),
+                      [&](int p) { pieces += pieces_of(layout_, p, cut_into_); });
+  return pieces;
 }
 
-/// How many rows go to each rank of the rail, and of which pieces, and the choices of their tokens.
+/// How many rows go to each rank that shares the leg, and of which pieces, and the choices of their tokens.
 void Crossing::send(comm::RowRanges numbers, std::int64_t step) {
   comm::RowRanges out, in;
-  for (std::int64_t sent = 0, come = 0, node = 0; node < nodes_; ++node) {
-    const std::int64_t pieces = pieces_from(static_cast<int>(node));
-    out.push_back({sent, sent + home_pieces_ + 1}), sent += home_pieces_ + 1;
+  for (std::int64_t sent = 0, come = 0, part = 0; part < parts_; ++part) {
+    const std::int64_t pieces = pieces_from(static_cast<int>(part));
+    out.push_back({sent, sent + home_pieces() + 1}), sent += home_pieces() + 1;
     in.push_back({come, come + pieces + 1}), come += pieces + 1;
   }
   const auto tag = [&](Told what) { return comm::ExchangeTag{step, block_, static_cast<int>(what), layout_.lane}; };
@@ -151,11 +164,11 @@ void Crossing::send(comm::RowRanges numbers, std::int64_t step) {
   work_->choices.send(*exchange_, numbers, sizeof(std::int32_t), work_->sent.host(), tag(Told::choices));
 }
 
-/// How many rows come of each rank of the rail, and how many numbers of their choices.
+/// How many rows come of each rank that shares the leg, and how many numbers of their choices.
 void Crossing::take_counts() {
   numbers_.clear();
   const std::int64_t* counts = work_->counts_received.data();
-  for (std::int64_t first = 0, n = 0; n < nodes_; ++n) {
+  for (std::int64_t first = 0, n = 0; n < parts_; ++n) {
     const std::int64_t choices = *counts++, pieces = pieces_from(static_cast<int>(n));
     const std::int64_t rows = std::accumulate(counts, counts + pieces, std::int64_t{0}),
                        last = first + rows + 2 * choices;
@@ -175,12 +188,12 @@ void Crossing::expect_choices() {
   choices_expected_ = true;
 }
 
-/// First token of each piece of all ranks of the rail.
+/// First token of each piece of all ranks that share the leg.
 void Crossing::take_pieces(std::int32_t* begins) {
   pieces_ = 0, largest_piece_ = 0;
   begins[0] = 0;
   auto counts = work_->counts_received.begin();
-  for (int n = 0; n < nodes_; ++n) {
+  for (int n = 0; n < parts_; ++n) {
     ++counts;  // choice rows
     for (int left = pieces_from(n); left > 0; --left, ++pieces_) {
       begins[pieces_ + 1] = static_cast<std::int32_t>(begins[pieces_] + *counts);
@@ -192,7 +205,7 @@ void Crossing::take_pieces(std::int32_t* begins) {
 /// What came, as choices of tokens that are cut into these pieces.
 void Crossing::take_choices(const Queue& queue) {
   const Index tokens = tokens_here(), choices = choices_here();
-  const Index all_pieces = static_cast<Index>(work_->counts_received.size()) - nodes_;
+  const Index all_pieces = static_cast<Index>(work_->counts_received.size()) - parts_;
   const Index experts = tokens + 1 + all_pieces + 1, all = experts + choices;
   came_.reserve(all), weight_.reserve(choices), kept_.reserve(choices);
   std::int32_t *first = came_.host(), *expert = first + experts;
@@ -216,9 +229,21 @@ void Crossing::take_choices(const Queue& queue) {
 
 Cut Crossing::cut() const { return cut_at(came_.device() + tokens_here() + 1, tokens_here(), pieces_, largest_piece_); }
 
-rows::Choices Crossing::rows_of_nodes() const {
-  const std::int32_t *first = node_rows_.device(), *row = first + home_tokens_ + 1;
-  return {home_tokens_, token_rows(), first, row, {nodes_, nodes_, row + token_rows(), false}};
+TokensHere Crossing::tokens_handed_on() const {
+  const std::int32_t* begins = came_.host() + tokens_here() + 1;
+  return {handed_on_, {begins + 1, begins + 1 + pieces_}, cut_into_};
+}
+
+Range Crossing::own_token_rows_of(const Range& tokens) const {
+  const Range own = own_token_rows();
+  const std::int32_t *first = token_.host() + own.first, *last = token_.host() + own.last;
+  return {std::lower_bound(first, last, tokens.first) - token_.host(),
+          std::lower_bound(first, last, tokens.last) - token_.host()};
+}
+
+rows::Choices Crossing::rows_of_parts() const {
+  const std::int32_t *first = part_rows_.device(), *row = first + home_tokens_ + 1;
+  return {home_tokens_, token_rows(), first, row, {parts_, parts_, row + token_rows(), false}};
 }
 
 rows::Choices Crossing::rows_of_choices() const {

@@ -9,10 +9,10 @@
 namespace switchyard::moe {
 
 /// Calls f(place) for the places of the expert-parallel group whose tokens are handed to experts by number `near` of
-/// the near places: itself, or, where rows go by nodes, all those with its number on their node.
+/// the near places: itself, or, where rows go by nodes, all those whose rows its legs bring it.
 template <class F>
 void for_sources(const Layout& layout, Index near, const F& f) {
-  for (Index p = near; p < layout.expert_parallel; p += layout.near_places().size()) f(static_cast<int>(p));
+  layout.for_sources(static_cast<int>(layout.legs().size()), static_cast<int>(layout.near_places().first + near), f);
 }
 inline Index my_near(const Layout& layout) { return layout.place() - layout.near_places().first; }
 inline Range lane_grains_from(const Layout& layout, int place) {
@@ -31,21 +31,28 @@ inline Index rank_hidden(const Config& config, const Layout& layout) {
   return Index{config.moe.hidden} / layout.expert_tensor_parallel;
 }
 
-using switchyard::sums_by_node;
-/// Expert outputs that came home, or to the rank that handed their rows on, are kept there (CombinePass) for the
-/// gradients of combine weights: where none travelled they are those of the experts.
+using switchyard::sums_on;
+/// *Stops* of a way: number 0 is a token's rank, number s where leg s − 1 brings its rows; the last hands them to
+/// experts. Where expert outputs come home one by one, not as sums, for the first time on their way back from there,
+/// seen from the token; there the gradients of combine weights are made.
+int stop_of_weights(const Config& config, const Layout& layout);
+/// Expert outputs are kept at that stop (CombinePass), for these gradients: where none travelled they are those of the
+/// experts.
 bool outputs_kept_apart(const Config& config, const Layout& layout);
 
-/// What a rank hands to experts itself.
+/// What a rank has at a stop.
 struct HandedOn {
   Index tokens = 0;   ///< that have choices there
   Index choices = 0;  ///< kept
 };
+HandedOn at_stop(int stop, const Config& config, const Layout& layout, int experts);
+HandedOn most_at_stop(int stop, const Config& config, const Layout& layout);  ///< of the largest layer
+/// What it hands to experts itself: at the last.
 HandedOn handed_on(const Config& config, const Layout& layout, int experts);
-HandedOn most_handed_on(const Config& config, const Layout& layout);  ///< of the largest layer
+HandedOn most_handed_on(const Config& config, const Layout& layout);
 
-/// Rows that leave where each token sends one to every node that holds experts of its choices.
-Index even_token_rows(const Config& config, const Layout& layout, int experts);
-Index most_token_rows(const Config& config, const Layout& layout);
+/// Rows that leave on a leg, where each token sends one to every part with experts of its choices.
+Index even_token_rows(int leg, const Config& config, const Layout& layout, int experts);
+Index most_token_rows(int leg, const Config& config, const Layout& layout);
 
 }  // namespace switchyard::moe

@@ -91,12 +91,11 @@ void ExpertRows::take_pieces(int lane, int expert, const Plan& plan) {
   const Range* next = plan.piece_rows().data() + Index{expert} * plan.pieces();
   Layout of = layout_;
   of.lane = lane;
-  const Range near = of.near_places();
-  for (std::int64_t first = 0; first < near.size(); ++first)  // as each of them hands on what it has of others
-    for (std::int64_t p = first; p < of.expert_parallel; p += near.size()) {
-      const Range grains = of.lane_grains_of(static_cast<int>(of.group() * of.expert_parallel + p));
+  for (Index near = 0; near < of.near_places().size(); ++near)  // as each of them hands on what it has of others
+    for_sources(of, near, [&](int p) {
+      const Range grains = lane_grains_from(of, p);
       for (std::int64_t g = grains.first; g < grains.last; ++g) set(g - layout_.my_group_grains().first, *next++);
-    }
+    });
 }
 
 nn::NetworkRows ExpertRows::pieces(const std::vector<TreeNode>& nodes) const {

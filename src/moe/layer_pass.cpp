@@ -33,7 +33,8 @@ const Scores* shared_scores(const LayerScratch& scratch, const Config& config, i
 LayerScratch::LayerScratch(Arena& arena, const Config& config, const Layout& layout, Element branch)
     : transfer(arena, config, layout, branch),
       d_weights(arena.vector<float>(moe_layers(config).empty() ? 0 : most_choices(config, layout), Account::scratch)) {
-  if (layout.by_nodes() && !moe_layers(config).empty()) rail.emplace(arena, config, layout, branch);
+  for (int leg = 0; leg < std::ssize(layout.legs()) && !moe_layers(config).empty(); ++leg)
+    legs.emplace_back(arena, config, layout, branch, leg);
   const auto rows = [&](Index width) { return Tensor{nullptr, branch, most_expert_rows(config, layout), width}; };
   d_rows = {arena, "moe::layer::d_rows", Account::expert_rows, rows(config.model.width)};
   d_hidden = {arena, "moe::layer::d_hidden", Account::expert_rows, rows(rank_hidden(config, layout))};
@@ -58,19 +59,21 @@ void LayerScratch::take_scores(Arena& arena, const Config& config, const nn::Row
 
 bool LayerScratch::poll() {
   bool under_way = transfer.under_way.poll();
-  if (rail) under_way |= rail->under_way.poll(), under_way |= rail->d_weights.poll();
+  for (LegPass& leg : legs) under_way |= leg.under_way.poll(), under_way |= leg.d_weights.poll();
   return under_way;
 }
 
 void LayerScratch::forget_travels() {
-  travels().clear();
   transfer.under_way.travels.clear();
+  for (LegPass& leg : legs) leg.under_way.travels.clear();
 }
 
 void LayerScratch::count_near() {
   Travel& travel = travels().back();
-  travel.near = transfer.under_way.take_last();
-  travel.weights = rail->d_weights.take_last();
+  travel.near = (legs.size() > 1 ? legs.back().under_way : transfer.under_way).take_last();
+  travel.weights = {};
+  for (LegPass& leg : legs)
+    if (const Hop weights = leg.d_weights.take_last(); weights.end > 0.0) travel.weights = weights;
 }
 
 LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout,
@@ -86,7 +89,8 @@ LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& conf
       shared(whole_layer_recomputed(config, rows_of_block.block())
                  ? scratch.shared
                  : make_shared_experts(arena, config, Account::activations, lane_rows.count, lane_rows.branch)) {
-  if (layout.by_nodes()) crossing.emplace(arena, config, layout, rows_of_block.block());
+  for (int leg = 0; leg < std::ssize(layout.legs()); ++leg)
+    crossings.emplace_back(arena, config, layout, leg, rows_of_block.block());
 }
 
 namespace {

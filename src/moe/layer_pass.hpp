@@ -1,13 +1,14 @@
 // What a mixture-of-experts layer keeps from the forward to the backward pass of a lane.
 #pragma once
+#include <deque>
 #include <map>
 #include <memory>
 
 #include "moe/combine.hpp"
 #include "moe/expert_rows.hpp"
 #include "moe/layer.hpp"
+#include "moe/leg_pass.hpp"
 #include "moe/plan.hpp"
-#include "moe/rail_pass.hpp"
 #include "moe/router.hpp"
 #include "moe/transfer.hpp"
 #include "nn/feed_forward.hpp"
@@ -22,17 +23,17 @@ struct LayerScratch {
   void take_scores(Arena& arena, const Config& config, const nn::Rows& rows);
   /// What is under way between ranks on any way: whether something is; the journeys since the lane began its pass.
   bool poll();
-  std::vector<Travel>& travels() { return rail ? rail->under_way.travels : transfer.under_way.travels; }
+  std::vector<Travel>& travels() { return (legs.empty() ? transfer.under_way : legs.front().under_way).travels; }
   void forget_travels();
-  /// What has gone between ranks of a node, and of gradients of weights, belongs to the last journey on the rail.
+  /// What has gone further than the first leg, and of gradients of weights, belongs to the last journey on that.
   void count_near();
 
   TransferPass transfer;
-  std::optional<RailPass> rail;  ///< where rows go by nodes
-  Vector<float> d_weights;       ///< (C) gradients of the combine weights
-  RowRoom d_rows;                ///< (expert_rows, d) gradients of the rows into the experts, until they are at home
-  RowRoom d_hidden;              ///< (expert_rows, hidden of this rank) overwritten by a stage
-  RowRoom partial;               ///< (expert_rows, nn::partial_width) overwritten, where experts are in chunks
+  std::deque<LegPass> legs;  ///< of Layout::legs
+  Vector<float> d_weights;   ///< (C) gradients of the combine weights
+  RowRoom d_rows;            ///< (expert_rows, d) gradients of the rows into the experts, until they are at home
+  RowRoom d_hidden;          ///< (expert_rows, hidden of this rank) overwritten by a stage
+  RowRoom partial;           ///< (expert_rows, nn::partial_width) overwritten, where experts are in chunks
   // Of blocks that are made again:
   std::shared_ptr<nn::FeedForwardPass> shared;
   std::map<int, Scores> scores;  ///< by the number of experts
@@ -60,7 +61,7 @@ struct LayerPass {
   LayerScratch& scratch;
   const nn::Rows& token_rows;
   RoutingPass routing;
-  std::optional<Crossing> crossing;  ///< where rows go by nodes
+  std::deque<Crossing> crossings;  ///< of Layout::legs
   Plan plan;
   CombinePass combine;
   std::shared_ptr<nn::FeedForwardPass> shared;  ///< of this block, or the scratch's

@@ -69,7 +69,9 @@ Way near_way(const LayerContext& context) {
   return {groups.by_nodes ? groups.by_nodes->near : groups.expert, *context.exchanges.near};
 }
 
-Way rail_way(const LayerContext& context) { return {context.groups.by_nodes->rail, *context.exchanges.rail}; }
+Way way_of(const LayerContext& context, const Leg& leg) {
+  return leg.rail ? Way{context.groups.by_nodes->rail, *context.exchanges.rail} : near_way(context);
+}
 
 Link::Link(const LayerContext& context, const Way& way, int block)
     : exchange_(way.exchange),

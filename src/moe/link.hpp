@@ -56,9 +56,10 @@ struct Freight {
   Numbers* numbers = nullptr;  ///< that may not be there yet when the rows leave; null: they are
 };
 
-/// Between the ranks that a rank hands rows to itself, and, where rows go by nodes, between those of a rail.
+/// Between the ranks that a rank hands rows to itself, and, where rows go by nodes, between those of a
+/// leg.
 Way near_way(const LayerContext& context);
-Way rail_way(const LayerContext& context);
+Way way_of(const LayerContext& context, const Leg& leg);
 
 /// Between the ranks of a way, for one layer.
 class Link {

@@ -25,9 +25,11 @@ std::vector<ExchangeKind> exchanges_of(const Config& config, const Site& site, i
   std::vector<ExchangeKind> kinds{ExchangeKind::pairwise};
   if (config.layout.exchange == ExchangeKind::alltoallv) kinds.push_back(ExchangeKind::alltoallv);
   Config by_nodes = at_site(config, site);
-  by_nodes.layout.exchange = ExchangeKind::node, by_nodes.layout.expert_parallel = expert_parallel;
-  if (layout_of(by_nodes, site.ranks).by_nodes()) kinds.push_back(ExchangeKind::node);
-  if (expert_parallel > 1) kinds.push_back(ExchangeKind::gather);
+  by_nodes.layout.expert_parallel = expert_parallel;
+  for (const ExchangeKind kind : {ExchangeKind::node, ExchangeKind::gather}) {
+    by_nodes.layout.exchange = kind;
+    if (layout_of(by_nodes, site.ranks).by_nodes()) kinds.push_back(kind);
+  }
   return kinds;
 }
 

@@ -139,8 +139,8 @@ void Step::arrive(const Task& task) {
   const bool out = (task.stage == Stage::dispatch_finish) == (task.direction == Direction::forward);
   const bool forward = task.direction == Direction::forward;
   if (out && forward && layout_.expert_parallel > 1) simulation_.wait(numbers_[task.lane]);
-  if (out && forward && layout_.by_nodes() && layout_.node_places > 1)
-    simulation_.meet(collective(site_, layout_.node_places));
+  if (out && forward && layout_.by_nodes() && layout_.legs().front().width > 1)
+    simulation_.meet(collective(site_, layout_.node_places));  // numbers, waited for
   simulation_.wait(under_way_[task.lane]);
   if (out) wait_for(hops(task, out).near);
 }

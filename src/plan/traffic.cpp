@@ -73,31 +73,43 @@ Bytes Traffic::straight(const Layout& lane, int experts) const {
   return pairs.take();
 }
 
-/// Out one row for each node with one of a token's choices; home as many, or one a choice.
-Bytes Traffic::rail(const Layout& lane, const MoeLayer& layer, bool out) const {
+/// Of all whose rows a rank has after so many legs.
+double Traffic::tokens_at(int stop, const Layout& lane, int rank) const {
+  double tokens = 0.0;
+  const int group = layout_.group_of(rank) * layout_.expert_parallel;
+  layout_.for_sources(stop, layout_.place_of(rank), [&](int p) { tokens += tokens_of(lane, group + p); });
+  return tokens;
+}
+
+/// Out one row for each part with one of a token's choices; home as many, or one a choice.
+Bytes Traffic::on_leg(int leg, const Layout& lane, const MoeLayer& layer, bool out) const {
   PairBytes pairs(layout_.ranks, ranks_per_node_);
-  const bool once = out || sums_by_node(config_, layout_);
-  for (int node = 0; node < layout_.group_nodes(); ++node) {
-    const double there = double(layout_.experts_of_node(node, layer.experts).size());
-    const double rows = once ? share_of_node(config_, layout_, node, layer) : config_.moe.top_k * there / layer.experts;
-    for (int r = 0; r < layout_.ranks; ++r) {
-      const int mate = layout_.group_of(r) * layout_.expert_parallel + node * layout_.node_places +
-                       layout_.place_of(r) % layout_.node_places;
-      pairs.add(r, mate, tokens_of(lane, r) * rows * row_bytes_);
-    }
+  const int width = layout_.legs()[static_cast<std::size_t>(leg)].width, parts = layout_.expert_parallel / width;
+  const bool once = out || sums_on(config_, layout_, layout_.legs()[static_cast<std::size_t>(leg)]);
+  std::vector<double> rows;  // of a token, to each part
+  for (int part = 0; part < parts; ++part) {
+    const double there = double(layout_.experts_of_part(width, part, layer.experts).size());
+    rows.push_back(once ? share_of_part(config_, layout_, width, part, layer)
+                        : config_.moe.top_k * there / layer.experts);
+  }
+  for (int r = 0; r < layout_.ranks; ++r) {
+    const int place = layout_.place_of(r), group = layout_.group_of(r) * layout_.expert_parallel;
+    const Range to = layout_.legs_of(place)[static_cast<std::size_t>(leg)].parts;
+    const double tokens = tokens_at(leg, lane, r);
+    for (std::int64_t part = to.first; part < to.last; ++part)
+      pairs.add(r, group + static_cast<int>(part) * width + place % width,
+                tokens * rows[static_cast<std::size_t>(part)] * row_bytes_);
   }
   return pairs.take();
 }
 
-/// The choices of all tokens of a rail, from its rank on a node to the experts there.
+/// The choices of all tokens that a rank hands to experts, of which those on its node.
 Bytes Traffic::inside(const Layout& lane, int experts) const {
   PairBytes pairs(layout_.ranks, ranks_per_node_);
-  const int near = layout_.node_places;
+  const int near = layout_.last_width(), legs = static_cast<int>(layout_.legs().size());
   for (int r = 0; r < layout_.ranks; ++r) {
-    const int group = layout_.group_of(r) * layout_.expert_parallel, place = layout_.place_of(r);
-    double tokens = 0.0;
-    for (int p = place % near; p < layout_.expert_parallel; p += near) tokens += tokens_of(lane, group + p);
-    const int first = place / near * near;
+    const int group = layout_.group_of(r) * layout_.expert_parallel, first = layout_.place_of(r) / near * near;
+    const double tokens = tokens_at(legs, lane, r);
     for (int p = first; p < first + near; ++p)
       pairs.add(r, group + p,
                 tokens * config_.moe.top_k * row_bytes_ * double(layout_.experts_of(p, experts).size()) / experts);
@@ -110,8 +122,11 @@ Hops Traffic::hops(int lane, const MoeLayer& layer, bool out) const {
   of.lane = lane;
   Hops all;
   if (layout_.expert_parallel == 1) return all;
-  all.first = layout_.by_nodes() ? rail(of, layer, out) : straight(of, layer.experts);
-  if (layout_.by_nodes()) all.near = inside(of, layer.experts);
+  all.first = layout_.by_nodes() ? on_leg(0, of, layer, out) : straight(of, layer.experts);
+  if (layout_.legs().size() > 1)
+    all.near = on_leg(1, of, layer, out);
+  else if (layout_.by_nodes())
+    all.near = inside(of, layer.experts);
   for (Bytes* bytes : {&all.first, &all.near}) bytes->near *= load_, bytes->far *= load_;
   return all;
 }
@@ -122,7 +137,7 @@ Bytes Traffic::numbers(int lane, const MoeLayer& layer) const {
   Layout of = layout_;
   of.lane = lane;
   if (layout_.by_nodes()) {
-    Bytes told = rail(of, layer, true), choices = straight(of, layer.experts);
+    Bytes told = on_leg(0, of, layer, true), choices = straight(of, layer.experts);
     for (double Bytes::*part : {&Bytes::near, &Bytes::far, &Bytes::all, &Bytes::across})
       told.*part = (told.*part * 4.0 + choices.*part * 8.0) / row_bytes_;
     return told;

@@ -18,10 +18,10 @@ struct Bytes {
   Bytes& operator+=(const Bytes& other);
 };
 
-/// Where the rows of a lane go between tokens and experts: straight all at once; by nodes first along the rail, then
-/// inside the node.
+/// Where the rows of a lane go between tokens and experts: straight all at once; by nodes first over the first leg,
+/// then inside the node.
 struct Hops {
-  Bytes first;  ///< between tokens and the ranks that hand them to experts
+  Bytes first;  ///< between tokens and the ranks that hand them on
   Bytes near;   ///< inside a node after that
 };
 
@@ -33,8 +33,8 @@ class Traffic {
   /// Rows of a lane on their way to the experts of a layer, or home from it.
   Hops rows_out(int lane, const MoeLayer& layer) const { return hops(lane, layer, true); }
   Hops rows_home(int lane, const MoeLayer& layer) const { return hops(lane, layer, false); }
-  /// What the plan of a lane in a layer tells ahead of its rows: numbers of rows, by nodes on the rail, with the
-  /// choices of their tokens.
+  /// What the plan of a lane in a layer tells ahead of its rows: numbers of rows, by nodes on the first leg, with
+  /// the choices of their tokens.
   Bytes numbers(int lane, const MoeLayer& layer) const;
   /// Partial sums of the gradients of blocks [first, last) to their owners, and what the owners give to all others:
   /// sums, or, with shards of the optimizer, values.
@@ -46,7 +46,7 @@ class Traffic {
  private:
   Hops hops(int lane, const MoeLayer& layer, bool out) const;
   Bytes straight(const Layout& lane, int experts) const;
-  Bytes rail(const Layout& lane, const MoeLayer& layer, bool out) const;
+  Bytes on_leg(int leg, const Layout& lane, const MoeLayer& layer, bool out) const;
   Bytes inside(const Layout& lane, int experts) const;
   /// Elements that ranks hold together with others: of each place of an expert-parallel group, or of the one kind of
   /// place that all ranks are.
@@ -54,6 +54,7 @@ class Traffic {
   Bytes slices(const Held& held, double copies) const;
   std::pair<Held, Held> elements_of(const Range& blocks) const;
   double tokens_of(const Layout& lane, int rank) const;
+  double tokens_at(int stop, const Layout& lane, int rank) const;
   int node_of(int rank) const { return rank / ranks_per_node_; }
 
   Config config_;

@@ -145,13 +145,16 @@ double Workload::slab_elements(bool updated_only) const {
 double Workload::rows_out(const Task& task) const {
   if (!layout_.by_nodes()) return tokens(task.lane) * config_.moe.top_k;
   const MoeLayer layer{task.block, config_.block_experts(task.block)};
-  double nodes = 0.0;
-  for (int node = 0; node < layout_.group_nodes(); ++node) nodes += share_of_node(config_, layout_, node, layer);
-  return tokens(task.lane) * nodes;
+  const Leg leg = layout_.legs().front();
+  double parts = 0.0;
+  for (std::int64_t part = leg.parts.first; part < leg.parts.last; ++part)
+    parts += share_of_part(config_, layout_, leg.width, static_cast<int>(part), layer);
+  return tokens(task.lane) * parts;
 }
 
 double Workload::rows_home(const Task& task) const {
-  return sums_by_node(config_, layout_) ? rows_out(task) : tokens(task.lane) * config_.moe.top_k;
+  const bool sums = layout_.by_nodes() && sums_on(config_, layout_, layout_.legs().front());
+  return sums ? rows_out(task) : tokens(task.lane) * config_.moe.top_k;
 }
 
 /// Parts of sums over the hidden width that come home from each rank of a team, or to the node that handed rows on.

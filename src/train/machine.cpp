@@ -45,21 +45,35 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
   parameters.allocate(queue(), config.train.seed);
 }
 
+namespace {
+
+/// Over a leg.
+std::string way_home(const Config& config, const Layout& layout, const Leg& leg) {
+  if (sums_on(config, layout, leg)) return "as sums of moe.combine_groups";
+  return layout.seats && !layout.seats->keeps(leg.width) ? "one by one (layout.placement moves experts between them)"
+                                                         : "one by one (see moe.combine_groups)";
+}
+
+}  // namespace
+
 std::string Machine::way() const {
   const Layout& layout = groups.layout;
   const std::string where = std::to_string(groups.nodes.count()) + " node(s) of " + std::to_string(layout.ranks) +
                             " rank(s)" + (config.layout.ranks_per_node > 0 ? ", as layout.ranks_per_node says" : "") +
                             transports_text(config.layout, exchanges.picked);
-  const std::string how = moe::sums_by_node(config, layout) ? "as sums of moe.combine_groups"
-                          : layout.seats && !layout.seats->within_nodes
-                              ? "one by one (layout.placement moves experts between nodes)"
-                              : "one by one (see moe.combine_groups)";
   if (!layout.by_nodes())
     return "rows go straight to the rank of their expert (" + format_value(config.layout.exchange) + "); " + where;
-  if (config.layout.exchange == ExchangeKind::gather)
-    return "tokens go once to each rank that holds experts of their choices (gather), and home " + how + "; " + where;
-  return "rows go by nodes, " + std::to_string(layout.group_nodes()) + " with " + std::to_string(layout.node_places) +
-         " rank(s) each of an expert-parallel group, and home " + how + "; " + where;
+  const std::vector<Leg> legs = layout.legs();
+  std::string how = way_home(config, layout, legs.front());
+  if (const std::string inside = way_home(config, layout, legs.back()); inside != how)
+    how += " between nodes, inside them " + inside;
+  if (!layout.gathered)
+    return "rows go by nodes, " + std::to_string(layout.expert_parallel / layout.node_places) + " with " +
+           std::to_string(layout.node_places) + " rank(s) each of an expert-parallel group, and home " + how + "; " +
+           where;
+  const std::string first = legs.size() > 1 ? "each node with experts of their choices, there once to " : "";
+  return "tokens go once to " + first + "each rank that holds experts of their choices (gather), and home " + how +
+         "; " + where;
 }
 
 const Range& Machine::bucket_from(int block) const {

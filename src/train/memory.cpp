@@ -38,24 +38,35 @@ std::vector<int> sizes(const std::vector<TreeNode>& nodes) {
 /// What ranks must have in common to take the same memory.
 using Kind = std::tuple<std::vector<int>, std::vector<int>, std::vector<std::int64_t>, std::vector<std::int64_t>>;
 
-/// Of all ranks of the rail, where rows go by nodes.
-std::int64_t grains_handed_on(const Layout& lane) {
+/// Where rows go by nodes, those that this rank has of others after so many legs.
+std::int64_t grains_at_stop(int stop, const Layout& lane) {
   std::int64_t grains = 0;
-  moe::for_sources(lane, moe::my_near(lane), [&](int p) { grains += moe::lane_grains_from(lane, p).size(); });
+  lane.for_sources(stop, lane.place(), [&](int p) { grains += moe::lane_grains_from(lane, p).size(); });
   return grains;
+}
+
+/// Of those parts that the legs of a rank go to and those of others do not, and of its own.
+void add_experts_of_legs(const Layout& layout, int experts, std::vector<std::int64_t>& all) {
+  for (const Leg& leg : layout.legs()) {
+    all.push_back(layout.experts_of_part(leg.width, layout.place() / leg.width, experts).size());
+    if (leg.parts.size() * leg.width == layout.expert_parallel) continue;  // all of them
+    for (std::int64_t part = leg.parts.first; part < leg.parts.last; ++part)
+      all.push_back(layout.experts_of_part(leg.width, static_cast<int>(part), experts).size());
+  }
 }
 
 Kind kind_of(const Config& config, const Layout& layout) {
   std::vector<std::int64_t> experts;
-  const int node = layout.node_of_place(layout.place());
   for (const MoeLayer& layer : moe_layers(config)) {
     experts.push_back(layout.my_experts(layer.experts).size());
-    if (layout.by_nodes()) experts.push_back(layout.experts_of_node(node, layer.experts).size());
+    add_experts_of_legs(layout, layer.experts, experts);
   }
   if (config.layout.zero == 0 && !layout.by_nodes()) std::sort(experts.begin(), experts.end());  // shards are in order
   std::vector<std::int64_t> lanes{layout.my_slots()};  // and of each its grains, and those of the group
-  for (Layout of = layout; of.lane < of.lanes; ++of.lane)
-    lanes.insert(lanes.end(), {of.my_lane_grains().size(), of.group_lane_grains(), grains_handed_on(of)});
+  for (Layout of = layout; of.lane < of.lanes; ++of.lane) {
+    lanes.push_back(of.group_lane_grains());
+    for (int stop = 0; stop <= std::ssize(of.legs()); ++stop) lanes.push_back(grains_at_stop(stop, of));
+  }
   return {sizes(layout.my_nodes()), sizes(layout.my_group_nodes()), lanes, experts};
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
+#include "support/kinds.hpp"
 #include "support/refusal.hpp"
 #include "support/world.hpp"
 
@@ -72,40 +73,33 @@ TEST(Nodes, AreThoseOfTheOptionOrOneMachine) {
   EXPECT_EQ(find_nodes(all, 0).count(), 1);
 }
 
-TEST(Groups, ByNodesAreRowsAndColumnsOfAGroup) {
-  const int ranks = world().size();
-  for (const int degree : test::degrees())
-    for (int of_node = 1; of_node <= ranks; ++of_node) {
-      LayoutConfig options = test::expert_parallel(degree);
-      options.exchange = ExchangeKind::node, options.ranks_per_node = of_node;
-      const std::string refused = test::refusal([&] {
-        const Groups groups(world(), options, 8);
-        ASSERT_EQ(groups.by_nodes.has_value(), of_node < degree);
-        if (!groups.by_nodes) return;
-        EXPECT_EQ(groups.by_nodes->near.size(), of_node);
-        EXPECT_EQ(groups.by_nodes->near.rank(), groups.layout.place() % of_node);
-        EXPECT_EQ(groups.by_nodes->rail.size(), degree / of_node);
-        EXPECT_EQ(groups.by_nodes->rail.rank(), groups.layout.place() / of_node);
-        for (int r = 0; r < of_node; ++r) EXPECT_TRUE(groups.on_my_node(groups.by_nodes->near, r));
-        for (int n = 0; n < degree / of_node; ++n)
-          EXPECT_EQ(groups.on_my_node(groups.by_nodes->rail, n), n == groups.by_nodes->rail.rank());
-      });
-      const bool even = degree % of_node == 0 || of_node % degree == 0;
-      EXPECT_EQ(refused.empty(), even) << ranks << " ranks, EP " << degree << ", " << of_node << " a node: " << refused;
-      EXPECT_EQ(refused.find("layout.exchange is node") != std::string::npos, !even) << refused;
-    }
+/// Of a group of `degree` with so many of its ranks on a node.
+void expect_rows_and_columns(const Groups& groups, int degree, int of_node) {
+  EXPECT_EQ(groups.by_nodes->near.size(), of_node);
+  EXPECT_EQ(groups.by_nodes->near.rank(), groups.layout.place() % of_node);
+  EXPECT_EQ(groups.by_nodes->rail.size(), degree / of_node);
+  EXPECT_EQ(groups.by_nodes->rail.rank(), groups.layout.place() / of_node);
+  for (int r = 0; r < of_node; ++r) EXPECT_TRUE(groups.on_my_node(groups.by_nodes->near, r));
+  for (int n = 0; n < degree / of_node; ++n)
+    EXPECT_EQ(groups.on_my_node(groups.by_nodes->rail, n), n == groups.by_nodes->rail.rank());
 }
 
-TEST(Groups, GatherMakesEveryRankANode) {
-  for (const int degree : test::degrees()) {
-    LayoutConfig options = test::expert_parallel(degree);
-    options.exchange = ExchangeKind::gather;
-    const Groups groups(world(), options, 8);
-    ASSERT_EQ(groups.by_nodes.has_value(), degree > 1);
-    if (!groups.by_nodes) continue;
-    EXPECT_EQ(groups.by_nodes->near.size(), 1);
-    EXPECT_EQ(groups.by_nodes->rail.size(), degree);
-  }
+TEST(Groups, ByNodesAreRowsAndColumnsOfAGroup) {
+  const int ranks = world().size();
+  for (const ExchangeKind exchange : {ExchangeKind::node, ExchangeKind::gather})
+    for (const int degree : test::degrees())
+      for (int of_node = 1; of_node <= ranks; ++of_node) {
+        LayoutConfig options = test::expert_parallel(degree);
+        options.exchange = exchange, options.ranks_per_node = of_node;
+        const std::string refused = test::refusal([&] {
+          const Groups groups(world(), options, 8);
+          ASSERT_EQ(groups.by_nodes.has_value(), of_node < degree || (exchange == ExchangeKind::gather && degree > 1));
+          if (groups.by_nodes) expect_rows_and_columns(groups, degree, std::min(of_node, degree));
+        });
+        const bool even = degree % of_node == 0 || of_node % degree == 0;
+        EXPECT_EQ(refused.empty(), even) << ranks << " ranks, EP " << degree << ", " << of_node << ": " << refused;
+        EXPECT_EQ(refused.find("layout.exchange is " + test::name_of(exchange)) != std::string::npos, !even) << refused;
+      }
 }
 
 TEST(Groups, RanksThatShareExpertsAreNeighboursOnANode) {

@@ -187,12 +187,70 @@ TEST(Layout, APlacementStaysWithinNodesOrNot) {
   std::vector<int> within{3, 1, 2, 0, 7, 6, 5, 4}, across{0, 1, 2, 4, 3, 5, 6, 7};
   const auto stays = [&](const std::vector<int>& last) {
     config.layout.seat_orders = std::make_shared<const SeatOrders>(SeatOrders{{{0, within}, {1, last}}, ""});
-    return layout_of(config, 4).seats->within_nodes;
+    const Layout layout = layout_of(config, 4);
+    std::vector<bool> all;
+    for (const Leg& leg : layout.legs()) all.push_back(layout.seats->keeps(leg.width));
+    return all;
   };
-  EXPECT_TRUE(stays(within));
-  EXPECT_FALSE(stays(across));
+  using Stays = std::vector<bool>;
+  EXPECT_EQ(stays(within), Stays{true});
+  EXPECT_EQ(stays(across), Stays{false});
+  config.layout.exchange = ExchangeKind::gather;
+  EXPECT_EQ(stays(within), (Stays{true, false})) << "on its node, but on another rank";
+  EXPECT_EQ(stays({1, 0, 2, 3, 4, 5, 7, 6}), (Stays{true, false})) << "the other mixture";
+  within = {1, 0, 2, 3, 4, 5, 7, 6};
+  EXPECT_EQ(stays(within), (Stays{true, true}));
   config.layout.exchange = ExchangeKind::pairwise;
-  EXPECT_TRUE(stays(across)) << "nobody asks";
+  EXPECT_TRUE(stays(across).empty()) << "nobody asks";
+}
+
+/// The ways of eight places on nodes of `near`.
+Layout ways(int near, bool gathered) {
+  Layout layout{16, 11, 8, 16};
+  layout.node_places = near, layout.gathered = gathered;
+  return layout;
+}
+
+// Of place 3 of 8.
+TEST(Layout, RowsGoOverTheLegsOfTheirWay) {
+  const auto legs = [](int near, bool gathered) {
+    std::string all;
+    for (const Leg& leg : ways(near, gathered).legs())
+      all += (leg.rail ? "rail " : "near ") + std::to_string(leg.width) + ": " + std::to_string(leg.parts.first) + "-" +
+             std::to_string(leg.parts.last) + " ";
+    return all;
+  };
+  EXPECT_EQ(legs(0, false), "");
+  EXPECT_EQ(legs(2, false), "rail 2: 0-4 ");
+  EXPECT_EQ(legs(8, false), "") << "one node";
+  EXPECT_EQ(legs(2, true), "rail 2: 0-4 near 1: 2-4 ");
+  EXPECT_EQ(legs(1, true), "rail 1: 0-8 ") << "each rank a node";
+  EXPECT_EQ(legs(8, true), "near 1: 0-8 ") << "one node";
+}
+
+/// Places whose tokens place `at` has after the last leg.
+std::vector<int> sources(const Layout& layout, int at) {
+  std::vector<int> all;
+  layout.for_sources(static_cast<int>(layout.legs().size()), at, [&](int p) { all.push_back(p); });
+  return all;
+}
+
+TEST(Layout, LegsBringTheTokensOfAllToThoseWhoHandThemOn) {
+  using Places = std::vector<int>;
+  EXPECT_EQ(sources(ways(0, false), 3), Places{3});
+  EXPECT_EQ(sources(ways(2, false), 3), (Places{1, 3, 5, 7}));
+  EXPECT_EQ(sources(ways(2, true), 3), (Places{0, 2, 4, 6, 1, 3, 5, 7}));
+  EXPECT_EQ(sources(ways(8, true), 3), (Places{0, 1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(ways(2, false).near_places(), (Range{2, 4}));
+  EXPECT_EQ(ways(2, true).near_places(), (Range{3, 4}));
+  for (const int near : {1, 2, 4, 8}) {  // what those get who hand rows to experts of one place is everything, once
+    const Layout layout = ways(near, false);
+    Places all;
+    for (std::int64_t p = layout.near_places().first; p < layout.near_places().last; ++p)
+      for (const int source : sources(layout, static_cast<int>(p))) all.push_back(source);
+    std::sort(all.begin(), all.end());
+    EXPECT_EQ(all, (Places{0, 1, 2, 3, 4, 5, 6, 7})) << near;
+  }
 }
 
 TEST(Layout, AFileThatNobodyReadIsADefect) {

@@ -1,11 +1,13 @@
 // ranks: 1 2 3 4 6 8
 // What crosses between nodes on the four journeys, counted from what was chosen: each choice where rows go straight,
-// each token once a node where they go by nodes, once a rank where they are gathered.
+// each token once a node where they go by nodes, gathered there or not; and inside nodes where they are gathered.
 #include "moe/journeys.hpp"
 
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <optional>
+#include <ostream>
 #include <set>
 #include <tuple>
 
@@ -14,9 +16,13 @@
 namespace switchyard::moe::testing {
 namespace {
 
-/// Rows that cross of this rank's tokens: of choices, and of tokens.
-struct Crossings {
+/// Rows of this rank's tokens that leave a rank: of choices, and of tokens where these go once.
+struct Rows {
   std::int64_t choices = 0, tokens = 0;
+};
+struct Crossings {
+  Rows across;  ///< to another node
+  Rows inside;  ///< to another rank of a node, from this one or the one that got the row there
 };
 
 /// By the definition of a placement.
@@ -29,57 +35,93 @@ int place_of(const LayerProblem& p, int expert) {
   return -1;
 }
 
+/// The rank of a node that gets rows of this rank's tokens: that of its number there, or itself where none go by nodes.
+int mate_of(const LayerProblem& p, int rank) {
+  const Layout& layout = p.groups.layout;
+  if (layout.legs().empty() || !layout.legs().front().rail || p.groups.nodes.together(rank, layout.rank))
+    return p.groups.nodes.together(rank, layout.rank) ? layout.rank : rank;
+  return rank - layout.place_of(rank) % layout.node_places + layout.place() % layout.node_places;
+}
+
 Crossings crossings_of(const LayerProblem& p) {
   const Layout& layout = p.groups.layout;
   const RoutingSample sample = sample_of(*p.pass);
   const int k = p.config.moe.top_k, first_rank = layout.group() * layout.expert_parallel;
   Crossings crossings;
   for (std::int64_t t = 0; t < p.rows().size(); ++t) {
-    std::set<int> nodes;
+    std::set<int> nodes, ranks;
     for (int j = 0; j < k; ++j) {
       if (!sample.kept[t * k + j]) continue;
-      const int rank = first_rank + place_of(p, sample.experts[t * k + j]);
+      const int rank = first_rank + place_of(p, sample.experts[t * k + j]), mate = mate_of(p, rank);
+      if (mate != rank) ++crossings.inside.choices, ranks.insert(rank);
       if (p.groups.nodes.together(rank, layout.rank)) continue;
-      ++crossings.choices;
-      nodes.insert(p.config.layout.exchange == ExchangeKind::gather ? rank : p.groups.nodes.of[rank]);
+      ++crossings.across.choices;
+      nodes.insert(p.groups.nodes.of[rank]);
     }
-    crossings.tokens += static_cast<std::int64_t>(nodes.size());
+    crossings.across.tokens += static_cast<std::int64_t>(nodes.size());
+    crossings.inside.tokens += static_cast<std::int64_t>(ranks.size());
   }
+  std::int64_t* all[] = {&crossings.across.choices, &crossings.across.tokens, &crossings.inside.choices,
+                         &crossings.inside.tokens};
+  for (std::int64_t* count : all) comm::all_reduce_sum(p.groups.world, count, 1);
   return crossings;
 }
 
-/// Rows that all ranks sent to other nodes since the last time, forwards out and home, or backwards home and out.
-std::pair<std::int64_t, std::int64_t> sent(LayerProblem& p) {
+/// What all ranks sent since the last time, across nodes and inside: rows forwards out and home, or backwards home and
+/// out, and numbers of weights.
+struct Sent {
+  std::int64_t first = 0, second = 0, numbers = 0;
+  bool operator==(const Sent&) const = default;
+};
+std::ostream& operator<<(std::ostream& out, const Sent& s) {
+  return out << s.first << " " << s.second << " and " << s.numbers << " numbers";
+}
+
+std::pair<Sent, Sent> sent(LayerProblem& p) {
   const std::int64_t row = p.config.model.width * std::int64_t{sizeof(float)};
-  std::int64_t bytes[2] = {p.timers.bytes_across[static_cast<int>(Phase::dispatch)],
-                           p.timers.bytes_across[static_cast<int>(Phase::combine)]};
-  comm::all_reduce_sum(p.groups.world, bytes, 2);
+  std::int64_t bytes[2][3];
+  const Phase phases[] = {Phase::dispatch, Phase::combine, Phase::router};
+  for (int i = 0; i < 3; ++i) {
+    const auto phase = static_cast<std::size_t>(phases[i]);
+    bytes[0][i] = p.timers.bytes_across[phase], bytes[1][i] = p.timers.bytes[phase] - bytes[0][i];
+  }
+  comm::all_reduce_sum(p.groups.world, bytes[0], 6);
   p.timers.clear();
-  return {bytes[0] / row, bytes[1] / row};
+  const auto of = [&](const std::int64_t* b) {
+    return Sent{b[0] / row, b[1] / row, b[2] / std::int64_t{sizeof(float)}};
+  };
+  return {of(bytes[0]), of(bytes[1])};
+}
+
+/// Rows out and home, and numbers on the way home, of those that leave a rank on a leg, or of no leg.
+void expect_sent(const Sent& forwards, const Sent& backwards, const Rows& rows, std::optional<bool> sums) {
+  const std::int64_t out = sums ? rows.tokens : rows.choices, home = sums.value_or(false) ? rows.tokens : rows.choices;
+  EXPECT_EQ(forwards, (Sent{out, home, 0})) << "forwards";
+  EXPECT_EQ(backwards, (Sent{home, out, sums.value_or(false) ? rows.choices : 0})) << "backwards";
 }
 
 void check_case(const LayerCase& c, int expert_parallel) {
   LayerProblem p(MPI_COMM_WORLD, c, expert_parallel);
   p.forward();
-  const Crossings mine = crossings_of(p);
-  std::int64_t all[2] = {mine.choices, mine.tokens};
-  comm::all_reduce_sum(p.groups.world, all, 2);
-  const auto [choices, tokens] = all;
-  const bool nodes = p.groups.by_nodes.has_value(), sums = nodes && sums_by_node(p.config, p.groups.layout);
-  if (nodes && p.config.layout.seat_orders) {
-    const int parts = p.groups.layout.group_nodes();
-    EXPECT_EQ(sums, c.placed_within == parts && 4 % parts == 0) << "experts of one group on several nodes";
+  const Crossings rows = crossings_of(p);
+  std::optional<bool> across, inside;  // whether a leg goes there, and sums come home on it
+  for (const Leg& leg : p.groups.layout.legs()) {
+    const bool sums = sums_on(p.config, p.groups.layout, leg);
+    (leg.rail ? across : inside) = sums;
+    const int parts = expert_parallel / leg.width;
+    if (p.config.layout.seat_orders && leg.rail) {
+      EXPECT_EQ(sums, c.placed_within == parts && 4 % parts == 0) << "experts of one group on several nodes";
+    }
   }
-  const std::int64_t out = nodes ? tokens : choices, home = sums ? tokens : choices;
-  EXPECT_EQ(sent(p), std::pair(out, home)) << "forwards";
+  const auto [forwards_across, forwards_inside] = sent(p);
   p.backward();
-  std::int64_t numbers = p.timers.bytes_across[static_cast<int>(Phase::router)] / std::int64_t{sizeof(float)};
-  comm::all_reduce_sum(p.groups.world, &numbers, 1);
-  EXPECT_EQ(numbers, sums ? choices : 0) << "gradients of weights";
-  EXPECT_EQ(sent(p), std::pair(home, out)) << "backwards";
+  const auto [backwards_across, backwards_inside] = sent(p);
+  SCOPED_TRACE("across nodes, then inside");
+  expect_sent(forwards_across, backwards_across, rows.across, across);
+  expect_sent(forwards_inside, backwards_inside, rows.inside, inside);
 }
 
-TEST(Journeys, EachTokenCrossesOnceToANode) {
+TEST(Journeys, EachTokenLeavesOnceForEachPart) {
   const int ranks = test::world_size();
   for (const ExchangeKind exchange :
        {ExchangeKind::pairwise, ExchangeKind::alltoallv, ExchangeKind::node, ExchangeKind::gather})
@@ -87,7 +129,7 @@ TEST(Journeys, EachTokenCrossesOnceToANode) {
       for (const int expert_parallel : test::degrees(ranks))
         for (const auto& [groups, placed, within] :
              std::vector<std::tuple<int, unsigned, bool>>{{1, 0, false}, {4, 0, false}, {4, 5, false}, {4, 5, true}}) {
-          if (exchange == ExchangeKind::node &&
+          if ((exchange == ExchangeKind::node || exchange == ExchangeKind::gather) &&
               std::max(ranks_per_node, expert_parallel) % std::min(ranks_per_node, expert_parallel) != 0)
             continue;  // refused
           SCOPED_TRACE(std::to_string(ranks_per_node) + " a node, EP " + std::to_string(expert_parallel));

@@ -47,6 +47,7 @@ inline const std::vector<LayerCase>& cases() {
        {"by nodes, one choice", 257, 1, 3, relu, softmax, 0, 0.0, 0.0, false, 16, by_node, 2},
        {"gathered", 8, 3, 8, gelu, softmax, 1, 0.0, 0.01, false, 20, gather},
        {"gathered, sums home, capacity", 13, 4, 5, swiglu, sigmoid, 0, 0.8, 0.0, false, 16, gather, 8},
+       {"gathered, sums of two nodes", 7, 3, 6, gelu, softmax, 0, 0.9, 0.0, false, 20, gather, 2},
        in_chunks({"two chunks", 5, 2, 8, swiglu, sigmoid, 1, 0.0, 0.01}, 2),
        in_chunks({"eight chunks, capacity", 3, 2, 6, gelu, softmax, 0, 0.8, 0.0, false, 16}, 8),
        in_chunks({"four chunks, collective", 8, 1, 3, relu, softmax, 0, 0.0, 0.0, false, 20, collective}, 4),

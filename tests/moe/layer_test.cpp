@@ -24,7 +24,7 @@ std::vector<LayerCase> in_teams(LayerCase c, int places) {
 /// The same on nodes of one rank, of as many as there can be while there are two, and on one node, with teams of every
 /// size that fits them.
 std::vector<LayerCase> on_nodes(const LayerCase& c, int expert_parallel) {
-  if (c.exchange != ExchangeKind::node) return in_teams(c, expert_parallel);
+  if (c.exchange != ExchangeKind::node && c.exchange != ExchangeKind::gather) return in_teams(c, expert_parallel);
   std::vector<LayerCase> all;
   for (const int nodes : {expert_parallel, 2, 1})
     if (expert_parallel % nodes == 0 && (all.empty() || all.back().ranks_per_node < expert_parallel / nodes)) {

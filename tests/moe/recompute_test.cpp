@@ -31,7 +31,7 @@ std::vector<LayerCase> cases() {
 /// A case on nodes of every size that they can have.
 std::vector<LayerCase> on_nodes(const LayerCase& c, int expert_parallel) {
   std::vector<LayerCase> all(1, c);
-  if (c.exchange != ExchangeKind::node) return all;
+  if (c.exchange != ExchangeKind::node && c.exchange != ExchangeKind::gather) return all;
   all.clear();
   for (const int ranks_per_node : test::degrees(expert_parallel)) {
     all.push_back(c);

@@ -25,6 +25,11 @@ Config by_nodes(int team) {
   return c;
 }
 
+/// Over two legs, as long as no ranks share an expert.
+void gathered(Config& c) {
+  if (c.layout.expert_tensor_parallel == 1) c.layout.exchange = ExchangeKind::gather;
+}
+
 void in_lanes(Config& c) { c.layout.lanes = 2, c.layout.schedule = ScheduleKind::interleaved; }
 
 struct Case {
@@ -53,6 +58,11 @@ const Case cases[] = {
      [](Config& c) { c.layout.recompute = Recompute::blocks, in_lanes(c), test::place_at_random(c, 11); }},
     {"sums by node", [](Config& c) { c.moe.combine_groups = 4, in_lanes(c); }},
     {"few grains", [](Config& c) { c.train.grains = 2, c.layout.zero = 1; }},
+    {"gathered, as teams are not", gathered},
+    {"gathered, sums by rank", [](Config& c) { gathered(c), c.moe.combine_groups = 8, in_lanes(c); }},
+    {"gathered, sums by node", [](Config& c) { gathered(c), c.moe.combine_groups = 2, c.moe.experts = 10; }},
+    {"gathered and placed, local rows first",
+     [](Config& c) { gathered(c), test::place_at_random(c, 12), c.layout.local_first = true; }},
     {"pipelined, local rows first",
      [](Config& c) { in_lanes(c), c.layout.schedule = ScheduleKind::pipelined, c.layout.local_first = true; }},
 };
