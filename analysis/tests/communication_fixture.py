@@ -7,7 +7,7 @@ PROTOCOL = dict(ranks=2, threads=1, products="simd", width=128, blocks=4, contex
                 step_tokens=8192, grains=8, expert_parallel=2, combine_groups=2, poll_us=50.0, determinism="layout", warmup=1,
                 repetitions=2, nodes=2)
 COMPUTE, BYTES, LOSS = 1000.0, 1_000_000, 5.572469723294489
-WAYS = ("straight", "by nodes", "by nodes, sums home")
+WAYS = ("straight", "by nodes", "by nodes, sums home", "gathered", "gathered, sums home")
 
 
 def step(step_ms, exposed, busy, across=BYTES, exchange="pairwise", schedule="interleaved", lanes=4, **other):
@@ -40,13 +40,25 @@ def forms(nodes, experts, top_k, limit):
     return flat, limit * (nodes - 1) / nodes if limit else (nodes - 1) * (1 - missed)
 
 
+def inside(nodes, limit, way, experts, top_k, ranks=16):
+    """Rows out that go to another rank of their node, by the chance of each choice, or of each rank to be missed; None: no simple form."""
+    other = top_k * (1 - nodes / ranks)  # choices at other ranks than those that have the number of their token's on its node
+    if not way.startswith("gathered"):
+        return other / nodes if way == WAYS[0] else other
+    missed = 1.0
+    for i in range(top_k):
+        missed *= 1 - (experts / ranks) / (experts - i)
+    return None if limit else (ranks - nodes) * (1 - missed)
+
+
 def count(nodes, limit, way, off=0.0, experts=256, top_k=8):
     """A line of bench exchange whose rows are off the closed form by such a share."""
     flat, once = forms(nodes, experts, top_k, limit)
-    out, home = (flat if way == WAYS[0] else once), (once if way == WAYS[2] else flat)
-    closed = [out, home, out, home]
+    out, home = (flat if way == WAYS[0] else once), (once if way.endswith("sums home") else flat)
+    closed, among = [out, home, out, home], inside(nodes, limit, way, experts, top_k)
     return dict(nodes=nodes, ranks=16, experts=experts, top_k=top_k, tokens=2048.0, limit=limit, way=way,
-                rows=[(1 + off) * rows for rows in closed], closed_form=closed, other_bytes=15.0)
+                rows=[(1 + off) * rows for rows in closed], closed_form=closed, other_bytes=15.0,
+                inside=0.7 if among is None else among, closed_form_inside=among)
 
 
 def counts(off=0.0):

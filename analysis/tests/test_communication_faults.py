@@ -107,9 +107,10 @@ def test_a_rate_of_fewer_steps_has_a_loss_of_its_own(tmp_path, capsys):
     (dict(way="by air"), "way is 'by air', none of straight"), (dict(nodes=1), "nodes is no number from 2 on"),
     (dict(nodes=3), "nodes, experts, top_k and limit do not go together"), (dict(rows=[1, 2, 3]), "rows are no four numbers"),
     (dict(rows=[1, 2, 3, "4"]), "rows are no four numbers"), (dict(closed_form=[4, 4, 4, 4.1]), "closed_form is not that of its exchange"),
+    (dict(closed_form_inside=4), "closed_form_inside is not that of its exchange (3.5)"), (dict(inside="4"), "inside is no number"),
     (dict(closed_form=7), "closed_form are no four numbers"), (dict(limit=9), "do not go together"),
     (dict(top_k=1 << 30), "do not go together"),
-    (dict(tokens=0), "tokens is no number from 1 on"), (dict(ranks=8, limit=1, closed_form=[4] * 4), "its lines differ in ranks (8, 16)"),
+    (dict(tokens=0), "tokens is no number from 1 on"), (dict(ranks=8, limit=1, closed_form=[4] * 4, closed_form_inside=3.0), "its lines differ in ranks (8, 16)"),
     ({}, "is of the same nodes, limit and way as")])
 def test_counts_that_cannot_be_judged(tmp_path, capsys, change, said):
     line = count(2, 0, "straight") | change
@@ -117,7 +118,8 @@ def test_counts_that_cannot_be_judged(tmp_path, capsys, change, said):
     assert said in refused(results, capsys)
 
 
-@pytest.mark.parametrize("name", ["nodes", "ranks", "experts", "top_k", "tokens", "limit", "way", "rows", "closed_form", "other_bytes"])
+@pytest.mark.parametrize("name", ["nodes", "ranks", "experts", "top_k", "tokens", "limit", "way", "rows", "closed_form", "other_bytes",
+                                  "inside", "closed_form_inside"])
 def test_a_count_without_a_field(tmp_path, capsys, name):
     lines = [{k: v for k, v in count(2, 0, "straight").items() if k != name}]
     assert f"exchange.jsonl: line 1: has no {name};" in refused(write_results(tmp_path / "results", good(), lines), capsys)

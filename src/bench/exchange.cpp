@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 #include <random>
 
 #include "bench/json_lines.hpp"
@@ -30,7 +31,8 @@ Config config_of(const ExchangeOptions& options, const Case& c, int ranks) {
   config.model.vocabulary = 64, config.model.width = options.width, config.model.blocks = 1;
   config.model.context = options.tokens;
   config.moe.experts = options.experts, config.moe.top_k = options.top_k, config.moe.hidden = 1;
-  config.moe.combine_groups = c.sums ? ranks / c.ranks_per_node : 1;
+  const int parts = c.exchange == ExchangeKind::gather ? ranks : ranks / c.ranks_per_node;
+  config.moe.combine_groups = c.sums ? parts : 1;
   config.train.batch = config.train.grains = ranks;
   config.layout.exchange = c.exchange, config.layout.ranks_per_node = c.ranks_per_node;
   return config;
@@ -85,12 +87,13 @@ class MadeUpLayer {
   }
 
   /// Bytes that this rank sends to other nodes on the way to the experts and home, forwards, then backwards, then of
-  /// what belongs to rows: plans, to whatever ranks, and gradients of combine weights.
-  std::array<std::int64_t, 5> run() {
+  /// what belongs to rows: plans, to whatever ranks, and gradients of combine weights; last of rows to ranks of its
+  /// node on the way to the experts, forwards.
+  std::array<std::int64_t, 6> run() {
     const std::unique_ptr<moe::Journeys> journeys =
         moe::make_journeys({config_, groups_, exchanges_, parameters_, timers_}, 0);
     const Queue queue;
-    std::array<std::int64_t, 5> bytes{};
+    std::array<std::int64_t, 6> bytes{};
     journeys->plan(queue, *pass_), journeys->plan_finish(queue, *pass_);
     bytes[4] = timers_.bytes[static_cast<std::size_t>(Phase::plan)];
     timers_.clear();
@@ -98,6 +101,8 @@ class MadeUpLayer {
     const auto count = [&](int journey) {
       for (const Phase phase : {Phase::dispatch, Phase::combine})
         bytes[journey] += timers_.bytes_across[static_cast<std::size_t>(phase)];
+      const auto out = static_cast<std::size_t>(Phase::dispatch);
+      if (journey == 0) bytes[5] = timers_.bytes[out] - timers_.bytes_across[out];
       bytes[4] += timers_.bytes_across[static_cast<std::size_t>(Phase::router)];
       timers_.clear();
     };
@@ -144,14 +149,30 @@ class MadeUpLayer {
 /// (rows out, rows home) of a token by the closed forms.
 std::array<double, 2> expected(const ExchangeOptions& options, const Case& c, int nodes) {
   const double straight = straight_rows(nodes, options.top_k);
-  if (c.exchange != ExchangeKind::node) return {straight, straight};
+  if (c.exchange == ExchangeKind::pairwise) return {straight, straight};
   const double once = c.limit > 0 ? limited_rows(nodes, c.limit) : node_rows(nodes, options.experts, options.top_k);
   return {once, c.sums ? once : straight};
 }
 
+/// Rows of a token that go to a rank of the node on which they are, out; with a limit nothing simple for rows that are
+/// gathered.
+std::optional<double> expected_inside(const ExchangeOptions& options, const Case& c, int ranks) {
+  const int nodes = ranks / c.ranks_per_node;
+  const double handed_on = straight_rows(c.ranks_per_node, options.top_k);
+  if (c.exchange == ExchangeKind::pairwise) return handed_on / nodes;
+  if (c.exchange == ExchangeKind::node) return handed_on;
+  if (c.limit > 0 || options.experts % ranks != 0) return {};
+  return (ranks - nodes) * share_with_one_among(options.experts / ranks, options.experts, options.top_k);
+}
+
+std::string way_of(const Case& c) {
+  if (c.exchange == ExchangeKind::pairwise) return "straight";
+  return std::string(c.exchange == ExchangeKind::node ? "by nodes" : "gathered") + (c.sums ? ", sums home" : "");
+}
+
 nlohmann::ordered_json measure(const ExchangeOptions& options, const Case& c) {
   MadeUpLayer layer(options, c, comm::Communicator::duplicate(MPI_COMM_WORLD));
-  std::array<std::int64_t, 5> bytes = layer.run();
+  std::array<std::int64_t, 6> bytes = layer.run();
   comm::all_reduce_sum(layer.world(), bytes.data(), bytes.size());
   const int nodes = layer.world().size() / c.ranks_per_node;
   const double tokens = double(options.tokens) * layer.world().size(), row = options.width * sizeof(float);
@@ -159,13 +180,16 @@ nlohmann::ordered_json measure(const ExchangeOptions& options, const Case& c) {
   nlohmann::ordered_json j;
   j["nodes"] = nodes, j["ranks"] = layer.world().size(), j["experts"] = options.experts, j["top_k"] = options.top_k;
   j["tokens"] = tokens, j["limit"] = c.limit;
-  j["way"] = c.exchange != ExchangeKind::node ? "straight" : c.sums ? "by nodes, sums home" : "by nodes";
+  j["way"] = way_of(c);
   for (int i = 0; i < 4; ++i) j["rows"].push_back(double(bytes[i]) / row / tokens);
   j["closed_form"] = {form[0], form[1], form[0], form[1]};
   const double all = double(bytes[0] + bytes[1] + bytes[2] + bytes[3]) / row / tokens;
   j["saved_dispatch"] = 1.0 - double(bytes[0]) / row / tokens / straight_rows(nodes, options.top_k);
   j["saved"] = 1.0 - all / (4.0 * straight_rows(nodes, options.top_k));
   j["other_bytes"] = double(bytes[4]) / tokens;
+  j["inside"] = double(bytes[5]) / row / tokens;
+  const std::optional<double> inside = expected_inside(options, c, layer.world().size());
+  j["closed_form_inside"] = inside ? nlohmann::ordered_json(*inside) : nlohmann::ordered_json();
   return j;
 }
 
@@ -173,9 +197,11 @@ void print(const nlohmann::ordered_json& j) {
   const std::string limit = j["limit"] == 0 ? "any" : std::to_string(j["limit"].get<int>()) + " nodes";
   std::printf("%5d  %-8s %-20s", j["nodes"].get<int>(), limit.c_str(), j["way"].get<std::string>().c_str());
   for (int i = 0; i < 4; ++i) std::printf(" %8.4f", j["rows"][i].get<double>());
-  std::printf("  %8.4f %8.4f  %6.1f%% %6.1f%% %8.1f\n", j["closed_form"][0].get<double>(),
+  std::printf("  %8.4f %8.4f  %6.1f%% %6.1f%% %8.1f %8.4f", j["closed_form"][0].get<double>(),
               j["closed_form"][1].get<double>(), 100 * j["saved_dispatch"].get<double>(),
-              100 * j["saved"].get<double>(), j["other_bytes"].get<double>());
+              100 * j["saved"].get<double>(), j["other_bytes"].get<double>(), j["inside"].get<double>());
+  const nlohmann::ordered_json& form = j["closed_form_inside"];
+  form.is_null() ? std::printf("        -\n") : std::printf(" %8.4f\n", form.get<double>());
 }
 
 std::vector<Case> cases_of(const ExchangeOptions& options, int ranks) {
@@ -191,6 +217,10 @@ std::vector<Case> cases_of(const ExchangeOptions& options, int ranks) {
       cases.push_back({ranks / nodes, limit, ExchangeKind::node, false});
       if (std::has_single_bit(unsigned(nodes)) && nodes <= max_combine_groups)
         cases.push_back({ranks / nodes, limit, ExchangeKind::node, true});
+      if (nodes == ranks) continue;  // nothing to gather inside a node
+      cases.push_back({ranks / nodes, limit, ExchangeKind::gather, false});
+      if (std::has_single_bit(unsigned(ranks)) && ranks <= max_combine_groups)
+        cases.push_back({ranks / nodes, limit, ExchangeKind::gather, true});
     }
   }
   return cases;
@@ -219,7 +249,7 @@ Exit measure_exchange(const ExchangeOptions& options) {
                 options.top_k, options.tokens, world.size());
     std::printf(
         "nodes  chosen   way                  dispatch  combine combine' dispatch'      out     home  saved' saved  "
-        "other B\n");
+        "other B   inside     form\n");
   });
   for (const Case& c : cases) {
     const nlohmann::ordered_json row = measure(options, c);

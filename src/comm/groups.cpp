@@ -32,13 +32,13 @@ Layout layout_of(const Communicator& world, const Nodes& nodes, const LayoutConf
   layout.gathered = options.exchange == ExchangeKind::gather;
   layout.node_places = nodes.even_share(layout.expert_parallel);
   if (layout.node_places == 0)  // as every rank finds
-    throw AgreedError(
-        Exit::usage,
-        "layout.exchange is " + format_value(options.exchange) + " (the ranks of an expert-parallel group must be neighbours on their node, "
-        "and as many on every node; the " +
-            std::to_string(world.size()) + " ranks of this run on " + std::to_string(nodes.count()) +
-            " nodes, in groups of " + std::to_string(layout.expert_parallel) +
-            ", are not); start equally many ranks on every node, or set layout.exchange to pairwise");
+    throw AgreedError(Exit::usage,
+                      "layout.exchange is " + format_value(options.exchange) +
+                          " (the ranks of an expert-parallel group must be neighbours on their node, "
+                          "and as many on every node; the " +
+                          std::to_string(world.size()) + " ranks of this run on " + std::to_string(nodes.count()) +
+                          " nodes, in groups of " + std::to_string(layout.expert_parallel) +
+                          ", are not); start equally many ranks on every node, or set layout.exchange to pairwise");
   if (layout.by_nodes() && layout.node_places % layout.expert_tensor_parallel != 0)
     throw AgreedError(Exit::usage, "layout.expert_tensor_parallel is " + std::to_string(layout.expert_tensor_parallel) +
                                        " (with layout.exchange node an expert stays on one node, and nodes have " +

@@ -20,18 +20,24 @@ TEST_F(BenchExchange, RowsAreThoseOfTheClosedForms) {
   const Output o = run("bench exchange --experts 16 --top-k 4 --limits 2,3 --tokens 1024 --width 4 --json e.json", 4);
   ASSERT_EQ(o.code, 0) << o.err;
   const auto all = lines("e.json");
-  EXPECT_EQ(all.size(), 4u * 3u) << "2 nodes, 4 nodes and two limits of them, each in three ways";
-  for (const auto& line : all)
+  EXPECT_EQ(all.size(), 4u * 3u + 2u) << "2 nodes, 4 nodes and two limits of them, each in three ways, 2 nodes in five";
+  for (const auto& line : all) {
     for (int journey = 0; journey < 4; ++journey) {
       const double form = line.at("closed_form")[journey];
       EXPECT_NEAR(line.at("rows")[journey].get<double>(), form, 0.02 * form) << line;
     }
+    const double inside = line.at("closed_form_inside");
+    EXPECT_NEAR(line.at("inside").get<double>(), inside, 0.02 * inside) << line;
+  }
   // By hand: (M - 1) (1 - C(E - E/M, k) / C(E, k)), and k (M - 1) / M straight.
   const double missed = 8.0 * 7 * 6 * 5 / (16.0 * 15 * 14 * 13);
   EXPECT_DOUBLE_EQ(all[0].at("closed_form")[0], 2.0);
   EXPECT_DOUBLE_EQ(all[1].at("closed_form")[0], 1.0 - missed);
   EXPECT_DOUBLE_EQ(all[1].at("closed_form")[1], 2.0) << "home without sums";
   EXPECT_DOUBLE_EQ(all[2].at("closed_form")[1], 1.0 - missed);
+  EXPECT_EQ(all[3].at("way"), "gathered");
+  EXPECT_DOUBLE_EQ(all[2].at("closed_form_inside"), 2.0) << "a row a choice, half of them to the other rank";
+  EXPECT_DOUBLE_EQ(all[3].at("closed_form_inside"), 2.0 * (1.0 - 12.0 * 11 * 10 * 9 / (16.0 * 15 * 14 * 13)));
 }
 
 TEST_F(BenchExchange, EveryWayOfAMessageIsTimed) {

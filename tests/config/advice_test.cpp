@@ -110,7 +110,11 @@ TEST(Advice, IdleRanksAreRemarked) {
 TEST(Advice, APlacementThatSavesNothingIsRemarked) {
   const std::string quiet = "moe.router=hash", placed = "layout.placement=p.yaml", by_nodes = "layout.exchange=node";
   EXPECT_EQ(advised({quiet, placed, by_nodes, "layout.ranks_per_node=1"}, 4), "");
-  EXPECT_EQ(advised({quiet, placed, "layout.exchange=gather"}, 4), "");
+  EXPECT_EQ(advised({quiet, placed, "layout.exchange=gather", "layout.ranks_per_node=2"}, 4), "");
+  EXPECT_EQ(
+      advised({quiet, placed, "layout.exchange=gather"}, 4),
+      "layout.ranks_per_node: 0 with layout.exchange gather: memory is that of one node; set it to the ranks that a "
+      "node will have to see that of more\n");
   EXPECT_EQ(advised({quiet, placed}, 4),
             "layout.placement: with layout.exchange pairwise: a row goes for each choice, wherever experts live; node "
             "sends one for each node\n");

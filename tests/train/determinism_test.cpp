@@ -120,15 +120,14 @@ TEST(Run, GivesTheSameBitsAgainAndOtherOnesThanLayoutWhereARankHasManyGrains) {
     }
 }
 
-/// Ways by nodes of every size that a group of so many ranks can have, and gathered.
+/// Ways by nodes of every size that a group of so many ranks can have, handed on and gathered there.
 std::vector<Config> by_nodes(const Case& test, Determinism determinism, int expert_parallel) {
   std::vector<Config> all;
-  for (const int ranks_per_node : test::degrees(expert_parallel)) {
-    all.push_back(config_of(test, determinism, expert_parallel));
-    all.back().layout.exchange = ExchangeKind::node, all.back().layout.ranks_per_node = ranks_per_node;
-  }
-  all.push_back(config_of(test, determinism, expert_parallel));
-  all.back().layout.exchange = ExchangeKind::gather;
+  for (const ExchangeKind exchange : {ExchangeKind::node, ExchangeKind::gather})
+    for (const int ranks_per_node : test::degrees(expert_parallel)) {
+      all.push_back(config_of(test, determinism, expert_parallel));
+      all.back().layout.exchange = exchange, all.back().layout.ranks_per_node = ranks_per_node;
+    }
   for (Config& c : all) c.moe.combine_groups = 4;
   return all;
 }
@@ -143,7 +142,7 @@ TEST(Run, ByNodesGivesTheSameBitsAgain) {
       straight.moe.combine_groups = 4;
       const auto expected = bits(straight);
       for (const Config& config : by_nodes(test, Determinism::run, degree)) {
-        const int near = config.layout.exchange == ExchangeKind::node ? config.layout.ranks_per_node : 1;
+        const int near = config.layout.ranks_per_node;
         SCOPED_TRACE(test.name + ", EP " + std::to_string(degree) + ", " + std::to_string(near) + " a node");
         const auto found = bits(config);
         EXPECT_EQ(bits(config), found);

@@ -90,7 +90,7 @@ class Cover {
                                                            {"in order", "local first"},
                                                            {"no teams", "teams"},
                                                            {"contiguous", "placed"},
-                                                           {"one node", "nodes"}};
+                                                           {"one node", "nodes of one", "nodes of several"}};
     return all;
   }
   static std::vector<std::string> values_of(const Config& config) {
@@ -107,11 +107,14 @@ class Cover {
             layout.local_first ? "local first" : "in order",
             layout.expert_tensor_parallel > 1 ? "teams" : "no teams",
             layout.placement == contiguous_placement ? "contiguous" : "placed",
-            layout.ranks_per_node < layout.expert_parallel ? "nodes" : "one node"};
+            layout.ranks_per_node == 1                       ? "nodes of one"
+            : layout.ranks_per_node < layout.expert_parallel ? "nodes of several"
+                                                             : "one node"};
   }
   /// What `validate` refuses.
   static bool refused(const std::string& a, const std::string& b) {
     static const std::set<std::pair<std::string, std::string>> never{{"exchange gather", "teams"},
+                                                                     {"teams", "nodes of one"},
                                                                      {"one lane", "waves"},
                                                                      {"recompute experts", "waves"},
                                                                      {"recompute blocks", "waves"}};

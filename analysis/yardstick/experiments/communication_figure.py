@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ..drawing.figures import PALETTE, experts_axis
-from .communication_results import WAYS, node_rows, straight_rows
+from .communication_results import SUMS, WAYS, node_rows, straight_rows
 from .communication_tables import fastest
 
 ROOM = 1.45  # of the height: above the curves is room for the legend
@@ -51,7 +51,8 @@ def _counted(axis, counted):
         axis.plot(nodes, [form(m) for m in nodes], color=colour, lw=1.2, label=label, marker="_" if len(set(rows["nodes"])) == 1 else None)
         for journey in JOURNEYS:
             home = journey in ("combine", "dispatch_backward")
-            of = rows[rows["way"] != WAYS[1]] if home else rows  # without sums home all rows of a token come back
+            one_by_one = ~rows["way"].str.endswith(SUMS) & (rows["way"] != WAYS[0])
+            of = rows[~one_by_one] if home else rows  # without sums home all rows of a token come back
             axis.plot(of["nodes"], of[journey], "o", color=colour, ms=5, mfc="none")
     axis.plot([], [], "o", color="0.3", ms=5, mfc="none", label="counted")
     experts_axis(axis, "nodes M")

@@ -12,7 +12,8 @@ from ..base.faults import DEFECT, SchemaError
 
 MADE = "make it with experiments/communication/run.sh"
 EXCHANGES, SCHEDULES = ("pairwise", "alltoallv", "node", "gather"), ("serial", "pipelined", "interleaved")
-WAYS = ("straight", "by nodes", "by nodes, sums home")
+SUMS = ", sums home"
+WAYS = ("straight", "by nodes", "by nodes" + SUMS, "gathered", "gathered" + SUMS)
 PROTOCOL = ["ranks", "threads", "products", "width", "blocks", "context", "experts", "top_k", "expert_hidden", "step_tokens", "grains",
             "expert_parallel", "combine_groups", "determinism", "nodes"]  # what all steps have in common
 TURNS = ["warmup", "repetitions"]   # and those of one file, whose last losses are of the same step
@@ -180,14 +181,26 @@ def refuse_other_bits(rows):
                             "exchange or a schedule changed bits, so no time of it counts; report it with both lines")
 
 
+def _inside(record, nodes, experts, top_k):
+    """Rows of a token that go to a rank of the node on which they are, on the way out; None where no simple form says it."""
+    ranks, gathered = int(record["ranks"]), record["way"].startswith("gathered")
+    handed_on = straight_rows(ranks // nodes, top_k)
+    if not gathered:
+        return handed_on / nodes if record["way"] == "straight" else handed_on
+    if record["limit"] or experts % ranks:
+        return None
+    return (ranks - nodes) * node_rows(ranks, experts, top_k, 0) / (ranks - 1)
+
+
 def _exchange_row(place, record):
     """A checked line of bench exchange."""
-    _need(record, ["nodes", "ranks", "experts", "top_k", "tokens", "limit", "way", "rows", "closed_form", "other_bytes"], place)
+    _need(record, ["nodes", "ranks", "experts", "top_k", "tokens", "limit", "way", "rows", "closed_form", "other_bytes", "inside",
+                   "closed_form_inside"], place)
     _choice(record, "way", WAYS, place)
     _counts(record, ["nodes"], place, 2)
     _counts(record, ["ranks", "experts", "top_k", "tokens"], place)
     _counts(record, ["limit"], place, 0)
-    _numbers(record, ["other_bytes"], place)
+    _numbers(record, ["other_bytes", "inside"], place)
     nodes, experts, top_k, limit = (int(record[n]) for n in ("nodes", "experts", "top_k", "limit"))
     if experts % nodes or not top_k <= experts <= 1 << 20 or limit > min(top_k, nodes):
         raise fault(place, "nodes, experts, top_k and limit do not go together")
@@ -196,12 +209,16 @@ def _exchange_row(place, record):
             raise fault(place, f"{name} are no four numbers, one a journey")
     straight = straight_rows(nodes, top_k)
     out = straight if record["way"] == "straight" else node_rows(nodes, experts, top_k, limit)
-    home = out if record["way"] == WAYS[2] else straight
+    home = out if record["way"].endswith(SUMS) else straight
     if any(abs(found - form) > SAME_FORM * form for found, form in zip(record["closed_form"], (out, home, out, home))):
         raise fault(place, f"closed_form is not that of its exchange ({out:.6g} out and {home:.6g} home)")
+    inside = _inside(record, nodes, experts, top_k)
+    if record["closed_form_inside"] != inside and not math.isclose(record["closed_form_inside"] or 0.0, inside or 0.0, rel_tol=SAME_FORM):
+        raise fault(place, f"closed_form_inside is not that of its exchange ({inside})")
     journeys = dict(zip(("dispatch", "combine", "combine_backward", "dispatch_backward"), record["rows"]))
     return dict(nodes=nodes, experts=experts, top_k=top_k, ranks=int(record["ranks"]), limit=limit, way=record["way"],
-                tokens=int(record["tokens"]), **journeys, form_out=out, form_home=home, other_bytes=record["other_bytes"])
+                tokens=int(record["tokens"]), **journeys, form_out=out, form_home=home, other_bytes=record["other_bytes"],
+                inside=record["inside"], form_inside=math.nan if inside is None else inside)
 
 
 def _exchange(path):
