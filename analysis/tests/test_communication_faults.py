@@ -110,7 +110,8 @@ def test_a_rate_of_fewer_steps_has_a_loss_of_its_own(tmp_path, capsys):
     (dict(closed_form_inside=4), "closed_form_inside is not that of its exchange (3.5)"), (dict(inside="4"), "inside is no number"),
     (dict(closed_form=7), "closed_form are no four numbers"), (dict(limit=9), "do not go together"),
     (dict(top_k=1 << 30), "do not go together"),
-    (dict(tokens=0), "tokens is no number from 1 on"), (dict(ranks=8, limit=1, closed_form=[4] * 4, closed_form_inside=3.0), "its lines differ in ranks (8, 16)"),
+    (dict(tokens=0), "tokens is no number from 1 on"),
+    (dict(ranks=8, limit=1, closed_form=[4] * 4, closed_form_inside=3.0), "its lines differ in ranks (8, 16)"),
     ({}, "is of the same nodes, limit and way as")])
 def test_counts_that_cannot_be_judged(tmp_path, capsys, change, said):
     line = count(2, 0, "straight") | change
