@@ -105,8 +105,10 @@ def test_a_rate_of_fewer_steps_has_a_loss_of_its_own(tmp_path, capsys):
 
 @pytest.mark.parametrize("change,said", [
     (dict(way="by air"), "way is 'by air', none of straight"), (dict(nodes=1), "nodes is no number from 2 on"),
-    (dict(nodes=3), "nodes, experts, top_k and limit do not go together"), (dict(rows=[1, 2, 3]), "rows are no four numbers"),
+    (dict(nodes=3), "nodes, ranks, experts, top_k and limit do not go together"), (dict(rows=[1, 2, 3]), "rows are no four numbers"),
     (dict(rows=[1, 2, 3, "4"]), "rows are no four numbers"), (dict(closed_form=[4, 4, 4, 4.1]), "closed_form is not that of its exchange"),
+    (dict(ranks=1), "nodes, ranks, experts"), (dict(ranks=17), "do not go together"), (dict(closed_form_inside="3.5"), "inside is not that of"),
+    (dict(closed_form_inside=None), "its exchange (3.5)"), (dict(way="gathered", limit=1, closed_form=[0.5, 4] * 2), "its exchange (null)"),
     (dict(closed_form_inside=4), "closed_form_inside is not that of its exchange (3.5)"), (dict(inside="4"), "inside is no number"),
     (dict(closed_form=7), "closed_form are no four numbers"), (dict(limit=9), "do not go together"),
     (dict(top_k=1 << 30), "do not go together"),

@@ -34,8 +34,8 @@ enum class Wait : std::int32_t {
 enum class Hop : std::int32_t {
   none,
   rail,     ///< rows between nodes, where they go by nodes
-  near,     ///< before or after that, inside a node
-  weights,  ///< gradients of combine weights, between nodes
+  near,     ///< rows inside a node there
+  weights,  ///< gradients of combine weights
   sums,     ///< gradients of a bucket
   numbers,  ///< of rows, ahead of these
 };

@@ -17,7 +17,8 @@ struct Place {
   std::int64_t first = 0;  ///< byte of the block
 };
 
-/// `bytes` zeros (at least 1), whole pages; nullptr where the system gives none. Pages cost memory once they are used.
+/// `bytes` zeros (at least 1), whole pages; nullptr where the system gives none. Pages cost memory once they are used,
+/// or locked for a device.
 std::shared_ptr<void> make(std::int64_t bytes);
 /// Where [data, data + bytes) lies in a block that make() gave and that is alive.
 std::optional<Place> find(const void* data, std::int64_t bytes);

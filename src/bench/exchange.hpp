@@ -24,7 +24,8 @@ double node_rows(int nodes, int experts, int top_k);
 double limited_rows(int nodes, int limit);
 
 /// For every number of nodes with as many ranks and as many experts each: what crosses on each of the four journeys
-/// when rows go straight, by nodes, and by nodes with their sums home. Collective over MPI_COMM_WORLD.
+/// when rows go straight, by nodes, and gathered, each with and without sums home; and what goes on inside nodes on the
+/// way out. Collective over MPI_COMM_WORLD.
 Exit measure_exchange(const ExchangeOptions& options);
 
 }  // namespace switchyard::bench

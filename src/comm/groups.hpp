@@ -15,8 +15,8 @@ struct NodeGroups {
 };
 
 struct Groups {
-  /// Collective over MPI_COMM_WORLD's duplicate `world`. Throws Error{usage} where layout.exchange is `node` and the
-  /// nodes have unequal parts of an expert-parallel group.
+  /// Collective over MPI_COMM_WORLD's duplicate `world`. Throws Error{usage} where rows go by nodes and these have
+  /// unequal parts of an expert-parallel group.
   Groups(Communicator world, const LayoutConfig& options, int grains, Determinism determinism = Determinism::layout);
   /// Whether rank r of one of the groups is on this rank's node.
   bool on_my_node(const Communicator& group, int r) const;

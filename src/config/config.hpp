@@ -78,9 +78,8 @@ struct MoeConfig {
     f("capacity_factor", self.capacity_factor, "", "C = ceil(cf*T*k/E) rows of a grain and expert; 0 drops nothing");
     f("drop_order", self.drop_order, "", "who is dropped: smallest weights, or last positions");
     f("combine_groups", self.combine_groups, "",
-      "groups of contiguous experts, a power of two, whose outputs a token sums by group first; a node that holds "
-      "whole "
-      "groups may send their one sum");
+      "groups of contiguous experts, a power of two, whose outputs a token sums by group first; a node, or a rank that "
+      "gathers, which holds whole groups may send their one sum");
   }
 };
 

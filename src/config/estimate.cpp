@@ -62,10 +62,10 @@ Layout layout_of(const Config& c, int ranks) {
   layout.grains = c.train.grains;
   layout.determinism = c.train.determinism;
   layout.lanes = c.layout.lanes;
-  const int near = c.layout.ranks_per_node, group = layout.expert_parallel;
+  const int group = layout.expert_parallel;
+  const int near = c.layout.ranks_per_node > 0 ? std::min(c.layout.ranks_per_node, ranks) : group;  // or as one node
   layout.gathered = c.layout.exchange == ExchangeKind::gather;
-  if (layout.gathered && near == 0) layout.node_places = group;
-  if (c.layout.by_nodes() && near > 0 && std::max(near, group) % std::min(near, group) == 0)
+  if (c.layout.by_nodes() && std::max(near, group) % std::min(near, group) == 0)
     layout.node_places = std::min(near, group);
   layout.seats = seats_of(c.layout, layout);
   return layout;

@@ -137,11 +137,11 @@ void validate_layout(const LayoutConfig& layout, int ranks, Rules& rules) {
       text(layout.expert_parallel) + " does not divide the " + text(ranks) + (ranks == 1 ? " rank" : " ranks") +
           " (ranks form expert-parallel groups of equal size); change one of them, or set it to 0 for all ranks");
   const int group = layout.expert_parallel ? layout.expert_parallel : ranks, near = layout.ranks_per_node;
-  if (layout.exchange != ExchangeKind::node || near < 1) return;
+  if (!layout.by_nodes() || near < 1) return;
   rules.require(near >= ranks || std::max(near, group) % std::min(near, group) == 0, "layout.ranks_per_node",
                 text(near) + " cuts expert-parallel groups of " + text(group) +
-                    " ranks into unequal parts, which layout.exchange node cannot use; change one of them, or set "
-                    "layout.exchange to pairwise");
+                    " ranks into unequal parts, which layout.exchange " + format_value(layout.exchange) +
+                    " cannot use; change one of them, or set layout.exchange to pairwise");
 }
 
 /// Ranks that share experts, which layout.expert_parallel counts too.

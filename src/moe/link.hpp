@@ -26,10 +26,10 @@ struct Hop {
   std::int64_t bytes = 0, received = 0;  ///< to and from other ranks
 };
 
-/// When rows of a lane were on their way: between nodes, where they go by nodes.
+/// When rows of a lane were on their way: over the first leg, where they go by nodes.
 struct Travel : Hop {
   Hop near;     ///< before or after that, between ranks of one node
-  Hop weights;  ///< gradients of combine weights that go home before them
+  Hop weights;  ///< gradients of combine weights that came home meanwhile, or before
 };
 
 /// Rows of a lane that are under way, those of one journey at a time.

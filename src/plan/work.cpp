@@ -141,7 +141,8 @@ double Workload::slab_elements(bool updated_only) const {
   return replicated_ / layout_.ranks + experts_ / layout_.groups();
 }
 
-/// Rows that a rank writes to send its tokens to experts: one for each choice, or for each node with one of them.
+/// Rows that a rank writes to send its tokens to experts: one for each choice, or for each part of the
+/// first leg with one of them.
 double Workload::rows_out(const Task& task) const {
   if (!layout_.by_nodes()) return tokens(task.lane) * config_.moe.top_k;
   const MoeLayer layer{task.block, config_.block_experts(task.block)};

@@ -112,8 +112,9 @@ std::vector<Variable> communication_variables() {
        text16,
        layout,
        "1",
-       "rows: straight to their rank, or between nodes; near: inside a node, before or after that; weights: gradients "
-       "of combine weights, before their rows; sums: gradients of a bucket to the owners of their sums, and these to "
+       "rows: straight to their rank, or over the first leg of a way by nodes; near: inside a node, before or after "
+       "that; weights: gradients of combine weights on their way home; sums: gradients of a bucket to the owners of "
+       "their sums, and these to "
        "all",
        version},
       {run,

@@ -12,9 +12,9 @@
 namespace switchyard::schedule {
 
 enum class HopKind {
-  rows,     ///< straight to their rank, or between nodes where rows go by nodes
+  rows,     ///< straight to their rank, or over the first leg where rows go by nodes
   near,     ///< where they do: before or after that, inside a node
-  weights,  ///< and the gradients of combine weights, which go home before their rows
+  weights,  ///< and the gradients of combine weights on their way home
   sums,     ///< gradients of a bucket to the owners of their sums, and these to all
   count
 };

@@ -50,8 +50,10 @@ namespace {
 /// Over a leg.
 std::string way_home(const Config& config, const Layout& layout, const Leg& leg) {
   if (sums_on(config, layout, leg)) return "as sums of moe.combine_groups";
-  return layout.seats && !layout.seats->keeps(leg.width) ? "one by one (layout.placement moves experts between them)"
-                                                         : "one by one (see moe.combine_groups)";
+  Layout in_order = layout;
+  in_order.seats = nullptr;
+  if (!sums_on(config, in_order, leg)) return "one by one (see moe.combine_groups)";
+  return std::string("one by one (layout.placement moves experts between ") + (leg.rail ? "nodes)" : "ranks)");
 }
 
 }  // namespace

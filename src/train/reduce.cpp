@@ -1,6 +1,7 @@
 #include "train/reduce.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/activity.hpp"
 #include "base/check.hpp"
@@ -29,6 +30,7 @@ struct Bucket {
   const comm::Groups& groups;
   const ParameterSet& parameters;
   const Range& blocks;
+  comm::SumMemory& memory;
 
   /// Nodes of which a rank has the only one have their sum.
   bool alone(Placement placement) const {
@@ -61,12 +63,11 @@ comm::SlabPart on_its_way(const Bucket& bucket, Placement placement, const Range
   return {at, part.size(), part.size(), at};
 }
 
-/// `at`: where it is staged, past which it goes; unless null.
-void begin_part(const Bucket& bucket, Placement placement, const Range& part, float*& at, Gradients& gradients) {
+/// Adds the sum of a part to those of its bucket. `at`: where it is staged, past which it goes; unless null.
+void add_part(const Bucket& bucket, Placement placement, const Range& part, float*& at, BucketSums& begun) {
   const comm::Communicator& comm = owners_of(bucket.groups, placement);
   const bool sharded = bucket.parameters.sharded();
   const Layout& layout = bucket.groups.layout;
-  BucketSums& begun = gradients.under_way.back();
   const comm::SlabPart slab = at ? on_its_way(bucket, placement, part, at) : in_place(bucket, placement, part);
   if (at) {
     const Range summed = sharded ? slice_of(part.size(), comm.size(), comm.rank()) : Range{0, part.size()};
@@ -76,7 +77,7 @@ void begin_part(const Bucket& bucket, Placement placement, const Range& part, fl
     at += std::max<Index>(bucket.node_count(placement), 1) * part.size();
   }
   const auto nodes = placement == Placement::replicated ? layout.nodes_of_ranks() : layout.nodes_of_groups();
-  const comm::TreeSum& sum = begun.sums.emplace_back(comm, nodes, slab, !sharded, gradients.memory);
+  const comm::TreeSum& sum = begun.sums.emplace_back(comm, nodes, slab, !sharded, bucket.memory);
   begun.hop.bytes += sum.bytes_sent(), begun.hop.received += sum.bytes_received();
 }
 
@@ -126,27 +127,28 @@ bool Gradients::poll() {
 HostVector<float> Gradients::stage(Index n) {
   if (static_cast<Index>(staged.extent(0)) < n) {
     staged = {};  // or there would be both for a moment
-    staged = make_view<StagingVector<float>>("reduce::staged", n);
+    staged = make_view<HostVector<float>>("reduce::staged", n);
   }
-  return HostVector<float>(staged.data(), staged.extent(0));
+  return staged;
 }
 
 void begin_reduction(const Queue& queue, const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients,
                      const Range& blocks, Timers& timers) {
   if (!on_host) finish_reductions(queue, parameters, gradients);
   queue.fence("switchyard::reduce::start");  // the kernels of backward have written what MPI reads
-  const Bucket bucket{queue, groups, parameters, blocks};
-  BucketSums& begun = gradients.under_way.emplace_back();
+  const Bucket bucket{queue, groups, parameters, blocks, gradients.memory};
+  BucketSums begun;  // under way, where a fence polls it, once it is staged
   begun.blocks = blocks;
   float* at = on_host ? nullptr : gradients.stage(bucket.staged_elements()).data();
   for (const Placement placement : placements) {
     gradients.slab[static_cast<int>(placement)] = parameters.gradient_sum(placement);
     if (bucket.alone(placement)) continue;
-    for (const Range& part : parameters.parts_of(placement, blocks)) begin_part(bucket, placement, part, at, gradients);
+    for (const Range& part : parameters.parts_of(placement, blocks)) add_part(bucket, placement, part, at, begun);
   }
   if (!on_host) queue.fence("switchyard::reduce::stage");
   if (begun.hop.bytes + begun.hop.received > 0) begun.hop.start = now();
   timers.bytes[static_cast<int>(Phase::reduce)] += begun.hop.bytes;
+  gradients.under_way.push_back(std::move(begun));
   gradients.poll();
 }
 

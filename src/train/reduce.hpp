@@ -31,7 +31,7 @@ struct BucketSums {
 struct Gradients {
   Vector<float> slab[2];
   comm::SumMemory memory;            ///< of the sums over ranks, of one part after the other
-  StagingVector<float> staged;       ///< of `stage`
+  HostVector<float> staged;          ///< of `stage`
   std::deque<BucketSums> under_way;  ///< in the order in which they began
   std::vector<moe::Hop> hops;        ///< of those that are through, since somebody cleared it
   /// Memory for n floats on their way to MPI and back, the same every time. Host builds need none.

@@ -67,7 +67,7 @@ std::string hop_of(const Now& now) {
     case Hop::near:
       return ", inside the node";
     case Hop::weights:
-      return ", gradients of combine weights between nodes";
+      return ", gradients of combine weights";
     case Hop::numbers:
       return ", numbers of its rows";
     default:

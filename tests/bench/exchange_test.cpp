@@ -27,7 +27,7 @@ TEST_F(BenchExchange, RowsAreThoseOfTheClosedForms) {
       EXPECT_NEAR(line.at("rows")[journey].get<double>(), form, 0.02 * form) << line;
     }
     const double inside = line.at("closed_form_inside");
-    EXPECT_NEAR(line.at("inside").get<double>(), inside, 0.02 * inside) << line;
+    EXPECT_NEAR(line.at("inside").get<double>(), inside, 0.05 * inside) << line;  // of straight rows there are few
   }
   // By hand: (M - 1) (1 - C(E - E/M, k) / C(E, k)), and k (M - 1) / M straight.
   const double missed = 8.0 * 7 * 6 * 5 / (16.0 * 15 * 14 * 13);

@@ -228,6 +228,28 @@ TEST(Layout, RowsGoOverTheLegsOfTheirWay) {
   EXPECT_EQ(legs(8, true), "near 1: 0-8 ") << "one node";
 }
 
+// What `check` reckons with, before MPI finds the nodes: without a number one node, of which there may be more than
+// ranks.
+TEST(Layout, NodesAreAsLargeAsTheOptionSaysAndTheRanksAllow) {
+  const auto places = [](ExchangeKind exchange, int ranks_per_node, int expert_parallel) {
+    Config config;
+    config.layout.exchange = exchange, config.layout.ranks_per_node = ranks_per_node;
+    config.layout.expert_parallel = expert_parallel;
+    const Layout layout = layout_of(config, 4);
+    return std::pair(layout.node_places, static_cast<int>(layout.legs().size()));
+  };
+  using Found = std::pair<int, int>;
+  for (const int near : {0, 4, 6}) {
+    EXPECT_EQ(places(ExchangeKind::gather, near, 0), (Found{4, 1})) << near;
+    EXPECT_EQ(places(ExchangeKind::gather, near, 2), (Found{2, 1})) << near;
+    EXPECT_EQ(places(ExchangeKind::node, near, 0).second, 0) << near;
+  }
+  EXPECT_EQ(places(ExchangeKind::gather, 2, 0), (Found{2, 2}));
+  EXPECT_EQ(places(ExchangeKind::gather, 1, 0), (Found{1, 1}));
+  EXPECT_EQ(places(ExchangeKind::node, 2, 0), (Found{2, 1}));
+  EXPECT_EQ(places(ExchangeKind::pairwise, 2, 0), (Found{0, 0}));
+}
+
 /// Places whose tokens place `at` has after the last leg.
 std::vector<int> sources(const Layout& layout, int at) {
   std::vector<int> all;

@@ -140,6 +140,10 @@ inline const std::vector<RuleCase> rule_cases{
        c.layout.exchange = ExchangeKind::node;
      },
      "layout.expert_tensor_parallel", "2 does not divide layout.ranks_per_node 1", 4},
+    {"unequal nodes", [](Config& c) { c.layout.exchange = ExchangeKind::node, c.layout.ranks_per_node = 3; },
+     "layout.ranks_per_node", "3 cuts expert-parallel groups of 4 ranks into unequal parts, which layout.exchange node", 4},
+    {"unequal nodes, gathered", [](Config& c) { c.layout.exchange = ExchangeKind::gather, c.layout.ranks_per_node = 3; },
+     "layout.ranks_per_node", "into unequal parts, which layout.exchange gather cannot use", 4},
     {"team and gather",
      [](Config& c) {
        c.moe.hidden_chunks = c.layout.expert_tensor_parallel = 2, c.layout.exchange = ExchangeKind::gather;

@@ -93,6 +93,16 @@ std::pair<Sent, Sent> sent(LayerProblem& p) {
   return {of(bytes[0]), of(bytes[1])};
 }
 
+/// Whether every expert is in the part of the group, so many places each, that has it without a placement, and these
+/// are whole groups of moe.combine_groups.
+bool sums_are_whole(const LayerProblem& p, int width) {
+  const int places = p.groups.layout.expert_parallel, parts = places / width, experts = p.config.moe.experts;
+  for (int place = 0; place < places; ++place)
+    for (int e = experts * place / places; e < experts * (place + 1) / places; ++e)
+      if (place_of(p, e) / width != place / width) return false;
+  return (parts & (parts - 1)) == 0 && p.config.moe.combine_groups % parts == 0;
+}
+
 /// Rows out and home, and numbers on the way home, of those that leave a rank on a leg, or of no leg.
 void expect_sent(const Sent& forwards, const Sent& backwards, const Rows& rows, std::optional<bool> sums) {
   const std::int64_t out = sums ? rows.tokens : rows.choices, home = sums.value_or(false) ? rows.tokens : rows.choices;
@@ -105,14 +115,7 @@ void check_case(const LayerCase& c, int expert_parallel) {
   p.forward();
   const Crossings rows = crossings_of(p);
   std::optional<bool> across, inside;  // whether a leg goes there, and sums come home on it
-  for (const Leg& leg : p.groups.layout.legs()) {
-    const bool sums = sums_on(p.config, p.groups.layout, leg);
-    (leg.rail ? across : inside) = sums;
-    const int parts = expert_parallel / leg.width;
-    if (p.config.layout.seat_orders && leg.rail) {
-      EXPECT_EQ(sums, c.placed_within == parts && 4 % parts == 0) << "experts of one group on several nodes";
-    }
-  }
+  for (const Leg& leg : p.groups.layout.legs()) (leg.rail ? across : inside) = sums_are_whole(p, leg.width);
   const auto [forwards_across, forwards_inside] = sent(p);
   p.backward();
   const auto [backwards_across, backwards_inside] = sent(p);
@@ -127,16 +130,20 @@ TEST(Journeys, EachTokenLeavesOnceForEachPart) {
        {ExchangeKind::pairwise, ExchangeKind::alltoallv, ExchangeKind::node, ExchangeKind::gather})
     for (const int ranks_per_node : test::degrees(ranks))
       for (const int expert_parallel : test::degrees(ranks))
-        for (const auto& [groups, placed, within] :
-             std::vector<std::tuple<int, unsigned, bool>>{{1, 0, false}, {4, 0, false}, {4, 5, false}, {4, 5, true}}) {
+        for (const auto& [groups, placed, within] : std::vector<std::tuple<int, unsigned, bool>>{
+                 {1, 0, false}, {2, 0, false}, {8, 0, false}, {4, 5, false}, {8, 5, true}}) {
           if ((exchange == ExchangeKind::node || exchange == ExchangeKind::gather) &&
               std::max(ranks_per_node, expert_parallel) % std::min(ranks_per_node, expert_parallel) != 0)
             continue;  // refused
           SCOPED_TRACE(std::to_string(ranks_per_node) + " a node, EP " + std::to_string(expert_parallel));
           LayerCase c{"crossings", 12, 4, 8};
           c.capacity = 0.9, c.exchange = exchange, c.combine_groups = groups, c.ranks_per_node = ranks_per_node;
-          c.placed = placed, c.placed_within = within ? std::max(1, expert_parallel / ranks_per_node) : 1;
-          check_case(c, expert_parallel);
+          c.placed = placed;
+          for (const int parts :
+               within ? std::vector{std::max(1, expert_parallel / ranks_per_node), expert_parallel} : std::vector{1}) {
+            c.placed_within = parts;
+            check_case(c, expert_parallel);
+          }
         }
 }
 

@@ -21,8 +21,8 @@ std::vector<LayerCase> in_teams(LayerCase c, int places) {
   return all;
 }
 
-/// The same on nodes of one rank, of as many as there can be while there are two, and on one node, with teams of every
-/// size that fits them.
+/// The same on nodes of one rank, of as many as there can be while there are two, on one node, and on one that several
+/// groups share, with teams of every size that fits them.
 std::vector<LayerCase> on_nodes(const LayerCase& c, int expert_parallel) {
   if (c.exchange != ExchangeKind::node && c.exchange != ExchangeKind::gather) return in_teams(c, expert_parallel);
   std::vector<LayerCase> all;
@@ -33,6 +33,10 @@ std::vector<LayerCase> on_nodes(const LayerCase& c, int expert_parallel) {
       const std::vector<LayerCase> teams = in_teams(of, of.ranks_per_node);
       all.insert(all.end(), teams.begin(), teams.end());
     }
+  if (expert_parallel > 1 && test::world_size() > expert_parallel) {
+    all.push_back(c);
+    all.back().ranks_per_node = test::world_size();
+  }
   return all;
 }
 

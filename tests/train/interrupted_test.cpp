@@ -139,7 +139,7 @@ TEST_F(Interrupted, TheMessageTellsKindsOfJourneysAndSumsApart) {
     const std::string unsent = "waits for messages of rank 0, in " + here + ", between nodes)";
     const bool sent = said_of(o, 2) != unsent;
     if (sent)
-      expect_line(o, 2, "waits for messages of rank 0, in " + there + "gradients of combine weights between nodes)");
+      expect_line(o, 2, "waits for messages of rank 0, in " + there + "gradients of combine weights)");
     expect_line(o, 3, "waits for messages of rank 2, in " + (sent ? there : here + ", ") + "inside the node)");
     expect_resumes(1, whole);
   }

@@ -50,6 +50,29 @@ TEST_F(PlacedRun, HasTheBytesOfOneWithoutAndResumesAnywhere) {
   EXPECT_EQ(count(o.err, "layout.placement: q.yaml: cannot be read"), 1) << o.err;
 }
 
+// Two nodes of two ranks, whose experts change places inside them: sums are whole on a node and not on a rank.
+TEST_F(PlacedRun, TheLogSaysHowRowsComeHome) {
+  write("inside.yaml", "0: [1, 0, 2, 3]\n1: [0, 1, 3, 2]\n");
+  const std::string gathered = " layout.exchange=gather layout.ranks_per_node=2 train.schedule=constant train.steps=1";
+  for (const auto& [options, said] :
+       {std::pair{" moe.combine_groups=4", "gather), and home as sums of moe.combine_groups; "},
+        std::pair{" moe.combine_groups=2",
+                  "as sums of moe.combine_groups between nodes, inside them one by one (see moe."},
+        std::pair{" moe.combine_groups=4 layout.placement=inside.yaml",
+                  "between nodes, inside them one by one (layout.placement moves experts between ranks); "},
+        std::pair{" layout.placement=p.yaml", "home one by one (see moe.combine_groups)"},
+        std::pair{" moe.combine_groups=4 layout.placement=p.yaml", "(layout.placement moves experts between nodes)"}}) {
+    const std::string name = "r" + std::to_string(std::hash<std::string>()(options));
+    const Output o = run("train tiny.yaml --run " + name + gathered + options, 4);
+    ASSERT_EQ(o.code, 0) << o.err;
+    const std::string log = read(folder_ / (name + "/segments/000/log.txt"));
+    EXPECT_NE(log.find("tokens go once to each node with experts of their choices, there once to each rank"),
+              std::string::npos)
+        << log;
+    EXPECT_NE(log.find(said), std::string::npos) << said << "\n" << log;
+  }
+}
+
 TEST_F(PlacedRun, RanksThatShareExpertsResumeAnywhere) {
   const std::string chunks = " moe.hidden_chunks=4 train.schedule=constant train.steps=";
   ASSERT_EQ(run("train tiny.yaml --run whole" + chunks + "4", 1).code, 0);

@@ -202,8 +202,9 @@ def _exchange_row(place, record):
     _counts(record, ["limit"], place, 0)
     _numbers(record, ["other_bytes", "inside"], place)
     nodes, experts, top_k, limit = (int(record[n]) for n in ("nodes", "experts", "top_k", "limit"))
-    if experts % nodes or not top_k <= experts <= 1 << 20 or limit > min(top_k, nodes):
-        raise fault(place, "nodes, experts, top_k and limit do not go together")
+    ranks = int(record["ranks"])
+    if experts % nodes or ranks % nodes or not top_k <= experts <= 1 << 20 or limit > min(top_k, nodes):
+        raise fault(place, "nodes, ranks, experts, top_k and limit do not go together")
     for name in ("rows", "closed_form"):
         if not isinstance(record[name], list) or len(record[name]) != 4 or not all(_is_number(v) and v >= 0 for v in record[name]):
             raise fault(place, f"{name} are no four numbers, one a journey")
@@ -213,10 +214,11 @@ def _exchange_row(place, record):
     if any(abs(found - form) > SAME_FORM * form for found, form in zip(record["closed_form"], (out, home, out, home))):
         raise fault(place, f"closed_form is not that of its exchange ({out:.6g} out and {home:.6g} home)")
     inside = _inside(record, nodes, experts, top_k)
-    if record["closed_form_inside"] != inside and not math.isclose(record["closed_form_inside"] or 0.0, inside or 0.0, rel_tol=SAME_FORM):
-        raise fault(place, f"closed_form_inside is not that of its exchange ({inside})")
+    form = record["closed_form_inside"]
+    if not (form is None if inside is None else _is_number(form) and abs(form - inside) <= SAME_FORM * ranks):
+        raise fault(place, f"closed_form_inside is not that of its exchange ({'null' if inside is None else format(inside, '.6g')})")
     journeys = dict(zip(("dispatch", "combine", "combine_backward", "dispatch_backward"), record["rows"]))
-    return dict(nodes=nodes, experts=experts, top_k=top_k, ranks=int(record["ranks"]), limit=limit, way=record["way"],
+    return dict(nodes=nodes, experts=experts, top_k=top_k, ranks=ranks, limit=limit, way=record["way"],
                 tokens=int(record["tokens"]), **journeys, form_out=out, form_home=home, other_bytes=record["other_bytes"],
                 inside=record["inside"], form_inside=math.nan if inside is None else inside)
 

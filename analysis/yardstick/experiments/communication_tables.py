@@ -11,9 +11,9 @@ Of a rate, with the serial step (pairwise, one lane) as reference: f0 = exposed 
 bound = max(compute of the serial step of the same exchange, busy of the reference · bytes / its bytes); bound reached = bound / step.
 exposed cut = 1 − exposed / exposed of the reference. Bytes removed and time hidden are apart: both shorten the step."""
 COUNTED = """Rows of a token that cross between nodes, counted on four journeys of random routing (out: dispatch and backward combine; home:
-combine and backward dispatch), beside the closed forms; saved: against k (M − 1) / M rows.
-inside: that go to another rank of the node where they are, on the way out, without a simple form where gathered with a limit. off = largest
-relative distance from these forms."""
+combine and backward dispatch), beside the closed forms; saved: against k (M − 1) / M rows;
+off = largest relative distance from these. inside: that go to another rank of the node where they are, on the way out, beside its form
+(there is no simple one where gathered with a limit), off by off inside; judged is what crosses."""
 
 
 def serial_compute(rows):
@@ -45,9 +45,9 @@ def exchange_table(counted):
     out, home = ["dispatch", "combine_backward"], ["combine", "dispatch_backward"]
     straight = straight_rows(counted["nodes"], counted["top_k"])
     parts = [counted[journeys].div(counted[form], axis=0) - 1 for journeys, form in ((out, "form_out"), (home, "form_home"))]
-    parts.append(counted["inside"].div(counted["form_inside"].where(counted["form_inside"] > 0)) - 1)
+    inside = counted["inside"].div(counted["form_inside"].where(counted["form_inside"] > 0)) - 1
     off = pd.concat(parts, axis=1).abs()
-    return counted.assign(off=off.max(axis=1), saved_dispatch=1 - counted["dispatch"] / straight,
+    return counted.assign(off=off.max(axis=1), off_inside=inside.abs(), saved_dispatch=1 - counted["dispatch"] / straight,
                           saved_dispatch_form=1 - counted["form_out"] / straight,
                           saved=1 - counted[out + home].sum(axis=1) / (4 * straight),
                           saved_form=1 - (counted["form_out"] + counted["form_home"]) / (2 * straight))
@@ -62,7 +62,7 @@ def fastest(table, exchange, schedules=("pipelined", "interleaved")):
 def shown(table, columns):
     """Columns of a table as text: milliseconds and rows with digits, shares in percent."""
     ends = ("share", "removed", "reached", "cut", "efficiency")
-    shares = {c for c in columns if c.endswith(ends) or "saved" in c or c in ("f0", "utilisation", "off")}
+    shares = {c for c in columns if c.endswith(ends) or "saved" in c or c in ("f0", "utilisation", "off", "off_inside")}
     percent = {c: ["" if v != v else f"{round(100 * v, 1) + 0.0:.1f}%" for v in table[c]] for c in shares}  # + 0.0: no minus before a zero
     frame = pd.DataFrame({c.replace("_", " "): percent.get(c, table[c]) for c in columns})
     return frame.to_string(index=False, float_format=lambda v: f"{v:.4f}" if v < 10 else f"{v:.1f}")
@@ -74,7 +74,7 @@ def text(overlap, exchange):
                             "hidden_share", "hidden_ms", "bytes_removed", "exposed_cut", "bound_ms", "bound_reached", "utilisation"])
     counted = shown(exchange.sort_values("way", key=lambda ways: ways.map(WAYS.index), kind="stable"),
                     ["way", "nodes", "limit", "tokens", "dispatch", "combine", "combine_backward", "dispatch_backward", "form_out",
-                     "form_home", "inside", "form_inside", "off", "saved_dispatch", "saved"])
+                     "form_home", "off", "inside", "form_inside", "off_inside", "saved_dispatch", "saved"])
     losses = " and ".join(overlap["last_loss"].drop_duplicates())
     same = f"All {len(overlap)} lines that made as many steps have the same last loss, {losses}."
     return "\n".join([DEFINITIONS, "", steps, "", same, "",
