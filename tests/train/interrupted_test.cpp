@@ -138,8 +138,7 @@ TEST_F(Interrupted, TheMessageTellsKindsOfJourneysAndSumsApart) {
     // Open MPI holds what rank 2 sent for unsent until rank 0 has looked at it, which it may not before it is stopped.
     const std::string unsent = "waits for messages of rank 0, in " + here + ", between nodes)";
     const bool sent = said_of(o, 2) != unsent;
-    if (sent)
-      expect_line(o, 2, "waits for messages of rank 0, in " + there + "gradients of combine weights)");
+    if (sent) expect_line(o, 2, "waits for messages of rank 0, in " + there + "gradients of combine weights)");
     expect_line(o, 3, "waits for messages of rank 2, in " + (sent ? there : here + ", ") + "inside the node)");
     expect_resumes(1, whole);
   }
