@@ -1,5 +1,6 @@
 """`yardstick communication`: what planted steps and counts must give, and every verdict each way."""
 import json
+import pathlib
 
 import pandas as pd
 import pytest
@@ -7,7 +8,7 @@ from communication_fixture import BYTES, LOSS, TRAINED, WAYS, by_nodes, count, c
 
 from yardstick.cli import main
 from yardstick.drawing import figure_file
-from yardstick.experiments import communication, communication_tables as tables
+from yardstick.experiments import communication, communication_scaling, communication_tables as tables
 from yardstick.experiments.communication_results import node_rows, read, straight_rows
 
 
@@ -72,6 +73,21 @@ def test_the_closed_forms_are_the_published_ones():
     assert round(100 * (1 - node_rows(2, 256, 8) / straight_rows(2, 8)), 1) == 75.1
     assert [round(100 * (1 - node_rows(4, 256, 8, limit) / 6), 1) for limit in (3, 2)] == [62.5, 75]
     assert node_rows(2, 4, 3) == 1  # 3 of 4 experts, 2 on a node: none can miss one
+
+
+@pytest.mark.parametrize("folder", ["results", "sixteen-cores/results"])
+def test_the_published_results_are_read(folder):
+    results = pathlib.Path(__file__).parents[2] / "experiments" / "communication" / folder
+    found, (weak, _) = read(results), communication_scaling.read_scaling(results)
+    assert len(found.steps) >= 50 and set(found.exchange["way"]) == set(WAYS) and len(weak) >= 8
+
+
+def test_whether_a_rank_is_at_work_is_said_beside_the_verdict(tmp_path):
+    for share, said in ((0.04, "met, 100mbit: 96.0 % from f0 60.0 %"), (0.06, "not met, 100mbit: 94.0 % from f0 60.0 %")):
+        found = judged(tmp_path / f"{share}", {"100mbit": [serial(0.6), by_nodes(share)], "200mbit": [serial(0.5), by_nodes(0.01)]})
+        assert found["communication"]["measured"]["at_work_95_percent"] == said
+    found = judged(tmp_path / "none", {"200mbit": [serial(0.5), by_nodes(0.01)]})
+    assert found["communication"]["measured"]["at_work_95_percent"] == "not measured at f0 of 55.0 % to 65.0 %"
 
 
 RATES = {

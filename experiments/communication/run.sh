@@ -9,9 +9,9 @@ export OMP_NUM_THREADS=1
 router_steps=400
 router=(record.sample_every=10 train.evaluate_every=200)
 steps=(--warmup 1 --repetitions 5)
-tokens=512 rates="3000 1500 900 600 500 400 300 200" lanes=4,8 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
+tokens=512 rates="3000 1500 900 600 500 400 300 200 150" lanes=4,8 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
 case $scale in
-  ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes=2 timeline_steps=2 ;;
+  ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes="2 4" timeline_steps=2 ;;
   full) weak="1 2 4" rates="3000 1200 800 600 400" ;;
 esac
 [ "$scale" != ci ] || router_steps=4 router=(train.batch=8 train.warmup=1 record.sample_every=1 train.evaluate_every=0)
@@ -41,12 +41,14 @@ step "that router, counted by the program as it trains on"
 if [ "$scale" != full ] && [ ! -f "$results/journeys.csv" ]; then
   runs=()
   for n in 2 4; do
-    for way in pairwise node; do
+    for way in pairwise node placed; do # placed: by nodes too, with experts where the file has them
       runs+=("$out/$scale/journeys-$n-$way")
+      where=(layout.exchange="$way")
+      [ "$way" != placed ] || where=(layout.exchange=node layout.placement="$(realpath "$out")/$scale/placed-$n.yaml")
       rm -rf "${runs[-1]}"
       cp -r "$out/$scale/trained" "${runs[-1]}"
       mpirun --oversubscribe -n "$n" "$program" resume "${runs[-1]}" train.steps="$((router_steps + 10))" \
-        layout.expert_parallel="$n" layout.ranks_per_node=1 layout.exchange="$way"
+        layout.expert_parallel="$n" layout.ranks_per_node=1 "${where[@]}"
     done
   done
   .venv/bin/yardstick journeys "${runs[@]}" --out "$results/journeys.csv"
@@ -87,7 +89,7 @@ for rate in $rates; do
   [ ! -f "$results/steps-${rate}mbit.jsonl" ] || continue
   rm -f "$out"/machine-*.yaml
   on_nodes 2 "$rate" "steps-${rate}mbit.jsonl" --json overlap "$model" --lanes "$lanes" "${steps[@]}" \
-    --with "$hidden layout.zero=1" --with "$hidden layout.recompute=experts" --with "$hidden layout.local_first=true" \
+    --with "$hidden layout.zero=1" --with "$hidden layout.recompute=experts" --with "$hidden layout.recompute=blocks" --with "$hidden layout.local_first=true" \
     --with layout.expert_parallel=1 --with "layout.expert_parallel=1 layout.zero=1" --machine "$(realpath "$out")/machine-${rate}mbit.yaml"
   mv "$out/machine-${rate}mbit"-*.yaml "$results"
 done
@@ -114,6 +116,9 @@ if [ "$scale" != full ]; then
   TOKENIZER=bytes SWITCHYARD=$program scripts/corpus.sh corpus/quickstart-bytes 2
   timeline serial
   timeline hidden layout.schedule=interleaved layout.lanes=8 layout.exchange=node
+  for drawn in serial hidden; do "$program" verify "$out/$scale/timeline-$drawn" --digest >"$out/digest-$drawn.txt"; done
+  cmp "$out/digest-serial.txt" "$out/digest-hidden.txt" || fail "the two runs have other bits" "report it with both folders"
+  mv "$out/digest-hidden.txt" "$results/timeline-digests.txt"
 fi
 
 step "report"

@@ -140,7 +140,8 @@ struct TrainConfig {
     f("keep", self.keep, "", "checkpoints kept, the newest ones");
     f("max_time", self.max_time, "s", "stop with a checkpoint and exit code 75 after this long; 0 means no limit");
     f("determinism", self.determinism, "",
-      "layout: the same bits on every layout; run: on the same ranks, expert_parallel and lanes only, with less work");
+      "layout: the same bits on every layout; run: on the same ranks, expert_parallel and lanes only (by nodes on the "
+      "same nodes), with less work");
     f("precision", self.precision, "", "of products and activations; bf16 is not available yet");
   }
 };

@@ -28,7 +28,9 @@ std::vector<ExchangeKind> exchanges_of(const Config& config, const Site& site, i
   by_nodes.layout.expert_parallel = expert_parallel;
   for (const ExchangeKind kind : {ExchangeKind::node, ExchangeKind::gather}) {
     by_nodes.layout.exchange = kind;
-    if (layout_of(by_nodes, site.ranks).by_nodes()) kinds.push_back(kind);
+    const Layout layout = layout_of(by_nodes, site.ranks);
+    const bool same = kind == ExchangeKind::gather && layout.node_places == 1;  // as node: nothing to gather
+    if (layout.by_nodes() && !same) kinds.push_back(kind);
   }
   return kinds;
 }

@@ -7,6 +7,7 @@ from .communication_results import WAYS
 from .communication_tables import fastest
 
 EXPOSED, REMOVED = 0.15, 0.35       # share of the step at most; of the bytes across nodes at least
+AT_WORK = 0.95                      # share of the step that is work, at least
 HALF, MOSTLY, POINTS = 0.50, 0.60, 0.05  # f0 of the two ways of the rule, and how near to it counts as there
 CUT, LOW, HIGH = 0.40, 0.20, 0.80   # of the exposed time at least, at f0 between
 WITHIN, SAVED = 0.01, 0.60          # relative distance from the closed forms; of the rows across nodes
@@ -51,13 +52,22 @@ def _with_fewer_bytes(f0, rows):
             for rate, row in beyond.items() if rate in judged and (row["exposed_share"] > EXPOSED or row["bytes_removed"] < REMOVED)]
 
 
+def _at_work(f0, rows):
+    """Whether 95 % of a step by fewer bytes is work where f0 is near 60 %, in a sentence; no part of the rule, but of the claim."""
+    shares = {rate: float(row["utilisation"]) for rate, row in rows.items() if abs(f0[rate] - MOSTLY) <= POINTS}
+    if not shares or any(share != share for share in shares.values()):
+        return f"not measured at f0 of {_percent(MOSTLY - POINTS)} to {_percent(MOSTLY + POINTS)}"
+    said = ", ".join(f"{rate}: {_percent(share)} from f0 {_percent(f0[rate])}" for rate, share in shares.items())
+    return f"{'met' if max(shares.values()) >= AT_WORK else 'not met'}, {said}"
+
+
 def communication(table):
     """Verdict on "communication 60 % → < 15 %"."""
     f0 = {rate: float(rows["f0"].iloc[0]) for rate, rows in table.groupby("rate", sort=False)}
     alone, node = fastest(table, "pairwise"), fastest(table, "node", ("interleaved",))
     first, second = _alone(f0, alone), _with_fewer_bytes(f0, node)
     measured = dict(f0={rate: round(share, 4) for rate, share in f0.items()}, by_overlap_alone="met" if not first else "; ".join(first),
-                    with_fewer_bytes="met" if not second else "; ".join(second), **_shares(alone, "alone"), **_shares(node, "node"))
+                    with_fewer_bytes="met" if not second else "; ".join(second), at_work_95_percent=_at_work(f0, node), **_shares(alone, "alone"), **_shares(node, "node"))
     judged = [rate for rate in f0 if f0[rate] > EXPOSED and (rate in alone or rate in node)]
     if not judged:
         return claims.untested(f"no rate has f0 above {_percent(EXPOSED)} and a line with overlap", **measured)
