@@ -67,7 +67,8 @@ def communication(table):
     alone, node = fastest(table, "pairwise"), fastest(table, "node", ("interleaved",))
     first, second = _alone(f0, alone), _with_fewer_bytes(f0, node)
     measured = dict(f0={rate: round(share, 4) for rate, share in f0.items()}, by_overlap_alone="met" if not first else "; ".join(first),
-                    with_fewer_bytes="met" if not second else "; ".join(second), at_work_95_percent=_at_work(f0, node), **_shares(alone, "alone"), **_shares(node, "node"))
+                    with_fewer_bytes="met" if not second else "; ".join(second), at_work_95_percent=_at_work(f0, node),
+                    **_shares(alone, "alone"), **_shares(node, "node"))
     judged = [rate for rate in f0 if f0[rate] > EXPOSED and (rate in alone or rate in node)]
     if not judged:
         return claims.untested(f"no rate has f0 above {_percent(EXPOSED)} and a line with overlap", **measured)
