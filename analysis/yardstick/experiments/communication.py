@@ -44,6 +44,7 @@ def make(folder, out=None, command=""):
 
 def _not_met(made):
     """What each verdict lacks, in sentences."""
-    said = {"communication": ("by_overlap_alone", "with_fewer_bytes", "at_work_95_percent"), "grouped-experts": ("not_met", "trained"), "overlap": ("least_cut",)}
+    said = {"communication": ("by_overlap_alone", "with_fewer_bytes", "at_work_95_percent"),
+            "grouped-experts": ("not_met", "trained"), "overlap": ("least_cut",)}
     return [f"  {e['key']}, {name.replace('_', ' ')}: {e['measured'][name]}" for e in made for name in said[e["key"]]
             if e["measured"].get(name) is not None]
