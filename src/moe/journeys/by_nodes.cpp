@@ -9,6 +9,12 @@
 namespace switchyard::moe {
 namespace {
 
+/// Where token rows that this rank sends itself lie among the tokens that are handed on.
+Range handed_on_of(const Crossing& crossing, const Range& own_rows) {
+  const std::int64_t there = crossing.own_tokens_here().first - crossing.own_token_rows().first;
+  return {own_rows.first + there, own_rows.last + there};
+}
+
 class ByNodes : public Journeys {
  public:
   ByNodes(const LayerContext& context, int block)
@@ -85,12 +91,8 @@ Tensor ByNodes::bring(const Queue& queue, LayerPass& pass, Tensor rows, Journey 
 
 Range ByNodes::own_tokens(const LayerPass& pass) const {
   Range tokens = pass.crossings[0].own_tokens_here();
-  for (int leg = 1; leg < legs(); ++leg) {
-    const Crossing& crossing = pass.crossings[leg];
-    const Range rows = crossing.own_token_rows_of(tokens);
-    const std::int64_t there = crossing.own_tokens_here().first - crossing.own_token_rows().first;
-    tokens = {rows.first + there, rows.last + there};
-  }
+  for (int leg = 1; leg < legs(); ++leg)
+    tokens = handed_on_of(pass.crossings[leg], pass.crossings[leg].own_token_rows_of(tokens));
   return tokens;
 }
 
@@ -103,8 +105,7 @@ ByNodes::Own ByNodes::own(const Queue& queue, LayerPass& pass, Journey journey) 
     const Range rows = crossing.own_token_rows_of(own.tokens);
     const Tensor next = relays_[leg].reserved(pass.scratch.legs[leg].send, own.rows.element, rows.size());
     rows::gather(queue, crossing.token_of_row() + rows.first, own.rows, next, own.tokens.first);
-    const std::int64_t there = crossing.own_tokens_here().first - crossing.own_token_rows().first;
-    own = {{rows.first + there, rows.last + there}, next};
+    own = {handed_on_of(crossing, rows), next};
   }
   return own;
 }
