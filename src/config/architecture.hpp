@@ -78,7 +78,7 @@ int place_of_unit(const TensorSpec& tensor, const Layout& layout, std::int64_t u
 /// order in which a backward pass is through with them: the last block first. A bucket takes blocks until it has
 /// bucket_elements, so that messages are neither many nor late.
 std::vector<Range> gradient_buckets(const Config& config);
-constexpr std::int64_t bucket_elements = std::int64_t{1} << 22;
+constexpr std::int64_t bucket_elements = std::int64_t{1} << 18;
 constexpr Range all_blocks{-1, std::int64_t{1} << 31};
 
 }  // namespace switchyard
