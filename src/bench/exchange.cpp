@@ -111,7 +111,8 @@ class MadeUpLayer {
     journeys->combine(queue, *pass_), journeys->combine_finish(queue, x_, *pass_), count(1);
     journeys->combine_backward(queue, x_, *pass_), journeys->combine_backward_finish(queue, *pass_), count(2);
     clear(pass_->d_rows());
-    journeys->dispatch_backward(queue, *pass_), journeys->dispatch_backward_finish(queue, x_, *pass_), count(3);
+    journeys->dispatch_backward(queue, *pass_), journeys->weights_finish(queue, *pass_);
+    journeys->dispatch_backward_finish(queue, x_, *pass_), count(3);
     return bytes;
   }
   const comm::Communicator& world() const { return groups_.world; }

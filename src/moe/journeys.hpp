@@ -35,9 +35,11 @@ class Journeys {
   virtual void combine_backward_here(const Queue& queue, LayerPass& pass) const = 0;
   /// and of all.
   virtual void combine_backward_finish(const Queue& queue, LayerPass& pass) const = 0;
-  /// The gradients d_rows() of the rows into the experts leave for home; from here on scratch.d_weights(C) are the
-  /// gradients of the combine weights, +0 where dropped.
+  /// The gradients d_rows() of the rows into the experts leave for home.
   virtual void dispatch_backward(const Queue& queue, LayerPass& pass) const = 0;
+  /// From here on scratch.d_weights(C) are the gradients of the combine weights, +0 where dropped: made here, or come
+  /// home since combine_backward_finish.
+  virtual void weights_finish(const Queue& queue, LayerPass& pass) const = 0;
   /// dx(N, d) += the sum of the gradients of each token's rows, in the same order.
   virtual void dispatch_backward_finish(const Queue& queue, const Tensor& dx, LayerPass& pass) const = 0;
 };

@@ -170,6 +170,7 @@ void Layer::backward(const Queue& queue, schedule::Stage stage, const Tensor& dy
     case Stage::expert_weights:
       return s.sum_expert_weights(queue, pass);
     case Stage::router:
+      s.journeys->weights_finish(queue, pass);
       return s.router.backward(queue, pass.scratch.d_weights, dx, pass.routing);
     case Stage::dispatch:
       return s.journeys->dispatch_backward(queue, pass);

@@ -71,10 +71,10 @@ void LayerScratch::forget_travels() {
 void LayerScratch::count_near() {
   Travel& travel = travels().back();
   travel.near = (legs.size() > 1 ? legs.back().under_way : transfer.under_way).take_last();
-  travel.weights = {};
-  for (LegPass& leg : legs)
-    if (const Hop weights = leg.d_weights.take_last(); weights.end > 0.0) travel.weights = weights;
+  if (legs.size() > 1) travel.weights = legs.back().d_weights.take_last();
 }
+
+void LayerScratch::count_weights() { travels().back().weights = legs.front().d_weights.take_last(); }
 
 LayerPass::LayerPass(Arena& arena, const nn::Rows& lane_rows, const Config& config, const Layout& layout,
                      ExpertRows& rows_of_block, LayerScratch& shared_scratch)

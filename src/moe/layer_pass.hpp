@@ -25,8 +25,10 @@ struct LayerScratch {
   bool poll();
   std::vector<Travel>& travels() { return (legs.empty() ? transfer.under_way : legs.front().under_way).travels; }
   void forget_travels();
-  /// What has gone further than the first leg, and of gradients of weights, belongs to the last journey on that.
+  /// What has gone further than the first leg, rows and gradients of weights, belongs to the last journey on that;
   void count_near();
+  /// so do gradients of weights that have come home over it.
+  void count_weights();
 
   TransferPass transfer;
   std::deque<LegPass> legs;  ///< of Layout::legs

@@ -101,13 +101,14 @@ void TaskList::step(Stage stage, int block) {
 }
 
 const MixtureParts& mixture_parts(Direction direction) {
-  // Backwards the router works while gradients are on their way home: its own is what they are added to.
+  // Backwards the router works before the gradients of its rows are home, since they are added to its own; and as late
+  // as that, since the gradients of its weights come over the same links.
   static const MixtureParts forward{{Stage::router, Stage::plan, Stage::dispatch},
                                     {Stage::experts_here, Stage::dispatch_finish, Stage::experts, Stage::combine},
                                     {Stage::combine_finish, Stage::shared}},
       backward{{Stage::combine},
-               {Stage::experts_here, Stage::combine_finish, Stage::experts, Stage::dispatch, Stage::router},
-               {Stage::dispatch_finish, Stage::shared}};
+               {Stage::experts_here, Stage::combine_finish, Stage::experts, Stage::dispatch},
+               {Stage::router, Stage::dispatch_finish, Stage::shared}};
   return direction == Direction::backward ? backward : forward;
 }
 

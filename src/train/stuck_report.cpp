@@ -75,9 +75,11 @@ std::string hop_of(const Now& now) {
   }
 }
 
-/// " (sums of gradients, bucket from block 2)".
-std::string sums_of(const Now& now) {
-  if (now.wait == Wait::none || now.hop != activity::Hop::sums) return "";
+/// " (sums of gradients, bucket from block 2)", where it is no journey.
+std::string others_of(const Now& now) {
+  if (now.wait == Wait::none) return "";
+  if (now.hop == activity::Hop::weights) return " (gradients of combine weights)";
+  if (now.hop != activity::Hop::sums) return "";
   return " (sums of gradients, bucket " +
          (now.bucket < 0 ? "from the embedding" : "from block " + std::to_string(now.bucket)) + ")";
 }
@@ -88,7 +90,7 @@ std::string task_of(const Now& now) {
   task.direction = static_cast<schedule::Direction>(now.direction), task.block = now.block, task.lane = now.lane;
   const std::string journey = now.hop == activity::Hop::numbers ? "dispatch" : journey_of(task);
   return "task " + schedule::text_of(now.task, task) +
-         (journey.empty() ? sums_of(now) : " (journey " + journey + hop_of(now) + ")");
+         (journey.empty() ? others_of(now) : " (journey " + journey + hop_of(now) + ")");
 }
 
 std::string what_it_does(const Seen& s) {

@@ -25,8 +25,8 @@ TEST(Lists, OfTwoLanesAsText) {
             "dispatch>0.1 dispatch_finish>0 experts>0 combine>0 dispatch_finish>0.1 experts>0.1 combine>0.1 "
             "combine_finish>0 combine_finish>0.1 attention>1");
   EXPECT_EQ(part_of(c, "combine<1", "combine<0"),
-            "combine<1 combine<1.1 combine_finish<1 experts<1 dispatch<1 router<1 combine_finish<1.1 experts<1.1 "
-            "dispatch<1.1 router<1.1 expert_weights<1 dispatch_finish<1 feed_forward<1 attention<1 dispatch_finish<1.1 "
+            "combine<1 combine<1.1 combine_finish<1 experts<1 dispatch<1 combine_finish<1.1 experts<1.1 dispatch<1.1 "
+            "expert_weights<1 router<1 dispatch_finish<1 feed_forward<1 attention<1 router<1.1 dispatch_finish<1.1 "
             "feed_forward<1.1 attention<1.1 combine<0");
   c.layout.schedule = ScheduleKind::interleaved;
   EXPECT_EQ(
@@ -36,9 +36,9 @@ TEST(Lists, OfTwoLanesAsText) {
       "dispatch_finish>1 experts>1 combine>1");
   EXPECT_EQ(
       part_of(c, "expert_weights<1", "expert_weights<0"),
-      "expert_weights<1 dispatch_finish<1 feed_forward<1 attention<1 combine<0 dispatch_finish<1.1 feed_forward<1.1 "
-      "attention<1.1 combine<0.1 combine_finish<0 experts<0 dispatch<0 router<0 combine_finish<0.1 experts<0.1 "
-      "dispatch<0.1 router<0.1 expert_weights<0");
+      "expert_weights<1 router<1 dispatch_finish<1 feed_forward<1 attention<1 combine<0 router<1.1 dispatch_finish<1.1 "
+      "feed_forward<1.1 attention<1.1 combine<0.1 combine_finish<0 experts<0 dispatch<0 combine_finish<0.1 "
+      "experts<0.1 dispatch<0.1 expert_weights<0");
 }
 
 // While the rows of a lane are away its experts work on those that stay, and only where some can be away.

@@ -127,10 +127,10 @@ TEST_F(Interrupted, TheMessageTellsKindsOfJourneysAndSumsApart) {
   {
     std::vector<std::string> options = nodes;
     options.push_back("layout.transport=mpi");
-    const Place at{Stage::combine_finish, Direction::backward, 1}, then{Stage::dispatch, Direction::backward, 1};
+    const Place at{Stage::combine_finish, Direction::backward, 1}, then{Stage::router, Direction::backward, 1};
     const int n = number_of(config_of(options), at).first, m = number_of(config_of(options), then).first;
     const std::string here = step_3(n, "combine_finish backward block 1 lane 0 (journey combine backward"),
-                      there = step_3(m, "dispatch backward block 1 lane 0 (journey dispatch backward, ");
+                      later = step_3(m + 1, "dispatch_finish backward block 1 lane 0 (journey dispatch backward, ");
     const Output o = train(options, 4, 0, at, "stop");
     expect_stuck(o);
     expect_line(o, 0, "is stopped in " + here + ")");
@@ -138,8 +138,13 @@ TEST_F(Interrupted, TheMessageTellsKindsOfJourneysAndSumsApart) {
     // Open MPI holds what rank 2 sent for unsent until rank 0 has looked at it, which it may not before it is stopped.
     const std::string unsent = "waits for messages of rank 0, in " + here + ", between nodes)";
     const bool sent = said_of(o, 2) != unsent;
-    if (sent) expect_line(o, 2, "waits for messages of rank 0, in " + there + "gradients of combine weights)");
-    expect_line(o, 3, "waits for messages of rank 2, in " + (sent ? there : here + ", ") + "inside the node)");
+    if (sent)
+      expect_line(o, 2,
+                  "waits for messages of rank 0, in " +
+                      step_3(m, "router backward block 1 lane 0 (gradients of combine weights)"));
+    expect_line(o, 3,
+                sent ? "waits for messages of rank 1, in " + later + "between nodes)"
+                     : "waits for messages of rank 2, in " + here + ", inside the node)");
     expect_resumes(1, whole);
   }
   {

@@ -162,8 +162,10 @@ TEST(StuckReportTest, NamesWhatOfAJourneyIsWaitedFor) {
   EXPECT_EQ(told(activity::Hop::numbers), "(journey dispatch, numbers of its rows)");
   seen.now.stage = static_cast<int>(Stage::experts_here);
   EXPECT_EQ(told(activity::Hop::numbers), "(journey dispatch, numbers of its rows)");
-  seen.now.stage = static_cast<int>(Stage::dispatch), seen.now.direction = static_cast<int>(Direction::backward);
-  EXPECT_EQ(told(activity::Hop::weights), "(journey dispatch backward, gradients of combine weights)");
+  seen.now.stage = static_cast<int>(Stage::combine_finish), seen.now.direction = static_cast<int>(Direction::backward);
+  EXPECT_EQ(told(activity::Hop::weights), "(journey combine backward, gradients of combine weights)");
+  seen.now.stage = static_cast<int>(Stage::router);
+  EXPECT_EQ(told(activity::Hop::weights), "(gradients of combine weights)");
   seen.now.stage = static_cast<int>(Stage::reduce_finish), seen.now.direction = static_cast<int>(Direction::step);
   EXPECT_EQ(told(activity::Hop::sums, 4), "(sums of gradients, bucket from block 4)");
   EXPECT_EQ(told(activity::Hop::sums), "(sums of gradients, bucket from the embedding)");

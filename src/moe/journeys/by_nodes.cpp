@@ -35,6 +35,7 @@ class ByNodes : public Journeys {
   void combine_backward_here(const Queue& queue, LayerPass& pass) const override;
   void combine_backward_finish(const Queue& queue, LayerPass& pass) const override;
   void dispatch_backward(const Queue& queue, LayerPass& pass) const override;
+  void weights_finish(const Queue& queue, LayerPass& pass) const override;
   void dispatch_backward_finish(const Queue& queue, const Tensor& dx, LayerPass& pass) const override;
 
  private:
@@ -232,8 +233,13 @@ void ByNodes::combine_backward_finish(const Queue& queue, LayerPass& pass) const
 }
 
 void ByNodes::dispatch_backward(const Queue& queue, LayerPass& pass) const {
-  if (stop_of_weights_ > 0) relays_[0].take_weights(queue, trip(pass, 0), pass.scratch.d_weights);
   send_home(queue, pass, pass.d_rows(), Journey::dispatch_backward);
+}
+
+void ByNodes::weights_finish(const Queue& queue, LayerPass& pass) const {
+  if (stop_of_weights_ == 0) return;
+  relays_[0].take_weights(queue, trip(pass, 0), pass.scratch.d_weights);
+  pass.scratch.count_weights();
 }
 
 void ByNodes::dispatch_backward_finish(const Queue& queue, const Tensor& dx, LayerPass& pass) const {

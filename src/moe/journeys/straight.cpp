@@ -47,6 +47,7 @@ class Straight : public Journeys {
   void dispatch_backward(const Queue& queue, LayerPass& pass) const override {
     dispatch_.start_backward(queue, pass.trip(), pass.d_rows());
   }
+  void weights_finish(const Queue&, LayerPass&) const override {}  // since combine_backward
   void dispatch_backward_finish(const Queue& queue, const Tensor& dx, LayerPass& pass) const override {
     dispatch_.finish_backward(queue, pass.trip(), pass.d_rows(), dx);
   }
