@@ -76,9 +76,10 @@ int place_of_unit(const TensorSpec& tensor, const Layout& layout, std::int64_t u
 
 /// Consecutive blocks [first, last), from −1 to blocks + 1, whose gradients are summed over ranks together, in the
 /// order in which a backward pass is through with them: the last block first. A bucket takes blocks until it has
-/// bucket_elements, so that messages are neither many nor late.
+/// bucket_elements, 4 MiB: fewer would be many messages and small shards, more would leave small models with one
+/// bucket, which has nothing beside it.
 std::vector<Range> gradient_buckets(const Config& config);
-constexpr std::int64_t bucket_elements = std::int64_t{1} << 18;
+constexpr std::int64_t bucket_elements = std::int64_t{1} << 20;
 constexpr Range all_blocks{-1, std::int64_t{1} << 31};
 
 }  // namespace switchyard

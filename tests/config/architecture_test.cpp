@@ -117,7 +117,7 @@ TEST(Buckets, TakeBlocksFromTheLastUntilTheyAreLargeEnough) {
   EXPECT_EQ(gradient_buckets(c), (std::vector<Range>{{-1, c.model.blocks + 1}}));
   c.model.blocks = 4, c.model.width = 1024, c.model.hidden = 4096, c.moe.experts = 0;  // 12 Mi elements a block
   EXPECT_EQ(gradient_buckets(c), (std::vector<Range>{{3, 5}, {2, 3}, {1, 2}, {0, 1}, {-1, 0}}));
-  c.model.width = 64, c.model.hidden = 1024;  // 139 Ki elements a block
+  c.model.width = 128, c.model.hidden = 2048;  // 555 Ki elements a block
   EXPECT_EQ(gradient_buckets(c), (std::vector<Range>{{2, 5}, {0, 2}, {-1, 0}}));
 }
 

@@ -127,11 +127,11 @@ TEST_F(CommunicationLaws, OfNames) {
 
 // Of step 8, the second timeline and the eighth row.
 TEST_F(CommunicationLaws, OfHops) {
-  constexpr hsize_t hops = 8 + 3, first = hops * 2, of_rank_1 = first + hops;
+  constexpr hsize_t hops = 8 + 2, first = hops * 2, of_rank_1 = first + hops;
   const std::string timeline = "run.h5: timeline 1: ",
                     within = timeline + "a hop does not lie within the step of its rank\n";
   expect({
-      // four journeys of two mixtures, and three buckets of gradients
+      // four journeys of two mixtures, and two buckets of gradients
       {"nothing that travels",
        [](const Editor& f) {
          for (const char* name : {"hop_start", "hop_end", "hop_waited"}) f.set(name, of_rank_1, 0.0);

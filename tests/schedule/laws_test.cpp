@@ -84,13 +84,13 @@ std::int64_t elements(const Config& c, int block) {
   return attention + e * d + matrices * (e + c.moe.shared_experts) * c.moe.hidden * d;
 }
 
-/// Blocks with which a bucket begins, the last one first: from behind, each takes blocks until it has 262,144.
+/// Blocks with which a bucket begins, the last one first: from behind, each takes blocks until it has 1,048,576.
 std::vector<int> bucket_begins(const Config& c) {
   std::vector<int> begins;
   std::int64_t held = 0;
   for (int b = c.model.blocks; b >= -1; --b) {
     held += elements(c, b);
-    if (held >= 262144 || b == -1) begins.push_back(b), held = 0;
+    if (held >= 1048576 || b == -1) begins.push_back(b), held = 0;
   }
   return begins;
 }
@@ -240,20 +240,20 @@ std::string buckets(const Config& c) {
   return text;
 }
 
-// An untied head of width 256 has 256 · (V + 1) elements, its norm included: a bucket of 256 · 1024 is full.
+// An untied head of width 512 has 512 · (V + 1) elements, its norm included: a bucket of 512 · 2048 is full.
 TEST(Buckets, EndWhereTheyAreFull) {
   Config c = model({0, 0});
-  c.model.width = 256, c.model.hidden = 1, c.model.kv_heads = 1, c.model.tied = false;
+  c.model.width = 512, c.model.hidden = 1, c.model.kv_heads = 1, c.model.tied = false;
   c.model.activation = Activation::swiglu;
   for (const auto& [vocabulary, wanted] :
-       {std::pair(1022, "1 -1"), std::pair(1023, "2 0 -1"), std::pair(1024, "2 0 -1")}) {
+       {std::pair(2046, "1 -1"), std::pair(2047, "2 0 -1"), std::pair(2048, "2 0 -1")}) {
     c.model.vocabulary = vocabulary;
     EXPECT_EQ(buckets(c), wanted) << vocabulary;
     check_lists(c);
   }
   c.model.vocabulary = 10;
-  EXPECT_EQ(buckets(c), "0 -1");  // a block of 256 has 164 thousand, so two make a bucket
-  c.model.hidden = 128;
+  EXPECT_EQ(buckets(c), "0 -1");  // a block of 512 has 656 thousand, so two make a bucket
+  c.model.hidden = 256;
   EXPECT_EQ(buckets(c), "1 0 -1");
 }
 

@@ -58,7 +58,7 @@ def _at_work(f0, rows):
     if not shares or any(share != share for share in shares.values()):
         return f"not measured at f0 of {_percent(MOSTLY - POINTS)} to {_percent(MOSTLY + POINTS)}"
     said = ", ".join(f"{rate}: {_percent(share)} from f0 {_percent(f0[rate])}" for rate, share in shares.items())
-    return f"{'met' if max(shares.values()) >= AT_WORK else 'not met'}, {said}"
+    return f"{'met' if min(shares.values()) >= AT_WORK else 'not met'}, {said}"
 
 
 def communication(table):
