@@ -75,7 +75,7 @@ std::string hop_of(const Now& now) {
   }
 }
 
-/// " (sums of gradients, bucket from block 2)", where it is no journey.
+/// " (sums of gradients, bucket from block 2)": what a task that moves no rows waits for.
 std::string others_of(const Now& now) {
   if (now.wait == Wait::none) return "";
   if (now.hop == activity::Hop::weights) return " (gradients of combine weights)";

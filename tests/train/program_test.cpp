@@ -209,7 +209,7 @@ TEST_F(Program, PeakMemoryIsWhatCheckSays) {
   ASSERT_EQ(run("data build a.txt b.txt c.txt --out even --tokenizer bytes --validation-share 0.3").code, 0);
   write("xs.yaml",
         "data: {path: even}\nmodel: {vocabulary: 4096}\nmoe: {every: 2, router: hash}\n"
-        "train: {steps: 1, warmup: 1, evaluate_every: 1, evaluate_tokens: 4096, checkpoint_every: 1}\n"
+        "train: {steps: 2, warmup: 1, evaluate_every: 1, evaluate_tokens: 4096, checkpoint_every: 1}\n"
         "record: {flush_every: 1, sample_every: 1}\n");
   const struct {
     int ranks, expert_parallel, experts, zero = 0;
