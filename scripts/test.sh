@@ -32,7 +32,10 @@ others=0
 # One more than cores: many wait for ranks to start and end, or for a watchdog. More ranks than that stay alone.
 ctest --preset "$preset" -j "$((jobs + 1))" -LE slurm ${label:+-L "$label"} || others=$?
 if [ -n "${slurm:-}" ]; then
-  wait "$slurm" || fail "tests of a real Slurm failed" "$(tail -n 40 build/log/slurm-tests.log)"
+  # What pytest says of a failure at the end, since of a long output CI keeps that.
+  wait "$slurm" || fail "tests of a real Slurm failed; build/log/slurm-tests.log" "$(
+    grep 'Failed' build/log/slurm-tests.log
+    grep -E '^(E  |FAILED)' build/log/slurm-tests.log | cut -c1-300 | tail -n 30)"
   grep -E 'tests passed|Skipped' build/log/slurm-tests.log
 fi
 [ "$others" -eq 0 ] || fail "tests failed" "they are named above"

@@ -48,6 +48,8 @@ struct Leg {
   int width;
   Range parts;  ///< that rows go to, the sender's own among them
   bool rail;    ///< between nodes, or else inside one
+  /// Of a part, the place that a row goes to from place p.
+  int place_in(std::int64_t part, int p) const { return static_cast<int>(part * width + p % width); }
 };
 
 /// The layout of a run as seen from one rank, and from one of its lanes. Ranks [group*EP, (group+1)*EP) form an
@@ -97,7 +99,7 @@ struct Layout {
     if (after == 0) return f(p);
     const Leg leg = legs_of(p)[static_cast<std::size_t>(after - 1)];
     for (std::int64_t part = leg.parts.first; part < leg.parts.last; ++part)
-      for_sources(after - 1, static_cast<int>(part * leg.width + p % leg.width), f);
+      for_sources(after - 1, leg.place_in(part, p), f);
   }
   /// Grains of a rank; may be empty.
   Range grains_of(int r) const { return split_evenly(grains, ranks, r); }

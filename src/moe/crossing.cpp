@@ -144,7 +144,7 @@ void Crossing::list_rows_of_tokens() {
 /// Of what the rank of a part brings that shares the leg.
 int Crossing::pieces_from(int part) const {
   int pieces = 0;
-  layout_.for_sources(stop_, static_cast<int>((leg_.parts.first + part) * leg_.width + layout_.place() % leg_.width),
+  layout_.for_sources(stop_, leg_.place_in(leg_.parts.first + part, layout_.place()),
                       [&](int p) { pieces += pieces_of(layout_, p, cut_into_); });
   return pieces;
 }

@@ -94,11 +94,10 @@ Bytes Traffic::on_leg(int leg, const Layout& lane, const MoeLayer& layer, bool o
   }
   for (int r = 0; r < layout_.ranks; ++r) {
     const int place = layout_.place_of(r), group = layout_.group_of(r) * layout_.expert_parallel;
-    const Range to = layout_.legs_of(place)[static_cast<std::size_t>(leg)].parts;
+    const Leg hop = layout_.legs_of(place)[static_cast<std::size_t>(leg)];
     const double tokens = tokens_at(leg, lane, r);
-    for (std::int64_t part = to.first; part < to.last; ++part)
-      pairs.add(r, group + static_cast<int>(part) * width + place % width,
-                tokens * rows[static_cast<std::size_t>(part)] * row_bytes_);
+    for (std::int64_t part = hop.parts.first; part < hop.parts.last; ++part)
+      pairs.add(r, group + hop.place_in(part, place), tokens * rows[static_cast<std::size_t>(part)] * row_bytes_);
   }
   return pairs.take();
 }

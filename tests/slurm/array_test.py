@@ -1,11 +1,12 @@
 """Sweeps as job arrays: tasks stop, lose their node, are cancelled, and the results are those of an undisturbed sweep."""
 import re
+import signal
 
 import h5py
 import numpy as np
 import pytest
 
-from cluster import SLURM, Job
+from cluster import SLURM, Job, held, ranks_of, wait_pending
 
 SWEEP = """
 configuration: tiny.yaml
@@ -31,6 +32,11 @@ class Array:
                                       SLURM / "array.sbatch", *options, cwd=self.work.folder)
         [number] = re.findall(r"^job (\d+): 4 tasks", told)
         return [Job(self.work.cluster, f"{number}_{i}", self.work.folder / f"{number}_{i}.out") for i in range(len(NAMES))]
+
+    def ranks_in_the_middle(self, tasks, i):
+        """Those of task i."""
+        tasks[i].wait_step(self.runs[i], 30)
+        return ranks_of(self.work, self.folder, "--task", i)
 
     def status(self):
         return self.work.cluster.call(self.work.program, "sweep", "status", self.name, cwd=self.work.folder)
@@ -67,8 +73,10 @@ def test_an_array_of_which_one_task_stops_early(work, undisturbed):
     array = Array(work, "array")
     tasks = array.submit()
     last = tasks[-1]
-    last.wait_step(array.runs[-1], 30)
-    work.cluster.call("scancel", "--signal=USR1", "--batch", last.id)
+    ranks = array.ranks_in_the_middle(tasks, 3)
+    with held(ranks):
+        work.cluster.call("scancel", "--signal=USR1", "--batch", last.id)
+        wait_pending(ranks, signal.SIGUSR2)
     last.wait_restart()
     assert [task.end() for task in tasks] == [0, 0, 0, 0]
     assert [task.show()["Restarts"] for task in tasks] == ["0", "0", "0", "1"]
@@ -78,10 +86,10 @@ def test_an_array_of_which_one_task_stops_early(work, undisturbed):
 def test_an_array_survives_the_loss_of_a_node(work, undisturbed):
     array = Array(work, "power")
     tasks = array.submit()
-    tasks[0].wait_step(array.runs[0], 30)
-    lost = tasks[0].show()["NodeList"]
-    there = [task.show()["NodeList"] == lost for task in tasks]
-    work.cluster.switch_off(lost)
+    with held(array.ranks_in_the_middle(tasks, 0)):
+        lost = tasks[0].show()["NodeList"]
+        there = [task.show()["NodeList"] == lost for task in tasks]
+        work.cluster.switch_off(lost)
     try:
         assert [task.end() for task in tasks] == [0, 0, 0, 0]
     finally:
@@ -94,8 +102,9 @@ def test_an_array_survives_the_loss_of_a_node(work, undisturbed):
 def test_a_cancelled_task_is_continued_by_a_second_submission(work, undisturbed):
     array = Array(work, "cancelled")
     tasks = array.submit()
-    tasks[1].wait_step(array.runs[1], 30)
-    work.cluster.call("scancel", tasks[1].id)
+    with held(array.ranks_in_the_middle(tasks, 1)):
+        work.cluster.call("scancel", tasks[1].id)
+        tasks[1].wait(lambda shown: shown["JobState"] in ("CANCELLED", "COMPLETING"))
     codes = [task.end() for task in tasks]
     assert (codes[0], codes[2:], tasks[1].state()) == (0, [0, 0], "CANCELLED")
     assert re.search(rf"{NAMES[1]} +stopped", array.status()), array.status()

@@ -1,4 +1,5 @@
 """A Slurm of the tests' own and its jobs, driven through Slurm's commands. Every wait is for a condition."""
+import contextlib
 import os
 import pathlib
 import re
@@ -75,7 +76,7 @@ class Job:
 
     def __init__(self, cluster, number, log):
         self.cluster, self.id, self._log = cluster, str(number), pathlib.Path(log)
-        self._released = None  # the start whose hold was lifted
+        self._released = -float("inf")  # s, when its hold was last lifted
 
     def show(self):
         text = self.cluster.call("scontrol", "show", "job", "-o", self.id).splitlines()[-1]
@@ -109,9 +110,10 @@ class Job:
         self.wait(running)
 
     def release(self, shown):
-        """Two seconds on, since a node refuses a job that starts again in the second in which it ended ("credential revoked")."""
-        if shown["JobState"] == "PENDING" and shown["Reason"] == "BeginTime" and self._released != shown["Restarts"]:
-            self._released = shown["Restarts"]
+        """Two seconds on, since a node refuses a job that starts again in the second in which it ended ("credential revoked"). Again
+        after a while, for a job that is just ending may refuse it."""
+        if shown["JobState"] == "PENDING" and shown["Reason"] == "BeginTime" and time.monotonic() > self._released + 10:
+            self._released = time.monotonic()
             self.cluster.call("scontrol", "update", f"jobid={self.id}", "StartTime=now+2", check=False)
 
     def end(self):
@@ -138,7 +140,33 @@ def processes(matches):
     return found
 
 
-def ranks_of(program, folder):
-    """Processes of the program that work on a folder."""
-    folder = str(folder).encode()
-    return processes(lambda entry: os.readlink(entry / "exe") == str(program) and folder in (entry / "cmdline").read_bytes())
+def ranks_of(work, *words):
+    """Processes of the program in this folder that were called with these words, whatever else trains on this machine: other clusters
+    have runs of the same names, and other tests have a name within a word."""
+    wanted = {str(word).encode() for word in words}
+    def trains(entry):
+        return (os.readlink(entry / "exe") == str(work.program) and os.readlink(entry / "cwd") == str(work.folder)
+                and wanted <= set((entry / "cmdline").read_bytes().split(b"\0")))
+    return processes(trains)
+
+
+@contextlib.contextmanager
+def held(ranks):
+    """These processes stand still meanwhile, so that what is done to their job finds it in its middle, however long Slurm takes."""
+    assert ranks
+    for rank in ranks:
+        os.kill(rank, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for rank in ranks:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rank, signal.SIGCONT)
+
+
+def wait_pending(ranks, number):
+    """Until a signal has come to all of these, which stand still and have not taken it."""
+    def pending(rank):
+        status = pathlib.Path(f"/proc/{rank}/status").read_text()
+        return any(int(mask, 16) >> (number - 1) & 1 for mask in re.findall(r"(?:Sig|Shd)Pnd:\s*(\w+)", status))
+    wait_for(lambda: all(map(pending, ranks)), lambda: f"{signal.Signals(number).name} at the processes {ranks}")

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from cluster import SLURM, Job, ranks_of
+from cluster import SLURM, Job, held, ranks_of, wait_pending
 
 
 @pytest.mark.parametrize("launcher", ["srun", "mpirun"])
@@ -20,14 +20,13 @@ def test_a_second_job_in_the_folder_is_refused(work):
     run = "shared"
     first = work.train(run, options=("--nodelist=n1", "--ntasks=1"))
     first.wait_step(work.folder / run, 20)
-    [rank] = ranks_of(work.program, run)
-    os.kill(rank, signal.SIGSTOP)
-    second = work.train(run, options=("--nodelist=n2", "--ntasks=1"))
-    assert second.end() == 6
-    # A job that came back after a node failure waits for what may still be ending.
-    third = work.train(run, options=("--nodelist=n3", "--ntasks=1", "--export=ALL,SLURM_RESTART_COUNT=1"))
-    third.wait_log("the folder is in use; trying again")
-    os.kill(rank, signal.SIGCONT)
+    [rank] = ranks_of(work, run)
+    with held([rank]):
+        second = work.train(run, options=("--nodelist=n2", "--ntasks=1"))
+        assert second.end() == 6
+        # A job that came back after a node failure waits for what may still be ending.
+        third = work.train(run, options=("--nodelist=n3", "--ntasks=1", "--export=ALL,SLURM_RESTART_COUNT=1"))
+        third.wait_log("the folder is in use; trying again")
     host, pid = (work.folder / run / "lock").read_text().split()
     assert host == "n1"
     assert f"{run} is in use (by process {pid} on host {host})" in second.log()
@@ -42,8 +41,11 @@ def test_a_chain_goes_on_after_every_link(work):
     links = [Job(work.cluster, n, work.folder / f"{n}.out") for n in numbers]
     for link, step in zip(links, (30, 60)):
         link.wait_step(work.folder / run, step)
-        assert links[-1].state() == "PENDING"
-        work.cluster.call("scancel", "--signal=USR1", link.id)
+        ranks = ranks_of(work, run)
+        with held(ranks):
+            assert links[-1].state() == "PENDING"
+            work.cluster.call("scancel", "--signal=USR1", link.id)
+            wait_pending(ranks, signal.SIGUSR1)
         assert link.end() == 75, "not requeued: its successor goes on"
     assert links[-1].end() == 0
     assert ["resumed from" in link.log() for link in links] == [False, True, True]
@@ -55,7 +57,10 @@ def test_jobs_of_one_name_follow_each_other(work):
     options = ("--ntasks=2", "--no-requeue", "--job-name=singleton", "--dependency=singleton")
     first, second = work.train(run, options=options), work.train(run, options=options)
     first.wait_step(work.folder / run, 30)
-    assert (second.state(), second.show()["Reason"]) == ("PENDING", "Dependency")
-    work.cluster.call("scancel", "--signal=USR1", first.id)
+    ranks = ranks_of(work, run)
+    with held(ranks):
+        assert (second.state(), second.show()["Reason"]) == ("PENDING", "Dependency")
+        work.cluster.call("scancel", "--signal=USR1", first.id)
+        wait_pending(ranks, signal.SIGUSR1)
     assert (first.end(), second.end()) == (75, 0)
     assert work.nothing_lost(run)

@@ -1,6 +1,8 @@
 """A node goes off in the middle of a run: the job comes back on other nodes and loses nothing."""
 import pytest
 
+from cluster import held, ranks_of
+
 
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_a_job_survives_the_loss_of_a_node(work, cluster, place):
@@ -8,9 +10,10 @@ def test_a_job_survives_the_loss_of_a_node(work, cluster, place):
     run = f"power-{place}"
     job = work.train(run)
     job.wait_step(work.folder / run, 30)
-    nodes = cluster.call("scontrol", "show", "hostnames", job.show()["NodeList"]).split()
-    lost = nodes[0 if place == "first" else -1]
-    cluster.switch_off(lost)
+    with held(ranks_of(work, run)):
+        nodes = cluster.call("scontrol", "show", "hostnames", job.show()["NodeList"]).split()
+        lost = nodes[0 if place == "first" else -1]
+        cluster.switch_off(lost)
     try:
         job.wait_restart()
         assert lost not in cluster.call("scontrol", "show", "hostnames", job.show()["NodeList"]).split()

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from cluster import ranks_of, wait_for
+from cluster import held, ranks_of, wait_for, wait_pending
 
 
 @pytest.mark.parametrize("launcher", ["srun", "mpirun"])
@@ -15,31 +15,28 @@ def test_a_signal_stops_after_a_checkpoint_and_requeues(work, launcher, receiver
         pytest.skip("mpirun's ranks on its own node are in no step, so Slurm's signal reaches only some")
     run = f"signal-{launcher}-{receiver}"
     job = work.train(run, SWITCHYARD_LAUNCHER=launcher)
+    expected = signal.SIGUSR2 if receiver == "script" else signal.SIGUSR1
     job.wait_step(work.folder / run, 30)
-    work.cluster.call("scancel", "--signal=USR1", *(["--batch"] if receiver == "script" else []), job.id)
+    ranks = ranks_of(work, run)
+    with held(ranks):
+        work.cluster.call("scancel", "--signal=USR1", *(["--batch"] if receiver == "script" else []), job.id)
+        wait_pending(ranks, expected)
     job.wait_restart()
     assert job.end() == 0, job.describe()
-    expected = "SIGUSR2" if receiver == "script" else "SIGUSR1"
-    assert len(re.findall(rf"stopping after step \d+: {expected}", job.log())) == 1, "the log has both starts"
+    assert len(re.findall(rf"stopping after step \d+: {expected.name}", job.log())) == 1, "the log has both starts"
     assert f"resumed from {run}/checkpoints/step-" in job.log()
     assert work.nothing_lost(run)
 
 
 def test_the_time_limit_is_announced_and_survived(work):
-    """Slurm's own signal before the limit, up to half a minute late. The ranks are stopped meanwhile, so that it finds them
-    in the middle of the run on any machine."""
+    """Slurm's own signal before the limit, up to half a minute late."""
     run = "limit"
     job = work.train(run, options=("--nodes=1", "--ntasks=2", "--time=1", "--signal=B:USR1@40"))
     job.wait_step(work.folder / run, 30)
-    ranks = ranks_of(work.program, run)
-    assert len(ranks) == 2
-    for rank in ranks:
-        os.kill(rank, signal.SIGSTOP)
-    try:
+    ranks = ranks_of(work, run)
+    with held(ranks):
         job.wait_log("USR1: handing it on")
-    finally:
-        for rank in ranks:
-            os.kill(rank, signal.SIGCONT)
+        wait_pending(ranks, signal.SIGUSR2)
     job.wait_restart()
     assert job.end() == 0, job.describe()
     assert "SIGUSR2" in job.log() and "TIME LIMIT" not in job.log()
@@ -63,7 +60,9 @@ def test_a_cancelled_job_keeps_a_checkpoint_and_stays_away(work, launcher):
     run = f"cancelled-{launcher}"
     job = work.train(run, options=("--ntasks=2",), SWITCHYARD_LAUNCHER=launcher)
     job.wait_step(work.folder / run, 30)
-    work.cluster.call("scancel", job.id)
+    with held(ranks_of(work, run)):
+        work.cluster.call("scancel", job.id)
+        job.wait(lambda shown: shown["JobState"] in ("CANCELLED", "COMPLETING"))
     job.end()
     wait_for(lambda: "slurm: exit code" in job.log(), job.describe)
     shown = job.show()
@@ -81,7 +80,7 @@ def test_a_rank_that_stands_still_ends_its_start_and_the_job_comes_back(work, la
     job = work.train(run, "layout.timeout=4", options=("--nodes=1", "--ntasks=2"), SWITCHYARD_LAUNCHER=launcher)
     job.wait_step(work.folder / run, 30)
     wait_for(lambda: list((work.folder / run / "checkpoints").glob("step-*/manifest.json")), job.describe)
-    os.kill(ranks_of(work.program, run)[0], signal.SIGSTOP)
+    os.kill(ranks_of(work, run)[0], signal.SIGSTOP)
     job.wait_restart()
     assert job.end() == 0, job.describe()
     log = job.log()
