@@ -72,9 +72,10 @@ in_network() {
   nsenter --net="/var/run/netns/$namespace" "$@"
 }
 
-# limit_rate NAMESPACE DEVICE: the token bucket. It holds what the link carries in 0.57 ms, so that only small messages after a
-# pause pass at more than the rate: 71 kB at 1 Gbit/s, one packet of 64 KiB as TCP hands them on. Smaller buckets cut them, which
-# takes time of the cores. The queue takes what all nodes can have under way: as on the links of a cluster, nothing is lost.
+# limit_rate NAMESPACE DEVICE: the token bucket. It holds what the link carries in 0.57 ms, and at least a packet as TCP hands
+# them on, of 64 KiB: a smaller bucket makes the kernel cut them, on the cores that compute, which a network adapter does itself. So
+# only that much passes at more than the rate after a pause. The queue takes what all nodes can have under way: as on the links of a
+# cluster, nothing is lost.
 limit_rate() {
   local parent=root
   if [ -n "$delay" ] && [ "$2" = eth0 ]; then
@@ -83,7 +84,7 @@ limit_rate() {
     parent="parent 1:"
   fi
   local burst=$((bits_per_second / 14000))
-  [ "$burst" -ge 16384 ] || burst=16384
+  [ "$burst" -ge 69632 ] || burst=69632
   in_network "$1" tc qdisc add dev "$2" $parent handle 2: tbf rate "$rate" burst "$burst" limit $((nodes * 8 * 1024 * 1024))
 }
 
