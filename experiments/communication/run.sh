@@ -9,9 +9,10 @@ export OMP_NUM_THREADS=1
 router_steps=400
 router=(record.sample_every=10 train.evaluate_every=200)
 steps=(--warmup 1 --repetitions 5)
-tokens=512 rates="3000 1500 900 700 600 400 300 200 150" lanes=4,8 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=400 timeline_steps=6
+timeline_steps=40 timeline_every=20 # by then the loads of the ranks are even
+tokens=512 rates="3000 1500 900 700 600 450 400 300 200 150" lanes=4,8 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=450
 case $scale in
-  ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes="2 4" timeline_steps=2 ;;
+  ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes="2 4" timeline_steps=2 timeline_every=2 ;;
   full) weak="1 2 4" rates="3000 1200 800 600 400" ;;
 esac
 [ "$scale" != ci ] || router_steps=4 router=(train.batch=8 train.warmup=1 record.sample_every=1 train.evaluate_every=0)
@@ -100,7 +101,7 @@ for n in $weak; do
     "${steps[@]}" --with "${interleaved}4" --with "${interleaved}8" --with "${interleaved}8 layout.exchange=node"
 done
 
-# timeline NAME OPTIONS...: the last of a few training steps, task by task, drawn as timeline-NAME
+# timeline NAME OPTIONS...: the last of some training steps, task by task, drawn as timeline-NAME
 timeline() {
   local drawn=$1 run
   run=$(realpath "$out")/$scale/timeline-$drawn
@@ -108,7 +109,7 @@ timeline() {
   [ ! -d "$run/timeline" ] || return 0
   rm -rf "$run"
   run_on 2 "$timeline_rate" train "$model" --run "$run" data.path="$root/corpus/quickstart-bytes" model.vocabulary=0 train.steps="$timeline_steps" \
-    train.warmup=1 train.evaluate_every=0 train.checkpoint_every=0 record.flush_every=2 record.timeline_every=2 "$@"
+    train.warmup=1 train.evaluate_every=0 train.checkpoint_every=0 record.flush_every="$timeline_every" record.timeline_every="$timeline_every" "$@"
   .venv/bin/yardstick timeline "$out/$scale/timeline-$drawn"
 }
 if [ "$scale" != full ]; then
