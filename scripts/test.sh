@@ -34,8 +34,8 @@ ctest --preset "$preset" -j "$((jobs + 1))" -LE slurm ${label:+-L "$label"} || o
 if [ -n "${slurm:-}" ]; then
   # What pytest says of a failure at the end, since of a long output CI keeps that.
   wait "$slurm" || fail "tests of a real Slurm failed; build/log/slurm-tests.log" "$(
-    grep 'Failed' build/log/slurm-tests.log
-    grep -E '^(E  |FAILED)' build/log/slurm-tests.log | cut -c1-300 | tail -n 30)"
+    grep -E '\*\*\*|\((Failed|Timeout)\)' build/log/slurm-tests.log || tail -n 20 build/log/slurm-tests.log
+    grep -E '^(E  |FAILED|ERROR)' build/log/slurm-tests.log | cut -c1-300 | tail -n 30 || true)"
   grep -E 'tests passed|Skipped' build/log/slurm-tests.log
 fi
 [ "$others" -eq 0 ] || fail "tests failed" "they are named above"

@@ -9,7 +9,7 @@ export OMP_NUM_THREADS=1
 router_steps=400
 router=(record.sample_every=10 train.evaluate_every=200)
 steps=(--warmup 1 --repetitions 5)
-timeline_steps=40 timeline_every=20 # by then the loads of the ranks are even
+timeline_steps=40 timeline_every=20 # by then the loads of the ranks are nearly even
 tokens=512 rates="3000 1500 900 700 600 450 400 300 200 150" lanes=4,8 nodes="2 4 8" weak="1 2" weak_rate=900 timeline_rate=450
 case $scale in
   ci) steps=(--warmup 1 --repetitions 1) tokens=64 rates=600 lanes=4 nodes="2 4" timeline_steps=2 timeline_every=2 ;;

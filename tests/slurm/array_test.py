@@ -36,7 +36,7 @@ class Array:
     def ranks_in_the_middle(self, tasks, i):
         """Those of task i."""
         tasks[i].wait_step(self.runs[i], 30)
-        return ranks_of(self.work, self.folder, "--task", i)
+        return ranks_of(self.work, 2, self.folder, "--task", i)
 
     def status(self):
         return self.work.cluster.call(self.work.program, "sweep", "status", self.name, cwd=self.work.folder)
@@ -104,7 +104,7 @@ def test_a_cancelled_task_is_continued_by_a_second_submission(work, undisturbed)
     tasks = array.submit()
     with held(array.ranks_in_the_middle(tasks, 1)):
         work.cluster.call("scancel", tasks[1].id)
-        tasks[1].wait(lambda shown: shown["JobState"] in ("CANCELLED", "COMPLETING"))
+        tasks[1].wait_log("TERM: the job ends")
     codes = [task.end() for task in tasks]
     assert (codes[0], codes[2:], tasks[1].state()) == (0, [0, 0], "CANCELLED")
     assert re.search(rf"{NAMES[1]} +stopped", array.status()), array.status()

@@ -140,23 +140,29 @@ def processes(matches):
     return found
 
 
-def ranks_of(work, *words):
-    """Processes of the program in this folder that were called with these words, whatever else trains on this machine: other clusters
-    have runs of the same names, and other tests have a name within a word."""
+def ranks_of(work, ranks, *words):
+    """So many processes of the program in this folder that were called with these words, whatever else trains on this machine: other
+    clusters have runs of the same names, and other tests have a name within a word."""
     wanted = {str(word).encode() for word in words}
     def trains(entry):
         return (os.readlink(entry / "exe") == str(work.program) and os.readlink(entry / "cwd") == str(work.folder)
                 and wanted <= set((entry / "cmdline").read_bytes().split(b"\0")))
-    return processes(trains)
+    found = processes(trains)
+    assert len(found) == ranks, found
+    return found
+
+
+def stands_still(process):
+    return all(re.search(r"\) (.)", (task / "stat").read_text())[1] == "T" for task in pathlib.Path(f"/proc/{process}/task").iterdir())
 
 
 @contextlib.contextmanager
 def held(ranks):
     """These processes stand still meanwhile, so that what is done to their job finds it in its middle, however long Slurm takes."""
-    assert ranks
-    for rank in ranks:
-        os.kill(rank, signal.SIGSTOP)
     try:
+        for rank in ranks:
+            os.kill(rank, signal.SIGSTOP)
+        wait_for(lambda: all(map(stands_still, ranks)), lambda: f"the processes {ranks} at a halt")  # signals of lower numbers go first
         yield
     finally:
         for rank in ranks:

@@ -9,7 +9,7 @@ import pytest
 
 from cluster import SLURM, Cluster, Job
 
-# Tasks are delayed, which makes a step 20 ms or more: what a test sees in the middle of the run is still the middle when it acts on it.
+# Tasks are delayed, which makes a step 20 ms or more: a test that sees a run in its middle has time to stop it there (cluster.held).
 CONFIG = """
 model: {width: 64, blocks: 1, heads: 4, context: 32, hidden: 128}
 moe: {every: 1, experts: 4, top_k: 2, hidden: 64, normalise: before, aux_loss: 0.01}
@@ -23,7 +23,7 @@ class Work:
     """The folder that jobs are submitted from, and what is known of its runs."""
 
     def __init__(self, cluster, folder):
-        self.cluster, self.folder, self.program = cluster, pathlib.Path(folder), cluster.program
+        self.cluster, self.folder, self.program = cluster, pathlib.Path(folder).resolve(), cluster.program
         text = "".join(f"line {i * 7919 % 2000} of a small text.\n" for i in range(2000))
         names = ["a.txt", "b.txt", "c.txt"]
         for name in names:

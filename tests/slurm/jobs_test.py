@@ -1,5 +1,4 @@
 """Single jobs of slurm/job.sbatch: submitted, chained, and two that want the same folder."""
-import os
 import signal
 
 import pytest
@@ -20,14 +19,13 @@ def test_a_second_job_in_the_folder_is_refused(work):
     run = "shared"
     first = work.train(run, options=("--nodelist=n1", "--ntasks=1"))
     first.wait_step(work.folder / run, 20)
-    [rank] = ranks_of(work, run)
-    with held([rank]):
+    with held(ranks_of(work, 1, run)):
         second = work.train(run, options=("--nodelist=n2", "--ntasks=1"))
         assert second.end() == 6
         # A job that came back after a node failure waits for what may still be ending.
         third = work.train(run, options=("--nodelist=n3", "--ntasks=1", "--export=ALL,SLURM_RESTART_COUNT=1"))
         third.wait_log("the folder is in use; trying again")
-    host, pid = (work.folder / run / "lock").read_text().split()
+        host, pid = (work.folder / run / "lock").read_text().split()
     assert host == "n1"
     assert f"{run} is in use (by process {pid} on host {host})" in second.log()
     assert (first.end(), third.end()) == (0, 0)
@@ -41,7 +39,7 @@ def test_a_chain_goes_on_after_every_link(work):
     links = [Job(work.cluster, n, work.folder / f"{n}.out") for n in numbers]
     for link, step in zip(links, (30, 60)):
         link.wait_step(work.folder / run, step)
-        ranks = ranks_of(work, run)
+        ranks = ranks_of(work, 2, run)
         with held(ranks):
             assert links[-1].state() == "PENDING"
             work.cluster.call("scancel", "--signal=USR1", link.id)
@@ -57,7 +55,7 @@ def test_jobs_of_one_name_follow_each_other(work):
     options = ("--ntasks=2", "--no-requeue", "--job-name=singleton", "--dependency=singleton")
     first, second = work.train(run, options=options), work.train(run, options=options)
     first.wait_step(work.folder / run, 30)
-    ranks = ranks_of(work, run)
+    ranks = ranks_of(work, 2, run)
     with held(ranks):
         assert (second.state(), second.show()["Reason"]) == ("PENDING", "Dependency")
         work.cluster.call("scancel", "--signal=USR1", first.id)

@@ -10,7 +10,7 @@ def test_a_job_survives_the_loss_of_a_node(work, cluster, place):
     run = f"power-{place}"
     job = work.train(run)
     job.wait_step(work.folder / run, 30)
-    with held(ranks_of(work, run)):
+    with held(ranks_of(work, 2, run)):
         nodes = cluster.call("scontrol", "show", "hostnames", job.show()["NodeList"]).split()
         lost = nodes[0 if place == "first" else -1]
         cluster.switch_off(lost)

@@ -17,7 +17,7 @@ def test_a_signal_stops_after_a_checkpoint_and_requeues(work, launcher, receiver
     job = work.train(run, SWITCHYARD_LAUNCHER=launcher)
     expected = signal.SIGUSR2 if receiver == "script" else signal.SIGUSR1
     job.wait_step(work.folder / run, 30)
-    ranks = ranks_of(work, run)
+    ranks = ranks_of(work, 2, run)
     with held(ranks):
         work.cluster.call("scancel", "--signal=USR1", *(["--batch"] if receiver == "script" else []), job.id)
         wait_pending(ranks, expected)
@@ -33,7 +33,7 @@ def test_the_time_limit_is_announced_and_survived(work):
     run = "limit"
     job = work.train(run, options=("--nodes=1", "--ntasks=2", "--time=1", "--signal=B:USR1@40"))
     job.wait_step(work.folder / run, 30)
-    ranks = ranks_of(work, run)
+    ranks = ranks_of(work, 2, run)
     with held(ranks):
         job.wait_log("USR1: handing it on")
         wait_pending(ranks, signal.SIGUSR2)
@@ -60,9 +60,9 @@ def test_a_cancelled_job_keeps_a_checkpoint_and_stays_away(work, launcher):
     run = f"cancelled-{launcher}"
     job = work.train(run, options=("--ntasks=2",), SWITCHYARD_LAUNCHER=launcher)
     job.wait_step(work.folder / run, 30)
-    with held(ranks_of(work, run)):
+    with held(ranks_of(work, 2, run)):
         work.cluster.call("scancel", job.id)
-        job.wait(lambda shown: shown["JobState"] in ("CANCELLED", "COMPLETING"))
+        job.wait_log("TERM: the job ends")
     job.end()
     wait_for(lambda: "slurm: exit code" in job.log(), job.describe)
     shown = job.show()
@@ -80,7 +80,7 @@ def test_a_rank_that_stands_still_ends_its_start_and_the_job_comes_back(work, la
     job = work.train(run, "layout.timeout=4", options=("--nodes=1", "--ntasks=2"), SWITCHYARD_LAUNCHER=launcher)
     job.wait_step(work.folder / run, 30)
     wait_for(lambda: list((work.folder / run / "checkpoints").glob("step-*/manifest.json")), job.describe)
-    os.kill(ranks_of(work, run)[0], signal.SIGSTOP)
+    os.kill(ranks_of(work, 2, run)[0], signal.SIGSTOP)
     job.wait_restart()
     assert job.end() == 0, job.describe()
     log = job.log()
