@@ -45,7 +45,7 @@ class ForecastWatch {
   /// Of all steps but the first ones.
   Verdict verdict() const;
 
-  /// η that is missing is worth a word beyond this: of the 205 steps of experiments/planning the one that falls
+  /// η that is missing is worth a word beyond this: of the 220 steps of experiments/planning the one that falls
   /// shortest of its prediction lacks 0.23.
   static constexpr double tolerance = 0.25;
   static constexpr int first_steps = 3;  ///< which do not count: rows find the size of their memory

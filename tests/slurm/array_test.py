@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cluster import SLURM, Job, held, ranks_of, wait_pending
+from cluster import SLURM, Job, wait_pending
 
 SWEEP = """
 configuration: tiny.yaml
@@ -33,10 +33,8 @@ class Array:
         [number] = re.findall(r"^job (\d+): 4 tasks", told)
         return [Job(self.work.cluster, f"{number}_{i}", self.work.folder / f"{number}_{i}.out") for i in range(len(NAMES))]
 
-    def ranks_in_the_middle(self, tasks, i):
-        """Those of task i."""
-        tasks[i].wait_step(self.runs[i], 30)
-        return ranks_of(self.work, 2, self.folder, "--task", i)
+    def in_the_middle(self, tasks, i):
+        return self.work.in_the_middle(tasks[i], self.runs[i], self.folder, "--task", i)
 
     def status(self):
         return self.work.cluster.call(self.work.program, "sweep", "status", self.name, cwd=self.work.folder)
@@ -73,8 +71,7 @@ def test_an_array_of_which_one_task_stops_early(work, undisturbed):
     array = Array(work, "array")
     tasks = array.submit()
     last = tasks[-1]
-    ranks = array.ranks_in_the_middle(tasks, 3)
-    with held(ranks):
+    with array.in_the_middle(tasks, 3) as ranks:
         work.cluster.call("scancel", "--signal=USR1", "--batch", last.id)
         wait_pending(ranks, signal.SIGUSR2)
     last.wait_restart()
@@ -86,7 +83,7 @@ def test_an_array_of_which_one_task_stops_early(work, undisturbed):
 def test_an_array_survives_the_loss_of_a_node(work, undisturbed):
     array = Array(work, "power")
     tasks = array.submit()
-    with held(array.ranks_in_the_middle(tasks, 0)):
+    with array.in_the_middle(tasks, 0):
         lost = tasks[0].show()["NodeList"]
         there = [task.show()["NodeList"] == lost for task in tasks]
         work.cluster.switch_off(lost)
@@ -102,7 +99,7 @@ def test_an_array_survives_the_loss_of_a_node(work, undisturbed):
 def test_a_cancelled_task_is_continued_by_a_second_submission(work, undisturbed):
     array = Array(work, "cancelled")
     tasks = array.submit()
-    with held(array.ranks_in_the_middle(tasks, 1)):
+    with array.in_the_middle(tasks, 1):
         work.cluster.call("scancel", tasks[1].id)
         tasks[1].wait_log("TERM: the job ends")
     codes = [task.end() for task in tasks]

@@ -158,7 +158,7 @@ def stands_still(process):
 
 @contextlib.contextmanager
 def held(ranks):
-    """These processes stand still meanwhile, so that what is done to their job finds it in its middle, however long Slurm takes."""
+    """These processes stand still meanwhile."""
     try:
         for rank in ranks:
             os.kill(rank, signal.SIGSTOP)

@@ -1,4 +1,5 @@
 """One cluster and one tiny corpus for all scenarios, and the digest of a run that nothing disturbed."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -7,9 +8,9 @@ import tempfile
 
 import pytest
 
-from cluster import SLURM, Cluster, Job
+from cluster import SLURM, Cluster, Job, held, ranks_of
 
-# Tasks are delayed, which makes a step 20 ms or more: a test that sees a run in its middle has time to stop it there (cluster.held).
+# Tasks are delayed, which makes a step 20 ms or more: a test that sees a run in its middle has time to stop it there (in_the_middle).
 CONFIG = """
 model: {width: 64, blocks: 1, heads: 4, context: 32, hidden: 128}
 moe: {every: 1, experts: 4, top_k: 2, hidden: 64, normalise: before, aux_loss: 0.01}
@@ -42,6 +43,15 @@ class Work:
 
     def train(self, run, *arguments, **others):
         return self.submit("tiny.yaml", run, *arguments, **others)
+
+    @contextlib.contextmanager
+    def in_the_middle(self, job, run, *words, step=30, ranks=2):
+        """The ranks of a run, of whose call these words (or its name) are some, at a halt after this step: what is done to their job
+        meanwhile finds it in its middle, however long Slurm takes."""
+        job.wait_step(self.folder / run, step)
+        found = ranks_of(self, ranks, *(words or (run,)))
+        with held(found):
+            yield found
 
     def digest(self, run):
         return self.cluster.call(self.program, "verify", run, "--digest", cwd=self.folder)

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from cluster import SLURM, Job, held, ranks_of, wait_pending
+from cluster import SLURM, Job, wait_pending
 
 
 @pytest.mark.parametrize("launcher", ["srun", "mpirun"])
@@ -18,8 +18,7 @@ def test_submit(work, launcher):
 def test_a_second_job_in_the_folder_is_refused(work):
     run = "shared"
     first = work.train(run, options=("--nodelist=n1", "--ntasks=1"))
-    first.wait_step(work.folder / run, 20)
-    with held(ranks_of(work, 1, run)):
+    with work.in_the_middle(first, run, step=20, ranks=1):
         second = work.train(run, options=("--nodelist=n2", "--ntasks=1"))
         assert second.end() == 6
         # A job that came back after a node failure waits for what may still be ending.
@@ -38,9 +37,7 @@ def test_a_chain_goes_on_after_every_link(work):
                                 cwd=work.folder).split()
     links = [Job(work.cluster, n, work.folder / f"{n}.out") for n in numbers]
     for link, step in zip(links, (30, 60)):
-        link.wait_step(work.folder / run, step)
-        ranks = ranks_of(work, 2, run)
-        with held(ranks):
+        with work.in_the_middle(link, run, step=step) as ranks:
             assert links[-1].state() == "PENDING"
             work.cluster.call("scancel", "--signal=USR1", link.id)
             wait_pending(ranks, signal.SIGUSR1)
@@ -54,9 +51,7 @@ def test_jobs_of_one_name_follow_each_other(work):
     run = "singleton"
     options = ("--ntasks=2", "--no-requeue", "--job-name=singleton", "--dependency=singleton")
     first, second = work.train(run, options=options), work.train(run, options=options)
-    first.wait_step(work.folder / run, 30)
-    ranks = ranks_of(work, 2, run)
-    with held(ranks):
+    with work.in_the_middle(first, run) as ranks:
         assert (second.state(), second.show()["Reason"]) == ("PENDING", "Dependency")
         work.cluster.call("scancel", "--signal=USR1", first.id)
         wait_pending(ranks, signal.SIGUSR1)

@@ -1,16 +1,13 @@
 """A node goes off in the middle of a run: the job comes back on other nodes and loses nothing."""
 import pytest
 
-from cluster import held, ranks_of
-
 
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_a_job_survives_the_loss_of_a_node(work, cluster, place):
     """The first node holds the job script, rank 0 and the lock of the run folder."""
     run = f"power-{place}"
     job = work.train(run)
-    job.wait_step(work.folder / run, 30)
-    with held(ranks_of(work, 2, run)):
+    with work.in_the_middle(job, run):
         nodes = cluster.call("scontrol", "show", "hostnames", job.show()["NodeList"]).split()
         lost = nodes[0 if place == "first" else -1]
         cluster.switch_off(lost)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from cluster import held, ranks_of, wait_for, wait_pending
+from cluster import ranks_of, wait_for, wait_pending
 
 
 @pytest.mark.parametrize("launcher", ["srun", "mpirun"])
@@ -16,9 +16,7 @@ def test_a_signal_stops_after_a_checkpoint_and_requeues(work, launcher, receiver
     run = f"signal-{launcher}-{receiver}"
     job = work.train(run, SWITCHYARD_LAUNCHER=launcher)
     expected = signal.SIGUSR2 if receiver == "script" else signal.SIGUSR1
-    job.wait_step(work.folder / run, 30)
-    ranks = ranks_of(work, 2, run)
-    with held(ranks):
+    with work.in_the_middle(job, run) as ranks:
         work.cluster.call("scancel", "--signal=USR1", *(["--batch"] if receiver == "script" else []), job.id)
         wait_pending(ranks, expected)
     job.wait_restart()
@@ -32,9 +30,7 @@ def test_the_time_limit_is_announced_and_survived(work):
     """Slurm's own signal before the limit, up to half a minute late."""
     run = "limit"
     job = work.train(run, options=("--nodes=1", "--ntasks=2", "--time=1", "--signal=B:USR1@40"))
-    job.wait_step(work.folder / run, 30)
-    ranks = ranks_of(work, 2, run)
-    with held(ranks):
+    with work.in_the_middle(job, run) as ranks:
         job.wait_log("USR1: handing it on")
         wait_pending(ranks, signal.SIGUSR2)
     job.wait_restart()
@@ -59,8 +55,7 @@ def test_a_cancelled_job_keeps_a_checkpoint_and_stays_away(work, launcher):
     """srun's ranks have KillWait to write one; under mpirun the last regular one is what is certain."""
     run = f"cancelled-{launcher}"
     job = work.train(run, options=("--ntasks=2",), SWITCHYARD_LAUNCHER=launcher)
-    job.wait_step(work.folder / run, 30)
-    with held(ranks_of(work, 2, run)):
+    with work.in_the_middle(job, run):
         work.cluster.call("scancel", job.id)
         job.wait_log("TERM: the job ends")
     job.end()
