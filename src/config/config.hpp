@@ -142,7 +142,7 @@ struct TrainConfig {
     f("determinism", self.determinism, "",
       "layout: the same bits on every layout; run: on the same ranks, expert_parallel and lanes only (by nodes on the "
       "same nodes), with less work");
-    f("precision", self.precision, "", "of products and activations; bf16 is not available yet");
+    f("precision", self.precision, "", "of products and of what is kept between them; bf16: parameters, norms, routers and sums stay floats");
   }
 };
 

@@ -92,8 +92,6 @@ void validate_optimization(const TrainConfig& t, Rules& rules) {
   rules.at_least("train.weight_decay", t.weight_decay, 0.0);
   rules.at_least("train.clip", t.clip, 0.0);
   rules.at_least("train.max_time", t.max_time, 0.0);
-  rules.require(t.precision == Precision::fp32, "train.precision",
-                "is bf16, in which this program does not train yet (neither on the CPU nor on a GPU); set it to fp32");
 }
 
 void validate_intervals(const Config& c, Rules& rules) {

@@ -34,7 +34,7 @@ BlockValues::BlockValues(Arena& arena, const nn::Rows& rows, const Config& confi
 
 BlockScratch::BlockScratch(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout)
     : attention(make_attention_scratch(arena, config)),
-      branch(arena.tensor(rows.branch, rows.count, config.model.width, Account::scratch)),
+      branch(arena.tensor(Element::f32, rows.count, config.model.width, Account::scratch)),
       partial(arena.matrix<float>(rows.grain_count(), config.model.width, Account::scratch)),
       layer(arena, config, layout, rows.branch) {
   for (int b = 0; b < config.model.blocks && !dense; ++b)  // a memory of its own, so before take_working
@@ -114,18 +114,18 @@ void Block::recompute(const Queue& queue, schedule::Stage stage, const Tensor& x
   }
 }
 
-void Block::backward(const Queue& queue, schedule::Stage stage, const Tensor& d, BlockPass& pass) const {
+void Block::backward(const Queue& queue, schedule::Stage stage, const nn::StreamGradient& d, BlockPass& pass) const {
   const BlockScratch& scratch = pass.scratch;
   const BlockValues& values = *pass.values;
   switch (stage) {
     case schedule::Stage::feed_forward:
       if (dense_)
-        dense_->backward(queue, pass.rows.network(), values.feed_forward_in, d, {scratch.branch},
+        dense_->backward(queue, pass.rows.network(), values.feed_forward_in, d.rounded, {scratch.branch},
                          pass.dense->rows(0, pass.rows.count));
       return feed_forward_norm_.backward(queue, pass.rows, scratch.branch, d, values.feed_forward_norm,
                                          scratch.partial);
     case schedule::Stage::attention:
-      attention_->backward(queue, *scratch.attention, d, scratch.branch, *values.attention);
+      attention_->backward(queue, *scratch.attention, d.rounded, scratch.branch, *values.attention);
       return attention_norm_.backward(queue, pass.rows, scratch.branch, d, values.attention_norm, scratch.partial);
     default:
       moe_->backward(queue, stage, d, scratch.branch, *pass.moe);

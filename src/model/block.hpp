@@ -35,7 +35,7 @@ struct BlockScratch {
   /// forward pass and then from recompute to backward: nothing of either is wanted while the head works.
   void take_working(Arena& arena, const nn::Rows& rows, const Config& config, int threads);
   std::unique_ptr<AttentionScratch> attention;  ///< its working memory is left to take_working
-  Tensor branch;          ///< (N, d) gradient of a normalised input: branches of the stream are made one at a time
+  Tensor branch;          ///< (N, d) gradient of a normalised input, a sum of floats: branches are made one at a time
   Matrix<float> partial;  ///< (local grains, d) sums of a norm's weight
   moe::LayerScratch layer;
   // Of blocks that are made again; null where there is none.
@@ -79,8 +79,8 @@ class Block {
                BlockPass& pass) const;
   /// A stage of schedule::recompute_stages: what forward made of x(N, d) and was not kept, to the bit.
   void recompute(const Queue& queue, schedule::Stage stage, const Tensor& x, BlockPass& pass) const;
-  /// A stage of the way back; d(N, d) is the gradient of y before the first, of x after the last.
-  void backward(const Queue& queue, schedule::Stage stage, const Tensor& d, BlockPass& pass) const;
+  /// A stage of the way back; d is the gradient of y before the first, of x after the last.
+  void backward(const Queue& queue, schedule::Stage stage, const nn::StreamGradient& d, BlockPass& pass) const;
   moe::Layer* moe() const { return moe_.get(); }  ///< null in a dense block
 
  private:

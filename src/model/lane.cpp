@@ -9,7 +9,7 @@ Lane::Lane(Arena& arena, const Config& config, const Layout& layout, SharedRows&
       final_norm(arena, rows),
       head(arena, rows),
       head_in(arena.tensor(rows.branch, rows.count, config.model.width)),
-      gradient(arena.tensor(Element::f32, rows.count, config.model.width)),
+      gradient(arena, rows.branch, rows.count, config.model.width),
       ids(arena.vector<std::int32_t>(rows.count)) {
   const Arena::Mark begin = arena.mark();
   head.take_scratch(arena, rows, config, threads);

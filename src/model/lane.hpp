@@ -20,8 +20,9 @@ struct Lane {
   std::vector<BlockPass> blocks;
   nn::NormPass final_norm;
   HeadPass head;
-  std::vector<Tensor> stream;                 ///< (blocks + 1) of (N, d): the residual stream between blocks
-  Tensor head_in, gradient;                   ///< (N, d)
+  std::vector<Tensor> stream;  ///< (blocks + 1) of (N, d): the residual stream between blocks
+  Tensor head_in;              ///< (N, d)
+  nn::StreamGradient gradient;
   Vector<std::int32_t> ids;                   ///< (N)
   std::vector<std::int32_t> tokens, targets;  ///< (N)
   moe::TokenSet token_set;

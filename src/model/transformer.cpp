@@ -87,7 +87,7 @@ Transformer::State::State(const moe::LayerContext& layer_context)
 void Transformer::State::start_lanes() {
   if (shared) return;
   Layout layout = context.groups.layout;
-  const Element branch = nn::make_rows(context.config, layout).branch;
+  const Element branch = nn::branch_of(context.config);
   shared = std::make_unique<Placed<SharedRows>>("model::shared_rows", context.config, layout, branch);
   for (; layout.lane < layout.lanes; ++layout.lane)
     lanes.push_back(
@@ -126,11 +126,11 @@ void Transformer::State::backward(const Queue& queue, const schedule::Task& task
   Lane& l = lane(task.lane);
   switch (task.stage) {
     case Stage::head:
-      fill(queue, l.gradient.floats(), 0.0f);
+      fill(queue, l.gradient.sum.floats(), 0.0f);
       return final_norm.backward(queue, l.rows, l.scratch.branch, l.gradient, l.final_norm, l.scratch.partial);
     case Stage::embedding:
       l.backward_due = false;
-      return embedding.backward(queue, l.rows, l.tokens, l.gradient, l.index);
+      return embedding.backward(queue, l.rows, l.tokens, l.gradient.sum, l.index);
     default:
       blocks[task.block].backward(queue, task.stage, l.gradient, l.blocks[task.block]);
   }

@@ -154,12 +154,12 @@ void Layer::recompute_outputs(const Queue& queue, LayerPass& pass) const {
 }
 
 // dx is the router's gradient, plus the sum of the experts', plus the shared network's: three terms in this order.
-void Layer::backward(const Queue& queue, schedule::Stage stage, const Tensor& dy, const Tensor& dx,
+void Layer::backward(const Queue& queue, schedule::Stage stage, const nn::StreamGradient& dy, const Tensor& dx,
                      LayerPass& pass) const {
   const State& s = *state_;
   switch (stage) {
     case Stage::combine:
-      return s.journeys->combine_backward(queue, dy, pass);
+      return s.journeys->combine_backward(queue, dy.sum, pass);
     case Stage::combine_finish:
       return s.journeys->combine_backward_finish(queue, pass);
     case Stage::experts_here:
@@ -177,7 +177,7 @@ void Layer::backward(const Queue& queue, schedule::Stage stage, const Tensor& dy
     case Stage::dispatch_finish:
       return s.journeys->dispatch_backward_finish(queue, dx, pass);
     case Stage::shared:
-      return s.shared->backward(queue, pass.token_rows.network(), pass.x, dy, {dx, products::Write::add},
+      return s.shared->backward(queue, pass.token_rows.network(), pass.x, dy.rounded, {dx, products::Write::add},
                                 pass.shared->rows(0, pass.x.rows));
     default:
       expect(false, "a stage of a mixture of experts, backwards");

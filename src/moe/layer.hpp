@@ -8,6 +8,7 @@
 #include "comm/joint_sum.hpp"
 #include "config/config.hpp"
 #include "moe/statistics.hpp"
+#include "nn/rows.hpp"
 #include "schedule/task.hpp"
 #include "tensor/parameter.hpp"
 #include "tensor/queue.hpp"
@@ -62,8 +63,9 @@ class Layer {
   void offer_statistics(const Queue& queue, const std::vector<LayerPass*>& lanes, comm::JointSum& sum) const;
   void take_statistics(const comm::JointSum& sum, const std::vector<LayerPass*>& lanes);
   /// The same backwards, once a forward, but for `expert_weights`, which is once for all lanes; together dx(N, d) =
-  /// gradient with respect to x, given dy(N, d) of y's increment. Replaces gradients of its parameters.
-  void backward(const Queue& queue, schedule::Stage stage, const Tensor& dy, const Tensor& dx, LayerPass& pass) const;
+  /// gradient with respect to x, given that of y's increment. Replaces gradients of its parameters.
+  void backward(const Queue& queue, schedule::Stage stage, const nn::StreamGradient& dy, const Tensor& dx,
+                LayerPass& pass) const;
   /// Loss-free bias update from the counts of the last training step.
   void update_bias(const Queue& queue, std::int64_t step);
 

@@ -55,13 +55,31 @@ void forward_rows_copy(const Queue& queue, const Matrix<float>& x, const NormWei
       });
 }
 
+/// What the backward pass of a norm reads of its forward pass.
+struct NormRows {
+  Matrix<float> x;
+  const float* weight;
+  Vector<float> scale;
+};
+
 template <class T>
-void backward_rows(const Queue& queue, const Matrix<float>& x, const float* weight, const Vector<float>& scale,
-                   const Lines<T>& dy, const Matrix<float>& dx) {
-  const int width = static_cast<int>(x.extent(1));
+void backward_rows(const Queue& queue, const NormRows& norm, const Lines<T>& dy, const Matrix<float>& dx) {
+  const int width = static_cast<int>(dx.extent(1));
   Kokkos::parallel_for(
-      "switchyard::norm::backward", queue.range(x.extent(0)),
-      KOKKOS_LAMBDA(Index i) { denormalise(&x(i, 0), weight, scale(i), dy.row(i), &dx(i, 0), width); });
+      "switchyard::norm::backward", queue.range(dx.extent(0)),
+      KOKKOS_LAMBDA(Index i) { denormalise(&norm.x(i, 0), norm.weight, norm.scale(i), dy.row(i), &dx(i, 0), width); });
+}
+
+/// The same, and the sum rounded while it is there.
+template <class T, class R>
+void backward_rows(const Queue& queue, const NormRows& norm, const Lines<T>& dy, const Matrix<float>& dx,
+                   const Lines<R>& rounded) {
+  const int width = static_cast<int>(dx.extent(1));
+  Kokkos::parallel_for(
+      "switchyard::norm::backward", queue.range(dx.extent(0)), KOKKOS_LAMBDA(Index i) {
+        denormalise(&norm.x(i, 0), norm.weight, norm.scale(i), dy.row(i), &dx(i, 0), width);
+        for (int c = 0; c < width; ++c) store(dx(i, c), rounded(i, c));
+      });
 }
 
 /// partial(g, c) = chain over the rows of grain g of dy·(x·scale). Grains have the same number of rows.
@@ -124,14 +142,15 @@ void Norm::forward(const Queue& queue, const Tensor& x, const Tensor& y, NormPas
   });
 }
 
-void Norm::backward(const Queue& queue, const Rows& rows, const Tensor& dy, const Tensor& dx, const NormPass& pass,
-                    const Matrix<float>& partial) const {
+void Norm::backward(const Queue& queue, const Rows& rows, const Tensor& dy, const StreamGradient& dx,
+                    const NormPass& pass, const Matrix<float>& partial) const {
   if (rows.count == 0) return;
-  const Matrix<float> x = pass.x.floats();
+  const NormRows norm{pass.x.floats(), parameters_->value(id_), pass.scale};
   by_element(dy.element, [&](auto zero) {
     const auto from = dy.lines<decltype(zero)>();
-    weight_partials(queue, x, pass.scale, from, partial, rows.grains[1]);
-    backward_rows(queue, x, parameters_->value(id_), pass.scale, from, dx.floats());
+    weight_partials(queue, norm.x, norm.scale, from, partial, rows.grains[1]);
+    if (dx.rounded.element == Element::f32) return backward_rows(queue, norm, from, dx.sum.floats());
+    backward_rows(queue, norm, from, dx.sum.floats(), dx.rounded.lines<Bf16>());
   });
   const Index stride = parameters_->gradient_stride(id_);
   grain_tree(queue, rows, partial, parameters_->gradient(id_) + rows.sums.slot * stride, stride);

@@ -22,9 +22,9 @@ class Norm {
   Norm(const ParameterSet& parameters, const std::string& name, double epsilon);
   /// y(N, d) from x(N, d), and x itself into `copy` unless that is empty. x is kept (not copied) until backward.
   void forward(const Queue& queue, const Tensor& x, const Tensor& y, NormPass& pass, const Tensor& copy = {}) const;
-  /// Adds the gradient with respect to x to dx(N, d), given dy(N, d); fills the gradient of the weight. Overwrites
-  /// `partial` (local grains, d).
-  void backward(const Queue& queue, const Rows& rows, const Tensor& dy, const Tensor& dx, const NormPass& pass,
+  /// Adds the gradient with respect to x to dx, given dy(N, d); fills the gradient of the weight. Overwrites `partial`
+  /// (local grains, d).
+  void backward(const Queue& queue, const Rows& rows, const Tensor& dy, const StreamGradient& dx, const NormPass& pass,
                 const Matrix<float>& partial) const;
 
  private:

@@ -4,6 +4,7 @@
 
 #include "config/config.hpp"
 #include "config/layout.hpp"
+#include "tensor/arena.hpp"
 #include "tensor/products/products.hpp"
 
 namespace switchyard::nn {
@@ -21,6 +22,16 @@ struct NetworkRows {
 struct Result {
   Tensor rows;
   products::Write write = products::Write::replace;
+};
+
+/// The gradient of the residual stream (N, d): a sum of floats, and that sum rounded to what products read, which is
+/// the same memory where they read floats.
+struct StreamGradient {
+  StreamGradient(const Tensor& floats, const Tensor& of_products) : sum(floats), rounded(of_products) {}
+  StreamGradient(Arena& arena, Element branch, Index rows, Index width)
+      : sum(arena.tensor(Element::f32, rows, width)),
+        rounded(branch == Element::f32 ? sum : arena.tensor(branch, rows, width)) {}
+  Tensor sum, rounded;
 };
 
 /// Geometry of a lane's part of a batch; the same for every pass of a run.
@@ -45,10 +56,16 @@ struct Rows {
   }
 };
 
+/// What branches of the residual stream are made of.
+inline Element branch_of(const Config& config) {
+  return config.train.precision == Precision::bf16 ? Element::bf16 : Element::f32;
+}
+
 /// Of the lane that `layout` is seen from.
 inline Rows make_rows(const Config& config, const Layout& layout) {
   const Index grains = layout.my_lane_grains().size(), pieces = layout.my_lane_pieces().size();
   Rows rows;
+  rows.branch = branch_of(config);
   rows.context = config.model.context;
   rows.step_tokens = config.step_tokens();
   rows.nodes = layout.my_lane_nodes();

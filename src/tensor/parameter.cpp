@@ -194,7 +194,8 @@ Tensor ParameterSet::weight(int id, Index unit) const {
   const Parameter& p = all_[id];
   expect(p.shape.size() >= 2, "a parameter of matrices");
   const std::int64_t rows = p.shape[p.shape.size() - 2], width = p.shape.back();
-  if (compute_ == Element::f32) return {value(id) + unit * p.stride, compute_, rows, width};
+  if (compute_ == Element::f32 || p.role == Role::router)
+    return {value(id) + unit * p.stride, Element::f32, rows, width};
   return {rounded_[static_cast<int>(p.placement)].at(0, p.offset + unit * p.stride), compute_, rows, width};
 }
 

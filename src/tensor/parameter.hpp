@@ -83,7 +83,8 @@ class ParameterSet {
   Vector<float> gradient_sum(Placement p) const { return sum_[static_cast<int>(p)]; }
 
   float* value(int id) const;
-  /// What products read of a parameter of matrices: local unit `unit`, others Parameter::stride elements on.
+  /// What products read of a parameter of matrices, of routers always floats: local unit `unit`, others
+  /// Parameter::stride elements on.
   Tensor weight(int id, Index unit = 0) const;
   /// Rounds the values to what products read, where that is not the values themselves: whenever they have changed.
   void round_weights(const Queue& queue) const;

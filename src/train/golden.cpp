@@ -91,10 +91,27 @@ void add_shapes(std::vector<GoldenRun>& runs) {
   }));
 }
 
+void add_precisions(std::vector<GoldenRun>& runs) {
+  runs.push_back(run("bf16", [](auto&, auto&, auto& train) { train.precision = Precision::bf16; }));
+  runs.push_back(run("bf16-swiglu", [](auto& model, auto& moe, auto& train) {
+    train.precision = Precision::bf16, model.activation = Activation::swiglu, model.kv_heads = 2, model.tied = false;
+    moe.router = RouterKind::sigmoid, moe.bias_rule = BiasRule::sign, moe.bias_rate = 0.05, moe.shared_experts = 1;
+    moe.first_dense = 1, moe.capacity_factor = 1.25;
+  }));
+  runs.push_back(run("bf16-sums", [](auto&, auto& moe, auto& train) {
+    train.precision = Precision::bf16, moe.combine_groups = 4, moe.hidden_chunks = 2;
+  }));
+  runs.push_back(run("bf16-odd", [](auto& model, auto& moe, auto& train) {
+    train.precision = Precision::bf16, model.vocabulary = 61, model.width = 42, model.heads = 3, model.context = 17;
+    model.hidden = 37, moe.experts = 5, moe.top_k = 3, moe.hidden = 13, train.batch = 9, train.grains = 3;
+  }));
+}
+
 std::vector<GoldenRun> make_runs() {
   std::vector<GoldenRun> runs;
   add_routers(runs);
   add_shapes(runs);
+  add_precisions(runs);
   return runs;
 }
 

@@ -32,7 +32,7 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
       groups(std::move(world), config.layout, config.train.grains, config.train.determinism),
       exchanges(exchange_layout(config.layout), groups),
       pace(pace_of(config.layout)),
-      parameters(groups.layout, architecture(config), Element::f32, sharded_buckets(config)),
+      parameters(groups.layout, architecture(config), nn::branch_of(config), sharded_buckets(config)),
       buckets(gradient_buckets(config)),
       tasks(schedule::make_tasks(config)) {
   expect(config.layout.lanes > 0, "a number of lanes (choose_lanes)");

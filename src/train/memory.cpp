@@ -93,9 +93,9 @@ struct Measured {
 Measured measure(const Config& config, const Layout& layout, const std::vector<TensorSpec>& tensors,
                  const NodeCounts& nodes) {
   Arena slabs, passes;
-  ParameterSet parameters(layout, tensors, Element::f32, sharded_buckets(config));
+  ParameterSet parameters(layout, tensors, nn::branch_of(config), sharded_buckets(config));
   parameters.take(slabs);
-  model::SharedRows shared(passes, config, layout, nn::make_rows(config, layout).branch);
+  model::SharedRows shared(passes, config, layout, nn::branch_of(config));
   for (Layout of = layout; of.lane < of.lanes; ++of.lane) {
     Arena own;
     const model::Lane lane(own, config, of, shared, config.layout.threads);

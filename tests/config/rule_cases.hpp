@@ -113,7 +113,6 @@ inline const std::vector<RuleCase> rule_cases{
     {"evaluate_every", [](Config& c) { c.train.evaluate_every = -1; }, "train.evaluate_every", "at least 0"},
     {"checkpoint_every", [](Config& c) { c.train.checkpoint_every = -1; }, "train.checkpoint_every", "at least 0"},
     {"keep", [](Config& c) { c.train.keep = 0; }, "train.keep", "at least 1"},
-    {"bf16", [](Config& c) { c.train.precision = Precision::bf16; }, "train.precision", "does not train yet"},
     {"flush_every", [](Config& c) { c.record.flush_every = 0; }, "record.flush_every", "at least 1"},
     {"flush divides", [](Config& c) { c.record.flush_every = 7; }, "record.flush_every", "7 does not divide train.checkpoint_every"},
     {"sample_every", [](Config& c) { c.record.sample_every = -1; }, "record.sample_every", "at least 0"},

@@ -21,18 +21,19 @@ struct Result {
 Result run(const Heads& n, const Doubles& q, const Doubles& k, const Doubles& v, const Doubles& dout) {
   const Index rows = Index{n.sequences} * n.context, width = n.heads * n.head_dim, kv = n.kv_heads * n.head_dim;
   const model::AttentionShape shape{n.sequences, n.context, n.heads, n.kv_heads, n.head_dim};
-  const model::AttentionState state{matrix(rows, width, q), matrix(rows, kv, k), matrix(rows, kv, v),
-                                    matrix(rows, width), matrix(n.heads, rows)};
-  const model::AttentionGradient gradient{matrix(rows, width, dout), matrix(rows, width, Doubles(q.size(), 9.0)),
-                                          matrix(rows, kv, Doubles(k.size(), 9.0)),
-                                          matrix(rows, kv, Doubles(k.size(), 9.0))};
-  const Index floats = attention_memory(shape, Host().concurrency());
+  const Doubles wide(q.size(), 9.0), narrow(k.size(), 9.0);
+  const Matrix<float> mq = matrix(rows, width, q), mk = matrix(rows, kv, k), mv = matrix(rows, kv, v),
+                      out = matrix(rows, width), dq = matrix(rows, width, wide), dk = matrix(rows, kv, narrow),
+                      dv = matrix(rows, kv, narrow), dy = matrix(rows, width, dout);
+  const model::AttentionState state{mq, mk, mv, out, matrix(n.heads, rows)};
+  const model::AttentionGradient gradient{dy, dq, dk, dv};
+  const Index floats = attention_memory(shape, Element::f32, Host().concurrency());
   const Vector<float> memory("memory", floats + 64);
   Kokkos::deep_copy(memory, 4.5f);
-  attention_forward(test::queue(), shape, state, memory);
-  attention_backward(test::queue(), shape, state, gradient, memory);
+  attention_forward(test::queue(), shape, {}, state, memory);
+  attention_backward(test::queue(), shape, {}, state, gradient, memory);
   EXPECT_EQ(copy_out(memory.data() + floats, 64), Doubles(64, 4.5)) << "what lies past the memory";
-  return {values_of(state.out), values_of(gradient.q), values_of(gradient.k), values_of(gradient.v)};
+  return {values_of(out), values_of(dq), values_of(dk), values_of(dv)};
 }
 
 class Attention : public testing::TestWithParam<Heads> {};
@@ -137,17 +138,28 @@ TEST(AttentionRange, LargeScoresStayFinite) {
   }
 }
 
+/// The heads of x(N, heads·D) turned in place.
+void turn(const model::Rope& rope, const Matrix<float>& x, int head_dim, float sign) {
+  const model::Rotation by = rope.rotation();
+  const Index context = by.cosine.extent(0), heads = x.extent(1) / head_dim;
+  Kokkos::parallel_for(
+      "test::turn", test::queue().range(x.extent(0) * heads), KOKKOS_LAMBDA(Index it) {
+        const Index i = it / heads, t = i % context;
+        model::turn_head(&x(i, it % heads * head_dim), &by.cosine(t, 0), &by.sine(t, 0), sign, head_dim / 2);
+      });
+}
+
 TEST(Rope, TurnsAndTurnsBack) {
   Config config = small_config();
   const nn::Rows rows = nn::make_rows(config, one_rank(config));
   const Doubles x = random_values(rows.count * config.model.width, 1);
   const auto turned = matrix(rows.count, config.model.width, x);
   const Placed<model::Rope> rope("test::rope", config);
-  rope->forward(test::queue(), turned);
+  turn(*rope, turned, 8, 1.0f);
   EXPECT_LT(
       relative_error(reference::rope(x, config.model.context, 3, 8, config.model.rope_base, 1.0), values_of(turned)),
       1e-6);
-  rope->backward(test::queue(), turned);
+  turn(*rope, turned, 8, -1.0f);
   EXPECT_LT(relative_error(x, values_of(turned)), 1e-6);
 }
 
@@ -160,24 +172,102 @@ TEST(Rope, IsExactAtFarPositionsForAnyHeadsAndBase) {
     const Doubles x = random_values(std::size_t{9001} * width, 7);
     const auto turned = matrix(9001, width, x);
     const Placed<model::Rope> rope("test::rope", config);
-    rope->forward(test::queue(), turned);
+    turn(*rope, turned, width / heads, 1.0f);
     EXPECT_LT(relative_error(reference::rope(x, 9001, heads, width / heads, base, 1.0), values_of(turned)), 2e-7);
   }
 }
 
-TEST(Rope, TurnsBf16AsItTurnsFloats) {
-  Config config = small_config();
-  const nn::Rows rows = nn::make_rows(config, one_rank(config));
-  const Index n = rows.count * config.model.width;
-  Matrix<Bf16> turned("test::turned", rows.count, config.model.width);
-  Kokkos::deep_copy(Vector<Bf16>(turned.data(), n), elements_of<Bf16>(numbers(n, 1)));
-  const std::vector<float> x = floats_of(Vector<Bf16>(turned.data(), n));
-  const Placed<model::Rope> rope("test::rope", config);
-  rope->forward(test::queue(), turned);
-  const std::vector<float> got = floats_of(Vector<Bf16>(turned.data(), n));
-  const Doubles wanted =
-      reference::rope(Doubles(x.begin(), x.end()), config.model.context, 3, 8, config.model.rope_base, 1.0);
-  for (Index i = 0; i < n; ++i) ASSERT_NEAR(got[i], wanted[i], unit_of<Bf16> * std::abs(wanted[i]) + 1e-6) << i;
+// ---- queries and keys turned, in both elements
+// --------------------------------------------------------------------------
+
+/// Attention of tensors of T, whose memory has a stride of its own; with rotary positions.
+template <class T>
+struct Rig {
+  Rig(const Heads& heads, int spare) : n(heads), rows(Index{n.sequences} * n.context), spare_columns(spare) {
+    config.model.context = n.context, config.model.heads = n.heads, config.model.width = n.heads * n.head_dim;
+    rope = std::make_unique<Placed<model::Rope>>("test::rope", config);
+  }
+  Tensor tensor(int heads_of, const std::vector<float>& values) {
+    const Index width = Index{heads_of} * n.head_dim, stride = width + spare_columns;
+    std::vector<float> wide(rows * stride, 77.0f);
+    for (Index i = 0; i < rows; ++i) std::copy_n(values.begin() + i * width, width, wide.begin() + i * stride);
+    memory.push_back(elements_of<T>(wide));
+    Tensor t(memory.back().data(), element_of<T>, rows, width);
+    t.stride = stride;
+    return t;
+  }
+  Doubles values(const Tensor& t) const {
+    for (const Vector<T>& m : memory)
+      if (reinterpret_cast<std::byte*>(m.data()) == t.data) {
+        const std::vector<float> all = floats_of(m);
+        Doubles own;
+        for (Index i = 0; i < rows; ++i) own.insert(own.end(), &all[i * t.stride], &all[i * t.stride] + t.width);
+        for (Index i = 0; i < rows; ++i)
+          for (Index c = t.width; c < t.stride; ++c) EXPECT_EQ(all[i * t.stride + c], 77.0f) << "beside the rows";
+        return own;
+      }
+    return {};
+  }
+  Heads n;
+  Index rows;
+  int spare_columns;
+  Config config;
+  std::unique_ptr<Placed<model::Rope>> rope;
+  std::vector<Vector<T>> memory;
+};
+
+/// Values that T has exactly.
+template <class T>
+std::vector<float> numbers_of(std::size_t n, int seed) {
+  std::vector<float> values = numbers(n, seed);
+  for (float& v : values) v = rounded<T>(2.0f * v);
+  return values;
+}
+
+Doubles doubles(const std::vector<float>& values) { return {values.begin(), values.end()}; }
+
+/// Rounding to T where the program rounds, in the references between their parts.
+template <class T>
+Doubles rounded_all(Doubles values) {
+  for (double& v : values) v = rounded<T>(static_cast<float>(v));
+  return values;
+}
+
+template <class T>
+void check_turned(const Heads& n, int spare, double tolerance) {
+  Rig<T> rig(n, spare);
+  const std::size_t wide = rig.rows * n.heads * n.head_dim, narrow = rig.rows * n.kv_heads * n.head_dim;
+  const std::vector<float> q = numbers_of<T>(wide, 1), k = numbers_of<T>(narrow, 2), v = numbers_of<T>(narrow, 3),
+                           dout = numbers_of<T>(wide, 4);
+  const auto zeros = [](std::size_t size) { return std::vector<float>(size, 9.0f); };
+  const model::AttentionShape shape{n.sequences, n.context, n.heads, n.kv_heads, n.head_dim};
+  const model::AttentionState state{rig.tensor(n.heads, q), rig.tensor(n.kv_heads, k), rig.tensor(n.kv_heads, v),
+                                    rig.tensor(n.heads, zeros(wide)), matrix(n.heads, rig.rows)};
+  const model::AttentionGradient gradient{rig.tensor(n.heads, dout), rig.tensor(n.heads, zeros(wide)),
+                                          rig.tensor(n.kv_heads, zeros(narrow)), rig.tensor(n.kv_heads, zeros(narrow))};
+  const Vector<float> memory("memory", attention_memory(shape, element_of<T>, Host().concurrency()));
+  attention_forward(test::queue(), shape, (*rig.rope)->rotation(), state, memory);
+  attention_backward(test::queue(), shape, (*rig.rope)->rotation(), state, gradient, memory);
+  const auto turned = [&](const Doubles& x, int heads, double sign) {
+    return reference::rope(x, n.context, heads, n.head_dim, rig.config.model.rope_base, sign);
+  };
+  const Doubles tq = rounded_all<T>(turned(doubles(q), n.heads, 1.0)),
+                tk = rounded_all<T>(turned(doubles(k), n.kv_heads, 1.0));
+  Doubles dq, dk, dv;
+  reference::attention_backward(n, tq, tk, doubles(v), doubles(dout), dq, dk, dv);
+  EXPECT_LT(relative_error(reference::attention(n, tq, tk, doubles(v)), rig.values(state.out)), tolerance);
+  EXPECT_LT(relative_error(turned(dq, n.heads, -1.0), rig.values(gradient.q)), 2 * tolerance);
+  EXPECT_LT(relative_error(turned(dk, n.kv_heads, -1.0), rig.values(gradient.k)), 2 * tolerance);
+  EXPECT_LT(relative_error(dv, rig.values(gradient.v)), 2 * tolerance);
+}
+
+TEST(AttentionWithRotation, AgreesWithReferenceInBothElements) {
+  for (const Heads& n : {Heads{2, 5, 2, 1, 4}, Heads{3, 33, 4, 2, 8}, Heads{1, 64, 2, 2, 32}, Heads{2, 100, 3, 3, 10},
+                         Heads{1, 130, 4, 1, 64}, Heads{1, 37, 1, 1, 128}})
+    for (const int spare : {0, 8}) {
+      check_turned<float>(n, spare, 5e-6);
+      check_turned<Bf16>(n, spare, 8e-3);
+    }
 }
 
 }  // namespace

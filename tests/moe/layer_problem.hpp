@@ -103,7 +103,7 @@ struct LayerProblem : test::Ranks {
     for (const Placement placement : {Placement::replicated, Placement::expert})  // all of the layer must be replaced
       test::fill_gradients(parameters, placement, NAN);
     for_stages(schedule::Direction::backward, [this](schedule::Stage stage) {
-      layer.backward(test::queue(), stage, dy, dx, *pass);
+      layer.backward(test::queue(), stage, {dy, dy}, dx, *pass);
       if (stage == schedule::Stage::combine) recompute();  // while rows travel
     });
   }

@@ -32,7 +32,7 @@ Result run(const Config& config, const Layout& layout, const Doubles& x, const D
   const auto partial = matrix(rows.grain_count(), d);
   const auto y = matrix(n, d), copy = matrix(n, d), in = matrix(n, d, x), dx = matrix(n, d, before);
   norm.forward(test::queue(), in, y, *pass, copy);
-  norm.backward(test::queue(), rows, matrix(n, d, dy), dx, *pass, partial);
+  norm.backward(test::queue(), rows, matrix(n, d, dy), nn::StreamGradient(dx, dx), *pass, partial);
   return {values_of(y), values_of(copy), values_of(dx), gradient_of(parameters, 0)};
 }
 
@@ -95,11 +95,11 @@ TEST(Norm, OfABranchOfBf16) {
   const Doubles x = random_values(n * d, 1), weight = random_values(d, 2);
   copy_in(weight, parameters.value(0));
   const std::vector<float> gradient = numbers(n * d, 3);
-  Matrix<Bf16> y("test::y", n, d), dy("test::dy", n, d);
+  Matrix<Bf16> y("test::y", n, d), dy("test::dy", n, d), rounded("test::rounded", n, d);
   Kokkos::deep_copy(Vector<Bf16>(dy.data(), n * d), elements_of<Bf16>(gradient));
   const auto in = matrix(n, d, x), dx = matrix(n, d), partial = matrix(rows.grain_count(), d);
   norm.forward(test::queue(), in, y, *pass);
-  norm.backward(test::queue(), rows, dy, dx, *pass, partial);
+  norm.backward(test::queue(), rows, dy, nn::StreamGradient(dx, rounded), *pass, partial);
   const std::vector<float> got = floats_of(Vector<Bf16>(y.data(), n * d)),
                            read = floats_of(Vector<Bf16>(dy.data(), n * d));
   const Doubles wanted = reference::rms_norm(x, weight, config.model.norm_epsilon);
@@ -109,6 +109,9 @@ TEST(Norm, OfABranchOfBf16) {
                                want_dweight);
   EXPECT_LT(relative_error(want_dx, values_of(dx)), 3e-6);
   EXPECT_LT(relative_error(want_dweight, gradient_of(parameters, 0)), 1e-6);
+  std::vector<float> sums = host_values(dx);
+  for (float& sum : sums) sum = test::rounded<Bf16>(sum);
+  EXPECT_EQ(floats_of(Vector<Bf16>(rounded.data(), n * d)), sums) << "as products read it";
 }
 
 TEST(Norm, WorksWithoutRows) {

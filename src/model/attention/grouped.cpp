@@ -14,10 +14,10 @@ struct GroupedPass : AttentionPass {
   GroupedPass(Arena& arena, const nn::Rows& lane_rows, const Config& config)
       : shape(grouped_shape(config, lane_rows.sequences)), rows(lane_rows) {
     const Index width = config.model.width, kv_width = Index{config.kv_heads()} * config.head_dim();
-    state.q = arena.matrix<float>(rows.count, width);
-    state.k = arena.matrix<float>(rows.count, kv_width);
-    state.v = arena.matrix<float>(rows.count, kv_width);
-    state.out = arena.matrix<float>(rows.count, width);
+    state.q = arena.tensor(rows.branch, rows.count, width);
+    state.k = arena.tensor(rows.branch, rows.count, kv_width);
+    state.v = arena.tensor(rows.branch, rows.count, kv_width);
+    state.out = arena.tensor(rows.branch, rows.count, width);
     state.log_sum = arena.matrix<float>(shape.heads, rows.count);
   }
   AttentionShape shape;
@@ -35,12 +35,11 @@ struct GroupedScratch : AttentionScratch {
   }
   void take_working(Arena& arena, const nn::Rows& lane_rows, const Config& config, int threads) override {
     const Index width = config.model.width, kv_width = Index{config.kv_heads()} * config.head_dim();
-    gradient.out = arena.matrix<float>(lane_rows.count, width, Account::scratch);
-    gradient.q = arena.matrix<float>(lane_rows.count, width, Account::scratch);
-    gradient.k = arena.matrix<float>(lane_rows.count, kv_width, Account::scratch);
-    gradient.v = arena.matrix<float>(lane_rows.count, kv_width, Account::scratch);
-    working =
-        arena.vector<float>(attention_memory(grouped_shape(config, lane_rows.sequences), threads), Account::scratch);
+    const auto rows = [&](Index of) { return arena.tensor(lane_rows.branch, lane_rows.count, of, Account::scratch); };
+    gradient.out = rows(width), gradient.q = rows(width);
+    gradient.k = rows(kv_width), gradient.v = rows(kv_width);
+    working = arena.vector<float>(
+        attention_memory(grouped_shape(config, lane_rows.sequences), lane_rows.branch, threads), Account::scratch);
   }
 
   Rope rope;
@@ -64,9 +63,7 @@ class GroupedAttention : public Attention {
     q_.forward(queue, x, own.state.q);
     k_.forward(queue, x, own.state.k);
     v_.forward(queue, x, own.state.v);
-    shared.rope.forward(queue, own.state.q);
-    shared.rope.forward(queue, own.state.k);
-    attention_forward(queue, own.shape, own.state, shared.working);
+    attention_forward(queue, own.shape, shared.rope.rotation(), own.state, shared.working);
     o_.forward(queue, own.state.out, y, products::Write::add);
   }
 
@@ -77,9 +74,7 @@ class GroupedAttention : public Attention {
     const AttentionGradient& gradient = shared.gradient;
     o_.weight_gradient(queue, own.rows, dy, own.state.out);
     o_.input_gradient(queue, dy, gradient.out);
-    attention_backward(queue, own.shape, own.state, gradient, shared.working);
-    shared.rope.backward(queue, gradient.q);
-    shared.rope.backward(queue, gradient.k);
+    attention_backward(queue, own.shape, shared.rope.rotation(), own.state, gradient, shared.working);
     q_.weight_gradient(queue, own.rows, gradient.q, own.x);
     k_.weight_gradient(queue, own.rows, gradient.k, own.x);
     v_.weight_gradient(queue, own.rows, gradient.v, own.x);

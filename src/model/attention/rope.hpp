@@ -2,8 +2,8 @@
 // position · base^(−2i/D).
 #pragma once
 #include "config/config.hpp"
+#include "model/attention/causal.hpp"
 #include "tensor/arena.hpp"
-#include "tensor/queue.hpp"
 
 namespace switchyard::model {
 
@@ -11,13 +11,20 @@ class Rope {
  public:
   /// Tables of `context` positions, computed in double.
   Rope(Arena& arena, const Config& config);
-  /// Turns the heads of x(N, heads*D) forward, or backward (the transpose), in place.
-  void forward(const Queue& queue, const Tensor& x) const { turn(queue, x, 1.0f); }
-  void backward(const Queue& queue, const Tensor& x) const { turn(queue, x, -1.0f); }
+  const Rotation& rotation() const { return rotation_; }
 
  private:
-  void turn(const Queue& queue, const Tensor& x, float sign) const;
-  Matrix<float> cosine_, sine_;  // (T, D/2)
+  Rotation rotation_;
 };
+
+/// Turns a head (2·half) at a position with these cosines and sines (half), in place: sign 1 forward, −1 back (the
+/// transpose).
+KOKKOS_INLINE_FUNCTION void turn_head(float* x, const float* cosine, const float* sine, float sign, int half) {
+  for (int i = 0; i < half; ++i) {
+    const float a = x[i], b = x[i + half], c = cosine[i], s = sign * sine[i];
+    x[i] = Kokkos::fma(-b, s, a * c);
+    x[i + half] = Kokkos::fma(a, s, b * c);
+  }
+}
 
 }  // namespace switchyard::model
