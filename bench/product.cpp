@@ -103,7 +103,7 @@ void run(const Case& c, int repetitions) {
   const auto x = filled(c.rows, c.k), w = filled(c.groups * c.n, c.k), y = filled(c.rows, c.n),
              dw = filled(c.groups * c.n, c.k);
   const auto nodes = tree_nodes(0, c.grains), whole = tree_nodes(0, 1);
-  const products::Segments segments = products::consecutive(offsets);
+  const products::SegmentTable segments(offsets), pieces(grains);
   const products::Weights weights{Tensor(w).part(0, c.n), c.n * c.k};
   const products::Gradients gradients{dw.data(), 0, c.n * c.k};
   const double flops = 2.0 * double(c.rows * c.n * c.k);
@@ -113,7 +113,7 @@ void run(const Case& c, int repetitions) {
   const auto sums = measure(
       repetitions, flops,
       [&] {
-        products::weight_gradient(queue, {products::consecutive(grains), c.groups, c.grains, &nodes}, y, x, gradients);
+        products::weight_gradient(queue, {pieces, c.groups, c.grains, &nodes}, y, x, gradients);
       },
       [&] {
         products::weight_gradient(queue, {segments, c.groups, 1, &whole}, y, x, gradients);

@@ -97,7 +97,7 @@ class MadeUpLayer {
     journeys->plan(queue, *pass_), journeys->plan_finish(queue, *pass_);
     bytes[4] = timers_.bytes[static_cast<std::size_t>(Phase::plan)];
     timers_.clear();
-    experts_->take(0, pass_->plan);
+    experts_->take(queue, 0, pass_->plan);
     const auto count = [&](int journey) {
       for (const Phase phase : {Phase::dispatch, Phase::combine})
         bytes[journey] += timers_.bytes_across[static_cast<std::size_t>(phase)];

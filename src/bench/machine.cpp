@@ -41,9 +41,8 @@ class Multiplier {
         w_("bench::machine::w", most_segments * widest, widest) {}
 
   void run(Product product, const Shape& shape) const {
-    const std::vector<Index> offsets = offsets_of(shape);
-    const products::Segments segments = products::consecutive(offsets);
-    const Index rows = offsets.back();
+    const products::Segments segments = products::even(static_cast<int>(shape.segments()), shape.rows);
+    const Index rows = segments.rows;
     const Tensor x{x_.data(), Element::f32, rows, shape.inner}, y{y_.data(), Element::f32, rows, shape.columns},
         w{w_.data(), Element::f32, shape.columns, shape.inner};
     const products::Weights weights{w, shape.columns * shape.inner};
@@ -55,11 +54,6 @@ class Multiplier {
   void fence() const { queue_.fence("switchyard::bench::machine"); }
 
  private:
-  static std::vector<Index> offsets_of(const Shape& shape) {
-    std::vector<Index> offsets;
-    for (Index s = 0; s <= shape.segments(); ++s) offsets.push_back(s * shape.rows);
-    return offsets;
-  }
   Queue queue_;
   Matrix<float> x_, y_, w_;
 };

@@ -125,9 +125,8 @@ double measure_poll(Pair& pair, int repetitions) {
       w("bench::machine::poll_w", small_product, small_product),
       y("bench::machine::poll_y", small_product, small_product);
   const Queue queue;
-  const Index first = 0, last = small_product;
   const auto multiply = [&] {
-    products::forward(queue, {1, &first, &last}, x, {w}, y);
+    products::forward(queue, products::dense(small_product), x, {w}, y);
     queue.fence("switchyard::bench::poll");
   };
   std::vector<double> seen;

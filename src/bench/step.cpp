@@ -104,7 +104,7 @@ void add_communication(nlohmann::ordered_json& report, const comm::Communicator&
 
 /// FLOP/s of all ranks together in a 1024³ product, every rank at the same time: best of `rounds`.
 double product_rate(const comm::Communicator& world, int rounds) {
-  const Index n = 1024, first = 0;
+  const Index n = 1024;
   const Queue queue;
   const Matrix<float> x("bench::x", n, n), w("bench::w", n, n), y("bench::y", n, n);
   std::int64_t nanoseconds = std::int64_t{1} << 60;
@@ -112,7 +112,7 @@ double product_rate(const comm::Communicator& world, int rounds) {
     std::int64_t start = 0;
     comm::all_reduce_max(world, &start, 1);  // a barrier
     const double t = now();
-    products::forward(queue, {1, &first, &n}, x, {w}, y);
+    products::forward(queue, products::dense(n), x, {w}, y);
     queue.fence("switchyard::bench");
     std::int64_t took = static_cast<std::int64_t>((now() - t) * 1e9);
     comm::all_reduce_max(world, &took, 1);

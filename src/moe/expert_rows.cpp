@@ -62,26 +62,29 @@ ExpertRows::ExpertRows(Arena& arena, const Config& config, const Layout& layout,
   const bool apart = outputs_kept_apart(config, layout);
   outputs_ = whole && apart ? scratch.outputs : row_room(arena, outputs_label, config, even, branch);
   network_ = hidden ? scratch.network : network_room(arena, config, layout, {nullptr, branch, even, 0});
+  tables_ = {arena, "moe::expert_rows::tables", Account::activations, 2 * table()};
   if (!arena.places()) return;
   begins_.assign(layout.lanes + 1, 0);
-  first_.assign(Index{experts_} * pieces_, 0), last_ = first_;
+  std::fill_n(tables_.host(), 2 * table(), Index{0});
 }
 
-void ExpertRows::take(int lane, const Plan& plan) {
+void ExpertRows::take(const Queue& queue, int lane, const Plan& plan) {
   const Index before = begins_[lane], all = before + plan.expert_rows();
   std::fill(begins_.begin() + lane + 1, begins_.end(), all);
   rows_->reserve(all, before);
   outputs_->reserve(all, before);
   network_->reserve(all, before);
   for (int e = 0; e < experts_; ++e) take_pieces(lane, e, plan);
+  tables_.to_device(queue, 2 * table());
 }
 
 /// A plan has the pieces of its lane, by place; with determinism `run` all rows of an expert are one. In evaluation
 /// nobody asks.
 void ExpertRows::take_pieces(int lane, int expert, const Plan& plan) {
   const auto set = [&](std::int64_t piece, const Range& rows) {
-    first_[expert * pieces_ + piece] = begins_[lane] + rows.first;
-    last_[expert * pieces_ + piece] = begins_[lane] + rows.last;
+    Index* first = tables_.host() + Index{expert} * pieces_ + piece;
+    first[0] = begins_[lane] + rows.first;
+    first[table()] = begins_[lane] + rows.last;
   };
   if (!layout_.by_grains(layout_.groups())) {
     expect(plan.here().rows.size() == 0, "rows of an expert together");
@@ -99,11 +102,10 @@ void ExpertRows::take_pieces(int lane, int expert, const Plan& plan) {
 }
 
 nn::NetworkRows ExpertRows::pieces(const std::vector<TreeNode>& nodes) const {
-  return {{experts_, nullptr, nullptr},
-          {static_cast<int>(first_.size()), first_.data(), last_.data()},
-          pieces_,
-          &nodes,
-          {}};
+  const Index rows = begins_.back();
+  const Index *first = tables_.device(), *last = first + table();
+  return {
+      {experts_, nullptr, nullptr, 0, 0}, {static_cast<int>(table()), first, last, rows, rows}, pieces_, &nodes, {}};
 }
 
 }  // namespace switchyard::moe

@@ -34,7 +34,7 @@ class ExpertRows {
   };
   /// Makes room for the rows of a lane, by its plan: lanes in their order, each once a pass. What was taken of a lane
   /// before has moved where there was too little room.
-  void take(int lane, const Plan& plan);
+  void take(const Queue& queue, int lane, const Plan& plan);
   Part part(int lane) const { return of(begins_[lane], begins_[lane + 1] - begins_[lane]); }
   /// Some of its rows.
   Part part(int lane, const Range& rows) const { return of(begins_[lane] + rows.first, rows.size()); }
@@ -51,6 +51,7 @@ class ExpertRows {
     return {rows_->rows(first, n), outputs_->rows(first, n), network_->rows(first, n)};
   }
   void take_pieces(int lane, int expert, const Plan& plan);
+  Index table() const { return Index{experts_} * pieces_; }  ///< elements of one of the two
 
   Layout layout_;
   int block_;
@@ -59,8 +60,8 @@ class ExpertRows {
   bool gathered_again_;
   std::shared_ptr<RowRoom> rows_, outputs_;  ///< of this layer, or the scratch
   std::shared_ptr<nn::FeedForwardPass> network_;
-  std::vector<Index> begins_;        ///< (lanes + 1) first row of each lane
-  std::vector<Index> first_, last_;  ///< (experts, pieces) rows
+  std::vector<Index> begins_;  ///< (lanes + 1) first row of each lane
+  Staged<Index> tables_;       ///< (experts, pieces) first rows, then as many last ones
 };
 
 }  // namespace switchyard::moe

@@ -65,29 +65,28 @@ void Layer::State::make_plan(const Queue& queue, LayerPass& pass) const {
 void Layer::State::take_rows(const Queue& queue, LayerPass& pass) const {
   if (std::exchange(pass.rows_known, true)) return;
   journeys->plan_finish(queue, pass);
-  pass.experts.take(pass.lane, pass.plan);
+  pass.experts.take(queue, pass.lane, pass.plan);
   pass.scratch.partial.reserve(pass.plan.expert_rows());
 }
 
 void Layer::State::run_experts(const Queue& queue, const Plan::Rows& some, LayerPass& pass) const {
   const ExpertRows::Part part = pass.part(some.rows);
-  experts.forward(queue, products::consecutive(some.offsets), part.rows, {part.outputs}, part.network);
+  experts.forward(queue, some.segments(), part.rows, {part.outputs}, part.network);
 }
 
 void Layer::State::recompute_experts(const Queue& queue, LayerPass& pass) const {
   if (pass.experts.gathered_again()) journeys->dispatch(queue, pass);  // none travels
   for (const Plan::Rows& some : {pass.plan.here(), pass.plan.others()}) {
     const ExpertRows::Part part = pass.part(some.rows);
-    experts.recompute(queue, products::consecutive(some.offsets), part.rows, part.network);
+    experts.recompute(queue, some.segments(), part.rows, part.network);
   }
 }
 
 void Layer::State::run_experts_backward(const Queue& queue, const Plan::Rows& some, LayerPass& pass) const {
   const ExpertRows::Part part = pass.part(some.rows);
   pass.scratch.d_hidden.reserve(pass.plan.expert_rows());
-  experts.input_gradient(queue, products::consecutive(some.offsets), part.outputs,
-                         {pass.d_rows().part(some.rows.first, some.rows.size())}, part.network,
-                         pass.scratch.d_hidden.rows(0, some.rows.size()));
+  experts.input_gradient(queue, some.segments(), part.outputs, {pass.d_rows().part(some.rows.first, some.rows.size())},
+                         part.network, pass.scratch.d_hidden.rows(0, some.rows.size()));
 }
 
 /// Of all lanes at once.

@@ -97,6 +97,7 @@ Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int block)
   order_ = {config.moe.combine_groups, experts_, nullptr, true};
   begins_ = table("moe::plan::begins", most_pieces(layout) * experts_);
   runs_ = table("moe::plan::runs", alone_ ? 0 : 2 * most_runs(mine_.size(), near_.size()) + 1);
+  offsets_ = {arena, "moe::plan::offsets", Account::activations, 2 * (mine_.size() + 1)};
   token_ = room("moe::plan::token");
   row_ = room("moe::plan::row");
   received_ = {arena, "moe::plan::received", Account::expert_rows,
@@ -159,6 +160,7 @@ void Plan::finish(const Queue& queue) {
   wait_for(counts_);
   poll(true);
   order_received(queue);
+  put_offsets(queue);
   whole_ = true;
 }
 
@@ -241,6 +243,13 @@ void Plan::take_counts() {
   to_experts_.receive = ordered_.received;
   if (!alone_) itinerary_ = exchange_->prepare({to_experts_, way_home()});
   counts_known_ = true;
+}
+
+/// Where the rows of each expert begin, for products.
+void Plan::put_offsets(const Queue& queue) {
+  std::copy(ordered_.others.begin(), ordered_.others.end(),
+            std::copy(ordered_.here.begin(), ordered_.here.end(), offsets_.host()));
+  offsets_.to_device(queue, std::ssize(ordered_.here) + std::ssize(ordered_.others));
 }
 
 /// Where each expert row lies among the received rows.

@@ -11,6 +11,7 @@
 #include "moe/expert_order.hpp"
 #include "moe/numbers.hpp"
 #include "moe/rows.hpp"
+#include "tensor/products/products.hpp"
 #include "tensor/room.hpp"
 #include "tensor/types.hpp"
 
@@ -74,14 +75,21 @@ class Plan : public Numbers {
   /// Of the rows from tokens to experts and home; where alone() there is none.
   const comm::Itinerary& itinerary() const { return itinerary_; }
 
-  /// Some of the expert rows, of all local experts: those of e are [e], [e + 1] of them.
+  /// Some of the expert rows, of all local experts: those of e are [e], [e + 1] of them, as the device has them after
+  /// finish().
   struct Rows {
     Range rows;
     const std::vector<Index>& offsets;
+    const Index* on_device;
+    products::Segments segments() const {
+      return products::consecutive(on_device, static_cast<int>(offsets.size()) - 1, rows.size());
+    }
   };
   /// Rows that stay, none without layout.local_first; and all others.
-  Rows here() const { return {{0, ordered_.here.back()}, ordered_.here}; }
-  Rows others() const { return {{ordered_.here.back(), expert_rows()}, ordered_.others}; }
+  Rows here() const { return {{0, ordered_.here.back()}, ordered_.here, offsets_.device()}; }
+  Rows others() const {
+    return {{ordered_.here.back(), expert_rows()}, ordered_.others, offsets_.device() + local_experts() + 1};
+  }
   /// The send rows that are here(), in the same order.
   Range staying() const {
     const std::int64_t first = to_experts_.send[my_near(layout_)].first;
@@ -108,6 +116,7 @@ class Plan : public Numbers {
   void take_counts();
   comm::RowPlan way_home() const;
   void order_received(const Queue& queue);
+  void put_offsets(const Queue& queue);
 
   Layout layout_;
   int block_, experts_;
@@ -132,6 +141,7 @@ class Plan : public Numbers {
   Twin<Matrix<std::int32_t>> totals_;  ///< those of counted_, for the host
   Staged<std::int32_t> begins_;        ///< (pieces, E) first send row
   Staged<std::int32_t> runs_;          ///< (runs + 1) first expert row of each, then (runs) its received row
+  Staged<Index> offsets_;              ///< (local experts + 1) of rows that stay, then of the others
   Room<std::int32_t> token_, row_, received_;
 };
 

@@ -41,7 +41,6 @@ struct Rows {
   int context = 0;                ///< T
   Index step_tokens = 0;          ///< tokens of the global batch
   Index grain_rows = 0;           ///< rows of one grain
-  std::vector<Index> whole;       ///< 0 and N
   std::vector<Index> grains;      ///< (local grains + 1) first row of each local grain
   std::vector<Index> pieces;      ///< (local pieces + 1) first row of each local piece: of equal numbers of grains
   int piece_grains = 1;           ///< grains of one piece
@@ -52,7 +51,8 @@ struct Rows {
   int piece_count() const { return static_cast<int>(pieces.size()) - 1; }
   /// Of a network that every token passes.
   NetworkRows network() const {
-    return {products::consecutive(whole), products::consecutive(pieces), piece_count(), &nodes, sums};
+    return {products::dense(count), products::even(piece_count(), grain_rows * piece_grains), piece_count(), &nodes,
+            sums};
   }
 };
 
@@ -76,7 +76,6 @@ inline Rows make_rows(const Config& config, const Layout& layout) {
   for (Index p = 0; p <= pieces; ++p) rows.pieces.push_back(rows.grains[p * rows.piece_grains]);
   rows.sequences = grains * config.grain_sequences();
   rows.count = rows.grains.back();
-  rows.whole = {0, rows.count};
   return rows;
 }
 

@@ -30,9 +30,8 @@ using Product = ProbedProducts::Product;
 
 /// A product of products.hpp, whose result has `out` columns.
 std::vector<float> rows_of(const Queue& queue, Product product, const Tensor& x, const Tensor& w, Index out) {
-  const Index first = 0;
   const auto y = make_view<Matrix<float>>("probe::y", x.rows, out);
-  product(queue, {1, &first, &x.rows}, x, {w}, y, products::Write::replace);
+  product(queue, products::dense(x.rows), x, {w}, y, products::Write::replace);
   return host_values(y);
 }
 

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "reference/moe_layer.hpp"
 #include "support/parameters.hpp"
@@ -65,17 +66,12 @@ struct Problem {
       for (int count : expert) piece_offsets.push_back(piece_offsets.back() + count);
       offsets.push_back(piece_offsets.back());
     }
+    networks.emplace(offsets), pieces.emplace(piece_offsets);
     test::fill_gradients(parameters, c.placement, std::numeric_limits<float>::quiet_NaN());
   }
   int experts() const { return static_cast<int>(trial.counts.size()); }
   Index rows() const { return offsets.back(); }
-  NetworkRows cut() const {
-    return {products::consecutive(offsets),
-            products::consecutive(piece_offsets),
-            layout.grains,
-            &parameters.nodes(trial.placement),
-            {}};
-  }
+  NetworkRows cut() const { return {*networks, *pieces, layout.grains, &parameters.nodes(trial.placement), {}}; }
   FeedForwardRows kept() {
     pass->reserve(rows());
     return pass->rows(0, rows());
@@ -103,6 +99,7 @@ struct Problem {
   FeedForward network;
   Placed<FeedForwardPass> pass;
   std::vector<Index> offsets{0}, piece_offsets{0};
+  std::optional<products::SegmentTable> networks, pieces;
 };
 
 void expect_close(float got, double expected, double scale) { ASSERT_NEAR(got, expected, 2e-6 * (scale + 1)); }

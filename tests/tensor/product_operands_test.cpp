@@ -72,7 +72,8 @@ void check(const Kinds& kinds, Product product, bool forward, products::Write wr
   const Index in = forward ? k : n, out = forward ? n : k;
   const Operand x(kinds.x, row_count, in, 3, 1), w(kinds.w, 3 * n, k, 0, 2), y(kinds.y, row_count, out, 5, 3);
   const Values xs = x.all(), ws = w.all(), before = y.all();
-  product(test::queue(), {3, first.data(), last.data()}, x.tensor(), {w.tensor().part(0, n), n * k}, y.tensor(), write);
+  product(test::queue(), products::SegmentTable(first, last), x.tensor(), {w.tensor().part(0, n), n * k}, y.tensor(),
+          write);
   const Values got = y.all();
   std::vector<bool> checked(got.size(), false);
   for (int s = 0; s < 3; ++s)
@@ -111,8 +112,7 @@ void check_weight_gradient(Element of_dy, Element of_x) {
   const Values dys = dy.all(), xs = x.all();
   const Index node = 2 * n * k + 16;
   const auto dw = elements_of<float>(Values(s.nodes.size() * node, 99.0f));
-  products::weight_gradient(test::queue(),
-                            {{s.networks * s.grains, s.from.data(), s.past.data()}, s.networks, s.grains, &s.nodes},
+  products::weight_gradient(test::queue(), {products::SegmentTable(s.from, s.past), s.networks, s.grains, &s.nodes},
                             dy.tensor(), x.tensor(), {dw.data(), node, n * k});
   const Values got = floats_of(dw);
   ASSERT_EQ(s.nodes.size(), 2u);
@@ -142,9 +142,9 @@ TEST(ProductOperands, WeightGradientDoesNotDependOnWhereRowsLie) {
                             const Values& x) {
     const auto dw = elements_of<float>(Values(2 * 2 * n * k, 99.0f)), d = elements_of<float>(dy),
                in = elements_of<float>(x);
-    products::weight_gradient(
-        test::queue(), {{s.networks * s.grains, from.data(), past.data()}, s.networks, s.grains, &s.nodes},
-        {d.data(), Element::f32, s.rows, n}, {in.data(), Element::f32, s.rows, k}, {dw.data(), 2 * n * k, n * k});
+    products::weight_gradient(test::queue(), {products::SegmentTable(from, past), s.networks, s.grains, &s.nodes},
+                              {d.data(), Element::f32, s.rows, n}, {in.data(), Element::f32, s.rows, k},
+                              {dw.data(), 2 * n * k, n * k});
     return floats_of(dw);
   };
   const Values dy = numbers(s.rows * n, 6), x = numbers(s.rows * k, 7);

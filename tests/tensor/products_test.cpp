@@ -67,9 +67,9 @@ void check_product(const Shape& s, Product product, Reference reference, Index i
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += wanted[i];
   const auto dx = to_device(x, rows, in), all_w = to_device(w, count * s.n, s.k), y = to_device(before, rows, out);
   const products::Weights dw{Tensor(all_w).part(0, s.n), s.n * s.k};
-  product(test::queue(), products::consecutive(offsets), dx, dw, y, products::Write::add);
+  product(test::queue(), products::SegmentTable(offsets), dx, dw, y, products::Write::add);
   expect_same(host_values(y), sum, "add " + s.text());
-  product(test::queue(), products::consecutive(offsets), dx, dw, y, products::Write::replace);
+  product(test::queue(), products::SegmentTable(offsets), dx, dw, y, products::Write::replace);
   expect_same(host_values(y), wanted, "replace " + s.text());
 }
 
@@ -86,7 +86,7 @@ void check_weight_gradient(int networks, int first, int grains, const Shape& s) 
   const Index matrix = s.n * s.k, stride = networks * matrix + (matrix % 16 == 0 ? 16 : 7);
   const auto dw = to_device(Values(nodes.size() * stride, 99.0f), static_cast<Index>(nodes.size()), stride);
   const auto ddy = to_device(dy, offsets.back(), s.n), dx = to_device(x, offsets.back(), s.k);
-  products::weight_gradient(test::queue(), {products::consecutive(offsets), networks, grains, &nodes}, ddy, dx,
+  products::weight_gradient(test::queue(), {products::SegmentTable(offsets), networks, grains, &nodes}, ddy, dx,
                             {dw.data(), stride, matrix});
   Values wanted(nodes.size() * stride, 99.0f);
   for (std::size_t t = 0; t < nodes.size(); ++t)
@@ -178,7 +178,7 @@ TEST(Products, AbsentPartialIsPlusZeroAndIsAdded) {
   const auto dy = to_device({1e-30f}, 1, 1), x = to_device({-1e-30f}, 1, 1), dw = to_device({99.0f}, 1, 1);
   const auto sign = [&](const std::vector<Index>& offsets, const std::vector<TreeNode>& of) {
     const auto grains = static_cast<int>(offsets.size()) - 1;
-    products::weight_gradient(test::queue(), {products::consecutive(offsets), 1, grains, &of}, dy, x,
+    products::weight_gradient(test::queue(), {products::SegmentTable(offsets), 1, grains, &of}, dy, x,
                               {dw.data(), 1, 0});
     return std::signbit(host_values(dw)[0]);
   };
@@ -198,7 +198,7 @@ TEST(Products, AbsentPartialsOfANode) {
     const Index rows = offsets.back();
     const Values dy(rows, 1e-30f), x(rows, -1e-30f);
     const auto dw = to_device(Values(2, 99.0f), 2, 1);
-    products::weight_gradient(test::queue(), {products::consecutive(offsets), 1, grains, &nodes},
+    products::weight_gradient(test::queue(), {products::SegmentTable(offsets), 1, grains, &nodes},
                               to_device(dy, rows, 1), to_device(x, rows, 1), {dw.data(), 1, 0});
     const Values eight = reference::weight_gradient(nodes[0], offsets.data(), 1, 1, dy.data(), x.data()),
                  one = reference::weight_gradient(nodes[1], offsets.data() + 8, 1, 1, dy.data(), x.data());
@@ -212,7 +212,7 @@ TEST(Products, NotFinitePassesThrough) {
     x[17 * 24 + 3] = bad;
     const auto y = to_device(Values(40 * 20), 40, 20);
     const std::vector<Index> all{0, 40};
-    products::forward(test::queue(), products::consecutive(all), to_device(x, 40, 24), {to_device(w, 20, 24)}, y);
+    products::forward(test::queue(), products::SegmentTable(all), to_device(x, 40, 24), {to_device(w, 20, 24)}, y);
     const Values got = host_values(y);
     for (Index i = 0; i < 40; ++i)
       for (Index j = 0; j < 20; ++j) EXPECT_EQ(std::isfinite(got[i * 20 + j]), i != 17);
