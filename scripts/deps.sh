@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the project needs from outside: system packages and Kokkos.
-#   scripts/deps.sh [openmp|serial|cuda ...]   packages (as root or through sudo; else lists them) and Kokkos for each backend
+#   scripts/deps.sh [openmp|serial|cuda ...]   packages (as root or through sudo; else lists them) and Kokkos for each backend;
+#                                              for cuda the headers of CUTLASS too
 #   scripts/deps.sh --python                   the virtual environment .venv with yardstick and its pinned packages
 #   scripts/deps.sh --slurm                    Slurm and munge for tests/slurm, which are skipped without them
 #   scripts/deps.sh --network                  iproute2 for scripts/virtual-nodes.sh, whose tests are skipped without it
@@ -89,6 +90,27 @@ python_environment() {
   quiet build/log/pip-yardstick.log .venv/bin/pip install -q --disable-pip-version-check --no-deps -e ./analysis
 }
 
+# cutlass_headers PREFIX: PREFIX/cutlass/include, from a Python wheel.
+cutlass_headers() {
+  local prefix=$1 work
+  [ -f "$prefix/cutlass/include/cutlass/cutlass.h" ] && return
+  step "CUTLASS headers"
+  work=$(mktemp -d)
+  quiet build/log/cutlass.log python3 -m pip download -q --no-deps -d "$work" nvidia-cutlass==4.2.0.0
+  python3 - "$work" "$prefix/cutlass/include" <<'PY'
+import pathlib, sys, zipfile
+work, include = map(pathlib.Path, sys.argv[1:])
+for wheel in work.glob("*.whl"):
+    with zipfile.ZipFile(wheel) as z:
+        for name in z.namelist():
+            if "cutlass_library/source/include/" in name and not name.endswith("/"):
+                out = include / name.split("source/include/")[1]
+                out.parent.mkdir(parents=True, exist_ok=True)
+                out.write_bytes(z.read(name))
+PY
+  rm -rf "$work"
+}
+
 # Kokkos, CUTLASS headers, and the headers and libraries that a bare machine with CUDA, Open MPI, HDF5 and yaml-cpp lacks,
 # which cmake/Dependencies.cmake finds under third_party/system.
 bundle() {
@@ -105,20 +127,7 @@ bundle() {
   (cd "$work/debs" && apt-get download libcli11-dev libfmt-dev libspdlog-dev libssl-dev nlohmann-json3-dev libgtest-dev "${shared[@]}" >/dev/null)
   for p in "$work"/debs/*.deb; do dpkg -x "$p" "$work/third_party/system"; done
   rm -rf "$work/debs" "$work/third_party/system/usr/share/doc"
-  quiet build/log/cutlass.log python3 -m pip download -q --no-deps -d "$work" nvidia-cutlass==4.2.0.0
-  python3 - "$work" <<'PY'
-import pathlib, sys, zipfile
-work = pathlib.Path(sys.argv[1])
-for wheel in work.glob("*.whl"):
-    with zipfile.ZipFile(wheel) as z:
-        for name in z.namelist():
-            if "cutlass_library/source/include/" in name:
-                out = work / "third_party/cutlass/include" / name.split("source/include/")[1]
-                if not name.endswith("/"):
-                    out.parent.mkdir(parents=True, exist_ok=True)
-                    out.write_bytes(z.read(name))
-    wheel.unlink()
-PY
+  cutlass_headers "$work/third_party"
   tar -czf .bundle/switchyard-deps.tar.gz -C "$work" third_party
   rm -rf "$work"
   local bytes
@@ -140,6 +149,13 @@ for what in "$@"; do
       if [ -z "${Kokkos_ROOT:-}" ]; then
         kokkos_source
         build_kokkos "$what"
+      fi
+      if [ "$what" = cuda ] && [ -z "${CUTLASS_ROOT:-}" ]; then
+        if [ -n "${SWITCHYARD_OFFLINE:-}" ]; then
+          [ -d third_party/cutlass ] || echo "CUTLASS is not fetched: SWITCHYARD_OFFLINE is set"
+        else
+          cutlass_headers third_party
+        fi
       fi ;;
   esac
 done

@@ -1,0 +1,141 @@
+// Which kernel makes a product of many segments on an NVIDIA GPU, and what it is launched with.
+#include "tensor/products/grouped_cuda.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/check.hpp"
+#include "tensor/check_cuda.hpp"
+
+namespace switchyard::products {
+namespace {
+
+constexpr Index partial_bytes = Index{512} << 20;  // of weight gradients, unless one network needs more
+constexpr Index many_rows = 512;                   // a group, from which on smaller tiles of dW are faster
+constexpr Index first_groups = 4096;               // that the tables have room for at once
+
+/// One thread a group.
+__global__ void fill_table(Grouped p, GroupTables t) {
+  const int g = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (g >= p.count) return;
+  const int rows = static_cast<int>(p.rows(g)), sizes[] = {p.m, p.n, p.k};
+  for (int i = 0; i < 3; ++i) t.shapes[3 * g + i] = sizes[i] < 0 ? rows : sizes[i];
+  t.a[g] = p.begin(p.a, g), t.b[g] = p.begin(p.b, g), t.d[g] = p.begin(p.d, g);
+  t.a_stride[g] = p.a.stride, t.b_stride[g] = p.b.stride, t.d_stride[g] = p.d.stride;
+}
+
+/// 16 bytes are what the tensor memory accelerator moves at least.
+bool aligned(const GroupOperand& o, Element element) {
+  constexpr Index line = 16;
+  return reinterpret_cast<std::uintptr_t>(o.data) % line == 0 && o.stride * bytes_of(element) % line == 0 &&
+         o.by_row % line == 0 && o.by_outer % line == 0 && o.by_inner % line == 0;
+}
+
+/// Rows of `t`, from the first row of a segment on.
+GroupOperand rows_of(const Tensor& t) { return {t.data, t.stride, t.stride * bytes_of(t.element), 0, 0}; }
+
+using Kernel = void (*)(const GroupLaunch&);
+
+Kernel kernel_of(const Grouped& p) {
+  const bool floats = p.out == Element::f32;
+  if (p.kind == Kind::forward) return floats ? cutlass_forward_float : cutlass_forward_bf16;
+  if (p.kind == Kind::input_gradient) return floats ? cutlass_input_gradient_float : cutlass_input_gradient_bf16;
+  // The same bits from either (tests), so that the number of rows may choose.
+  return p.segments.rows >= many_rows * p.segments.count ? cutlass_weight_gradient_many : cutlass_weight_gradient_few;
+}
+
+}  // namespace
+
+GroupTables tables_at(std::byte* memory, int groups) {
+  const auto pointers = [&](int i) { return reinterpret_cast<std::byte**>(memory) + Index{i} * groups; };
+  const auto strides = [&](int i) { return reinterpret_cast<std::int64_t*>(memory) + Index{i} * groups; };
+  return {
+      reinterpret_cast<int*>(strides(6)), pointers(0), pointers(1), pointers(2), strides(3), strides(4), strides(5)};
+}
+
+void fill_tables(cudaStream_t stream, const Grouped& product, const GroupTables& tables) {
+  constexpr int threads = 128;
+  fill_table<<<(product.count + threads - 1) / threads, threads, 0, stream>>>(product, tables);
+  check_cuda(cudaGetLastError(), "fill_table");
+}
+
+bool cutlass_takes(const Grouped& p) {
+  constexpr int whole = 8;  // elements of 16 bytes
+  const auto wide = [](int size) { return size < 0 || (size > 0 && size % whole == 0); };
+  return p.in == Element::bf16 && wide(p.m) && wide(p.n) && wide(p.k) && aligned(p.a, p.in) && aligned(p.b, p.in) &&
+         aligned(p.d, p.out);
+}
+
+DeviceScratch::~DeviceScratch() { static_cast<void>(cudaFree(data_)); }  // of a context that may be gone
+
+std::byte* DeviceScratch::bytes(Index n) {
+  if (n > size_) {
+    check_cuda(cudaFree(data_), "cudaFree");
+    data_ = nullptr, size_ = 0;
+    check_cuda(cudaMalloc(&data_, static_cast<std::size_t>(n)), "cudaMalloc");
+    size_ = n;
+  }
+  return static_cast<std::byte*>(data_);
+}
+
+GroupedProducts::GroupedProducts(cudaStream_t stream) : stream_(stream) {
+  int device = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  check_cuda(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+  tables_.bytes(first_groups * table_bytes);
+  workspace_.bytes(workspace_bytes);
+}
+
+void GroupedProducts::multiply(const Grouped& product) {
+  if (product.count == 0) return;
+  if (!cutlass_takes(product)) return multiply_tiles(stream_, product);
+  const GroupTables tables = tables_at(tables_.bytes(product.count * table_bytes), product.count);
+  fill_tables(stream_, product, tables);
+  kernel_of(product)({stream_, product.count, tables, product.add, processors_, workspace_.bytes(workspace_bytes)});
+}
+
+void GroupedProducts::rows(Kind kind, const Segments& segments, const Tensor& from, const Weights& w, const Tensor& to,
+                           Write write) {
+  expect(from.element == w.matrix.element, "operands of one element");
+  expect(from.element == Element::bf16 || to.element == Element::f32, "results of floats in floats");
+  if (segments.rows == 0 || to.width == 0) return;
+  const GroupOperand weights{w.matrix.data, w.matrix.stride, 0, w.next * bytes_of(w.matrix.element), 0};
+  multiply({kind, from.element, to.element, write == Write::add, segments, 0, segments.count, 1, -1,
+            static_cast<int>(to.width), static_cast<int>(from.width), rows_of(from), weights, rows_of(to)});
+}
+
+void GroupedProducts::weight_gradient(const GrainSegments& of, const Tensor& dy, const Tensor& x, const Gradients& dw) {
+  expect(dy.element == x.element, "operands of one element");
+  const Index n = dy.width, k = x.width, one = n * k * bytes_of(Element::f32), all = of.grains * one;
+  if (of.networks == 0 || of.grains == 0 || one == 0) return;
+  Grouped p{Kind::weight_gradient,
+            dy.element,
+            Element::f32,
+            false,
+            of.segments,
+            0,
+            of.networks * of.grains,
+            of.grains,
+            static_cast<int>(n),
+            static_cast<int>(k),
+            -1,
+            rows_of(dy),
+            rows_of(x),
+            {}};
+  const Index to_bytes = bytes_of(Element::f32);
+  if (static_cast<int>(of.nodes->size()) == of.grains) {  // nothing to add
+    p.d = {reinterpret_cast<std::byte*>(dw.data), k, 0, dw.next * to_bytes, dw.node * to_bytes};
+    return multiply(p);
+  }
+  const int at_once = static_cast<int>(std::clamp<Index>(partial_bytes / all, 1, of.networks));
+  std::byte* partials = partials_.bytes(at_once * all);
+  for (int e = 0; e < of.networks; e += at_once) {
+    const int networks = std::min(at_once, of.networks - e);
+    p.first = e * of.grains, p.count = networks * of.grains;
+    p.d = {partials - e * all, k, 0, all, one};
+    multiply(p);
+    sum_partials(stream_, {reinterpret_cast<const float*>(partials), n * k, e, networks, of.grains}, *of.nodes, dw);
+  }
+}
+
+}  // namespace switchyard::products

@@ -1,0 +1,88 @@
+// Products of many segments as one launch on an NVIDIA GPU; where each begins is read on the device. Private to the
+// CUDA builds with CUTLASS.
+#pragma once
+#include "tensor/products/group_launch_cuda.hpp"
+#include "tensor/products/products.hpp"
+
+namespace switchyard::products {
+
+/// Which product of products.hpp: D(m, n) = A(m, k)·B(k, n), one a group.
+enum class Kind { forward, input_gradient, weight_gradient };
+
+/// Where a group's operand begins: that of segment s at data + begin(s)·by_row + s/inner·by_outer + s%inner·by_inner,
+/// all in bytes; its rows lie `stride` elements apart.
+struct GroupOperand {
+  std::byte* data;
+  Index stride, by_row, by_outer, by_inner;
+};
+
+/// Groups are the segments [first, first + count).
+struct Grouped {
+  Kind kind;
+  Element in, out;
+  bool add;
+  Segments segments;
+  int first, count, inner;
+  int m, n, k;  ///< of one group; −1 for that which is the segment's rows: m, of weight gradients k
+  GroupOperand a, b, d;
+
+  KOKKOS_INLINE_FUNCTION Index rows(int group) const {
+    return segments.end(first + group) - segments.begin(first + group);
+  }
+  KOKKOS_INLINE_FUNCTION std::byte* begin(const GroupOperand& o, int group) const {
+    const int s = first + group;
+    return o.data + segments.begin(s) * o.by_row + s / inner * o.by_outer + s % inner * o.by_inner;
+  }
+};
+
+/// Tables in `memory`, table_bytes a group, a multiple of 8 bytes before each.
+GroupTables tables_at(std::byte* memory, int groups);
+
+/// Fills the tables of the groups of `product`.
+void fill_tables(cudaStream_t stream, const Grouped& product, const GroupTables& tables);
+
+/// Whether CUTLASS takes the product: a matter of the layout of parameters and rows, never of how many rows there are.
+bool cutlass_takes(const Grouped& product);
+
+/// Any product in tiles of ours, without tensor cores: every element one chain of fused multiply-adds over k ascending.
+void multiply_tiles(cudaStream_t stream, const Grouped& product);
+
+/// dW of each network and node of `nodes` from the partials (networks, grains, elements), along the tree; networks
+/// [first, first + networks) of dw.
+struct TreeSum {
+  const float* partials;
+  Index elements;
+  int first, networks, grains;
+};
+void sum_partials(cudaStream_t stream, const TreeSum& sum, const std::vector<TreeNode>& nodes, const Gradients& dw);
+
+/// Device memory that grows and is kept; contents are lost when it grows, which must not be while a graph is captured:
+/// a step that is captured was done before, and no size depends on rows.
+class DeviceScratch {
+ public:
+  DeviceScratch() = default;
+  DeviceScratch(const DeviceScratch&) = delete;
+  DeviceScratch& operator=(const DeviceScratch&) = delete;
+  ~DeviceScratch();
+  std::byte* bytes(Index n);
+
+ private:
+  void* data_ = nullptr;
+  Index size_ = 0;
+};
+
+/// What the products keep in a stream, and the products themselves.
+class GroupedProducts {
+ public:
+  explicit GroupedProducts(cudaStream_t stream);
+  void rows(Kind kind, const Segments& segments, const Tensor& from, const Weights& w, const Tensor& to, Write write);
+  void weight_gradient(const GrainSegments& segments, const Tensor& dy, const Tensor& x, const Gradients& dw);
+
+ private:
+  void multiply(const Grouped& product);
+  cudaStream_t stream_;
+  int processors_ = 0;
+  DeviceScratch tables_, workspace_, partials_;
+};
+
+}  // namespace switchyard::products
