@@ -153,11 +153,10 @@ bool in_vectors(const Grouped& p) {
 /// Tiles change no bit, since an element is one chain.
 template <Kind kind>
 void of_floats(cudaStream_t stream, const Grouped& p) {
-  const bool small = row_tiles(p, 128) * tiles_along(p.n, 128) < enough_blocks ||
-                     (kind != Kind::weight_gradient && p.segments.rows < 64 * Index{p.count});
-  const bool vector = in_vectors(p);
-  if (small) return (vector ? launch<kind, float, float, 64, true> : launch<kind, float, float, 64, false>)(stream, p);
-  (vector ? launch<kind, float, float, 128, true> : launch<kind, float, float, 128, false>)(stream, p);
+  if (!in_vectors(p)) return launch<kind, float, float, 64, false>(stream, p);
+  const bool few_rows = kind != Kind::weight_gradient && p.segments.rows < 64 * Index{p.count};
+  const bool small = few_rows || row_tiles(p, 128) * tiles_along(p.n, 128) < enough_blocks;
+  (small ? launch<kind, float, float, 64, true> : launch<kind, float, float, 128, true>)(stream, p);
 }
 
 template <Kind kind>
