@@ -1,0 +1,96 @@
+// Launches of causal attention of bfloat16.
+#include "model/attention/causal_backward_cuda.hpp"
+#include "model/attention/causal_launch_cuda.hpp"
+#include "model/attention/causal_wide_backward_cuda.hpp"
+
+namespace switchyard::model::causal {
+
+/// Rows to be rotated, and where the copies go, rows one after another.
+struct Turn {
+  Strided<Bf16> from;
+  Bf16* to;
+  int heads;
+};
+
+/// Eight channels and their partners a thread.
+__global__ void turn_rows(Problem<Bf16> p, Turn q, Turn k) {
+  const int half = p.shape.head_dim / 2, chunks = half / 8;
+  const Index of_q = p.rows() * q.heads * chunks, it = Index{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (it >= of_q + p.rows() * k.heads * chunks) return;
+  const Turn& by = it < of_q ? q : k;
+  const Index own = it < of_q ? it : it - of_q, row = own / (by.heads * chunks);
+  const int head = static_cast<int>(own / chunks % by.heads), i = static_cast<int>(own % chunks) * 8;
+  const Index column = head * p.shape.head_dim + i, angle = row % p.shape.context * half + i;
+  const Bf16* from = by.from.data + row * by.from.stride + column;
+  Bf16* to = by.to + row * by.heads * p.shape.head_dim + column;
+  uint4 a = *reinterpret_cast<const uint4*>(from), b = *reinterpret_cast<const uint4*>(from + half);
+  turn_chunks(a, b, p.cosine + angle, p.sine + angle);
+  *reinterpret_cast<uint4*>(to) = a;
+  *reinterpret_cast<uint4*>(to + half) = b;
+}
+
+/// Rotated copies of k, and of q if `both`, instead of what a problem reads.
+Problem<Bf16> turn_ahead(cudaStream_t stream, const Problem<Bf16>& p, const Rotated& memory, bool both) {
+  if (!p.vectors || !rotates_ahead(p.shape)) return p;
+  const Turn q{p.q, memory.q, both ? p.shape.heads : 0}, k{p.k, memory.k, p.shape.kv_heads};
+  const Index items = p.rows() * (q.heads + k.heads) * (p.shape.head_dim / 16);
+  turn_rows<<<static_cast<unsigned>((items + 255) / 256), 256, 0, stream>>>(p, q, k);
+  check_cuda(cudaGetLastError(), "attention kernel");
+  Problem<Bf16> turned = p;
+  turned.k = {memory.k, Index{k.heads} * p.shape.head_dim, false};
+  if (both) turned.q = {memory.q, Index{q.heads} * p.shape.head_dim, false};
+  return turned;
+}
+
+/// Whether the kernels of two warpgroups serve a problem, which then is turned ahead.
+bool is_wide(const Problem<Bf16>& p) {
+  return p.vectors && rotates_ahead(p.shape) && (p.shape.head_dim == 64 || p.shape.head_dim == 128);
+}
+
+/// Blocks of so many rows, of all heads.
+Index blocks_of(const Problem<Bf16>& p, int heads, int rows) { return p.shape.sequences * heads * p.blocks(rows); }
+
+void launch_forward(cudaStream_t stream, const Problem<Bf16>& problem, const Rotated& memory) {
+  const Problem<Bf16> p = turn_ahead(stream, problem, memory, false);
+  if (is_wide(p))
+    return by_width<64, 128>(p.shape.head_dim, [&]<int width>() {
+      launch<forward_wide<width>>(stream, blocks_of(p, p.shape.heads, wide), wide_threads,
+                                  WideForwardTiles<width>::bytes, p);
+    });
+  by_width<16, 32, 64, 96, 128, 256>(p.shape.head_dim, [&]<int width>() {
+    launch<forward<width>>(stream, blocks_of(p, p.shape.heads, block), warps_threads, ForwardTiles<width>::bytes, p);
+  });
+}
+
+/// Gradients of queries, with delta; then of keys and values.
+void launch_queries(cudaStream_t stream, const Problem<Bf16>& p, const Gradients<Bf16>& g) {
+  if (is_wide(p))
+    return by_width<64, 128>(p.shape.head_dim, [&]<int width>() {
+      launch<backward_queries_wide<width>>(stream, blocks_of(p, p.shape.heads, wide), wide_threads,
+                                           WideQueryTiles<width>::bytes, p, g);
+    });
+  by_width<16, 32, 64, 96, 128, 256>(p.shape.head_dim, [&]<int width>() {
+    launch<backward_queries<width>>(stream, blocks_of(p, p.shape.heads, block), warps_threads,
+                                    QueryTiles<width>::bytes, p, g);
+  });
+}
+void launch_keys(cudaStream_t stream, const Problem<Bf16>& p, const Gradients<Bf16>& g) {
+  if (is_wide(p))
+    return by_width<64, 128>(p.shape.head_dim, [&]<int width>() {
+      launch<backward_keys_wide<width>>(stream, blocks_of(p, p.shape.kv_heads, wide), wide_threads,
+                                        WideKeyTiles<width>::bytes, p, g);
+    });
+  by_width<16, 32, 64, 96, 128, 256>(p.shape.head_dim, [&]<int width>() {
+    launch<backward_keys<width>>(stream, blocks_of(p, p.shape.kv_heads, block), warps_threads * key_sets<width>,
+                                 KeyTiles<width>::bytes, p, g);
+  });
+}
+
+void launch_backward(cudaStream_t stream, const Problem<Bf16>& problem, const Gradients<Bf16>& gradients,
+                     const Rotated& memory) {
+  const Problem<Bf16> p = turn_ahead(stream, problem, memory, true);
+  launch_queries(stream, p, gradients);
+  launch_keys(stream, p, gradients);
+}
+
+}  // namespace switchyard::model::causal

@@ -1,0 +1,124 @@
+// Causal attention of bfloat16 forward on a GPU: a thread block takes 64 queries of a head, four warps of 16, past all
+// blocks of keys that they see, and keeps a running maximum and sum (Dao 2023).
+#pragma once
+#include "model/attention/causal_tile_cuda.hpp"
+#include "tensor/math.hpp"
+
+namespace switchyard::model::causal {
+
+
+/// Of the two rows that a lane shares with three others: maximum and this lane's sum of exponentials.
+struct Softmax {
+  float top[2] = {-INFINITY, -INFINITY}, sum[2] = {0.0f, 0.0f};
+
+  /// Scores become exponentials of (score − maximum)·scale2 in base 2; factor is what earlier sums are worth.
+  template <int n>
+  __device__ void add(float (&scores)[n][4], float scale2, float (&factor)[2]) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float now = top[r];
+#pragma unroll
+      for (int j = 0; j < n; ++j) now = fmaxf(now, fmaxf(scores[j][2 * r], scores[j][2 * r + 1]));
+      now = fmaxf(now, __shfl_xor_sync(0xFFFFFFFFu, now, 1));
+      now = fmaxf(now, __shfl_xor_sync(0xFFFFFFFFu, now, 2));
+      const float shift = now * scale2;
+      factor[r] = fast_exp2(__fmaf_rn(top[r], scale2, -shift));
+      top[r] = now;
+      sum[r] *= factor[r];
+#pragma unroll
+      for (int j = 0; j < n; ++j)
+        for (int e = 2 * r; e < 2 * r + 2; ++e)
+          sum[r] += scores[j][e] = fast_exp2(__fmaf_rn(scores[j][e], scale2, -shift));
+    }
+  }
+  /// Sums of the four lanes.
+  __device__ void close() {
+    for (float& s : sum) {
+      s += __shfl_xor_sync(0xFFFFFFFFu, s, 1);
+      s += __shfl_xor_sync(0xFFFFFFFFu, s, 2);
+    }
+  }
+};
+
+/// Scores of keys after the query become −∞; rows and columns count from the first of the block on the diagonal.
+template <int n>
+__device__ void mask_future(float (&scores)[n][4]) {
+  const int row = threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4, column = threadIdx.x % 4 * 2;
+#pragma unroll
+  for (int j = 0; j < n; ++j)
+    for (int e = 0; e < 4; ++e)
+      if (column + j * 8 + e % 2 > row + e / 2 * 8) scores[j][e] = -INFINITY;
+}
+
+template <int width>
+struct ForwardTiles {
+  uint4* q;
+  __device__ uint4* k(int j) const { return q + (1 + j % 2) * Tile<width>::count; }
+  __device__ uint4* v(int j) const { return q + (3 + j % 2) * Tile<width>::count; }
+  static constexpr int bytes = 5 * Tile<width>::count * 16;
+};
+
+/// Scales the sums of queries [first, first + rows) and writes them with the logs of the sums; queries from `poisoned` on
+/// saw a value that is not finite.
+template <int width, int rows>
+__device__ void finish_forward(const Problem<Bf16>& p, const Place& at, Softmax& softmax, const Sums<width>& sums,
+                               float* memory, int poisoned) {
+  const int first = at.part * rows, warp_row = threadIdx.x / 32 * 16, row = first + warp_row + threadIdx.x % 32 / 4;
+  softmax.close();
+  float inverse[2];
+  for (int r = 0; r < 2; ++r) {
+    inverse[r] = row + 8 * r >= poisoned ? NAN : 1.0f / softmax.sum[r];
+    if (threadIdx.x % 4 == 0 && row + 8 * r < p.shape.context)
+      p.log_sum[statistic(p, at.sequence, at.head) + row + 8 * r] =
+          __fmaf_rn(softmax.top[r], p.scale, fast_log(softmax.sum[r]));
+  }
+  stage<width>(memory, sums, {inverse[0], inverse[1]}, warp_row, 0);
+  __syncthreads();
+  write_tile<width, rows>(memory, {p, p.out, at.sequence, at.head}, first);
+}
+
+/// Grid: Place of blocks(64) and heads. The longest first.
+template <int width>
+__global__ void __launch_bounds__(warps_threads, resident<width>) forward(Problem<Bf16> p) {
+  extern __shared__ uint4 memory[];
+  __shared__ int poisoned;
+  Place at(p.blocks(block), p.shape.heads);
+  at.part = p.blocks(block) - 1 - at.part;
+  const ForwardTiles<width> tiles{memory};
+  const HeadRows<Bf16> q(p, p.q, at.sequence, at.head), k(p, p.k, at.sequence, at.head / p.group()),
+      v(p, p.v, at.sequence, at.head / p.group());
+  const auto load = [&](int j) {
+    load_tile<Tile<width>, warps_threads>(tiles.k(j), k, j * block);
+    load_tile<Tile<width>, warps_threads>(tiles.v(j), v, j * block);
+  };
+  load_tile<Tile<width>, warps_threads>(tiles.q, q, at.part * block);
+  load(0);
+  close_batch();
+  if (threadIdx.x == 0) poisoned = unseen;
+  __syncthreads();
+  Softmax softmax;
+  Sums<width> sums;
+  clear(sums);
+  for (int j = 0; j <= at.part; ++j) {
+    if (j < at.part) load(j + 1);
+    close_batch();
+    await_batches<1>();
+    if (j == 0) turn_own<Tile<width>, warps_threads>(tiles.q, q, at.part * block);
+    turn_own<Tile<width>, warps_threads>(tiles.k(j), k, j * block);
+    if (j == at.part) guard_own<Tile<width>, warps_threads>(tiles.v(j), [&](int r) { atomicMin(&poisoned, j * block + r); });
+    __syncthreads();
+    Sums<block> scores;
+    multiply_rows(scores, by_depth<width>(tiles.q, threadIdx.x / 32 * 16), by_columns<width>(tiles.k(j)));
+    if (j == at.part) mask_future(scores);
+    float factor[2];
+    softmax.add(scores, p.scale * log2e, factor);
+#pragma unroll
+    for (int c = 0; c < width / 8; ++c)
+      for (int e = 0; e < 4; ++e) sums[c][e] *= factor[e / 2];
+    add_weighted(sums, scores, by_depth<width>(tiles.v(j)));
+    __syncthreads();
+  }
+  finish_forward<width, block>(p, at, softmax, sums, reinterpret_cast<float*>(memory), poisoned);
+}
+
+}  // namespace switchyard::model::causal
