@@ -30,6 +30,7 @@ struct BenchOptions {
   std::vector<std::string> with;
   std::vector<int> lanes{2, 4}, experts;
   std::string machine;  ///< file of descriptions; empty for none
+  bool serve = false;   ///< steps by request
 };
 
 /// A configuration with more overrides, one string of words that blanks part.
@@ -69,6 +70,12 @@ Exit measure(const std::vector<bench::Variant>& variants, const BenchOptions& op
 
 Exit bench_step(const BenchOptions& options) {
   std::vector<std::string> names{""};
+  if (options.serve) {
+    const Config config = variants_of(options, names).front().config;
+    const KokkosSession kokkos(config.layout.threads);
+    print_notes(config, kokkos);
+    return bench::serve_steps(config);
+  }
   names.insert(names.end(), options.with.begin(), options.with.end());
   return measure(variants_of(options, names), options, bench::print_steps);
 }
@@ -240,6 +247,13 @@ CLI::App* add_steps(CLI::App& group, Command& command, const char* name, const c
   return sub;
 }
 
+/// Who asks says how many steps, and keeps what they took.
+void add_serve(CLI::App& step, BenchOptions& options) {
+  CLI::Option* serve = step.add_flag("--serve", options.serve,
+                                     "steps by request: reads lines 'run N', answers milliseconds as JSON lines");
+  for (const char* other : {"--with", "--warmup", "--repetitions", "--json"}) serve->excludes(step.get_option(other));
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, Command& command) {
@@ -247,15 +261,18 @@ void add_bench(CLI::App& app, Command& command) {
   group->require_subcommand(1);
   add_exchange(*group, command);
   add_machine(*group, command);
+  add_bench_layer(*group, command);
+  add_bench_memory(*group, command);
   const auto steps = std::make_shared<BenchOptions>(), overlap = std::make_shared<BenchOptions>(),
              determinism = std::make_shared<BenchOptions>();
   const auto add_with = [](CLI::App* sub, BenchOptions& options) {
     sub->add_option("--with", options.with, "'section.key=value ...' that is measured too, in turn; may be given again")
         ->allow_extra_args(false);
   };
-  add_with(add_steps(*group, command, "step", "Tokens per second of whole training steps on random tokens", bench_step,
-                     steps),
-           *steps);
+  CLI::App* step = add_steps(*group, command, "step", "Tokens per second of whole training steps on random tokens",
+                             bench_step, steps);
+  add_with(step, *steps);
+  add_serve(*step, *steps);
   CLI::App* overlaps =
       add_steps(*group, command, "overlap",
                 "How much of the communication of a step its schedules hide, beside the bound", bench_overlap, overlap);

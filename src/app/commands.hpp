@@ -78,7 +78,9 @@ struct Command {
 /// Each declares a command, or a group of them, and stands in the file of its name.
 void add_train(CLI::App& app, Command& command);  ///< and resume
 void add_generate(CLI::App& app, Command& command);
-void add_bench(CLI::App& app, Command& command);
+void add_bench(CLI::App& app, Command& command);  ///< bench step and others, and the next two
+void add_bench_layer(CLI::App& group, Command& command);
+void add_bench_memory(CLI::App& group, Command& command);
 void add_check(CLI::App& app, Command& command);
 void add_plan(CLI::App& app, Command& command);
 void add_show(CLI::App& app, Command& command);

@@ -39,6 +39,10 @@ std::vector<nlohmann::ordered_json> measure_steps(const std::vector<Variant>& va
 /// These as JSON lines from rank 0.
 Exit print_steps(const std::vector<Variant>& variants, const StepOptions& options);
 
+/// Steps on random tokens by request (bench/serve.hpp, "run N"), after rank 0 has printed what they are of. Collective
+/// over MPI_COMM_WORLD.
+Exit serve_steps(const Config& config);
+
 /// A table from rank 0: how much of the communication of variants of one configuration is hidden, beside the bound; the
 /// first is serial, on one lane, and its rows go straight. Throws Error{internal} where they end with different losses.
 Exit print_overlap(const std::vector<Variant>& variants, const StepOptions& options);
