@@ -3,9 +3,10 @@
   gpu.py step XS:8 S:64 OLMOE ... [-- section.option=value ...]     NAME[:EXPERTS] of bench/<name>.yaml
   gpu.py layer olmoe sat64 ... [--loads jittered,zipf] [--sonic]    NAME of LAYERS below, or T,d,f,E,k
 
-A chip throttles under load, so only ratios of one run count. Of each shape two lines: `warm`, from the first round that is measured,
-and `hot`, once its clock has settled under the same work. At least --steps repetitions of each side; medians; ratio is PyTorch's over ours.
-Results are appended to --out as JSON lines. Logs of the programs are in build/log. Both stand in the GPU's memory at once, but with --apart."""
+A chip throttles under load, so only ratios of one run count. Of each shape two lines: `warm`, from the first round that is measured, and
+`hot`, once its clock has settled under the same work. At least --steps repetitions of each side; medians; ratio is PyTorch's over ours.
+Results are appended to --out as JSON lines. Logs of the programs are in build/log. Both stand in the GPU's memory at once, but with
+--apart."""
 import argparse
 import datetime
 import json

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from grouped import Grouping, run_experts
+from grouped import Grouping, expert_runner
 from moments import kind, peak_mib, timed
 from problem import Problem, arguments
 from serve import Answers
@@ -29,7 +29,7 @@ class Layer(nn.Module):
         weight, chosen = F.softmax((x @ self.router.t()).float(), -1).topk(self.k, -1)
         weight = (weight / weight.sum(-1, keepdim=True)).to(x.dtype)
         grouping = Grouping(chosen, self.router.shape[0])
-        y = run_experts(grouping.rows(x), self.up, self.down, grouping.ends, self.gated)
+        y = expert_runner(x.dtype)(grouping.rows(x), self.up, self.down, grouping.ends, self.gated)
         y = y * weight.reshape(-1)[grouping.order].unsqueeze(-1)
         return grouping.home(y).sum(1)
 

@@ -113,7 +113,8 @@ void LayerRig::pass(const SeeStage& see) {
   };
   layer_.begin(tokens_, x_[number_++ % x_.size()], *pass_);
   each(schedule::Direction::forward, [this](schedule::Stage stage) { layer_.forward(queue_, stage, y_, *pass_); });
-  if (number_ == 1) require_loads();
+  if (number_ == 1) require_loads(), take_statistics();
+  pass_->routing.reduced = true;
   each(schedule::Direction::backward,
        [this](schedule::Stage stage) { layer_.backward(queue_, stage, dy_, dx_, *pass_); });
 }
@@ -124,6 +125,15 @@ void LayerRig::require_loads() const {
     check(offsets.at(e + 1) - offsets[e] == loads_[e], Exit::internal,
           "expert " + std::to_string(e) + " has " + std::to_string(offsets[e + 1] - offsets[e]) + " rows instead of " +
               std::to_string(loads_[e]) + ": the router did not choose what inputs were made for");
+}
+
+/// Those of the first pass stand for all, whose loads are the same: a step sums them once for all layers, so they are
+/// no part of what a layer takes.
+void LayerRig::take_statistics() {
+  comm::JointSum sum(groups_);
+  layer_.offer_statistics(queue_, {&*pass_}, sum);
+  sum.reduce();
+  layer_.take_statistics(sum, {&*pass_});
 }
 
 void LayerRig::run_products() {

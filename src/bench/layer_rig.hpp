@@ -32,6 +32,7 @@ class LayerRig {
  private:
   void take_inputs(const std::vector<std::int32_t>& choices);
   void require_loads() const;
+  void take_statistics();
   void forward_products(const moe::ExpertRows::Part& part) const;
   void input_gradients(const moe::ExpertRows::Part& part);
   void weight_gradients(const moe::ExpertRows::Part& part) const;
