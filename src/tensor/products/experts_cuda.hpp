@@ -1,0 +1,103 @@
+// The products of experts whose rows lie one after another, forward and backward, on Hopper GPUs: bf16 operands, sums
+// and epilogues in floats. Loads are read on the device; the host knows a bound of the rows only.
+//
+// Contract C1: a sum is one chain over the depth whatever the tile, so a row's bits depend on its expert and itself.
+#pragma once
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "config/enums.hpp"
+
+namespace switchyard::products::experts {
+
+/// Shape of the tiles; all give the same bits. tall: 128 × 256, two warpgroups together. flat: 64 × 256, square:
+/// 128 × 128, small: 64 × 128, a tile for each of two warpgroups, whose epilogues hide behind each other's products.
+/// pair: two blocks, one tile below the other, which share the copies of the weights; for loads well above 128 rows.
+enum class TileShape { automatic, tall, flat, square, small, tall_pair, flat_pair };
+
+/// What the products of a layer share. Expert e has rows [first[e], last[e]); first[e + 1] = last[e]. Both are in
+/// device memory, at most 1024 experts. `rows` bounds the rows of all experts, below 2³¹; matrices of rows have memory
+/// for it.
+struct Call {
+  const std::int64_t *first, *last;
+  int experts;
+  std::int64_t rows;
+  int width, hidden;  ///< d and f; multiples of 8
+  cudaStream_t stream;
+  TileShape tile = TileShape::automatic;
+  std::uint32_t* hang = nullptr;  ///< host-mapped word to which a wait without end writes its place before it traps
+};
+
+/// The matrix of expert e begins e·next elements on; next is a multiple of 8, data 16-byte aligned.
+struct Matrices {
+  const __nv_bfloat16* data = nullptr;
+  std::int64_t next = 0;
+};
+
+/// hidden(rows, f) = activation(x·upᵀ, x·gateᵀ), up and gate (f, d). Row r of x is row index[r] of x (sources, d), or r
+/// where index is null. slope_up, and slope_gate where gated, (rows, f), are the activation's derivatives; null: not
+/// wanted.
+struct Up {
+  Activation activation;
+  const __nv_bfloat16* x;
+  const std::int32_t* index;
+  Matrices up, gate;
+  __nv_bfloat16 *hidden, *slope_up, *slope_gate;
+};
+void up(const Call& call, const Up& p);
+
+/// y(rows, d) = hidden(rows, f)·downᵀ, down (d, f).
+struct Down {
+  const __nv_bfloat16* hidden;
+  Matrices down;
+  __nv_bfloat16* y;
+};
+void down(const Call& call, const Down& p);
+
+/// s(rows, f) = dy·down, down (d, f); row r of dy is row index[r] of dy (sources, d), or r where index is null. up, and
+/// gate where not null, (rows, f), turn from slopes into gradients slope·factor[r]·s. scaled(rows, f) = factor·hidden,
+/// may be hidden itself. dots(rows, ⌈f / 128⌉) = sums of s·hidden over 128 columns. factor (rows), scaled, dots may be
+/// null; hidden too where both of those are.
+struct HiddenGradient {
+  const __nv_bfloat16* dy;
+  const std::int32_t* index;
+  Matrices down;
+  __nv_bfloat16 *up, *gate;
+  const __nv_bfloat16* hidden;
+  __nv_bfloat16* scaled;
+  const float* factor;
+  float* dots;
+};
+void hidden_gradient(const Call& call, const HiddenGradient& p);
+
+/// dx(rows, d) = d_up(rows, f)·up + d_gate·gate, up and gate (f, d); without gate where d_gate is null.
+struct InputGradient {
+  const __nv_bfloat16 *d_up, *d_gate;
+  Matrices up, gate;
+  __nv_bfloat16* dx;
+};
+void input_gradient(const Call& call, const InputGradient& p);
+
+/// Rows of an operand of a weight gradient: (rows, width), or rows index[r] of (sources, width) where index is not
+/// null.
+struct Rows {
+  const __nv_bfloat16* data;
+  const std::int32_t* index;
+  int width;  ///< a multiple of 8
+};
+
+/// dw of segment s = Σ over its rows of a(row, ·)ᵀ b(row, ·), (a.width, b.width) floats, one chain over the rows in
+/// ascending order; +0 without rows. call.first, last and experts are those of the segments, any number of them: s is
+/// expert s / grains and grain s mod grains, whose matrix begins at dw + expert·next + grain·node. Widths are a's and
+/// b's, not the call's.
+struct WeightGradient {
+  Rows a, b;
+  float* dw;
+  std::int64_t next, node;  ///< multiples of 4
+  int grains = 1;
+};
+void weight_gradient(const Call& call, const WeightGradient& p);
+
+}  // namespace switchyard::products::experts

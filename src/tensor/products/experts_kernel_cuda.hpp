@@ -1,0 +1,297 @@
+// The product of rows that lie one expert after another: one warpgroup copies operand tiles into a ring of stages, two
+// multiply and hand their sums to an epilogue. Contract C1: a sum is one chain over the depth in ascending order in
+// every Shape, so tiles, neighbours and loads cannot change a bit of a row.
+#pragma once
+#include "tensor/products/experts_tiles_cuda.hpp"
+
+namespace switchyard::products::experts {
+
+/// Matrices as the copy engine knows them. a: (rows, depth). b: (experts, columns, depth), or with rows across the
+/// depth (experts, depth, columns). The second ones are further depth, or the gates' columns.
+struct Maps {
+  CUtensorMap a[2], b[2];
+};
+
+struct Problem {
+  const std::int64_t* first;
+  const std::int64_t* last;
+  int experts, across;        // tiles across the columns
+  int depth, steps;           // of one pair of operands, and its steps of depth_step
+  int parts;                  // pairs of operands: steps go through the first, then the second
+  const std::int32_t* index;  // rows of `gathered` that the rows of a are, or null
+  const __nv_bfloat16* gathered;
+  std::uint32_t* hang;  // see hopper::wait
+};
+
+/// Where b's rows go, and whether its halves are two matrices.
+enum class Weights { along, along_two, across };
+
+/// The place in the ring of stages.
+template <int stages>
+struct Ring {
+  unsigned stage = 0, parity = 0;
+  __device__ void advance(unsigned steps = 1) {
+    stage += steps;
+    parity ^= stage / stages & 1u;
+    stage %= stages;
+  }
+};
+
+/// Addresses in shared memory: the tiles, then the barriers.
+template <class Shape>
+struct Room {
+  std::uint32_t tiles, barriers;
+  __device__ explicit Room(const void* shared)
+      : tiles((hopper::shared_address(shared) + 1023) / 1024 * 1024),
+        barriers(tiles + Shape::stages * Shape::stage_bytes) {}
+  /// By one thread, before a barrier of the block. `copiers` arrive when a stage is full.
+  __device__ void init(unsigned copiers) const {
+    for (unsigned s = 0; s < Shape::stages; ++s) {
+      hopper::barrier_init(full(s), copiers);
+      hopper::barrier_init(empty(s), Shape::cluster * (Shape::together ? 8 : 4));  // warps that multiply
+    }
+    for (unsigned group = 0; group < 2; ++group) hopper::barrier_init(turn(group), 4);
+    hopper::barrier_init_done();
+  }
+  __device__ std::uint32_t a(unsigned stage) const { return tiles + stage * Shape::stage_bytes; }
+  __device__ std::uint32_t b(unsigned stage) const { return a(stage) + Shape::a_bytes; }
+  __device__ std::uint32_t full(unsigned stage) const { return barriers + 8 * stage; }
+  __device__ std::uint32_t empty(unsigned stage) const { return barriers + 8 * (Shape::stages + stage); }
+  __device__ std::uint32_t turn(unsigned group) const { return barriers + 8 * (2 * Shape::stages + group); }
+};
+
+/// Names a wait for whoever reads Problem::hang: kind (1 copies, 2 products, 3 turns), stage, step, block.
+__device__ inline std::uint32_t place(unsigned kind, unsigned stage, int step) {
+  return kind << 28 | stage << 24 | (static_cast<unsigned>(step) & 0xFFF) << 12 | (blockIdx.x & 0xFFF);
+}
+
+/// A box of matrix `expert`, `offset` bytes into b; a cluster copies it to both of its blocks.
+template <class Shape>
+__device__ __forceinline__ void copy_b_box(const CUtensorMap& map, const Room<Shape>& room, unsigned stage, int offset,
+                                           int x, int y, int expert) {
+  if constexpr (Shape::cluster == 1)
+    hopper::copy_box(room.b(stage) + offset, &map, room.full(stage), x, y, expert);
+  else
+    hopper::copy_box_to_both(room.b(stage) + offset, &map, room.full(stage), x, y, expert);
+}
+
+/// The boxes of b of one stage; of a cluster, this block's half of them. By one thread.
+template <class Shape, Weights weights>
+__device__ __forceinline__ void copy_b(const Maps& maps, const Room<Shape>& room, unsigned stage, const Tile& tile,
+                                       int part, int depth) {
+  constexpr int half = Shape::columns / 2, own = Shape::columns / Shape::cluster;
+  const int rank = Shape::cluster == 1 ? 0 : static_cast<int>(hopper::cluster_rank());
+  if constexpr (weights == Weights::along) {
+    copy_b_box(maps.b[part], room, stage, rank * own * line, depth, tile.column + rank * own, tile.expert);
+  } else if constexpr (weights == Weights::along_two) {
+#pragma unroll
+    for (int m = rank; m < (Shape::cluster == 1 ? 2 : rank + 1); ++m)
+      copy_b_box(maps.b[m], room, stage, m * half * line, depth, tile.column / 2, tile.expert);
+  } else {
+#pragma unroll
+    for (int c = 0; c < own; c += 64)
+      copy_b_box(maps.b[part], room, stage, (rank * own + c) * line, tile.column + rank * own + c, depth, tile.expert);
+  }
+}
+
+/// Both operands by the copy engine. By one warp.
+template <class Shape, Weights weights>
+__device__ __forceinline__ void copy_tiles(const Maps& maps, const Problem& p, const Schedule& schedule,
+                                           const Room<Shape>& room) {
+  Ring<Shape::stages> ring;
+  int expert = 0;
+  for (int t = cluster_index<Shape>(); t < schedule.tiles(); t += clusters<Shape>()) {
+    const Tile tile = find_tile<Shape>(schedule, t, expert);
+    for (int part = 0; part < p.parts; ++part)
+      for (int step = 0; step < p.steps; ++step, ring.advance()) {
+        hopper::wait(room.empty(ring.stage), ring.parity ^ 1, p.hang, place(1, ring.stage, step));
+        if (threadIdx.x % 32 == 0) {
+          hopper::arrive_expecting(room.full(ring.stage), Shape::stage_bytes);
+          hopper::copy_box(room.a(ring.stage), &maps.a[part], room.full(ring.stage), step * depth_step, tile.row);
+          copy_b<Shape, weights>(maps, room, ring.stage, tile, part, step * depth_step);
+        }
+        __syncwarp();
+      }
+  }
+}
+
+/// What this thread copied into a stage may be read. Once a warp, after each of its threads has fenced.
+template <class Shape>
+__device__ __forceinline__ void publish(const Room<Shape>& room, unsigned stage) {
+  hopper::fence_proxy();
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) hopper::arrive(room.full(stage));
+}
+
+/// The rows of a gathered by their index, 16 bytes a thread; b by the copy engine. By the warpgroup: thread i copies
+/// piece i mod 8 of rows i / 8, i / 8 + 16, … A stage is published `lag` steps after its copies were issued: only then
+/// are they known to have ended, which the fence between them and wgmma needs.
+/// Longer than 25 lines: the loop that the ring's state lives in.
+template <class Shape, Weights weights>
+__device__ __forceinline__ void gather_tiles(const Maps& maps, const Problem& p, const Schedule& schedule,
+                                             const Room<Shape>& room) {
+  constexpr int lag = Shape::stages / 2, each = Shape::rows / 16;
+  const int piece = threadIdx.x % 8, row = threadIdx.x / 8;
+  const std::uint32_t own = row * line + ((piece ^ (row % 8)) << 4);
+  Ring<Shape::stages> ring, behind;
+  int expert = 0, waiting = 0;
+  for (int t = cluster_index<Shape>(); t < schedule.tiles(); t += clusters<Shape>()) {
+    const Tile tile = find_tile<Shape>(schedule, t, expert);
+    const __nv_bfloat16* from[each];
+#pragma unroll
+    for (int i = 0; i < each; ++i) {
+      const bool valid = row + 16 * i < tile.rows;
+      from[i] = valid ? p.gathered + static_cast<std::int64_t>(p.index[tile.row + row + 16 * i]) * p.depth + piece * 8
+                      : nullptr;
+    }
+    for (int step = 0; step < p.steps; ++step, ring.advance()) {
+      hopper::wait(room.empty(ring.stage), ring.parity ^ 1, p.hang, place(1, ring.stage, step));
+      if (threadIdx.x == 0) {
+        hopper::arrive_expecting(room.full(ring.stage), Shape::b_bytes);
+        copy_b<Shape, weights>(maps, room, ring.stage, tile, 0, step * depth_step);
+      }
+      __syncwarp();
+      const bool inside = step * depth_step + piece * 8 < p.depth;
+#pragma unroll
+      for (int i = 0; i < each; ++i) {
+        const bool valid = inside && from[i] != nullptr;
+        hopper::copy_16(room.a(ring.stage) + own + i * 16 * line, valid ? from[i] + step * depth_step : p.gathered,
+                        valid ? 16 : 0);
+      }
+      hopper::copies_commit();
+      if (waiting < lag) {
+        ++waiting;
+        continue;
+      }
+      hopper::copies_wait<lag>();
+      publish(room, behind.stage);
+      behind.advance();
+    }
+  }
+  hopper::copies_wait<0>();
+  for (; waiting > 0; --waiting, behind.advance()) publish(room, behind.stage);
+}
+
+/// A warp has read a stage: told to all blocks that copy into it.
+template <class Shape>
+__device__ __forceinline__ void release(const Room<Shape>& room, unsigned stage) {
+  const unsigned lane = threadIdx.x % 32;
+  if constexpr (Shape::cluster == 1) {
+    if (lane == 0) hopper::arrive(room.empty(stage));
+  } else {
+    if (lane < Shape::cluster) hopper::arrive_at(room.empty(stage), lane);
+  }
+}
+
+/// Whose turn it is to multiply, where the two warpgroups do not work together. Needed for more than order: a barrier
+/// tells only the parity of its phase, so who waits for a stage must know that the phase before has passed, and the
+/// warpgroup whose turn it is not may be many phases ahead.
+template <class Shape>
+struct Turn {
+  const Room<Shape>& room;
+  unsigned group, parity;
+  __device__ Turn(const Room<Shape>& room, unsigned group) : room(room), group(group), parity(1 - group) {}
+  __device__ __forceinline__ void wait(std::uint32_t* hang) {
+    if constexpr (Shape::together) return;
+    hopper::wait(room.turn(group), parity, hang, place(3, group, 0));
+    parity ^= 1;
+  }
+  __device__ __forceinline__ void pass() const {
+    if constexpr (Shape::together) return;
+    if (threadIdx.x % 32 == 0) hopper::arrive(room.turn(1 - group));
+  }
+};
+
+/// sums = a tile of a · bᵀ, over the whole depth; leaves `ring` behind it. By a warpgroup, `half` its block of rows.
+template <class Shape, Weights weights>
+__device__ __forceinline__ void multiply_tile(float (&sums)[Shape::height][Shape::columns / 2], const Problem& p,
+                                              const Room<Shape>& room, Ring<Shape::stages>& ring, int half,
+                                              Turn<Shape>& turn) {
+  constexpr bool across = weights == Weights::across;
+  constexpr std::uint32_t b_step = across ? 16 * line : 32;  // bytes to the next 16 of the depth
+  const int steps = p.steps * p.parts;
+  unsigned before = 0;
+#pragma unroll
+  for (int m = 0; m < Shape::height; ++m) hopper::hold(sums[m]);
+  turn.wait(p.hang);
+  for (int step = 0; step < steps; ++step, ring.advance()) {
+    hopper::wait(room.full(ring.stage), ring.parity, p.hang, place(2, ring.stage, step));
+    const std::uint64_t a = hopper::descriptor(room.a(ring.stage) + half * 64 * line, 16, 1024);
+    const std::uint64_t b = hopper::descriptor(room.b(ring.stage), across ? 64 * line : 16, 1024);
+    hopper::products_begin();
+#pragma unroll
+    for (int k = 0; k < depth_step / 16; ++k)
+#pragma unroll
+      for (int m = 0; m < Shape::height; ++m)
+        hopper::multiply<0, across>(sums[m], a + (m * 64 * line + k * 32) / 16, b + k * b_step / 16, step + k);
+    hopper::products_commit();
+    hopper::products_wait<1>();  // those of the step before
+    if (step > 0) release(room, before);
+    before = ring.stage;
+  }
+  turn.pass();
+  hopper::products_wait<0>();
+#pragma unroll
+  for (int m = 0; m < Shape::height; ++m) hopper::hold(sums[m]);
+  release(room, before);
+}
+
+/// The tiles of a warpgroup, `group` 0 or 1.
+template <class Shape, Weights weights, class Epilogue>
+__device__ __forceinline__ void multiply_tiles(const Problem& p, const Schedule& schedule, const Room<Shape>& room,
+                                               const Epilogue& epilogue, int group) {
+  constexpr int turns = Shape::together ? 1 : 2;
+  const unsigned steps = p.steps * p.parts;
+  const int half = Shape::together ? group : 0;
+  const int stride = turns * clusters<Shape>();
+  Ring<Shape::stages> ring;
+  Turn<Shape> turn(room, group);
+  if (turns == 2 && group == 1) ring.advance(steps);
+  int expert = 0;
+  for (int t = cluster_index<Shape>() + (turns - 1) * group * clusters<Shape>(); t < schedule.tiles(); t += stride) {
+    const Tile tile = find_tile<Shape>(schedule, t, expert);
+    epilogue.template prepare<Shape::columns>(tile.row + half * 64, min(tile.rows - half * 64, 64 * Shape::height),
+                                              tile.column);
+    float sums[Shape::height][Shape::columns / 2];
+    multiply_tile<Shape, weights>(sums, p, room, ring, half, turn);
+    if (turns == 2) ring.advance(steps);
+#pragma unroll
+    for (int m = 0; m < Shape::height; ++m)
+      epilogue.finish(sums[m], tile.row + (half + m) * 64, tile.rows - (half + m) * 64, tile.column);
+  }
+}
+
+/// Persistent: any number of blocks of `threads`, Shape::shared_bytes each.
+template <class Shape, Weights weights, class Epilogue>
+__global__ void __cluster_dims__(Shape::cluster, 1, 1) __launch_bounds__(threads, 1)
+    product(const __grid_constant__ Maps maps, const __grid_constant__ Problem p,
+            const __grid_constant__ Epilogue epilogue) {
+  extern __shared__ unsigned char shared[];
+  const Room<Shape> room(shared);
+  const std::uint32_t offset = room.barriers + Shape::barrier_bytes - hopper::shared_address(shared);
+  int* tables = reinterpret_cast<int*>(shared + offset);
+  const Schedule schedule{tables, tables + max_experts + 1, p.experts, p.across};
+  const bool gathers = p.index != nullptr;
+  if (threadIdx.x == 0) {
+    room.init(gathers ? 1 + 4 : 1);  // the copy engine's thread, warps that gather
+    hopper::prefetch_map(&maps.a[0]);
+    hopper::prefetch_map(&maps.b[0]);
+  }
+  make_schedule(schedule, p.first, p.last, Shape::rows * Shape::cluster);
+  if constexpr (Shape::cluster > 1) hopper::cluster_sync();  // barriers of the other block are set up
+  if (threadIdx.x < 128) {
+    hopper::give_registers<56>();
+    if (gathers)
+      gather_tiles<Shape, weights>(maps, p, schedule, room);
+    else if (threadIdx.x < 32)
+      copy_tiles<Shape, weights>(maps, p, schedule, room);
+  } else {
+    hopper::take_registers<224>();
+    multiply_tiles<Shape, weights>(p, schedule, room, epilogue, threadIdx.x / 128 - 1);
+  }
+  __syncwarp();
+  if constexpr (Shape::cluster > 1)
+    hopper::cluster_sync();  // its barriers, which the other block tells, stay until then
+}
+
+}  // namespace switchyard::products::experts

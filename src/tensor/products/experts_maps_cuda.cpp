@@ -1,0 +1,86 @@
+// Tensor maps and the choice of tiles.
+#include <cudaTypedefs.h>
+
+#include "base/check.hpp"
+#include "tensor/check_cuda.hpp"
+#include "tensor/products/experts_launch_cuda.hpp"
+
+namespace switchyard::products::experts {
+
+namespace {
+
+/// The driver's cuTensorMapEncodeTiled, without linking the driver.
+PFN_cuTensorMapEncodeTiled_v12000 encoder() {
+  static const auto found = [] {
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult result{};
+    check_cuda(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &result),
+               "cudaGetDriverEntryPointByVersion");
+    expect(result == cudaDriverEntryPointSuccess && function, "a driver with cuTensorMapEncodeTiled");
+    return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+  }();
+  return found;
+}
+
+/// `strides` in bytes, of all dimensions but the first.
+template <int rank>
+CUtensorMap encode(const __nv_bfloat16* data, const cuuint64_t (&sizes)[rank], const cuuint64_t (&strides)[rank - 1],
+                   int box_rows) {
+  CUtensorMap map{};
+  cuuint32_t box[rank] = {depth_step, static_cast<cuuint32_t>(box_rows)}, steps[rank];
+  if (rank == 3) box[rank - 1] = 1;
+  for (auto& s : steps) s = 1;
+  const CUresult result =
+      encoder()(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rank, const_cast<__nv_bfloat16*>(data), sizes, strides, box,
+                steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  expect(result == CUDA_SUCCESS, "operands that a tensor map can describe (16-byte alignment)");
+  return map;
+}
+
+}  // namespace
+
+CUtensorMap matrix_map(const __nv_bfloat16* data, std::int64_t rows, int columns, int box_rows) {
+  return encode<2>(data, {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)},
+                   {static_cast<cuuint64_t>(columns) * sizeof(__nv_bfloat16)}, box_rows);
+}
+
+CUtensorMap matrices_map(const Matrices& matrices, int count, int rows, int columns, int box_rows) {
+  const auto width = static_cast<cuuint64_t>(columns), height = static_cast<cuuint64_t>(rows);
+  const cuuint64_t next = count > 1 ? static_cast<cuuint64_t>(matrices.next) : width * height;
+  return encode<3>(matrices.data, {width, height, static_cast<cuuint64_t>(count)},
+                   {width * sizeof(__nv_bfloat16), next * sizeof(__nv_bfloat16)}, box_rows);
+}
+
+int multiprocessors() {
+  static const int count = [] {
+    int device = 0, value = 0;
+    check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+    check_cuda(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+    return value;
+  }();
+  return count;
+}
+
+void check_call(const Call& call) {
+  expect(call.experts >= 0 && call.experts <= max_experts, "at most 1024 experts");
+  expect(call.rows >= 0 && call.rows < (std::int64_t{1} << 31) - 256, "fewer than 2^31 rows");
+  expect(call.width > 0 && call.hidden > 0 && call.width % 8 == 0 && call.hidden % 8 == 0, "widths in eights");
+}
+
+/// By columns, depth and the mean load. All shapes give the same bits, so that only time depends on it.
+TileShape choose(const Call& call, int columns, int depth) {
+  if (call.tile != TileShape::automatic) return call.tile;
+  const std::int64_t mean = call.rows / call.experts;
+  const std::int64_t flats = (call.rows / 64 + 1) * ((columns + 255) / 256);
+  if (depth <= 256 || flats < 2 * multiprocessors()) return TileShape::small;
+  if (mean <= 96) return TileShape::flat;
+  return depth >= 4096 ? TileShape::tall : TileShape::square;
+}
+
+TileShape choose_gradient(const Call& call) {
+  if (call.tile != TileShape::automatic) return call.tile;
+  return call.rows / call.experts < 256 ? TileShape::flat : TileShape::square;
+}
+
+}  // namespace switchyard::products::experts
