@@ -8,7 +8,7 @@
 #include "nn/rows.hpp"
 #include "tensor/activation.hpp"
 #include "tensor/parameter.hpp"
-#include "tensor/products/products.hpp"
+#include "tensor/products/activated.hpp"
 #include "tensor/room.hpp"
 
 namespace switchyard::nn {
@@ -69,6 +69,12 @@ class FeedForward {
  private:
   products::Weights weights(int id, Index chunk) const {
     return {parameters_.weight(id, chunk), chunks_ * parameters_[id].stride};
+  }
+  products::UpWeights up_weights(Index c) const {
+    return {gate_ >= 0 ? weights(gate_, c) : products::Weights{}, weights(up_, c)};
+  }
+  products::HiddenRows hidden_rows(const FeedForwardRows& pass, const Tensor& hidden, Index c) const {
+    return {gate_ >= 0 ? chunk_of(pass.gate, c) : Tensor{}, chunk_of(pass.up, c), chunk_of(hidden, c)};
   }
   /// Columns of chunk c of rows(rows, hidden).
   Tensor chunk_of(const Tensor& rows, Index c) const {

@@ -38,9 +38,10 @@ bool vectors(const AttentionShape& shape, const AttentionState& state) {
 template <class T>
 Problem<T> problem_of(const AttentionShape& shape, const Rotation& rotation, const AttentionState& state,
                       bool by_vectors) {
+  const bool turn = rotation.cosine.extent(0) > 0;
   return {shape,
-          strided<T>(state.q, true),
-          strided<T>(state.k, true),
+          strided<T>(state.q, turn),
+          strided<T>(state.k, turn),
           strided<T>(state.v, false),
           strided<T>(state.out, false),
           state.log_sum.data(),
@@ -51,8 +52,8 @@ Problem<T> problem_of(const AttentionShape& shape, const Rotation& rotation, con
 }
 
 template <class T>
-Gradients<T> gradients_of(const AttentionGradient& g, float* delta) {
-  return {strided<T>(g.out, false), strided<T>(g.q, true), strided<T>(g.k, true), strided<T>(g.v, false), delta};
+Gradients<T> gradients_of(const AttentionGradient& g, bool turn, float* delta) {
+  return {strided<T>(g.out, false), strided<T>(g.q, turn), strided<T>(g.k, turn), strided<T>(g.v, false), delta};
 }
 
 Rotated rotated(const AttentionShape& shape, const Vector<float>& memory) {
@@ -64,8 +65,7 @@ Rotated rotated(const AttentionShape& shape, const Vector<float>& memory) {
 
 Index attention_memory(const AttentionShape& shape, Element element, int /*threads*/) {
   const bool copies = element == Element::bf16 && causal::rotates_ahead(shape);
-  return statistic_floats(shape) +
-         (copies ? copy_floats(shape, shape.heads) + copy_floats(shape, shape.kv_heads) : 0);
+  return statistic_floats(shape) + (copies ? copy_floats(shape, shape.heads) + copy_floats(shape, shape.kv_heads) : 0);
 }
 
 void attention_forward(const Queue& queue, const AttentionShape& shape, const Rotation& rotation,
@@ -84,13 +84,14 @@ void attention_backward(const Queue& queue, const AttentionShape& shape, const R
   if (shape.sequences == 0) return;
   tick();
   const cudaStream_t stream = queue.space().cuda_stream();
+  const bool turn = rotation.cosine.extent(0) > 0;
   if (state.q.element == Element::f32)
     return causal::launch_backward(stream, problem_of<float>(shape, rotation, state, false),
-                                   gradients_of<float>(gradient, memory.data()));
+                                   gradients_of<float>(gradient, turn, memory.data()));
   const bool by_vectors = vectors(shape, state) && aligned(gradient.out) && aligned(gradient.q) &&
                           aligned(gradient.k) && aligned(gradient.v);
   causal::launch_backward(stream, problem_of<Bf16>(shape, rotation, state, by_vectors),
-                          gradients_of<Bf16>(gradient, memory.data()), rotated(shape, memory));
+                          gradients_of<Bf16>(gradient, turn, memory.data()), rotated(shape, memory));
 }
 
 }  // namespace switchyard::model

@@ -17,13 +17,15 @@ namespace switchyard::products::experts {
 /// pair: two blocks, one tile below the other, which share the copies of the weights; for loads well above 128 rows.
 enum class TileShape { automatic, tall, flat, square, small, tall_pair, flat_pair };
 
+constexpr int max_count = 1024;  ///< of experts in one call
+
 /// What the products of a layer share. Expert e has rows [first[e], last[e]); first[e + 1] = last[e]. Both are in
-/// device memory, at most 1024 experts. `rows` bounds the rows of all experts, below 2³¹; matrices of rows have memory
-/// for it.
+/// device memory; where they are null each expert has `most` rows. `rows` bounds the rows of all experts, below 2³¹;
+/// matrices of rows have memory for it.
 struct Call {
   const std::int64_t *first, *last;
   int experts;
-  std::int64_t rows;
+  std::int64_t rows, most;
   int width, hidden;  ///< d and f; multiples of 8
   cudaStream_t stream;
   TileShape tile = TileShape::automatic;

@@ -15,7 +15,7 @@ constexpr int each_thread = depth_step / 16;  // rows of a step that a thread co
 /// The kernel's parameters: `down` and `across` tiles of a segment's matrix.
 struct GradientProblem {
   CUtensorMap a_map, b_map;
-  const std::int64_t *first, *last;
+  Loads loads;
   std::int64_t tiles;
   WeightGradient p;
   int down, across;
@@ -30,7 +30,7 @@ struct GradientTile {
 template <class Shape>
 __device__ __forceinline__ GradientTile gradient_tile(const GradientProblem& g, std::int64_t t) {
   const int each = g.down * g.across, segment = static_cast<int>(t / each), local = static_cast<int>(t % each);
-  const int first = static_cast<int>(g.first[segment]), rows = static_cast<int>(g.last[segment]) - first;
+  const int first = g.loads.begin(segment), rows = g.loads.end(segment) - first;
   return {segment, local % g.down * Shape::rows,        local / g.down * Shape::columns, first,
           rows,    (rows + depth_step - 1) / depth_step};
 }
@@ -223,8 +223,7 @@ template <class Shape>
 void launch_gradient(const Call& call, const WeightGradient& p) {
   GradientProblem g{{},
                     {},
-                    call.first,
-                    call.last,
+                    {call.first, call.last, call.most},
                     0,
                     p,
                     (p.a.width + Shape::rows - 1) / Shape::rows,

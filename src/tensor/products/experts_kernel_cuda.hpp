@@ -13,8 +13,7 @@ struct Maps {
 };
 
 struct Problem {
-  const std::int64_t* first;
-  const std::int64_t* last;
+  Loads loads;
   int experts, across;        // tiles across the columns
   int depth, steps;           // of one pair of operands, and its steps of depth_step
   int parts;                  // pairs of operands: steps go through the first, then the second
@@ -277,7 +276,7 @@ __global__ void __cluster_dims__(Shape::cluster, 1, 1) __launch_bounds__(threads
     hopper::prefetch_map(&maps.a[0]);
     hopper::prefetch_map(&maps.b[0]);
   }
-  make_schedule(schedule, p.first, p.last, Shape::rows * Shape::cluster);
+  make_schedule(schedule, p.loads, Shape::rows * Shape::cluster);
   if constexpr (Shape::cluster > 1) hopper::cluster_sync();  // barriers of the other block are set up
   if (threadIdx.x < 128) {
     hopper::give_registers<56>();

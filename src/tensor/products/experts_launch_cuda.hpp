@@ -51,8 +51,15 @@ template <class Shape, Weights weights, class Epilogue>
 void launch_shape(const Call& call, const Operands& o, const Epilogue& epilogue) {
   constexpr int channels = weights == Weights::along_two ? Shape::columns / 2 : Shape::columns;
   const int across = (o.columns + channels - 1) / channels;
-  const Problem problem{call.first, call.last, call.experts, across,   o.depth, (o.depth + depth_step - 1) / depth_step,
-                        o.parts,    o.index,   o.a[0],       call.hang};
+  const Problem problem{{call.first, call.last, call.most},
+                        call.experts,
+                        across,
+                        o.depth,
+                        (o.depth + depth_step - 1) / depth_step,
+                        o.parts,
+                        o.index,
+                        o.a[0],
+                        call.hang};
   constexpr int rows = Shape::rows * Shape::cluster;
   const std::int64_t tiles = ((call.rows + rows - 1) / rows + call.experts) * across;
   expect(tiles < (std::int64_t{1} << 30), "fewer tiles");

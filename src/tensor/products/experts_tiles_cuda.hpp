@@ -2,11 +2,12 @@
 #pragma once
 #include <cstdint>
 
+#include "tensor/products/experts_cuda.hpp"
 #include "tensor/products/hopper_cuda.hpp"
 
 namespace switchyard::products::experts {
 
-constexpr int max_experts = 1024;
+constexpr int max_experts = max_count;
 constexpr int threads = 384;  // one warpgroup that copies, two that multiply
 constexpr int depth_step = 64;
 constexpr int line = 128;  // bytes of a row of an operand tile in shared memory: depth_step elements
@@ -41,6 +42,14 @@ struct Tile {
   int expert, row, rows, column;
 };
 
+/// The rows of the experts: Call::first, last and most.
+struct Loads {
+  const std::int64_t *first, *last;
+  std::int64_t most;
+  __device__ int begin(int e) const { return static_cast<int>(first ? first[e] : e * most); }
+  __device__ int end(int e) const { return static_cast<int>(first ? last[e] : (e + 1) * most); }
+};
+
 /// Tables in shared memory: tiles before expert e, and its first row; entry `experts` holds the totals.
 struct Schedule {
   int* before;
@@ -50,8 +59,7 @@ struct Schedule {
 };
 
 /// Fills the tables. By all threads of the block; ends with a barrier.
-__device__ inline void make_schedule(const Schedule& s, const std::int64_t* first, const std::int64_t* last,
-                                     int tile_rows) {
+__device__ inline void make_schedule(const Schedule& s, const Loads& loads, int tile_rows) {
   constexpr int each = (max_experts + threads - 1) / threads;
   __shared__ int sums[threads / 32];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, begin = threadIdx.x * each;
@@ -59,7 +67,7 @@ __device__ inline void make_schedule(const Schedule& s, const std::int64_t* firs
 #pragma unroll
   for (int i = 0; i < each; ++i) {
     const int e = begin + i;
-    const int from = e < s.experts ? static_cast<int>(first[e]) : 0, to = e < s.experts ? static_cast<int>(last[e]) : 0;
+    const int from = e < s.experts ? loads.begin(e) : 0, to = e < s.experts ? loads.end(e) : 0;
     tiles[i] = (to - from + tile_rows - 1) / tile_rows * s.across;
     own += tiles[i];
     if (e < s.experts) s.first[e] = from;

@@ -20,11 +20,14 @@ void round(const float* sums, Index rows, Index width, bool add, const Lines<T>&
 
 }  // namespace
 
-ConstBlock floats_of(const Tensor& t, simd::Scratch& scratch) {
+ConstBlock floats_of(const Tensor& t, float* memory) {
   if (t.element == Element::f32) return {t.lines<float>().data, t.stride};
-  float* to = scratch.floats(t.rows * t.width);
-  by_element(t.element, [&](auto zero) { convert(t.lines<decltype(zero)>(), t.rows, t.width, to); });
-  return {to, t.width};
+  by_element(t.element, [&](auto zero) { convert(t.lines<decltype(zero)>(), t.rows, t.width, memory); });
+  return {memory, t.width};
+}
+
+ConstBlock floats_of(const Tensor& t, simd::Scratch& scratch) {
+  return floats_of(t, t.element == Element::f32 ? nullptr : scratch.floats(t.rows * t.width));
 }
 
 void store_rounded(const float* sums, const Tensor& t, Write write) {

@@ -9,6 +9,9 @@ namespace switchyard::products {
 /// The elements of `t`: where they lie if they are floats, else converted into `scratch`.
 ConstBlock floats_of(const Tensor& t, simd::Scratch& scratch);
 
+/// The same, converted into memory of t.rows·t.width floats.
+ConstBlock floats_of(const Tensor& t, float* memory);
+
 /// Rounds sums(t.rows, t.width) to the elements of `t`, or adds them to those first.
 void store_rounded(const float* sums, const Tensor& t, Write write);
 

@@ -6,6 +6,7 @@
 // and the place of a row among others cannot change a bit, and a scalar loop gives the same bits. Weight gradients are
 // such chains over the rows of one grain, added along the tree of base/tree.hpp.
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "base/tree.hpp"
@@ -18,19 +19,50 @@ namespace switchyard::products {
 enum class Write { replace, add };
 
 /// Rows of segment s are [first[s], last[s]) of the matrices that a product reads and writes; the segments of results
-/// do not overlap. A dense product is one segment. Host memory: sends and buffers are sized by the same numbers, so the
-/// host has them before any row moves.
+/// do not overlap. Both tables are device memory, since loads are decided there; the host has bounds only: at most
+/// `rows` rows in all, at most `most` in one segment. Without tables segments lie one after another, each of `most`.
 struct Segments {
   int count;
   const Index* first;
   const Index* last;
-  Index rows(Index s) const { return last[s] - first[s]; }
+  Index rows, most;
+  KOKKOS_INLINE_FUNCTION Index begin(Index s) const { return first ? first[s] : s * most; }
+  KOKKOS_INLINE_FUNCTION Index end(Index s) const { return first ? last[s] : (s + 1) * most; }
 };
 
-/// Segments one after another: s is [offsets[s], offsets[s + 1]).
-inline Segments consecutive(const std::vector<Index>& offsets) {
-  return {static_cast<int>(offsets.size()) - 1, offsets.data(), offsets.data() + 1};
+/// Even segments one after another, each of `rows`; a dense product is one of them.
+inline Segments even(int count, Index rows) { return {count, nullptr, nullptr, count * rows, rows}; }
+inline Segments dense(Index rows) { return even(1, rows); }
+
+/// Segments one after another: s is [offsets[s], offsets[s + 1]) of device memory; `rows` in all.
+inline Segments consecutive(const Index* offsets, int count, Index rows) {
+  return {count, offsets, offsets + 1, rows, rows};
 }
+
+/// Tables of segments whose numbers of rows the host has: made once, not in a step.
+class SegmentTable {
+ public:
+  /// One after another: s is [offsets[s], offsets[s + 1]).
+  explicit SegmentTable(const std::vector<Index>& offsets)
+      : SegmentTable(std::vector<Index>(offsets.begin(), offsets.end() - 1), {offsets.begin() + 1, offsets.end()}) {}
+  /// s is [first[s], last[s]).
+  SegmentTable(const std::vector<Index>& first, const std::vector<Index>& last)
+      : first_(on_device(first)), last_(on_device(last)) {
+    for (std::size_t s = 0; s < first.size(); ++s)
+      rows_ += last[s] - first[s], most_ = std::max(most_, last[s] - first[s]);
+  }
+  Segments segments() const { return {static_cast<int>(first_.extent(0)), first_.data(), last_.data(), rows_, most_}; }
+  operator Segments() const { return segments(); }  // NOLINT: a table is what a product asks for
+
+ private:
+  static Vector<Index> on_device(const std::vector<Index>& values) {
+    const auto view = make_view<Vector<Index>>("products::segments", values.size());
+    Kokkos::deep_copy(view, HostVector<const Index>(values.data(), values.size()));
+    return view;
+  }
+  Vector<Index> first_, last_;
+  Index rows_ = 0, most_ = 0;
+};
 
 /// The matrix (N, K) of segment s: `matrix`, s·next elements on.
 struct Weights {

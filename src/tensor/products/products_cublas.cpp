@@ -4,7 +4,7 @@
 // Layout invariance: a cuBLAS kernel is chosen by the shape of the product, so rows are always worked in blocks of one
 // shape, the last one of a segment filled up with zero rows; operands that are not aligned and laid out like a block's
 // own memory are copied first. Weight gradients are one product a (network, grain), which no layout changes, and
-// additions along the tree.
+// additions along the tree. Each segment is a call of its own, so the host waits for the tables of segments.
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 
@@ -12,6 +12,7 @@
 #include <bit>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/check.hpp"
 #include "tensor/check_cuda.hpp"
@@ -72,8 +73,20 @@ struct Workspace {
                "cudaMemcpy2DAsync");
   }
 
+  /// Segments with tables that the host reads, until the next call.
+  Segments on_host(const Segments& segments) {
+    if (!segments.first) return segments;
+    const std::size_t n = segments.count, bytes = n * sizeof(Index);
+    first.resize(n), last.resize(n);
+    check_cuda(cudaMemcpyAsync(first.data(), segments.first, bytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
+    check_cuda(cudaMemcpyAsync(last.data(), segments.last, bytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
+    check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+    return {segments.count, first.data(), last.data(), segments.rows, segments.most};
+  }
+
   cudaStream_t stream;
   cublasHandle_t handle = nullptr;
+  std::vector<Index> first, last;
   Scratch library;           ///< cuBLAS' own
   Scratch blocks, partials;  ///< staged operands
   Scratch subtrees;          ///< finished subtrees of a weight gradient that wait for their right neighbour
@@ -128,19 +141,20 @@ Tensor stage(const Workspace& workspace, const Tensor& t, Index rows, std::byte*
 }
 
 /// y(rows, out) = x(rows, in)·op W for the rows of each segment, in blocks of block_rows.
-void by_blocks(const Queue& queue, const Segments& segments, const How& how, const Tensor& x, const Weights& w,
+void by_blocks(const Queue& queue, const Segments& on_device, const How& how, const Tensor& x, const Weights& w,
                const Tensor& y) {
   Workspace& workspace = queue.workspace();
+  const Segments segments = workspace.on_host(on_device);
   const Index x_bytes = bytes_of(block_rows, x.width, x.element), y_bytes = bytes_of(block_rows, y.width, y.element);
   const Index w_bytes = bytes_of(w.matrix.rows, w.matrix.width, w.matrix.element);
   expect(x.element == w.matrix.element, "operands of one element, as cuBLAS takes them");
   std::byte* staged = workspace.blocks.bytes(x_bytes + y_bytes + w_bytes);
   const Tensor staged_y(staged + x_bytes, y.element, block_rows, y.width);
   for (int s = 0; s < segments.count; ++s) {
-    if (segments.rows(s) == 0) continue;
+    if (segments.begin(s) == segments.end(s)) continue;
     const Tensor weights = stage(workspace, w.of(s), w.matrix.rows, staged + x_bytes + y_bytes);
-    for (Index row = segments.first[s]; row < segments.last[s]; row += block_rows) {
-      const Index rows = std::min(block_rows, segments.last[s] - row);
+    for (Index row = segments.begin(s); row < segments.end(s); row += block_rows) {
+      const Index rows = std::min(block_rows, segments.end(s) - row);
       const Tensor own = y.part(row, rows);
       const bool direct = rows == block_rows && aligned(own);
       if (!direct && how.beta != 0.0f) workspace.copy(own, staged_y.part(0, rows));
@@ -184,6 +198,7 @@ void input_gradient(const Queue& queue, const Segments& segments, const Tensor& 
 void weight_gradient(const Queue& queue, const GrainSegments& grains, const Tensor& dy, const Tensor& x,
                      const Gradients& dw) {
   Workspace& workspace = queue.workspace();
+  const Segments segments = workspace.on_host(grains.segments);
   const Index n = dy.width, k = x.width, slot = bytes_of(n, k, Element::f32);
   std::byte* stack = workspace.subtrees.bytes(slot * (1 + std::bit_width(static_cast<unsigned>(grains.grains))));
   const auto level = [&](int height) { return Tensor(stack + height * slot, Element::f32, n, k); };
@@ -192,7 +207,7 @@ void weight_gradient(const Queue& queue, const GrainSegments& grains, const Tens
     for (std::size_t t = 0; t < grains.nodes->size(); ++t) {
       int height = 0;
       for (int leaf = 0; leaf < (*grains.nodes)[t].size; ++leaf, ++s) {
-        const Index first = grains.segments.first[s], rows = grains.segments.rows(s);
+        const Index first = segments.begin(s), rows = segments.end(s) - first;
         partial_gradient(workspace, dy.part(first, rows), x.part(first, rows), level(height));
         for (int merges = std::countr_one(static_cast<unsigned>(leaf)); merges > 0; --merges, --height)
           add(workspace, level(height), level(height - 1));

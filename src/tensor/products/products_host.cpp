@@ -18,7 +18,7 @@ Index parts_of(Index total, Index max) { return (total + max - 1) / max; }
 /// enough for that.
 Index work_of_item(const Queue& queue, const Segments& segments, Index columns, Index depth) {
   Index rows = 0;
-  for (int s = 0; s < segments.count; ++s) rows += segments.rows(s);
+  for (int s = 0; s < segments.count; ++s) rows += segments.end(s) - segments.begin(s);
   return std::max<Index>(rows * columns * depth / (8 * queue.space().concurrency()), Index{1} << 18);
 }
 
@@ -28,7 +28,7 @@ const std::vector<Item>& cut(const Queue& queue, const Segments& segments, Index
   items.clear();
   const Index max_work = work_of_item(queue, segments, columns, depth), max_rows = row_block(depth);
   for (int s = 0; s < segments.count; ++s) {
-    const Index first = segments.first[s], rows = segments.rows(s);
+    const Index first = segments.begin(s), rows = segments.end(s) - first;
     const Index tiles = parts_of(parts_of(rows, std::max<Index>(1, parts_of(rows, max_rows))), simd::tile_rows);
     for (Index begin = 0; begin < rows; begin += tiles * simd::tile_rows) {
       const Index end = std::min(rows, begin + tiles * simd::tile_rows);

@@ -60,15 +60,16 @@ void add_pieces(Index first, Index past, Memory& memory) {
   }
 }
 
-/// The pieces of a node's grains, rows [first[g], past[g]). A grain without rows has none: its +0 can only turn a −0
-/// into +0, and does so as well after all other additions, so that one +0 there stands for those of all.
-void add_node(const Index* first, const Index* past, int grains, int node, Memory& memory) {
+/// The pieces of a node's grains, which are the segments from `segment` on. A grain without rows has none: its +0 can
+/// only turn a −0 into +0, and does so as well after all other additions, so that one +0 there stands for those of all.
+void add_node(const Segments& segments, Index segment, int grains, int node, Memory& memory) {
   std::uint64_t waiting = 0;  // by level: whether the left half that is complete there has rows
   bool any = false, all = true;
   for (int g = 0; g < grains; ++g) {
-    bool here = first[g] < past[g];
+    const Index first = segments.begin(segment + g), past = segments.end(segment + g);
+    bool here = first < past;
     any = any || here, all = all && here;
-    if (here) add_pieces(first[g], past[g], memory);
+    if (here) add_pieces(first, past, memory);
     int level = 0;
     for (; g >> level & 1; ++level) {
       const bool left = waiting >> level & 1;
@@ -84,14 +85,13 @@ void add_node(const Index* first, const Index* past, int grains, int node, Memor
 
 /// Splits the rows of a network into chunks and pieces.
 void make_chunks(const GrainSegments& grains, int network, Memory& memory) {
-  const Index* first = grains.segments.first + Index{network} * grains.grains;
-  const Index* past = grains.segments.last + Index{network} * grains.grains;
+  Index segment = Index{network} * grains.grains;
   memory.pieces.clear();
   memory.chunks.assign(1, {0, 0, 0, 0});
   int node = 0;
   for (const TreeNode& t : *grains.nodes) {
-    add_node(first, past, t.size, node++, memory);
-    first += t.size, past += t.size;
+    add_node(grains.segments, segment, t.size, node++, memory);
+    segment += t.size;
   }
 }
 
@@ -240,7 +240,8 @@ void cut(const Problem& p, std::vector<Item>& items) {
   const Index n = p.n(), k = p.k(), panels = (k + panel_width - 1) / panel_width;
   for (int e = 0; e < p.grains.networks; ++e) {
     Index rows = 0;
-    for (Index g = 0; g < p.grains.grains; ++g) rows += p.grains.segments.rows(Index{e} * p.grains.grains + g);
+    for (Index s = Index{e} * p.grains.grains, end = s + p.grains.grains; s < end; ++s)
+      rows += p.grains.segments.end(s) - p.grains.segments.begin(s);
     const Index roomy = packed_floats / std::max<Index>(1, rows) * tile_rows / a_width;
     const Index n_parts = (n - 1) / std::max(block_n, roomy) + 1, k_parts = (k - 1) / std::max(block_k, roomy) + 1;
     for (Index i = 0; i < n_parts; ++i)
