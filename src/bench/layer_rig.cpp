@@ -83,7 +83,8 @@ void LayerRig::take_inputs(const std::vector<std::int32_t>& choices) {
     for (Tensor& x : x_) x = arena_.tensor(rows_.branch, rows_.count, config_.model.width);
     y_ = arena_.tensor(Element::f32, rows_.count, config_.model.width);
     dy_ = arena_.tensor(Element::f32, rows_.count, config_.model.width);
-    dx_ = arena_.tensor(rows_.branch, rows_.count, config_.model.width);
+    rounded_ = arena_.tensor(rows_.branch, rows_.count, config_.model.width);
+    dx_ = arena_.tensor(Element::f32, rows_.count, config_.model.width);
   };
   take();
   arena_.place("bench::inputs");
@@ -115,8 +116,9 @@ void LayerRig::pass(const SeeStage& see) {
   each(schedule::Direction::forward, [this](schedule::Stage stage) { layer_.forward(queue_, stage, y_, *pass_); });
   if (number_ == 1) require_loads(), take_statistics();
   pass_->routing.reduced = true;
-  each(schedule::Direction::backward,
-       [this](schedule::Stage stage) { layer_.backward(queue_, stage, dy_, dx_, *pass_); });
+  each(schedule::Direction::backward, [this](schedule::Stage stage) {
+    layer_.backward(queue_, stage, {dy_, rounded_}, dx_, *pass_);
+  });
 }
 
 void LayerRig::require_loads() const {
@@ -144,14 +146,14 @@ void LayerRig::run_products() {
 }
 
 void LayerRig::forward_products(const moe::ExpertRows::Part& part) const {
-  const products::Segments of = products::consecutive(pass_->plan.others().offsets);
+  const products::Segments of = pass_->plan.others().segments();
   if (gate_ >= 0) products::forward(queue_, of, part.rows, weights(gate_), part.network.gate);
   products::forward(queue_, of, part.rows, weights(up_), part.network.up);
   products::forward(queue_, of, part.network.hidden, weights(down_), part.outputs);
 }
 
 void LayerRig::input_gradients(const moe::ExpertRows::Part& part) {
-  const products::Segments of = products::consecutive(pass_->plan.others().offsets);
+  const products::Segments of = pass_->plan.others().segments();
   const Tensor d_hidden = scratch_->d_hidden.rows(0, part.rows.rows), d_rows = pass_->d_rows();
   products::input_gradient(queue_, of, part.outputs, weights(down_), d_hidden);
   products::input_gradient(queue_, of, part.network.up, weights(up_), d_rows);

@@ -55,7 +55,8 @@ class LayerRig {
   moe::TokenSet tokens_;
   Arena arena_;
   std::array<Tensor, 3> x_;  ///< (N, d) of the branch's element
-  Tensor y_, dy_, dx_;       ///< (N, d) floats; dx of the branch's element
+  Tensor y_, dy_, dx_;       ///< (N, d) floats
+  Tensor rounded_;           ///< (N, d) dy as products read it
   int gate_, up_, down_;     ///< parameter ids; gate −1 where there is none
   int number_ = 0;           ///< of passes
 };

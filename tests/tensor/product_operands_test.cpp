@@ -142,7 +142,8 @@ TEST(ProductOperands, WeightGradientDoesNotDependOnWhereRowsLie) {
                             const Values& x) {
     const auto dw = elements_of<float>(Values(2 * 2 * n * k, 99.0f)), d = elements_of<float>(dy),
                in = elements_of<float>(x);
-    products::weight_gradient(test::queue(), {products::SegmentTable(from, past), s.networks, s.grains, &s.nodes},
+    const products::SegmentTable table(from, past);
+    products::weight_gradient(test::queue(), {table.segments(), s.networks, s.grains, &s.nodes},
                               {d.data(), Element::f32, s.rows, n}, {in.data(), Element::f32, s.rows, k},
                               {dw.data(), 2 * n * k, n * k});
     return floats_of(dw);

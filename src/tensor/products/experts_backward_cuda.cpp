@@ -12,7 +12,9 @@ void hidden_gradient(const Call& call, const HiddenGradient& p) {
 }
 
 void input_gradient(const Call& call, const InputGradient& p) {
-  const Operands operands{{p.d_up, p.d_gate}, nullptr, {p.up, p.gate}, call.hidden, call.width, p.d_gate ? 2 : 1};
+  const bool gated = p.d_gate != nullptr;
+  const Operands operands{{p.d_up, p.d_gate}, nullptr,    {p.up, gated ? p.gate : Matrices{}},
+                          call.hidden,        call.width, gated ? 2 : 1};
   launch<Weights::across>(call, operands, Plain{p.dx, call.width});
 }
 

@@ -7,8 +7,9 @@
 namespace switchyard::products::experts {
 
 void up(const Call& call, const Up& p) {
-  const Operands operands{{p.x, nullptr}, p.index, {p.up, p.gate}, call.width, call.hidden, 1};
-  if (activation::gated(p.activation))
+  const bool gated = activation::gated(p.activation);
+  const Operands operands{{p.x, nullptr}, p.index, {p.up, gated ? p.gate : Matrices{}}, call.width, call.hidden, 1};
+  if (gated)
     launch<Weights::along_two>(call, operands, Gated{p.hidden, p.slope_up, p.slope_gate, call.hidden});
   else
     launch<Weights::along>(call, operands, Activated{p.hidden, p.slope_up, call.hidden, p.activation});

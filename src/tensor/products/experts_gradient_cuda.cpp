@@ -35,6 +35,11 @@ __device__ __forceinline__ GradientTile gradient_tile(const GradientProblem& g, 
           rows,    (rows + depth_step - 1) / depth_step};
 }
 
+/// Rows of a and b that a thread copies pieces of.
+struct Sources {
+  int a[each_thread], b[each_thread];
+};
+
 /// Rows of `from` that this thread copies pieces of, of the `rows` from `row` on; −1: a row of zeros.
 __device__ __forceinline__ void find_sources(int (&sources)[each_thread], const Rows& from, int row, int rows) {
 #pragma unroll
@@ -73,8 +78,7 @@ __device__ __forceinline__ void copy_boxes(std::uint32_t to, const CUtensorMap& 
 /// One step: by the copy engine what is whole and not gathered, by threads the rest.
 template <class Shape>
 __device__ __forceinline__ void copy_step(const GradientProblem& g, const Room<Shape>& room, unsigned stage,
-                                          const GradientTile& tile, int step, const int (&a)[each_thread],
-                                          const int (&b)[each_thread]) {
+                                          const GradientTile& tile, int step, const Sources& sources) {
   constexpr int a_blocks = Shape::rows / 64, b_blocks = Shape::columns / 64;
   const int row = step * depth_step;
   const bool whole = tile.rows - row >= depth_step, a_boxes = whole && !g.p.a.index, b_boxes = whole && !g.p.b.index;
@@ -85,8 +89,8 @@ __device__ __forceinline__ void copy_step(const GradientProblem& g, const Room<S
     if (b_boxes) copy_boxes<b_blocks>(room.b(stage), g.b_map, full, tile.b_column, tile.first + row);
   }
   __syncwarp();
-  if (!a_boxes) copy_rows<a_blocks>(room.a(stage), g.p.a, a, tile.a_column);
-  if (!b_boxes) copy_rows<b_blocks>(room.b(stage), g.p.b, b, tile.b_column);
+  if (!a_boxes) copy_rows<a_blocks>(room.a(stage), g.p.a, sources.a, tile.a_column);
+  if (!b_boxes) copy_rows<b_blocks>(room.b(stage), g.p.b, sources.b, tile.b_column);
   hopper::copies_commit();
 }
 
@@ -99,17 +103,16 @@ __device__ __forceinline__ void copy_gradients(const GradientProblem& g, const R
   int waiting = 0;
   for (std::int64_t t = blockIdx.x; t < g.tiles; t += gridDim.x) {
     const GradientTile tile = gradient_tile<Shape>(g, t);
-    int a[each_thread], b[each_thread], next_a[each_thread], next_b[each_thread];
-    find_sources(next_a, g.p.a, tile.first, tile.rows);
-    find_sources(next_b, g.p.b, tile.first, tile.rows);
+    Sources next;
+    find_sources(next.a, g.p.a, tile.first, tile.rows);
+    find_sources(next.b, g.p.b, tile.first, tile.rows);
     for (int step = 0; step < tile.steps; ++step, ring.advance()) {
-#pragma unroll
-      for (int i = 0; i < each_thread; ++i) a[i] = next_a[i], b[i] = next_b[i];
+      const Sources now = next;
       const int row = (step + 1) * depth_step;
-      find_sources(next_a, g.p.a, tile.first + row, tile.rows - row);
-      find_sources(next_b, g.p.b, tile.first + row, tile.rows - row);
+      find_sources(next.a, g.p.a, tile.first + row, tile.rows - row);
+      find_sources(next.b, g.p.b, tile.first + row, tile.rows - row);
       hopper::wait(room.empty(ring.stage), ring.parity ^ 1, g.hang, place(1, ring.stage, step));
-      copy_step(g, room, ring.stage, tile, step, a, b);
+      copy_step(g, room, ring.stage, tile, step, now);
       if (waiting < lag) {
         ++waiting;
         continue;
@@ -126,8 +129,9 @@ __device__ __forceinline__ void copy_gradients(const GradientProblem& g, const R
 /// sums = the tile's; zeros where the segment has no rows. As multiply_tile(), both operands across the depth.
 template <class Shape>
 __device__ __forceinline__ void multiply_gradient(float (&sums)[Shape::height][Shape::columns / 2],
-                                                  const GradientProblem& g, const Room<Shape>& room,
-                                                  Ring<Shape::stages>& ring, int steps, int half, Turn<Shape>& turn) {
+                                                  const GradientProblem& g, Turn<Shape>& turn,
+                                                  Ring<Shape::stages>& ring, int steps, int half) {
+  const Room<Shape>& room = turn.room;
   constexpr int next_16 = 16 * line / 16;  // of the depth, in the units of descriptors
   unsigned before = 0;
 #pragma unroll
@@ -196,7 +200,7 @@ __device__ __forceinline__ void multiply_gradients(const GradientProblem& g, con
       continue;
     }
     float sums[Shape::height][Shape::columns / 2];
-    multiply_gradient<Shape>(sums, g, room, ring, tile.steps, half, turn);
+    multiply_gradient<Shape>(sums, g, turn, ring, tile.steps, half);
     float* const to = g.p.dw + tile.segment / g.p.grains * g.p.next + tile.segment % g.p.grains * g.p.node;
 #pragma unroll
     for (int m = 0; m < Shape::height; ++m)

@@ -64,14 +64,14 @@ __device__ inline std::uint32_t place(unsigned kind, unsigned stage, int step) {
   return kind << 28 | stage << 24 | (static_cast<unsigned>(step) & 0xFFF) << 12 | (blockIdx.x & 0xFFF);
 }
 
-/// A box of matrix `expert`, `offset` bytes into b; a cluster copies it to both of its blocks.
+/// A box of weights; a cluster copies it to both of its blocks.
 template <class Shape>
-__device__ __forceinline__ void copy_b_box(const CUtensorMap& map, const Room<Shape>& room, unsigned stage, int offset,
-                                           int x, int y, int expert) {
+__device__ __forceinline__ void copy_weights(std::uint32_t to, const CUtensorMap& map, std::uint32_t full, int x, int y,
+                                             int expert) {
   if constexpr (Shape::cluster == 1)
-    hopper::copy_box(room.b(stage) + offset, &map, room.full(stage), x, y, expert);
+    hopper::copy_box(to, &map, full, x, y, expert);
   else
-    hopper::copy_box_to_both(room.b(stage) + offset, &map, room.full(stage), x, y, expert);
+    hopper::copy_box_to_both(to, &map, full, x, y, expert);
 }
 
 /// The boxes of b of one stage; of a cluster, this block's half of them. By one thread.
@@ -80,16 +80,18 @@ __device__ __forceinline__ void copy_b(const Maps& maps, const Room<Shape>& room
                                        int part, int depth) {
   constexpr int half = Shape::columns / 2, own = Shape::columns / Shape::cluster;
   const int rank = Shape::cluster == 1 ? 0 : static_cast<int>(hopper::cluster_rank());
+  const std::uint32_t to = room.b(stage) + rank * own * line, full = room.full(stage);
+  const int column = tile.column + rank * own;
   if constexpr (weights == Weights::along) {
-    copy_b_box(maps.b[part], room, stage, rank * own * line, depth, tile.column + rank * own, tile.expert);
+    copy_weights<Shape>(to, maps.b[part], full, depth, column, tile.expert);
   } else if constexpr (weights == Weights::along_two) {
-#pragma unroll
-    for (int m = rank; m < (Shape::cluster == 1 ? 2 : rank + 1); ++m)
-      copy_b_box(maps.b[m], room, stage, m * half * line, depth, tile.column / 2, tile.expert);
+    copy_weights<Shape>(to, maps.b[rank], full, depth, tile.column / 2, tile.expert);
+    if constexpr (Shape::cluster == 1)
+      copy_weights<Shape>(to + half * line, maps.b[1], full, depth, tile.column / 2, tile.expert);
   } else {
 #pragma unroll
     for (int c = 0; c < own; c += 64)
-      copy_b_box(maps.b[part], room, stage, (rank * own + c) * line, tile.column + rank * own + c, depth, tile.expert);
+      copy_weights<Shape>(to + c * line, maps.b[part], full, column + c, depth, tile.expert);
   }
 }
 
@@ -202,6 +204,7 @@ struct Turn {
 };
 
 /// sums = a tile of a · bᵀ, over the whole depth; leaves `ring` behind it. By a warpgroup, `half` its block of rows.
+/// Longer than 25 lines: products in flight may not leave the loop that issues them.
 template <class Shape, Weights weights>
 __device__ __forceinline__ void multiply_tile(float (&sums)[Shape::height][Shape::columns / 2], const Problem& p,
                                               const Room<Shape>& room, Ring<Shape::stages>& ring, int half,
