@@ -1,6 +1,6 @@
 """Ours beside PyTorch on one GPU: whole training steps and single layers, both programs ready at once, alternating in rounds.
 
-  gpu.py step XS:8 S:64 OLMOE ... [-- section.option=value ...]     NAME[:EXPERTS] of bench/<name>.yaml
+  gpu.py step XS:8 S:64 OLMOE ... [-- section.option=value ...]     NAME[:EXPERTS] of bench/<name>.yaml, or a file
   gpu.py layer olmoe sat64 ... [--loads jittered,zipf] [--sonic]    NAME of LAYERS below, or T,d,f,E,k
 
 A chip throttles under load, so only ratios of one run count. Of each shape two lines: `warm`, from the first round that is measured, and
@@ -11,6 +11,7 @@ import argparse
 import datetime
 import json
 import pathlib
+import re
 import shlex
 import statistics
 import sys
@@ -31,7 +32,7 @@ class Case:
 
     def __init__(self, what, shape, ours, peer, asks):
         self.what, self.shape, self.asks = what, shape, asks
-        log = BENCH.parent / "build" / "log" / f"gpu-{what}-{shape}".replace(":", "-").replace(",", "-").replace(" ", "-")
+        log = BENCH.parent / "build" / "log" / re.sub(r"[^\w.-]", "-", f"gpu-{what}-{shape}")
         self.ours = Side("ours", ours, f"{log}-ours.log", BENCH.parent)
         self.peer = Side("peer", peer, f"{log}-peer.log", BENCH.parent)
         self.sides = (self.ours, self.peer)
@@ -40,10 +41,10 @@ class Case:
 def step_case(name, args):
     size, _, experts = name.partition(":")
     config = BENCH / f"{size.lower()}.yaml"
+    config = str(config if config.exists() else pathlib.Path(size).resolve())
     options = ([f"moe.experts={experts}"] if experts else []) + args.overrides
-    ours = [*shlex.split(args.launch), args.program, "bench", "step", str(config if config.exists() else size),
-            f"train.precision={args.precision}", *options, *args.ours, "--serve"]
-    peer = [args.python, str(BENCH / "peers" / "step_gpu.py"), size, *options, "--precision", args.precision,
+    ours = [*shlex.split(args.launch), args.program, "bench", "step", config, f"train.precision={args.precision}", *options, *args.ours, "--serve"]
+    peer = [args.python, str(BENCH / "peers" / "step_gpu.py"), config, *options, "--precision", args.precision,
             "--form", args.form or "graph", "--device", args.device]
     return Case("step", name, ours, peer, ("run",))
 

@@ -16,17 +16,17 @@
 namespace switchyard::bench {
 namespace {
 
-/// Milliseconds of each of n repetitions of `queued` times `run`, between two moments of the queue.
+/// Milliseconds of each of n repetitions of `queued` times `run`, between moments of the queue, back to back.
 std::vector<double> timed(const Queue& queue, int n, int queued, const std::function<void()>& run) {
-  const Event from, to;
-  std::vector<double> ms;
+  const std::vector<Event> moments(n + 1);
+  queue.record(moments[0]);
   for (int i = 0; i < n; ++i) {
-    queue.record(from);
     for (int q = 0; q < queued; ++q) run();
-    queue.record(to);
-    queue.fence("switchyard::bench::layer");
-    ms.push_back(1e3 * seconds_between(from, to) / queued);
+    queue.record(moments[i + 1]);
   }
+  queue.fence("switchyard::bench::layer");
+  std::vector<double> ms;
+  for (int i = 0; i < n; ++i) ms.push_back(1e3 * seconds_between(moments[i], moments[i + 1]) / queued);
   return ms;
 }
 

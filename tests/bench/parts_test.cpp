@@ -150,6 +150,39 @@ TEST_F(BenchParts, StepsAreServed) {
   EXPECT_EQ(run("bench step c.yaml --serve --json b.json").code, 2);
 }
 
+/// bench/gpu.py, with an opponent that says that each of its steps takes a tenth of a second.
+TEST_F(BenchParts, ADriverAlternatesThem) {
+  write("c.yaml",
+        "model: {vocabulary: 64, width: 16, heads: 2, blocks: 2, context: 16, hidden: 32}\n"
+        "moe: {experts: 4, hidden: 16}\ntrain: {batch: 8, grains: 8}\n");
+  write(
+      "peer",
+      "#!/bin/sh\necho starting\n"
+      "echo '{\"ready\": true, \"peer\": \"none\", \"form\": \"graph\", \"experts\": 4, \"step_tokens\": 128, "
+      "\"precision\": \"fp32\"}'\n"
+      "while read what n && [ $what != quit ]; do echo \"{\\\"$what\\\": [100.0$(yes ', 100.0' | head -n $((n - 1)) | "
+      "tr -d '\\n')]}\"; done\n");
+  fs::permissions(folder_ / "peer", fs::perms::owner_all);
+  const std::string command =
+      "cd '" + folder_.string() +
+      "' && env -i PATH=\"$PATH\" HOME=/tmp PYTHONDONTWRITEBYTECODE=1 OMPI_ALLOW_RUN_AS_ROOT=1 "
+      "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_plm_rsh_agent=false python3 '" SWITCHYARD_TEST_DIR
+      "/../bench/gpu.py' step c.yaml --program '" +
+      binary_.string() + "' --python '" + (folder_ / "peer").string() +
+      "' --precision fp32 --settle 0 --steps 4 --round 0.3 --out r.jsonl >out 2>err";
+  ASSERT_EQ(std::system(command.c_str()), 0) << read(folder_ / "out") << read(folder_ / "err");
+  const auto all = test::json_lines(read(folder_ / "r.jsonl"));
+  ASSERT_EQ(all.size(), 2u);
+  for (const auto& line : all) {
+    EXPECT_EQ(line.at("peer_ms"), 100.0);
+    EXPECT_DOUBLE_EQ(line.at("ratio").get<double>(), 100.0 / line.at("ours_ms").get<double>());
+    EXPECT_GE(line.at("steps").get<int>(), 4);
+    EXPECT_EQ(line.at("same_work"), true) << line;
+  }
+  EXPECT_EQ(all[0].at("phase"), "warm");
+  EXPECT_EQ(all[1].at("phase"), "hot");
+}
+
 TEST_F(BenchParts, MemoryStandsBesideItsPrediction) {
   write("c.yaml",
         "model: {vocabulary: 512, width: 64, heads: 2, blocks: 3, context: 64, hidden: 128}\n"
