@@ -43,7 +43,8 @@ def step_case(name, args):
     config = BENCH / f"{size.lower()}.yaml"
     config = str(config if config.exists() else pathlib.Path(size).resolve())
     options = ([f"moe.experts={experts}"] if experts else []) + args.overrides
-    ours = [*shlex.split(args.launch), args.program, "bench", "step", config, f"train.precision={args.precision}", *options, *args.ours, "--serve"]
+    ours = [*shlex.split(args.launch), args.program, "bench", "step", config, f"train.precision={args.precision}", *options,
+            *args.ours, "--serve"]
     peer = [args.python, str(BENCH / "peers" / "step_gpu.py"), config, *options, "--precision", args.precision,
             "--form", args.form or "graph", "--device", args.device]
     return Case("step", name, ours, peer, ("run",))

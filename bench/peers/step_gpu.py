@@ -37,8 +37,9 @@ class Training:
     def step(self):
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
-            self.loss = self.loss_of(self.ids)
-        self.loss.backward()
+            loss = self.loss_of(self.ids)
+        loss.backward()
+        self.loss = loss.detach()  # no graph of a step outlives it, least of all into a capture
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)
         self.optimizer.step()
 
@@ -91,7 +92,7 @@ def main():
     training.start()
     ready = {**kind(args.device), "what": "step", "config": args.config, "experts": size.experts, "precision": args.precision,
              "form": args.form, "step_tokens": size.tokens, "parameters": sum(p.numel() for p in training.model.parameters()),
-             "peak_mib": peak_mib(args.device), "loss": round(float(training.loss.detach()), 4)}
+             "peak_mib": peak_mib(args.device), "loss": round(float(training.loss), 4)}
     answers.serve(ready, {"run": lambda n: timed(args.device, n, 1, training.next)})
 
 
