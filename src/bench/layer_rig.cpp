@@ -114,7 +114,7 @@ void LayerRig::pass(const SeeStage& see) {
   };
   layer_.begin(tokens_, x_[number_++ % x_.size()], *pass_);
   each(schedule::Direction::forward, [this](schedule::Stage stage) { layer_.forward(queue_, stage, y_, *pass_); });
-  if (number_ == 1) require_loads(), take_statistics();
+  if (number_ == 1) take_statistics(), require_loads();
   pass_->routing.reduced = true;
   each(schedule::Direction::backward, [this](schedule::Stage stage) {
     layer_.backward(queue_, stage, {dy_, rounded_}, dx_, *pass_);

@@ -74,8 +74,27 @@ void ExpertRows::take(const Queue& queue, int lane, const Plan& plan) {
   rows_->reserve(all, before);
   outputs_->reserve(all, before);
   network_->reserve(all, before);
+  if (plan.resident()) return take_resident(queue, lane, plan);
   for (int e = 0; e < experts_; ++e) take_pieces(lane, e, plan);
   tables_.to_device(queue, 2 * table());
+}
+
+/// The pieces of the plan's lane, of all experts, as take_pieces.
+void ExpertRows::take_resident(const Queue& queue, int lane, const Plan& plan) {
+  const bool by_grains = layout_.by_grains(layout_.groups());
+  if (by_grains && !plan.by_grains()) return;
+  Layout of = layout_;
+  of.lane = lane;
+  const Index before = begins_[lane], pieces = plan.pieces(), all = pieces_, last = table();
+  const Index own = by_grains ? of.my_lane_grains().first - layout_.my_group_grains().first : lane;
+  const Plan::PieceRows rows = plan.rows_of_pieces();
+  Index* tables = tables_.device();
+  Kokkos::parallel_for(
+      "switchyard::moe::expert_rows::take", queue.range(experts_ * pieces), KOKKOS_LAMBDA(Index i) {
+        const Index e = i / pieces, g = i % pieces, at = e * all + own + g, first = before + rows.first(g, e);
+        tables[at] = first;
+        tables[last + at] = first + rows.count(g, e);
+      });
 }
 
 /// A plan has the pieces of its lane, by place; with determinism `run` all rows of an expert are one. In evaluation

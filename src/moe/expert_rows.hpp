@@ -51,6 +51,7 @@ class ExpertRows {
     return {rows_->rows(first, n), outputs_->rows(first, n), network_->rows(first, n)};
   }
   void take_pieces(int lane, int expert, const Plan& plan);
+  void take_resident(const Queue& queue, int lane, const Plan& plan);
   Index table() const { return Index{experts_} * pieces_; }  ///< elements of one of the two
 
   Layout layout_;

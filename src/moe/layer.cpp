@@ -191,7 +191,8 @@ void Layer::take_statistics(const comm::JointSum& sum, const std::vector<LayerPa
   State& s = *state_;
   s.statistics = s.router.take_statistics(sum, routing_of(lanes));
   s.statistics.traffic.assign(s.context.groups.layout.ranks, 0);
-  for (const LayerPass* pass : lanes) {
+  for (LayerPass* pass : lanes) {
+    pass->plan.settle();
     const std::vector<std::int64_t>& traffic =
         pass->crossings.empty() ? pass->plan.traffic() : pass->crossings.front().traffic();
     for (std::size_t r = 0; r < s.statistics.traffic.size(); ++r) s.statistics.traffic[r] += traffic[r];

@@ -116,7 +116,7 @@ void add_sample(const LayerPass& pass, RoutingSample& all) {
 int first_non_finite_expert(const Queue& queue, const LayerPass& pass) {
   int first = -1;
   for (const Plan::Rows& some : {pass.plan.here(), pass.plan.others()}) {
-    const ExpertRows::Part part = pass.part(some.rows);
+    const ExpertRows::Part part = pass.part({some.rows.first, some.rows.first + some.offsets.back()});
     const Index row = rows::first_made_non_finite(queue, part.rows, part.outputs);
     if (row < 0) continue;
     const auto next = std::upper_bound(some.offsets.begin(), some.offsets.end(), row);

@@ -42,9 +42,11 @@ struct Place {
   SendRows rows;
   Index unit, piece;
   KOKKOS_INLINE_FUNCTION void operator()(Index t, Index i) const {
+    if (i >= choice.capacity()) return;  // counted apart, and refused once the host knows
     rows.row[i] = -1;
-    if (!choice.kept(i)) return;
-    const std::int32_t e = choice.expert(i), row = rows.begins(piece, e) + rows.before(unit, e)++;
+    const std::int32_t e = choice.expert(i);
+    if (!choice.kept(i) || e < 0 || e >= static_cast<Index>(rows.begins.extent(1))) return;
+    const std::int32_t row = rows.begins(piece, e) + rows.before(unit, e)++;
     rows.row[i] = row;
     rows.token[row] = static_cast<std::int32_t>(t);
   }
@@ -55,6 +57,43 @@ void place(const Queue& queue, const Cut& cut, const Choice& choice, const SendR
   Kokkos::parallel_for(
       "switchyard::moe::plan::place", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
         for_choices(cut, choice, unit, Place{choice, rows, unit, unit / cut.units_of_piece()});
+      });
+}
+
+/// Where a resident plan has its rows: by expert, then piece.
+struct ResidentRows {
+  Matrix<std::int32_t> total;   ///< (pieces, E + 1)
+  Matrix<std::int32_t> begins;  ///< (pieces, E)
+  Index* offsets;               ///< (E + 1)
+  std::int32_t* token;          ///< (capacity) of rows past the last kept choice it is 0, so that it is some token's
+  Index capacity;
+
+  /// Item i: piece i % pieces of expert i / pieces, before which there are so many rows.
+  KOKKOS_INLINE_FUNCTION void write(Index i, std::int32_t before, std::int32_t rows) const {
+    const Index pieces = begins.extent(0), e = i / pieces, g = i % pieces;
+    begins(g, e) = before;
+    if (g == 0) offsets[e] = before;
+    if (i == pieces * static_cast<Index>(begins.extent(1)) - 1) offsets[e + 1] = before + rows;
+  }
+};
+
+/// Integers: in whatever order they are added.
+void order_resident(const Queue& queue, const ResidentRows& ordered) {
+  const Index pieces = ordered.begins.extent(0), items = pieces * ordered.begins.extent(1);
+  using Team = Kokkos::TeamPolicy<Device>;
+  tick();
+  Kokkos::parallel_for(
+      "switchyard::moe::plan::order_resident", Team(queue.space(), 1, on_host ? 1 : 256),
+      KOKKOS_LAMBDA(const Team::member_type& team) {
+        Kokkos::parallel_scan(Kokkos::TeamThreadRange(team, items), [&](Index i, std::int32_t& before, bool last) {
+          const std::int32_t of_item = ordered.total(i % pieces, i / pieces);
+          if (last) ordered.write(i, before, of_item);
+          before += of_item;
+        });
+        team.team_barrier();
+        const Index rows = ordered.offsets[ordered.begins.extent(1)];
+        Kokkos::parallel_for(Kokkos::TeamThreadRange(team, rows, ordered.capacity),
+                             [&](Index row) { ordered.token[row] = 0; });
       });
 }
 
@@ -85,6 +124,7 @@ Plan::Plan(Arena& arena, const Config& config, const Layout& layout, int block)
       mine_(layout_.my_experts(experts_)),
       local_first_(config.layout.local_first && layout.expert_parallel > 1),
       alone_(near_.size() == 1),
+      resident_(layout_.expert_parallel == 1),
       counted_(arena, largest_cut(config, layout), experts_),
       totals_(arena, counted_.total) {
   const Index choices = handed_on(config, layout, experts_).choices;
@@ -135,28 +175,43 @@ void Plan::number_pieces() {
 void Plan::begin(const Queue& queue, const Cut& cut, const Choice& choice, Pieces pieces, const Way& way,
                  std::int64_t step) {
   expect(counts_.poll(), "one plan at a time");
-  counts_known_ = whole_ = false, exchange_ = &way.exchange;
+  counts_known_ = whole_ = settled_ = false, exchange_ = &way.exchange;
   tokens_ = choice.tokens(), capacity_ = choice.capacity();
   first_ = choice.first;
   order_.expert = choice.expert.data();
   by_grains_ = pieces == Pieces::grains;
   number_pieces();
-  count_choices(queue, cut, choice);
-  begin_rows(queue, cut.pieces);
-  const Matrix<std::int32_t> begins(begins_.device(), cut.pieces, experts_);
   row_.reserve(capacity_), token_.reserve(capacity_);
+  const Matrix<std::int32_t> begins(begins_.device(), cut.pieces, experts_);
+  count(queue, cut, choice, Which::kept, counted_);
+  totals_.ask(queue);
+  if (resident_) {
+    order_resident(queue, {counted_.total, begins, offsets_.device() + experts_ + 1, token_.data(), capacity_});
+  } else {
+    queue.fence("switchyard::moe::plan::counts");  // what is sent and received is sized by them
+    take_totals(cut.pieces);
+    begins_.to_device(queue, cut.pieces * experts_);
+  }
   place(queue, cut, choice, {begins, counted_.before, row_.data(), token_.data()});
-  itinerary_.out.send = to_experts_.send;
-  send_counts(step);
+  if (!resident_) send_counts(step);
+}
+
+void Plan::settle() {
+  if (!resident_ || settled_) return;
+  take_totals(first_piece_.back());
+  counts_in_ = counts_out_;
+  take_counts();
+  settled_ = true;
 }
 
 bool Plan::poll(bool /*may_grow*/) {
+  if (resident_) return true;
   if (!counts_known_ && counts_.poll()) take_counts();
   return counts_known_;
 }
 
 void Plan::finish(const Queue& queue) {
-  if (whole_) return;
+  if (whole_ || resident_) return;
   wait_for(counts_);
   poll(true);
   order_received(queue);
@@ -165,25 +220,23 @@ void Plan::finish(const Queue& queue) {
 }
 
 /// The kept choices of each piece and expert, on the host.
-void Plan::count_choices(const Queue& queue, const Cut& cut, const Choice& choice) {
-  count(queue, cut, choice, Which::kept, counted_);
-  totals_.ask(queue);
-  queue.fence("switchyard::moe::plan::counts");  // what is sent and received is sized by them
-  counts_out_.resize(cut.pieces * experts_);
-  for (Index g = 0; g < cut.pieces; ++g) {
+void Plan::take_totals(Index pieces) {
+  counts_out_.resize(pieces * experts_);
+  for (Index g = 0; g < pieces; ++g) {
     const auto of_piece = [&](Index e) { return totals_.host()(g, e); };
     expect(of_piece(experts_) == 0, "choices among the experts and in the memory of their pass");
     for (int p = 0; p < near_.size(); p += copies()) {
       const Range owned = seats_near(p);
       for (std::int64_t s = owned.first; s < owned.last; ++s)
-        counts_out_[cut.pieces * (owned.first - seats_near(0).first) + g * owned.size() + s - owned.first] =
+        counts_out_[pieces * (owned.first - seats_near(0).first) + g * owned.size() + s - owned.first] =
             of_piece(layout_.expert_at(block_, s));
     }
   }
+  begin_rows(pieces);
 }
 
 /// Where the send rows of each expert and piece begin: by seat, then piece, those that come first before the others.
-void Plan::begin_rows(const Queue& queue, Index pieces) {
+void Plan::begin_rows(Index pieces) {
   const std::int64_t me = my_near(layout_), first_piece = first_piece_[me];
   std::int32_t next = 0;
   const std::int64_t first_rank = layout_.group() * layout_.expert_parallel + near_.first;
@@ -195,13 +248,13 @@ void Plan::begin_rows(const Queue& queue, Index pieces) {
       for (std::int64_t s = owned.first; s < owned.last; ++s)
         for (Index e = layout_.expert_at(block_, s), g = 0; g < pieces; ++g) {
           if (holds(come_first, first_piece + g) != before) continue;
-          begins_.host()[g * experts_ + e] = next;
+          if (!resident_) begins_.host()[g * experts_ + e] = next;
           next += totals_.host()(g, e);
         }
     std::fill_n(to_experts_.send.begin() + p, copies(), Range{first, next});
     traffic_[first_rank + p] = next - first;
   }
-  begins_.to_device(queue, pieces * experts_);
+  itinerary_.out.send = to_experts_.send;
 }
 
 /// The copies of the send rows come one after another.

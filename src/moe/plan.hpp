@@ -50,6 +50,11 @@ class Plan : public Numbers {
   bool poll(bool may_grow) override;
   /// Expert rows are known, once the numbers of all ranks have come.
   void finish(const Queue& queue);
+  /// Whether an expert-parallel group is this rank alone. Then the device decides where rows lie, and the host, which
+  /// launches what works on them, knows a bound until it asks: settle() tells it, once the queue is through with the
+  /// pass.
+  bool resident() const { return resident_; }
+  void settle();
 
   /// The pieces of a choice of this rank's own tokens, of the lane.
   Cut cut(const Choice& choice, Pieces pieces) const {
@@ -63,7 +68,8 @@ class Plan : public Numbers {
   bool alone() const { return alone_; }
   Index send_rows() const { return comm::count_rows(to_experts_.send); }
   int copies() const { return layout_.expert_tensor_parallel; }
-  Index expert_rows() const { return ordered_.rows(); }
+  /// As many as there are, or at most, of a resident plan that is not settled.
+  Index expert_rows() const { return resident_ && !settled_ ? capacity_ : ordered_.rows(); }
 
   /// Token of each send row, device.
   const std::int32_t* token_of_row() const { return token_.data(); }
@@ -76,7 +82,7 @@ class Plan : public Numbers {
   const comm::Itinerary& itinerary() const { return itinerary_; }
 
   /// Some of the expert rows, of all local experts: those of e are [e], [e + 1] of them, as the device has them after
-  /// finish().
+  /// finish(), and the host as well, of a resident plan after settle().
   struct Rows {
     Range rows;
     const std::vector<Index>& offsets;
@@ -100,8 +106,16 @@ class Plan : public Numbers {
   const std::vector<Range>& piece_rows() const { return ordered_.pieces; }
   int pieces() const { return static_cast<int>(first_piece_.back()); }
   bool by_grains() const { return by_grains_; }
+  /// Of a resident plan, device: first row (pieces, E) and number of rows (pieces, E + 1).
+  struct PieceRows {
+    Matrix<std::int32_t> first, count;
+  };
+  PieceRows rows_of_pieces() const {
+    return {Matrix<std::int32_t>(begins_.device(), pieces(), experts_), counted_.total};
+  }
 
-  /// (world ranks) rows this rank sends to each; kept rows, itself included, those of a team at its first rank.
+  /// (world ranks) rows this rank sends to each; kept rows, itself included, those of a team at its first rank. Of a
+  /// resident plan after settle().
   const std::vector<std::int64_t>& traffic() const { return traffic_; }
   /// Bytes of counts that begin() sent to number `near` of the near places.
   std::int64_t bytes_to(std::size_t near) const { return alone_ ? 0 : counts_.bytes_to(near); }
@@ -110,8 +124,8 @@ class Plan : public Numbers {
   void make_tables();
   void number_pieces();
   Range seats_near(int near) const { return layout_.experts_of(static_cast<int>(near_.first) + near, experts_); }
-  void count_choices(const Queue& queue, const Cut& cut, const Choice& choice);
-  void begin_rows(const Queue& queue, Index pieces);
+  void take_totals(Index pieces);
+  void begin_rows(Index pieces);
   void send_counts(std::int64_t step);
   void take_counts();
   comm::RowPlan way_home() const;
@@ -123,7 +137,7 @@ class Plan : public Numbers {
   Range near_, mine_;
   bool local_first_;
   rows::SumOrder order_;
-  bool alone_, by_grains_ = true;
+  bool alone_, resident_, settled_ = false, by_grains_ = true;
   Index tokens_ = 0, capacity_ = 0;
   Vector<std::int32_t> first_;             ///< the caller's
   std::vector<std::int64_t> first_piece_;  ///< (near places + 1) pieces before those that a place hands on

@@ -152,12 +152,35 @@ TEST(Plan, RefusesAnExpertThatDoesNotExistAndChoicesOutsideTheirMemory) {
                 on_device<std::int32_t>({3, 3, 4}),
                 {},
                 on_device<std::uint8_t>({1, 1, 1})};
-  const Cut cut = cut_of(3, 1, 1);
-  EXPECT_ANY_THROW(
-      plan->begin(test::queue(), cut, choice, Pieces::grains, {ranks.groups.expert, *ranks.exchanges.near}, 0));
+  const auto make = [&] {
+    plan->begin(test::queue(), cut_of(3, 1, 1), choice, Pieces::grains, {ranks.groups.expert, *ranks.exchanges.near},
+                0);
+    test::queue().fence("test::plan");
+    plan->settle();
+  };
+  EXPECT_ANY_THROW(make());
   choice.first = on_device<std::int32_t>({0, 1, 1, 4}), choice.expert = on_device<std::int32_t>({3, 3, 3});
-  EXPECT_ANY_THROW(
-      plan->begin(test::queue(), cut, choice, Pieces::grains, {ranks.groups.expert, *ranks.exchanges.near}, 0));
+  EXPECT_ANY_THROW(make());
+}
+
+/// What the device decides, and the host's own order of the same counts.
+TEST(Plan, OfARankAloneLiesAsTheHostOrdersIt) {
+  for (const RoutingCase& c : routing_cases()) {
+    RoutingProblem p(c, 1);
+    const Plan& plan = *p.plan;
+    if (!plan.resident() || p.groups.layout.my_grains().size() == 0) continue;
+    const Index pieces = plan.pieces(), experts = plan.local_experts();
+    const Plan::PieceRows rows = plan.rows_of_pieces();
+    const std::vector<std::int32_t> first = host_values(rows.first), count = host_values(rows.count);
+    const Kokkos::View<const Index*, Device::memory_space> offsets(plan.others().on_device, experts + 1);
+    EXPECT_EQ(host_values(offsets), plan.others().offsets);
+    for (Index e = 0; e < experts; ++e)
+      for (Index g = 0; g < pieces; ++g) {
+        const Range expected = plan.piece_rows()[e * pieces + g];
+        EXPECT_EQ(first[g * experts + e], expected.first);
+        EXPECT_EQ(count[g * (experts + 1) + e], expected.size());
+      }
+  }
 }
 
 }  // namespace

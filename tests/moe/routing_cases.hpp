@@ -105,6 +105,8 @@ struct RoutingProblem : test::Ranks {
     choice.kept = on_device(of_choices<std::uint8_t>([&](auto t, int j) { return kept(c, t, j); }));
     begin_plan(pieces);
     plan->finish(test::queue());
+    test::queue().fence("test::plan");
+    plan->settle();
     plan->take_waited();  // what follows is timed by itself
   }
   void begin_plan(Pieces pieces = Pieces::grains) {
