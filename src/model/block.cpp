@@ -35,7 +35,7 @@ BlockValues::BlockValues(Arena& arena, const nn::Rows& rows, const Config& confi
 BlockScratch::BlockScratch(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout)
     : attention(make_attention_scratch(arena, config)),
       branch(arena.tensor(Element::f32, rows.count, config.model.width, Account::scratch)),
-      partial(arena.matrix<float>(rows.grain_count(), config.model.width, Account::scratch)),
+      partial(arena.matrix<float>(nn::norm_partials(rows, config.model.width), config.model.width, Account::scratch)),
       layer(arena, config, layout, rows.branch) {
   for (int b = 0; b < config.model.blocks && !dense; ++b)  // a memory of its own, so before take_working
     if (whole_block_recomputed(config, b) && config.block_experts(b) == 0)

@@ -36,7 +36,7 @@ struct BlockScratch {
   void take_working(Arena& arena, const nn::Rows& rows, const Config& config, int threads);
   std::unique_ptr<AttentionScratch> attention;  ///< its working memory is left to take_working
   Tensor branch;          ///< (N, d) gradient of a normalised input, a sum of floats: branches are made one at a time
-  Matrix<float> partial;  ///< (local grains, d) sums of a norm's weight
+  Matrix<float> partial;  ///< (norm_partials, d) sums of a norm's weight
   moe::LayerScratch layer;
   // Of blocks that are made again; null where there is none.
   std::shared_ptr<BlockValues> values;

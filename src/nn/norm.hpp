@@ -15,6 +15,9 @@ struct NormPass {
   Vector<float> scale;  ///< (N) 1 / root mean square
 };
 
+/// Rows of d floats that a backward pass over `rows` needs for sums of the weight's gradient.
+Index norm_partials(const Rows& rows, Index width);
+
 /// Holds parameters only. From the residual stream, which is of floats, to a branch of any element.
 class Norm {
  public:
@@ -22,9 +25,9 @@ class Norm {
   Norm(const ParameterSet& parameters, const std::string& name, double epsilon);
   /// y(N, d) from x(N, d), and x itself into `copy` unless that is empty. x is kept (not copied) until backward.
   void forward(const Queue& queue, const Tensor& x, const Tensor& y, NormPass& pass, const Tensor& copy = {}) const;
-  /// Adds the gradient with respect to x to dx, given dy(N, d); fills the gradient of the weight. Overwrites `partial`
-  /// (local grains, d).
-  void backward(const Queue& queue, const Rows& rows, const Tensor& dy, const StreamGradient& dx, const NormPass& pass,
+  /// Adds the gradient with respect to x to d, given dy(N, d); fills the gradient of the weight. Overwrites
+  /// `partial` (norm_partials, d).
+  void backward(const Queue& queue, const Rows& rows, const Tensor& dy, const StreamGradient& d, const NormPass& pass,
                 const Matrix<float>& partial) const;
 
  private:
@@ -32,8 +35,5 @@ class Norm {
   int id_;
   float epsilon_;
 };
-
-/// Tree sums of `partial` (local grains, n): node t of `rows` at out + t*stride. Overwrites `partial`.
-void grain_tree(const Queue& queue, const Rows& rows, const Matrix<float>& partial, float* out, Index stride);
 
 }  // namespace switchyard::nn
