@@ -12,11 +12,11 @@ namespace switchyard::model {
 /// What one pass over the rows of logits reads and leaves. Losses of a row: cross-entropy log_sum − logit(target), and
 /// log_sum² for the z-loss (Zoph et al. 2022).
 struct HeadRows {
-  Matrix<float> logits;  ///< (rows of a grain, V); training passes leave the gradient of the objective in its place
+  Tensor logits;  ///< (rows at work, V) of the branch; training passes leave the gradient of the objective in its place
   Vector<std::int32_t> targets;    ///< (N)
   Vector<float> loss, log_sum;     ///< (N)
   Vector<std::int32_t> predicted;  ///< (N) most probable token, the smallest of equals
-  Vector<float> memory;            ///< head_memory(rows of a grain, V, threads), overwritten
+  Vector<float> memory;            ///< head_memory(rows at work, V, threads), overwritten
   float token_weight = 0.0f;       ///< 1 / tokens of the global batch
   float z_weight = 0.0f;           ///< coefficient / tokens of the global batch
 };
@@ -31,18 +31,22 @@ struct HeadPass {
   HeadPass(Arena& arena, const nn::Rows& rows);
   /// Memory that other stages may use as well.
   void take_scratch(Arena& arena, const nn::Rows& rows, const Config& config, int threads);
-  HeadRows rows;                      ///< of all N rows but the logits, which are the last grain's
-  Twin<Vector<float>> loss, log_sum;  ///< those of `rows`, for the host
+  HeadRows rows;              ///< of all N rows but the logits, which are those of the last rows at work
+  Twin<Vector<double>> sums;  ///< (local grains, 2) of grain_losses
   Vector<float> subtrees;  ///< (levels, V, d): sums that wait for their right neighbour, or to be added to their left
 };
+
+/// sums(g, ·) = Σ loss and Σ log_sum² of the rows of each local grain: chains in token order on a host, on a device in
+/// another order that is fixed by the number of rows of a grain.
+void sum_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass);
 
 /// Where the gradient of a grain is summed: subtrees of the node in `slot` that wait, and how many it then completes.
 struct GrainPlace {
   int slot, height, merges;
 };
 
-/// Works grain by grain, so that a grain's logits are still in cache when they are used, and N·V of them never exist.
-/// Holds parameters only.
+/// A host works grain by grain, so that a grain's logits are still in cache when they are used; a device on as many
+/// grains at once as memory allows. N·V logits exist only where they are few. Holds parameters only.
 class Head {
  public:
   /// Of head.weight (V, d), or of the embedding's where they are tied.
@@ -59,7 +63,10 @@ class Head {
   std::vector<float> logits(const Queue& queue, const Tensor& x, Index row) const;
 
  private:
-  HeadRows grain(const HeadPass& pass, Index first, Index count) const;
+  HeadRows part(const HeadPass& pass, Index first, Index count) const;
+  /// One pass over grains [first, last), with the gradient of the weight unless that is made of all at once.
+  void work(const Queue& queue, const nn::Rows& rows, const Branch& branch, moe::Pass kind, const Range& grains,
+            HeadPass& pass) const;
   /// Adds a grain to its node's gradient, along the tree.
   void add_gradient(const Queue& queue, const HeadPass& pass, const GrainPlace& place, const Tensor& dy,
                     const Tensor& x) const;
@@ -67,7 +74,7 @@ class Head {
   float token_weight_, z_weight_;
 };
 
-/// Sums of cross-entropy and log_sum² of each local grain, (grains, 2): chains in token order.
+/// Sums of cross-entropy and log_sum² of each local grain, (grains, 2).
 std::vector<double> grain_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass);
 
 }  // namespace switchyard::model

@@ -3,6 +3,7 @@
 
 #include "model/support.hpp"
 #include "reference/head.hpp"
+#include "support/elements.hpp"
 #include "support/queue.hpp"
 
 namespace switchyard {
@@ -10,9 +11,19 @@ namespace {
 
 using namespace test;
 
-model::HeadRows make_head_rows(Index n, Index vocabulary, const Doubles& logits, const std::vector<int>& targets) {
-  model::HeadRows rows;
-  rows.logits = matrix(n, vocabulary, logits);
+/// Rows with the memory of their logits.
+template <class T>
+struct TestRows : model::HeadRows {
+  Matrix<T> own;
+};
+
+template <class T = float>
+TestRows<T> make_head_rows(Index n, Index vocabulary, const Doubles& logits, const std::vector<int>& targets) {
+  TestRows<T> rows;
+  rows.own = Matrix<T>("logits", n, vocabulary);
+  Kokkos::deep_copy(Vector<T>(rows.own.data(), n * vocabulary),
+                    elements_of<T>(std::vector<float>(logits.begin(), logits.end())));
+  rows.logits = rows.own;
   rows.targets = Vector<std::int32_t>("targets", n);
   Kokkos::deep_copy(rows.targets, HostVector<const std::int32_t>(targets.data(), targets.size()));
   rows.loss = Vector<float>("loss", n);
@@ -31,13 +42,13 @@ TEST_P(HeadRow, AgreesWithReference) {
   const Doubles logits = random_values(n * vocabulary, 1, 3.0);
   std::vector<int> targets;
   for (int i = 0; i < n; ++i) targets.push_back(i * 7919 % vocabulary);
-  const model::HeadRows rows = make_head_rows(n, vocabulary, logits, targets);
+  const auto rows = make_head_rows(n, vocabulary, logits, targets);
   head_losses(test::queue(), rows, moe::Pass::evaluate);
-  EXPECT_EQ(values_of(rows.logits), logits) << "an evaluate pass keeps the logits";
+  EXPECT_EQ(values_of(rows.own), logits) << "an evaluate pass keeps the logits";
   const Doubles loss = copy_out(rows.loss.data(), n), log_sum = copy_out(rows.log_sum.data(), n);
   head_losses(test::queue(), rows, moe::Pass::train);
   EXPECT_EQ(copy_out(rows.loss.data(), n), loss);
-  const Doubles gradient = values_of(rows.logits);
+  const Doubles gradient = values_of(rows.own);
   const auto predicted = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows.predicted);
   for (int i = 0; i < n; ++i) {
     const Doubles row(logits.begin() + i * vocabulary, logits.begin() + (i + 1) * vocabulary);
@@ -52,10 +63,36 @@ TEST_P(HeadRow, AgreesWithReference) {
 
 INSTANTIATE_TEST_SUITE_P(Vocabularies, HeadRow, testing::Values(1, 2, 17, 256, 257, 1000, 4096));
 
+/// Logits of Bf16 are worked as floats, and their gradient is rounded once.
+TEST_P(HeadRow, RoundsTheGradientOfBf16Once) {
+  const int n = 3, vocabulary = GetParam();
+  const std::vector<int> targets(n, vocabulary / 2);
+  const auto rows = make_head_rows<Bf16>(n, vocabulary, random_values(n * vocabulary, 1, 3.0), targets);
+  const Vector<Bf16> logits(rows.own.data(), n * vocabulary);
+  const std::vector<float> before = floats_of(logits);
+  head_losses(test::queue(), rows, moe::Pass::evaluate);
+  EXPECT_EQ(floats_of(logits), before) << "an evaluate pass keeps the logits";
+  const Doubles loss = copy_out(rows.loss.data(), n);
+  head_losses(test::queue(), rows, moe::Pass::train);
+  EXPECT_EQ(copy_out(rows.loss.data(), n), loss);
+  const std::vector<float> gradient = floats_of(logits);
+  const auto predicted = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows.predicted);
+  for (int i = 0; i < n; ++i) {
+    const Doubles row(before.begin() + i * vocabulary, before.begin() + (i + 1) * vocabulary);
+    const auto expected = reference::head_row(row, targets[i], 0.125, 0.03125);
+    EXPECT_NEAR(loss[i], expected.cross_entropy, 3e-6 * (1 + std::abs(expected.log_sum)));
+    EXPECT_EQ(predicted(i), expected.predicted);
+    for (int c = 0; c < vocabulary; ++c)
+      ASSERT_NEAR(gradient[i * vocabulary + c], expected.gradient[c],
+                  unit_of<Bf16> * std::abs(expected.gradient[c]) + 1e-6)
+          << c;
+  }
+}
+
 TEST(Head, PredictsTheSmallestOfEquals) {
   Doubles logits(600, 0.0);
   logits[300] = logits[301] = logits[599] = 2.0;
-  const model::HeadRows rows = make_head_rows(1, 600, logits, {0});
+  const auto rows = make_head_rows(1, 600, logits, {0});
   head_losses(test::queue(), rows, moe::Pass::evaluate);
   EXPECT_EQ(Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), rows.predicted)(0), 300);
 }
@@ -63,7 +100,7 @@ TEST(Head, PredictsTheSmallestOfEquals) {
 TEST(Head, LargeLogitsStayFinite) {
   Doubles logits(40, -3e4);
   logits[7] = 3e4;
-  const model::HeadRows rows = make_head_rows(1, 40, logits, {7});
+  const auto rows = make_head_rows(1, 40, logits, {7});
   head_losses(test::queue(), rows, moe::Pass::train);
   EXPECT_EQ(copy_out(rows.loss.data(), 1)[0], 0.0);
 }
