@@ -82,6 +82,9 @@ class ParameterSet {
   /// (size) where the sum over all nodes of all ranks is to be: node 0, or memory of its own where there is none.
   Vector<float> gradient_sum(Placement p) const { return sum_[static_cast<int>(p)]; }
 
+  /// (1, size) what round_weights fills; nothing where products read the values.
+  Tensor rounded(Placement p) const { return rounded_[static_cast<int>(p)]; }
+
   float* value(int id) const;
   /// What products read of a parameter of matrices, of routers always floats: local unit `unit`, others
   /// Parameter::stride elements on.

@@ -33,6 +33,7 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
       exchanges(exchange_layout(config.layout), groups),
       pace(pace_of(config.layout)),
       parameters(groups.layout, architecture(config), nn::branch_of(config), sharded_buckets(config)),
+      optimizer(parameters),
       buckets(gradient_buckets(config)),
       tasks(schedule::make_tasks(config)) {
   expect(config.layout.lanes > 0, "a number of lanes (choose_lanes)");

@@ -9,6 +9,8 @@
 #include "model/transformer.hpp"
 #include "schedule/generators.hpp"
 #include "tensor/room.hpp"
+#include "train/norm.hpp"
+#include "train/optimizer.hpp"
 #include "train/reduce.hpp"
 
 namespace switchyard::train {
@@ -32,7 +34,8 @@ struct Machine {
   ParameterSet parameters;
   std::unique_ptr<model::Transformer> model;
   Gradients gradients;
-  Staged<double> norm_memory;         ///< of train/norm.hpp
+  NormMemory norm_memory;
+  Optimizer optimizer;
   std::vector<Range> buckets;         ///< of gradients
   std::vector<schedule::Task> tasks;  ///< of a training step
 };

@@ -6,34 +6,12 @@
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
-#include "tensor/lanes.hpp"
+#include "train/norm_sums.hpp"
 
 namespace switchyard::train {
 namespace {
 
 constexpr Index block = unit_block;  // what fills a unit up is +0 and adds nothing
-
-/// Σ x² over n elements: element i in lane i mod 16, lanes added in pairs at distance 8, 4, 2, 1.
-KOKKOS_INLINE_FUNCTION double square_sum(const float* x, Index n) {
-  double lane[lane_count] = {};
-  Index i = 0;
-  for (; i + lane_count <= n; i += lane_count)
-    for (int l = 0; l < lane_count; ++l) {
-      const double value = x[i + l];
-      lane[l] = Kokkos::fma(value, value, lane[l]);
-    }
-  for (int l = 0; i + l < n; ++l) lane[l] = Kokkos::fma(double(x[i + l]), double(x[i + l]), lane[l]);
-  for (int half = lane_count / 2; half > 0; half /= 2)
-    for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
-  return lane[0];
-}
-
-/// Σ x² of blocks one after another.
-void sum_blocks(const Queue& queue, const float* gradient, Index blocks, double* sums) {
-  Kokkos::parallel_for(
-      "switchyard::norm::blocks", queue.range(blocks),
-      KOKKOS_LAMBDA(Index i) { sums[i] = square_sum(gradient + i * block, block); });
-}
 
 /// `sums` of the blocks of a slab, where this rank has those in its shard, of all of them: from their owners.
 void gather_blocks(const comm::Communicator& owners, const ParameterSet& parameters, Placement placement,
@@ -70,9 +48,7 @@ std::vector<double> unit_sums(const Queue& queue, const comm::Groups& groups, co
   for (const Parameter& p : parameters.all())
     for (Index u = 0; p.placement == placement && p.adds_to.empty() && u < p.local_units(); ++u) {
       const double* of = memory.host() + (p.offset + u * p.stride) / block;
-      double sum = 0.0;
-      for (Index b = 0; b < p.stride / block; ++b) sum += of[b];
-      units.push_back(sum);
+      units.push_back(ordered_sum({of, of + p.stride / block}));
     }
   return units;
 }
@@ -87,37 +63,72 @@ std::vector<std::int64_t> units_of_places(const Layout& layout, const ParameterS
   return units;
 }
 
-void take(NormResult& result, double& total, double sum, const Parameter& p, int expert) {
-  total += sum;
+/// A unit that is not finite: the last parameter that has one counts, and its first.
+void look_at(NormResult& result, double sum, const Parameter& p, int expert) {
   if (std::isfinite(sum) || result.first_parameter == p.name) return;
   result.first_parameter = p.name;
   result.first_expert = expert;
 }
 
+/// Of the sums of all units of all parameters, in order of declaration.
+NormResult result_of(const ParameterSet& parameters, const std::vector<double>& sums) {
+  NormResult result;
+  std::size_t at = 0;
+  for (const Parameter& p : parameters.all()) {
+    if (!p.adds_to.empty()) continue;
+    const std::int64_t units = p.placement == Placement::replicated ? 1 : p.units();
+    for (std::int64_t unit = 0; unit < units; ++unit)
+      look_at(result, sums[at++], p, p.placement == Placement::replicated ? -1 : static_cast<int>(unit / p.chunks));
+  }
+  result.norm = std::sqrt(ordered_sum(sums));
+  return result;
+}
+
 }  // namespace
 
+bool norm_on_device(const comm::Groups& groups, const ParameterSet& parameters) {
+  return !on_host && groups.world.size() == 1 && !parameters.sharded();
+}
+
+NormResult finish_norm(const Queue& queue, const ParameterSet& parameters, NormMemory& memory) {
+  NormState state;
+  copy(queue, HostVector<NormState>(&state, 1), memory.state);
+  queue.fence("switchyard::norm::state");
+  NormResult result;
+  result.norm = std::sqrt(state.total);
+  if (state.finite) return result;
+  const Index blocks = static_cast<Index>(memory.blocks.extent(0)), units = static_cast<Index>(memory.units.extent(0));
+  memory.sums.to_host(queue, blocks + units);
+  queue.fence("switchyard::norm::units");
+  const double* of_unit = memory.sums.host() + blocks;
+  return result_of(parameters, {of_unit, of_unit + units});
+}
+
 NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const ParameterSet& parameters,
-                         const Gradients& gradients, Staged<double>& memory) {
-  const std::vector<double> replicated = unit_sums(queue, groups, parameters, gradients, Placement::replicated, memory);
+                         const Gradients& gradients, NormMemory& memory) {
+  if (norm_on_device(groups, parameters)) {
+    begin_norm(queue, parameters, gradients, 0.0, memory);
+    return finish_norm(queue, parameters, memory);
+  }
+  const std::vector<double> replicated =
+      unit_sums(queue, groups, parameters, gradients, Placement::replicated, memory.sums);
   const std::vector<std::int64_t> units = units_of_places(groups.layout, parameters);
   const std::vector<double> experts = comm::all_gather(
-      groups.expert, unit_sums(queue, groups, parameters, gradients, Placement::expert, memory), units);
+      groups.expert, unit_sums(queue, groups, parameters, gradients, Placement::expert, memory.sums), units);
   std::vector<std::int64_t> next(units.size(), 0);  // of each place in `experts`
   std::exclusive_scan(units.begin(), units.end(), next.begin(), std::int64_t{0});
-  NormResult result;
-  double total = 0.0;
+  std::vector<double> sums;
   std::size_t at = 0;
   for (const Parameter& p : parameters.all()) {
     if (!p.adds_to.empty()) continue;
     if (p.placement == Placement::replicated) {
-      take(result, total, replicated[at++], p, -1);
+      sums.push_back(replicated[at++]);
       continue;
     }
     for (std::int64_t unit = 0; unit < p.units(); ++unit)  // those of a place ascend
-      take(result, total, experts[next[place_of_unit(p, groups.layout, unit)]++], p, static_cast<int>(unit / p.chunks));
+      sums.push_back(experts[next[place_of_unit(p, groups.layout, unit)]++]);
   }
-  result.norm = std::sqrt(total);
-  return result;
+  return result_of(parameters, sums);
 }
 
 }  // namespace switchyard::train

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "config/config.hpp"
+#include "train/norm.hpp"
 #include "train/reduce.hpp"
 
 namespace switchyard::train {
@@ -38,9 +39,30 @@ struct Update {
 /// Scalars of a step for a parameter with or without weight decay.
 AdamW adamw_scalars(const TrainConfig& config, const Update& update, bool decay);
 
-/// Updates values and moments of the elements in this rank's shards, in place, and, unless parameters are sharded
-/// (gather_values does it then), compute weights. Elementwise: no layout changes a bit.
-void adamw(const Queue& queue, ParameterSet& parameters, const Gradients& gradients, const TrainConfig& config,
-           const Update& update);
+/// Updates the elements in this rank's shards.
+class Optimizer {
+ public:
+  /// Of parameters that outlive it. A device gets a table of what is updated.
+  explicit Optimizer(const ParameterSet& parameters);
+  /// Updates values and moments, in place, and, unless parameters are sharded (gather_values does it then), compute
+  /// weights. Elementwise: no layout changes a bit. Where there is `norm`, in device memory, its clip factor counts
+  /// instead of the update's, and nothing is done where it is not finite.
+  void update(const Queue& queue, const Gradients& gradients, const TrainConfig& config, const Update& update,
+              const NormState* norm = nullptr) const;
+  /// The two halves of it, on a device: scalars into its memory, and what kernels do, which is the same every step.
+  void take_scalars(const Queue& queue, const TrainConfig& config, const Update& update) const;
+  void launch(const Queue& queue, const Gradients& gradients, const NormState* norm) const;
+
+ private:
+  const ParameterSet* parameters_;
+  Vector<UpdateBlock> blocks_;  // devices only
+  Vector<AdamW> scalars_;       // (2) without and with decay; devices only
+};
+
+/// The same, once.
+inline void adamw(const Queue& queue, const ParameterSet& parameters, const Gradients& gradients,
+                  const TrainConfig& config, const Update& update) {
+  Optimizer(parameters).update(queue, gradients, config, update);
+}
 
 }  // namespace switchyard::train

@@ -32,6 +32,7 @@ struct Step {
   void read_batch();
   void reduce_statistics(const Queue& queue);
   void measure_gradient(const Queue& queue);
+  void take(const NormResult& gradient);
   void update(const Queue& queue);
 };
 
@@ -79,8 +80,15 @@ void Step::reduce_statistics(const Queue& queue) {
   require_finite_loss(m, result.loss.total(), number);
 }
 
+/// Where a device needs no host for the norm, the update follows it unseen.
 void Step::measure_gradient(const Queue& queue) {
-  const NormResult gradient = gradient_norm(queue, m.groups, m.parameters, m.gradients, m.norm_memory);
+  if (norm_on_device(m.groups, m.parameters))
+    begin_norm(queue, m.parameters, m.gradients, m.config.train.clip, m.norm_memory);
+  else
+    take(gradient_norm(queue, m.groups, m.parameters, m.gradients, m.norm_memory));
+}
+
+void Step::take(const NormResult& gradient) {
   require_finite_gradient(m, gradient, number);
   result.gradient_norm = gradient.norm;
 }
@@ -89,7 +97,10 @@ void Step::update(const Queue& queue) {
   const double clip = m.config.train.clip;
   const double factor = clip > 0.0 && result.gradient_norm > clip ? clip / result.gradient_norm : 1.0;
   result.learning_rate = learning_rate(m.config.train, number);
-  adamw(queue, m.parameters, m.gradients, m.config.train, {result.learning_rate, factor, number});
+  const bool unseen = norm_on_device(m.groups, m.parameters);
+  m.optimizer.update(queue, m.gradients, m.config.train, {result.learning_rate, factor, number},
+                     unseen ? m.norm_memory.state.data() : nullptr);
+  if (unseen) take(finish_norm(queue, m.parameters, m.norm_memory));
 }
 
 /// The journeys of each lane belong to its tasks that send rows, in their order, and so do those of gradients.

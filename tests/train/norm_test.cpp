@@ -81,7 +81,7 @@ double expected_norm(const ParameterSet& parameters, int seed, bool plain) {
 
 NormResult norm_of(int degree, const std::vector<Replaced>& replaced, const std::vector<Range>& sharded = {}) {
   const test::Ranks ranks = test::make_ranks(degree, 8, test::tensors_of_every_kind(), sharded);
-  Staged<double> memory;
+  NormMemory memory;
   return gradient_norm(test::queue(), ranks.groups, ranks.parameters, make_gradients(ranks.parameters, replaced, 0),
                        memory);
 }
@@ -89,7 +89,7 @@ NormResult norm_of(int degree, const std::vector<Replaced>& replaced, const std:
 TEST(Norm, HasTheSameBitsOnEveryLayout) {
   constexpr int seeds = 12;  // the root hides the last bit of a sum from time to time
   const ParameterSet whole(Layout{}, test::tensors_of_every_kind());
-  double expected[seeds], chain[seeds];
+  double expected[seeds], chain[seeds], of_device[seeds] = {};
   for (int seed = 0; seed < seeds; ++seed)
     expected[seed] = expected_norm(whole, seed, false), chain[seed] = expected_norm(whole, seed, true);
   std::size_t turn = 0;
@@ -98,11 +98,14 @@ TEST(Norm, HasTheSameBitsOnEveryLayout) {
       const test::Ranks ranks =
           test::make_ranks(degree, 8, test::tensors_of_every_kind(),
                            sharded ? test::bucketings[turn++ % test::bucketings.size()] : std::vector<Range>{});
-      Staged<double> memory;
+      NormMemory memory;
       for (int seed = 0; seed < seeds; ++seed) {
         const NormResult result = gradient_norm(test::queue(), ranks.groups, ranks.parameters,
                                                 make_gradients(ranks.parameters, {}, seed), memory);
-        EXPECT_EQ(result.norm, expected[seed]) << "EP " << degree << (sharded ? ", shards" : "");
+        EXPECT_NEAR(result.norm, expected[seed], 1e-14 * expected[seed]);
+        if (!on_host && of_device[seed] == 0.0) of_device[seed] = result.norm;  // in an order of its own
+        EXPECT_EQ(result.norm, on_host ? expected[seed] : of_device[seed])
+            << "EP " << degree << (sharded ? ", shards" : "");
         EXPECT_NEAR(result.norm, chain[seed], 1e-12 * chain[seed]);
         EXPECT_EQ(result.first_parameter, "");
         EXPECT_EQ(result.first_expert, -1);
@@ -114,7 +117,7 @@ TEST(Norm, HasTheSameBitsOnEveryLayout) {
 int seeds_with_other_bits(Index length) {
   constexpr Index n = 13100;
   const test::Ranks ranks = test::make_ranks(0, 8, {test::tensor("only", {n})});
-  Staged<double> memory;
+  NormMemory memory;
   Gradients gradients;
   gradients.slab[0] = Vector<float>("sum", ranks.parameters.slab_size(Placement::replicated));
   int differ = 0;
@@ -129,6 +132,7 @@ int seeds_with_other_bits(Index length) {
 }
 
 TEST(Norm, BlocksHave4096Elements) {
+  if (!on_host) GTEST_SKIP() << "sums of a device have an order of their own";
   EXPECT_EQ(seeds_with_other_bits(4096), 0);
   EXPECT_GT(seeds_with_other_bits(2048), 2);
   EXPECT_GT(seeds_with_other_bits(1 << 20), 2);
