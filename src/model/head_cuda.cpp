@@ -181,9 +181,14 @@ __global__ void __launch_bounds__(threads, 1024 / threads) head_row(LogitRows<T>
 #pragma unroll
   for (int k = 0; k < words; ++k)
     if (start + k * threads * n < a.width) write_gradient<whole>(slope, kept[k], row, start + k * threads * n, a.width);
-#pragma unroll 2
-  for (int c = start + words * threads * n; c < a.width; c += threads * n)
-    write_gradient<whole>(slope, read_word<whole>(row, c, a.width), row, c, a.width);
+  for (int c = start + words * threads * n; c < a.width; c += 4 * threads * n) {
+    uint4 again[4];  // all read before any is written
+#pragma unroll
+    for (int j = 0; j < 4; ++j) again[j] = read_word<whole>(row, c + j * threads * n, a.width);
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      if (c + j * threads * n < a.width) write_gradient<whole>(slope, again[j], row, c + j * threads * n, a.width);
+  }
 }
 
 /// The shape of a block follows from the width and the element.
