@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "base/check.hpp"
+#include "model/embedding_rows.hpp"
 
 namespace switchyard::model {
 namespace {
@@ -66,59 +67,6 @@ void index_node(const nn::Rows& rows, int node, const std::vector<std::int32_t>&
   finish();
 }
 
-/// The same as pointers, which kernels take.
-struct IndexPointers {
-  const TokenIndex::Entry* entries;
-  const std::int32_t *segments, *positions, *into, *from;
-};
-
-/// Adds the rows of a segment to its first row, a chain from +0, for channels [first, last).
-KOKKOS_INLINE_FUNCTION void sum_segment(const IndexPointers& index, Index segment, const Matrix<float>& dx, Index first,
-                                        Index last) {
-  const Index begin = index.segments[segment], end = index.segments[segment + 1];
-  float* sum = &dx(index.positions[begin], 0);
-  for (Index c = first; c < last; ++c) sum[c] += 0.0f;
-  for (Index p = begin + 1; p < end; ++p) {
-    const float* row = &dx(index.positions[p], 0);
-    for (Index c = first; c < last; ++c) sum[c] += row[c];
-  }
-}
-
-/// Where the sum of a segment stands.
-KOKKOS_INLINE_FUNCTION float* sum_of(const IndexPointers& index, Index segment, const Matrix<float>& dx) {
-  return &dx(index.positions[index.segments[segment]], 0);
-}
-
-void sum_entries(const Queue& queue, const IndexPointers& index, Index entries, const Matrix<float>& dx,
-                 float* gradient, Index stride) {
-  const Index width = dx.extent(1), part = on_host ? width : 1, parts = width / part;
-  Kokkos::parallel_for(
-      "switchyard::embedding::backward", queue.range(entries * parts), KOKKOS_LAMBDA(Index it) {
-        const Index e = it / parts, first = it % parts * part, last = first + part;
-        const TokenIndex::Entry entry = index.entries[e], next = index.entries[e + 1];
-        for (Index s = entry.segments; s < next.segments; ++s) sum_segment(index, s, dx, first, last);
-        for (Index a = entry.adds; a < next.adds; ++a) {
-          float* into = sum_of(index, index.into[a], dx);
-          const float* from = sum_of(index, index.from[a], dx);
-          for (Index c = first; c < last; ++c) into[c] += from[c];
-        }
-        const float* sum = sum_of(index, entry.segments, dx);
-        float* out = gradient + entry.node * stride + entry.token * width;
-        for (Index c = first; c < last; ++c) out[c] = sum[c];
-      });
-}
-
-template <class T>
-void gather(const Queue& queue, const Lines<T>& weight, const Vector<std::int32_t>& ids, const Matrix<float>& x) {
-  const Index width = x.extent(1), part = on_host ? width : 1, parts = width / part;
-  Kokkos::parallel_for(
-      "switchyard::embedding::forward", queue.range(x.extent(0) * parts), KOKKOS_LAMBDA(Index it) {
-        const Index i = it / parts, first = it % parts * part;
-        const T* row = weight.row(ids(i));
-        for (Index c = first; c < first + part; ++c) x(i, c) = load(row[c]);
-      });
-}
-
 }  // namespace
 
 TokenIndex index_tokens(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, int vocabulary) {
@@ -142,8 +90,7 @@ Embedding::Embedding(const ParameterSet& parameters)
       vocabulary_(static_cast<int>(parameters[weight_].shape[0])) {}
 
 void Embedding::forward(const Queue& queue, const Vector<std::int32_t>& ids, const Tensor& x) const {
-  const Tensor weight = parameters_->weight(weight_);
-  by_element(weight.element, [&](auto zero) { gather(queue, weight.lines<decltype(zero)>(), ids, x.floats()); });
+  embed(queue, parameters_->weight(weight_), ids, x);
 }
 
 DeviceIndex::DeviceIndex(Arena& arena, Index rows)
@@ -162,6 +109,7 @@ void DeviceIndex::take(const Queue& queue, const TokenIndex& index) {
   put(queue, index.into, into);
   put(queue, index.from, from);
   entry_count = static_cast<Index>(index.entries.size()) - 1;
+  segment_count = static_cast<Index>(index.segments.size()) - 1;
 }
 
 void Embedding::backward(const Queue& queue, const nn::Rows& rows, const std::vector<std::int32_t>& tokens,
@@ -173,8 +121,8 @@ void Embedding::backward(const Queue& queue, const nn::Rows& rows, const std::ve
   for (std::size_t t = 0; t < rows.nodes.size(); ++t) fill(queue, Vector<float>(gradient + t * stride, size), 0.0f);
   sum_entries(queue,
               {index.entries.device(), index.segments.device(), index.positions.device(), index.into.device(),
-               index.from.device()},
-              index.entry_count, dx.floats(), gradient, stride);
+               index.from.device(), index.entry_count, index.segment_count},
+              dx, gradient, stride);
   parameters_->take_steps(queue, gather_, rows.sums.steps);
 }
 

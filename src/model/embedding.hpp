@@ -34,7 +34,7 @@ struct DeviceIndex {
   void take(const Queue& queue, const TokenIndex& index);
   Staged<TokenIndex::Entry> entries;
   Staged<std::int32_t> segments, positions, into, from;
-  Index entry_count = 0;  ///< without the one at the end
+  Index entry_count = 0, segment_count = 0;  ///< without the ones at the end
 };
 
 /// Holds parameters only.

@@ -46,4 +46,20 @@ KOKKOS_INLINE_FUNCTION Point swiglu_at(float gate, float up) {
   return {swish * up, up * (s * Kokkos::fma(gate, 1.0f - s, 1.0f)), swish};
 }
 
+/// The kinds as types: `at` of gate and up.
+struct Relu {
+  static constexpr bool gated = false;
+  KOKKOS_INLINE_FUNCTION static Point at(float, float up) { return relu_at(up); }
+};
+
+struct Gelu {
+  static constexpr bool gated = false;
+  KOKKOS_INLINE_FUNCTION static Point at(float, float up) { return gelu_at(up); }
+};
+
+struct Swiglu {
+  static constexpr bool gated = true;
+  KOKKOS_INLINE_FUNCTION static Point at(float gate, float up) { return swiglu_at(gate, up); }
+};
+
 }  // namespace switchyard::activation

@@ -1,26 +1,12 @@
+// The activation on the CPU.
 #include "tensor/activation.hpp"
 
 namespace switchyard::activation {
 
-struct Relu {
-  static constexpr bool gated = false;
-  KOKKOS_INLINE_FUNCTION static Point at(float, float up) { return relu_at(up); }
-};
-
-struct Gelu {
-  static constexpr bool gated = false;
-  KOKKOS_INLINE_FUNCTION static Point at(float, float up) { return gelu_at(up); }
-};
-
-struct Swiglu {
-  static constexpr bool gated = true;
-  KOKKOS_INLINE_FUNCTION static Point at(float gate, float up) { return swiglu_at(gate, up); }
-};
-
 namespace {
 
-constexpr Index block = on_host ? 2048 : 1;  // elements of one iteration
-constexpr int lanes = on_host ? 16 : 1;      // read before any is written, so that results may overwrite arguments
+constexpr Index block = 2048;  // elements of one iteration
+constexpr int lanes = 16;      // read before any is written, so that results may overwrite arguments
 
 KOKKOS_INLINE_FUNCTION Index block_end(Index b, Index n) { return b * block + block < n ? b * block + block : n; }
 
