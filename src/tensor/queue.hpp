@@ -9,7 +9,7 @@
 namespace switchyard {
 
 namespace products {
-struct Workspace;  ///< what the products keep in a queue; of products_host.cpp or products_cublas.cpp
+struct Workspace;  ///< what the products keep in a queue; of the products that were built
 std::shared_ptr<Workspace> make_workspace(const Device& space);
 }  // namespace products
 

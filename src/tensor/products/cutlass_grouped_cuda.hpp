@@ -2,19 +2,7 @@
 // kernel each, cutlass_*_cuda.cpp; each names its kernel in a namespace of its own, since a compiler's stubs of equal
 // names would meet.
 #pragma once
-#include <cuda_runtime_api.h>
-#include <cutlass/cutlass.h>
-#include <cutlass/gemm/device/gemm_universal_adapter.h>
-
-#include <cute/tensor.hpp>
-#include <cutlass/epilogue/collective/collective_builder.hpp>
-#include <cutlass/epilogue/dispatch_policy.hpp>
-#include <cutlass/gemm/collective/collective_builder.hpp>
-#include <cutlass/gemm/dispatch_policy.hpp>
-#include <cutlass/gemm/kernel/gemm_universal.hpp>
-
-#include "base/check.hpp"
-#include "tensor/products/group_launch_cuda.hpp"
+#include "tensor/products/cutlass_cuda.hpp"
 
 namespace switchyard::products {
 
@@ -52,11 +40,6 @@ struct GroupedKernel {
   using Gemm =
       cutlass::gemm::device::GemmUniversalAdapter<cutlass::gemm::kernel::GemmUniversal<Problem, Mainloop, Epilogue>>;
 };
-
-inline void check_cutlass(cutlass::Status status, const char* call) {
-  check(status == cutlass::Status::kSuccess, Exit::internal,
-        std::string(call) + " failed (" + cutlass::cutlassGetStatusString(status) + ")");
-}
 
 enum class Raster { along_m, along_n };
 

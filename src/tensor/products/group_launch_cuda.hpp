@@ -35,4 +35,26 @@ void cutlass_input_gradient_float(const GroupLaunch& launch);
 void cutlass_weight_gradient_many(const GroupLaunch& launch);  ///< rows a group
 void cutlass_weight_gradient_few(const GroupLaunch& launch);
 
+/// Where an operand of even groups lies: rows `stride` elements apart, group after group `next`.
+struct EvenOperand {
+  std::byte* data;
+  std::int64_t stride, next;
+};
+
+/// Groups of one size that the host knows, at equal distances.
+struct EvenLaunch {
+  cudaStream_t stream;
+  int m, n, k, groups;
+  EvenOperand a, b, d;
+  bool add;
+  int processors;
+};
+
+/// The same products of such groups where the matrices are small: one launch, without tables.
+void cutlass_even_forward_bf16(const EvenLaunch& launch);
+void cutlass_even_forward_float(const EvenLaunch& launch);
+void cutlass_even_input_gradient_bf16(const EvenLaunch& launch);
+void cutlass_even_input_gradient_float(const EvenLaunch& launch);
+void cutlass_even_weight_gradient(const EvenLaunch& launch);
+
 }  // namespace switchyard::products

@@ -13,6 +13,7 @@ namespace {
 constexpr Index partial_bytes = Index{512} << 20;  // of weight gradients, unless one network needs more
 constexpr Index many_rows = 512;                   // a group, from which on smaller tiles of dW are faster
 constexpr Index first_groups = 4096;               // that the tables have room for at once
+constexpr Index small_matrix = Index{1} << 18;     // elements of W up to which a launch costs more than its tiles
 
 /// One thread a group.
 __global__ void fill_table(Grouped p, GroupTables t) {
@@ -29,6 +30,44 @@ bool aligned(const GroupOperand& o, Element element) {
   constexpr Index line = 16;
   return reinterpret_cast<std::uintptr_t>(o.data) % line == 0 && o.stride * bytes_of(element) % line == 0 &&
          o.by_row % line == 0 && o.by_outer % line == 0 && o.by_inner % line == 0;
+}
+
+/// Of even groups.
+EvenOperand even_operand(const Grouped& p, const GroupOperand& o, Element element) {
+  const Index next = p.segments.most * o.by_row + (p.inner == 1 ? o.by_outer : o.by_inner);
+  return {o.data, o.stride, next / bytes_of(element)};
+}
+
+/// Whether one launch with sizes of the host does: segments without tables, of small matrices. Never a matter of how
+/// many rows there are, but that none is none.
+bool even_takes(const Grouped& p) {
+  const Index matrix = p.kind == Kind::weight_gradient ? Index{p.m} * p.n : Index{p.n} * p.k;
+  const bool apart = p.count == 1 || p.kind == Kind::weight_gradient || p.b.by_outer > 0;  // matrices of W
+  return !p.segments.first && p.segments.most > 0 && p.first == 0 && (p.inner == 1 || p.count <= p.inner) && apart &&
+         matrix <= small_matrix;
+}
+
+using EvenProduct = void (*)(const EvenLaunch&);
+
+EvenProduct even_product_of(const Grouped& p) {
+  const bool floats = p.out == Element::f32;
+  if (p.kind == Kind::forward) return floats ? cutlass_even_forward_float : cutlass_even_forward_bf16;
+  if (p.kind == Kind::weight_gradient) return cutlass_even_weight_gradient;
+  return floats ? cutlass_even_input_gradient_float : cutlass_even_input_gradient_bf16;
+}
+
+EvenLaunch even_launch(cudaStream_t stream, const Grouped& p, int processors) {
+  const int rows = static_cast<int>(p.segments.most);
+  return {stream,
+          p.m < 0 ? rows : p.m,
+          p.n,
+          p.k < 0 ? rows : p.k,
+          p.count,
+          even_operand(p, p.a, p.in),
+          even_operand(p, p.b, p.in),
+          even_operand(p, p.d, p.out),
+          p.add,
+          processors};
 }
 
 /// Rows of `t`, from the first row of a segment on.
@@ -89,6 +128,7 @@ GroupedProducts::GroupedProducts(cudaStream_t stream) : stream_(stream) {
 void GroupedProducts::multiply(const Grouped& product) {
   if (product.count == 0) return;
   if (!cutlass_takes(product)) return multiply_tiles(stream_, product);
+  if (even_takes(product)) return even_product_of(product)(even_launch(stream_, product, processors_));
   const GroupTables tables = tables_at(tables_.bytes(product.count * table_bytes), product.count);
   fill_tables(stream_, product, tables);
   kernel_of(product)({stream_, product.count, tables, product.add, processors_, workspace_.bytes(workspace_bytes)});

@@ -1,5 +1,5 @@
-// Matrix products, row-major, on device memory. One header; products_host.cpp (Kokkos, SIMD) or products_cublas.cpp
-// behind it. Weights are stored (N, K) = (out, in).
+// Matrix products, row-major, on device memory. One header; products_host.cpp (Kokkos, SIMD), products_cutlass_cuda.cpp
+// or, without CUTLASS, products_cublas.cpp behind it. Weights are stored (N, K) = (out, in).
 //
 // Contract C1 on the host: every element of a result is ONE chain of fused multiply-adds of floats over the summed
 // index in ascending order, starting at +0, rounded to the element of the result at its end — so tile shapes, threads,

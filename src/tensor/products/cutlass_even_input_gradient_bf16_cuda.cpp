@@ -1,0 +1,13 @@
+// dX = dY·W in bf16, even groups.
+#include "tensor/products/cutlass_even_cuda.hpp"
+
+namespace switchyard::products {
+namespace even_input_gradient_bf16 {
+struct Kernel : EvenKernel<cutlass::layout::RowMajor, cutlass::layout::RowMajor, cutlass::bfloat16_t> {};
+}  // namespace even_input_gradient_bf16
+
+void cutlass_even_input_gradient_bf16(const EvenLaunch& launch) {
+  launch_even<even_input_gradient_bf16::Kernel::Gemm>(launch);
+}
+
+}  // namespace switchyard::products
