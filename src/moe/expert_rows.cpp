@@ -30,6 +30,13 @@ std::shared_ptr<nn::FeedForwardPass> network_room(Arena& arena, const Config& co
   return std::make_shared<nn::FeedForwardPass>(arena, Account::expert_rows, hidden, config.model.activation);
 }
 
+/// Of an expert and grain. With determinism `run` nobody says, since pieces are not grains then.
+Index usual_rows(const Config& config, const Layout& layout, int block) {
+  if (!layout.by_grains(layout.groups())) return 0;
+  const Index choices = Index{config.grain_sequences()} * config.model.context * config.moe.top_k;
+  return std::max<Index>(1, choices / config.block_experts(block));
+}
+
 /// In a block that is made again, rows that travelled are kept at their experts, and not outputs that are kept apart,
 /// so that nothing travels twice; where none does, rows are gathered again.
 bool rows_travel(const Layout& layout) { return layout.expert_parallel > 1; }
@@ -55,6 +62,7 @@ ExpertRows::ExpertRows(Arena& arena, const Config& config, const Layout& layout,
       block_(block),
       experts_(static_cast<int>(layout.my_experts(config.block_experts(block)).size())),
       pieces_(static_cast<int>(layout.my_group_pieces().size())),
+      usual_(usual_rows(config, layout, block)),
       gathered_again_(whole_block_recomputed(config, block) && !rows_travel(layout)) {
   const Index even = even_rows(config, layout, block);
   const bool whole = whole_block_recomputed(config, block), hidden = recomputed(config, block) != Recompute::none;
@@ -123,8 +131,12 @@ void ExpertRows::take_pieces(int lane, int expert, const Plan& plan) {
 nn::NetworkRows ExpertRows::pieces(const std::vector<TreeNode>& nodes) const {
   const Index rows = begins_.back();
   const Index *first = tables_.device(), *last = first + table();
-  return {
-      {experts_, nullptr, nullptr, 0, 0}, {static_cast<int>(table()), first, last, rows, rows}, pieces_, &nodes, {}};
+  return {{experts_, nullptr, nullptr, 0, 0},
+          {static_cast<int>(table()), first, last, rows, rows},
+          pieces_,
+          &nodes,
+          {},
+          usual_};
 }
 
 }  // namespace switchyard::moe

@@ -58,6 +58,7 @@ class ExpertRows {
   int block_;
   int experts_;  ///< local
   int pieces_;   ///< of the expert-parallel group
+  Index usual_;  ///< rows of an expert and grain at even loads
   bool gathered_again_;
   std::shared_ptr<RowRoom> rows_, outputs_;  ///< of this layer, or the scratch
   std::shared_ptr<nn::FeedForwardPass> network_;

@@ -91,7 +91,7 @@ void FeedForward::weight_gradient(const Queue& queue, int id, const NetworkRows&
   const Index slot = parameters_.gradient_stride(id), unit = parameters_[id].stride;
   const bool of_input = parameters_[id].chunks_of_input;
   for (Index c = 0; c < chunks_; ++c)
-    products::weight_gradient(queue, {rows.pieces, rows.networks.count, rows.pieces_of_one, rows.nodes},
+    products::weight_gradient(queue, {rows.pieces, rows.networks.count, rows.pieces_of_one, rows.nodes, rows.usual},
                               of_input ? dy : chunk_of(dy, c), of_input ? chunk_of(x, c) : x,
                               {parameters_.gradient(id) + rows.sums.slot * slot + c * unit, slot, chunks_ * unit});
   parameters_.take_steps(queue, id, rows.sums.steps);

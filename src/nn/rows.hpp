@@ -16,6 +16,7 @@ struct NetworkRows {
   int pieces_of_one;
   const std::vector<TreeNode>* nodes = nullptr;  ///< that make up the pieces
   LaneSums sums = {};                            ///< where their sums go
+  Index usual = 0;                               ///< rows of a piece at even loads (products::GrainSegments)
 };
 
 /// Rows that become a result, or that it is added to.

@@ -9,7 +9,7 @@
 namespace switchyard {
 
 namespace products {
-struct Workspace;  ///< what the products keep in a queue; of the products that were built
+struct Workspace;  ///< what the products keep in a queue
 std::shared_ptr<Workspace> make_workspace(const Device& space);
 }  // namespace products
 

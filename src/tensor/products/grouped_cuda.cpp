@@ -12,8 +12,9 @@ namespace {
 
 constexpr Index partial_bytes = Index{512} << 20;  // of weight gradients, unless one network needs more
 constexpr Index many_rows = 512;                   // a group, from which on smaller tiles of dW are faster
-constexpr Index first_groups = 4096;               // that the tables have room for at once
-constexpr Index small_matrix = Index{1} << 18;     // elements of W up to which a launch costs more than its tiles
+constexpr Index few_rows_of_floats = 256, few_rows_of_halves = 16;  // a grain: see prefers_tree_tiles
+constexpr Index first_groups = 4096;                                // that the tables have room for at once
+constexpr Index small_matrix = Index{1} << 18;  // elements of W up to which a launch costs more than its tiles
 
 /// One thread a group.
 __global__ void fill_table(Grouped p, GroupTables t) {
@@ -72,6 +73,14 @@ EvenLaunch even_launch(cudaStream_t stream, const Grouped& p, int processors) {
 
 /// Rows of `t`, from the first row of a segment on.
 GroupOperand rows_of(const Tensor& t) { return {t.data, t.stride, t.stride * bytes_of(t.element), 0, 0}; }
+
+/// Whether partials would cost more than sums without tensor cores, by about 4·E·N·K·(2·G + 1) bytes against
+/// 2·rows·N·K operations. Those of floats have the same bits either way, so that the number of rows may choose; for
+/// halves it is the configuration, also where a node is one grain and has no partials.
+bool prefers_tree_tiles(const Grouped& p, Index usual) {
+  if (p.in == Element::f32) return p.segments.rows < few_rows_of_floats * p.segments.count;
+  return usual > 0 && usual <= few_rows_of_halves;
+}
 
 using Kernel = void (*)(const GroupLaunch&);
 
@@ -162,6 +171,7 @@ void GroupedProducts::weight_gradient(const GrainSegments& of, const Tensor& dy,
             rows_of(dy),
             rows_of(x),
             {}};
+  if (prefers_tree_tiles(p, of.usual)) return sum_tiles(stream_, p, *of.nodes, dw);
   const Index to_bytes = bytes_of(Element::f32);
   if (static_cast<int>(of.nodes->size()) == of.grains) {  // nothing to add
     p.d = {reinterpret_cast<std::byte*>(dw.data), k, 0, dw.next * to_bytes, dw.node * to_bytes};

@@ -56,6 +56,10 @@ struct TreeSum {
 };
 void sum_partials(cudaStream_t stream, const TreeSum& sum, const std::vector<TreeNode>& nodes, const Gradients& dw);
 
+/// The same without partials, by tiles of ours: dW of all networks and `nodes`, of a weight gradient whose groups are
+/// the grains; p.d is not used.
+void sum_tiles(cudaStream_t stream, const Grouped& p, const std::vector<TreeNode>& nodes, const Gradients& dw);
+
 /// Device memory that grows and is kept; contents are lost when it grows, which must not be while a graph is captured:
 /// a step that is captured was done before, and no size depends on rows.
 class DeviceScratch {

@@ -90,6 +90,9 @@ struct GrainSegments {
   int networks;
   int grains;
   const std::vector<TreeNode>* nodes;
+  /// Rows of a segment at even loads, by the configuration alone, so that it may choose between kernels of other bits;
+  /// 0 where nobody says.
+  Index usual = 0;
 };
 
 /// Gradients in floats: that of network e and node t is the matrix (N, K) at data + t·node + e·next.

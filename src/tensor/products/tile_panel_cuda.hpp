@@ -24,8 +24,15 @@ struct TileSource {
 /// Four neighbours of which `valid` are there; +0 for the others. `vector`: all four may be read at once.
 template <bool vector, class T>
 __device__ float4 four(const T* from, int valid) {
-  if constexpr (vector && sizeof(T) == sizeof(float))
+  if constexpr (vector && sizeof(T) == sizeof(float)) {
     if (valid >= 4) return *reinterpret_cast<const float4*>(from);
+  } else if constexpr (vector) {
+    if (valid >= 4) {
+      const uint2 pairs = *reinterpret_cast<const uint2*>(from);  // the first of two in the lower half
+      return {__uint_as_float(pairs.x << 16), __uint_as_float(pairs.x & 0xFFFF0000u), __uint_as_float(pairs.y << 16),
+              __uint_as_float(pairs.y & 0xFFFF0000u)};
+    }
+  }
   float to[4];
 #pragma unroll
   for (int j = 0; j < 4; ++j) to[j] = j < valid ? load(from[j]) : 0.0f;
@@ -77,22 +84,32 @@ struct TileSums {
   float at[width][width];
 };
 
-/// sums += A·B over the depth of a panel, ascending: one chain of fused multiply-adds an element.
+/// sums += A·B of number k of the summed index.
 template <int side>
-__device__ void accumulate(const TilePanel<side>& a, const TilePanel<side>& b, int y, int x, TileSums<side>& sums) {
+__device__ void multiply_add(const TilePanel<side>& a, const TilePanel<side>& b, int k, TileSums<side>& sums) {
   constexpr int width = TileSums<side>::width;
+  float left[width], right[width];
 #pragma unroll
-  for (int k = 0; k < tile_depth(side); ++k) {
-    float left[width], right[width];
+  for (int part = 0; part < width / 4; ++part) {
+    reinterpret_cast<float4&>(left[4 * part]) = a.at[k][16 * part + threadIdx.x / 16];
+    reinterpret_cast<float4&>(right[4 * part]) = b.at[k][16 * part + threadIdx.x % 16];
+  }
 #pragma unroll
-    for (int part = 0; part < width / 4; ++part) {
-      reinterpret_cast<float4&>(left[4 * part]) = a.at[k][16 * part + y];
-      reinterpret_cast<float4&>(right[4 * part]) = b.at[k][16 * part + x];
-    }
+  for (int i = 0; i < width; ++i)
 #pragma unroll
-    for (int i = 0; i < width; ++i)
+    for (int j = 0; j < width; ++j) sums.at[i][j] = __fmaf_rn(left[i], right[j], sums.at[i][j]);
+}
+
+/// The first `steps` of a panel, ascending: one chain of fused multiply-adds an element. Fillings are left out, for
+/// they would turn −0 into +0.
+template <int side>
+__device__ void accumulate(const TilePanel<side>& a, const TilePanel<side>& b, int steps, TileSums<side>& sums) {
+  if (steps >= tile_depth(side)) {
 #pragma unroll
-      for (int j = 0; j < width; ++j) sums.at[i][j] = __fmaf_rn(left[i], right[j], sums.at[i][j]);
+    for (int k = 0; k < tile_depth(side); ++k) multiply_add(a, b, k, sums);
+  } else {
+#pragma unroll 1
+    for (int k = 0; k < steps; ++k) multiply_add(a, b, k, sums);
   }
 }
 

@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(tile_threads, side == 128 ? 2 : 3) multiply_ti
     read_a.put(next_a, a[now]), read_b.put(next_b, b[now]);
     __syncthreads();  // and no thread is more than one step behind, so that its panels are the other ones
     next_a = read_a.next(), next_b = read_b.next();
-    accumulate<side>(a[now], b[now], threadIdx.x / 16, threadIdx.x % 16, sums);
+    accumulate(a[now], b[now], k - step, sums);
   }
   write_tile<vector, side>(sums, reinterpret_cast<Out*>(p.begin(p.d, here.group)), p, m, at);
 }
