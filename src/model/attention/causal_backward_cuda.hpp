@@ -33,15 +33,6 @@ __device__ void make_delta(const HeadRows<Bf16>& dout, const HeadRows<Bf16>& out
   }
 }
 
-template <int width>
-struct QueryTiles {
-  uint4* q;
-  __device__ uint4* dout() const { return q + Tile<width>::count; }
-  __device__ uint4* k(int j) const { return q + (2 + j % 2) * Tile<width>::count; }
-  __device__ uint4* v(int j) const { return q + (4 + j % 2) * Tile<width>::count; }
-  static constexpr int bytes = 6 * Tile<width>::count * 16;
-};
-
 /// Of the two rows of a lane: log_sum in base 2 (∞ past the end, where probabilities are 0) and delta.
 struct QueryStatistics {
   float log_sum2[2], delta[2];
@@ -68,69 +59,86 @@ __device__ void score_gradients(float (&scores)[n][4], const float (&products)[n
     }
 }
 
-/// dq, and Σ dout·out. Grid: Place of blocks(64) and heads. The longest first.
-template <int width>
-__global__ void __launch_bounds__(warps_threads, resident<width>) backward_queries(Problem<Bf16> p, Gradients<Bf16> g) {
-  extern __shared__ uint4 memory[];
-  __shared__ int poisoned;
-  __shared__ float deltas[block];
-  Place at(p.blocks(block), p.shape.heads);
-  at.part = p.blocks(block) - 1 - at.part;
-  const int first = at.part * block, kv = at.head / p.group(), warp_row = threadIdx.x / 32 * 16;
-  const QueryTiles<width> tiles{memory};
-  const HeadRows<Bf16> q(p, p.q, at.sequence, at.head), dout(p, g.out, at.sequence, at.head),
-      k(p, p.k, at.sequence, kv), v(p, p.v, at.sequence, kv);
-  const auto load = [&](int j) {
-    load_tile<Tile<width>, warps_threads>(tiles.k(j), k, j * block);
-    load_tile<Tile<width>, warps_threads>(tiles.v(j), v, j * block);
-  };
-  load_tile<Tile<width>, warps_threads>(tiles.q, q, first);
-  load_tile<Tile<width>, warps_threads>(tiles.dout(), dout, first);
-  load(0);
-  close_batch();
-  make_delta<width, block>(dout, {p, p.out, at.sequence, at.head}, first,
-                    g.delta + statistic(p, at.sequence, at.head), deltas);
-  if (threadIdx.x == 0) poisoned = unseen;
+/// Writes sums of queries from `first` on as dq; those from `poisoned` on saw a key that is not finite.
+template <int width, int rows>
+__device__ void finish_queries(const Problem<Bf16>& p, const HeadRows<Bf16>& dq, int first, const Sums<width>& sums,
+                               float* memory, int poisoned) {
+  const int warp_row = threadIdx.x / 32 * 16, row = first + warp_row + threadIdx.x % 32 / 4;
+  const float2 factor = {row >= poisoned ? NAN : p.scale, row + 8 >= poisoned ? NAN : p.scale};
+  stage<width>(memory, sums, factor, warp_row, 0);
   __syncthreads();
-  const QueryStatistics of(p, at, first, deltas);
-  Sums<width> sums;
-  clear(sums);
-  for (int j = 0; j <= at.part; ++j) {
+  write_tile<width, rows>(memory, dq, first);
+}
+
+/// What a thread block of backward_queries works at, and its tiles: q, dout, and k and v of two blocks of keys.
+template <int width>
+struct BackwardQueries {
+  using Keys = Tile<width>;
+  static constexpr int bytes = 6 * Keys::count * 16;
+  Place at;
+  HeadRows<Bf16> q, dout, k, v;
+  uint4* tiles;
+
+  __device__ BackwardQueries(const Problem<Bf16>& p, const Gradients<Bf16>& g, uint4* memory)
+      : at(Place::from_last(p.blocks(block), p.shape.heads)),
+        q(p, p.q, at.sequence, at.head),
+        dout(p, g.out, at.sequence, at.head),
+        k(p, p.k, at.sequence, at.head / p.group()),
+        v(p, p.v, at.sequence, at.head / p.group()),
+        tiles(memory) {}
+  __device__ uint4* douts() const { return tiles + Keys::count; }
+  __device__ uint4* keys(int j) const { return tiles + (2 + j % 2) * Keys::count; }
+  __device__ uint4* values(int j) const { return tiles + (4 + j % 2) * Keys::count; }
+  __device__ void load(int j) const {
+    load_tile<Keys, warps_threads>(keys(j), k, j * block);
+    load_tile<Keys, warps_threads>(values(j), v, j * block);
+  }
+  /// Block j of keys is there once all threads have passed a barrier; the next one is on its way.
+  __device__ void advance(int j, int* poisoned) const {
     if (j < at.part) load(j + 1);
     close_batch();
     await_batches<1>();
-    if (j == 0) turn_own<Tile<width>, warps_threads>(tiles.q, q, first);
-    turn_own<Tile<width>, warps_threads>(tiles.k(j), k, j * block);
-    if (j == at.part) guard_own<Tile<width>, warps_threads>(tiles.k(j), [&](int r) { atomicMin(&poisoned, j * block + r); });
+    if (j == 0) turn_own<Keys, warps_threads>(tiles, q, at.part * block);
+    turn_own<Keys, warps_threads>(keys(j), k, j * block);
+    if (j < at.part) return;
+    guard_own<Keys, warps_threads>(keys(j), [&](int r) { atomicMin(poisoned, j * block + r); });
+  }
+};
+
+/// dq, and Σ dout·out. Grid: Place of blocks(64) and heads.
+template <int width>
+__global__ void __launch_bounds__(warps_threads, resident<width>)
+    backward_queries(Problem<Bf16> p, Gradients<Bf16> g) {
+  extern __shared__ uint4 memory[];
+  __shared__ int poisoned;
+  __shared__ float deltas[block];
+  const BackwardQueries<width> of(p, g, memory);
+  const int first = of.at.part * block, warp_row = threadIdx.x / 32 * 16;
+  load_tile<Tile<width>, warps_threads>(of.tiles, of.q, first);
+  load_tile<Tile<width>, warps_threads>(of.douts(), of.dout, first);
+  of.load(0);
+  close_batch();
+  make_delta<width, block>(of.dout, {p, p.out, of.at.sequence, of.at.head}, first,
+                           g.delta + statistic(p, of.at.sequence, of.at.head), deltas);
+  if (threadIdx.x == 0) poisoned = unseen;
+  __syncthreads();
+  const QueryStatistics rows(p, of.at, first, deltas);
+  Sums<width> sums;
+  clear(sums);
+  for (int j = 0; j <= of.at.part; ++j) {
+    of.advance(j, &poisoned);
     __syncthreads();
     Sums<block> scores, products;
-    multiply_rows(scores, by_depth<width>(tiles.q, warp_row), by_columns<width>(tiles.k(j)));
-    multiply_rows(products, by_depth<width>(tiles.dout(), warp_row), by_columns<width>(tiles.v(j)));
-    if (j == at.part) mask_future(scores);
-    score_gradients(scores, products, of, p.scale * log2e);
-    add_weighted(sums, scores, by_depth<width>(tiles.k(j)));
+    multiply_rows(scores, by_depth<width>(of.tiles, warp_row), by_columns<width>(of.keys(j)));
+    multiply_rows(products, by_depth<width>(of.douts(), warp_row), by_columns<width>(of.values(j)));
+    if (j == of.at.part) mask_future(scores);
+    score_gradients(scores, products, rows, p.scale * log2e);
+    add_weighted(sums, scores, by_depth<width>(of.keys(j)));
     __syncthreads();
   }
-  const int row = first + warp_row + threadIdx.x % 32 / 4;
-  const float2 factor = {row >= poisoned ? NAN : p.scale, row + 8 >= poisoned ? NAN : p.scale};
-  auto* staging = reinterpret_cast<float*>(memory);
-  stage<width>(staging, sums, factor, warp_row, 0);
-  __syncthreads();
-  write_tile<width>(staging, {p, g.q, at.sequence, at.head}, first);
+  finish_queries<width, block>(p, {p, g.q, of.at.sequence, of.at.head}, first, sums, reinterpret_cast<float*>(memory),
+                               poisoned);
 }
-
-template <int width>
-struct KeyTiles {
-  uint4* k;
-  __device__ uint4* v() const { return k + Tile<width>::count; }
-  __device__ uint4* q(int it) const { return k + (2 + it % 2) * Tile<width>::count; }
-  __device__ uint4* dout(int it) const { return k + (4 + it % 2) * Tile<width>::count; }
-  /// log_sum of 64 queries, then their delta.
-  __device__ float* statistics(int it) const {
-    return reinterpret_cast<float*>(k + 6 * Tile<width>::count) + it % 2 * 2 * block;
-  }
-  static constexpr int bytes = (6 * Tile<width>::count + block) * 16;
-};
 
 /// Key rows, query columns: scores → probabilities.
 template <int n>
@@ -180,66 +188,105 @@ __device__ inline void load_statistics(float* to, const Problem<Bf16>& p, const 
 template <int width>
 constexpr int key_sets = width > 128 ? 2 : 1;
 
-/// dk and dv of a key head: its query heads in order, and the queries of each in order. Grid: Place of blocks(64) and
-/// kv_heads. The longest first.
+/// What a thread block of the kernels of keys works at: `rows` keys of a key head, and the blocks of queries that see
+/// them, of one query head after another.
+struct KeyWork {
+  Place at;
+  int first, each, count;  // key, blocks of queries of a head, of all heads
+
+  __device__ KeyWork(const Problem<Bf16>& p, int rows)
+      : at(p.blocks(rows), p.shape.kv_heads),
+        first(at.part * rows),
+        each(p.blocks(block) - first / block),
+        count(each * p.group()) {}
+  __device__ int head(const Problem<Bf16>& p, int it) const { return at.head * p.group() + it / each; }
+  __device__ int query(int it) const { return first + it % each * block; }
+};
+
+/// Writes sums of keys as dk and dv; keys up to `poisoned` belong to masked queries that are not finite.
+template <int width, int rows, int n>
+__device__ void finish_keys(const Problem<Bf16>& p, const Gradients<Bf16>& g, const KeyWork& of, const float (&dk)[n][4],
+                            const float (&dv)[n][4], float* memory, int poisoned) {
+  const int warp_row = threadIdx.x / 32 * 16 % rows, row = of.first + warp_row + threadIdx.x % 32 / 4,
+            channel = threadIdx.x / (2 * rows) * n * 8;
+  const float low = row <= poisoned ? NAN : 1.0f, high = row + 8 <= poisoned ? NAN : 1.0f;
+  stage<width>(memory, dv, {low, high}, warp_row, channel);
+  __syncthreads();
+  write_tile<width, rows>(memory, {p, g.v, of.at.sequence, of.at.head}, of.first);
+  __syncthreads();
+  stage<width>(memory, dk, {low * p.scale, high * p.scale}, warp_row, channel);
+  __syncthreads();
+  write_tile<width, rows>(memory, {p, g.k, of.at.sequence, of.at.head}, of.first);
+}
+
+/// The tiles of backward_keys: k, v, and q, dout and statistics of two blocks of queries.
 template <int width>
-__global__ void __launch_bounds__(warps_threads* key_sets<width>, resident<width>) backward_keys(Problem<Bf16> p, Gradients<Bf16> g) {
+struct BackwardKeys : KeyWork {
+  using Rows = Tile<width>;
+  static constexpr int threads = warps_threads * key_sets<width>, bytes = (6 * Rows::count + block) * 16;
+  const Problem<Bf16>& p;
+  const Gradients<Bf16>& g;
+  uint4* tiles;
+
+  __device__ BackwardKeys(const Problem<Bf16>& problem, const Gradients<Bf16>& gradients, uint4* memory)
+      : KeyWork(problem, block), p(problem), g(gradients), tiles(memory) {}
+  __device__ uint4* values() const { return tiles + Rows::count; }
+  __device__ uint4* queries(int it) const { return tiles + (2 + it % 2) * Rows::count; }
+  __device__ uint4* douts(int it) const { return tiles + (4 + it % 2) * Rows::count; }
+  /// log_sum of 64 queries, then their delta.
+  __device__ float* statistics(int it) const {
+    return reinterpret_cast<float*>(tiles + 6 * Rows::count) + it % 2 * 2 * block;
+  }
+  __device__ void load(int it) const {
+    load_tile<Rows, threads>(queries(it), {p, p.q, at.sequence, head(p, it)}, query(it));
+    load_tile<Rows, threads>(douts(it), {p, g.out, at.sequence, head(p, it)}, query(it));
+    load_statistics(statistics(it), p, g.delta, at.sequence, head(p, it), query(it));
+  }
+  /// Block `it` of queries is there once all threads have passed a barrier; the next one is on its way.
+  __device__ void advance(int it, int* poisoned) const {
+    if (it + 1 < count) load(it + 1);
+    close_batch();
+    await_batches<1>();
+    if (it == 0) turn_own<Rows, threads>(tiles, {p, p.k, at.sequence, at.head}, first);
+    turn_own<Rows, threads>(queries(it), {p, p.q, at.sequence, head(p, it)}, query(it));
+    if (query(it) != first) return;
+    guard_own<Rows, threads>(queries(it), [&](int r) { atomicMax(poisoned, first + r); });
+    guard_own<Rows, threads>(douts(it), [&](int r) { atomicMax(poisoned, first + r); });
+  }
+};
+
+/// dk and dv of a key head: its query heads in order, and the queries of each in order. Grid: Place of blocks(64) and
+/// kv_heads.
+template <int width>
+__global__ void __launch_bounds__(BackwardKeys<width>::threads, resident<width>)
+    backward_keys(Problem<Bf16> p, Gradients<Bf16> g) {
   extern __shared__ uint4 memory[];
-  __shared__ int poisoned;  // keys up to here belong to masked queries that are not finite
-  constexpr int own = width / key_sets<width>, threads = warps_threads * key_sets<width>;
-  const Place at(p.blocks(block), p.shape.kv_heads);
-  const int first = at.part * block, warp_row = threadIdx.x / 32 % 4 * 16, channel = threadIdx.x / warps_threads * own;
-  const int each = p.blocks(block) - at.part, count = each * p.group();
-  const KeyTiles<width> tiles{memory};
-  const HeadRows<Bf16> k(p, p.k, at.sequence, at.head), v(p, p.v, at.sequence, at.head);
-  const auto rows_of = [&](const Strided<Bf16>& of, int it) {
-    return HeadRows<Bf16>(p, of, at.sequence, at.head * p.group() + it / each);
-  };
-  const auto load = [&](int it) {
-    const int from = (at.part + it % each) * block;
-    load_tile<Tile<width>, threads>(tiles.q(it), rows_of(p.q, it), from);
-    load_tile<Tile<width>, threads>(tiles.dout(it), rows_of(g.out, it), from);
-    load_statistics(tiles.statistics(it), p, g.delta, at.sequence, at.head * p.group() + it / each, from);
-  };
-  load_tile<Tile<width>, threads>(tiles.k, k, first);
-  load_tile<Tile<width>, threads>(tiles.v(), v, first);
-  load(0);
+  __shared__ int poisoned;
+  constexpr int own = width / key_sets<width>, threads = BackwardKeys<width>::threads;
+  const int warp_row = threadIdx.x / 32 % 4 * 16, channel = threadIdx.x / warps_threads * own;
+  const BackwardKeys<width> of(p, g, memory);
+  load_tile<Tile<width>, threads>(of.tiles, {p, p.k, of.at.sequence, of.at.head}, of.first);
+  load_tile<Tile<width>, threads>(of.values(), {p, p.v, of.at.sequence, of.at.head}, of.first);
+  of.load(0);
   close_batch();
   if (threadIdx.x == 0) poisoned = -1;
   __syncthreads();
   Sums<own> dk, dv;
   clear(dk), clear(dv);
-  for (int it = 0; it < count; ++it) {
-    if (it + 1 < count) load(it + 1);
-    close_batch();
-    await_batches<1>();
-    const int from = (at.part + it % each) * block;
-    const bool diagonal = from == first;
-    if (it == 0) turn_own<Tile<width>, threads>(tiles.k, k, first);
-    turn_own<Tile<width>, threads>(tiles.q(it), rows_of(p.q, it), from);
-    const auto poison = [&](int r) { atomicMax(&poisoned, from + r); };
-    if (diagonal) guard_own<Tile<width>, threads>(tiles.q(it), poison), guard_own<Tile<width>, threads>(tiles.dout(it), poison);
+  for (int it = 0; it < of.count; ++it) {
+    of.advance(it, &poisoned);
     __syncthreads();
     Sums<block> scores, products;
-    multiply_rows(scores, by_depth<width>(tiles.k, warp_row), by_columns<width>(tiles.q(it)));
-    multiply_rows(products, by_depth<width>(tiles.v(), warp_row), by_columns<width>(tiles.dout(it)));
-    key_probabilities(scores, tiles.statistics(it), p.scale * log2e);
-    key_gradients(products, scores, tiles.statistics(it) + block);
-    if (diagonal) mask_past(scores, 0), mask_past(products, 0);
-    add_weighted(dv, scores, by_depth<width>(tiles.dout(it)), channel / 16);
-    add_weighted(dk, products, by_depth<width>(tiles.q(it)), channel / 16);
+    multiply_rows(scores, by_depth<width>(of.tiles, warp_row), by_columns<width>(of.queries(it)));
+    multiply_rows(products, by_depth<width>(of.values(), warp_row), by_columns<width>(of.douts(it)));
+    key_probabilities(scores, of.statistics(it), p.scale * log2e);
+    key_gradients(products, scores, of.statistics(it) + block);
+    if (of.query(it) == of.first) mask_past(scores, 0), mask_past(products, 0);
+    add_weighted(dv, scores, by_depth<width>(of.douts(it)), channel / 16);
+    add_weighted(dk, products, by_depth<width>(of.queries(it)), channel / 16);
     __syncthreads();
   }
-  const int row = first + warp_row + threadIdx.x % 32 / 4;
-  const float low = row <= poisoned ? NAN : 1.0f, high = row + 8 <= poisoned ? NAN : 1.0f;
-  auto* staging = reinterpret_cast<float*>(memory);
-  stage<width>(staging, dv, {low, high}, warp_row, channel);
-  __syncthreads();
-  write_tile<width>(staging, {p, g.v, at.sequence, at.head}, first);
-  __syncthreads();
-  stage<width>(staging, dk, {low * p.scale, high * p.scale}, warp_row, channel);
-  __syncthreads();
-  write_tile<width>(staging, {p, g.k, at.sequence, at.head}, first);
+  finish_keys<width, block>(p, g, of, dk, dv, reinterpret_cast<float*>(memory), poisoned);
 }
 
 }  // namespace switchyard::model::causal

@@ -50,16 +50,19 @@ bool is_wide(const Problem<Bf16>& p) {
 /// Blocks of so many rows, of all heads.
 Index blocks_of(const Problem<Bf16>& p, int heads, int rows) { return p.shape.sequences * heads * p.blocks(rows); }
 
-void launch_forward(cudaStream_t stream, const Problem<Bf16>& problem, const Rotated& memory) {
-  const Problem<Bf16> p = turn_ahead(stream, problem, memory, false);
+void launch_outputs(cudaStream_t stream, const Problem<Bf16>& p) {
   if (is_wide(p))
     return by_width<64, 128>(p.shape.head_dim, [&]<int width>() {
-      launch<forward_wide<width>>(stream, blocks_of(p, p.shape.heads, wide), wide_threads,
-                                  WideForwardTiles<width>::bytes, p);
+      launch<forward_wide<width, 2>>(stream, blocks_of(p, p.shape.heads, wide), wide_threads,
+                                     WideForward<width, 2>::bytes, p);
     });
   by_width<16, 32, 64, 96, 128, 256>(p.shape.head_dim, [&]<int width>() {
-    launch<forward<width>>(stream, blocks_of(p, p.shape.heads, block), warps_threads, ForwardTiles<width>::bytes, p);
+    launch<forward<width>>(stream, blocks_of(p, p.shape.heads, block), warps_threads, Forward<width>::bytes, p);
   });
+}
+
+void launch_forward(cudaStream_t stream, const Problem<Bf16>& problem, const Rotated& memory) {
+  launch_outputs(stream, turn_ahead(stream, problem, memory, false));
 }
 
 /// Gradients of queries, with delta; then of keys and values.
@@ -67,22 +70,22 @@ void launch_queries(cudaStream_t stream, const Problem<Bf16>& p, const Gradients
   if (is_wide(p))
     return by_width<64, 128>(p.shape.head_dim, [&]<int width>() {
       launch<backward_queries_wide<width>>(stream, blocks_of(p, p.shape.heads, wide), wide_threads,
-                                           WideQueryTiles<width>::bytes, p, g);
+                                           WideBackwardQueries<width>::bytes, p, g);
     });
   by_width<16, 32, 64, 96, 128, 256>(p.shape.head_dim, [&]<int width>() {
     launch<backward_queries<width>>(stream, blocks_of(p, p.shape.heads, block), warps_threads,
-                                    QueryTiles<width>::bytes, p, g);
+                                    BackwardQueries<width>::bytes, p, g);
   });
 }
 void launch_keys(cudaStream_t stream, const Problem<Bf16>& p, const Gradients<Bf16>& g) {
   if (is_wide(p))
     return by_width<64, 128>(p.shape.head_dim, [&]<int width>() {
       launch<backward_keys_wide<width>>(stream, blocks_of(p, p.shape.kv_heads, wide), wide_threads,
-                                        WideKeyTiles<width>::bytes, p, g);
+                                        WideBackwardKeys<width>::bytes, p, g);
     });
   by_width<16, 32, 64, 96, 128, 256>(p.shape.head_dim, [&]<int width>() {
     launch<backward_keys<width>>(stream, blocks_of(p, p.shape.kv_heads, block), warps_threads * key_sets<width>,
-                                 KeyTiles<width>::bytes, p, g);
+                                 BackwardKeys<width>::bytes, p, g);
   });
 }
 

@@ -50,14 +50,6 @@ __device__ void mask_future(float (&scores)[n][4]) {
       if (column + j * 8 + e % 2 > row + e / 2 * 8) scores[j][e] = -INFINITY;
 }
 
-template <int width>
-struct ForwardTiles {
-  uint4* q;
-  __device__ uint4* k(int j) const { return q + (1 + j % 2) * Tile<width>::count; }
-  __device__ uint4* v(int j) const { return q + (3 + j % 2) * Tile<width>::count; }
-  static constexpr int bytes = 5 * Tile<width>::count * 16;
-};
-
 /// Scales the sums of queries [first, first + rows) and writes them with the logs of the sums; queries from `poisoned` on
 /// saw a value that is not finite.
 template <int width, int rows>
@@ -77,48 +69,74 @@ __device__ void finish_forward(const Problem<Bf16>& p, const Place& at, Softmax&
   write_tile<width, rows>(memory, {p, p.out, at.sequence, at.head}, first);
 }
 
-/// Grid: Place of blocks(64) and heads. The longest first.
+/// Sums times what they are worth of each row of a lane.
+template <int n>
+__device__ void rescale(float (&sums)[n][4], const float (&factor)[2]) {
+#pragma unroll
+  for (int c = 0; c < n; ++c)
+    for (int e = 0; e < 4; ++e) sums[c][e] *= factor[e / 2];
+}
+
+/// What a thread block of the forward kernel works at, and its tiles: q, and k and v of two blocks of keys.
+template <int width>
+struct Forward {
+  using Keys = Tile<width>;
+  static constexpr int bytes = 5 * Keys::count * 16;
+  Place at;
+  HeadRows<Bf16> q, k, v;
+  uint4* tiles;
+
+  __device__ Forward(const Problem<Bf16>& p, uint4* memory)
+      : at(Place::from_last(p.blocks(block), p.shape.heads)),
+        q(p, p.q, at.sequence, at.head),
+        k(p, p.k, at.sequence, at.head / p.group()),
+        v(p, p.v, at.sequence, at.head / p.group()),
+        tiles(memory) {}
+  __device__ uint4* keys(int j) const { return tiles + (1 + j % 2) * Keys::count; }
+  __device__ uint4* values(int j) const { return tiles + (3 + j % 2) * Keys::count; }
+  __device__ void load(int j) const {
+    load_tile<Keys, warps_threads>(keys(j), k, j * block);
+    load_tile<Keys, warps_threads>(values(j), v, j * block);
+  }
+  /// Block j of keys is there once all threads have passed a barrier; the next one is on its way.
+  __device__ void advance(int j, int* poisoned) const {
+    if (j < at.part) load(j + 1);
+    close_batch();
+    await_batches<1>();
+    if (j == 0) turn_own<Keys, warps_threads>(tiles, q, at.part * block);
+    turn_own<Keys, warps_threads>(keys(j), k, j * block);
+    if (j < at.part) return;
+    guard_own<Keys, warps_threads>(values(j), [&](int r) { atomicMin(poisoned, j * block + r); });
+  }
+};
+
+/// Grid: Place of blocks(64) and heads.
 template <int width>
 __global__ void __launch_bounds__(warps_threads, resident<width>) forward(Problem<Bf16> p) {
   extern __shared__ uint4 memory[];
   __shared__ int poisoned;
-  Place at(p.blocks(block), p.shape.heads);
-  at.part = p.blocks(block) - 1 - at.part;
-  const ForwardTiles<width> tiles{memory};
-  const HeadRows<Bf16> q(p, p.q, at.sequence, at.head), k(p, p.k, at.sequence, at.head / p.group()),
-      v(p, p.v, at.sequence, at.head / p.group());
-  const auto load = [&](int j) {
-    load_tile<Tile<width>, warps_threads>(tiles.k(j), k, j * block);
-    load_tile<Tile<width>, warps_threads>(tiles.v(j), v, j * block);
-  };
-  load_tile<Tile<width>, warps_threads>(tiles.q, q, at.part * block);
-  load(0);
+  const Forward<width> of(p, memory);
+  load_tile<Tile<width>, warps_threads>(of.tiles, of.q, of.at.part * block);
+  of.load(0);
   close_batch();
   if (threadIdx.x == 0) poisoned = unseen;
   __syncthreads();
   Softmax softmax;
   Sums<width> sums;
   clear(sums);
-  for (int j = 0; j <= at.part; ++j) {
-    if (j < at.part) load(j + 1);
-    close_batch();
-    await_batches<1>();
-    if (j == 0) turn_own<Tile<width>, warps_threads>(tiles.q, q, at.part * block);
-    turn_own<Tile<width>, warps_threads>(tiles.k(j), k, j * block);
-    if (j == at.part) guard_own<Tile<width>, warps_threads>(tiles.v(j), [&](int r) { atomicMin(&poisoned, j * block + r); });
+  for (int j = 0; j <= of.at.part; ++j) {
+    of.advance(j, &poisoned);
     __syncthreads();
     Sums<block> scores;
-    multiply_rows(scores, by_depth<width>(tiles.q, threadIdx.x / 32 * 16), by_columns<width>(tiles.k(j)));
-    if (j == at.part) mask_future(scores);
+    multiply_rows(scores, by_depth<width>(of.tiles, threadIdx.x / 32 * 16), by_columns<width>(of.keys(j)));
+    if (j == of.at.part) mask_future(scores);
     float factor[2];
     softmax.add(scores, p.scale * log2e, factor);
-#pragma unroll
-    for (int c = 0; c < width / 8; ++c)
-      for (int e = 0; e < 4; ++e) sums[c][e] *= factor[e / 2];
-    add_weighted(sums, scores, by_depth<width>(tiles.v(j)));
+    rescale(sums, factor);
+    add_weighted(sums, scores, by_depth<width>(of.values(j)));
     __syncthreads();
   }
-  finish_forward<width, block>(p, at, softmax, sums, reinterpret_cast<float*>(memory), poisoned);
+  finish_forward<width, block>(p, of.at, softmax, sums, reinterpret_cast<float*>(memory), poisoned);
 }
 
 }  // namespace switchyard::model::causal

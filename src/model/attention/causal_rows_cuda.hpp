@@ -46,6 +46,12 @@ struct Place {
       : part(static_cast<int>(blockIdx.x) % parts),
         head(static_cast<int>(blockIdx.x) / parts % heads),
         sequence(static_cast<int>(blockIdx.x) / parts / heads) {}
+  /// Parts from the last to the first: those that see most begin first.
+  static __device__ Place from_last(int parts, int heads) {
+    Place at(parts, heads);
+    at.part = parts - 1 - at.part;
+    return at;
+  }
 };
 
 /// The rows of one head of one sequence, row 0 its first token.

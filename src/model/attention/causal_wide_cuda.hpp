@@ -35,8 +35,9 @@ __device__ inline int warpgroup() { return __shfl_sync(0xFFFFFFFFu, static_cast<
 /// Begins sums(64, 64) = a(64, width) · b(64, width)ᵀ as one batch.
 template <class A, class B>
 __device__ void begin_rows(Sums<64>& sums, std::uint32_t a, std::uint32_t b) {
+  begin_first_product(sums, A::by_channels(a, 0), B::by_channels(b, 0));
 #pragma unroll
-  for (int k = 0; k < A::chunks / 2; ++k) begin_product(sums, A::by_channels(a, k), B::by_channels(b, k), k > 0);
+  for (int k = 1; k < A::chunks / 2; ++k) begin_product(sums, A::by_channels(a, k), B::by_channels(b, k));
   close_products();
 }
 
@@ -52,18 +53,55 @@ __device__ inline void pack_weights(Weights& to, const Sums<64>& from) {
 template <class B, int n>
 __device__ void begin_weighted(float (&sums)[n][4], const Weights& weights, std::uint32_t b) {
 #pragma unroll
-  for (int k = 0; k < 4; ++k) begin_product(sums, weights[k], B::by_rows(b, k), 1);
+  for (int k = 0; k < 4; ++k) begin_product(sums, weights[k], B::by_rows(b, k));
   close_products();
 }
 
-template <int width>
-struct WideForwardTiles {
-  using Queries = WideTile<width, wide>;
+/// What a thread block of forward_wide works at, 64 queries a warpgroup, and its tiles: q, and k and v of two blocks.
+template <int width, int groups>
+struct WideForward {
+  using Queries = WideTile<width, groups * 64>;
   using Keys = WideTile<width, block>;
-  uint4* q;
-  __device__ uint4* k(int j) const { return q + Queries::count + j % 2 * Keys::count; }
-  __device__ uint4* v(int j) const { return q + Queries::count + (2 + j % 2) * Keys::count; }
-  static constexpr int bytes = (Queries::count + 4 * Keys::count) * 16 + 1024;
+  static constexpr int rows = groups * 64, threads = groups * 128,
+                       bytes = (Queries::count + 4 * Keys::count) * 16 + 1024;
+  Place at;
+  HeadRows<Bf16> q, k, v;
+  uint4* tiles;
+  int first, count;  // query; blocks of keys
+
+  __device__ WideForward(const Problem<Bf16>& p, uint4* memory)
+      : at(Place::from_last(p.blocks(rows), p.shape.heads)),
+        q(p, p.q, at.sequence, at.head),
+        k(p, p.k, at.sequence, at.head / p.group()),
+        v(p, p.v, at.sequence, at.head / p.group()),
+        tiles(aligned_memory(memory)),
+        first(at.part * rows),
+        count(min(groups * (at.part + 1), p.blocks(block))) {}
+  __device__ uint4* keys(int j) const { return tiles + Queries::count + j % 2 * Keys::count; }
+  __device__ uint4* values(int j) const { return tiles + Queries::count + (2 + j % 2) * Keys::count; }
+  __device__ void load(int key, int value) const {
+    if (key < count) load_tile<Keys, threads>(keys(key), k, key * block);
+    if (value < count) load_tile<Keys, threads>(values(value), v, value * block);
+    close_batch();
+  }
+  /// Loads the queries and the first keys.
+  __device__ void begin() const {
+    load_tile<Queries, threads>(tiles, q, first);
+    load(0, count);
+    load(1, 0);
+    await_batches<1>();
+    turn_own<Queries, threads>(tiles, q, first);
+    publish_shared();
+    __syncthreads();
+  }
+  /// Keys j + 1 and values j are there, and what j - 1 needed is free. As often in all warps.
+  __device__ void advance(int j, int* poisoned) const {
+    await_batches<0>();
+    if (j * block >= first) guard_own<Keys, threads>(values(j), [&](int r) { atomicMin(poisoned, j * block + r); });
+    publish_shared();
+    __syncthreads();
+    load(j + 2, j + 1);
+  }
 };
 
 /// Scores of a block of keys → weights; factor is what earlier sums are worth.
@@ -72,78 +110,49 @@ __device__ inline void soften(Sums<64>& scores, bool diagonal, float scale2, Sof
   softmax.add(scores, scale2, factor);
 }
 
-/// Grid: Place of blocks(128) and heads. The longest first.
-template <int width>
-__global__ void __launch_bounds__(wide_threads, 1) forward_wide(Problem<Bf16> p) {
+/// Grid: Place of blocks(64 a warpgroup) and heads.
+template <int width, int groups>
+__global__ void __launch_bounds__(groups * 128, 1) forward_wide(Problem<Bf16> p) {
   extern __shared__ uint4 memory[];
   __shared__ int poisoned;
-  using Tiles = WideForwardTiles<width>;
-  using Keys = typename Tiles::Keys;
-  Place at(p.blocks(wide), p.shape.heads);
-  at.part = p.blocks(wide) - 1 - at.part;
-  const int group = warpgroup(), tiles_of = min(2 * at.part + 2, p.blocks(block)),
-            own = 2 * at.part + group, last = min(own, tiles_of - 1);  // blocks of keys; on the diagonal; seen
-  const Tiles tiles{aligned_memory(memory)};
-  const HeadRows<Bf16> q(p, p.q, at.sequence, at.head), k(p, p.k, at.sequence, at.head / p.group()),
-      v(p, p.v, at.sequence, at.head / p.group());
-  const auto load = [&](int key, int value) {
-    if (key < tiles_of) load_tile<Keys, wide_threads>(tiles.k(key), k, key * block);
-    if (value < tiles_of) load_tile<Keys, wide_threads>(tiles.v(value), v, value * block);
-    close_batch();
-  };
-  const auto advance = [&](int j) {  // keys j + 1 and values j are there; what j - 1 needed is free
-    await_batches<0>();
-    if (j >= 2 * at.part)
-      guard_own<Keys, wide_threads>(tiles.v(j), [&](int r) { atomicMin(&poisoned, j * block + r); });
-    publish_shared();
-    __syncthreads();
-    load(j + 2, j + 1);
-  };
-  load_tile<typename Tiles::Queries, wide_threads>(tiles.q, q, at.part * wide);
-  load(0, tiles_of);
-  load(1, 0);
+  using Work = WideForward<width, groups>;
+  using Queries = typename Work::Queries;
+  using Keys = typename Work::Keys;
+  const Work of(p, memory);
+  const int group = warpgroup(), own = groups * of.at.part + group, last = min(own, of.count - 1);  // on the diagonal, seen
   if (threadIdx.x == 0) poisoned = unseen;
-  await_batches<1>();
-  turn_own<typename Tiles::Queries, wide_threads>(tiles.q, q, at.part * wide);
-  publish_shared();
-  __syncthreads();
-  const std::uint32_t queries = shared_address(tiles.q) + group * 64 * 128;
+  of.begin();
+  const std::uint32_t queries = shared_address(of.tiles) + group * 64 * 128;
   const float scale2 = p.scale * log2e;
   Softmax softmax;
   Sums<width> sums;
   Sums<64> scores;
   Weights weights;
   float factor[2];
-  clear(sums), clear(scores);
+  clear(sums);
   open_products();
-  begin_rows<typename Tiles::Queries, Keys>(scores, queries, shared_address(tiles.k(0)));
-  await_products<0>();
-  hold(scores);
+  begin_rows<Queries, Keys>(scores, queries, shared_address(of.keys(0)));
+  await_products<0>(scores);
   soften(scores, own == 0, scale2, softmax, factor);
   pack_weights(weights, scores);
   for (int j = 0; j < last; ++j) {
-    advance(j);
-    open_products();
-    begin_rows<typename Tiles::Queries, Keys>(scores, queries, shared_address(tiles.k(j + 1)));
-    begin_weighted<Keys>(sums, weights, shared_address(tiles.v(j)));
-    await_products<1>();
-    hold(scores);
+    of.advance(j, &poisoned);
+    open_products(sums, weights);
+    begin_rows<Queries, Keys>(scores, queries, shared_address(of.keys(j + 1)));
+    begin_weighted<Keys>(sums, weights, shared_address(of.values(j)));
+    await_products<1>(scores);
     soften(scores, j + 1 == own, scale2, softmax, factor);
-    await_products<0>();
-    hold(sums);
-#pragma unroll
-    for (int c = 0; c < width / 8; ++c)
-      for (int e = 0; e < 4; ++e) sums[c][e] *= factor[e / 2];
+    await_products<0>(sums, weights);
+    rescale(sums, factor);
     pack_weights(weights, scores);
   }
-  advance(last);
-  open_products();
-  begin_weighted<Keys>(sums, weights, shared_address(tiles.v(last)));
-  await_products<0>();
-  hold(sums);
-  for (int j = last + 1; j < tiles_of; ++j) advance(j);
+  of.advance(last, &poisoned);
+  open_products(sums, weights);
+  begin_weighted<Keys>(sums, weights, shared_address(of.values(last)));
+  await_products<0>(sums, weights);
+  for (int j = last + 1; j < of.count; ++j) of.advance(j, &poisoned);
   __syncthreads();
-  finish_forward<width, wide>(p, at, softmax, sums, reinterpret_cast<float*>(tiles.q), poisoned);
+  finish_forward<width, Work::rows>(p, of.at, softmax, sums, reinterpret_cast<float*>(of.tiles), poisoned);
 }
 
 }  // namespace switchyard::model::causal
