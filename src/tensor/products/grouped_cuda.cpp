@@ -51,7 +51,7 @@ bool even_takes(const Grouped& p) {
 using EvenProduct = void (*)(const EvenLaunch&);
 
 EvenProduct even_product_of(const Grouped& p) {
-  const bool floats = p.out == Element::f32;
+  const bool floats = p.of.d == Element::f32;
   if (p.kind == Kind::forward) return floats ? cutlass_even_forward_float : cutlass_even_forward_bf16;
   if (p.kind == Kind::weight_gradient) return cutlass_even_weight_gradient;
   return floats ? cutlass_even_input_gradient_float : cutlass_even_input_gradient_bf16;
@@ -64,9 +64,9 @@ EvenLaunch even_launch(cudaStream_t stream, const Grouped& p, int processors) {
           p.n,
           p.k < 0 ? rows : p.k,
           p.count,
-          even_operand(p, p.a, p.in),
-          even_operand(p, p.b, p.in),
-          even_operand(p, p.d, p.out),
+          even_operand(p, p.a, p.of.a),
+          even_operand(p, p.b, p.of.b),
+          even_operand(p, p.d, p.of.d),
           p.add,
           processors};
 }
@@ -78,14 +78,15 @@ GroupOperand rows_of(const Tensor& t) { return {t.data, t.stride, t.stride * byt
 /// 2·rows·N·K operations. Those of floats have the same bits either way, so that the number of rows may choose; for
 /// halves it is the configuration, also where a node is one grain and has no partials.
 bool prefers_tree_tiles(const Grouped& p, Index usual) {
-  if (p.in == Element::f32) return p.segments.rows < few_rows_of_floats * p.segments.count;
+  if (p.of.a != p.of.b) return false;
+  if (p.of.a == Element::f32) return p.segments.rows < few_rows_of_floats * p.segments.count;
   return usual > 0 && usual <= few_rows_of_halves;
 }
 
 using Kernel = void (*)(const GroupLaunch&);
 
 Kernel kernel_of(const Grouped& p) {
-  const bool floats = p.out == Element::f32;
+  const bool floats = p.of.d == Element::f32;
   if (p.kind == Kind::forward) return floats ? cutlass_forward_float : cutlass_forward_bf16;
   if (p.kind == Kind::input_gradient) return floats ? cutlass_input_gradient_float : cutlass_input_gradient_bf16;
   // The same bits from either (tests), so that the number of rows may choose.
@@ -110,8 +111,8 @@ void fill_tables(cudaStream_t stream, const Grouped& product, const GroupTables&
 bool cutlass_takes(const Grouped& p) {
   constexpr int whole = 8;  // elements of 16 bytes
   const auto wide = [](int size) { return size < 0 || (size > 0 && size % whole == 0); };
-  return p.in == Element::bf16 && wide(p.m) && wide(p.n) && wide(p.k) && aligned(p.a, p.in) && aligned(p.b, p.in) &&
-         aligned(p.d, p.out);
+  return p.of.alike(Element::bf16) && wide(p.m) && wide(p.n) && wide(p.k) && aligned(p.a, p.of.a) &&
+         aligned(p.b, p.of.b) && aligned(p.d, p.of.d);
 }
 
 DeviceScratch::~DeviceScratch() { static_cast<void>(cudaFree(data_)); }  // of a context that may be gone
@@ -145,21 +146,28 @@ void GroupedProducts::multiply(const Grouped& product) {
 
 void GroupedProducts::rows(Kind kind, const Segments& segments, const Tensor& from, const Weights& w, const Tensor& to,
                            Write write) {
-  expect(from.element == w.matrix.element, "operands of one element");
-  expect(from.element == Element::bf16 || to.element == Element::f32, "results of floats in floats");
   if (segments.rows == 0 || to.width == 0) return;
   const GroupOperand weights{w.matrix.data, w.matrix.stride, 0, w.next * bytes_of(w.matrix.element), 0};
-  multiply({kind, from.element, to.element, write == Write::add, segments, 0, segments.count, 1, -1,
-            static_cast<int>(to.width), static_cast<int>(from.width), rows_of(from), weights, rows_of(to)});
+  multiply({kind,
+            {from.element, w.matrix.element, to.element},
+            write == Write::add,
+            segments,
+            0,
+            segments.count,
+            1,
+            -1,
+            static_cast<int>(to.width),
+            static_cast<int>(from.width),
+            rows_of(from),
+            weights,
+            rows_of(to)});
 }
 
 void GroupedProducts::weight_gradient(const GrainSegments& of, const Tensor& dy, const Tensor& x, const Gradients& dw) {
-  expect(dy.element == x.element, "operands of one element");
   const Index n = dy.width, k = x.width, one = n * k * bytes_of(Element::f32), all = of.grains * one;
   if (of.networks == 0 || of.grains == 0 || one == 0) return;
   Grouped p{Kind::weight_gradient,
-            dy.element,
-            Element::f32,
+            {dy.element, x.element, Element::f32},
             false,
             of.segments,
             0,

@@ -16,10 +16,16 @@ struct GroupOperand {
   Index stride, by_row, by_outer, by_inner;
 };
 
+/// Elements of the operands and of the result.
+struct Elements {
+  Element a, b, d;
+  bool alike(Element e) const { return a == e && b == e; }
+};
+
 /// Groups are the segments [first, first + count).
 struct Grouped {
   Kind kind;
-  Element in, out;
+  Elements of;
   bool add;
   Segments segments;
   int first, count, inner;

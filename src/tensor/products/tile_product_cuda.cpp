@@ -103,17 +103,17 @@ __device__ void write_tile(const TileSums<side>& sums, Out* to, const Grouped& p
 constexpr bool a_along_depth(Kind kind) { return kind != Kind::weight_gradient; }
 constexpr bool b_along_depth(Kind kind) { return kind == Kind::forward; }
 
-template <Kind kind, class In, class Out, int side, bool vector>
+template <Kind kind, class A, class B, class Out, int side, bool vector>
 __global__ void __launch_bounds__(tile_threads, side == 128 ? 2 : 3) multiply_tile(Grouped p) {
   __shared__ TilePanel<side> a[2], b[2];
   const Place here = place<side>(p);
   if (here.group < 0) return;
   const int rows = static_cast<int>(p.rows(here.group)), m = p.m < 0 ? rows : p.m, k = p.k < 0 ? rows : p.k;
   const Corner at{here.tile * side, static_cast<int>(blockIdx.y) * side};
-  const TileSource<In> left{reinterpret_cast<const In*>(p.begin(p.a, here.group)), p.a.stride, m, k},
-      right{reinterpret_cast<const In*>(p.begin(p.b, here.group)), p.b.stride, p.n, k};
-  TileReader<a_along_depth(kind), vector, side, In> read_a(left, at.row);
-  TileReader<b_along_depth(kind), vector, side, In> read_b(right, at.column);
+  const TileSource<A> left{reinterpret_cast<const A*>(p.begin(p.a, here.group)), p.a.stride, m, k};
+  const TileSource<B> right{reinterpret_cast<const B*>(p.begin(p.b, here.group)), p.b.stride, p.n, k};
+  TileReader<a_along_depth(kind), vector, side, A> read_a(left, at.row);
+  TileReader<b_along_depth(kind), vector, side, B> read_b(right, at.column);
   TileSums<side> sums{};
   float4 next_a = read_a.next(), next_b = read_b.next();
   for (int step = 0, now = 0; step < k; step += tile_depth(side), now ^= 1) {
@@ -133,42 +133,46 @@ Index row_tiles(const Grouped& p, Index side) {
   return p.count == 1 ? tiles_along(p.segments.rows, side) : p.segments.rows / side + p.count;
 }
 
-template <Kind kind, class In, class Out, int side, bool vector>
+template <Kind kind, class A, class B, class Out, int side, bool vector>
 void launch(cudaStream_t stream, const Grouped& p) {
   const dim3 blocks(static_cast<unsigned>(row_tiles(p, side)), static_cast<unsigned>(tiles_along(p.n, side)));
-  multiply_tile<kind, In, Out, side, vector><<<blocks, tile_threads, 0, stream>>>(p);
+  multiply_tile<kind, A, B, Out, side, vector><<<blocks, tile_threads, 0, stream>>>(p);
   check_cuda(cudaGetLastError(), "multiply_tile");
 }
 
 /// Whether four neighbours may be read and written at once.
 bool in_vectors(const Grouped& p) {
-  constexpr Index line = sizeof(float4);
-  const auto aligned = [](const GroupOperand& o) {
+  const auto aligned = [](const GroupOperand& o, Element element) {
+    const Index line = 4 * bytes_of(element);
     return reinterpret_cast<std::uintptr_t>(o.data) % line == 0 && o.stride % 4 == 0 && o.by_row % line == 0 &&
            o.by_outer % line == 0 && o.by_inner % line == 0;
   };
-  return aligned(p.a) && aligned(p.b) && aligned(p.d);
+  return aligned(p.a, p.of.a) && aligned(p.b, p.of.b) && aligned(p.d, p.of.d);
 }
 
-/// Tiles change no bit, since an element is one chain.
-template <Kind kind>
+/// Of floats, or of one such operand. Tiles change no bit, since an element is one chain.
+template <Kind kind, class A, class B>
 void of_floats(cudaStream_t stream, const Grouped& p) {
-  if (!in_vectors(p)) return launch<kind, float, float, 64, false>(stream, p);
+  if (!in_vectors(p)) return launch<kind, A, B, float, 64, false>(stream, p);
   const bool few_rows = kind != Kind::weight_gradient && p.segments.rows < 64 * Index{p.count};
   const bool small = few_rows || row_tiles(p, 128) * tiles_along(p.n, 128) < enough_blocks;
-  (small ? launch<kind, float, float, 64, true> : launch<kind, float, float, 128, true>)(stream, p);
+  (small ? launch<kind, A, B, float, 64, true> : launch<kind, A, B, float, 128, true>)(stream, p);
 }
 
 template <Kind kind>
 void of_halves(cudaStream_t stream, const Grouped& p) {
   if constexpr (kind != Kind::weight_gradient)
-    if (p.out == Element::bf16) return launch<kind, Bf16, Bf16, 64, false>(stream, p);
-  launch<kind, Bf16, float, 64, false>(stream, p);
+    if (p.of.d == Element::bf16) return launch<kind, Bf16, Bf16, Bf16, 64, false>(stream, p);
+  launch<kind, Bf16, Bf16, float, 64, false>(stream, p);
 }
 
 template <Kind kind>
 void multiply_of(cudaStream_t stream, const Grouped& p) {
-  (p.in == Element::f32 ? of_floats<kind> : of_halves<kind>)(stream, p);
+  if (p.of.alike(Element::bf16)) return of_halves<kind>(stream, p);
+  expect(p.of.d == Element::f32, "products of floats in floats");
+  if (p.of.alike(Element::f32)) return of_floats<kind, float, float>(stream, p);
+  // What is between a router, whose numbers are floats, and the rows that it reads.
+  (p.of.a == Element::f32 ? of_floats<kind, float, Bf16> : of_floats<kind, Bf16, float>)(stream, p);
 }
 
 }  // namespace

@@ -154,7 +154,7 @@ void sum_tiles(cudaStream_t stream, const Grouped& p, const std::vector<TreeNode
   const bool vector = p.m % 4 == 0 && p.n % 4 == 0 && aligned(p.a.data, p.a.stride) && aligned(p.b.data, p.b.stride) &&
                       aligned(dw.data, dw.node) && dw.next % 4 == 0;
   const auto of_halves = vector ? launch<Bf16, true> : launch<Bf16, false>;
-  const auto with = p.in == Element::bf16 ? of_halves : vector ? launch<float, true> : launch<float, false>;
+  const auto with = p.of.a == Element::bf16 ? of_halves : vector ? launch<float, true> : launch<float, false>;
   Index segment = 0;
   for (std::size_t t = 0; t < nodes.size(); segment += nodes[t].size, ++t)
     with(stream, p, {segment, p.inner, nodes[t].size, dw.data + static_cast<Index>(t) * dw.node, dw.next},
