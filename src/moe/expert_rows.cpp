@@ -37,6 +37,23 @@ Index usual_rows(const Config& config, const Layout& layout, int block) {
   return std::max<Index>(1, choices / config.block_experts(block));
 }
 
+/// Pieces of a lane whose rows begin at `before`: number g of its own is `own` + g of all pieces of an expert.
+struct LanePieces {
+  Plan::PieceRows rows;
+  Index before, experts, pieces, own, all;
+};
+
+/// Their first rows, then as many last ones, as tables of (experts, all).
+void write_pieces(const Queue& queue, const LanePieces& lane, Index* tables) {
+  Kokkos::parallel_for(
+      "switchyard::moe::expert_rows::pieces", queue.range(lane.experts * lane.pieces), KOKKOS_LAMBDA(Index i) {
+        const Index e = i / lane.pieces, g = i % lane.pieces, at = e * lane.all + lane.own + g;
+        const Index first = lane.before + lane.rows.first(g, e);
+        tables[at] = first;
+        tables[lane.experts * lane.all + at] = first + lane.rows.count(g, e);
+      });
+}
+
 /// In a block that is made again, rows that travelled are kept at their experts, and not outputs that are kept apart,
 /// so that nothing travels twice; where none does, rows are gathered again.
 bool rows_travel(const Layout& layout) { return layout.expert_parallel > 1; }
@@ -93,16 +110,9 @@ void ExpertRows::take_resident(const Queue& queue, int lane, const Plan& plan) {
   if (by_grains && !plan.by_grains()) return;
   Layout of = layout_;
   of.lane = lane;
-  const Index before = begins_[lane], pieces = plan.pieces(), all = pieces_, last = table();
+  const Index pieces = plan.pieces();
   const Index own = by_grains ? of.my_lane_grains().first - layout_.my_group_grains().first : lane;
-  const Plan::PieceRows rows = plan.rows_of_pieces();
-  Index* tables = tables_.device();
-  Kokkos::parallel_for(
-      "switchyard::moe::expert_rows::take", queue.range(experts_ * pieces), KOKKOS_LAMBDA(Index i) {
-        const Index e = i / pieces, g = i % pieces, at = e * all + own + g, first = before + rows.first(g, e);
-        tables[at] = first;
-        tables[last + at] = first + rows.count(g, e);
-      });
+  write_pieces(queue, {plan.rows_of_pieces(), begins_[lane], experts_, pieces, own, pieces_}, tables_.device());
 }
 
 /// A plan has the pieces of its lane, by place; with determinism `run` all rows of an expert are one. In evaluation
