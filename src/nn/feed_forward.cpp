@@ -49,19 +49,31 @@ void FeedForward::forward(const Queue& queue, const products::Segments& networks
 void FeedForward::recompute(const Queue& queue, const products::Segments& networks, const Tensor& x,
                             const FeedForwardRows& pass) const {
   if (networks.count == 0 || x.rows == 0) return;
-  for (Index c = 0; c < chunks_; ++c)
-    products::forward_activated(queue, networks, x, up_weights(c), activation_, hidden_rows(pass, pass.hidden, c));
+  if (chunks_ == 1)
+    return products::forward_activated(queue, networks, x, up_weights(0), activation_, all_rows(pass, pass.hidden));
+  for (Index c = 0; c < chunks_; ++c) {
+    if (gate_ >= 0) products::forward(queue, networks, x, weights(gate_, c), chunk_of(pass.gate, c));
+    products::forward(queue, networks, x, weights(up_, c), chunk_of(pass.up, c));
+  }
+  activation::forward(queue, activation_, pass.gate, pass.up, pass.hidden);
 }
 
 void FeedForward::input_gradient(const Queue& queue, const products::Segments& networks, const Tensor& d_out,
                                  const Result& dx, const FeedForwardRows& pass, const Tensor& d_hidden) const {
   if (networks.count == 0 || d_out.rows == 0) return;
+  if (chunks_ == 1) {
+    const products::HiddenRows rows = all_rows(pass, d_hidden);
+    products::backward_activated(queue, networks, d_out, weights(down_, 0), activation_, rows);
+    return products::input_gradient_activated(queue, networks, rows, up_weights(0), dx.rows, dx.write);
+  }
   for (Index c = 0; c < chunks_; ++c)
-    products::backward_activated(queue, networks, d_out, weights(down_, c), activation_,
-                                 hidden_rows(pass, d_hidden, c));
+    products::input_gradient(queue, networks, d_out, weights(down_, c), chunk_of(d_hidden, c));
+  activation::backward(queue, activation_, pass.gate, pass.up, d_hidden);
   sum_chunks(queue, {0, chunks_}, dx, pass.partial, [&](Index c, const Result& sum) {
-    products::input_gradient_activated(queue, networks, hidden_rows(pass, d_hidden, c), up_weights(c), sum.rows,
-                                       sum.write);
+    products::input_gradient(queue, networks, chunk_of(pass.up, c), weights(up_, c), sum.rows, sum.write);
+    if (gate_ >= 0)
+      products::input_gradient(queue, networks, chunk_of(pass.gate, c), weights(gate_, c), sum.rows,
+                               products::Write::add);
   });
 }
 

@@ -73,8 +73,8 @@ class FeedForward {
   products::UpWeights up_weights(Index c) const {
     return {gate_ >= 0 ? weights(gate_, c) : products::Weights{}, weights(up_, c)};
   }
-  products::HiddenRows hidden_rows(const FeedForwardRows& pass, const Tensor& hidden, Index c) const {
-    return {gate_ >= 0 ? chunk_of(pass.gate, c) : Tensor{}, chunk_of(pass.up, c), chunk_of(hidden, c)};
+  products::HiddenRows all_rows(const FeedForwardRows& pass, const Tensor& hidden) const {
+    return {gate_ >= 0 ? pass.gate : Tensor{}, pass.up, hidden};
   }
   /// Columns of chunk c of rows(rows, hidden).
   Tensor chunk_of(const Tensor& rows, Index c) const {

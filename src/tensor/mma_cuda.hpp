@@ -14,8 +14,7 @@ __device__ inline std::uint32_t shared_address(const void* p) {
 
 /// 16 bytes to shared memory, past the registers; zeros where not `there`.
 __device__ inline void copy_async(void* to, const void* from, bool there) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
-               "r"(there ? 16 : 0)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(there ? 16 : 0)
                : "memory");
 }
 /// The same of one float.

@@ -40,8 +40,7 @@ struct QueryStatistics {
     const int row = threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4;
     for (int r = 0; r < 2; ++r) {
       const int t = first + row + 8 * r;
-      log_sum2[r] =
-          t < p.shape.context ? p.log_sum[statistic(p, at.sequence, at.head) + t] * log2e : INFINITY;
+      log_sum2[r] = t < p.shape.context ? p.log_sum[statistic(p, at.sequence, at.head) + t] * log2e : INFINITY;
       delta[r] = deltas[row + 8 * r];
     }
   }
@@ -107,8 +106,7 @@ struct BackwardQueries {
 
 /// dq, and Σ dout·out. Grid: Place of blocks(64) and heads.
 template <int width>
-__global__ void __launch_bounds__(warps_threads, resident<width>)
-    backward_queries(Problem<Bf16> p, Gradients<Bf16> g) {
+__global__ void __launch_bounds__(warps_threads, resident<width>) backward_queries(Problem<Bf16> p, Gradients<Bf16> g) {
   extern __shared__ uint4 memory[];
   __shared__ int poisoned;
   __shared__ float deltas[block];
@@ -205,8 +203,8 @@ struct KeyWork {
 
 /// Writes sums of keys as dk and dv; keys up to `poisoned` belong to masked queries that are not finite.
 template <int width, int rows, int n>
-__device__ void finish_keys(const Problem<Bf16>& p, const Gradients<Bf16>& g, const KeyWork& of, const float (&dk)[n][4],
-                            const float (&dv)[n][4], float* memory, int poisoned) {
+__device__ void finish_keys(const Problem<Bf16>& p, const Gradients<Bf16>& g, const KeyWork& of,
+                            const float (&dk)[n][4], const float (&dv)[n][4], float* memory, int poisoned) {
   const int warp_row = threadIdx.x / 32 * 16 % rows, row = of.first + warp_row + threadIdx.x % 32 / 4,
             channel = threadIdx.x / (2 * rows) * n * 8;
   const float low = row <= poisoned ? NAN : 1.0f, high = row + 8 <= poisoned ? NAN : 1.0f;

@@ -35,9 +35,11 @@ bool vectors(const AttentionShape& shape, const AttentionState& state) {
   return whole && aligned(state.q) && aligned(state.k) && aligned(state.v) && aligned(state.out);
 }
 
+/// Tensors as kernels see them; `by_vectors` 16 bytes at a time.
 template <class T>
 Problem<T> problem_of(const AttentionShape& shape, const Rotation& rotation, const AttentionState& state,
                       bool by_vectors) {
+  expect(shape.head_dim % 2 == 0 && shape.head_dim <= 256, "an even head size of at most 256");
   const bool turn = rotation.cosine.extent(0) > 0;
   return {shape,
           strided<T>(state.q, turn),

@@ -6,14 +6,14 @@
 
 namespace switchyard::model::causal {
 
-constexpr int few = 32;           ///< rows of a block
+constexpr int few = 32;  ///< rows of a block
 constexpr int float_threads = 128;
 
 /// (32, width) in shared memory; four more floats a row, so that eight rows meet different banks.
 template <int width>
 constexpr int float_stride = width + 4;
 template <int width>
-constexpr int float_tile = few * float_stride<width>;
+constexpr int float_tile = few* float_stride<width>;
 constexpr int score_stride = few + 1;
 
 /// Floats of shared memory of the forward kernel, and of the backward ones.
@@ -97,7 +97,8 @@ __device__ void stage_floats(float* to, const FloatSums<width>& sums, float fact
       to[(thread_y() + 8 * i) * staged<width> + thread_x() + 16 * c] = sums[i][c] * factor;
 }
 
-/// Running maximum and sum of one row, its 32 scores of a block one a lane: → exponentials; what earlier sums are worth.
+/// Running maximum and sum of one row, its 32 scores of a block one a lane: → exponentials; what earlier sums are
+/// worth.
 __device__ inline float soften_row(float* scores, int seen, float& top, float& sum) {
   const int lane = threadIdx.x % 32;
   const float score = lane < seen ? scores[lane] : -INFINITY;
@@ -133,8 +134,7 @@ __global__ void __launch_bounds__(float_threads) forward_floats(Problem<float> p
     float s[4][2];
     multiply_floats<width>(s, q, k);
     for (int i = 0; i < 4; ++i)
-      for (int c = 0; c < 2; ++c)
-        scores[(thread_y() + 8 * i) * score_stride + thread_x() + 16 * c] = s[i][c] * p.scale;
+      for (int c = 0; c < 2; ++c) scores[(thread_y() + 8 * i) * score_stride + thread_x() + 16 * c] = s[i][c] * p.scale;
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
@@ -163,8 +163,8 @@ __global__ void __launch_bounds__(float_threads) forward_floats(Problem<float> p
 
 /// log_sum and delta of 32 queries to shared memory: ∞ and 0 past the end. With `make`, delta = Σ dout·out first.
 template <int width>
-__device__ void load_statistics(const Problem<float>& p, const Gradients<float>& g, const Place& at, int head, int first,
-                                bool make, float* log_sum, float* delta) {
+__device__ void load_statistics(const Problem<float>& p, const Gradients<float>& g, const Place& at, int head,
+                                int first, bool make, float* log_sum, float* delta) {
   if (threadIdx.x >= few) return;
   const int t = first + threadIdx.x;
   const bool there = t < p.shape.context;

@@ -6,8 +6,7 @@
 
 namespace switchyard::model::causal {
 
-
-/// Of the two rows that a lane shares with three others: maximum and this lane's sum of exponentials.
+/// Of the two rows that a lane shares with three others: maximum and sum of exponentials.
 struct Softmax {
   float top[2] = {-INFINITY, -INFINITY}, sum[2] = {0.0f, 0.0f};
 
@@ -24,18 +23,14 @@ struct Softmax {
       const float shift = now * scale2;
       factor[r] = fast_exp2(__fmaf_rn(top[r], scale2, -shift));
       top[r] = now;
-      sum[r] *= factor[r];
+      float own = 0.0f;
 #pragma unroll
       for (int j = 0; j < n; ++j)
         for (int e = 2 * r; e < 2 * r + 2; ++e)
-          sum[r] += scores[j][e] = fast_exp2(__fmaf_rn(scores[j][e], scale2, -shift));
-    }
-  }
-  /// Sums of the four lanes.
-  __device__ void close() {
-    for (float& s : sum) {
-      s += __shfl_xor_sync(0xFFFFFFFFu, s, 1);
-      s += __shfl_xor_sync(0xFFFFFFFFu, s, 2);
+          own += scores[j][e] = fast_exp2(__fmaf_rn(scores[j][e], scale2, -shift));
+      own += __shfl_xor_sync(0xFFFFFFFFu, own, 1);
+      own += __shfl_xor_sync(0xFFFFFFFFu, own, 2);
+      sum[r] = __fmaf_rn(sum[r], factor[r], own);
     }
   }
 };
@@ -50,13 +45,12 @@ __device__ void mask_future(float (&scores)[n][4]) {
       if (column + j * 8 + e % 2 > row + e / 2 * 8) scores[j][e] = -INFINITY;
 }
 
-/// Scales the sums of queries [first, first + rows) and writes them with the logs of the sums; queries from `poisoned` on
-/// saw a value that is not finite.
+/// Scales the sums of queries [first, first + rows) and writes them with the logs of the sums; queries from `poisoned`
+/// on saw a value that is not finite.
 template <int width, int rows>
-__device__ void finish_forward(const Problem<Bf16>& p, const Place& at, Softmax& softmax, const Sums<width>& sums,
+__device__ void finish_forward(const Problem<Bf16>& p, const Place& at, const Softmax& softmax, const Sums<width>& sums,
                                float* memory, int poisoned) {
   const int first = at.part * rows, warp_row = threadIdx.x / 32 * 16, row = first + warp_row + threadIdx.x % 32 / 4;
-  softmax.close();
   float inverse[2];
   for (int r = 0; r < 2; ++r) {
     inverse[r] = row + 8 * r >= poisoned ? NAN : 1.0f / softmax.sum[r];

@@ -7,7 +7,8 @@
 
 namespace switchyard::model::causal {
 
-/// Memory of rotated copies, bfloat16 alone: (N, heads*D) and (N, kv_heads*D); not used where kernels rotate for themselves.
+/// Memory of rotated copies, bfloat16 alone: (N, heads*D) and (N, kv_heads*D); not used where kernels rotate for
+/// themselves.
 struct Rotated {
   Bf16 *q = nullptr, *k = nullptr;
 };

@@ -5,7 +5,7 @@
 
 namespace switchyard::model::causal {
 
-constexpr int block = 64;     ///< queries, and keys, that a thread block of the bfloat16 kernels works at a time
+constexpr int block = 64;        ///< queries, and keys, that a thread block of the bfloat16 kernels works at a time
 constexpr int unseen = 1 << 30;  ///< after every token
 
 /// Rows of all tokens, heads beside each other. `turn`: they are rotated where they are loaded.

@@ -10,7 +10,9 @@ constexpr float log2e = 1.44269504f;
 
 /// Thread blocks on a multiprocessor that registers are to be left for.
 template <int width>
-constexpr int resident = width > 128 ? 1 : width > 32 ? 2 : 3;
+constexpr int resident = width > 128  ? 1
+                         : width > 32 ? 2
+                                      : 3;
 
 template <int width>
 struct Tile {

@@ -1,13 +1,13 @@
-// Causal attention of bfloat16 backward on Hopper, cut as causal_wide_cuda.hpp and, like causal_backward_cuda.hpp, in two
-// kernels without atomics. q and k come rotated.
+// Causal attention of bfloat16 backward on Hopper, cut as causal_wide_cuda.hpp and, like causal_backward_cuda.hpp, in
+// two kernels without atomics. q and k come rotated.
 #pragma once
 #include "model/attention/causal_backward_cuda.hpp"
 #include "model/attention/causal_wide_cuda.hpp"
 
 namespace switchyard::model::causal {
 
-/// What a thread block of backward_queries_wide works at, 64 queries a warpgroup, and its tiles: q, dout, k of three blocks
-/// of keys, v of two.
+/// What a thread block of backward_queries_wide works at, 64 queries a warpgroup, and its tiles: q, dout, k of three
+/// blocks of keys, v of two.
 template <int width>
 struct WideBackwardQueries {
   using Queries = WideTile<width, wide>;
@@ -66,6 +66,7 @@ struct WideBackwardQueries {
 /// dq, and Σ dout·out. Grid: Place of blocks(128) and heads.
 template <int width>
 __global__ void __launch_bounds__(wide_threads, 1) backward_queries_wide(Problem<Bf16> p, Gradients<Bf16> g) {
+  p.vectors = true;  // no others come here, and need no code
   extern __shared__ uint4 memory[];
   __shared__ int poisoned;
   __shared__ float deltas[wide];
@@ -99,7 +100,9 @@ __global__ void __launch_bounds__(wide_threads, 1) backward_queries_wide(Problem
     await_products<1>(scores, products);
     if (j + 1 == own) mask_future(scores);
     score_gradients(scores, products, rows, scale2);
-    await_products<0>(sums, weights);
+    hold(scores);  // made while products run, not after they were awaited
+    stay_before(of.count);
+    await_products<0>(sums, weights, scores);
     pack_weights(weights, scores);
   }
   of.advance(last, &poisoned);
@@ -164,10 +167,11 @@ struct WideBackwardKeys : KeyWork {
 };
 
 /// dk and dv of a key head: its query heads in order, and the queries of each in order. Grid: Place of blocks(128) and
-/// kv_heads. Products of one block of queries run while the gradients of the next are made; weights are packed while none
-/// runs, or they would run one after another.
+/// kv_heads. Products of one block of queries run while the gradients of the next are made; weights are packed while
+/// none runs, or they would run one after another.
 template <int width>
 __global__ void __launch_bounds__(wide_threads, 1) backward_keys_wide(Problem<Bf16> p, Gradients<Bf16> g) {
+  p.vectors = true;  // no others come here, and need no code
   extern __shared__ uint4 memory[];
   __shared__ int poisoned;
   using Queries = typename WideBackwardKeys<width>::Queries;
@@ -198,9 +202,11 @@ __global__ void __launch_bounds__(wide_threads, 1) backward_keys_wide(Problem<Bf
     begin_weighted<Queries>(dk, gradients, shared_address(of.queries(it - 1)));
     await_products<3>(scores);
     key_probabilities(scores, of.statistics(it), scale2);
+    hold(scores);
     await_products<2>(products);
     of.make_gradients(it, scores, products);
-    await_products<0>(dk, dv, weights, gradients);
+    hold(scores), hold(products);
+    await_products<0>(dk, dv, weights, gradients, scores, products);
     pack_weights(weights, scores), pack_weights(gradients, products);
   }
   open_products(dk, dv, weights, gradients);

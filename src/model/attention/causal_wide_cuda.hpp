@@ -1,6 +1,6 @@
-// Causal attention of bfloat16 on Hopper for heads of 64 and 128 channels and long contexts: two warpgroups take 64 rows
-// each and share what they are multiplied with. k comes rotated. The products of one block of keys run while the softmax
-// of another is made (Shah et al. 2024).
+// Causal attention of bfloat16 on Hopper for heads of 64 and 128 channels and long contexts: two warpgroups take 64
+// rows each and share what they are multiplied with. k comes rotated. The products of one block of keys run while the
+// softmax of another is made (Shah et al. 2024).
 #pragma once
 #include "model/attention/causal_forward_cuda.hpp"
 #include "tensor/wgmma_cuda.hpp"
@@ -46,7 +46,8 @@ using Weights = std::uint32_t[4][4];
 __device__ inline void pack_weights(Weights& to, const Sums<64>& from) {
 #pragma unroll
   for (int k = 0; k < 4; ++k)
-    for (int i = 0; i < 4; ++i) to[k][i] = pack_bf16(from[2 * k + i / 2][i % 2 * 2], from[2 * k + i / 2][i % 2 * 2 + 1]);
+    for (int i = 0; i < 4; ++i)
+      to[k][i] = pack_bf16(from[2 * k + i / 2][i % 2 * 2], from[2 * k + i / 2][i % 2 * 2 + 1]);
 }
 
 /// Begins sums(64, width) += weights(64, 64) · b(64, width) as one batch.
@@ -108,18 +109,21 @@ struct WideForward {
 __device__ inline void soften(Sums<64>& scores, bool diagonal, float scale2, Softmax& softmax, float (&factor)[2]) {
   if (diagonal) mask_future(scores);
   softmax.add(scores, scale2, factor);
+  hold(scores);  // made here, while products run, not after they were awaited
 }
 
 /// Grid: Place of blocks(64 a warpgroup) and heads.
 template <int width, int groups>
 __global__ void __launch_bounds__(groups * 128, 1) forward_wide(Problem<Bf16> p) {
+  p.vectors = true;  // no others come here, and need no code
   extern __shared__ uint4 memory[];
   __shared__ int poisoned;
   using Work = WideForward<width, groups>;
   using Queries = typename Work::Queries;
   using Keys = typename Work::Keys;
   const Work of(p, memory);
-  const int group = warpgroup(), own = groups * of.at.part + group, last = min(own, of.count - 1);  // on the diagonal, seen
+  const int group = warpgroup(), own = groups * of.at.part + group,
+            last = min(own, of.count - 1);  // on the diagonal, seen
   if (threadIdx.x == 0) poisoned = unseen;
   of.begin();
   const std::uint32_t queries = shared_address(of.tiles) + group * 64 * 128;
@@ -142,7 +146,8 @@ __global__ void __launch_bounds__(groups * 128, 1) forward_wide(Problem<Bf16> p)
     begin_weighted<Keys>(sums, weights, shared_address(of.values(j)));
     await_products<1>(scores);
     soften(scores, j + 1 == own, scale2, softmax, factor);
-    await_products<0>(sums, weights);
+    stay_before(of.count);
+    await_products<0>(sums, weights, scores);
     rescale(sums, factor);
     pack_weights(weights, scores);
   }
