@@ -31,7 +31,7 @@ __global__ void turn_rows(Problem<Bf16> p, Turn q, Turn k) {
 
 /// Rotated copies of k, and of q if `both`, instead of what a problem reads.
 Problem<Bf16> turn_ahead(cudaStream_t stream, const Problem<Bf16>& p, const Rotated& memory, bool both) {
-  if (!p.vectors || !rotates_ahead(p.shape)) return p;
+  if (!p.k.turn || !p.vectors || !rotates_ahead(p.shape)) return p;
   const Turn q{p.q, memory.q, both ? p.shape.heads : 0}, k{p.k, memory.k, p.shape.kv_heads};
   const Index items = p.rows() * (q.heads + k.heads) * (p.shape.head_dim / 16);
   turn_rows<<<static_cast<unsigned>((items + 255) / 256), 256, 0, stream>>>(p, q, k);

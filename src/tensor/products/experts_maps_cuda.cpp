@@ -74,8 +74,7 @@ TileShape choose(const Call& call, int columns, int depth) {
   const std::int64_t mean = call.rows / call.experts;
   const std::int64_t flats = (call.rows / 64 + 1) * ((columns + 255) / 256);
   if (depth <= 256 || flats < 2 * multiprocessors()) return TileShape::small;
-  if (mean <= 96) return TileShape::flat;
-  return depth >= 4096 ? TileShape::tall : TileShape::square;
+  return mean <= 96 ? TileShape::flat : TileShape::tall;
 }
 
 TileShape choose_gradient(const Call& call) {
