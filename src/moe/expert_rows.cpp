@@ -87,7 +87,7 @@ ExpertRows::ExpertRows(Arena& arena, const Config& config, const Layout& layout,
   const bool apart = outputs_kept_apart(config, layout);
   outputs_ = whole && apart ? scratch.outputs : row_room(arena, outputs_label, config, even, branch);
   network_ = hidden ? scratch.network : network_room(arena, config, layout, {nullptr, branch, even, 0});
-  tables_ = {arena, "moe::expert_rows::tables", Account::activations, 2 * table()};
+  tables_ = {arena, "moe::expert_rows::tables", Account::expert_rows, 2 * table()};
   if (!arena.places()) return;
   begins_.assign(layout.lanes + 1, 0);
   std::fill_n(tables_.host(), 2 * table(), Index{0});
