@@ -22,6 +22,7 @@ enum class Phase {
   reduce,
   optimizer,
   balance,
+  captured,  ///< of steps that are one graph, whose tasks have no times of their own
   record,
   evaluate,
   checkpoint,
@@ -29,10 +30,10 @@ enum class Phase {
 };
 
 inline const std::vector<std::string>& phase_names() {
-  static_assert(static_cast<int>(Phase::count) == 16, "a name for every phase");
+  static_assert(static_cast<int>(Phase::count) == 17, "a name for every phase");
   static const std::vector<std::string> names{
-      "data",    "embedding", "attention", "feed_forward", "router",  "plan",   "dispatch", "experts",
-      "combine", "head",      "reduce",    "optimizer",    "balance", "record", "evaluate", "checkpoint"};
+      "data", "embedding", "attention", "feed_forward", "router",   "plan",   "dispatch", "experts",   "combine",
+      "head", "reduce",    "optimizer", "balance",      "captured", "record", "evaluate", "checkpoint"};
   return names;
 }
 

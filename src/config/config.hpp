@@ -117,6 +117,7 @@ struct TrainConfig {
   double max_time = 0.0;
   Determinism determinism = Determinism::layout;
   Precision precision = Precision::fp32;
+  GraphChoice graph = GraphChoice::auto_;
 
   static void fields(auto& self, auto&& f) {
     f("steps", self.steps, "steps", "length of the run");
@@ -142,7 +143,10 @@ struct TrainConfig {
     f("determinism", self.determinism, "",
       "layout: the same bits on every layout; run: on the same ranks, expert_parallel and lanes only (by nodes on the "
       "same nodes), with less work");
-    f("precision", self.precision, "", "of products and of what is kept between them; bf16: parameters, norms, routers and sums stay floats");
+    f("precision", self.precision, "",
+      "of products and of what is kept between them; bf16: parameters, norms, routers and sums stay floats");
+    f("graph", self.graph, "",
+      "on a GPU, whether a step's kernels are captured once as a CUDA graph; auto: where they can be; changes no bit");
   }
 };
 

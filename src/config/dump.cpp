@@ -80,7 +80,8 @@ std::string config_markdown() {
 }
 
 bool may_change_on_resume(const std::string& key) {
-  return key.starts_with("layout.") || key.starts_with("record.") || key == "train.steps" || key == "train.max_time";
+  return key.starts_with("layout.") || key.starts_with("record.") || key == "train.steps" || key == "train.max_time" ||
+         key == "train.graph";
 }
 
 std::vector<Violation> resume_changes(const std::string& before, const Config& after) {

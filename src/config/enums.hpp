@@ -46,6 +46,7 @@ SWITCHYARD_ENUM(Recompute, none, experts, blocks);
 SWITCHYARD_ENUM(Schedule, constant, cosine, linear, wsd);
 SWITCHYARD_ENUM(Determinism, layout, run);
 SWITCHYARD_ENUM(Precision, fp32, bf16);
+SWITCHYARD_ENUM(GraphChoice, auto_, on, off);
 #undef SWITCHYARD_ENUM
 
 }  // namespace switchyard

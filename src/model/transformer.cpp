@@ -105,11 +105,9 @@ void Transformer::State::forward(const Queue& queue, const schedule::Task& task)
   Lane& l = lane(task.lane);
   switch (task.stage) {
     case Stage::embedding:
-      copy(queue, l.ids, HostVector<const std::int32_t>(l.tokens.data(), l.tokens.size()));
       return embedding.forward(queue, l.ids, l.stream[0]);
     case Stage::head:
       final_norm.forward(queue, l.stream.back(), l.head_in, l.final_norm);
-      head.take_targets(queue, l.targets, l.head);
       return head.forward(queue, l.rows, {l.head_in, l.scratch.branch}, l.token_set.pass, l.head);
     default:
       blocks[task.block].forward(queue, task.stage, l.token_set, {l.stream[task.block], l.stream[task.block + 1]},
@@ -139,7 +137,7 @@ void Transformer::State::backward(const Queue& queue, const schedule::Task& task
 Transformer::Transformer(const moe::LayerContext& context) : state_(std::make_unique<State>(context)) {}
 Transformer::~Transformer() = default;
 
-void Transformer::begin(const data::Batch& batch, moe::Pass pass) {
+void Transformer::begin(const Queue& queue, const data::Batch& batch, moe::Pass pass) {
   State& s = *state_;
   s.start_lanes();
   Index all = 0;
@@ -149,8 +147,16 @@ void Transformer::begin(const data::Batch& batch, moe::Pass pass) {
   Index first = 0;
   for (const auto& lane : s.lanes) {
     take_tokens(batch, first, pass, s.context.config, **lane);
+    copy(queue, (*lane)->ids, HostVector<const std::int32_t>((*lane)->tokens.data(), (*lane)->tokens.size()));
+    s.head.take_targets(queue, (*lane)->targets, (*lane)->head);
     first += (*lane)->rows.count;
   }
+  queue.fence("switchyard::model::begin");  // tasks of other queues read it too
+}
+
+void Transformer::statistics_later() {
+  for (std::size_t b = 0; b < state_->blocks.size(); ++b)
+    if (moe::Layer* layer = state_->blocks[b].moe()) layer->statistics_later(state_->passes(b));
 }
 
 void Transformer::run(const Queue& queue, const schedule::Task& task) {
@@ -175,7 +181,7 @@ const std::vector<moe::Travel>& Transformer::travels(int lane) const {
 }
 
 void Transformer::forward(const Queue& queue, const data::Batch& batch, moe::Pass pass) {
-  begin(batch, pass);
+  begin(queue, batch, pass);
   comm::told_if_unwound([&] {
     for (const schedule::Task& task : schedule::forward_pass(state_->context.config))
       if (task.direction == schedule::Direction::forward) run(queue, task);

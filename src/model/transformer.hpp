@@ -24,7 +24,10 @@ class Transformer {
   explicit Transformer(const moe::LayerContext& context);
   ~Transformer();
   /// The tokens of the next pass.
-  void begin(const data::Batch& batch, moe::Pass pass);
+  void begin(const Queue& queue, const data::Batch& batch, moe::Pass pass);
+  /// Between forward and backward of a training pass whose statistics are reduced after backward: where no loss is made
+  /// of them.
+  void statistics_later();
   /// One task of that pass from `embedding` to `head`, forward or backward, in the order of a schedule: forward keeps
   /// what backward needs, but for what recompute makes again before it, backward fills the gradients of all parameters
   /// (nodes of ParameterSet). Collective as its stage is.

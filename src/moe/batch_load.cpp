@@ -50,10 +50,12 @@ BatchLoad::BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, c
              {arena, tally.mass},
              {arena, tally.sums}},
       grain_sequences_(config.grain_sequences()),
-      context_(rows.context) {
+      context_(rows.context),
+      tokens_(rows.count) {
   const std::size_t units = unit_count(smallest_scope(make_balancers(config.moe)), rows.grain_count(), rows.sequences);
   coefficients_ = {arena, "moe::batch_load::coefficients", Account::activations,
                    static_cast<Index>(units * tally.mass.extent(1))};
+  if (arena.places()) Kokkos::deep_copy(Vector<float>(coefficients_.device(), coefficients_.capacity()), 0.0f);
 }
 
 /// The tally as loads of sequences and grains; returns (assigned(E), kept(E), margin(bins)) of this rank.
@@ -145,6 +147,8 @@ const Load& BatchLoad::unit(AuxScope scope, AuxScope smallest, std::size_t u) co
 }
 
 BatchLoad::Gradient BatchLoad::gradient(const Queue& queue, const Balancers& balancers) {
+  if (!any_loss(balancers))
+    return {Matrix<float>(coefficients_.device(), 1, tally_.mass.device().extent(1)), tokens_, 0.0f};
   const AuxScope smallest = smallest_scope(balancers);
   const std::size_t experts = batch_.mass.size();
   const std::size_t units = unit_count(smallest, grains_.size(), sequences_.size());

@@ -54,8 +54,8 @@ class BatchLoad {
   const Load& unit(AuxScope scope, AuxScope smallest, std::size_t u) const;
 
   Copies tally_;
-  Index grain_sequences_, context_;
-  std::vector<Load> sequences_, grains_;  ///< of this rank
+  Index grain_sequences_, context_, tokens_;  ///< tokens of this rank and lane
+  std::vector<Load> sequences_, grains_;      ///< of this rank
   comm::JointSum::Place place_{};
   Staged<float> coefficients_;
   Load batch_;

@@ -187,6 +187,13 @@ void Layer::offer_statistics(const Queue& queue, const std::vector<LayerPass*>& 
   state_->router.offer_statistics(queue, routing_of(lanes), sum);
 }
 
+void Layer::statistics_later(const std::vector<LayerPass*>& lanes) const {
+  for (LayerPass* pass : lanes) {
+    state_->router.statistics_later(pass->routing);
+    pass->plan.unsettle();
+  }
+}
+
 void Layer::take_statistics(const comm::JointSum& sum, const std::vector<LayerPass*>& lanes) {
   State& s = *state_;
   s.statistics = s.router.take_statistics(sum, routing_of(lanes));

@@ -67,6 +67,11 @@ LayerStatistics RouterStage::take_statistics(const comm::JointSum& sum, const st
   return statistics;
 }
 
+void RouterStage::statistics_later(RoutingPass& pass) const {
+  expect(!any_loss(balancers_), "no loss that is made of the statistics");
+  pass.reduced = true;
+}
+
 void RouterStage::backward(const Queue& queue, const Vector<float>& dweight, const Tensor& dx,
                            RoutingPass& pass) const {
   const bool in_waves = context_.config.layout.waves > 1;  // then no loss is of the whole batch

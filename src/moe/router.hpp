@@ -45,6 +45,8 @@ class RouterStage {
   /// it once it is finished (`traffic` left empty). Once after each forward whose statistics or gradient are wanted.
   void offer_statistics(const Queue& queue, const std::vector<RoutingPass*>& lanes, comm::JointSum& sum) const;
   LayerStatistics take_statistics(const comm::JointSum& sum, const std::vector<RoutingPass*>& lanes);
+  /// Lets backward come before take_statistics, where no balancer has a loss.
+  void statistics_later(RoutingPass& pass) const;
   /// dx(N, d) is replaced by the gradient of x through weights and losses, given dweight(C) of the combine weights
   /// (ignored where dropped). Replaces the gradients of the parameters. Local; after take_statistics of a training
   /// pass, or before where no loss asks for the load of the whole batch (layout.waves).

@@ -1,6 +1,7 @@
 // Memory for rows whose number routing decides: as many as even loads need at first, and more where that is too little.
 #pragma once
 #include "tensor/arena.hpp"
+#include "tensor/graph.hpp"
 #include "tensor/queue.hpp"
 #include "tensor/room_bytes.hpp"
 #include "tensor/shared_room.hpp"
@@ -38,6 +39,7 @@ class Room {
  private:
   static std::int64_t bytes_of(Index n) { return n * static_cast<std::int64_t>(sizeof(T)); }
   void make(Index n) {
+    ++memory_generation();
     memory_ = Vector<T>();
     shared_.reset();
     counted_ = RoomBytes();
@@ -80,7 +82,13 @@ class Twin {
  public:
   Twin() = default;
   Twin(const Arena& arena, const V& device) : device_(device) {
-    if (arena.places()) host_ = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, device);
+    if (!arena.places()) return;
+    if (on_host) {
+      host_ = Kokkos::create_mirror_view(Kokkos::WithoutInitializing, device);
+      return;
+    }
+    locked_ = make_view<StagingVector<Value>>("tensor::twin", device.size());
+    host_ = typename V::HostMirror(locked_.data(), device.layout());
   }
   const V& device() const { return device_; }
   /// On its way; the host may read once the queue is through.
@@ -91,7 +99,9 @@ class Twin {
   const typename V::HostMirror& host() const { return host_; }
 
  private:
+  using Value = typename V::non_const_value_type;
   V device_;
+  StagingVector<Value> locked_;  // where there is a device apart: memory that it copies to by itself
   typename V::HostMirror host_;
 };
 

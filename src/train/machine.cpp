@@ -5,6 +5,7 @@
 #include "base/check.hpp"
 #include "config/values.hpp"
 #include "moe/even_loads.hpp"
+#include "train/captured.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -35,7 +36,11 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
       parameters(groups.layout, architecture(config), nn::branch_of(config), sharded_buckets(config)),
       optimizer(parameters),
       buckets(gradient_buckets(config)),
-      tasks(schedule::make_tasks(config)) {
+      tasks(schedule::make_tasks(config)),
+      captures(train::captures(config, groups.world.size())) {
+  const std::string no_graph = fault_of_capture(config, groups.world.size());
+  check(config.train.graph != GraphChoice::on || no_graph.empty(), Exit::usage,
+        "train.graph is on, but " + no_graph + "; set it to auto or off");
   expect(config.layout.lanes > 0, "a number of lanes (choose_lanes)");
   const std::string fault = schedule::fault_in(tasks);
   check(fault.empty(), Exit::internal, fault);

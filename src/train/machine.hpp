@@ -8,6 +8,7 @@
 #include "config/config.hpp"
 #include "model/transformer.hpp"
 #include "schedule/generators.hpp"
+#include "tensor/graph.hpp"
 #include "tensor/room.hpp"
 #include "train/norm.hpp"
 #include "train/optimizer.hpp"
@@ -38,6 +39,9 @@ struct Machine {
   Optimizer optimizer;
   std::vector<Range> buckets;         ///< of gradients
   std::vector<schedule::Task> tasks;  ///< of a training step
+  bool captures;                      ///< whether steps are captured, once memory has its sizes
+  Graph graph;                        ///< what was captured
+  int eager_steps = 0;                ///< done so far
 };
 
 }  // namespace switchyard::train

@@ -9,6 +9,7 @@
 #include "base/ledger.hpp"
 #include "base/philox.hpp"
 #include "schedule/hops.hpp"
+#include "train/captured.hpp"
 #include "train/finite.hpp"
 #include "train/norm.hpp"
 #include "train/optimizer.hpp"
@@ -34,6 +35,9 @@ struct Step {
   void measure_gradient(const Queue& queue);
   void take(const NormResult& gradient);
   void update(const Queue& queue);
+  bool by_graph() const;
+  void run_graph();
+  void run_tasks();
 };
 
 /// Of each rank, step and task another one (layout.delay).
@@ -72,7 +76,7 @@ void Step::perform(const Queue& queue, const schedule::Task& task) {
 
 void Step::read_batch() {
   result.batch = next(number);
-  m.model->begin(result.batch, moe::Pass::train);
+  m.model->begin(m.queue(), result.batch, moe::Pass::train);
 }
 
 void Step::reduce_statistics(const Queue& queue) {
@@ -103,6 +107,49 @@ void Step::update(const Queue& queue) {
   if (unseen) take(finish_norm(queue, m.parameters, m.norm_memory));
 }
 
+/// Steps of the timeline show their tasks one by one.
+bool Step::by_graph() const {
+  const std::int64_t shown = m.config.record.timeline_every;
+  return m.captures && m.eager_steps >= steps_before_capture && (shown == 0 || number % shown != 0);
+}
+
+/// What is captured, as one; then the other tasks in their order, statistics after the update: what is not finite has
+/// changed nothing.
+void Step::run_graph() {
+  const Queue& queue = m.queue();
+  read_batch();
+  m.model->statistics_later();
+  const double start = now();
+  if (!m.graph.ready())
+    m.graph.capture(queue, [this, &queue] {
+      for (const schedule::Task& task : m.tasks)
+        if (is_captured(task)) m.model->run(queue, task);
+    });
+  m.graph.launch(queue);
+  for (const schedule::Task& task : m.tasks)
+    if (!is_captured(task) && task.stage != Stage::data && task.stage != Stage::statistics &&
+        task.stage != Stage::balance)
+      perform(queue, task);
+  reduce_statistics(queue);
+  perform(queue, {Stage::balance});
+  queue.fence("switchyard::train::step::end");
+  const double end = now();
+  result.intervals.assign(m.tasks.size(), {end, end, 0, {}});
+  result.intervals.front().start = start;
+  m.timers.seconds[static_cast<int>(Phase::captured)] += end - start;
+}
+
+void Step::run_tasks() {
+  ++m.eager_steps;
+  result.intervals =
+      run(m.tasks, m.queues, m.timers, [this](const Queue& queue, const schedule::Task& task) { perform(queue, task); },
+          {[this] {
+             const bool rows = m.model->poll();
+             return m.gradients.poll() || rows;
+           },
+           &m.pace});
+}
+
 /// The journeys of each lane belong to its tasks that send rows, in their order, and so do those of gradients.
 void take_travels(const Machine& m, std::vector<Interval>& intervals) {
   std::vector<std::size_t> taken(m.config.layout.lanes, 0);
@@ -124,13 +171,7 @@ StepResult train_step(Machine& m, const BatchSource& next, std::int64_t number) 
   ledger::open(m.groups.world.size());
   m.gradients.hops.clear();
   step.result.start = now();
-  step.result.intervals = run(m.tasks, m.queues, m.timers,
-                              [&step](const Queue& queue, const schedule::Task& task) { step.perform(queue, task); },
-                              {[&m] {
-                                 const bool rows = m.model->poll();
-                                 return m.gradients.poll() || rows;
-                               },
-                               &m.pace});
+  step.by_graph() ? step.run_graph() : step.run_tasks();
   take_travels(m, step.result.intervals);
   step.result.end = now();
   ledger::close();

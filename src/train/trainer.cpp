@@ -17,6 +17,7 @@
 #include "record/segments.hpp"
 #include "tensor/region.hpp"
 #include "tensor/room_bytes.hpp"
+#include "train/captured.hpp"
 #include "train/choose_lanes.hpp"
 #include "train/evaluate.hpp"
 #include "train/probe.hpp"
@@ -170,6 +171,7 @@ void Trainer::write_head() {
   Progress& log = recorder_->log();
   for (const std::string& line : record::provenance_lines(provenance_)) log.line(line);
   if (machine_.groups.layout.expert_parallel > 1) log.line(machine_.way());
+  if (Graph::available()) log.line(graph_text(config_, machine_.groups.world.size()));
   if (!lanes_.text.empty()) log.line(lanes_.text);
   if (forecast_) forecast_->predicts() ? log.line(forecast_->line()) : log.warn(forecast_->line());
   for (const std::string& note : notes_) log.warn(note);

@@ -1,5 +1,6 @@
 #include "moe/balancers/balancer.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 namespace switchyard::moe {
@@ -19,6 +20,10 @@ Balancers make_balancers(const MoeConfig& moe) {
   for (const BalancerKind& kind : balancer_kinds())
     if (auto balancer = kind.make(moe)) balancers.push_back(std::move(balancer));
   return balancers;
+}
+
+bool any_loss(const Balancers& balancers) {
+  return std::any_of(balancers.begin(), balancers.end(), [](const auto& balancer) { return balancer->has_loss(); });
 }
 
 double mean_of(const std::vector<double>& values) {

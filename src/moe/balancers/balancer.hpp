@@ -26,6 +26,9 @@ class Balancer {
   using Part = double LayerStatistics::*;  // nvcc reads no function of that type without a name for it
   virtual ~Balancer() = default;
 
+  /// Whether it adds to the loss, and so needs the loads of the batch between forward and backward.
+  virtual bool has_loss() const { return true; }
+
   /// The units whose loads its loss is of; it is the mean over them.
   virtual AuxScope scope() const { return AuxScope::batch; }
   /// Its loss of one unit inside the batch, coefficient not included; asked only where the scope is not the batch.
@@ -54,6 +57,9 @@ struct BalancerKind {
 
 /// All there are, in the order in which their gradients are added.
 const std::vector<BalancerKind>& balancer_kinds();
+
+/// Whether one of them has a loss.
+bool any_loss(const Balancers& balancers);
 
 /// Those that the configuration turns on.
 Balancers make_balancers(const MoeConfig& moe);

@@ -12,6 +12,7 @@ class LossFreeBias : public Balancer {
  public:
   explicit LossFreeBias(const MoeConfig& moe) : rule_(moe.bias_rule), rate_(moe.bias_rate), until_(moe.bias_until) {}
 
+  bool has_loss() const override { return false; }
   void update(std::int64_t step, const std::vector<std::int64_t>& assigned, std::vector<float>& bias) const override {
     const std::int64_t total = std::accumulate(assigned.begin(), assigned.end(), std::int64_t{0});
     if (total == 0 || (until_ > 0 && step >= until_)) return;

@@ -6,6 +6,7 @@
 
 #include "base/check.hpp"
 #include "tensor/check_cuda.hpp"
+#include "tensor/graph.hpp"
 
 namespace switchyard::products {
 namespace {
@@ -119,6 +120,7 @@ DeviceScratch::~DeviceScratch() { static_cast<void>(cudaFree(data_)); }  // of a
 
 std::byte* DeviceScratch::bytes(Index n) {
   if (n > size_) {
+    ++memory_generation();
     check_cuda(cudaFree(data_), "cudaFree");
     data_ = nullptr, size_ = 0;
     check_cuda(cudaMalloc(&data_, static_cast<std::size_t>(n)), "cudaMalloc");
