@@ -3,6 +3,7 @@
 #include <bit>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include "base/activity.hpp"
 #include "base/clock.hpp"
@@ -122,8 +123,13 @@ void Step::run_graph() {
   const double start = now();
   if (!m.graph.ready())
     m.graph.capture(queue, [this, &queue] {
-      for (const schedule::Task& task : m.tasks)
-        if (is_captured(task)) m.model->run(queue, task);
+      bool back = false;
+      for (const schedule::Task& task : m.tasks) {
+        if (!is_captured(task)) continue;
+        if (!std::exchange(back, back || task.direction == schedule::Direction::backward) && back)
+          m.model->statistics_later();
+        m.model->run(queue, task);
+      }
     });
   m.graph.launch(queue);
   for (const schedule::Task& task : m.tasks)
