@@ -1,6 +1,7 @@
 // A weight matrix without bias: y = x·Wᵀ, stored (out, in).
 #pragma once
 #include <string>
+#include <vector>
 
 #include "nn/rows.hpp"
 #include "tensor/parameter.hpp"
@@ -12,6 +13,8 @@ class Linear {
  public:
   /// Of the parameter `name` (out, in).
   Linear(const ParameterSet& parameters, const std::string& name);
+  /// Of several whose rows together are its own: they must lie one after another in their slab.
+  Linear(const ParameterSet& parameters, const std::vector<std::string>& names);
   /// y(N, out) = x(N, in)·Wᵀ, or added to y.
   void forward(const Queue& queue, const Tensor& x, const Tensor& y,
                products::Write write = products::Write::replace) const;
@@ -29,9 +32,10 @@ class Linear {
   Index in() const { return in_; }
 
  private:
+  Tensor weight() const;
   const ParameterSet* parameters_;
-  int id_;
-  Index out_, in_;
+  std::vector<int> ids_;
+  Index out_ = 0, in_ = 0;
 };
 
 }  // namespace switchyard::nn

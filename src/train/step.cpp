@@ -137,7 +137,9 @@ void Step::run_graph() {
         task.stage != Stage::balance)
       perform(queue, task);
   reduce_statistics(queue);
-  perform(queue, {Stage::balance});
+  schedule::Task balance;
+  balance.stage = Stage::balance;
+  perform(queue, balance);
   queue.fence("switchyard::train::step::end");
   const double end = now();
   result.intervals.assign(m.tasks.size(), {end, end, 0, {}});

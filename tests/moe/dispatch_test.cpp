@@ -146,11 +146,11 @@ void check_combine_backward(Stages& s) {
       float row[width];
       for (int c = 0; c < width; ++c) row[c] = value(5 + expert_of(test, t, j), t, c);
       const float dot_product = lane_dot(&dy_host(t - tokens.first, 0), row, width);
-      const float wanted = kept(test, t, j) ? dot_product : 0.0f, weight = dw(s.routing.first[t - tokens.first] + j);
+      const float wanted = kept(test, t, j) ? dot_product : 0.0f, found = dw(s.routing.first[t - tokens.first] + j);
       if (switchyard::on_host)
-        ASSERT_EQ(weight, wanted) << t << " " << j;
+        ASSERT_EQ(found, wanted) << t << " " << j;
       else  // in an order of its own
-        ASSERT_NEAR(weight, wanted, 1e-5f * (1.0f + std::abs(wanted))) << t << " " << j;
+        ASSERT_NEAR(found, wanted, 1e-5f * (1.0f + std::abs(wanted))) << t << " " << j;
     }
 }
 

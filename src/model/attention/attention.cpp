@@ -19,8 +19,11 @@ AttentionMakers makers_of(AttentionKind kind) {
 
 }  // namespace
 
-nn::Linear linear_of(const AttentionContext& context, const char* name) {
-  return {context.parameters, "blocks." + std::to_string(context.block) + ".attention." + name + ".weight"};
+nn::Linear linear_of(const AttentionContext& context, const std::vector<const char*>& names) {
+  std::vector<std::string> all;
+  for (const char* name : names)
+    all.push_back("blocks." + std::to_string(context.block) + ".attention." + name + ".weight");
+  return {context.parameters, all};
 }
 
 std::unique_ptr<Attention> make_attention(const AttentionContext& context) {

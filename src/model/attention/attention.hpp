@@ -48,8 +48,8 @@ class Attention {
                         const AttentionPass& pass) const = 0;
 };
 
-/// The product of tokens by an attention's parameter blocks.B.attention.<name>.weight.
-nn::Linear linear_of(const AttentionContext& context, const char* name);
+/// The product of tokens by an attention's parameters blocks.B.attention.<name>.weight, which lie one after another.
+nn::Linear linear_of(const AttentionContext& context, const std::vector<const char*>& names);
 
 /// The attention that the configuration names.
 std::unique_ptr<Attention> make_attention(const AttentionContext& context);
