@@ -5,6 +5,7 @@
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
 #include "config/moe_layers.hpp"
+#include "moe/resident_rows.hpp"
 
 namespace switchyard::moe {
 
@@ -57,43 +58,6 @@ void place(const Queue& queue, const Cut& cut, const Choice& choice, const SendR
   Kokkos::parallel_for(
       "switchyard::moe::plan::place", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
         for_choices(cut, choice, unit, Place{choice, rows, unit, unit / cut.units_of_piece()});
-      });
-}
-
-/// Where a resident plan has its rows: by expert, then piece.
-struct ResidentRows {
-  Matrix<std::int32_t> total;   ///< (pieces, E + 1)
-  Matrix<std::int32_t> begins;  ///< (pieces, E)
-  Index* offsets;               ///< (E + 1)
-  std::int32_t* token;          ///< (capacity) of rows past the last kept choice it is 0, so that it is some token's
-  Index capacity;
-
-  /// Item i: piece i % pieces of expert i / pieces, before which there are so many rows.
-  KOKKOS_INLINE_FUNCTION void write(Index i, std::int32_t before, std::int32_t rows) const {
-    const Index pieces = begins.extent(0), e = i / pieces, g = i % pieces;
-    begins(g, e) = before;
-    if (g == 0) offsets[e] = before;
-    if (i == pieces * static_cast<Index>(begins.extent(1)) - 1) offsets[e + 1] = before + rows;
-  }
-};
-
-/// Integers: in whatever order they are added.
-void order_resident(const Queue& queue, const ResidentRows& ordered) {
-  const Index pieces = ordered.begins.extent(0), items = pieces * ordered.begins.extent(1);
-  using Team = Kokkos::TeamPolicy<Device>;
-  tick();
-  Kokkos::parallel_for(
-      "switchyard::moe::plan::order_resident", Team(queue.space(), 1, on_host ? 1 : 256),
-      KOKKOS_LAMBDA(const Team::member_type& team) {
-        Kokkos::parallel_scan(Kokkos::TeamThreadRange(team, items), [&](Index i, std::int32_t& before, bool last) {
-          const std::int32_t of_item = ordered.total(i % pieces, i / pieces);
-          if (last) ordered.write(i, before, of_item);
-          before += of_item;
-        });
-        team.team_barrier();
-        const Index rows = ordered.offsets[ordered.begins.extent(1)];
-        Kokkos::parallel_for(Kokkos::TeamThreadRange(team, rows, ordered.capacity),
-                             [&](Index row) { ordered.token[row] = 0; });
       });
 }
 
