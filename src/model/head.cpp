@@ -130,10 +130,13 @@ std::vector<float> Head::logits(const Queue& queue, const Tensor& x, Index row) 
   return host_values(out);
 }
 
-std::vector<double> grain_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass) {
+void ask_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass) {
   sum_losses(queue, rows, pass);
-  const auto& sums = pass.sums.ask(queue);
-  queue.fence("switchyard::model::head::losses");
+  pass.sums.ask(queue);
+}
+
+std::vector<double> grain_losses(const HeadPass& pass) {
+  const auto& sums = pass.sums.host();
   return {sums.data(), sums.data() + sums.size()};
 }
 

@@ -74,7 +74,9 @@ class Head {
   float token_weight_, z_weight_;
 };
 
-/// Sums of cross-entropy and log_sum² of each local grain, (grains, 2).
-std::vector<double> grain_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass);
+/// Asks for the sums of cross-entropy and log_sum² of each local grain, (grains, 2),
+void ask_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass);
+/// which are there once the queue is through.
+std::vector<double> grain_losses(const HeadPass& pass);
 
 }  // namespace switchyard::model

@@ -39,6 +39,7 @@ struct Transformer::State {
   Head head;
   std::unique_ptr<Placed<SharedRows>> shared;  // made at the first pass, as the lanes
   std::vector<std::unique_ptr<Placed<Lane>>> lanes;
+  bool asked = false;  // for the statistics of the last pass
 };
 
 namespace {
@@ -151,10 +152,18 @@ void Transformer::begin(const Queue& queue, const data::Batch& batch, moe::Pass 
     s.head.take_targets(queue, (*lane)->targets, (*lane)->head);
     first += (*lane)->rows.count;
   }
-  queue.fence("switchyard::model::begin");  // tasks of other queues read it too
+  if (s.lanes.size() > 1) queue.fence("switchyard::model::begin");  // tasks of other queues read it too
+}
+
+void Transformer::ask_statistics(const Queue& queue) {
+  for (const auto& lane : state_->lanes) ask_losses(queue, (*lane)->rows, (*lane)->head);
+  for (std::size_t b = 0; b < state_->blocks.size(); ++b)
+    if (moe::Layer* layer = state_->blocks[b].moe()) layer->ask_statistics(queue, state_->passes(b));
+  state_->asked = true;
 }
 
 void Transformer::statistics_later() {
+  state_->asked = true;
   for (std::size_t b = 0; b < state_->blocks.size(); ++b)
     if (moe::Layer* layer = state_->blocks[b].moe()) layer->statistics_later(state_->passes(b));
 }
@@ -191,8 +200,10 @@ void Transformer::forward(const Queue& queue, const data::Batch& batch, moe::Pas
 LossParts Transformer::reduce(const Queue& queue) {
   State& s = *state_;
   comm::JointSum sum(s.context.groups);
-  const auto head =
-      sum.add({}, joined<double>(s.lanes, [&](Lane& l) { return grain_losses(queue, l.rows, l.head); }), 2);
+  if (!s.asked) ask_statistics(queue);
+  s.asked = false;
+  queue.fence("switchyard::model::statistics");
+  const auto head = sum.add({}, joined<double>(s.lanes, [](const Lane& l) { return grain_losses(l.head); }), 2);
   for (std::size_t b = 0; b < s.blocks.size(); ++b)
     if (s.blocks[b].moe()) s.blocks[b].moe()->offer_statistics(queue, s.passes(b), sum);
   sum.reduce();

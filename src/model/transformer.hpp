@@ -25,8 +25,10 @@ class Transformer {
   ~Transformer();
   /// The tokens of the next pass.
   void begin(const Queue& queue, const data::Batch& batch, moe::Pass pass);
-  /// Between forward and backward of a training pass whose statistics are reduced after backward: where no loss is made
-  /// of them.
+  /// Asks for what reduce reads of the device, which does so itself if nobody has; nothing is waited for.
+  void ask_statistics(const Queue& queue);
+  /// Between forward and backward of a training pass whose statistics are asked for and reduced after backward: where
+  /// no loss is made of them.
   void statistics_later();
   /// One task of that pass from `embedding` to `head`, forward or backward, in the order of a schedule: forward keeps
   /// what backward needs, but for what recompute makes again before it, backward fills the gradients of all parameters

@@ -58,11 +58,21 @@ BatchLoad::BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, c
   if (arena.places()) Kokkos::deep_copy(Vector<float>(coefficients_.device(), coefficients_.capacity()), 0.0f);
 }
 
+void BatchLoad::ask(const Queue& queue) {
+  for (const auto* counts : {&tally_.assigned, &tally_.kept, &tally_.margin}) counts->ask(queue);
+  for (const auto* sums : {&tally_.mass, &tally_.sums}) sums->ask(queue);
+  asked_ = true;
+}
+
 /// The tally as loads of sequences and grains; returns (assigned(E), kept(E), margin(bins)) of this rank.
 std::vector<std::int64_t> BatchLoad::load(const Queue& queue) {
-  const auto &assigned = tally_.assigned.ask(queue), &kept = tally_.kept.ask(queue), &margin = tally_.margin.ask(queue);
-  const auto &mass = tally_.mass.ask(queue), &sums = tally_.sums.ask(queue);
-  queue.fence("switchyard::moe::batch_load::tally");
+  if (!asked_) {
+    ask(queue);
+    queue.fence("switchyard::moe::batch_load::tally");
+  }
+  asked_ = false;
+  const auto &assigned = tally_.assigned.host(), &kept = tally_.kept.host(), &margin = tally_.margin.host();
+  const auto &mass = tally_.mass.host(), &sums = tally_.sums.host();
   const std::size_t experts = mass.extent(1);
   const Index count = assigned.extent(0);
   const Load empty{0, std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0), 0.0, 0.0};

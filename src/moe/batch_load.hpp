@@ -22,6 +22,9 @@ class BatchLoad {
  public:
   /// Of what `tally` holds of a pass of `rows`, which are those of a lane.
   BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, const Tally& tally);
+  /// Asks for what add_to and take_own read of the device, which do so themselves if nobody has; the caller waits.
+  void ask(const Queue& queue);
+  void is_asked() { asked_ = true; }
   /// Adds the lane's part to that of the lanes before: integers, and sums over tokens, which are a chain per sequence,
   /// a chain over the sequences of a grain, and the tree over grains.
   void add_to(RankLoad& all, const Queue& queue, const Balancers& balancers);
@@ -59,6 +62,7 @@ class BatchLoad {
   comm::JointSum::Place place_{};
   Staged<float> coefficients_;
   Load batch_;
+  bool asked_ = false;
 };
 
 }  // namespace switchyard::moe

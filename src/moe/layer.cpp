@@ -187,6 +187,10 @@ void Layer::offer_statistics(const Queue& queue, const std::vector<LayerPass*>& 
   state_->router.offer_statistics(queue, routing_of(lanes), sum);
 }
 
+void Layer::ask_statistics(const Queue& queue, const std::vector<LayerPass*>& lanes) const {
+  for (LayerPass* pass : lanes) pass->routing.load.ask(queue);
+}
+
 void Layer::statistics_later(const std::vector<LayerPass*>& lanes) const {
   for (LayerPass* pass : lanes) {
     state_->router.statistics_later(pass->routing);

@@ -62,6 +62,8 @@ class Layer {
   /// all of them in order, to a sum, and takes the whole from it.
   void offer_statistics(const Queue& queue, const std::vector<LayerPass*>& lanes, comm::JointSum& sum) const;
   void take_statistics(const comm::JointSum& sum, const std::vector<LayerPass*>& lanes);
+  /// Asks for what offer_statistics reads of the device, which does so itself if nobody has.
+  void ask_statistics(const Queue& queue, const std::vector<LayerPass*>& lanes) const;
   /// Where these are only taken after backward, since no loss is made of them.
   void statistics_later(const std::vector<LayerPass*>& lanes) const;
   /// The same backwards, once a forward, but for `expert_weights`, which is once for all lanes; together dx(N, d) =

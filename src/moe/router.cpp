@@ -70,6 +70,7 @@ LayerStatistics RouterStage::take_statistics(const comm::JointSum& sum, const st
 void RouterStage::statistics_later(RoutingPass& pass) const {
   expect(!any_loss(balancers_), "no loss that is made of the statistics");
   pass.reduced = true;
+  pass.load.is_asked();
 }
 
 void RouterStage::backward(const Queue& queue, const Vector<float>& dweight, const Tensor& dx,

@@ -130,6 +130,7 @@ void Step::run_graph() {
           m.model->statistics_later();
         m.model->run(queue, task);
       }
+      m.model->ask_statistics(queue);
     });
   m.graph.launch(queue);
   for (const schedule::Task& task : m.tasks)
