@@ -83,5 +83,25 @@ TEST(Training, FollowsTheRunOnTheCpu) {
     std::printf("loss %.4f to %.4f, largest difference from the CPU's %.2e nat\n", first, last, largest);
 }
 
+// Rounded rows and weights move a loss less than the next batch does.
+TEST(Training, InBf16FollowsThatInFloats) {
+  const Config floats = small();
+  Config rounded = floats;
+  rounded.train.precision = Precision::bf16;
+  Machine of_floats(floats, comm::Communicator::duplicate(MPI_COMM_WORLD)),
+      of_bf16(rounded, comm::Communicator::duplicate(MPI_COMM_WORLD));
+  double largest = 0.0, mean = 0.0;
+  for (int step = 1; step <= floats.train.steps; ++step) {
+    const data::Batch batch = chains(floats, of_floats.groups.layout, step);
+    const double wanted = train_step(of_floats, batch, step).loss.cross_entropy,
+                 got = train_step(of_bf16, batch, step).loss.cross_entropy;
+    EXPECT_NE(got, wanted) << "step " << step;
+    largest = std::max(largest, std::abs(got - wanted)), mean += (got - wanted) / floats.train.steps;
+  }
+  if (of_floats.groups.world.rank() == 0) std::printf("bf16: largest difference %.2e nat, mean %.2e\n", largest, mean);
+  EXPECT_LT(largest, 0.1);
+  EXPECT_LT(std::abs(mean), 0.01);
+}
+
 }  // namespace
 }  // namespace switchyard::train

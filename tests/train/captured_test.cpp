@@ -1,0 +1,72 @@
+// Steps that are captured as a graph, where this build has graphs, give the bits of those that are not; and what cannot
+// be captured says why.
+#include "train/captured.hpp"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "base/check.hpp"
+#include "support/refusal.hpp"
+#include "train/bits.hpp"
+#include "train/golden.hpp"
+#include "train/machine.hpp"
+
+namespace switchyard::train {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+Lines bits_of(Config config, GraphChoice graph) {
+  config.train.graph = graph, config.train.steps = steps_before_capture + 3;
+  return trained_bits(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
+}
+
+TEST(Captured, GivesTheSameBitsAsTaskByTask) {
+  int captured = 0;
+  for (const GoldenRun& run : golden_runs()) {
+    captured += captures(run.config, 1);
+    EXPECT_EQ(first_difference(bits_of(run.config, GraphChoice::auto_), bits_of(run.config, GraphChoice::off)), "")
+        << run.name;
+  }
+  EXPECT_EQ(captured > 10, Graph::available());
+}
+
+struct Hindrance {
+  const char* name;
+  std::function<void(Config&)> change;
+  const char* says;
+};
+
+TEST(Captured, SaysWhatHinders) {
+  const std::vector<Hindrance> hindrances{
+      {"lanes", [](Config& c) { c.layout.lanes = 2; }, "several lanes or waves"},
+      {"waves", [](Config& c) { c.layout.waves = 2; }, "several lanes or waves"},
+      {"loss", [](Config& c) { c.moe.aux_loss = 0.01; }, "balancing losses"},
+      {"importance", [](Config& c) { c.moe.importance_loss = 0.01; }, "balancing losses"},
+      {"z", [](Config& c) { c.moe.z_loss = 1e-3; }, "balancing losses"},
+      {"noise", [](Config& c) { c.moe.router = RouterKind::noisy_topk; }, "noise"},
+  };
+  const Config free = golden_runs().back().config;
+  EXPECT_EQ(fault_of_capture(free, 1).empty(), Graph::available());
+  EXPECT_NE(fault_of_capture(free, 2), "");
+  for (const Hindrance& h : hindrances) {
+    Config config = free;
+    h.change(config);
+    const std::string fault = fault_of_capture(config, 1);
+    EXPECT_FALSE(captures(config, 1)) << h.name;
+    EXPECT_NE(fault.find(Graph::available() ? h.says : "no graphs"), std::string::npos) << h.name << ": " << fault;
+    config.train.graph = GraphChoice::on;
+    EXPECT_NE(test::refusal([&] {
+                Machine machine(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
+              }).find("train.graph is on, but " + fault),
+              std::string::npos)
+        << h.name;
+  }
+  Config off = free;
+  off.train.graph = GraphChoice::off;
+  EXPECT_FALSE(captures(off, 1));
+}
+
+}  // namespace
+}  // namespace switchyard::train
