@@ -19,9 +19,9 @@ enum class TileShape { automatic, tall, flat, square, small, tall_pair, flat_pai
 
 constexpr int max_count = 1024;  ///< of experts in one call
 
-/// What the products of a layer share. Expert e has rows [first[e], last[e]); first[e + 1] = last[e]. Both are in
-/// device memory; where they are null each expert has `most` rows. `rows` bounds the rows of all experts, below 2³¹;
-/// matrices of rows have memory for it.
+/// What the products of a layer share. Expert e has rows [first[e], last[e]), which no other has. Both tables are in
+/// device memory; where they are null experts lie one after another, each of `most` rows. `rows` bounds the rows of all
+/// experts and where they end, below 2³¹; matrices of rows have memory for it.
 struct Call {
   const std::int64_t *first, *last;
   int experts;
@@ -32,10 +32,14 @@ struct Call {
   std::uint32_t* hang = nullptr;  ///< host-mapped word to which a wait without end writes its place before it traps
 };
 
-/// The matrix of expert e begins e·next elements on; next is a multiple of 8, data 16-byte aligned.
+constexpr int max_matrices = 3;  ///< of one launch
+
+/// The matrix of expert e begins e·next elements on, its rows lie `stride` elements apart, or one after another where
+/// that is 0; both are multiples of 8, data 16-byte aligned. next 0: all experts have one matrix.
 struct Matrices {
   const __nv_bfloat16* data = nullptr;
   std::int64_t next = 0;
+  std::int64_t stride = 0;
 };
 
 /// hidden(rows, f) = activation(x·upᵀ, x·gateᵀ), up and gate (f, d). Row r of x is row index[r] of x (sources, d), or r
@@ -81,6 +85,42 @@ struct InputGradient {
   __nv_bfloat16* dx;
 };
 void input_gradient(const Call& call, const InputGradient& p);
+
+/// What becomes of sums: rows of bf16 or floats, `stride` elements apart, 16-byte aligned; replaced, or added to, one
+/// addition of floats after the sum.
+struct Result {
+  void* data = nullptr;
+  std::int64_t stride = 0;
+};
+struct Results {
+  bool floats = false, add = false;
+};
+
+/// y_i(rows, columns_i) = x(rows, depth)·w_iᵀ, w_i (columns_i, depth), for i < count; rows of x lie `stride` elements
+/// apart. All widths and strides are multiples of 8. Of the call, width and hidden are not used.
+struct Linear {
+  const __nv_bfloat16* x;
+  std::int64_t stride;
+  int depth, count;
+  Matrices w[max_matrices];
+  int columns[max_matrices];
+  Result y[max_matrices];
+  Results results;
+};
+void linear(const Call& call, const Linear& p);
+
+/// dx(rows, columns) = Σ over i < count of dy_i(rows, depth_i)·w_i, w_i (depth_i, columns): one chain through the depths
+/// of all i. Rows of dy_i lie stride_i elements apart.
+struct LinearGradient {
+  int columns, count;
+  const __nv_bfloat16* dy[max_matrices];
+  std::int64_t stride[max_matrices];
+  int depth[max_matrices];
+  Matrices w[max_matrices];
+  Result dx;
+  Results results;
+};
+void linear_gradient(const Call& call, const LinearGradient& p);
 
 /// Rows of an operand of a weight gradient: (rows, width), or rows index[r] of (sources, width) where index is not
 /// null.

@@ -1,86 +1,11 @@
-// What becomes of the sums of a tile. A warp's sums stand two by two in four threads a row (the layout of wgmma); first
-// the four exchange them, so that each has eight columns side by side and reads and writes 16 bytes. No barrier, no
-// shared memory: each warp is on its own.
+// What becomes of the sums of an expert's hidden layer: activations and their gradients.
 #pragma once
-#include "tensor/activation.hpp"
-#include "tensor/products/experts_tiles_cuda.hpp"
+#include "tensor/products/experts_activation_cuda.hpp"
+#include "tensor/products/experts_results_cuda.hpp"
 
 namespace switchyard::products::experts {
 
-using Bf16Pair = __nv_bfloat162;
 constexpr int dots_columns = 128;  // columns of a partial dot product, in every Shape
-
-struct Eight {
-  float x[8];
-};
-
-/// Columns 32·chunk + 8·(thread mod 4) + [0, 8) of row (thread mod 32) / 4 + 8·half of the warp's 16.
-template <int n>
-__device__ __forceinline__ Eight exchange(const float (&sums)[n], int chunk, int half) {
-  float v[4][2];
-#pragma unroll
-  for (int j = 0; j < 4; ++j)
-#pragma unroll
-    for (int b = 0; b < 2; ++b) v[j][b] = sums[(4 * chunk + j) * 4 + 2 * half + b];
-#pragma unroll
-  for (int bit = 1; bit < 4; bit *= 2)
-#pragma unroll
-    for (int j = 0; j < 4; ++j)
-#pragma unroll
-      for (int b = 0; b < 2; ++b) {
-        if (j & bit) continue;
-        const bool high = threadIdx.x & bit;
-        const float other = __shfl_xor_sync(~0u, high ? v[j][b] : v[j | bit][b], bit);
-        v[j][b] = high ? other : v[j][b];
-        v[j | bit][b] = high ? v[j | bit][b] : other;
-      }
-  return {v[0][0], v[0][1], v[1][0], v[1][1], v[2][0], v[2][1], v[3][0], v[3][1]};
-}
-
-__device__ __forceinline__ Eight floats(uint4 bits) {
-  const std::uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
-  Eight v;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    v.x[2 * i] = __uint_as_float(words[i] << 16);
-    v.x[2 * i + 1] = __uint_as_float(words[i] & 0xFFFF0000u);
-  }
-  return v;
-}
-
-__device__ __forceinline__ void write_8(__nv_bfloat16* to, const Eight& v) {
-  uint4 bits;
-  auto* words = reinterpret_cast<Bf16Pair*>(&bits);
-#pragma unroll
-  for (int i = 0; i < 4; ++i) words[i] = __floats2bfloat162_rn(v.x[2 * i], v.x[2 * i + 1]);
-  *reinterpret_cast<uint4*>(to) = bits;
-}
-
-/// This thread's first row in the warpgroup's block of 64, and its first column in a chunk of 32.
-__device__ __forceinline__ int own_row() { return threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4; }
-__device__ __forceinline__ int own_column() { return threadIdx.x % 4 * 8; }
-
-/// y(rows, columns) = the sums.
-struct Plain {
-  __nv_bfloat16* y;
-  int columns;
-
-  template <int tile_columns>
-  __device__ void prepare(int, int, int) const {}
-
-  /// Rows [row, row + rows) of at most 64, from `column` on.
-  template <int n>
-  __device__ __forceinline__ void finish(const float (&sums)[n], int row, int rows, int column) const {
-#pragma unroll
-    for (int chunk = 0; chunk < n / 16; ++chunk)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const Eight v = exchange(sums, chunk, half);
-        const int r = own_row() + 8 * half, c = column + 32 * chunk + own_column();
-        if (r < rows && c < columns) write_8(y + static_cast<std::int64_t>(row + r) * columns + c, v);
-      }
-  }
-};
 
 /// hidden(rows, columns) = relu or gelu of the sums, and slope its derivative (null: not wanted).
 struct Activated {
@@ -88,31 +13,34 @@ struct Activated {
   int columns;
   Activation kind;
 
-  template <int tile_columns>
-  __device__ void prepare(int, int, int) const {}
+  template <int height, int tile_columns>
+  __device__ void prepare(const Part&) const {}
 
   template <int n>
-  __device__ __forceinline__ void finish(const float (&sums)[n], int row, int rows, int column) const {
+  __device__ __forceinline__ void finish(const float (&sums)[n], const Part& part) const {
+    const int c = part.column + own_column();
+    const std::int64_t first = static_cast<std::int64_t>(part.row + own_row()) * columns + c;
 #pragma unroll
     for (int chunk = 0; chunk < n / 16; ++chunk)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const Eight v = exchange(sums, chunk, half);
-        const int r = own_row() + 8 * half, c = column + 32 * chunk + own_column();
-        if (r < rows && c < columns) write(v, static_cast<std::int64_t>(row + r) * columns + c);
-      }
+      for (int half = 0; half < 2; ++half)
+        write(as_summed(sums, chunk, half), first + 8 * half * columns + 32 * chunk,
+              own_row() + 8 * half < part.rows && c + 32 * chunk < columns);
   }
 
-  __device__ __forceinline__ void write(const Eight& up, std::int64_t at) const {
+  __device__ __forceinline__ void write(const Eight& up, std::int64_t at, bool inside) const {
     Eight h, s;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const auto point = kind == Activation::relu ? activation::relu_at(up.x[i]) : activation::gelu_at(up.x[i]);
-      h.x[i] = point.hidden;
-      s.x[i] = point.by_up;
+      const Value v = kind == Activation::relu ? relu(up.x[i]) : gelu(up.x[i]);
+      h.x[i] = v.hidden;
+      s.x[i] = v.by_up;
     }
-    write_8(hidden + at, h);
-    if (slope) write_8(slope + at, s);
+    const uint4 bits = packed(h);
+    if (inside) write_16(hidden + at, bits);
+    if (slope == nullptr) return;
+    const uint4 slopes = packed(s);
+    if (inside) write_16(slope + at, slopes);
   }
 };
 
@@ -122,34 +50,35 @@ struct Gated {
   __nv_bfloat16 *hidden, *slope_up, *slope_gate;
   int columns;
 
-  template <int tile_columns>
-  __device__ void prepare(int, int, int) const {}
+  template <int height, int tile_columns>
+  __device__ void prepare(const Part&) const {}
 
   template <int n>
-  __device__ __forceinline__ void finish(const float (&sums)[n], int row, int rows, int column) const {
+  __device__ __forceinline__ void finish(const float (&sums)[n], const Part& part) const {
+    const int c = part.column / 2 + own_column();
+    const std::int64_t first = static_cast<std::int64_t>(part.row + own_row()) * columns + c;
 #pragma unroll
     for (int chunk = 0; chunk < n / 32; ++chunk)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const Eight up = exchange(sums, chunk, half), gate = exchange(sums, chunk + n / 32, half);
-        const int r = own_row() + 8 * half, c = column / 2 + 32 * chunk + own_column();
-        if (r < rows && c < columns) write(gate, up, static_cast<std::int64_t>(row + r) * columns + c);
-      }
+      for (int half = 0; half < 2; ++half)
+        write(as_summed(sums, chunk + n / 32, half), as_summed(sums, chunk, half),
+              first + 8 * half * columns + 32 * chunk, own_row() + 8 * half < part.rows && c + 32 * chunk < columns);
   }
 
-  __device__ __forceinline__ void write(const Eight& gate, const Eight& up, std::int64_t at) const {
+  __device__ __forceinline__ void write(const Eight& gate, const Eight& up, std::int64_t at, bool inside) const {
     Eight h, by_up, by_gate;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const auto point = activation::swiglu_at(gate.x[i], up.x[i]);
-      h.x[i] = point.hidden;
-      by_up.x[i] = point.by_up;
-      by_gate.x[i] = point.by_gate;
+      const Value v = swiglu(gate.x[i], up.x[i]);
+      h.x[i] = v.hidden;
+      by_up.x[i] = v.by_up;
+      by_gate.x[i] = v.by_gate;
     }
-    write_8(hidden + at, h);
+    const uint4 bits = packed(h);
+    if (inside) write_16(hidden + at, bits);
     if (slope_up == nullptr) return;
-    write_8(slope_up + at, by_up);
-    write_8(slope_gate + at, by_gate);
+    const uint4 ups = packed(by_up), gates = packed(by_gate);
+    if (inside) write_16(slope_up + at, ups), write_16(slope_gate + at, gates);
   }
 };
 
@@ -170,58 +99,55 @@ struct Sloped {
     uint4 up, gate, hidden;
   };
 
-  /// Has the cache fetch what finish() will read, while the products are computed.
-  template <int tile_columns>
-  __device__ __forceinline__ void prepare(int row, int rows, int column) const {
+  template <int height, int tile_columns>
+  __device__ __forceinline__ void prepare(const Part& part) const {
     constexpr int lines = tile_columns * 2 / 128;
-    for (int i = threadIdx.x % 128; i < rows * lines; i += 128) {
-      const int c = column + i % lines * 64;
-      if (c >= columns) continue;
-      const std::int64_t at = static_cast<std::int64_t>(row + i / lines) * columns + c;
-      fetch(up + at);
-      if (gate) fetch(gate + at);
-      if (hidden) fetch(hidden + at);
-    }
+    const std::int64_t at = static_cast<std::int64_t>(part.row) * columns + part.column;
+    const int rows = min(part.rows, 64 * height), left = columns - part.column;
+    fetch_rows<lines>(up + at, columns, rows, left);
+    if (gate) fetch_rows<lines>(gate + at, columns, rows, left);
+    if (hidden) fetch_rows<lines>(hidden + at, columns, rows, left);
   }
-  __device__ static void fetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
   __device__ __forceinline__ Read read(std::int64_t at, bool inside) const {
     Read r{};
     if (!inside) return r;
-    r.up = *reinterpret_cast<const uint4*>(up + at);
-    if (gate) r.gate = *reinterpret_cast<const uint4*>(gate + at);
-    if (hidden) r.hidden = *reinterpret_cast<const uint4*>(hidden + at);
+    r.up = read_16(up + at);
+    if (gate) r.gate = read_16(gate + at);
+    if (hidden) r.hidden = read_16(hidden + at);
     return r;
   }
 
+  /// Reads are a few chunks ahead: number i is half i / chunks of the rows, chunk i mod chunks of the columns.
   template <int n>
-  __device__ __forceinline__ void finish(const float (&sums)[n], int row, int rows, int column) const {
+  __device__ __forceinline__ void finish(const float (&sums)[n], const Part& part) const {
+    constexpr int chunks = n / 16, ahead = 3;  // more would spill
+    const int row = part.row + own_row(), c = part.column + own_column();
+    const bool valid[2] = {own_row() < part.rows, own_row() + 8 < part.rows};
+    const float w[2] = {factor && valid[0] ? factor[row] : 1.0f, factor && valid[1] ? factor[row + 8] : 1.0f};
+    const std::int64_t first = static_cast<std::int64_t>(row) * columns + c;
+    const auto at = [&](int i) { return first + (i / chunks * 8 * columns + i % chunks * 32); };
+    const auto inside = [&](int i) { return valid[i / chunks] && i % chunks * 32 < columns - c; };
+    Read reads[ahead];
 #pragma unroll
-    for (int half = 0; half < 2; ++half)
-      finish_row(sums, half, row + own_row() + 8 * half, own_row() + 8 * half < rows, column);
-  }
-
-  /// One row of this thread: reads are one chunk ahead.
-  template <int n>
-  __device__ __forceinline__ void finish_row(const float (&sums)[n], int half, int row, bool valid, int column) const {
-    const int c = column + own_column();
-    const std::int64_t at = static_cast<std::int64_t>(row) * columns + c;
-    const float w = factor && valid ? factor[row] : 1.0f;
-    Read next = read(at, valid && c < columns);
+    for (int i = 0; i < ahead; ++i) reads[i] = read(at(i), inside(i));
     float dot = 0.0f;
 #pragma unroll
-    for (int chunk = 0; chunk < n / 16; ++chunk) {
-      const Read now = next;
-      const bool inside = valid && c + 32 * chunk < columns;
-      if (chunk + 1 < n / 16) next = read(at + 32 * (chunk + 1), valid && c + 32 * (chunk + 1) < columns);
-      dot = write(exchange(sums, chunk, half), now, w, inside ? at + 32 * chunk : -1, dot);
-      if (dots == nullptr || chunk % 4 != 3) continue;
-      dot += __shfl_xor_sync(~0u, dot, 1);
-      dot += __shfl_xor_sync(~0u, dot, 2);
-      const int block = column / dots_columns + chunk / 4, blocks = (columns + dots_columns - 1) / dots_columns;
-      if (valid && block < blocks && threadIdx.x % 4 == 0) dots[static_cast<std::int64_t>(row) * blocks + block] = dot;
+    for (int i = 0; i < 2 * chunks; ++i) {
+      dot = write(exchange(sums, i % chunks, i / chunks), reads[i % ahead], w[i / chunks], inside(i) ? at(i) : -1, dot);
+      if (i + ahead < 2 * chunks) reads[i % ahead] = read(at(i + ahead), inside(i + ahead));
+      if (dots == nullptr || i % 4 != 3) continue;
+      write_dot(dot, row + i / chunks * 8, valid[i / chunks], part.column / dots_columns + i % chunks / 4);
       dot = 0.0f;
     }
+  }
+
+  /// The sum over the four threads of a row.
+  __device__ __forceinline__ void write_dot(float dot, int row, bool valid, int block) const {
+    dot += __shfl_xor_sync(~0u, dot, 1);
+    dot += __shfl_xor_sync(~0u, dot, 2);
+    const int blocks = (columns + dots_columns - 1) / dots_columns;
+    if (valid && block < blocks && threadIdx.x % 4 == 0) dots[static_cast<std::int64_t>(row) * blocks + block] = dot;
   }
 
   /// Eight columns, at < 0: outside. Returns dot + Σ sum·hidden.

@@ -234,8 +234,8 @@ void launch_gradient(const Call& call, const WeightGradient& p) {
                     (p.b.width + Shape::columns - 1) / Shape::columns,
                     call.hang};
   g.tiles = std::int64_t{call.experts} * g.down * g.across;
-  if (!p.a.index && call.rows > 0) g.a_map = matrix_map(p.a.data, call.rows, p.a.width, depth_step);
-  if (!p.b.index && call.rows > 0) g.b_map = matrix_map(p.b.data, call.rows, p.b.width, depth_step);
+  if (!p.a.index && call.rows > 0) g.a_map = matrix_map(p.a.data, call.rows, p.a.width, p.a.width, depth_step);
+  if (!p.b.index && call.rows > 0) g.b_map = matrix_map(p.b.data, call.rows, p.b.width, p.b.width, depth_step);
   const int blocks = static_cast<int>(g.tiles < multiprocessors() ? g.tiles : multiprocessors());
   check_cuda(cudaFuncSetAttribute(gradient<Shape>, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::shared_bytes),
              "cudaFuncSetAttribute");

@@ -2,67 +2,36 @@
 // multiply and hand their sums to an epilogue. Contract C1: a sum is one chain over the depth in ascending order in
 // every Shape, so tiles, neighbours and loads cannot change a bit of a row.
 #pragma once
-#include "tensor/products/experts_tiles_cuda.hpp"
+#include "tensor/products/experts_ring_cuda.hpp"
 
 namespace switchyard::products::experts {
 
 /// Matrices as the copy engine knows them. a: (rows, depth). b: (experts, columns, depth), or with rows across the
-/// depth (experts, depth, columns). The second ones are further depth, or the gates' columns.
+/// depth (experts, depth, columns). Further ones are further depth of a and b, or further columns of b: either part or
+/// matrix is 0.
 struct Maps {
-  CUtensorMap a[2], b[2];
+  CUtensorMap a[max_matrices], b[max_matrices];
 };
 
 struct Problem {
   Loads loads;
-  int experts, across;        // tiles across the columns
-  int depth, steps;           // of one pair of operands, and its steps of depth_step
-  int parts;                  // pairs of operands: steps go through the first, then the second
+  int experts, next;  // next: 1, or 0 where all experts have one matrix
+  Across across;
+  int parts;                // pairs of operands whose products are added, one after another
+  int steps[max_matrices];  // of depth_step, of each part
+  int all_steps, depth;     // depth of the first part
   const std::int32_t* index;  // rows of `gathered` that the rows of a are, or null
   const __nv_bfloat16* gathered;
   std::uint32_t* hang;  // see hopper::wait
 };
 
+/// Rows [row, row + rows), of which a warpgroup finishes 64 at a time, from `column` of a tile's matrix on.
+struct Part {
+  int row, rows, column, matrix;
+};
+
 /// Where b's rows go, and whether its halves are two matrices.
 enum class Weights { along, along_two, across };
-
-/// The place in the ring of stages.
-template <int stages>
-struct Ring {
-  unsigned stage = 0, parity = 0;
-  __device__ void advance(unsigned steps = 1) {
-    stage += steps;
-    parity ^= stage / stages & 1u;
-    stage %= stages;
-  }
-};
-
-/// Addresses in shared memory: the tiles, then the barriers.
-template <class Shape>
-struct Room {
-  std::uint32_t tiles, barriers;
-  __device__ explicit Room(const void* shared)
-      : tiles((hopper::shared_address(shared) + 1023) / 1024 * 1024),
-        barriers(tiles + Shape::stages * Shape::stage_bytes) {}
-  /// By one thread, before a barrier of the block. `copiers` arrive when a stage is full.
-  __device__ void init(unsigned copiers) const {
-    for (unsigned s = 0; s < Shape::stages; ++s) {
-      hopper::barrier_init(full(s), copiers);
-      hopper::barrier_init(empty(s), Shape::cluster * (Shape::together ? 8 : 4));  // warps that multiply
-    }
-    for (unsigned group = 0; group < 2; ++group) hopper::barrier_init(turn(group), 4);
-    hopper::barrier_init_done();
-  }
-  __device__ std::uint32_t a(unsigned stage) const { return tiles + stage * Shape::stage_bytes; }
-  __device__ std::uint32_t b(unsigned stage) const { return a(stage) + Shape::a_bytes; }
-  __device__ std::uint32_t full(unsigned stage) const { return barriers + 8 * stage; }
-  __device__ std::uint32_t empty(unsigned stage) const { return barriers + 8 * (Shape::stages + stage); }
-  __device__ std::uint32_t turn(unsigned group) const { return barriers + 8 * (2 * Shape::stages + group); }
-};
-
-/// Names a wait for whoever reads Problem::hang: kind (1 copies, 2 products, 3 turns), stage, step, block.
-__device__ inline std::uint32_t place(unsigned kind, unsigned stage, int step) {
-  return kind << 28 | stage << 24 | (static_cast<unsigned>(step) & 0xFFF) << 12 | (blockIdx.x & 0xFFF);
-}
 
 /// A box of weights; a cluster copies it to both of its blocks.
 template <class Shape>
@@ -77,21 +46,21 @@ __device__ __forceinline__ void copy_weights(std::uint32_t to, const CUtensorMap
 /// The boxes of b of one stage; of a cluster, this block's half of them. By one thread.
 template <class Shape, Weights weights>
 __device__ __forceinline__ void copy_b(const Maps& maps, const Room<Shape>& room, unsigned stage, const Tile& tile,
-                                       int part, int depth) {
+                                       int part, int depth, int expert) {
   constexpr int half = Shape::columns / 2, own = Shape::columns / Shape::cluster;
   const int rank = Shape::cluster == 1 ? 0 : static_cast<int>(hopper::cluster_rank());
   const std::uint32_t to = room.b(stage) + rank * own * line, full = room.full(stage);
   const int column = tile.column + rank * own;
   if constexpr (weights == Weights::along) {
-    copy_weights<Shape>(to, maps.b[part], full, depth, column, tile.expert);
+    copy_weights<Shape>(to, maps.b[part + tile.matrix], full, depth, column, expert);
   } else if constexpr (weights == Weights::along_two) {
-    copy_weights<Shape>(to, maps.b[rank], full, depth, tile.column / 2, tile.expert);
+    copy_weights<Shape>(to, maps.b[rank], full, depth, tile.column / 2, expert);
     if constexpr (Shape::cluster == 1)
-      copy_weights<Shape>(to + half * line, maps.b[1], full, depth, tile.column / 2, tile.expert);
+      copy_weights<Shape>(to + half * line, maps.b[1], full, depth, tile.column / 2, expert);
   } else {
 #pragma unroll
     for (int c = 0; c < own; c += 64)
-      copy_weights<Shape>(to + c * line, maps.b[part], full, column + c, depth, tile.expert);
+      copy_weights<Shape>(to + c * line, maps.b[part], full, column + c, depth, expert);
   }
 }
 
@@ -104,24 +73,16 @@ __device__ __forceinline__ void copy_tiles(const Maps& maps, const Problem& p, c
   for (int t = cluster_index<Shape>(); t < schedule.tiles(); t += clusters<Shape>()) {
     const Tile tile = find_tile<Shape>(schedule, t, expert);
     for (int part = 0; part < p.parts; ++part)
-      for (int step = 0; step < p.steps; ++step, ring.advance()) {
+      for (int step = 0; step < p.steps[part]; ++step, ring.advance()) {
         hopper::wait(room.empty(ring.stage), ring.parity ^ 1, p.hang, place(1, ring.stage, step));
         if (threadIdx.x % 32 == 0) {
           hopper::arrive_expecting(room.full(ring.stage), Shape::stage_bytes);
           hopper::copy_box(room.a(ring.stage), &maps.a[part], room.full(ring.stage), step * depth_step, tile.row);
-          copy_b<Shape, weights>(maps, room, ring.stage, tile, part, step * depth_step);
+          copy_b<Shape, weights>(maps, room, ring.stage, tile, part, step * depth_step, tile.expert * p.next);
         }
         __syncwarp();
       }
   }
-}
-
-/// What this thread copied into a stage may be read. Once a warp, after each of its threads has fenced.
-template <class Shape>
-__device__ __forceinline__ void publish(const Room<Shape>& room, unsigned stage) {
-  hopper::fence_proxy();
-  __syncwarp();
-  if (threadIdx.x % 32 == 0) hopper::arrive(room.full(stage));
 }
 
 /// The rows of a gathered by their index, 16 bytes a thread; b by the copy engine. By the warpgroup: thread i copies
@@ -145,11 +106,11 @@ __device__ __forceinline__ void gather_tiles(const Maps& maps, const Problem& p,
       from[i] = valid ? p.gathered + static_cast<std::int64_t>(p.index[tile.row + row + 16 * i]) * p.depth + piece * 8
                       : nullptr;
     }
-    for (int step = 0; step < p.steps; ++step, ring.advance()) {
+    for (int step = 0; step < p.all_steps; ++step, ring.advance()) {
       hopper::wait(room.empty(ring.stage), ring.parity ^ 1, p.hang, place(1, ring.stage, step));
       if (threadIdx.x == 0) {
         hopper::arrive_expecting(room.full(ring.stage), Shape::b_bytes);
-        copy_b<Shape, weights>(maps, room, ring.stage, tile, 0, step * depth_step);
+        copy_b<Shape, weights>(maps, room, ring.stage, tile, 0, step * depth_step, tile.expert * p.next);
       }
       __syncwarp();
       const bool inside = step * depth_step + piece * 8 < p.depth;
@@ -173,36 +134,6 @@ __device__ __forceinline__ void gather_tiles(const Maps& maps, const Problem& p,
   for (; waiting > 0; --waiting, behind.advance()) publish(room, behind.stage);
 }
 
-/// A warp has read a stage: told to all blocks that copy into it.
-template <class Shape>
-__device__ __forceinline__ void release(const Room<Shape>& room, unsigned stage) {
-  const unsigned lane = threadIdx.x % 32;
-  if constexpr (Shape::cluster == 1) {
-    if (lane == 0) hopper::arrive(room.empty(stage));
-  } else {
-    if (lane < Shape::cluster) hopper::arrive_at(room.empty(stage), lane);
-  }
-}
-
-/// Whose turn it is to multiply, where the two warpgroups do not work together. Needed for more than order: a barrier
-/// tells only the parity of its phase, so who waits for a stage must know that the phase before has passed, and the
-/// warpgroup whose turn it is not may be many phases ahead.
-template <class Shape>
-struct Turn {
-  const Room<Shape>& room;
-  unsigned group, parity;
-  __device__ Turn(const Room<Shape>& room, unsigned group) : room(room), group(group), parity(1 - group) {}
-  __device__ __forceinline__ void wait(std::uint32_t* hang) {
-    if constexpr (Shape::together) return;
-    hopper::wait(room.turn(group), parity, hang, place(3, group, 0));
-    parity ^= 1;
-  }
-  __device__ __forceinline__ void pass() const {
-    if constexpr (Shape::together) return;
-    if (threadIdx.x % 32 == 0) hopper::arrive(room.turn(1 - group));
-  }
-};
-
 /// sums = a tile of a · bᵀ, over the whole depth; leaves `ring` behind it. By a warpgroup, `half` its block of rows.
 /// Longer than 25 lines: products in flight may not leave the loop that issues them.
 template <class Shape, Weights weights>
@@ -211,7 +142,7 @@ __device__ __forceinline__ void multiply_tile(float (&sums)[Shape::height][Shape
                                               Turn<Shape>& turn) {
   constexpr bool across = weights == Weights::across;
   constexpr std::uint32_t b_step = across ? 16 * line : 32;  // bytes to the next 16 of the depth
-  const int steps = p.steps * p.parts;
+  const int steps = p.all_steps;
   unsigned before = 0;
 #pragma unroll
   for (int m = 0; m < Shape::height; ++m) hopper::hold(sums[m]);
@@ -243,7 +174,7 @@ template <class Shape, Weights weights, class Epilogue>
 __device__ __forceinline__ void multiply_tiles(const Problem& p, const Schedule& schedule, const Room<Shape>& room,
                                                const Epilogue& epilogue, int group) {
   constexpr int turns = Shape::together ? 1 : 2;
-  const unsigned steps = p.steps * p.parts;
+  const unsigned steps = p.all_steps;
   const int half = Shape::together ? group : 0;
   const int stride = turns * clusters<Shape>();
   Ring<Shape::stages> ring;
@@ -252,14 +183,13 @@ __device__ __forceinline__ void multiply_tiles(const Problem& p, const Schedule&
   int expert = 0;
   for (int t = cluster_index<Shape>() + (turns - 1) * group * clusters<Shape>(); t < schedule.tiles(); t += stride) {
     const Tile tile = find_tile<Shape>(schedule, t, expert);
-    epilogue.template prepare<Shape::columns>(tile.row + half * 64, min(tile.rows - half * 64, 64 * Shape::height),
-                                              tile.column);
+    Part part{tile.row + half * 64, tile.rows - half * 64, tile.column, tile.matrix};
+    epilogue.template prepare<Shape::height, Shape::columns>(part);
     float sums[Shape::height][Shape::columns / 2];
     multiply_tile<Shape, weights>(sums, p, room, ring, half, turn);
     if (turns == 2) ring.advance(steps);
 #pragma unroll
-    for (int m = 0; m < Shape::height; ++m)
-      epilogue.finish(sums[m], tile.row + (half + m) * 64, tile.rows - (half + m) * 64, tile.column);
+    for (int m = 0; m < Shape::height; ++m, part.row += 64, part.rows -= 64) epilogue.finish(sums[m], part);
   }
 }
 
@@ -272,7 +202,7 @@ __global__ void __cluster_dims__(Shape::cluster, 1, 1) __launch_bounds__(threads
   const Room<Shape> room(shared);
   const std::uint32_t offset = room.barriers + Shape::barrier_bytes - hopper::shared_address(shared);
   int* tables = reinterpret_cast<int*>(shared + offset);
-  const Schedule schedule{tables, tables + max_experts + 1, p.experts, p.across};
+  const Schedule schedule{tables, tables + max_experts + 1, tables + 2 * max_experts + 1, p.experts, p.across};
   const bool gathers = p.index != nullptr;
   if (threadIdx.x == 0) {
     room.init(gathers ? 1 + 4 : 1);  // the copy engine's thread, warps that gather

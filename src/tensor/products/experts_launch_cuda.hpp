@@ -7,14 +7,17 @@
 
 namespace switchyard::products::experts {
 
-/// Boxes of (64 columns, box_rows) of a row-major matrix (rows, columns).
-CUtensorMap matrix_map(const __nv_bfloat16* data, std::int64_t rows, int columns, int box_rows);
+/// Boxes of (64 columns, box_rows) of a row-major matrix (rows, columns), rows `stride` elements apart.
+CUtensorMap matrix_map(const __nv_bfloat16* data, std::int64_t rows, int columns, std::int64_t stride, int box_rows);
 
 /// The same of `count` matrices.
 CUtensorMap matrices_map(const Matrices& matrices, int count, int rows, int columns, int box_rows);
 
 /// Multiprocessors of the current device.
 int multiprocessors();
+
+/// Clusters of `size` blocks of `kernel` that the current device holds at once.
+int resident_clusters(const void* kernel, int size, int shared_bytes);
 
 /// Throws Error{internal} unless the call's sizes are as its comment says.
 void check_call(const Call& call);
@@ -23,51 +26,68 @@ void check_call(const Call& call);
 TileShape choose(const Call& call, int columns, int depth);
 TileShape choose_gradient(const Call& call);  ///< the same for weight gradients
 
-/// One product: the operands that `maps` cannot hold before the tile is known.
+/// One product: the operands that `maps` cannot hold before the tile is known. Either parts or matrices is 1, but for
+/// Weights::along_two, whose two matrices are one part.
 struct Operands {
-  const __nv_bfloat16* a[2];  ///< (rows, depth); the first is gathered where index is not null
-  const std::int32_t* index;
-  Matrices b[2];
-  int depth, columns;  ///< of b: gated or not, the columns of one matrix
-  int parts;           ///< pairs of operands whose products are added
+  int parts, matrices;
+  const std::int32_t* index;              // of the rows of a[0], one after another then, or null
+  const __nv_bfloat16* a[max_matrices];   // (rows, depth) of each part
+  std::int64_t a_stride[max_matrices];
+  int depth[max_matrices];
+  Matrices b[max_matrices];  // of each part, or matrix
+  int columns[max_matrices];  // of each matrix
 };
 
 template <class Shape, Weights weights>
 Maps make_maps(const Call& call, const Operands& o) {
   Maps maps{};
-  for (int i = 0; i < 2; ++i) {
-    if (o.a[i] && !o.index) maps.a[i] = matrix_map(o.a[i], call.rows, o.depth, Shape::rows);
-    if (!o.b[i].data) continue;
-    maps.b[i] =
-        weights == Weights::across
-            ? matrices_map(o.b[i], call.experts, o.depth, o.columns, depth_step)
-            : matrices_map(o.b[i], call.experts, o.columns, o.depth,
-                           weights == Weights::along_two ? Shape::columns / 2 : Shape::columns / Shape::cluster);
-  }
+  for (int i = 0; i < o.parts && !o.index; ++i)
+    maps.a[i] = matrix_map(o.a[i], call.rows, o.depth[i], o.a_stride[i], Shape::rows);
+  const int count = o.b[0].next ? call.experts : 1;
+  for (int i = 0; i < o.parts * o.matrices; ++i)
+    maps.b[i] = weights == Weights::across
+                    ? matrices_map(o.b[i], count, o.depth[i], o.columns[0], depth_step)
+                    : matrices_map(o.b[i], count, o.columns[i], o.depth[0],
+                                   weights == Weights::along_two ? Shape::columns / 2 : Shape::columns / Shape::cluster);
   return maps;
+}
+
+template <class Shape, Weights weights>
+Problem make_problem(const Call& call, const Operands& o) {
+  constexpr int channels = weights == Weights::along_two ? Shape::columns / 2 : Shape::columns;
+  const auto tiles = [&](int i) { return (o.columns[i] + channels - 1) / channels; };
+  constexpr int never = 1 << 30;
+  Problem p{};
+  p.loads = {call.first, call.last, call.most};
+  p.experts = call.experts, p.next = o.b[0].next ? 1 : 0;
+  p.across = {tiles(0), never, never};
+  if (weights == Weights::along && o.matrices > 1) p.across.second = p.across.tiles, p.across.tiles += tiles(1);
+  if (weights == Weights::along && o.matrices > 2) p.across.third = p.across.tiles, p.across.tiles += tiles(2);
+  p.parts = o.parts, p.depth = o.depth[0];
+  for (int i = 0; i < o.parts; ++i) p.all_steps += p.steps[i] = (o.depth[i] + depth_step - 1) / depth_step;
+  p.index = o.index, p.gathered = o.a[0], p.hang = call.hang;
+  return p;
+}
+
+/// Clusters of `kernel` that the current device holds at once: not all parts of it have an even number of
+/// multiprocessors.
+template <class Shape>
+int clusters_of(const void* kernel) {
+  if constexpr (Shape::cluster == 1) return multiprocessors();
+  return resident_clusters(kernel, Shape::cluster, Shape::shared_bytes);
 }
 
 template <class Shape, Weights weights, class Epilogue>
 void launch_shape(const Call& call, const Operands& o, const Epilogue& epilogue) {
-  constexpr int channels = weights == Weights::along_two ? Shape::columns / 2 : Shape::columns;
-  const int across = (o.columns + channels - 1) / channels;
-  const Problem problem{{call.first, call.last, call.most},
-                        call.experts,
-                        across,
-                        o.depth,
-                        (o.depth + depth_step - 1) / depth_step,
-                        o.parts,
-                        o.index,
-                        o.a[0],
-                        call.hang};
+  const Problem problem = make_problem<Shape, weights>(call, o);
   constexpr int rows = Shape::rows * Shape::cluster;
-  const std::int64_t tiles = ((call.rows + rows - 1) / rows + call.experts) * across;
+  const std::int64_t tiles = ((call.rows + rows - 1) / rows + call.experts) * problem.across.tiles;
   expect(tiles < (std::int64_t{1} << 30), "fewer tiles");
-  const int clusters = multiprocessors() / Shape::cluster;
-  const int blocks = static_cast<int>(tiles < clusters ? tiles : clusters) * Shape::cluster;
   const auto kernel = product<Shape, weights, Epilogue>;
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::shared_bytes),
              "cudaFuncSetAttribute");
+  const int clusters = clusters_of<Shape>(reinterpret_cast<const void*>(kernel));
+  const int blocks = static_cast<int>(tiles < clusters ? tiles : clusters) * Shape::cluster;
   kernel<<<blocks, threads, Shape::shared_bytes, call.stream>>>(make_maps<Shape, weights>(call, o), problem, epilogue);
   check_cuda(cudaGetLastError(), "launch of a product of experts");
 }
@@ -77,7 +97,12 @@ template <Weights weights, class Epilogue>
 void launch(const Call& call, const Operands& o, const Epilogue& epilogue) {
   check_call(call);
   if (call.rows == 0 || call.experts == 0) return;
-  switch (choose(call, o.columns, o.depth * o.parts)) {
+  int columns = 0, depth = 0;
+  const auto eights = [](std::int64_t width) { return width > 0 && width % 8 == 0; };
+  for (int i = 0; i < o.matrices; ++i) expect(eights(o.columns[i]), "columns in eights"), columns += o.columns[i];
+  for (int i = 0; i < o.parts; ++i)
+    expect(eights(o.depth[i]) && eights(o.a_stride[i]), "depths and strides in eights"), depth += o.depth[i];
+  switch (choose(call, columns, depth)) {
     case TileShape::tall:
       return launch_shape<Tall, weights>(call, o, epilogue);
     case TileShape::tall_pair:

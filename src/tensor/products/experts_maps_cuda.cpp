@@ -1,6 +1,9 @@
 // Tensor maps and the choice of tiles.
 #include <cudaTypedefs.h>
 
+#include <map>
+#include <mutex>
+
 #include "base/check.hpp"
 #include "tensor/check_cuda.hpp"
 #include "tensor/products/experts_launch_cuda.hpp"
@@ -40,16 +43,17 @@ CUtensorMap encode(const __nv_bfloat16* data, const cuuint64_t (&sizes)[rank], c
 
 }  // namespace
 
-CUtensorMap matrix_map(const __nv_bfloat16* data, std::int64_t rows, int columns, int box_rows) {
+CUtensorMap matrix_map(const __nv_bfloat16* data, std::int64_t rows, int columns, std::int64_t stride, int box_rows) {
   return encode<2>(data, {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)},
-                   {static_cast<cuuint64_t>(columns) * sizeof(__nv_bfloat16)}, box_rows);
+                   {static_cast<cuuint64_t>(stride) * sizeof(__nv_bfloat16)}, box_rows);
 }
 
 CUtensorMap matrices_map(const Matrices& matrices, int count, int rows, int columns, int box_rows) {
   const auto width = static_cast<cuuint64_t>(columns), height = static_cast<cuuint64_t>(rows);
-  const cuuint64_t next = count > 1 ? static_cast<cuuint64_t>(matrices.next) : width * height;
+  const cuuint64_t stride = matrices.stride ? static_cast<cuuint64_t>(matrices.stride) : width;
+  const cuuint64_t next = count > 1 ? static_cast<cuuint64_t>(matrices.next) : stride * height;
   return encode<3>(matrices.data, {width, height, static_cast<cuuint64_t>(count)},
-                   {width * sizeof(__nv_bfloat16), next * sizeof(__nv_bfloat16)}, box_rows);
+                   {stride * sizeof(__nv_bfloat16), next * sizeof(__nv_bfloat16)}, box_rows);
 }
 
 int multiprocessors() {
@@ -62,10 +66,27 @@ int multiprocessors() {
   return count;
 }
 
+int resident_clusters(const void* kernel, int size, int shared_bytes) {
+  static std::map<const void*, int> known;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  if (const auto found = known.find(kernel); found != known.end()) return found->second;
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim.x = static_cast<unsigned>(size), cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(size)), config.blockDim = dim3(threads);
+  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
+  config.attrs = &cluster, config.numAttrs = 1;
+  int count = 0;
+  check_cuda(cudaOccupancyMaxActiveClusters(&count, kernel, &config), "cudaOccupancyMaxActiveClusters");
+  expect(count > 0, "room for a cluster");
+  return known[kernel] = count;
+}
+
 void check_call(const Call& call) {
   expect(call.experts >= 0 && call.experts <= max_experts, "at most 1024 experts");
   expect(call.rows >= 0 && call.rows < (std::int64_t{1} << 31) - 256, "fewer than 2^31 rows");
-  expect(call.width > 0 && call.hidden > 0 && call.width % 8 == 0 && call.hidden % 8 == 0, "widths in eights");
 }
 
 /// By columns, depth and the mean load. All shapes give the same bits, so that only time depends on it.

@@ -23,8 +23,8 @@ struct Shape {
   static constexpr int rows = together ? 128 : 64 * height;
   static constexpr int a_bytes = rows * line, b_bytes = columns * line, stage_bytes = a_bytes + b_bytes;
   static constexpr int barrier_bytes = 16 * stages + 16;
-  /// Tiles, 1 KB to align them, barriers, and the schedule's two tables.
-  static constexpr int shared_bytes = stages * stage_bytes + 1024 + barrier_bytes + 8 * (max_experts + 1);
+  /// Tiles, 1 KB to align them, barriers, and the schedule's tables.
+  static constexpr int shared_bytes = stages * stage_bytes + 1024 + barrier_bytes + 4 * (3 * max_experts + 1);
   static_assert((!together || height == 1) && (cluster == 1 || cluster == 2));
   static_assert(stages >= 4 && shared_bytes <= 227 * 1024);
 };
@@ -36,10 +36,17 @@ using Small = Shape<1, 128, false, 8>;
 using TallPair = Shape<1, 256, true, 4, 2>;
 using FlatPair = Shape<1, 256, false, 5, 2>;
 
-/// Rows [row, row + rows) of an expert, counted over all experts, of which a tile holds at most Shape::rows; and its
-/// first column.
+/// Rows [row, row + rows) of an expert, counted over all experts, of which a tile holds at most Shape::rows; its matrix
+/// of those that the rows are multiplied by, and its first column there.
 struct Tile {
-  int expert, row, rows, column;
+  int expert, row, rows, matrix, column;
+};
+
+/// Tiles across the columns of all matrices: those of matrix 1 begin at second, of matrix 2 at third.
+struct Across {
+  int tiles, second, third;
+  __device__ int matrix(int tile) const { return (tile >= second) + (tile >= third); }
+  __device__ int begin(int matrix) const { return matrix == 0 ? 0 : matrix == 1 ? second : third; }
 };
 
 /// The rows of the experts: Call::first, last and most.
@@ -50,11 +57,11 @@ struct Loads {
   __device__ int end(int e) const { return static_cast<int>(first ? last[e] : (e + 1) * most); }
 };
 
-/// Tables in shared memory: tiles before expert e, and its first row; entry `experts` holds the totals.
+/// Tables in shared memory: tiles before expert e, entry `experts` that of all; its first row, and the end of its rows.
 struct Schedule {
-  int* before;
-  int* first;
-  int experts, across;  // tiles across the columns
+  int *before, *first, *last;
+  int experts;
+  Across across;
   __device__ int tiles() const { return before[experts]; }
 };
 
@@ -68,10 +75,9 @@ __device__ inline void make_schedule(const Schedule& s, const Loads& loads, int 
   for (int i = 0; i < each; ++i) {
     const int e = begin + i;
     const int from = e < s.experts ? loads.begin(e) : 0, to = e < s.experts ? loads.end(e) : 0;
-    tiles[i] = (to - from + tile_rows - 1) / tile_rows * s.across;
+    tiles[i] = (to - from + tile_rows - 1) / tile_rows * s.across.tiles;
     own += tiles[i];
-    if (e < s.experts) s.first[e] = from;
-    if (e == s.experts - 1) s.first[s.experts] = to;
+    if (e < s.experts) s.first[e] = from, s.last[e] = to;
   }
   int sum = own;
   for (int d = 1; d < 32; d *= 2) {
@@ -113,13 +119,14 @@ __device__ inline Tile find_tile(const Schedule& s, int t, int& expert) {
     break;
   }
   constexpr int both = Shape::rows * Shape::cluster, band = 2048 / both;
-  const int from = s.before[expert], local = t - from, down = (s.before[expert + 1] - from) / s.across;
-  const int before_band = local / (band * s.across) * band, in_band = local - before_band * s.across;
+  const int from = s.before[expert], local = t - from, across = s.across.tiles;
+  const int down = (s.before[expert + 1] - from) / across;
+  const int before_band = local / (band * across) * band, in_band = local - before_band * across;
   const int high = min(band, down - before_band);
-  int row = (before_band + in_band % high) * both;
+  int row = s.first[expert] + (before_band + in_band % high) * both;
   if constexpr (Shape::cluster > 1) row += hopper::cluster_rank() * Shape::rows;
-  const int first = s.first[expert];
-  return {expert, first + row, s.first[expert + 1] - first - row, in_band / high * Shape::columns};
+  const int place = in_band / high, matrix = s.across.matrix(place);
+  return {expert, row, s.last[expert] - row, matrix, (place - s.across.begin(matrix)) * Shape::columns};
 }
 
 }  // namespace switchyard::products::experts
