@@ -29,7 +29,8 @@ __device__ __forceinline__ Value relu(float up) { return activation::relu_at(up)
 __device__ __forceinline__ Value gelu(float up) {
   const float e = power_of_two(up * (-0.5f * log2_e * up));
   const float t = reciprocal(fmaf(0.31f, magnitude(up), 1.0f));
-  const float tail = e * (t * horner(t, 0.12386056f, 0.12044248f, 0.13342600f, 0.015750428f, 0.18044614f, -0.073927922f));
+  const float tail =
+      e * (t * horner(t, 0.12386056f, 0.12044248f, 0.13342600f, 0.015750428f, 0.18044614f, -0.073927922f));
   const float cdf = up < 0.0f ? tail : 1.0f - tail;
   return {up * cdf, 0.0f, fmaf(up * 0.398942280f, e, cdf)};
 }

@@ -109,8 +109,8 @@ struct Linear {
 };
 void linear(const Call& call, const Linear& p);
 
-/// dx(rows, columns) = Σ over i < count of dy_i(rows, depth_i)·w_i, w_i (depth_i, columns): one chain through the depths
-/// of all i. Rows of dy_i lie stride_i elements apart.
+/// dx(rows, columns) = Σ over i < count of dy_i(rows, depth_i)·w_i, w_i (depth_i, columns): one chain through the
+/// depths of all i. Rows of dy_i lie stride_i elements apart.
 struct LinearGradient {
   int columns, count;
   const __nv_bfloat16* dy[max_matrices];

@@ -17,9 +17,9 @@ struct Problem {
   Loads loads;
   int experts, next;  // next: 1, or 0 where all experts have one matrix
   Across across;
-  int parts;                // pairs of operands whose products are added, one after another
-  int steps[max_matrices];  // of depth_step, of each part
-  int all_steps, depth;     // depth of the first part
+  int parts;                  // pairs of operands whose products are added, one after another
+  int steps[max_matrices];    // of depth_step, of each part
+  int all_steps, depth;       // depth of the first part
   const std::int32_t* index;  // rows of `gathered` that the rows of a are, or null
   const __nv_bfloat16* gathered;
   std::uint32_t* hang;  // see hopper::wait
@@ -59,8 +59,7 @@ __device__ __forceinline__ void copy_b(const Maps& maps, const Room<Shape>& room
       copy_weights<Shape>(to + half * line, maps.b[1], full, depth, tile.column / 2, expert);
   } else {
 #pragma unroll
-    for (int c = 0; c < own; c += 64)
-      copy_weights<Shape>(to + c * line, maps.b[part], full, column + c, depth, expert);
+    for (int c = 0; c < own; c += 64) copy_weights<Shape>(to + c * line, maps.b[part], full, column + c, depth, expert);
   }
 }
 

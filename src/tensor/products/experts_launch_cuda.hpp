@@ -16,8 +16,9 @@ CUtensorMap matrices_map(const Matrices& matrices, int count, int rows, int colu
 /// Multiprocessors of the current device.
 int multiprocessors();
 
-/// Clusters of `size` blocks of `kernel` that the current device holds at once.
-int resident_clusters(const void* kernel, int size, int shared_bytes);
+/// Lets blocks of `kernel` have `shared_bytes`. Returns how many clusters of `size` of them the current device holds at
+/// once: not all parts of it have an even number of multiprocessors.
+int make_ready(const void* kernel, int size, int shared_bytes);
 
 /// Throws Error{internal} unless the call's sizes are as its comment says.
 void check_call(const Call& call);
@@ -30,11 +31,11 @@ TileShape choose_gradient(const Call& call);  ///< the same for weight gradients
 /// Weights::along_two, whose two matrices are one part.
 struct Operands {
   int parts, matrices;
-  const std::int32_t* index;              // of the rows of a[0], one after another then, or null
-  const __nv_bfloat16* a[max_matrices];   // (rows, depth) of each part
+  const std::int32_t* index;             // of the rows of a[0], one after another then, or null
+  const __nv_bfloat16* a[max_matrices];  // (rows, depth) of each part
   std::int64_t a_stride[max_matrices];
   int depth[max_matrices];
-  Matrices b[max_matrices];  // of each part, or matrix
+  Matrices b[max_matrices];   // of each part, or matrix
   int columns[max_matrices];  // of each matrix
 };
 
@@ -45,10 +46,11 @@ Maps make_maps(const Call& call, const Operands& o) {
     maps.a[i] = matrix_map(o.a[i], call.rows, o.depth[i], o.a_stride[i], Shape::rows);
   const int count = o.b[0].next ? call.experts : 1;
   for (int i = 0; i < o.parts * o.matrices; ++i)
-    maps.b[i] = weights == Weights::across
-                    ? matrices_map(o.b[i], count, o.depth[i], o.columns[0], depth_step)
-                    : matrices_map(o.b[i], count, o.columns[i], o.depth[0],
-                                   weights == Weights::along_two ? Shape::columns / 2 : Shape::columns / Shape::cluster);
+    maps.b[i] =
+        weights == Weights::across
+            ? matrices_map(o.b[i], count, o.depth[i], o.columns[0], depth_step)
+            : matrices_map(o.b[i], count, o.columns[i], o.depth[0],
+                           weights == Weights::along_two ? Shape::columns / 2 : Shape::columns / Shape::cluster);
   return maps;
 }
 
@@ -69,14 +71,6 @@ Problem make_problem(const Call& call, const Operands& o) {
   return p;
 }
 
-/// Clusters of `kernel` that the current device holds at once: not all parts of it have an even number of
-/// multiprocessors.
-template <class Shape>
-int clusters_of(const void* kernel) {
-  if constexpr (Shape::cluster == 1) return multiprocessors();
-  return resident_clusters(kernel, Shape::cluster, Shape::shared_bytes);
-}
-
 template <class Shape, Weights weights, class Epilogue>
 void launch_shape(const Call& call, const Operands& o, const Epilogue& epilogue) {
   const Problem problem = make_problem<Shape, weights>(call, o);
@@ -84,9 +78,8 @@ void launch_shape(const Call& call, const Operands& o, const Epilogue& epilogue)
   const std::int64_t tiles = ((call.rows + rows - 1) / rows + call.experts) * problem.across.tiles;
   expect(tiles < (std::int64_t{1} << 30), "fewer tiles");
   const auto kernel = product<Shape, weights, Epilogue>;
-  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::shared_bytes),
-             "cudaFuncSetAttribute");
-  const int clusters = clusters_of<Shape>(reinterpret_cast<const void*>(kernel));
+  static const int clusters = make_ready(reinterpret_cast<const void*>(kernel), Shape::cluster,
+                                         Shape::shared_bytes);  // of one device a process
   const int blocks = static_cast<int>(tiles < clusters ? tiles : clusters) * Shape::cluster;
   kernel<<<blocks, threads, Shape::shared_bytes, call.stream>>>(make_maps<Shape, weights>(call, o), problem, epilogue);
   check_cuda(cudaGetLastError(), "launch of a product of experts");
@@ -102,6 +95,7 @@ void launch(const Call& call, const Operands& o, const Epilogue& epilogue) {
   for (int i = 0; i < o.matrices; ++i) expect(eights(o.columns[i]), "columns in eights"), columns += o.columns[i];
   for (int i = 0; i < o.parts; ++i)
     expect(eights(o.depth[i]) && eights(o.a_stride[i]), "depths and strides in eights"), depth += o.depth[i];
+  for (const Matrices& b : o.b) expect(!b.data || !b.next == !o.b[0].next, "matrices of each expert, or of all");
   switch (choose(call, columns, depth)) {
     case TileShape::tall:
       return launch_shape<Tall, weights>(call, o, epilogue);

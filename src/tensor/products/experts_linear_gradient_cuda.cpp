@@ -26,7 +26,8 @@ void linear_gradient(const Call& call, const LinearGradient& p) {
 
 void input_gradient(const Call& call, const InputGradient& p) {
   const int f = call.hidden, count = p.d_gate ? 2 : 1;
-  linear_gradient(call, {call.width, count, {p.d_up, p.d_gate}, {f, f}, {f, f}, {p.up, p.gate}, {p.dx, call.width}, {}});
+  linear_gradient(call,
+                  {call.width, count, {p.d_up, p.d_gate}, {f, f}, {f, f}, {p.up, p.gate}, {p.dx, call.width}, {}});
 }
 
 }  // namespace switchyard::products::experts

@@ -1,9 +1,6 @@
 // Tensor maps and the choice of tiles.
 #include <cudaTypedefs.h>
 
-#include <map>
-#include <mutex>
-
 #include "base/check.hpp"
 #include "tensor/check_cuda.hpp"
 #include "tensor/products/experts_launch_cuda.hpp"
@@ -66,11 +63,10 @@ int multiprocessors() {
   return count;
 }
 
-int resident_clusters(const void* kernel, int size, int shared_bytes) {
-  static std::map<const void*, int> known;
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
-  if (const auto found = known.find(kernel); found != known.end()) return found->second;
+int make_ready(const void* kernel, int size, int shared_bytes) {
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
+             "cudaFuncSetAttribute");
+  if (size == 1) return multiprocessors();
   cudaLaunchAttribute cluster{};
   cluster.id = cudaLaunchAttributeClusterDimension;
   cluster.val.clusterDim.x = static_cast<unsigned>(size), cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
@@ -81,7 +77,7 @@ int resident_clusters(const void* kernel, int size, int shared_bytes) {
   int count = 0;
   check_cuda(cudaOccupancyMaxActiveClusters(&count, kernel, &config), "cudaOccupancyMaxActiveClusters");
   expect(count > 0, "room for a cluster");
-  return known[kernel] = count;
+  return count;
 }
 
 void check_call(const Call& call) {
@@ -89,12 +85,15 @@ void check_call(const Call& call) {
   expect(call.rows >= 0 && call.rows < (std::int64_t{1} << 31) - 256, "fewer than 2^31 rows");
 }
 
-/// By columns, depth and the mean load. All shapes give the same bits, so that only time depends on it.
+/// By columns, depth and the mean load, as measured on an H200 (dev/experts_check.cu). All shapes give the same bits,
+/// so that only time depends on it.
 TileShape choose(const Call& call, int columns, int depth) {
   if (call.tile != TileShape::automatic) return call.tile;
   const std::int64_t mean = call.rows / call.experts;
-  const std::int64_t flats = (call.rows / 64 + 1) * ((columns + 255) / 256);
+  const auto whole = [&](int tile) { return std::int64_t{columns + tile - 1} / tile * tile; };
+  const std::int64_t flats = (call.rows / 64 + 1) * (whole(256) / 256);
   if (depth <= 256 || flats < 2 * multiprocessors()) return TileShape::small;
+  if (5 * whole(128) <= 4 * whole(256)) return TileShape::square;  // 0.8 of the speed of tall
   return mean <= 96 ? TileShape::flat : TileShape::tall;
 }
 

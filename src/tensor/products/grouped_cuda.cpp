@@ -7,6 +7,7 @@
 #include "base/check.hpp"
 #include "tensor/check_cuda.hpp"
 #include "tensor/graph.hpp"
+#include "tensor/products/experts_cuda.hpp"
 
 namespace switchyard::products {
 namespace {
@@ -40,30 +41,18 @@ EvenOperand even_operand(const Grouped& p, const GroupOperand& o, Element elemen
   return {o.data, o.stride, next / bytes_of(element)};
 }
 
-/// Whether one launch with sizes of the host does: segments without tables, of small matrices. Never a matter of how
-/// many rows there are, but that none is none.
+/// Whether one launch with sizes of the host does for a weight gradient: segments without tables, of small matrices.
+/// Never a matter of how many rows there are, but that none is none.
 bool even_takes(const Grouped& p) {
-  const Index matrix = p.kind == Kind::weight_gradient ? Index{p.m} * p.n : Index{p.n} * p.k;
-  const bool apart = p.count == 1 || p.kind == Kind::weight_gradient || p.b.by_outer > 0;  // matrices of W
-  return !p.segments.first && p.segments.most > 0 && p.first == 0 && (p.inner == 1 || p.count <= p.inner) && apart &&
-         matrix <= small_matrix;
-}
-
-using EvenProduct = void (*)(const EvenLaunch&);
-
-EvenProduct even_product_of(const Grouped& p) {
-  const bool floats = p.of.d == Element::f32;
-  if (p.kind == Kind::forward) return floats ? cutlass_even_forward_float : cutlass_even_forward_bf16;
-  if (p.kind == Kind::weight_gradient) return cutlass_even_weight_gradient;
-  return floats ? cutlass_even_input_gradient_float : cutlass_even_input_gradient_bf16;
+  return !p.segments.first && p.segments.most > 0 && p.first == 0 && (p.inner == 1 || p.count <= p.inner) &&
+         Index{p.m} * p.n <= small_matrix;
 }
 
 EvenLaunch even_launch(cudaStream_t stream, const Grouped& p, int processors) {
-  const int rows = static_cast<int>(p.segments.most);
   return {stream,
-          p.m < 0 ? rows : p.m,
+          p.m,
           p.n,
-          p.k < 0 ? rows : p.k,
+          static_cast<int>(p.segments.most),
           p.count,
           even_operand(p, p.a, p.of.a),
           even_operand(p, p.b, p.of.b),
@@ -84,14 +73,38 @@ bool prefers_tree_tiles(const Grouped& p, Index usual) {
   return usual > 0 && usual <= few_rows_of_halves;
 }
 
-using Kernel = void (*)(const GroupLaunch&);
+const __nv_bfloat16* halves(const std::byte* p) { return reinterpret_cast<const __nv_bfloat16*>(p); }
 
-Kernel kernel_of(const Grouped& p) {
-  const bool floats = p.of.d == Element::f32;
-  if (p.kind == Kind::forward) return floats ? cutlass_forward_float : cutlass_forward_bf16;
-  if (p.kind == Kind::input_gradient) return floats ? cutlass_input_gradient_float : cutlass_input_gradient_bf16;
-  // The same bits from either (tests), so that the number of rows may choose.
-  return p.segments.rows >= many_rows * p.segments.count ? cutlass_weight_gradient_many : cutlass_weight_gradient_few;
+/// The segments [first, first + count) of `p`, of rows that end before `rows`.
+experts::Call rows_call(cudaStream_t stream, const Grouped& p, int first, int count, Index rows) {
+  const Segments& s = p.segments;
+  const bool tables = s.first != nullptr;
+  return {tables ? s.first + first : nullptr,
+          tables ? s.last + first : nullptr,
+          count,
+          tables ? rows : count * s.most,
+          s.most,
+          p.k,
+          p.n,
+          stream};
+}
+
+/// Forward or input gradient of bf16 operands, `rows` the rows of a and d.
+void multiply_rows(cudaStream_t stream, const Grouped& p, Index rows) {
+  const experts::Results results{p.of.d == Element::f32, p.add};
+  const Index next = p.b.by_outer / bytes_of(p.of.b);
+  for (int s = 0; s < p.count; s += experts::max_count) {
+    const int count = std::min(p.count - s, experts::max_count);
+    const Index before = p.segments.first ? 0 : s * p.segments.most;  // rows
+    const experts::Call call = rows_call(stream, p, s, count, rows);
+    const auto a = halves(p.a.data + before * p.a.by_row);
+    const experts::Matrices w{halves(p.b.data + s * p.b.by_outer), next, p.b.stride};
+    const experts::Result d{p.d.data + before * p.d.by_row, p.d.stride};
+    if (p.kind == Kind::forward)
+      experts::linear(call, {a, p.a.stride, p.k, 1, {w}, {p.n}, {d}, results});
+    else
+      experts::linear_gradient(call, {p.n, 1, {a}, {p.a.stride}, {p.k}, {w}, d, results});
+  }
 }
 
 }  // namespace
@@ -109,7 +122,7 @@ void fill_tables(cudaStream_t stream, const Grouped& product, const GroupTables&
   check_cuda(cudaGetLastError(), "fill_table");
 }
 
-bool cutlass_takes(const Grouped& p) {
+bool tensor_cores_take(const Grouped& p) {
   constexpr int whole = 8;  // elements of 16 bytes
   const auto wide = [](int size) { return size < 0 || (size > 0 && size % whole == 0); };
   return p.of.alike(Element::bf16) && wide(p.m) && wide(p.n) && wide(p.k) && aligned(p.a, p.of.a) &&
@@ -139,30 +152,35 @@ GroupedProducts::GroupedProducts(cudaStream_t stream) : stream_(stream) {
 
 void GroupedProducts::multiply(const Grouped& product) {
   if (product.count == 0) return;
-  if (!cutlass_takes(product)) return multiply_tiles(stream_, product);
-  if (even_takes(product)) return even_product_of(product)(even_launch(stream_, product, processors_));
+  if (!tensor_cores_take(product)) return multiply_tiles(stream_, product);
+  if (even_takes(product)) return cutlass_even_weight_gradient(even_launch(stream_, product, processors_));
   const GroupTables tables = tables_at(tables_.bytes(product.count * table_bytes), product.count);
   fill_tables(stream_, product, tables);
-  kernel_of(product)({stream_, product.count, tables, product.add, processors_, workspace_.bytes(workspace_bytes)});
+  // The same bits from either (tests), so that the number of rows may choose.
+  const bool many = product.segments.rows >= many_rows * product.segments.count;
+  const auto kernel = many ? cutlass_weight_gradient_many : cutlass_weight_gradient_few;
+  kernel({stream_, product.count, tables, product.add, processors_, workspace_.bytes(workspace_bytes)});
 }
 
 void GroupedProducts::rows(Kind kind, const Segments& segments, const Tensor& from, const Weights& w, const Tensor& to,
                            Write write) {
-  if (segments.rows == 0 || to.width == 0) return;
+  if (segments.rows == 0 || segments.count == 0 || to.width == 0) return;
   const GroupOperand weights{w.matrix.data, w.matrix.stride, 0, w.next * bytes_of(w.matrix.element), 0};
-  multiply({kind,
-            {from.element, w.matrix.element, to.element},
-            write == Write::add,
-            segments,
-            0,
-            segments.count,
-            1,
-            -1,
-            static_cast<int>(to.width),
-            static_cast<int>(from.width),
-            rows_of(from),
-            weights,
-            rows_of(to)});
+  const Grouped p{kind,
+                  {from.element, w.matrix.element, to.element},
+                  write == Write::add,
+                  segments,
+                  0,
+                  segments.count,
+                  1,
+                  -1,
+                  static_cast<int>(to.width),
+                  static_cast<int>(from.width),
+                  rows_of(from),
+                  weights,
+                  rows_of(to)};
+  if (tensor_cores_take(p)) return multiply_rows(stream_, p, std::min(from.rows, to.rows));
+  multiply_tiles(stream_, p);
 }
 
 void GroupedProducts::weight_gradient(const GrainSegments& of, const Tensor& dy, const Tensor& x, const Gradients& dw) {

@@ -47,8 +47,9 @@ GroupTables tables_at(std::byte* memory, int groups);
 /// Fills the tables of the groups of `product`.
 void fill_tables(cudaStream_t stream, const Grouped& product, const GroupTables& tables);
 
-/// Whether CUTLASS takes the product: a matter of the layout of parameters and rows, never of how many rows there are.
-bool cutlass_takes(const Grouped& product);
+/// Whether a kernel on tensor cores takes the product (CUTLASS weight gradients, experts_cuda.hpp the others): a matter
+/// of the layout of parameters and rows, never of how many rows there are.
+bool tensor_cores_take(const Grouped& product);
 
 /// Any product in tiles of ours, without tensor cores: every element one chain of fused multiply-adds over k ascending.
 void multiply_tiles(cudaStream_t stream, const Grouped& product);

@@ -1,5 +1,5 @@
-// Matrix products on an NVIDIA GPU of the Hopper architecture: Bf16 by CUTLASS, floats in single precision in tiles of
-// our own (grouped_cuda.hpp).
+// Matrix products on an NVIDIA GPU of the Hopper architecture: Bf16 by kernels of our own (experts_cuda.hpp), weight
+// gradients by CUTLASS, floats in single precision in tiles of our own (grouped_cuda.hpp).
 //
 // Layout invariance: which kernel makes an element depends on widths, strides and elements only, a kernel sums over the
 // depth in one order, and no sum is split; so neither the number of rows nor their place changes a bit. Weight
@@ -47,8 +47,9 @@ std::string bits_depend_on() {
 }
 
 const char* description() {
-  static const std::string text = "CUTLASS " + std::to_string(CUTLASS_MAJOR) + "." + std::to_string(CUTLASS_MINOR) +
-                                  "." + std::to_string(CUTLASS_PATCH) + " for bf16, own tiles for fp32";
+  static const std::string text = "own kernels for bf16, their weight gradients by CUTLASS " +
+                                  std::to_string(CUTLASS_MAJOR) + "." + std::to_string(CUTLASS_MINOR) + "." +
+                                  std::to_string(CUTLASS_PATCH) + ", own tiles for fp32";
   return text.c_str();
 }
 
