@@ -75,11 +75,13 @@ __device__ __forceinline__ void cluster_sync() {
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
-/// Arrives at the barrier of block `rank` of the cluster that stands where `barrier` does here.
+/// Arrives at the barrier of block `rank` of the cluster that stands where `barrier` does here. Release is that of the
+/// block: that of the cluster is a fence of all memory (MEMBAR.GPU), which would wait for the stores of epilogues, and
+/// what is told is that wgmma has read, which its wait orders.
 __device__ __forceinline__ void arrive_at(std::uint32_t barrier, std::uint32_t rank) {
   asm volatile(
       "{ .reg .b32 there; mapa.shared::cluster.u32 there, %0, %1;"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there]; }" ::"r"(barrier),
+      "mbarrier.arrive.shared::cluster.b64 _, [there]; }" ::"r"(barrier),
       "r"(rank)
       : "memory");
 }
