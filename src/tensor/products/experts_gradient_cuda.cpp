@@ -91,16 +91,13 @@ __device__ __forceinline__ void copy_step(const GradientProblem& g, const Room<S
   __syncwarp();
   if (!a_boxes) copy_rows<a_blocks>(room.a(stage), g.p.a, sources.a, tile.a_column);
   if (!b_boxes) copy_rows<b_blocks>(room.b(stage), g.p.b, sources.b, tile.b_column);
-  hopper::copies_commit();
+  hopper::arrive_after_copies(room.full(stage));
 }
 
-/// All steps of all tiles of a block. By a warpgroup; indices are read one step ahead, stages published as by
-/// gather_tiles().
+/// All steps of all tiles of a block. By a warpgroup; indices are read one step ahead.
 template <class Shape>
 __device__ __forceinline__ void copy_gradients(const GradientProblem& g, const Room<Shape>& room) {
-  constexpr int lag = Shape::stages / 2;
-  Ring<Shape::stages> ring, behind;
-  int waiting = 0;
+  Ring<Shape::stages> ring;
   for (std::int64_t t = blockIdx.x; t < g.tiles; t += gridDim.x) {
     const GradientTile tile = gradient_tile<Shape>(g, t);
     Sources next;
@@ -113,17 +110,8 @@ __device__ __forceinline__ void copy_gradients(const GradientProblem& g, const R
       find_sources(next.b, g.p.b, tile.first + row, tile.rows - row);
       hopper::wait(room.empty(ring.stage), ring.parity ^ 1, g.hang, place(1, ring.stage, step));
       copy_step(g, room, ring.stage, tile, step, now);
-      if (waiting < lag) {
-        ++waiting;
-        continue;
-      }
-      hopper::copies_wait<lag>();
-      publish(room, behind.stage);
-      behind.advance();
     }
   }
-  hopper::copies_wait<0>();
-  for (; waiting > 0; --waiting, behind.advance()) publish(room, behind.stage);
 }
 
 /// sums = the tile's; zeros where the segment has no rows. As multiply_tile(), both operands across the depth.
@@ -143,6 +131,7 @@ __device__ __forceinline__ void multiply_gradient(float (&sums)[Shape::height][S
   turn.wait(g.hang);
   for (int step = 0; step < steps; ++step, ring.advance()) {
     hopper::wait(room.full(ring.stage), ring.parity, g.hang, place(2, ring.stage, step));
+    hopper::fence_proxy();  // what threads copied
     const std::uint64_t a = hopper::descriptor(room.a(ring.stage) + half * block_bytes, block_bytes, 1024);
     const std::uint64_t b = hopper::descriptor(room.b(ring.stage), block_bytes, 1024);
     hopper::products_begin();
@@ -212,7 +201,7 @@ template <class Shape>
 __global__ void __launch_bounds__(threads, 1) gradient(const __grid_constant__ GradientProblem g) {
   extern __shared__ unsigned char shared[];
   const Room<Shape> room(shared);
-  if (threadIdx.x == 0) room.init(1 + 4);  // the copy engine's thread, warps that copy
+  if (threadIdx.x == 0) room.init(1 + 128);  // the copy engine's thread, threads that copy
   __syncthreads();
   if (threadIdx.x < 128) {
     hopper::give_registers<56>();

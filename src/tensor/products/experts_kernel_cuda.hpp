@@ -85,17 +85,17 @@ __device__ __forceinline__ void copy_tiles(const Maps& maps, const Problem& p, c
 }
 
 /// The rows of a gathered by their index, 16 bytes a thread; b by the copy engine. By the warpgroup: thread i copies
-/// piece i mod 8 of rows i / 8, i / 8 + 16, … A stage is published `lag` steps after its copies were issued: only then
-/// are they known to have ended, which the fence between them and wgmma needs.
+/// piece i mod 8 of rows i / 8, i / 8 + 16, …, and its arrival follows its copies by itself, so that only empty stages
+/// are waited for.
 /// Longer than 25 lines: the loop that the ring's state lives in.
 template <class Shape, Weights weights>
 __device__ __forceinline__ void gather_tiles(const Maps& maps, const Problem& p, const Schedule& schedule,
                                              const Room<Shape>& room) {
-  constexpr int lag = Shape::stages / 2, each = Shape::rows / 16;
+  constexpr int each = Shape::rows / 16;
   const int piece = threadIdx.x % 8, row = threadIdx.x / 8;
   const std::uint32_t own = row * line + ((piece ^ (row % 8)) << 4);
-  Ring<Shape::stages> ring, behind;
-  int expert = 0, waiting = 0;
+  Ring<Shape::stages> ring;
+  int expert = 0;
   for (int t = cluster_index<Shape>(); t < schedule.tiles(); t += clusters<Shape>()) {
     const Tile tile = find_tile<Shape>(schedule, t, expert);
     const __nv_bfloat16* from[each];
@@ -119,18 +119,9 @@ __device__ __forceinline__ void gather_tiles(const Maps& maps, const Problem& p,
         hopper::copy_16(room.a(ring.stage) + own + i * 16 * line, valid ? from[i] + step * depth_step : p.gathered,
                         valid ? 16 : 0);
       }
-      hopper::copies_commit();
-      if (waiting < lag) {
-        ++waiting;
-        continue;
-      }
-      hopper::copies_wait<lag>();
-      publish(room, behind.stage);
-      behind.advance();
+      hopper::arrive_after_copies(room.full(ring.stage));
     }
   }
-  hopper::copies_wait<0>();
-  for (; waiting > 0; --waiting, behind.advance()) publish(room, behind.stage);
 }
 
 /// sums = a tile of a · bᵀ, over the whole depth; leaves `ring` behind it. By a warpgroup, `half` its block of rows.
@@ -148,6 +139,7 @@ __device__ __forceinline__ void multiply_tile(float (&sums)[Shape::height][Shape
   turn.wait(p.hang);
   for (int step = 0; step < steps; ++step, ring.advance()) {
     hopper::wait(room.full(ring.stage), ring.parity, p.hang, place(2, ring.stage, step));
+    if (p.index) hopper::fence_proxy();  // what threads copied
     const std::uint64_t a = hopper::descriptor(room.a(ring.stage) + half * 64 * line, 16, 1024);
     const std::uint64_t b = hopper::descriptor(room.b(ring.stage), across ? 64 * line : 16, 1024);
     hopper::products_begin();
@@ -204,7 +196,7 @@ __global__ void __cluster_dims__(Shape::cluster, 1, 1) __launch_bounds__(threads
   const Schedule schedule{tables, tables + max_experts + 1, tables + 2 * max_experts + 1, p.experts, p.across};
   const bool gathers = p.index != nullptr;
   if (threadIdx.x == 0) {
-    room.init(gathers ? 1 + 4 : 1);  // the copy engine's thread, warps that gather
+    room.init(gathers ? 1 + 128 : 1);  // the copy engine's thread, threads that gather
     hopper::prefetch_map(&maps.a[0]);
     hopper::prefetch_map(&maps.b[0]);
   }

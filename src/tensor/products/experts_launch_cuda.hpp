@@ -58,11 +58,10 @@ template <class Shape, Weights weights>
 Problem make_problem(const Call& call, const Operands& o) {
   constexpr int channels = weights == Weights::along_two ? Shape::columns / 2 : Shape::columns;
   const auto tiles = [&](int i) { return (o.columns[i] + channels - 1) / channels; };
-  constexpr int never = 1 << 30;
   Problem p{};
   p.loads = {call.first, call.last, call.most};
   p.experts = call.experts, p.next = o.b[0].next ? 1 : 0;
-  p.across = {tiles(0), never, never};
+  p.across = {tiles(0), no_tile, no_tile};
   if (weights == Weights::along && o.matrices > 1) p.across.second = p.across.tiles, p.across.tiles += tiles(1);
   if (weights == Weights::along && o.matrices > 2) p.across.third = p.across.tiles, p.across.tiles += tiles(2);
   p.parts = o.parts, p.depth = o.depth[0];

@@ -44,14 +44,6 @@ __device__ inline std::uint32_t place(unsigned kind, unsigned stage, int step) {
   return kind << 28 | stage << 24 | (static_cast<unsigned>(step) & 0xFFF) << 12 | (blockIdx.x & 0xFFF);
 }
 
-/// What this thread copied into a stage may be read. Once a warp, after each of its threads has fenced.
-template <class Shape>
-__device__ __forceinline__ void publish(const Room<Shape>& room, unsigned stage) {
-  hopper::fence_proxy();
-  __syncwarp();
-  if (threadIdx.x % 32 == 0) hopper::arrive(room.full(stage));
-}
-
 /// A warp has read a stage: told to all blocks that copy into it.
 template <class Shape>
 __device__ __forceinline__ void release(const Room<Shape>& room, unsigned stage) {

@@ -42,7 +42,10 @@ struct Tile {
   int expert, row, rows, matrix, column;
 };
 
-/// Tiles across the columns of all matrices: those of matrix 1 begin at second, of matrix 2 at third.
+constexpr int no_tile = 1 << 30;
+
+/// Tiles across the columns of all matrices: those of matrix 1 begin at second, of matrix 2 at third; no_tile where
+/// there is no such matrix.
 struct Across {
   int tiles, second, third;
   __device__ int matrix(int tile) const { return (tile >= second) + (tile >= third); }

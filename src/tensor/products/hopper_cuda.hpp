@@ -88,7 +88,8 @@ __device__ __forceinline__ void arrive_at(std::uint32_t barrier, std::uint32_t r
 
 // Copies into shared memory.
 
-/// Orders this thread's ordinary writes to shared memory before later reads by wgmma and the copy engine.
+/// Orders ordinary writes to shared memory that this thread made, or has seen a barrier tell of, before reads by the
+/// wgmma that it issues later.
 __device__ __forceinline__ void fence_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 __device__ __forceinline__ void prefetch_map(const CUtensorMap* map) {
@@ -132,12 +133,9 @@ __device__ __forceinline__ void copy_16(std::uint32_t to, const void* from, int 
   asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
 
-__device__ __forceinline__ void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-
-/// Waits until at most `left` of the committed groups are on their way.
-template <int left>
-__device__ __forceinline__ void copies_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
+/// Arrives once all 16-byte copies that this thread has begun have ended; at once if there are none.
+__device__ __forceinline__ void arrive_after_copies(std::uint32_t barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
 }
 
 // Products of a warpgroup.
