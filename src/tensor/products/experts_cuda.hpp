@@ -13,9 +13,10 @@
 namespace switchyard::products::experts {
 
 /// Shape of the tiles; all give the same bits. tall: 128 × 256, two warpgroups together. flat: 64 × 256, square:
-/// 128 × 128, small: 64 × 128, a tile for each of two warpgroups, whose epilogues hide behind each other's products.
-/// pair: two blocks, one tile below the other, which share the copies of the weights; for loads well above 128 rows.
-enum class TileShape { automatic, tall, flat, square, small, tall_pair, flat_pair };
+/// 128 × 128, small: 64 × 128, tiny: 64 × 64 (not for hidden_gradient), a tile for each of two warpgroups, whose
+/// epilogues hide behind each other's products. pair: two blocks, one tile below the other, which share the copies of
+/// the weights; for loads well above 128 rows.
+enum class TileShape { automatic, tall, flat, square, small, tall_pair, flat_pair, tiny };
 
 constexpr int max_count = 1024;  ///< of experts in one call
 

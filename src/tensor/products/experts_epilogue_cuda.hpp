@@ -9,6 +9,7 @@ constexpr int dots_columns = 128;  // columns of a partial dot product, in every
 
 /// hidden(rows, columns) = relu or gelu of the sums, and slope its derivative (null: not wanted).
 struct Activated {
+  static constexpr int least_columns = 64;  // of a tile
   __nv_bfloat16 *hidden, *slope;
   int columns;
   Activation kind;
@@ -47,6 +48,7 @@ struct Activated {
 /// The left half of the sums is up, the right half the gate of the same channels: hidden = silu(gate)·up, and its
 /// derivatives (null: not wanted).
 struct Gated {
+  static constexpr int least_columns = 64;  // of a tile
   __nv_bfloat16 *hidden, *slope_up, *slope_gate;
   int columns;
 
@@ -87,6 +89,7 @@ struct Gated {
 /// a thread's chunks, then (0 + 1) + (2 + 3) over the four threads of a row. factor, scaled, dots may be null, hidden
 /// too if both of those are.
 struct Sloped {
+  static constexpr int least_columns = dots_columns;
   __nv_bfloat16 *up, *gate;
   const __nv_bfloat16* hidden;
   __nv_bfloat16* scaled;

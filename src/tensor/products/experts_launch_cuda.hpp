@@ -23,8 +23,9 @@ int make_ready(const void* kernel, int size, int shared_bytes);
 /// Throws Error{internal} unless the call's sizes are as its comment says.
 void check_call(const Call& call);
 
-/// The tile shape for `columns` results of a row over `depth`: the call's own, or the fastest.
-TileShape choose(const Call& call, int columns, int depth);
+/// The tile shape for `columns` results of a row over `depth`, tiles of at least `least` columns: the call's own, or
+/// the fastest.
+TileShape choose(const Call& call, int columns, int depth, int least);
 TileShape choose_gradient(const Call& call);  ///< the same for weight gradients
 
 /// One product: the operands that `maps` cannot hold before the tile is known. Either parts or matrices is 1, but for
@@ -95,7 +96,12 @@ void launch(const Call& call, const Operands& o, const Epilogue& epilogue) {
   for (int i = 0; i < o.parts; ++i)
     expect(eights(o.depth[i]) && eights(o.a_stride[i]), "depths and strides in eights"), depth += o.depth[i];
   for (const Matrices& b : o.b) expect(!b.data || !b.next == !o.b[0].next, "matrices of each expert, or of all");
-  switch (choose(call, columns, depth)) {
+  switch (choose(call, columns, depth, Epilogue::least_columns)) {
+    case TileShape::tiny:
+      if constexpr (Epilogue::least_columns <= Tiny::columns) return launch_shape<Tiny, weights>(call, o, epilogue);
+      [[fallthrough]];
+    case TileShape::small:
+      return launch_shape<Small, weights>(call, o, epilogue);
     case TileShape::tall:
       return launch_shape<Tall, weights>(call, o, epilogue);
     case TileShape::tall_pair:
@@ -104,8 +110,6 @@ void launch(const Call& call, const Operands& o, const Epilogue& epilogue) {
       return launch_shape<FlatPair, weights>(call, o, epilogue);
     case TileShape::square:
       return launch_shape<Square, weights>(call, o, epilogue);
-    case TileShape::small:
-      return launch_shape<Small, weights>(call, o, epilogue);
     default:
       return launch_shape<Flat, weights>(call, o, epilogue);
   }

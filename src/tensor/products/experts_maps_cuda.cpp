@@ -87,11 +87,13 @@ void check_call(const Call& call) {
 
 /// By columns, depth and the mean load, as measured on an H200 (dev/experts_check.cu). All shapes give the same bits,
 /// so that only time depends on it.
-TileShape choose(const Call& call, int columns, int depth) {
+TileShape choose(const Call& call, int columns, int depth, int least) {
   if (call.tile != TileShape::automatic) return call.tile;
   const std::int64_t mean = call.rows / call.experts;
   const auto whole = [&](int tile) { return std::int64_t{columns + tile - 1} / tile * tile; };
   const std::int64_t flats = (call.rows / 64 + 1) * (whole(256) / 256);
+  const std::int64_t smalls = (call.rows / 64 + call.experts) * (whole(128) / 128);
+  if (least <= 64 && smalls < multiprocessors()) return TileShape::tiny;  // more of them work
   if (depth <= 256 || flats < 2 * multiprocessors()) return TileShape::small;
   if (5 * whole(128) <= 4 * whole(256)) return TileShape::square;  // 0.8 of the speed of tall
   return mean <= 96 ? TileShape::flat : TileShape::tall;

@@ -128,6 +128,7 @@ struct Targets {
 
 /// y = the sums as bf16, or y + the sums.
 struct Halves {
+  static constexpr int least_columns = 64;  // of a tile
   Targets<__nv_bfloat16> to;
   bool add;
 
@@ -175,6 +176,7 @@ __device__ __forceinline__ int own_four() { return (threadIdx.x & 1) * 8 + threa
 
 /// y = the sums in floats, or y + the sums: reads are a few ahead.
 struct Floats {
+  static constexpr int least_columns = 64;  // of a tile
   Targets<float> to;
   bool add;
 

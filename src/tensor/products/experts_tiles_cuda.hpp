@@ -33,6 +33,7 @@ using Tall = Shape<1, 256, true, 4>;
 using Flat = Shape<1, 256, false, 5>;
 using Square = Shape<2, 128, false, 6>;
 using Small = Shape<1, 128, false, 8>;
+using Tiny = Shape<1, 64, false, 10>;
 using TallPair = Shape<1, 256, true, 4, 2>;
 using FlatPair = Shape<1, 256, false, 5, 2>;
 

@@ -184,6 +184,19 @@ __device__ __forceinline__ void hold(float (&d)[n]) {
 
 // across_a, across_b: 1 where the tile of a or b has its rows across the depth, 0 where along it.
 
+/// d(64, 64) = a·b + (accumulate ? d : 0) over 16 of the depth, for a warpgroup.
+template <int across_a, int across_b>
+__device__ __forceinline__ void multiply(float (&d)[32], std::uint64_t a, std::uint64_t b, int accumulate) {
+  asm volatile(
+      "{ .reg .pred p; setp.ne.b32 p, %34, 0;"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
+      "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+      "}, %32, %33, p, 1, 1, %35, %36; }"
+      : SWITCHYARD_FLOATS_16(d, 0), SWITCHYARD_FLOATS_16(d, 16)
+      : "l"(a), "l"(b), "r"(accumulate), "n"(across_a), "n"(across_b));
+}
+
 /// d(64, 128) = a·b + (accumulate ? d : 0) over 16 of the depth, for a warpgroup.
 template <int across_a, int across_b>
 __device__ __forceinline__ void multiply(float (&d)[64], std::uint64_t a, std::uint64_t b, int accumulate) {
