@@ -95,7 +95,8 @@ void launch(const Call& call, const Operands& o, const Epilogue& epilogue) {
   for (int i = 0; i < o.matrices; ++i) expect(eights(o.columns[i]), "columns in eights"), columns += o.columns[i];
   for (int i = 0; i < o.parts; ++i)
     expect(eights(o.depth[i]) && eights(o.a_stride[i]), "depths and strides in eights"), depth += o.depth[i];
-  for (const Matrices& b : o.b) expect(!b.data || !b.next == !o.b[0].next, "matrices of each expert, or of all");
+  for (int i = 1; i < o.parts * o.matrices; ++i)
+    expect(!o.b[i].next == !o.b[0].next, "matrices of each expert, or of all");
   switch (choose(call, columns, depth, Epilogue::least_columns)) {
     case TileShape::tiny:
       if constexpr (Epilogue::least_columns <= Tiny::columns) return launch_shape<Tiny, weights>(call, o, epilogue);
