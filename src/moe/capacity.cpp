@@ -6,23 +6,12 @@
 namespace switchyard::moe {
 namespace {
 
-struct KeepFirst {
-  Choice choice;
-  Matrix<std::int32_t> before;
-  Index unit;
-  std::int64_t rows;
-  KOKKOS_INLINE_FUNCTION void operator()(Index /*token*/, Index i) const {
-    choice.kept(i) = before(unit, choice.expert(i))++ < rows;
-  }
-};
-
-/// By position, units in the order in which choices are kept.
-void keep_first(const Queue& queue, std::int64_t rows, const Cut& cut, const ExpertCounts& counts,
-                const Choice& choice) {
-  Kokkos::parallel_for(
-      "switchyard::moe::capacity::keep_first", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
-        for_choices(cut, choice, unit, KeepFirst{choice, counts.before, unit, rows});
-      });
+/// By position, in the order of the choices.
+void keep_first(const Queue& queue, std::int64_t rows, const Ranks& ranks) {
+  const Vector<std::uint8_t> kept = ranks.choice.kept;
+  for_ranked(
+      queue, "switchyard::moe::capacity::keep_first", ranks,
+      KOKKOS_LAMBDA(const RankedChoice& c) { kept(c.choice) = c.rank < rows; });
 }
 
 /// Where the choices of each grain and expert begin: by grain, then expert.
@@ -39,22 +28,11 @@ void begin_groups(const Queue& queue, const Cut& cut, const ExpertCounts& counts
       });
 }
 
-struct AddMember {
-  Choice choice;
-  Matrix<std::int32_t> before;
-  ChoiceGroups groups;
-  Index unit, piece;
-  KOKKOS_INLINE_FUNCTION void operator()(Index /*token*/, Index i) const {
-    const std::int32_t e = choice.expert(i);
-    groups.member(groups.first(piece, e) + before(unit, e)++) = static_cast<std::int32_t>(i);
-  }
-};
-
-void fill_groups(const Queue& queue, const Cut& cut, const ExpertCounts& counts, const Choice& choice,
-                 const ChoiceGroups& groups) {
-  Kokkos::parallel_for(
-      "switchyard::moe::capacity::fill_groups", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
-        for_choices(cut, choice, unit, AddMember{choice, counts.before, groups, unit, unit / cut.units_of_piece()});
+void fill_groups(const Queue& queue, const Ranks& ranks, const ChoiceGroups& groups) {
+  const Vector<std::int32_t> expert = ranks.choice.expert;
+  for_ranked(
+      queue, "switchyard::moe::capacity::fill_groups", ranks, KOKKOS_LAMBDA(const RankedChoice& c) {
+        groups.member(groups.first(c.piece, expert(c.choice)) + c.rank) = static_cast<std::int32_t>(c.choice);
       });
 }
 
@@ -83,10 +61,11 @@ Drop::Drop(Arena& arena, const Config& config, const nn::Rows& rows, int experts
 
 void Drop::keep_within(const Queue& queue, std::int64_t rows, const Choice& choice) const {
   if (cut_.tokens == 0) return;
+  const Ranks ranks{cut_, choice, Which::all, counts_.before};
   count(queue, cut_, choice, Which::all, counts_);
-  if (order_ == DropOrder::position) return keep_first(queue, rows, cut_, counts_, choice);
+  if (order_ == DropOrder::position) return keep_first(queue, rows, ranks);
   begin_groups(queue, cut_, counts_, choice, groups_.first);
-  fill_groups(queue, cut_, counts_, choice, groups_);
+  fill_groups(queue, ranks, groups_);
   keep_heaviest(queue, rows, cut_, groups_, choice);
 }
 

@@ -7,13 +7,6 @@
 namespace switchyard::moe {
 namespace {
 
-/// The column of a choice.
-KOKKOS_INLINE_FUNCTION Index column_of(const Choice& choice, Index i, Index experts) {
-  if (i >= choice.capacity()) return experts;
-  const std::int32_t e = choice.expert(i);
-  return e >= 0 && e < experts ? e : experts;
-}
-
 /// Adds a choice to the counts of its unit.
 struct Count {
   Choice choice;
@@ -53,8 +46,44 @@ void add_up(const Queue& queue, const Cut& cut, const ExpertCounts& counts) {
       });
 }
 
+constexpr int piece_threads = 256;
+
+/// Counts of the units of a piece, one unit after another, by the threads of a team.
+KOKKOS_INLINE_FUNCTION void count_piece(const UnitTeam::member_type& team, const Ranks& ranks,
+                                        const Matrix<std::int32_t>& total) {
+  const Index piece = team.league_rank(), units = ranks.cut.units_of_piece(), experts = ranks.experts();
+  const int columns = static_cast<int>(experts) + 1, me = team.team_rank();
+  auto* sum = static_cast<std::int32_t*>(team.team_shmem().get_shmem(columns * sizeof(std::int32_t)));
+  for (int e = me; e < columns; e += piece_threads) sum[e] = 0;
+  for (Index unit = piece * units; unit < (piece + 1) * units; ++unit) {
+    team.team_barrier();
+    for (int e = me; e < columns; e += piece_threads) ranks.before(unit, e) = sum[e];
+    team.team_barrier();
+    const UnitChoices choices(ranks.cut, ranks.choice, unit);
+    for (Index m = me; m < choices.count; m += piece_threads) {
+      Index i = 0;
+      if (!choices.find(m, i)) continue;
+      const Index column = column_of(ranks.choice, i, experts);
+      if (column == experts || ranks.counts(i)) Kokkos::atomic_inc(&sum[column]);  // integers
+    }
+  }
+  team.team_barrier();
+  for (int e = me; e < columns; e += piece_threads) total(piece, e) = sum[e];
+}
+
+/// On a device: a team a piece, so that counts of units and sums over them are one launch.
+void count_pieces(const Queue& queue, const Ranks& ranks, const Matrix<std::int32_t>& total) {
+  if (ranks.cut.pieces == 0) return;
+  tick();
+  UnitTeam teams(queue.space(), static_cast<int>(ranks.cut.pieces), piece_threads);
+  const auto bytes = static_cast<int>((ranks.experts() + 1) * sizeof(std::int32_t));
+  Kokkos::parallel_for(
+      "switchyard::moe::choice_order::count_pieces", teams.set_scratch_size(0, Kokkos::PerTeam(bytes + 64)),
+      KOKKOS_LAMBDA(const UnitTeam::member_type& team) { count_piece(team, ranks, total); });
+}
+
 Index unit_of(Index piece_tokens) {
-  constexpr Index of_device = 16;
+  constexpr Index of_device = 128;
   return std::max<Index>(1, on_host ? piece_tokens : std::min(of_device, piece_tokens));
 }
 
@@ -75,6 +104,7 @@ ExpertCounts::ExpertCounts(Arena& arena, const Cut& largest, int experts)
       total(arena.matrix<std::int32_t>(largest.pieces, experts + 1)) {}
 
 void count(const Queue& queue, const Cut& cut, const Choice& choice, Which which, const ExpertCounts& counts) {
+  if (!on_host) return count_pieces(queue, {cut, choice, which, counts.before}, counts.total);
   count_units(queue, cut, choice, which, counts.before);
   add_up(queue, cut, counts);
 }

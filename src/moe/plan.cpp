@@ -6,6 +6,7 @@
 #include "comm/collectives.hpp"
 #include "config/moe_layers.hpp"
 #include "moe/resident_rows.hpp"
+#include "moe/send_rows.hpp"
 
 namespace switchyard::moe {
 
@@ -30,35 +31,6 @@ Cut largest_cut(const Config& config, const Layout& layout) {
   Cut cut = cut_at(nullptr, pieces * grain, pieces, grain);
   while (cut.units() < of_ranks.units()) cut.piece_tokens += cut.unit_tokens;
   return cut;
-}
-
-/// What place() reads and writes.
-struct SendRows {
-  Matrix<std::int32_t> begins, before;
-  std::int32_t *row, *token;
-};
-
-struct Place {
-  Choice choice;
-  SendRows rows;
-  Index unit, piece;
-  KOKKOS_INLINE_FUNCTION void operator()(Index t, Index i) const {
-    if (i >= choice.capacity()) return;  // counted apart, and refused once the host knows
-    rows.row[i] = -1;
-    const std::int32_t e = choice.expert(i);
-    if (!choice.kept(i) || e < 0 || e >= static_cast<Index>(rows.begins.extent(1))) return;
-    const std::int32_t row = rows.begins(piece, e) + rows.before(unit, e)++;
-    rows.row[i] = row;
-    rows.token[row] = static_cast<std::int32_t>(t);
-  }
-};
-
-/// The send rows of the kept choices; token(row) and row(choice).
-void place(const Queue& queue, const Cut& cut, const Choice& choice, const SendRows& rows) {
-  Kokkos::parallel_for(
-      "switchyard::moe::plan::place", queue.range(cut.units()), KOKKOS_LAMBDA(Index unit) {
-        for_choices(cut, choice, unit, Place{choice, rows, unit, unit / cut.units_of_piece()});
-      });
 }
 
 /// received(row) of the expert rows, by runs that lie together on both sides: run r is the expert rows
@@ -156,7 +128,7 @@ void Plan::begin(const Queue& queue, const Cut& cut, const Choice& choice, Piece
     take_totals(cut.pieces);
     begins_.to_device(queue, cut.pieces * experts_);
   }
-  place(queue, cut, choice, {begins, counted_.before, row_.data(), token_.data()});
+  place(queue, {cut, choice, Which::kept, counted_.before}, {begins, row_.data(), token_.data()});
   if (!resident_) send_counts(step);
 }
 

@@ -11,14 +11,6 @@ struct ResidentRows {
   Index* offsets;               ///< (E + 1)
   std::int32_t* token;          ///< (capacity) of rows past the last kept choice it is 0, so that it is some token's
   Index capacity;
-
-  /// Item i: piece i % pieces of expert i / pieces, before which there are so many rows.
-  KOKKOS_INLINE_FUNCTION void write(Index i, std::int32_t before, std::int32_t rows) const {
-    const Index pieces = begins.extent(0), e = i / pieces, g = i % pieces;
-    begins(g, e) = before;
-    if (g == 0) offsets[e] = before;
-    if (i == pieces * static_cast<Index>(begins.extent(1)) - 1) offsets[e + 1] = before + rows;
-  }
 };
 
 /// From the totals: begins, offsets and the tokens of rows past the last.

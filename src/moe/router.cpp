@@ -42,8 +42,6 @@ void RouterStage::forward(const Queue& queue, const TokenSet& tokens, const Tens
   router_->route(queue, tokens, device_bias_, pass.routed);
   if (context_.config.moe.capacity_factor > 0.0 && pass.kind == Pass::train)
     pass.drop.keep_within(queue, rows_of_expert(*pass.routed.rows), pass.choice());
-  else
-    fill(queue, pass.choice().kept, std::uint8_t{1});
   count(queue, pass.choice(), pass.routed.scores, pass.tally);
 }
 

@@ -1,69 +1,6 @@
 #include "moe/tally.hpp"
 
 namespace switchyard::moe {
-namespace {
-
-// Experts of one iteration of the mass: vectors on the host, coalesced threads on a device. Each is a chain of its own.
-constexpr int tile = on_host ? 64 : 1;
-
-/// Integers only: atomics on them give the same counts in any order.
-void count_choices(const Queue& queue, const Choice& choice, const Tally& tally, Index context) {
-  Kokkos::parallel_for(
-      "switchyard::moe::tally::choices", queue.range(choice.tokens()), KOKKOS_LAMBDA(Index t) {
-        const TokenChoices chosen = choice.of(t);
-        for (int j = 0; j < chosen.count; ++j) {
-          const std::int32_t e = chosen.expert[j];
-          Kokkos::atomic_inc(&tally.assigned(t / context, e));
-          if (chosen.kept[j]) Kokkos::atomic_inc(&tally.kept(t / context, e));
-        }
-      });
-}
-
-void count_margins(const Queue& queue, const Tally& tally, Index context) {
-  const int bins = static_cast<int>(tally.margin.extent(1));
-  Kokkos::parallel_for(
-      "switchyard::moe::tally::margins", queue.range(tally.token_margin.extent(0)), KOKKOS_LAMBDA(Index t) {
-        const int bin = static_cast<int>(tally.token_margin(t) * static_cast<float>(bins));
-        Kokkos::atomic_inc(&tally.margin(t / context, bin < bins ? bin : bins - 1));
-      });
-}
-
-/// Chains over the tokens of one sequence for the experts [first, first + n).
-KOKKOS_INLINE_FUNCTION void sum_mass(const float* score, const float* inverse, Index tokens, Index stride, int n,
-                                     double* out) {
-  double sum[tile];
-  for (int e = 0; e < n; ++e) sum[e] = 0.0;
-  for (Index t = 0; t < tokens; ++t)
-    for (int e = 0; e < n; ++e) sum[e] += static_cast<double>(score[t * stride + e] * inverse[t]);
-  for (int e = 0; e < n; ++e) out[e] = sum[e];
-}
-
-void sum_masses(const Queue& queue, const Scores& scores, const Tally& tally, Index context) {
-  const Index experts = tally.mass.extent(1), tiles = (experts + tile - 1) / tile;
-  Kokkos::parallel_for(
-      "switchyard::moe::tally::mass", queue.range(tally.mass.extent(0) * tiles), KOKKOS_LAMBDA(Index i) {
-        const Index sequence = i / tiles, first = i % tiles * tile;
-        const int n = static_cast<int>(experts - first < tile ? experts - first : tile);
-        sum_mass(&scores.score(sequence * context, first), &scores.inverse(sequence * context), context, experts, n,
-                 &tally.mass(sequence, first));
-      });
-}
-
-void sum_tokens(const Queue& queue, const Scores& scores, const Tally& tally, Index context) {
-  Kokkos::parallel_for(
-      "switchyard::moe::tally::sums", queue.range(tally.sums.extent(0)), KOKKOS_LAMBDA(Index sequence) {
-        double entropy = 0.0, squares = 0.0;
-        for (Index t = sequence * context; t < (sequence + 1) * context; ++t) {
-          const double lse = scores.lse(t);
-          entropy += static_cast<double>(scores.entropy(t));
-          squares += lse * lse;
-        }
-        tally.sums(sequence, 0) = entropy;
-        tally.sums(sequence, 1) = squares;
-      });
-}
-
-}  // namespace
 
 Tally make_tally(Arena& arena, const nn::Rows& rows, int experts, int bins) {
   Tally t;
@@ -74,16 +11,6 @@ Tally make_tally(Arena& arena, const nn::Rows& rows, int experts, int bins) {
   t.sums = arena.matrix<double>(rows.sequences, 2);
   t.token_margin = arena.vector<float>(rows.count);
   return t;
-}
-
-void count(const Queue& queue, const Choice& choice, const Scores& scores, const Tally& tally) {
-  const Index sequences = tally.assigned.extent(0), tokens = choice.tokens();
-  if (tokens == 0) return;
-  for (const auto& counts : {tally.assigned, tally.kept, tally.margin}) fill(queue, counts, 0);
-  count_choices(queue, choice, tally, tokens / sequences);
-  count_margins(queue, tally, tokens / sequences);
-  sum_masses(queue, scores, tally, tokens / sequences);
-  sum_tokens(queue, scores, tally, tokens / sequences);
 }
 
 }  // namespace switchyard::moe

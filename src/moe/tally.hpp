@@ -1,4 +1,5 @@
-// Counts and sums of one pass on this rank, per sequence: integers, and one double chain over the tokens of a sequence.
+// Counts and sums of one pass on this rank, per sequence: integers, and sums in double over the tokens of a sequence,
+// one chain on the CPU, strips and a tree over them on a GPU.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -22,7 +23,7 @@ struct Tally {
 
 Tally make_tally(Arena& arena, const nn::Rows& rows, int experts, int bins);
 
-/// Replaces all counts and sums by those of the pass.
+/// Replaces all counts and sums by those of the pass: tally_host.cpp or tally_cuda.cpp.
 void count(const Queue& queue, const Choice& choice, const Scores& scores, const Tally& tally);
 
 }  // namespace switchyard::moe

@@ -49,6 +49,17 @@ std::vector<float> fill_with(float* to, std::vector<float> values) {
   return values;
 }
 
+/// To the bit on the host; a GPU adds strips of tokens.
+void expect_sums(const std::vector<double>& got, const std::vector<double>& wanted) {
+  ASSERT_EQ(got.size(), wanted.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    if (on_host)
+      EXPECT_EQ(got[i], wanted[i]) << i;
+    else
+      EXPECT_NEAR(got[i], wanted[i], 1e-13 * context) << i;
+  }
+}
+
 // 70 experts are more than are summed side by side.
 TEST(Tally, SumsOverTheTokensOfASequenceAreChainsInDouble) {
   constexpr int many = 70, sequences = 5, tokens = sequences * context;
@@ -66,8 +77,8 @@ TEST(Tally, SumsOverTheTokensOfASequenceAreChainsInDouble) {
     sums[t / context * 2] += entropy[t], sums[t / context * 2 + 1] += double(lse[t]) * lse[t];
   }
   for (int again = 0; again < 2; ++again) count(test::queue(), p.choice, s, memory->tally);
-  EXPECT_EQ(host_values(memory->tally.mass), mass);
-  EXPECT_EQ(host_values(memory->tally.sums), sums);
+  expect_sums(host_values(memory->tally.mass), mass);
+  expect_sums(host_values(memory->tally.sums), sums);
 }
 
 TEST(Tally, AMarginAtABoundaryIsInTheBinAboveAndOneInTheLast) {

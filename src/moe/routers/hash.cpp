@@ -49,6 +49,7 @@ void choose_by_hash(const Queue& queue, const RouterShape& shape, const HashKey&
         for (int j = 0; j < k; ++j) {
           scores.score(t, chosen.expert[j]) = share;
           chosen.weight[j] = weight;
+          choice.kept(choice.first(t) + j) = 1;
         }
         scores.inverse(t) = 1.0f;
         scores.lse(t) = 0.0f;

@@ -22,7 +22,7 @@ struct RouterPass {
   Tensor x;                        ///< (N, d) read by route and backward
   const nn::Rows* rows = nullptr;  ///< the N tokens, whole grains; the lane's
   Scores scores;                   ///< written by route, read and overwritten by backward
-  Choice choice;                   ///< experts and weights are written by route; kept is the caller's, read by backward
+  Choice choice;                   ///< written by route, which keeps all; backward reads it, after the caller's drops
   Vector<float> margin;            ///< (N) written by route: lowest chosen minus highest refused score, in [0, 1]
 };
 

@@ -1,5 +1,6 @@
 #include "moe/routers/selection.hpp"
 
+#include "moe/routers/warps.hpp"
 #include "tensor/lanes.hpp"
 #include "tensor/math.hpp"
 
@@ -149,13 +150,18 @@ KOKKOS_INLINE_FUNCTION float margin_of(int k, const Best& best, const Ranking& r
 
 void select(const Queue& queue, const RouterShape& shape, const RankedBy& by, const Choice& choice,
             const Vector<float>& margin) {
+  if constexpr (!on_host)
+    if (warps::serve(shape.experts)) return warps::select(queue, shape, by, choice, margin);
   const int k = shape.top_k;
   Kokkos::parallel_for(
       "switchyard::moe::selection::select", queue.range(choice.tokens()), KOKKOS_LAMBDA(Index t) {
         Best best;
         rank(shape, {&by.order(t, 0), by.bias.data()}, k + 1, best);
         const TokenChoices chosen = choice.of(t);
-        for (int j = 0; j < k; ++j) chosen.expert[j] = best.id[j];
+        for (int j = 0; j < k; ++j) {
+          chosen.expert[j] = best.id[j];
+          choice.kept(choice.first(t) + j) = 1;
+        }
         margin(t) = margin_of(k, best, {&by.score(t, 0), by.bias.data()});
       });
 }

@@ -10,8 +10,8 @@ struct RankedBy {
   Vector<float> bias;
 };
 
-/// Writes choice.expert of all tokens, which have top_k choices each, and margin(N) = lowest chosen minus highest
-/// refused score + bias inside the kept groups (0 counts as refused where nothing is left), clamped to [0, 1].
+/// Writes choice.expert and kept = 1 of all tokens, which have top_k choices each, and margin(N) = lowest chosen minus
+/// highest refused score + bias inside the kept groups (0 counts as refused where nothing is left), clamped to [0, 1].
 void select(const Queue& queue, const RouterShape& shape, const RankedBy& by, const Choice& choice,
             const Vector<float>& margin);
 

@@ -2,6 +2,7 @@
 
 #include "moe/routers/row.hpp"
 #include "moe/routers/selection.hpp"
+#include "moe/routers/warps.hpp"
 
 namespace switchyard::moe {
 namespace {
@@ -56,6 +57,8 @@ void weigh_softmax(const Queue& queue, const RouterShape& shape, const Scores& s
 }  // namespace
 
 void score_by_softmax(const Queue& queue, const Scores& s) {
+  if constexpr (!on_host)
+    if (warps::serve(s.score.extent(1))) return warps::score(queue, {}, s);
   const int n = static_cast<int>(s.score.extent(1));
   Kokkos::parallel_for(
       "switchyard::moe::softmax::score", queue.range(s.score.extent(0)),
@@ -65,12 +68,17 @@ void score_by_softmax(const Queue& queue, const Scores& s) {
 void route_by_softmax(const Queue& queue, const RouterShape& shape, const Vector<float>& bias, const RouterPass& pass) {
   const Scores& s = pass.scores;
   const bool by_logits = !shape.biased && shape.groups == 1;
+  if constexpr (!on_host)
+    if (warps::serve(shape.experts))
+      return warps::route(queue, shape, {warps::Family::softmax, true, by_logits}, bias, pass);
   score_by_softmax(queue, s);
   select(queue, shape, {by_logits ? s.logits : s.score, s.score, bias}, pass.choice, pass.margin);
   weigh_softmax(queue, shape, s, pass.choice);
 }
 
 void softmax_gradient(const Queue& queue, const RouterShape& shape, const ScoreGradient& g, const RouterPass& pass) {
+  if constexpr (!on_host)
+    if (warps::serve(shape.experts)) return warps::gradient(queue, shape, warps::Family::softmax, g, pass);
   const Scores& s = pass.scores;
   const Choice& choice = pass.choice;
   const int n = shape.experts;
