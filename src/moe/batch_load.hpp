@@ -25,8 +25,8 @@ class BatchLoad {
   /// Asks for what add_to and take_own read of the device, which do so themselves if nobody has; the caller waits.
   void ask(const Queue& queue);
   void is_asked() { asked_ = true; }
-  /// Adds the lane's part to that of the lanes before: integers, and sums over tokens, which are a chain per sequence,
-  /// a chain over the sequences of a grain, and the tree over grains.
+  /// Adds the lane's part to that of the lanes before: integers, and sums over tokens, which are those of each
+  /// sequence, a chain over the sequences of a grain, and the tree over grains.
   void add_to(RankLoad& all, const Queue& queue, const Balancers& balancers);
   /// Where the sum is going to be.
   void await(const comm::JointSum::Place& place) { place_ = place; }

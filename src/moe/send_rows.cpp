@@ -1,6 +1,7 @@
 #include "moe/send_rows.hpp"
 
 namespace switchyard::moe {
+
 void place(const Queue& queue, const Ranks& ranks, const SendRows& rows) {
   const Vector<std::int32_t> expert = ranks.choice.expert;
   for_ranked(
