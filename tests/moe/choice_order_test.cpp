@@ -112,6 +112,52 @@ TEST(ChoiceOrder, CountsByExpertWhatIsBeforeAUnitAndInAPiece) {
       for (const Which which : {Which::all, Which::kept}) expect_counts(Made(cut.tokens, k), cut, which);
 }
 
+/// What for_ranked() must say of every choice: (token, rank), −1 where it does not count.
+Pairs ranks_of(const Made& made, const Cut& cut, Which which) {
+  Pairs all(made.expert.size());
+  for (Index piece = 0; piece < cut.pieces; ++piece) {
+    std::vector<Index> before(experts, 0);
+    for (const auto& [t, i] : order_of(made, cut, piece)) {
+      const bool counts = made.column(i) < experts && (which == Which::all || made.kept[i]);
+      all[i] = {t, counts ? before[made.column(i)]++ : -1};
+    }
+  }
+  return all;
+}
+
+/// Tokens and ranks as for_ranked() hands them out.
+struct Handed {
+  std::vector<std::int32_t> token, rank;
+};
+
+Handed hand_out(const Made& made, const Cut& cut, Which which) {
+  const Choice choice = made.choice();
+  const Placed<Counts> counts("test::counts", cut);
+  const auto n = static_cast<Index>(made.expert.size());
+  const Vector<std::int32_t> token("token", n), rank("rank", n);
+  count(test::queue(), cut, choice, which, counts->of);
+  for_ranked(
+      test::queue(), "test::rank", {cut, choice, which, counts->of.before}, KOKKOS_LAMBDA(const RankedChoice& c) {
+        token(c.choice) = static_cast<std::int32_t>(c.token);
+        rank(c.choice) = c.rank;
+      });
+  return {host_values(token), host_values(rank)};
+}
+
+TEST(ChoiceOrder, RanksAreAmongTheChoicesOfAnExpertInAPiece) {
+  for (const int k : {1, 3})
+    for (const Index of_piece : {1, 50, 300})
+      for (const int rounds : {1, k})
+        for (const Which which : {Which::all, Which::kept}) {
+          const Cut cut = cut_of(2 * of_piece, 2, rounds);
+          const Made made(cut.tokens, k);
+          const Handed handed = hand_out(made, cut, which);
+          const Pairs wanted = ranks_of(made, cut, which);
+          for (std::size_t i = 0; i < wanted.size(); ++i)
+            ASSERT_EQ(Pairs::value_type(handed.token[i], handed.rank[i]), wanted[i]) << "choice " << i;
+        }
+}
+
 // A choice past the memory of the pass has no expert, wherever the starts say that it is.
 TEST(ChoiceOrder, WhatIsPastTheMemoryHasNoExpert) {
   const Cut cut = cut_of(3, 1, 1);
