@@ -27,11 +27,7 @@ struct GroupLaunch {
 };
 constexpr std::int64_t workspace_bytes = std::int64_t{1} << 20;
 
-/// One CUTLASS kernel each, in an object of its own: bf16 operands, sums in floats, results as named.
-void cutlass_forward_bf16(const GroupLaunch& launch);
-void cutlass_forward_float(const GroupLaunch& launch);
-void cutlass_input_gradient_bf16(const GroupLaunch& launch);
-void cutlass_input_gradient_float(const GroupLaunch& launch);
+/// One CUTLASS kernel each, in an object of its own: bf16 operands, sums in floats.
 void cutlass_weight_gradient_many(const GroupLaunch& launch);  ///< rows a group
 void cutlass_weight_gradient_few(const GroupLaunch& launch);
 
@@ -50,11 +46,7 @@ struct EvenLaunch {
   int processors;
 };
 
-/// The same products of such groups where the matrices are small: one launch, without tables.
-void cutlass_even_forward_bf16(const EvenLaunch& launch);
-void cutlass_even_forward_float(const EvenLaunch& launch);
-void cutlass_even_input_gradient_bf16(const EvenLaunch& launch);
-void cutlass_even_input_gradient_float(const EvenLaunch& launch);
+/// The same product of such groups where the matrices are small: one launch, without tables.
 void cutlass_even_weight_gradient(const EvenLaunch& launch);
 
 }  // namespace switchyard::products
