@@ -113,7 +113,9 @@ void add_sample(const LayerPass& pass, RoutingSample& all) {
   append(choice.kept, all.kept);
 }
 
-int first_non_finite_expert(const Queue& queue, const LayerPass& pass) {
+int first_non_finite_expert(const Queue& queue, LayerPass& pass) {
+  queue.fence("switchyard::moe::first_non_finite_expert");
+  pass.plan.settle();
   int first = -1;
   for (const Plan::Rows& some : {pass.plan.here(), pass.plan.others()}) {
     const ExpertRows::Part part = pass.part({some.rows.first, some.rows.first + some.offsets.back()});

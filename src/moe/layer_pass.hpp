@@ -77,6 +77,6 @@ struct LayerPass {
 void add_sample(const LayerPass& pass, RoutingSample& all);
 /// Global id of the first local expert that made an output which is not finite from an input which is, in the last
 /// forward pass; −1 if none. Before backward.
-int first_non_finite_expert(const Queue& queue, const LayerPass& pass);
+int first_non_finite_expert(const Queue& queue, LayerPass& pass);
 
 }  // namespace switchyard::moe

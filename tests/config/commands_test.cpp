@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/timers.hpp"
 #include "config/estimate.hpp"
 #include "config/yaml.hpp"
 #include "support/json_lines.hpp"
@@ -274,7 +275,7 @@ TEST_F(Commands, ABenchmarkAppendsALineOfNumbersThatAgree) {
     EXPECT_NEAR(value("gflops"), flop * value("tokens_per_s") / 1e9, 1e-6 * value("gflops"));
     EXPECT_LE(value("tokens_per_s_least"), value("tokens_per_s"));
     EXPECT_GE(value("tokens_per_s_most"), value("tokens_per_s"));
-    EXPECT_EQ(all[i].at("phase_ms").size(), 16u);
+    EXPECT_EQ(all[i].at("phase_ms").size(), phase_names().size());
     EXPECT_EQ(count(run("--version").out, all[i].at("commit").get<std::string>()), 1);
     EXPECT_EQ(all[i].at("date").get<std::string>().size(), std::string("2026-01-31T12:00:00Z").size());
   }
