@@ -41,7 +41,8 @@ void add_train(CLI::App& app, Command& command) {
   auto resume = std::make_shared<ResumeOptions>();
   sub = app.add_subcommand("resume", "Continue a run from its last checkpoint, on any layout");
   sub->add_option("run", resume->run, "folder of the run")->required();
-  sub->add_option("overrides", resume->overrides, "train.steps, train.max_time, layout.* and record.* may change");
+  sub->add_option("overrides", resume->overrides,
+                  "train.steps, train.max_time, train.graph, layout.* and record.* may change");
   sub->callback([&command, resume] {
     command.ranks = Ranks::all, command.stops_in_order = true;
     command.run = [resume, line = command.command_line] { return continue_run(resume->run, resume->overrides, line); };

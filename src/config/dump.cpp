@@ -97,9 +97,10 @@ std::vector<Violation> resume_changes(const std::string& before, const Config& a
     const std::string now = format_value(member), &was = old_values[key];
     if (now != was && !may_change_on_resume(key))
       changes.push_back(
-          {key, "is " + was + " in the run and cannot become " + now +
-                    " (the run would no longer be one experiment; train.steps, train.max_time, layout.* and "
-                    "record.* may change); start a new run for it"});
+          {key,
+           "is " + was + " in the run and cannot become " + now +
+               " (the run would no longer be one experiment; train.steps, train.max_time, train.graph, layout.* and "
+               "record.* may change); start a new run for it"});
   });
   return changes;
 }

@@ -54,7 +54,8 @@ void throw_errors(const LoadResult& result);
 
 /// All options as YAML that load reads back to the same values, each with unit, help and origin as a comment.
 std::string dump(const Config& config, const Origins& origins);
-/// "key: value" lines of the options that decide results: without layout.*, record.*, train.steps and train.max_time.
+/// "key: value" lines of the options that decide results: without layout.*, record.*, train.steps,
+/// train.max_time and train.graph.
 std::string invariant_options(const Config& config);
 /// Reference of all options (key, default, unit, meaning) in Markdown.
 std::string config_markdown();
