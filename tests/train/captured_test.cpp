@@ -42,7 +42,7 @@ struct Hindrance {
 TEST(Captured, SaysWhatHinders) {
   const std::vector<Hindrance> hindrances{
       {"lanes", [](Config& c) { c.layout.lanes = 2; }, "several lanes or waves"},
-      {"waves", [](Config& c) { c.layout.waves = 2; }, "several lanes or waves"},
+      {"waves", [](Config& c) { c.layout.lanes = c.layout.waves = 2; }, "several lanes or waves"},
       {"loss", [](Config& c) { c.moe.aux_loss = 0.01; }, "balancing losses"},
       {"importance", [](Config& c) { c.moe.importance_loss = 0.01; }, "balancing losses"},
       {"z", [](Config& c) { c.moe.z_loss = 1e-3; }, "balancing losses"},
