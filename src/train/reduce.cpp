@@ -36,6 +36,10 @@ struct Bucket {
   bool alone(Placement placement) const {
     return owners_of(groups, placement).size() == 1 && parameters.nodes(placement).size() == 1;
   }
+  /// Whether anything is sent or staged.
+  bool travels() const {
+    return std::any_of(std::begin(placements), std::end(placements), [this](Placement p) { return !alone(p); });
+  }
   Index node_count(Placement placement) const { return static_cast<Index>(parameters.nodes(placement).size()); }
   /// Floats that its nodes take where they are staged: at least one node, for the sum.
   Index staged_elements() const {
@@ -135,8 +139,8 @@ HostVector<float> Gradients::stage(Index n) {
 void begin_reduction(const Queue& queue, const comm::Groups& groups, ParameterSet& parameters, Gradients& gradients,
                      const Range& blocks, Timers& timers) {
   if (!on_host) finish_reductions(queue, parameters, gradients);
-  queue.fence("switchyard::reduce::start");  // the kernels of backward have written what MPI reads
   const Bucket bucket{queue, groups, parameters, blocks, gradients.memory};
+  if (bucket.travels()) queue.fence("switchyard::reduce::start");  // kernels of backward have written what MPI reads
   BucketSums begun;  // under way, where a fence polls it, once it is staged
   begun.blocks = blocks;
   float* at = on_host ? nullptr : gradients.stage(bucket.staged_elements()).data();
@@ -145,7 +149,7 @@ void begin_reduction(const Queue& queue, const comm::Groups& groups, ParameterSe
     if (bucket.alone(placement)) continue;
     for (const Range& part : parameters.parts_of(placement, blocks)) add_part(bucket, placement, part, at, begun);
   }
-  if (!on_host) queue.fence("switchyard::reduce::stage");
+  if (!on_host && bucket.travels()) queue.fence("switchyard::reduce::stage");
   if (begun.hop.bytes + begun.hop.received > 0) begun.hop.start = now();
   timers.bytes[static_cast<int>(Phase::reduce)] += begun.hop.bytes;
   gradients.under_way.push_back(std::move(begun));
@@ -157,7 +161,8 @@ void finish_reductions(const Queue& queue, const ParameterSet& parameters, Gradi
   for (BucketSums& bucket : gradients.under_way) {
     bucket.wait();
     for (const BucketSums::Staged& part : bucket.staged) copy(queue, part.to, part.from);
-    if (!on_host) queue.fence("switchyard::reduce::finish");  // the next bucket is staged in the same memory
+    if (!bucket.staged.empty())
+      queue.fence("switchyard::reduce::finish");  // the next bucket is staged in the same memory
     for (const Parameter& p : parameters.all())
       if (!p.adds_to.empty() && p.block >= bucket.blocks.first && p.block < bucket.blocks.last)
         add_source(queue, parameters, p, gradients);
