@@ -55,7 +55,7 @@ class Plan : public Numbers {
   /// pass.
   bool resident() const { return resident_; }
   void settle();
-  void unsettle() { settled_ = !resident_; }  ///< of a plan that the device makes again by itself
+  void unsettle() { settled_ = false; }  ///< of a plan that the device makes again by itself
 
   /// The pieces of a choice of this rank's own tokens, of the lane.
   Cut cut(const Choice& choice, Pieces pieces) const {

@@ -37,7 +37,7 @@ Stride stride_of(const EvenOperand& o) {
   return stride;
 }
 
-/// D = A·B, or D = D + A·B.
+/// D = A·B.
 template <class Gemm>
 void launch_even(const EvenLaunch& l) {
   using Kernel = typename Gemm::GemmKernel;
@@ -52,7 +52,7 @@ void launch_even(const EvenLaunch& l) {
       {a, stride_of<typename Kernel::StrideA>(l.a), b, stride_of<typename Kernel::StrideB>(l.b)},
       {{}, d, d_stride, d, d_stride},
       {}};
-  arguments.epilogue.thread.alpha = 1.0f, arguments.epilogue.thread.beta = l.add ? 1.0f : 0.0f;
+  arguments.epilogue.thread.alpha = 1.0f, arguments.epilogue.thread.beta = 0.0f;
   arguments.hw_info.sm_count = l.processors;
   expect(Gemm::get_workspace_size(arguments) == 0, "a CUTLASS kernel without a workspace");
   Gemm gemm;

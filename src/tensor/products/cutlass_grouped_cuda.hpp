@@ -41,8 +41,6 @@ struct GroupedKernel {
       cutlass::gemm::device::GemmUniversalAdapter<cutlass::gemm::kernel::GemmUniversal<Problem, Mainloop, Epilogue>>;
 };
 
-enum class Raster { along_m, along_n };
-
 /// The tables as the kernel's own types: its strides have one number each.
 template <class Gemm>
 typename Gemm::Arguments arguments_of(const GroupLaunch& launch) {
@@ -66,14 +64,13 @@ typename Gemm::Arguments arguments_of(const GroupLaunch& launch) {
           {}};
 }
 
-/// D = A·B, or D = D + A·B.
+/// D = A·B; tiles run along the columns of D.
 template <class Gemm>
-void launch_grouped(const GroupLaunch& launch, Raster raster) {
+void launch_grouped(const GroupLaunch& launch) {
   typename Gemm::Arguments arguments = arguments_of<Gemm>(launch);
-  arguments.epilogue.thread.alpha = 1.0f, arguments.epilogue.thread.beta = launch.add ? 1.0f : 0.0f;
+  arguments.epilogue.thread.alpha = 1.0f, arguments.epilogue.thread.beta = 0.0f;
   arguments.hw_info.sm_count = launch.processors;
-  using Order = std::remove_reference_t<decltype(arguments.scheduler.raster_order)>;
-  arguments.scheduler.raster_order = raster == Raster::along_m ? Order::AlongM : Order::AlongN;
+  arguments.scheduler.raster_order = std::remove_reference_t<decltype(arguments.scheduler.raster_order)>::AlongN;
   arguments.scheduler.max_swizzle_size = 1;
   expect(static_cast<std::int64_t>(Gemm::get_workspace_size(arguments)) <= workspace_bytes,
          "workspace of a CUTLASS kernel");

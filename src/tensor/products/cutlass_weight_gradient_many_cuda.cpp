@@ -8,7 +8,7 @@ struct Kernel : GroupedKernel<cutlass::layout::ColumnMajor, cutlass::layout::Row
 }  // namespace weight_gradient_many
 
 void cutlass_weight_gradient_many(const GroupLaunch& launch) {
-  launch_grouped<weight_gradient_many::Kernel::Gemm>(launch, Raster::along_n);
+  launch_grouped<weight_gradient_many::Kernel::Gemm>(launch);
 }
 
 }  // namespace switchyard::products

@@ -123,24 +123,4 @@ struct LinearGradient {
 };
 void linear_gradient(const Call& call, const LinearGradient& p);
 
-/// Rows of an operand of a weight gradient: (rows, width), or rows index[r] of (sources, width) where index is not
-/// null.
-struct Rows {
-  const __nv_bfloat16* data;
-  const std::int32_t* index;
-  int width;  ///< a multiple of 8
-};
-
-/// dw of segment s = Σ over its rows of a(row, ·)ᵀ b(row, ·), (a.width, b.width) floats, one chain over the rows in
-/// ascending order; +0 without rows. call.first, last and experts are those of the segments, any number of them: s is
-/// expert s / grains and grain s mod grains, whose matrix begins at dw + expert·next + grain·node. Widths are a's and
-/// b's, not the call's.
-struct WeightGradient {
-  Rows a, b;
-  float* dw;
-  std::int64_t next, node;  ///< multiples of 4
-  int grains = 1;
-};
-void weight_gradient(const Call& call, const WeightGradient& p);
-
 }  // namespace switchyard::products::experts

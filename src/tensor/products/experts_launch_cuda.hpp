@@ -26,7 +26,6 @@ void check_call(const Call& call);
 /// The tile shape for `columns` results of a row over `depth`, tiles of at least `least` columns: the call's own, or
 /// the fastest.
 TileShape choose(const Call& call, int columns, int depth, int least);
-TileShape choose_gradient(const Call& call);  ///< the same for weight gradients
 
 /// One product: the operands that `maps` cannot hold before the tile is known. Either parts or matrices is 1, but for
 /// Weights::along_two, whose two matrices are one part.

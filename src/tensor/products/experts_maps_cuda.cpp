@@ -99,9 +99,4 @@ TileShape choose(const Call& call, int columns, int depth, int least) {
   return mean <= 96 ? TileShape::flat : TileShape::tall;
 }
 
-TileShape choose_gradient(const Call& call) {
-  if (call.tile != TileShape::automatic) return call.tile;
-  return call.rows / call.experts < 256 ? TileShape::flat : TileShape::square;
-}
-
 }  // namespace switchyard::products::experts

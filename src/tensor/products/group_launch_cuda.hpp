@@ -21,7 +21,6 @@ struct GroupLaunch {
   cudaStream_t stream;
   int groups;
   GroupTables tables;
-  bool add;
   int processors;        ///< multiprocessors of the device
   std::byte* workspace;  ///< workspace_bytes of them
 };
@@ -42,7 +41,6 @@ struct EvenLaunch {
   cudaStream_t stream;
   int m, n, k, groups;
   EvenOperand a, b, d;
-  bool add;
   int processors;
 };
 

@@ -57,7 +57,6 @@ EvenLaunch even_launch(cudaStream_t stream, const Grouped& p, int processors) {
           even_operand(p, p.a, p.of.a),
           even_operand(p, p.b, p.of.b),
           even_operand(p, p.d, p.of.d),
-          p.add,
           processors};
 }
 
@@ -159,7 +158,7 @@ void GroupedProducts::multiply(const Grouped& product) {
   // The same bits from either (tests), so that the number of rows may choose.
   const bool many = product.segments.rows >= many_rows * product.segments.count;
   const auto kernel = many ? cutlass_weight_gradient_many : cutlass_weight_gradient_few;
-  kernel({stream_, product.count, tables, product.add, processors_, workspace_.bytes(workspace_bytes)});
+  kernel({stream_, product.count, tables, processors_, workspace_.bytes(workspace_bytes)});
 }
 
 void GroupedProducts::rows(Kind kind, const Segments& segments, const Tensor& from, const Weights& w, const Tensor& to,
