@@ -1,12 +1,14 @@
 """Ours beside PyTorch on one GPU: whole training steps and single layers, both programs ready at once, alternating in rounds.
 
   gpu.py step XS:8 S:64 OLMOE ... [-- section.option=value ...]     NAME[:EXPERTS] of bench/<name>.yaml, or a file
-  gpu.py layer olmoe sat64 ... [--loads jittered,zipf] [--sonic]    NAME of LAYERS below, or T,d,f,E,k
+  gpu.py layer olmoe sat64 ... [--loads jittered,zipf] [--sonic]    NAME of layers.py, eight, sonic, all, or T,d,f,E,k
+  gpu.py layer all --alone --loads balanced,jittered,zipf           ours by itself, its passes beside its own products
 
 A chip throttles under load, so only ratios of one run count. Of each shape two lines: `warm`, from the first round that is measured, and
 `hot`, once its clock has settled under the same work. At least --steps repetitions of each side; medians; ratio is PyTorch's over ours.
 Results are appended to --out as JSON lines. Logs of the programs are in build/log. Both stand in the GPU's memory at once, but with
---apart."""
+--apart. With --budget all shapes share so many seconds, about: clocks are given less time to settle, and what would begin too late is
+left out."""
 import argparse
 import datetime
 import json
@@ -17,14 +19,17 @@ import statistics
 import sys
 import time
 
+from alone import measure_all
+from budget import Budget
 from clocks import Clocks
+from layers import names_of, options_of
 from side import Failed, Side
 
 BENCH = pathlib.Path(__file__).resolve().parent
-LAYERS = {  # T, d, f, E, k
-    "mixtral": (8192, 4096, 14336, 8, 2), "dsv2lite": (16384, 2048, 1408, 64, 6), "olmoe": (16384, 2048, 1024, 64, 8),
-    "qwen3": (16384, 2048, 768, 128, 8), "sonic7b": (24576, 1536, 512, 64, 4), "sat8": (16384, 1024, 2048, 8, 1),
-    "sat64": (16384, 1024, 2048, 64, 1), "sat256": (16384, 1024, 2048, 256, 1), "sat512": (16384, 1024, 2048, 512, 1)}
+
+
+def log_of(what):
+    return BENCH.parent / "build" / "log" / re.sub(r"[^\w.-]", "-", f"gpu-{what}")
 
 
 class Case:
@@ -32,7 +37,7 @@ class Case:
 
     def __init__(self, what, shape, ours, peer, asks):
         self.what, self.shape, self.asks = what, shape, asks
-        log = BENCH.parent / "build" / "log" / re.sub(r"[^\w.-]", "-", f"gpu-{what}-{shape}")
+        log = log_of(f"{what}-{shape}")
         self.ours = Side("ours", ours, f"{log}-ours.log", BENCH.parent)
         self.peer = Side("peer", peer, f"{log}-peer.log", BENCH.parent)
         self.sides = (self.ours, self.peer)
@@ -51,9 +56,7 @@ def step_case(name, args):
 
 
 def layer_case(name, load, sonic, args):
-    sizes = LAYERS.get(name) or tuple(int(word) for word in name.split(","))
-    options = [f"--{key}={value}" for key, value in zip(("tokens", "width", "hidden", "experts", "top-k"), sizes)]
-    options += [f"--load={load}", f"--activation={args.activation}", f"--precision={args.precision}", f"--queued={args.queued}"]
+    options = options_of(name, load, args)
     ours = [*shlex.split(args.launch), args.program, "bench", "layer", *options, *args.ours, "--serve"]
     script = "sonic.py" if sonic else "layer_gpu.py"
     peer = [args.python, str(BENCH / "peers" / script), *options, f"--form={args.form or 'compile'}", "--device", args.device]
@@ -82,8 +85,8 @@ class Phase:
 
 
 class Run:
-    def __init__(self, case, args, clocks):
-        self.case, self.args, self.clocks, self.per_round = case, args, clocks, {}
+    def __init__(self, case, args, clocks, deadline):
+        self.case, self.args, self.clocks, self.deadline, self.per_round = case, args, clocks, deadline, {}
 
     def ensure(self, side):
         """Ready to be asked; the other one out of the way where both do not fit."""
@@ -117,9 +120,10 @@ class Run:
         return phase
 
     def heat(self):
-        """Rounds until two pairs of them have the same clock to 1 % and the same medians to 2 %, or --settle seconds are over."""
-        before, start = None, time.monotonic()
-        while time.monotonic() - start < self.args.settle:
+        """Rounds until two pairs of them have the same clock to 1 % and the same medians to 2 %, or --settle seconds are over, or the time
+        of this shape."""
+        before, end = None, min(time.monotonic() + self.args.settle, self.deadline)
+        while time.monotonic() < end:
             phase = Phase()
             for _ in range(2):
                 self.round(phase, "run")
@@ -135,15 +139,13 @@ class Run:
         ratios = phase.ratios()
         row = {"what": self.case.what, "shape": self.case.shape, "asked": ask, "phase": name, "ours_ms": ours_ms, "peer_ms": peer_ms,
                "ratio": peer_ms / ours_ms, "ratio_least": min(ratios), "ratio_most": max(ratios), "steps": phase.fewest(),
-               "precision": self.args.precision, "peer": peer["peer"], "form": peer["form"], "commit": ours["commit"],
-               "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+               "peer": peer["peer"], "form": peer["form"], "commit": ours["commit"],
                "clocks": {side: self.clocks.during(phase.spans[side]) for side in ("ours", "peer")}}
         if "flop" in ours:
             row["ours_tflops"], row["peer_tflops"] = (ours["flop"] / ms * 1e-9 for ms in (ours_ms, peer_ms))
         else:
             row["ours_tokens_per_s"], row["peer_tokens_per_s"] = (1e3 * ours["step_tokens"] / ms for ms in (ours_ms, peer_ms))
         row["same_work"] = all(ours.get(key) == peer.get(key) for key in ("step_tokens", "experts", "choices", "activation", "precision"))
-        row["command"] = shlex.join(sys.argv)
         row["sides"] = {"ours": {**ours, "command": shlex.join(self.case.ours.command)},
                         "peer": {**peer, "command": shlex.join(self.case.peer.command)}}
         return row
@@ -186,6 +188,8 @@ def arguments():
     parser.add_argument("--loads", default="jittered", help="of layers: balanced,jittered,zipf")
     parser.add_argument("--activation", choices=("swiglu", "gelu"), default="swiglu")
     parser.add_argument("--sonic", action="store_true", help="layers beside SonicMoE too, where it is there")
+    parser.add_argument("--alone", action="store_true", help="layers of ours by themselves, without an opponent")
+    parser.add_argument("--budget", type=float, help="seconds for all shapes, about")
     parser.add_argument("--queued", type=int, default=3, help="passes of a layer asked for at once")
     parser.add_argument("--steps", type=int, default=20, help="repetitions of each side, at least")
     parser.add_argument("--round", type=float, default=0.5, help="seconds of a round of one side, about")
@@ -195,6 +199,10 @@ def arguments():
     parser.add_argument("--out", default="bench/results/gpu.jsonl")
     args = parser.parse_args(words)
     args.overrides = overrides
+    if args.alone and (args.what != "layer" or args.sonic):
+        parser.error("--alone is of layers, and without SonicMoE")
+    if args.what == "layer":
+        args.shapes = names_of(args.shapes)
     return args
 
 
@@ -208,25 +216,49 @@ def cases(args):
                 yield layer_case(name, load, sonic, args)
 
 
-def main():
-    args = arguments()
-    out = pathlib.Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    clocks, failed = Clocks(), []
+def stamped(row, args):
+    return {**row, "precision": args.precision, "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "command": shlex.join(sys.argv)}
+
+
+def compare_all(args, clocks, done):
+    """Returns the shapes that failed."""
     print(f"{'what':5} {'shape':22} {'asked':8} {'':4} {'ours, ms':>9} {'peer, ms':>9} {'ratio':>6} {'(of rounds)':16} {'steps':>5} "
           f"{'ours':>8} {'peer':>8} {'':6} MHz", flush=True)
-    for case in cases(args):
+    failed, all_cases = [], list(cases(args))
+    budget = Budget(args.budget, len(all_cases))
+    for case in all_cases:
+        deadline = budget.next()
+        if deadline is None:
+            print(f"{case.what:5} {case.shape:22} left out: no time", flush=True)
+            continue
         try:
-            for row in Run(case, args, clocks).rows():
-                print_row(row)
-                with open(out, "a") as file:
-                    file.write(json.dumps(row) + "\n")
+            for row in Run(case, args, clocks, deadline).rows():
+                print_row(row), done(row)
         except Failed as why:
             print(f"{case.what:5} {case.shape:22} no ratio: {why}", flush=True)
             failed += [] if "not run" in str(why) else [case.shape]
         finally:
             for side in case.sides:
                 side.stop()
+    return failed
+
+
+def main():
+    args = arguments()
+    out = pathlib.Path(args.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    clocks = Clocks()
+
+    def done(row):
+        with open(out, "a") as file:
+            file.write(json.dumps(stamped(row, args)) + "\n")
+
+    if args.alone:
+        budget = Budget(args.budget, len(args.shapes) * len(args.loads.split(",")))
+        failed = measure_all(args.shapes, args, clocks, budget, lambda what: (f"{log_of('alone-' + what)}.log", BENCH.parent), done)
+    else:
+        failed = compare_all(args, clocks, done)
     clocks.close()
     return 1 if failed else 0
 

@@ -22,7 +22,7 @@ enum class Phase {
   reduce,
   optimizer,
   balance,
-  captured,  ///< of steps that are one graph, whose tasks have no times of their own
+  captured,  ///< of steps that are graphs, whose tasks have no times of their own
   record,
   evaluate,
   checkpoint,

@@ -93,13 +93,19 @@ inline std::vector<LaneSums> lane_sums(const std::vector<std::vector<TreeNode>>&
   return sums;
 }
 
+/// Grains 0 … n−1, each a node of its own.
+inline std::vector<TreeNode> tree_leaves(int n) {
+  std::vector<TreeNode> leaves;
+  for (int i = 0; i < n; ++i) leaves.push_back({i, 1});
+  return leaves;
+}
+
 /// Sum of one value a grain along the tree; 0 for none. `values` holds grains 0 … n−1.
 template <class T>
 T tree_sum(std::vector<T> values) {
   if (values.empty()) return T{};
-  std::vector<TreeNode> leaves;
-  for (int i = 0; i < static_cast<int>(values.size()); ++i) leaves.push_back({i, 1});
-  for (const auto& [into, from] : tree_additions(leaves)) values[into] += values[from];
+  for (const auto& [into, from] : tree_additions(tree_leaves(static_cast<int>(values.size()))))
+    values[into] += values[from];
   return values[0];
 }
 

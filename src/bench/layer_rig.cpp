@@ -114,7 +114,7 @@ void LayerRig::pass(const SeeStage& see) {
   };
   layer_.begin(tokens_, x_[number_++ % x_.size()], *pass_);
   each(schedule::Direction::forward, [this](schedule::Stage stage) { layer_.forward(queue_, stage, y_, *pass_); });
-  if (number_ == 1) take_statistics(), require_loads();
+  if (number_ == 1) take_statistics(), pass_->plan.settle(), require_loads();
   pass_->routing.reduced = true;
   each(schedule::Direction::backward, [this](schedule::Stage stage) {
     layer_.backward(queue_, stage, {dy_, rounded_}, dx_, *pass_);
@@ -163,8 +163,9 @@ void LayerRig::input_gradients(const moe::ExpertRows::Part& part) {
 void LayerRig::weight_gradients(const moe::ExpertRows::Part& part) const {
   const nn::NetworkRows pieces = experts_->pieces(parameters_.nodes(Placement::expert));
   const auto product = [&](int id, const Tensor& dy, const Tensor& x) {
-    products::weight_gradient(queue_, {pieces.pieces, pieces.networks.count, pieces.pieces_of_one, pieces.nodes}, dy, x,
-                              {parameters_.gradient(id), parameters_.gradient_stride(id), parameters_[id].stride});
+    products::weight_gradient(
+        queue_, {pieces.pieces, pieces.networks.count, pieces.pieces_of_one, pieces.nodes, pieces.usual}, dy, x,
+        {parameters_.gradient(id), parameters_.gradient_stride(id), parameters_[id].stride});
   };
   product(down_, part.outputs, part.network.hidden);
   product(up_, part.network.up, part.rows);

@@ -16,7 +16,7 @@ namespace {
 using schedule::Direction;
 using schedule::Stage;
 
-/// Seconds of every task: the median over steps, on the slowest rank.
+/// Seconds of every task of steps that are done task by task: the median over steps, on the slowest rank.
 std::vector<double> task_seconds(train::Machine& machine, int repetitions) {
   std::vector<std::vector<double>> seen(machine.tasks.size());
   for (int i = 1; i <= repetitions + 2; ++i) {

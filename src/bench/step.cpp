@@ -129,7 +129,7 @@ void add_bytes(nlohmann::ordered_json& report, const train::Machine& machine, in
     bytes[1] += machine.timers.bytes_across[static_cast<std::size_t>(phase)];
   }
   comm::all_reduce_sum(machine.groups.world, bytes, 2);
-  report["graph_nodes"] = machine.graph.nodes();
+  report["graph_nodes"] = machine.passes.nodes() + machine.end.nodes();
   report["nodes"] = machine.groups.nodes.count(), report["way"] = machine.way();
   report["row_bytes"] = bytes[0] / steps, report["row_bytes_across"] = bytes[1] / steps;
 }

@@ -10,13 +10,13 @@ JointSum::Place JointSum::add(std::span<const std::int64_t> counts, const std::v
   expect(grains.size() == static_cast<std::size_t>(layout_.my_grains().size()) * n, "n values of every grain");
   const Place place{counts_.size(), counts.size(), width_, n};
   counts_.insert(counts_.end(), counts.begin(), counts.end());
-  std::vector<double> leaves;
-  for (std::size_t t = 0; t < nodes.size(); ++t)
-    for (std::size_t i = 0; i < n; ++i) {
-      leaves.clear();
-      for (int g = 0; g < nodes[t].size; ++g) leaves.push_back(grains[(nodes[t].first - nodes[0].first + g) * n + i]);
-      of_node_[t].push_back(tree_sum(leaves));
-    }
+  for (std::size_t t = 0; t < nodes.size(); ++t) {
+    const auto first = grains.begin() + static_cast<std::ptrdiff_t>((nodes[t].first - nodes[0].first) * n);
+    std::vector<double> leaves(first, first + static_cast<std::ptrdiff_t>(nodes[t].size * n));
+    for (const auto& [into, from] : tree_additions(tree_leaves(nodes[t].size)))
+      for (std::size_t i = 0; i < n; ++i) leaves[into * n + i] += leaves[from * n + i];
+    of_node_[t].insert(of_node_[t].end(), leaves.begin(), leaves.begin() + static_cast<std::ptrdiff_t>(n));
+  }
   width_ += n;
   return place;
 }

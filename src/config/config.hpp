@@ -146,7 +146,7 @@ struct TrainConfig {
     f("precision", self.precision, "",
       "of products and of what is kept between them; bf16: parameters, norms, routers and sums stay floats");
     f("graph", self.graph, "",
-      "on a GPU, whether a step's kernels are captured once as a CUDA graph; auto: where they can be; changes no bit");
+      "on a GPU, whether a step's kernels are captured once as CUDA graphs; auto: where they can be; changes no bit");
   }
 };
 

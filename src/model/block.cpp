@@ -35,7 +35,8 @@ BlockValues::BlockValues(Arena& arena, const nn::Rows& rows, const Config& confi
 BlockScratch::BlockScratch(Arena& arena, const nn::Rows& rows, const Config& config, const Layout& layout)
     : attention(make_attention_scratch(arena, config)),
       branch(arena.tensor(Element::f32, rows.count, config.model.width, Account::scratch)),
-      partial(arena.matrix<float>(nn::norm_partials(rows, config.model.width), config.model.width, Account::scratch)),
+      partials{arena.matrix<float>(nn::norm_partials(rows, config.model.width), config.model.width, Account::scratch),
+               {}},
       layer(arena, config, layout, rows.branch) {
   for (int b = 0; b < config.model.blocks && !dense; ++b)  // a memory of its own, so before take_working
     if (whole_block_recomputed(config, b) && config.block_experts(b) == 0)
@@ -100,6 +101,7 @@ void Block::attend(const Queue& queue, const Tensor& x, BlockPass& pass) const {
 
 void Block::recompute(const Queue& queue, schedule::Stage stage, const Tensor& x, BlockPass& pass) const {
   BlockValues& values = *pass.values;
+  queue.join();  // what is made again stands where another block had its own
   switch (stage) {
     case schedule::Stage::attention:
       return attend(queue, x, pass);
@@ -120,13 +122,13 @@ void Block::backward(const Queue& queue, schedule::Stage stage, const nn::Stream
   switch (stage) {
     case schedule::Stage::feed_forward:
       if (dense_)
-        dense_->backward(queue, pass.rows.network(), values.feed_forward_in, d.rounded, {scratch.branch},
+        dense_->backward(queue, pass.rows.network(), values.feed_forward_in, d, {scratch.branch},
                          pass.dense->rows(0, pass.rows.count));
       return feed_forward_norm_.backward(queue, pass.rows, scratch.branch, d, values.feed_forward_norm,
-                                         scratch.partial);
+                                         scratch.partials);
     case schedule::Stage::attention:
-      attention_->backward(queue, *scratch.attention, d.rounded, scratch.branch, *values.attention);
-      return attention_norm_.backward(queue, pass.rows, scratch.branch, d, values.attention_norm, scratch.partial);
+      attention_->backward(queue, *scratch.attention, d, scratch.branch, *values.attention);
+      return attention_norm_.backward(queue, pass.rows, scratch.branch, d, values.attention_norm, scratch.partials);
     default:
       moe_->backward(queue, stage, d, scratch.branch, *pass.moe);
   }

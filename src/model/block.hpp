@@ -35,8 +35,8 @@ struct BlockScratch {
   /// forward pass and then from recompute to backward: nothing of either is wanted while the head works.
   void take_working(Arena& arena, const nn::Rows& rows, const Config& config, int threads);
   std::unique_ptr<AttentionScratch> attention;  ///< its working memory is left to take_working
-  Tensor branch;          ///< (N, d) gradient of a normalised input, a sum of floats: branches are made one at a time
-  Matrix<float> partial;  ///< (norm_partials, d) sums of a norm's weight
+  Tensor branch;  ///< (N, d) gradient of a normalised input, a sum of floats: branches are made one at a time
+  nn::NormPartials partials;
   moe::LayerScratch layer;
   // Of blocks that are made again; null where there is none.
   std::shared_ptr<BlockValues> values;

@@ -11,9 +11,8 @@ namespace switchyard::model {
 namespace {
 
 template <class T>
-void put(const Queue& queue, const std::vector<T>& values, Staged<T>& to) {
-  std::copy(values.begin(), values.end(), to.host());
-  to.to_device(queue, static_cast<Index>(values.size()));
+void put(const std::vector<T>& values, const T* to) {
+  std::copy(values.begin(), values.end(), const_cast<T*>(to));
 }
 
 /// Additions that sum segments lying in pieces `piece` (ascending, distinct) along the binary tree of all pieces.
@@ -93,36 +92,53 @@ void Embedding::forward(const Queue& queue, const Vector<std::int32_t>& ids, con
   embed(queue, parameters_->weight(weight_), ids, x);
 }
 
+namespace {
+
+constexpr Index entry_words = sizeof(TokenIndex::Entry) / sizeof(std::int32_t);
+
+/// Counts, entries, then the lists of an index of `rows` rows.
+Index words_of(Index rows) { return entry_words * (rows + 2) + 4 * rows + 1; }
+
+}  // namespace
+
 DeviceIndex::DeviceIndex(Arena& arena, Index rows)
-    : entries(arena, "model::embedding::entries", Account::activations, rows + 1) {
-  const auto list = [&](Index n) {
-    return Staged<std::int32_t>(arena, "model::embedding::index", Account::activations, n);
-  };
-  segments = list(rows + 1);
-  positions = list(rows), into = list(rows), from = list(rows);
+    : rows_(rows), words_(arena, "model::embedding::index", Account::activations, words_of(rows)) {}
+
+IndexPointers DeviceIndex::pointers_of(const std::int32_t* words) const {
+  const std::int32_t* lists = words + entry_words * (rows_ + 2);
+  return {reinterpret_cast<const TokenIndex::Entry*>(words + entry_words),
+          lists,
+          lists + rows_ + 1,
+          lists + 2 * rows_ + 1,
+          lists + 3 * rows_ + 1,
+          words,
+          rows_};
 }
 
 void DeviceIndex::take(const Queue& queue, const TokenIndex& index) {
-  put(queue, index.entries, entries);
-  put(queue, index.segments, segments);
-  put(queue, index.positions, positions);
-  put(queue, index.into, into);
-  put(queue, index.from, from);
-  entry_count = static_cast<Index>(index.entries.size()) - 1;
-  segment_count = static_cast<Index>(index.segments.size()) - 1;
+  std::int32_t* words = words_.host();
+  const IndexPointers host = pointers_of(words);
+  words[0] = static_cast<std::int32_t>(index.entries.size()) - 1;
+  words[1] = static_cast<std::int32_t>(index.segments.size()) - 1;
+  put(index.entries, host.entries);
+  put(index.segments, host.segments);
+  put(index.positions, host.positions);
+  put(index.into, host.into);
+  put(index.from, host.from);
+  words_.to_device(queue, words_of(rows_));
 }
 
-void Embedding::backward(const Queue& queue, const nn::Rows& rows, const std::vector<std::int32_t>& tokens,
-                         const Tensor& dx, DeviceIndex& index) const {
+void Embedding::take_tokens(const Queue& queue, const nn::Rows& rows, const std::vector<std::int32_t>& tokens,
+                            DeviceIndex& index) const {
+  if (rows.count > 0) index.take(queue, index_tokens(rows, tokens, vocabulary_));
+}
+
+void Embedding::backward(const Queue& queue, const nn::Rows& rows, const DeviceIndex& index, const Tensor& dx) const {
   if (rows.count == 0) return;
-  index.take(queue, index_tokens(rows, tokens, vocabulary_));
   const Index stride = parameters_->gradient_stride(gather_), size = (*parameters_)[gather_].unit;
   float* gradient = parameters_->gradient(gather_) + rows.sums.slot * stride;
   for (std::size_t t = 0; t < rows.nodes.size(); ++t) fill(queue, Vector<float>(gradient + t * stride, size), 0.0f);
-  sum_entries(queue,
-              {index.entries.device(), index.segments.device(), index.positions.device(), index.into.device(),
-               index.from.device(), index.entry_count, index.segment_count},
-              dx, gradient, stride);
+  sum_entries(queue, index.pointers(), dx, gradient, stride);
   parameters_->take_steps(queue, gather_, rows.sums.steps);
 }
 

@@ -27,14 +27,27 @@ struct TokenIndex {
 /// Index of `tokens` (N), each in [0, vocabulary).
 TokenIndex index_tokens(const nn::Rows& rows, const std::vector<std::int32_t>& tokens, int vocabulary);
 
-/// The index of a pass where kernels read it.
-struct DeviceIndex {
-  /// Room for any index of n rows.
+/// A TokenIndex as kernels read it.
+struct IndexPointers {
+  const TokenIndex::Entry* entries;
+  const std::int32_t *segments, *positions, *into, *from;
+  const std::int32_t* counts;  ///< (2) of entries and of segments, without the ones at the end
+  Index most;                  ///< of either
+};
+
+/// The index of a pass where kernels read it: one memory, so that it is copied as one.
+class DeviceIndex {
+ public:
+  /// Room for any index of `rows` rows.
   DeviceIndex(Arena& arena, Index rows);
+  /// The host's last index must be where it was sent.
   void take(const Queue& queue, const TokenIndex& index);
-  Staged<TokenIndex::Entry> entries;
-  Staged<std::int32_t> segments, positions, into, from;
-  Index entry_count = 0, segment_count = 0;  ///< without the ones at the end
+  IndexPointers pointers() const { return pointers_of(words_.device()); }
+
+ private:
+  IndexPointers pointers_of(const std::int32_t* words) const;
+  Index rows_;
+  Staged<std::int32_t> words_;
 };
 
 /// Holds parameters only.
@@ -44,9 +57,11 @@ class Embedding {
   explicit Embedding(const ParameterSet& parameters);
   /// x(N, d) = rows of the weight.
   void forward(const Queue& queue, const Vector<std::int32_t>& ids, const Tensor& x) const;
-  /// Fills the gather's gradient from dx(N, d), which is overwritten, as is `index`.
-  void backward(const Queue& queue, const nn::Rows& rows, const std::vector<std::int32_t>& tokens, const Tensor& dx,
-                DeviceIndex& index) const;
+  /// `index` = that of `tokens` (N), before backward.
+  void take_tokens(const Queue& queue, const nn::Rows& rows, const std::vector<std::int32_t>& tokens,
+                   DeviceIndex& index) const;
+  /// Fills the gather's gradient from dx(N, d), which is overwritten.
+  void backward(const Queue& queue, const nn::Rows& rows, const DeviceIndex& index, const Tensor& dx) const;
 
  private:
   const ParameterSet* parameters_;

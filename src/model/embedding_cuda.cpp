@@ -1,6 +1,7 @@
 // The rows of the token embedding on a GPU: a pack of a row a thread. Segments of several rows are summed first, all at
 // once, then the segments of an entry.
 #include "model/embedding_rows.hpp"
+#include "tensor/launch_cuda.hpp"
 #include "tensor/packs_cuda.hpp"
 
 namespace switchyard::model {
@@ -16,6 +17,8 @@ __global__ void __launch_bounds__(element_block)
   int c;
   if (!grid.find(row, c)) return;
   float v[pack];
+  gpu::await_before();
+  gpu::let_next_come();
   gpu::read<whole>(weight.row(ids[row]), c, grid.width, v);
   gpu::write<whole>(v, x + row * grid.width, c, grid.width);
 }
@@ -26,7 +29,9 @@ __global__ void __launch_bounds__(element_block) sum_segments(IndexPointers inde
   constexpr int at_once = 4;
   Index segment;
   int c;
-  if (!grid.find(segment, c)) return;
+  gpu::await_before();
+  gpu::let_next_come();
+  if (!grid.find(segment, c) || segment >= index.counts[1]) return;
   const int begin = index.segments[segment], end = index.segments[segment + 1], width = grid.width;
   if (end - begin < 2) return;
   float* first = dx + Index{index.positions[begin]} * width;
@@ -56,7 +61,9 @@ __global__ void __launch_bounds__(element_block)
     add_entries(IndexPointers index, float* dx, float* gradient, Index stride, gpu::PackGrid grid) {
   Index e;
   int c;
-  if (!grid.find(e, c)) return;
+  gpu::await_before();
+  gpu::let_next_come();
+  if (!grid.find(e, c) || e >= index.counts[0]) return;
   const TokenIndex::Entry entry = index.entries[e];
   const Index end = index.entries[e + 1].adds;
   const int width = grid.width;
@@ -82,25 +89,22 @@ void embed(const Queue& queue, const Tensor& weight, const Vector<std::int32_t>&
   by_element(weight.element, [&](auto zero) {
     using T = decltype(zero);
     gpu::by_packs(gpu::in_packs(weight) && gpu::in_packs(x), [&](auto whole) {
-      embedding_forward<decltype(whole)::value, T>
-          <<<grid.blocks(), element_block, 0, gpu::stream_of(queue)>>>(weight.lines<T>(), ids.data(), to, grid);
+      gpu::launch(embedding_forward<decltype(whole)::value, T>, grid.blocks(), element_block, 0, gpu::stream_of(queue),
+                  weight.lines<T>(), ids.data(), to, grid);
     });
   });
-  gpu::check_launch("embedding_forward");
 }
 
 void sum_entries(const Queue& queue, const IndexPointers& index, const Tensor& dx, float* gradient, Index stride) {
-  const gpu::PackGrid segments(index.segment_count, dx.width), entries(index.entry_count, dx.width);
-  if (entries.count == 0) return;
+  const gpu::PackGrid grid(index.most, dx.width);
   float* rows = dx.floats().data();
   const bool gradient_in_packs = reinterpret_cast<std::uintptr_t>(gradient) % 16 == 0 && stride % 4 == 0;
   gpu::by_packs(gpu::in_packs(dx) && gradient_in_packs, [&](auto whole) {
     constexpr bool in_packs = decltype(whole)::value;
-    sum_segments<in_packs><<<segments.blocks(), element_block, 0, gpu::stream_of(queue)>>>(index, rows, segments);
-    add_entries<in_packs>
-        <<<entries.blocks(), element_block, 0, gpu::stream_of(queue)>>>(index, rows, gradient, stride, entries);
+    const cudaStream_t stream = gpu::stream_of(queue);
+    gpu::launch(sum_segments<in_packs>, grid.blocks(), element_block, 0, stream, index, rows, grid);
+    gpu::launch(add_entries<in_packs>, grid.blocks(), element_block, 0, stream, index, rows, gradient, stride, grid);
   });
-  gpu::check_launch("add_entries");
 }
 
 }  // namespace switchyard::model

@@ -23,7 +23,7 @@ KOKKOS_INLINE_FUNCTION float* sum_of(const IndexPointers& index, Index segment, 
 void sum_all(const Queue& queue, const IndexPointers& index, const Matrix<float>& dx, float* gradient, Index stride) {
   const Index width = dx.extent(1);
   Kokkos::parallel_for(
-      "switchyard::embedding::backward", queue.range(index.entry_count), KOKKOS_LAMBDA(Index e) {
+      "switchyard::embedding::backward", queue.range(index.counts[0]), KOKKOS_LAMBDA(Index e) {
         const TokenIndex::Entry entry = index.entries[e], next = index.entries[e + 1];
         for (Index s = entry.segments; s < next.segments; ++s) sum_segment(index, s, dx);
         for (Index a = entry.adds; a < next.adds; ++a) {

@@ -4,13 +4,6 @@
 
 namespace switchyard::model {
 
-/// A TokenIndex as pointers, which kernels take.
-struct IndexPointers {
-  const TokenIndex::Entry* entries;
-  const std::int32_t *segments, *positions, *into, *from;
-  Index entry_count, segment_count;  ///< without the ones at the end
-};
-
 /// x(N, d) of floats = rows `ids` of the weight (V, d).
 void embed(const Queue& queue, const Tensor& weight, const Vector<std::int32_t>& ids, const Tensor& x);
 

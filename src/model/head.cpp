@@ -50,7 +50,8 @@ std::vector<GrainPlace> places_of(const nn::Rows& rows) {
 }  // namespace
 
 HeadPass::HeadPass(Arena& arena, const nn::Rows& all) {
-  rows.targets = arena.vector<std::int32_t>(all.count);
+  targets = {arena, "model::head::targets", Account::activations, all.count};
+  rows.targets = Vector<std::int32_t>(targets.device(), all.count);
   rows.loss = arena.vector<float>(all.count);
   rows.log_sum = arena.vector<float>(all.count);
   rows.predicted = arena.vector<std::int32_t>(all.count);
@@ -93,10 +94,6 @@ void Head::add_gradient(const Queue& queue, const HeadPass& pass, const GrainPla
   for (int merges = place.merges; merges > 0; --merges, --height) merge(queue, n, level(height), level(height - 1));
 }
 
-void Head::take_targets(const Queue& queue, const std::vector<std::int32_t>& targets, HeadPass& pass) const {
-  copy(queue, pass.rows.targets, HostVector<const std::int32_t>(targets.data(), targets.size()));
-}
-
 void Head::work(const Queue& queue, const nn::Rows& rows, const Branch& branch, moe::Pass kind, const Range& grains,
                 HeadPass& pass) const {
   const Index first = rows.grains[grains.first], count = rows.grains[grains.last] - first;
@@ -119,7 +116,9 @@ void Head::forward(const Queue& queue, const nn::Rows& rows, const Branch& branc
   for (Index g = 0; g < all; g += at_once) work(queue, rows, branch, kind, {g, std::min(g + at_once, all)}, pass);
   if (kind != moe::Pass::train) return;
   if (weight_at_once(rows, weight_.out()))
-    weight_.weight_gradient(queue, rows, pass.rows.logits.part(0, rows.count), branch.x);
+    queue.beside({&pass.lent}, [&](const Queue& other) {
+      weight_.weight_gradient(other, rows, pass.rows.logits.part(0, rows.count), branch.x);
+    });
   else
     weight_.take_steps(queue, rows);
 }

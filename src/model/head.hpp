@@ -31,9 +31,11 @@ struct HeadPass {
   HeadPass(Arena& arena, const nn::Rows& rows);
   /// Memory that other stages may use as well.
   void take_scratch(Arena& arena, const nn::Rows& rows, const Config& config, int threads);
-  HeadRows rows;              ///< of all N rows but the logits, which are those of the last rows at work
+  HeadRows rows;  ///< of all N rows but the logits, which are those of the last rows at work
+  Staged<std::int32_t> targets;
   Twin<Vector<double>> sums;  ///< (local grains, 2) of grain_losses
   Vector<float> subtrees;  ///< (levels, V, d): sums that wait for their right neighbour, or to be added to their left
+  Lent lent;               ///< the logits, and with them take_scratch
 };
 
 /// sums(g, ·) = Σ loss and Σ log_sum² of the rows of each local grain: chains in token order on a host, on a device in
@@ -54,8 +56,6 @@ class Head {
   struct Branch {
     Tensor x, dx;  ///< (N, d)
   };
-  /// The targets of a pass, before forward; they must live until the queue is through with them.
-  void take_targets(const Queue& queue, const std::vector<std::int32_t>& targets, HeadPass& pass) const;
   /// Losses of branch.x against the targets. A training pass also fills branch.dx of the objective and the gradient of
   /// the weight.
   void forward(const Queue& queue, const nn::Rows& rows, const Branch& branch, moe::Pass kind, HeadPass& pass) const;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "model/head.hpp"
+#include "tensor/launch_cuda.hpp"
 #include "tensor/math.hpp"
 #include "tensor/packs_cuda.hpp"
 
@@ -158,6 +159,8 @@ __global__ void __launch_bounds__(threads, 1024 / threads) head_row(LogitRows<T>
   constexpr int n = in_word<T>;
   const Index i = blockIdx.x;
   T* row = a.logits.row(i);
+  gpu::await_before();
+  gpu::let_next_come();
   const int start = static_cast<int>(threadIdx.x) * n, target = a.targets[i];
   uint4 kept[words];
 #pragma unroll
@@ -198,11 +201,11 @@ void launch(const Queue& queue, const LogitRows<T>& a, Index rows) {
   const cudaStream_t stream = gpu::stream_of(queue);
   const Index words = (a.width + in_word<T> - 1) / in_word<T>;
   if (words <= 128 * 4)
-    head_row<128, 4, whole, T><<<blocks, 128, 0, stream>>>(a);
+    gpu::launch(head_row<128, 4, whole, T>, blocks, 128, 0, stream, a);
   else if (words <= 256 * 8)
-    head_row<256, 8, whole, T><<<blocks, 256, 0, stream>>>(a);
+    gpu::launch(head_row<256, 8, whole, T>, blocks, 256, 0, stream, a);
   else
-    head_row<512, 8, whole, T><<<blocks, 512, 0, stream>>>(a);
+    gpu::launch(head_row<512, 8, whole, T>, blocks, 512, 0, stream, a);
 }
 
 constexpr int sum_threads = 256;
@@ -213,6 +216,8 @@ __global__ void __launch_bounds__(sum_threads)
   __shared__ double of_thread[2][sum_threads];
   const Index first = Index{blockIdx.x} * grain_rows;
   double losses = 0.0, squares = 0.0;
+  gpu::await_before();
+  gpu::let_next_come();
   for (Index i = first + threadIdx.x; i < first + grain_rows; i += sum_threads) {
     losses += loss[i];
     squares = fma(static_cast<double>(log_sum[i]), static_cast<double>(log_sum[i]), squares);
@@ -243,14 +248,12 @@ void head_losses(const Queue& queue, const HeadRows& rows, moe::Pass pass) {
     else
       launch<false>(queue, a, rows.logits.rows);
   });
-  gpu::check_launch("head_row");
 }
 
 void sum_losses(const Queue& queue, const nn::Rows& rows, const HeadPass& pass) {
   if (rows.count == 0) return;
-  grain_sums<<<rows.grain_count(), sum_threads, 0, gpu::stream_of(queue)>>>(
-      pass.rows.loss.data(), pass.rows.log_sum.data(), rows.grain_rows, pass.sums.device().data());
-  gpu::check_launch("grain_sums");
+  gpu::launch(grain_sums, static_cast<unsigned>(rows.grain_count()), sum_threads, 0, gpu::stream_of(queue),
+              pass.rows.loss.data(), pass.rows.log_sum.data(), rows.grain_rows, pass.sums.device().data());
 }
 
 }  // namespace switchyard::model

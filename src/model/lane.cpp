@@ -10,7 +10,7 @@ Lane::Lane(Arena& arena, const Config& config, const Layout& layout, SharedRows&
       head(arena, rows),
       head_in(arena.tensor(rows.branch, rows.count, config.model.width)),
       gradient(arena, rows.branch, rows.count, config.model.width),
-      ids(arena.vector<std::int32_t>(rows.count)) {
+      ids(arena, "model::lane::ids", Account::activations, rows.count) {
   const Arena::Mark begin = arena.mark();
   head.take_scratch(arena, rows, config, threads);
   const Arena::Mark end = arena.mark();

@@ -23,10 +23,11 @@ struct Lane {
   std::vector<Tensor> stream;  ///< (blocks + 1) of (N, d): the residual stream between blocks
   Tensor head_in;              ///< (N, d)
   nn::StreamGradient gradient;
-  Vector<std::int32_t> ids;                   ///< (N)
-  std::vector<std::int32_t> tokens, targets;  ///< (N)
+  Staged<std::int32_t> ids;          ///< (N)
+  std::vector<std::int32_t> tokens;  ///< (N)
   moe::TokenSet token_set;
   bool backward_due = false;
+  bool indexed = false;  ///< whether `index` is that of the tokens
 };
 
 }  // namespace switchyard::model

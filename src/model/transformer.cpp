@@ -2,13 +2,12 @@
 #include "model/transformer.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "base/check.hpp"
 #include "comm/joint_sum.hpp"
 #include "comm/transfers.hpp"
-#include "config/recomputation.hpp"
-#include "model/lane.hpp"
+#include "model/transformer_state.hpp"
 #include "schedule/generators.hpp"
 
 namespace switchyard::model {
@@ -16,62 +15,27 @@ namespace {
 
 using schedule::Stage;
 
-bool all_finite(const Tensor& values) {
-  const std::vector<float> all = host_values(values.floats());
-  return std::all_of(all.begin(), all.end(), [](float v) { return std::isfinite(v); });
-}
-
-}  // namespace
-
-struct Transformer::State {
-  explicit State(const moe::LayerContext& layer_context);
-  void start_lanes();
-  Lane& lane(int number) const { return **lanes[number]; }
-  std::vector<moe::LayerPass*> passes(std::size_t block) const;
-  void forward(const Queue& queue, const schedule::Task& task);
-  void recompute(const Queue& queue, const schedule::Task& task);
-  void backward(const Queue& queue, const schedule::Task& task);
-  int first_non_finite_expert(const Queue& queue, int block);
-  moe::LayerContext context;
-  Embedding embedding;
-  std::vector<Block> blocks;
-  nn::Norm final_norm;
-  Head head;
-  std::unique_ptr<Placed<SharedRows>> shared;  // made at the first pass, as the lanes
-  std::vector<std::unique_ptr<Placed<Lane>>> lanes;
-  bool asked = false;  // for the statistics of the last pass
-};
-
-namespace {
-
 std::vector<Block> make_blocks(const moe::LayerContext& context) {
   std::vector<Block> blocks;
   for (int b = 0; b < context.config.model.blocks; ++b) blocks.emplace_back(context, b);
   return blocks;
 }
 
-/// Values of all lanes of a rank, one after another.
-template <class T, class F>
-std::vector<T> joined(const std::vector<std::unique_ptr<Placed<Lane>>>& lanes, const F& of) {
-  std::vector<T> all;
-  for (const auto& lane : lanes) {
-    const std::vector<T> part = of(**lane);
-    all.insert(all.end(), part.begin(), part.end());
-  }
-  return all;
-}
-
 /// Takes the rows of a lane, from `first` on, out of a batch.
 void take_tokens(const data::Batch& batch, Index first, moe::Pass pass, const Config& config, Lane& lane) {
-  const auto part = [&](const std::vector<std::int32_t>& all) {
-    return std::vector<std::int32_t>(all.begin() + first, all.begin() + first + lane.rows.count);
-  };
   const std::int64_t sequence = batch.sequences.first + first / batch.context;
   lane.backward_due = pass == moe::Pass::train;
   lane.scratch.layer.forget_travels();
-  lane.tokens = part(batch.tokens), lane.targets = part(batch.targets);
-  lane.token_set = {
-      pass, batch.step, batch.context, {sequence, sequence + lane.rows.sequences}, config.grain_sequences(), lane.ids};
+  lane.indexed = false;
+  lane.tokens.assign(batch.tokens.begin() + first, batch.tokens.begin() + first + lane.rows.count);
+  std::copy(lane.tokens.begin(), lane.tokens.end(), lane.ids.host());
+  std::copy_n(batch.targets.begin() + first, lane.rows.count, lane.head.targets.host());
+  lane.token_set = {pass,
+                    batch.step,
+                    batch.context,
+                    {sequence, sequence + lane.rows.sequences},
+                    config.grain_sequences(),
+                    Vector<std::int32_t>(lane.ids.device(), lane.rows.count)};
 }
 
 }  // namespace
@@ -106,7 +70,7 @@ void Transformer::State::forward(const Queue& queue, const schedule::Task& task)
   Lane& l = lane(task.lane);
   switch (task.stage) {
     case Stage::embedding:
-      return embedding.forward(queue, l.ids, l.stream[0]);
+      return embedding.forward(queue, l.token_set.ids, l.stream[0]);
     case Stage::head:
       final_norm.forward(queue, l.stream.back(), l.head_in, l.final_norm);
       return head.forward(queue, l.rows, {l.head_in, l.scratch.branch}, l.token_set.pass, l.head);
@@ -126,11 +90,13 @@ void Transformer::State::backward(const Queue& queue, const schedule::Task& task
   switch (task.stage) {
     case Stage::head:
       fill(queue, l.gradient.sum.floats(), 0.0f);
-      return final_norm.backward(queue, l.rows, l.scratch.branch, l.gradient, l.final_norm, l.scratch.partial);
+      return final_norm.backward(queue, l.rows, l.scratch.branch, l.gradient, l.final_norm, l.scratch.partials);
     case Stage::embedding:
       l.backward_due = false;
-      return embedding.backward(queue, l.rows, l.tokens, l.gradient.sum, l.index);
+      index_tokens(queue, l);
+      return embedding.backward(queue, l.rows, l.index, l.gradient.sum);
     default:
+      if (task.stage == Stage::attention) queue.reclaim(l.head.lent);  // it works where logits were
       blocks[task.block].backward(queue, task.stage, l.gradient, l.blocks[task.block]);
   }
 }
@@ -138,9 +104,15 @@ void Transformer::State::backward(const Queue& queue, const schedule::Task& task
 Transformer::Transformer(const moe::LayerContext& context) : state_(std::make_unique<State>(context)) {}
 Transformer::~Transformer() = default;
 
-void Transformer::begin(const Queue& queue, const data::Batch& batch, moe::Pass pass) {
+/// Once a pass.
+void Transformer::State::index_tokens(const Queue& queue, Lane& l) const {
+  if (!std::exchange(l.indexed, true)) embedding.take_tokens(queue, l.rows, l.tokens, l.index);
+}
+
+void Transformer::take(const data::Batch& batch, moe::Pass pass) {
   State& s = *state_;
   s.start_lanes();
+  s.last = pass;
   Index all = 0;
   for (const auto& lane : s.lanes) all += (*lane)->rows.count;
   expect(static_cast<Index>(batch.tokens.size()) == all && batch.tokens.size() == batch.targets.size(),
@@ -148,14 +120,35 @@ void Transformer::begin(const Queue& queue, const data::Batch& batch, moe::Pass 
   Index first = 0;
   for (const auto& lane : s.lanes) {
     take_tokens(batch, first, pass, s.context.config, **lane);
-    copy(queue, (*lane)->ids, HostVector<const std::int32_t>((*lane)->tokens.data(), (*lane)->tokens.size()));
-    s.head.take_targets(queue, (*lane)->targets, (*lane)->head);
     first += (*lane)->rows.count;
   }
-  if (s.lanes.size() > 1) queue.fence("switchyard::model::begin");  // tasks of other queues read it too
+}
+
+void Transformer::send(const Queue& queue) const {
+  for (const auto& lane : state_->lanes) {
+    (*lane)->ids.to_device(queue, (*lane)->rows.count);
+    (*lane)->head.targets.to_device(queue, (*lane)->rows.count);
+  }
+  if (state_->lanes.size() > 1) queue.fence("switchyard::model::begin");  // tasks of other queues read it too
+}
+
+std::optional<moe::Pass> Transformer::last_pass() const { return state_->last; }
+
+void Transformer::went_back() {
+  for (const auto& lane : state_->lanes) (*lane)->backward_due = false;
+}
+
+void Transformer::begin(const Queue& queue, const data::Batch& batch, moe::Pass pass) {
+  take(batch, pass);
+  send(queue);
+}
+
+void Transformer::index_tokens(const Queue& queue) {
+  for (const auto& lane : state_->lanes) state_->index_tokens(queue, **lane);
 }
 
 void Transformer::ask_statistics(const Queue& queue) {
+  queue.join();
   for (const auto& lane : state_->lanes) ask_losses(queue, (*lane)->rows, (*lane)->head);
   for (std::size_t b = 0; b < state_->blocks.size(); ++b)
     if (moe::Layer* layer = state_->blocks[b].moe()) layer->ask_statistics(queue, state_->passes(b));
@@ -222,77 +215,11 @@ LossParts Transformer::reduce(const Queue& queue) {
   return loss;
 }
 
-std::int64_t Transformer::placed_bytes() const {
-  std::int64_t bytes = 0;
-  for (const auto& lane : state_->lanes) bytes += lane->arena().placed_bytes();
-  return bytes;
-}
-
 std::vector<moe::Layer*> Transformer::moe_layers() {
   std::vector<moe::Layer*> layers;
   for (Block& block : state_->blocks)
     if (block.moe()) layers.push_back(block.moe());
   return layers;
-}
-
-std::vector<moe::RoutingSample> Transformer::samples() const {
-  std::vector<moe::RoutingSample> samples;
-  for (std::size_t b = 0; b < state_->blocks.size(); ++b) {
-    if (!state_->blocks[b].moe()) continue;
-    samples.emplace_back();
-    for (const moe::LayerPass* pass : state_->passes(b)) moe::add_sample(*pass, samples.back());
-  }
-  return samples;
-}
-
-/// Of the first lane that has one; −1 if none. Outputs of experts that are not there any more are made again first.
-int Transformer::State::first_non_finite_expert(const Queue& queue, int block) {
-  for (const auto& l : lanes) {
-    BlockPass& pass = (*l)->blocks[block];
-    if (!(*l)->backward_due) blocks[block].moe()->recompute_outputs(queue, *pass.moe);  // its wave has gone back
-    if (whole_block_recomputed(context.config, block)) {
-      for (const Stage stage : schedule::recompute_stages(context.config, block))
-        blocks[block].recompute(queue, stage, (*l)->stream[block], pass);
-      blocks[block].moe()->recompute_outputs(queue, *pass.moe);
-    }
-    const int expert = moe::first_non_finite_expert(queue, *pass.moe);
-    if (expert >= 0) return expert;
-  }
-  return -1;
-}
-
-std::optional<Place> Transformer::first_non_finite(const Queue& queue) const {
-  if (!state_->shared) return {};
-  const int blocks = static_cast<int>(state_->blocks.size());
-  const auto finite = [&](int position) {
-    return std::all_of(state_->lanes.begin(), state_->lanes.end(),
-                       [&](const auto& lane) { return all_finite((*lane)->stream[position]); });
-  };
-  if (!finite(0)) return Place{-1, -1};
-  for (int b = 0; b < blocks; ++b) {
-    // Experts work for other ranks' tokens too, so they are asked even where this rank's stream is finite.
-    const int expert = state_->blocks[b].moe() ? state_->first_non_finite_expert(queue, b) : -1;
-    if (expert >= 0 || !finite(b + 1)) return Place{b, expert};
-  }
-  for (const float loss : token_losses())
-    if (!std::isfinite(loss)) return Place{blocks, -1};
-  return {};
-}
-
-std::vector<float> Transformer::token_losses() const {
-  return joined<float>(state_->lanes, [](const Lane& l) { return host_values(l.head.rows.loss); });
-}
-
-std::vector<std::int32_t> Transformer::predictions() const {
-  return joined<std::int32_t>(state_->lanes, [](const Lane& l) { return host_values(l.head.rows.predicted); });
-}
-
-std::vector<float> Transformer::logits(const Queue& queue, Index row) const {
-  for (const auto& lane : state_->lanes) {
-    if (row < (*lane)->rows.count) return state_->head.logits(queue, (*lane)->head_in, row);
-    row -= (*lane)->rows.count;
-  }
-  throw Error(Exit::internal, "a row that no lane has");
 }
 
 }  // namespace switchyard::model

@@ -23,8 +23,17 @@ class Transformer {
   /// Of the parameters of architecture(context.config), allocated before the first pass.
   explicit Transformer(const moe::LayerContext& context);
   ~Transformer();
-  /// The tokens of the next pass.
+  /// The tokens of the next pass: what the device reads is there once the queue is through, or in two parts, the first
+  /// the host's.
   void begin(const Queue& queue, const data::Batch& batch, moe::Pass pass);
+  void take(const data::Batch& batch, moe::Pass pass);
+  void send(const Queue& queue) const;
+  /// The kind of the last tokens; nothing before the first ones.
+  std::optional<moe::Pass> last_pass() const;
+  /// All tasks of a training pass were asked for, by something that had kept what they ask for (a graph).
+  void went_back();
+  /// Which rows have which token, for the gradient of the embedding, which sees to it itself if nobody has.
+  void index_tokens(const Queue& queue);
   /// Asks for what reduce reads of the device, which does so itself if nobody has; nothing is waited for.
   void ask_statistics(const Queue& queue);
   /// Between forward and backward of a training pass whose statistics are asked for and reduced after backward: where

@@ -7,19 +7,22 @@
 namespace switchyard::moe {
 namespace {
 
+template <class T, class S>
+void add(const T* part, std::size_t n, S* whole) {
+  std::transform(part, part + n, whole, whole, [](T a, S b) { return static_cast<S>(a) + b; });
+}
+
 /// Adds a host copy's rows to sum.
 template <class M>
 void add_rows(const M& rows, std::vector<std::int64_t>& sum, std::size_t at) {
-  for (std::size_t s = 0; s < rows.extent(0); ++s)
-    for (std::size_t e = 0; e < rows.extent(1); ++e) sum[at + e] += rows(s, e);
+  for (std::size_t s = 0; s < rows.extent(0) && rows.extent(1) > 0; ++s)
+    add(&rows(s, 0), rows.extent(1), sum.data() + at);
 }
 
 void add(const Load& part, Load& whole) {
   whole.tokens += part.tokens;
-  for (std::size_t e = 0; e < part.mass.size(); ++e) {
-    whole.assigned[e] += part.assigned[e];
-    whole.mass[e] += part.mass[e];
-  }
+  add(part.assigned.data(), part.assigned.size(), whole.assigned.data());
+  add(part.mass.data(), part.mass.size(), whole.mass.data());
   whole.entropy += part.entropy;
   whole.squares += part.squares;
 }
@@ -76,12 +79,13 @@ std::vector<std::int64_t> BatchLoad::load(const Queue& queue) {
   const std::size_t experts = mass.extent(1);
   const Index count = assigned.extent(0);
   const Load empty{0, std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0), 0.0, 0.0};
-  sequences_.assign(count, empty);
+  sequences_.resize(count, empty);
   grains_.assign(count / grain_sequences_, empty);
   for (Index s = 0; s < count; ++s) {
     Load& load = sequences_[s];
     load.tokens = context_;
-    for (std::size_t e = 0; e < experts; ++e) load.assigned[e] = assigned(s, e), load.mass[e] = mass(s, e);
+    std::copy_n(&assigned(s, 0), experts, load.assigned.begin());
+    std::copy_n(&mass(s, 0), experts, load.mass.begin());
     load.entropy = sums(s, 0), load.squares = sums(s, 1);
     add(load, grains_[s / grain_sequences_]);
   }

@@ -29,8 +29,8 @@ void Combine::start_backward(const Queue& queue, const Trip& trip, const Tensor&
                              const Tensor& rows, const CombinePass& pass) const {
   const Tensor send = transfer_.outgoing(trip, rows);
   const rows::Choices choices = trip.plan.rows_of_tokens();
-  rows::weight_gradients(queue, choices, dy, transfer_.at_home(trip, rows, pass.home), weights.gradient.data());
-  rows::row_gradients(queue, choices, weights.value.data(), dy, send);
+  rows::gradients(queue, choices,
+                  {weights.value.data(), dy, transfer_.at_home(trip, rows, pass.home), send, weights.gradient.data()});
   transfer_.leave_for_experts(queue, trip, Journey::combine_backward);
 }
 

@@ -92,8 +92,10 @@ void Layer::State::run_experts_backward(const Queue& queue, const Plan::Rows& so
 /// Of all lanes at once.
 void Layer::State::sum_expert_weights(const Queue& queue, const LayerPass& pass) const {
   const ExpertRows::Part all = pass.experts.all();
-  experts.weight_gradients(queue, pass.experts.pieces(context.parameters.nodes(Placement::expert)), all.rows,
-                           all.outputs, all.network);
+  queue.beside({}, [&](const Queue& other) {
+    experts.weight_gradients(other, pass.experts.pieces(context.parameters.nodes(Placement::expert)), all.rows,
+                             all.outputs, all.network);
+  });
 }
 
 Layer::Layer(const LayerContext& context, int block) : state_(std::make_unique<State>(context, block)) {}
@@ -176,7 +178,7 @@ void Layer::backward(const Queue& queue, schedule::Stage stage, const nn::Stream
     case Stage::dispatch_finish:
       return s.journeys->dispatch_backward_finish(queue, dx, pass);
     case Stage::shared:
-      return s.shared->backward(queue, pass.token_rows.network(), pass.x, dy.rounded, {dx, products::Write::add},
+      return s.shared->backward(queue, pass.token_rows.network(), pass.x, dy, {dx, products::Write::add},
                                 pass.shared->rows(0, pass.x.rows));
     default:
       expect(false, "a stage of a mixture of experts, backwards");
@@ -203,7 +205,7 @@ void Layer::take_statistics(const comm::JointSum& sum, const std::vector<LayerPa
   s.statistics = s.router.take_statistics(sum, routing_of(lanes));
   s.statistics.traffic.assign(s.context.groups.layout.ranks, 0);
   for (LayerPass* pass : lanes) {
-    pass->plan.settle();
+    pass->plan.count_traffic();
     const std::vector<std::int64_t>& traffic =
         pass->crossings.empty() ? pass->plan.traffic() : pass->crossings.front().traffic();
     for (std::size_t r = 0; r < s.statistics.traffic.size(); ++r) s.statistics.traffic[r] += traffic[r];

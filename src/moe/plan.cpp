@@ -1,11 +1,12 @@
 #include "moe/plan.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/check.hpp"
 #include "comm/collectives.hpp"
 #include "config/moe_layers.hpp"
-#include "moe/resident_rows.hpp"
+#include "moe/resident_plan.hpp"
 #include "moe/send_rows.hpp"
 
 namespace switchyard::moe {
@@ -119,10 +120,16 @@ void Plan::begin(const Queue& queue, const Cut& cut, const Choice& choice, Piece
   number_pieces();
   row_.reserve(capacity_), token_.reserve(capacity_);
   const Matrix<std::int32_t> begins(begins_.device(), cut.pieces, experts_);
+  const ResidentRows ordered{counted_.total, begins, offsets_.device() + experts_ + 1, token_.data(), capacity_};
+  if constexpr (!on_host)
+    if (resident_ && plans_at_once(cut, choice, experts_)) {
+      plan_resident(queue, cut, choice, ordered, row_.data());
+      return void(totals_.ask(queue));
+    }
   count(queue, cut, choice, Which::kept, counted_);
   totals_.ask(queue);
   if (resident_) {
-    order_resident(queue, {counted_.total, begins, offsets_.device() + experts_ + 1, token_.data(), capacity_});
+    order_resident(queue, ordered);
   } else {
     queue.fence("switchyard::moe::plan::counts");  // what is sent and received is sized by them
     take_totals(cut.pieces);
@@ -155,12 +162,29 @@ void Plan::finish(const Queue& queue) {
   whole_ = true;
 }
 
+/// What an expert that there is not would have been given.
+void Plan::expect_whole(Index pieces) const {
+  for (Index g = 0; g < pieces; ++g)
+    expect(totals_.host()(g, experts_) == 0, "choices among the experts and in the memory of their pass");
+}
+
+void Plan::count_traffic() {
+  if (!resident_ || settled_) return;
+  const Index pieces = first_piece_.back();
+  expect_whole(pieces);
+  std::int64_t& rows = traffic_[layout_.group()] = 0;
+  for (Index g = 0; g < pieces; ++g) {
+    const std::int32_t* of_piece = &totals_.host()(g, 0);
+    rows = std::accumulate(of_piece, of_piece + experts_, rows);
+  }
+}
+
 /// The kept choices of each piece and expert, on the host.
 void Plan::take_totals(Index pieces) {
+  expect_whole(pieces);
   counts_out_.resize(pieces * experts_);
   for (Index g = 0; g < pieces; ++g) {
     const auto of_piece = [&](Index e) { return totals_.host()(g, e); };
-    expect(of_piece(experts_) == 0, "choices among the experts and in the memory of their pass");
     for (int p = 0; p < near_.size(); p += copies()) {
       const Range owned = seats_near(p);
       for (std::int64_t s = owned.first; s < owned.last; ++s)

@@ -55,6 +55,7 @@ class Plan : public Numbers {
   /// pass.
   bool resident() const { return resident_; }
   void settle();
+  void count_traffic();                  ///< of what settle() tells only traffic(), which is less to do
   void unsettle() { settled_ = false; }  ///< of a plan that the device makes again by itself
 
   /// The pieces of a choice of this rank's own tokens, of the lane.
@@ -116,7 +117,7 @@ class Plan : public Numbers {
   }
 
   /// (world ranks) rows this rank sends to each; kept rows, itself included, those of a team at its first rank. Of a
-  /// resident plan after settle().
+  /// resident plan after settle() or count_traffic().
   const std::vector<std::int64_t>& traffic() const { return traffic_; }
   /// Bytes of counts that begin() sent to number `near` of the near places.
   std::int64_t bytes_to(std::size_t near) const { return alone_ ? 0 : counts_.bytes_to(near); }
@@ -125,6 +126,7 @@ class Plan : public Numbers {
   void make_tables();
   void number_pieces();
   Range seats_near(int near) const { return layout_.experts_of(static_cast<int>(near_.first) + near, experts_); }
+  void expect_whole(Index pieces) const;
   void take_totals(Index pieces);
   void begin_rows(Index pieces);
   void send_counts(std::int64_t step);

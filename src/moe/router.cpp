@@ -15,6 +15,7 @@ RoutingPass::RoutingPass(Arena& arena, const Config& config, const nn::Rows& row
     : drop(arena, config, rows, experts),
       tally(make_tally(arena, rows, experts, config.record.margin_bins)),
       load(arena, config, rows, tally) {
+  own_scores = scores == nullptr;
   routed.rows = &rows;
   routed.scores = scores ? *scores : make_scores(arena, config, rows, experts);
   routed.choice = make_choice(arena, rows.count, config.moe.top_k);
@@ -42,7 +43,8 @@ void RouterStage::forward(const Queue& queue, const TokenSet& tokens, const Tens
   router_->route(queue, tokens, device_bias_, pass.routed);
   if (context_.config.moe.capacity_factor > 0.0 && pass.kind == Pass::train)
     pass.drop.keep_within(queue, rows_of_expert(*pass.routed.rows), pass.choice());
-  count(queue, pass.choice(), pass.routed.scores, pass.tally);
+  const auto tally = [&](const Queue& other) { count(other, pass.choice(), pass.routed.scores, pass.tally); };
+  pass.own_scores ? queue.beside({}, tally) : tally(queue);  // the next layer may write where these scores are
 }
 
 void RouterStage::offer_statistics(const Queue& queue, const std::vector<RoutingPass*>& lanes,

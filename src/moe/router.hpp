@@ -27,6 +27,7 @@ struct RoutingPass {
   BatchLoad load;
   Pass kind = Pass::train;
   bool reduced = false;  ///< between take_statistics and backward
+  bool own_scores;       ///< and not those that layers share where they are made again
 };
 
 class RouterStage {

@@ -59,6 +59,14 @@ void weight_gradients(const Queue& queue, const Choices& choices, const Tensor& 
 void row_gradients(const Queue& queue, const Choices& choices, const float* weight, const Tensor& dy,
                    const Tensor& gradient);
 
+/// Both at once; `gradient` may be `rows`.
+struct Gradients {
+  const float* weight;
+  const Tensor &dy, &rows, &gradient;
+  float* dweight;
+};
+void gradients(const Queue& queue, const Choices& choices, const Gradients& gradients);
+
 /// The first row of `to` with a value that is not finite although its row of `from` is; −1 if none.
 Index first_made_non_finite(const Queue& queue, const Tensor& from, const Tensor& to);
 

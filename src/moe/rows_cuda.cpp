@@ -1,7 +1,6 @@
 // The row kernels of dispatch and combine on a GPU: a pack of a row a thread, or a row a warp where it is summed.
-#include <algorithm>
-
 #include "moe/rows.hpp"
+#include "tensor/launch_cuda.hpp"
 #include "tensor/packs_cuda.hpp"
 
 namespace switchyard::moe::rows {
@@ -25,6 +24,8 @@ template <bool scattered, class Word>
 __global__ void __launch_bounds__(element_block) copy_words(Words<Word> a, const std::int32_t* index, Index before) {
   const unsigned i = blockIdx.x * element_block + threadIdx.x, row = i / a.half;
   const int c = static_cast<int>(i % a.half), next = c + static_cast<int>(a.half);
+  gpu::await_before();
+  gpu::let_next_come();
   if (row >= a.rows) return;
   const Index other = index[row] - before;
   const Word* from = a.from + (scattered ? Index{row} : other) * a.from_stride;
@@ -49,9 +50,8 @@ void launch_copy(const Queue& queue, const std::int32_t* index, const Tensor& fr
                       static_cast<unsigned>((in_row + 1) / 2),
                       static_cast<int>(in_row)};
   expect(rows * a.half < Index{1} << 31, "words that 32 bits count");
-  copy_words<scattered, Word>
-      <<<gpu::blocks_for(rows * a.half, element_block), element_block, 0, gpu::stream_of(queue)>>>(a, index, before);
-  gpu::check_launch("copy_words");
+  gpu::launch(copy_words<scattered, Word>, gpu::blocks_for(rows * a.half, element_block), element_block, 0,
+              gpu::stream_of(queue), a, index, before);
 }
 
 template <bool scattered>
@@ -143,6 +143,8 @@ template <bool grouped, bool whole, class T>
 __global__ void __launch_bounds__(element_block) add_token_sums(Sums<T> a, Lines<float> y) {
   Index token;
   int c;
+  gpu::await_before();
+  gpu::let_next_come();
   if (!a.grid.find(token, c)) return;
   float s[pack], before[pack];
   gpu::read<whole>(y.row(token), c, a.grid.width, before);
@@ -155,6 +157,8 @@ template <bool grouped, bool whole, class T>
 __global__ void __launch_bounds__(element_block) write_token_sums(Sums<T> a, Lines<T> to) {
   Index token;
   int c;
+  gpu::await_before();
+  gpu::let_next_come();
   if (!a.grid.find(token, c)) return;
   float s[pack];
   add_choices<grouped, whole>(a, token, c, s);
@@ -169,62 +173,6 @@ void by_kind(const Choices& choices, const Tensor& rows, const Tensor& other, co
       choices.order.groups > 1 ? f(std::true_type{}, whole, zero) : f(std::false_type{}, whole, zero);
     });
   });
-}
-
-template <class T>
-struct Products {
-  Choices choices;
-  Lines<float> dy;
-  Lines<T> rows;
-  float* dweight;
-  Index strands;
-  int width;
-};
-
-/// <dy, row> by a warp: pack k of a row in thread k mod 32.
-template <bool whole, class T>
-__device__ float warp_dot(const float* dy, const T* row, int width) {
-  float sum = 0.0f;
-#pragma unroll 4
-  for (int c = static_cast<int>(threadIdx.x % gpu::warp) * pack; c < width; c += gpu::warp * pack) {
-    float a[pack], b[pack];
-    gpu::read<whole>(dy, c, width, a);
-    gpu::read<whole>(row, c, width, b);
-    for (int l = 0; l < pack; ++l) a[l] *= b[l];
-    sum += gpu::pack_tree(a);
-  }
-  return gpu::row_sum<gpu::warp, element_block>(sum, 0);
-}
-
-/// A warp for every strand of a token's choices.
-template <bool whole, class T>
-__global__ void __launch_bounds__(element_block) weight_products(Products<T> a) {
-  const Index strand = (Index{blockIdx.x} * element_block + threadIdx.x) / gpu::warp, token = strand / a.strands;
-  if (token >= a.choices.tokens) return;
-  const Index end = a.choices.first[token + 1];
-  for (Index i = a.choices.first[token] + strand % a.strands; i < end; i += a.strands) {
-    const Index row = a.choices.row[i];
-    const float dot = row < 0 ? 0.0f : warp_dot<whole>(a.dy.row(token), a.rows.row(row), a.width);
-    if (threadIdx.x % gpu::warp == 0) a.dweight[i] = dot;
-  }
-}
-
-template <bool whole, class T>
-__global__ void __launch_bounds__(element_block)
-    scaled_rows(Choices choices, const float* weight, Lines<float> dy, Lines<T> gradient, gpu::PackGrid grid) {
-  Index token;
-  int c;
-  if (!grid.find(token, c)) return;
-  float v[pack];
-  gpu::read<whole>(dy.row(token), c, grid.width, v);
-  const Index end = choices.first[token + 1];
-  for (Index i = choices.first[token]; i < end; ++i) {
-    const Index row = choices.row[i];
-    if (row < 0) continue;
-    float scaled[pack];
-    for (int l = 0; l < pack; ++l) scaled[l] = weight[i] * v[l];
-    gpu::write<whole>(scaled, gradient.row(row), c, grid.width);
-  }
 }
 
 }  // namespace
@@ -242,11 +190,9 @@ void add_sums(const Queue& queue, const Choices& choices, const float* weight, c
   if (grid.count == 0) return;
   by_kind(choices, rows, y, [&](auto grouped, auto whole, auto zero) {
     using T = decltype(zero);
-    add_token_sums<decltype(grouped)::value, decltype(whole)::value, T>
-        <<<grid.blocks(), element_block, 0, gpu::stream_of(queue)>>>({choices, weight, rows.lines<T>(), grid},
-                                                                     y.lines<float>());
+    gpu::launch(add_token_sums<decltype(grouped)::value, decltype(whole)::value, T>, grid.blocks(), element_block, 0,
+                gpu::stream_of(queue), Sums<T>{choices, weight, rows.lines<T>(), grid}, y.lines<float>());
   });
-  gpu::check_launch("add_token_sums");
 }
 
 void sums(const Queue& queue, const Choices& choices, const float* weight, const Tensor& rows, const Tensor& sums) {
@@ -254,40 +200,9 @@ void sums(const Queue& queue, const Choices& choices, const float* weight, const
   if (grid.count == 0) return;
   by_kind(choices, rows, sums, [&](auto grouped, auto whole, auto zero) {
     using T = decltype(zero);
-    write_token_sums<decltype(grouped)::value, decltype(whole)::value, T>
-        <<<grid.blocks(), element_block, 0, gpu::stream_of(queue)>>>({choices, weight, rows.lines<T>(), grid},
-                                                                     sums.lines<T>());
+    gpu::launch(write_token_sums<decltype(grouped)::value, decltype(whole)::value, T>, grid.blocks(), element_block, 0,
+                gpu::stream_of(queue), Sums<T>{choices, weight, rows.lines<T>(), grid}, sums.lines<T>());
   });
-  gpu::check_launch("write_token_sums");
-}
-
-void weight_gradients(const Queue& queue, const Choices& choices, const Tensor& dy, const Tensor& rows,
-                      float* dweight) {
-  if (choices.tokens == 0) return;
-  const Index strands = std::max<Index>(1, choices.capacity / choices.tokens);
-  by_element(rows.element, [&](auto zero) {
-    using T = decltype(zero);
-    gpu::by_packs(gpu::in_packs(rows) && gpu::in_packs(dy), [&](auto whole) {
-      weight_products<decltype(whole)::value, T><<<gpu::blocks_for(choices.tokens * strands * gpu::warp, element_block),
-                                                   element_block, 0, gpu::stream_of(queue)>>>(
-          {choices, dy.lines<float>(), rows.lines<T>(), dweight, strands, static_cast<int>(dy.width)});
-    });
-  });
-  gpu::check_launch("weight_products");
-}
-
-void row_gradients(const Queue& queue, const Choices& choices, const float* weight, const Tensor& dy,
-                   const Tensor& gradient) {
-  const gpu::PackGrid grid(choices.tokens, dy.width);
-  if (grid.count == 0) return;
-  by_element(gradient.element, [&](auto zero) {
-    using T = decltype(zero);
-    gpu::by_packs(gpu::in_packs(gradient) && gpu::in_packs(dy), [&](auto whole) {
-      scaled_rows<decltype(whole)::value, T><<<grid.blocks(), element_block, 0, gpu::stream_of(queue)>>>(
-          choices, weight, dy.lines<float>(), gradient.lines<T>(), grid);
-    });
-  });
-  gpu::check_launch("scaled_rows");
 }
 
 }  // namespace switchyard::moe::rows

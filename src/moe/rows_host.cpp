@@ -198,4 +198,9 @@ void row_gradients(const Queue& queue, const Choices& choices, const float* weig
   });
 }
 
+void gradients(const Queue& queue, const Choices& choices, const Gradients& g) {
+  weight_gradients(queue, choices, g.dy, g.rows, g.dweight);
+  row_gradients(queue, choices, g.weight, g.dy, g.gradient);
+}
+
 }  // namespace switchyard::moe::rows

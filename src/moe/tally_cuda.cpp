@@ -2,6 +2,7 @@
 // blocks. Sums of a column are of strips of tokens, which meet along a tree: an order of the context and the number of
 // experts alone.
 #include "moe/tally.hpp"
+#include "tensor/launch_cuda.hpp"
 #include "tensor/packs_cuda.hpp"
 
 namespace switchyard::moe {
@@ -94,6 +95,8 @@ __global__ void __launch_bounds__(sequence_block) count_sequence(Counted a) {
   const int groups = (a.experts + 2 + columns - 1) / columns;
   const Index sequence = blockIdx.x / groups;
   const int group = static_cast<int>(blockIdx.x % groups);
+  gpu::await_before();
+  gpu::let_next_come();
   count_columns<columns>(a, sequence, group * columns);
   if (group == groups - 1) count_margins(a, sequence);
   sum_columns<columns>(a, sequence, group * columns);
@@ -104,8 +107,7 @@ void launch(const Queue& queue, const Counted& a, Index sequences) {
   const Index blocks = (a.experts + 2 + columns - 1) / columns * sequences;
   const std::size_t bytes = a.bins * sizeof(std::int32_t);
   expect(bytes <= 32768, "at most 8192 bins of margins");
-  count_sequence<columns><<<static_cast<unsigned>(blocks), sequence_block, bytes, gpu::stream_of(queue)>>>(a);
-  gpu::check_launch("count_sequence");
+  gpu::launch(count_sequence<columns>, static_cast<unsigned>(blocks), sequence_block, bytes, gpu::stream_of(queue), a);
 }
 
 }  // namespace

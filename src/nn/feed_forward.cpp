@@ -66,6 +66,7 @@ void FeedForward::input_gradient(const Queue& queue, const products::Segments& n
     products::backward_activated(queue, networks, d_out, weights(down_, 0), activation_, rows);
     return products::input_gradient_activated(queue, networks, rows, up_weights(0), dx.rows, dx.write);
   }
+  queue.join();  // `d_hidden` may be what a gradient of weights beside reads
   for (Index c = 0; c < chunks_; ++c)
     products::input_gradient(queue, networks, d_out, weights(down_, c), chunk_of(d_hidden, c));
   activation::backward(queue, activation_, pass.gate, pass.up, d_hidden);
@@ -83,11 +84,12 @@ void FeedForward::weight_gradients(const Queue& queue, const NetworkRows& rows, 
   up_gradients(queue, rows, x, pass);
 }
 
-void FeedForward::backward(const Queue& queue, const NetworkRows& rows, const Tensor& x, const Tensor& d_out,
+void FeedForward::backward(const Queue& queue, const NetworkRows& rows, const Tensor& x, const StreamGradient& d_out,
                            const Result& dx, const FeedForwardRows& pass) const {
-  weight_gradient(queue, down_, rows, d_out, pass.hidden);
-  input_gradient(queue, rows.networks, d_out, dx, pass, pass.hidden);
-  up_gradients(queue, rows, x, pass);
+  queue.beside({&d_out.lent},
+               [&](const Queue& other) { weight_gradient(other, down_, rows, d_out.rounded, pass.hidden); });
+  input_gradient(queue, rows.networks, d_out.rounded, dx, pass, pass.hidden);
+  queue.beside({}, [&](const Queue& other) { up_gradients(other, rows, x, pass); });
 }
 
 void FeedForward::up_gradients(const Queue& queue, const NetworkRows& rows, const Tensor& x,

@@ -62,9 +62,9 @@ class FeedForward {
   /// After it: replaces the gradients of all local networks in every node (+0 where no row), given what it was given.
   void weight_gradients(const Queue& queue, const NetworkRows& rows, const Tensor& x, const Tensor& d_out,
                         const FeedForwardRows& pass) const;
-  /// Both, without further memory.
-  void backward(const Queue& queue, const NetworkRows& rows, const Tensor& x, const Tensor& d_out, const Result& dx,
-                const FeedForwardRows& pass) const;
+  /// Both, without further memory; gradients of weights beside the queue.
+  void backward(const Queue& queue, const NetworkRows& rows, const Tensor& x, const StreamGradient& d_out,
+                const Result& dx, const FeedForwardRows& pass) const;
 
  private:
   products::Weights weights(int id, Index chunk) const {

@@ -28,11 +28,11 @@ class Linear {
   /// Gradient of W in slot `slot`, and what follows after those of a lane are filled.
   float* gradient(int slot) const;
   void take_steps(const Queue& queue, const Rows& rows) const;
+  Tensor weight() const;  ///< (out, in)
   Index out() const { return out_; }
   Index in() const { return in_; }
 
  private:
-  Tensor weight() const;
   const ParameterSet* parameters_;
   std::vector<int> ids_;
   Index out_ = 0, in_ = 0;

@@ -15,12 +15,16 @@ void Norm::forward(const Queue& queue, const Tensor& x, const Tensor& y, NormPas
 }
 
 void Norm::backward(const Queue& queue, const Rows& rows, const Tensor& dy, const StreamGradient& d,
-                    const NormPass& pass, const Matrix<float>& partial) const {
+                    const NormPass& pass, const NormPartials& partials) const {
   if (rows.count == 0) return;
+  queue.reclaim(d.lent);
+  queue.reclaim(partials.lent);
+  denormalise(queue, rows, {pass.x, parameters_->value(id_), pass.scale.data(), dy, d, partials.rows});
   const Index stride = parameters_->gradient_stride(id_);
-  denormalise(queue, rows, {pass.x, parameters_->value(id_), pass.scale.data(), dy, d, partial},
-              {parameters_->gradient(id_) + rows.sums.slot * stride, stride});
-  parameters_->take_steps(queue, id_, rows.sums.steps);
+  queue.beside({&partials.lent}, [&](const Queue& other) {
+    sum_partials(other, rows, partials.rows, {parameters_->gradient(id_) + rows.sums.slot * stride, stride});
+    parameters_->take_steps(other, id_, rows.sums.steps);
+  });
 }
 
 }  // namespace switchyard::nn

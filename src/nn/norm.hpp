@@ -18,6 +18,12 @@ struct NormPass {
 /// Rows of d floats that a backward pass over `rows` needs for sums of the weight's gradient.
 Index norm_partials(const Rows& rows, Index width);
 
+/// Sums of a backward pass.
+struct NormPartials {
+  Matrix<float> rows;  ///< (norm_partials, d)
+  mutable Lent lent;   ///< to the sum of the weight's gradient
+};
+
 /// Holds parameters only. From the residual stream, which is of floats, to a branch of any element.
 class Norm {
  public:
@@ -25,10 +31,10 @@ class Norm {
   Norm(const ParameterSet& parameters, const std::string& name, double epsilon);
   /// y(N, d) from x(N, d), and x itself into `copy` unless that is empty. x is kept (not copied) until backward.
   void forward(const Queue& queue, const Tensor& x, const Tensor& y, NormPass& pass, const Tensor& copy = {}) const;
-  /// Adds the gradient with respect to x to d, given dy(N, d); fills the gradient of the weight. Overwrites
-  /// `partial` (norm_partials, d).
+  /// Adds the gradient with respect to x to d, given dy(N, d); fills the gradient of the weight beside the queue.
+  /// Overwrites `partials`.
   void backward(const Queue& queue, const Rows& rows, const Tensor& dy, const StreamGradient& d, const NormPass& pass,
-                const Matrix<float>& partial) const;
+                const NormPartials& partials) const;
 
  private:
   const ParameterSet* parameters_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "nn/norm_rows.hpp"
+#include "tensor/launch_cuda.hpp"
 #include "tensor/packs_cuda.hpp"
 
 namespace switchyard::nn {
@@ -26,6 +27,8 @@ __global__ void __launch_bounds__(row_block) norm_forward(ForwardRows<T> a) {
   const Index row = Index{blockIdx.x} * Shape::rows + threadIdx.x / Shape::threads;
   const int width = row < a.rows ? a.width : 0;
   float x[Shape::packs][pack], sum = 0.0f;
+  gpu::await_before();
+  gpu::let_next_come();
 #pragma unroll
   for (int k = 0; k < Shape::packs; ++k) gpu::read<whole>(a.x + row * a.width, Shape::column(k), width, x[k]);
 #pragma unroll
@@ -124,6 +127,8 @@ __global__ void __launch_bounds__(row_block) norm_backward(BackwardRows<T> a) {
   const Index last = first + a.block_rows < end ? first + a.block_rows : end;
   float sum[Shape::packs][pack] = {};
   int turn = 0;
+  gpu::await_before();
+  gpu::let_next_come();
   for (Index at = first; at < last; at += Shape::rows, turn ^= 1) {
     const Index row = at + threadIdx.x / Shape::threads;
     norm_backward_row<Shape, whole>(a, row, row < last ? a.width : 0, turn, sum);
@@ -184,24 +189,25 @@ __device__ void sum_pieces(const Tree& a, Index c, bool in) {
 
 __global__ void __launch_bounds__(columns* adders) norm_tree(Tree a) {
   const Index c = Index{blockIdx.x} * columns + threadIdx.x;
+  gpu::await_before();
+  gpu::let_next_come();
   sum_grains(a, c, c < a.width);
   sum_pieces(a, c, c < a.width);
 }
 
-void add_up(const Queue& queue, const Rows& lane, const NormBackward& rows, const NormSums& sums) {
-  const int width = static_cast<int>(rows.x.width), nodes = static_cast<int>(lane.nodes.size());
+}  // namespace
+
+void sum_partials(const Queue& queue, const Rows& lane, const Matrix<float>& partial, const NormSums& sums) {
+  const int width = static_cast<int>(partial.extent(1)), nodes = static_cast<int>(lane.nodes.size());
   expect(nodes <= max_nodes, "as many nodes as a range of grains is cut into");
-  Tree tree{rows.partial.data(),          sums.data,         sums.stride, width, lane.grain_count(),
-            blocks_of_grain(lane, width), lane.piece_grains, nodes,       {},    {}};
+  Tree tree{partial.data(),    sums.data, sums.stride, width, lane.grain_count(), blocks_of_grain(lane, width),
+            lane.piece_grains, nodes,     {},          {}};
   for (int t = 0; t < nodes; ++t) {
     tree.first[t] = lane.nodes[t].first - lane.nodes[0].first;
     tree.size[t] = lane.nodes[t].size;
   }
-  norm_tree<<<gpu::blocks_for(width, columns), dim3(columns, adders), 0, gpu::stream_of(queue)>>>(tree);
-  gpu::check_launch("norm_tree");
+  gpu::launch(norm_tree, gpu::blocks_for(width, columns), dim3(columns, adders), 0, gpu::stream_of(queue), tree);
 }
-
-}  // namespace
 
 Index norm_partials(const Rows& rows, Index width) {
   return Index{rows.grain_count()} * (rows.count > 0 ? blocks_of_grain(rows, width) : 1);
@@ -222,14 +228,13 @@ void normalise(const Queue& queue, const NormForward& rows) {
                            static_cast<int>(rows.x.width)};
     gpu::by_shape(rows.x.width, whole, [&](auto shape, auto in_packs) {
       using Shape = decltype(shape);
-      norm_forward<Shape, decltype(in_packs)::value, T>
-          <<<gpu::blocks_for(a.rows, Shape::rows), row_block, 0, gpu::stream_of(queue)>>>(a);
+      gpu::launch(norm_forward<Shape, decltype(in_packs)::value, T>, gpu::blocks_for(a.rows, Shape::rows), row_block, 0,
+                  gpu::stream_of(queue), a);
     });
   });
-  gpu::check_launch("norm_forward");
 }
 
-void denormalise(const Queue& queue, const Rows& lane, const NormBackward& rows, const NormSums& sums) {
+void denormalise(const Queue& queue, const Rows& lane, const NormBackward& rows) {
   const Index width = rows.x.width;
   const Tensor &dx = rows.d.sum, &rounded = rows.d.rounded;
   const bool whole = gpu::in_packs(rows.x) && gpu::in_packs(rows.dy) && gpu::in_packs(dx) && gpu::in_packs(rounded) &&
@@ -249,12 +254,10 @@ void denormalise(const Queue& queue, const Rows& lane, const NormBackward& rows,
                             rows_of_block(width),
                             blocks};
     gpu::by_shape(width, whole, [&](auto shape, auto in_packs) {
-      norm_backward<decltype(shape), decltype(in_packs)::value, T>
-          <<<lane.grain_count() * blocks, row_block, 0, gpu::stream_of(queue)>>>(a);
+      gpu::launch(norm_backward<decltype(shape), decltype(in_packs)::value, T>,
+                  static_cast<unsigned>(lane.grain_count() * blocks), row_block, 0, gpu::stream_of(queue), a);
     });
   });
-  gpu::check_launch("norm_backward");
-  add_up(queue, lane, rows, sums);
 }
 
 }  // namespace switchyard::nn

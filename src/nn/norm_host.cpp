@@ -96,15 +96,6 @@ void tree_node(const Queue& queue, const Matrix<float>& partial, const Range& gr
       });
 }
 
-/// Node t of `rows` at out + t·stride. Overwrites `partial`.
-void grain_tree(const Queue& queue, const Rows& rows, const Matrix<float>& partial, const NormSums& sums) {
-  for (std::size_t t = 0; t < rows.nodes.size(); ++t) {
-    const Index first = Index{rows.piece_grains} * (rows.nodes[t].first - rows.nodes[0].first);
-    tree_node(queue, partial, {first, first + Index{rows.piece_grains} * rows.nodes[t].size}, rows.piece_grains,
-              sums.data + t * sums.stride);
-  }
-}
-
 template <class T>
 void round_rows(const Queue& queue, const Matrix<float>& dx, const Lines<T>& to) {
   const Index width = dx.extent(1);
@@ -129,7 +120,7 @@ void normalise(const Queue& queue, const NormForward& rows) {
   });
 }
 
-void denormalise(const Queue& queue, const Rows& lane, const NormBackward& rows, const NormSums& sums) {
+void denormalise(const Queue& queue, const Rows& lane, const NormBackward& rows) {
   const Matrix<float> x = rows.x.floats(), dx = rows.d.sum.floats();
   by_element(rows.dy.element, [&](auto zero) {
     const auto from = rows.dy.lines<decltype(zero)>();
@@ -139,7 +130,14 @@ void denormalise(const Queue& queue, const Rows& lane, const NormBackward& rows,
   if (rows.d.rounded.element != Element::f32)
     by_element(rows.d.rounded.element,
                [&](auto zero) { round_rows(queue, dx, rows.d.rounded.lines<decltype(zero)>()); });
-  grain_tree(queue, lane, rows.partial, sums);
+}
+
+void sum_partials(const Queue& queue, const Rows& lane, const Matrix<float>& partial, const NormSums& sums) {
+  for (std::size_t t = 0; t < lane.nodes.size(); ++t) {
+    const Index first = Index{lane.piece_grains} * (lane.nodes[t].first - lane.nodes[0].first);
+    tree_node(queue, partial, {first, first + Index{lane.piece_grains} * lane.nodes[t].size}, lane.piece_grains,
+              sums.data + t * sums.stride);
+  }
 }
 
 }  // namespace switchyard::nn

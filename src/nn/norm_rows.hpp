@@ -20,8 +20,8 @@ struct NormBackward {
   const float* weight;  ///< (d)
   const float* scale;   ///< (N) what forward left
   Tensor dy;            ///< (N, d)
-  StreamGradient d;
-  Matrix<float> partial;  ///< norm_partials rows, overwritten
+  const StreamGradient& d;
+  Matrix<float> partial;  ///< norm_partials rows, overwritten: what the gradient of the weight is made of
 };
 
 /// The gradient of the weight: node t of the lane at data + t·stride, of d elements.
@@ -31,7 +31,9 @@ struct NormSums {
 };
 
 void normalise(const Queue& queue, const NormForward& rows);
-/// Adds to the gradient of x, and sums that of the weight by node.
-void denormalise(const Queue& queue, const Rows& lane, const NormBackward& rows, const NormSums& sums);
+/// Adds to the gradient of x.
+void denormalise(const Queue& queue, const Rows& lane, const NormBackward& rows);
+/// Then: the gradient of the weight by node. Overwrites `partial`.
+void sum_partials(const Queue& queue, const Rows& lane, const Matrix<float>& partial, const NormSums& sums);
 
 }  // namespace switchyard::nn

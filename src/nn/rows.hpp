@@ -6,6 +6,7 @@
 #include "config/layout.hpp"
 #include "tensor/arena.hpp"
 #include "tensor/products/products.hpp"
+#include "tensor/queue.hpp"
 
 namespace switchyard::nn {
 
@@ -33,6 +34,7 @@ struct StreamGradient {
       : sum(arena.tensor(Element::f32, rows, width)),
         rounded(branch == Element::f32 ? sum : arena.tensor(branch, rows, width)) {}
   Tensor sum, rounded;
+  mutable Lent lent;  ///< `rounded`, to gradients of weights
 };
 
 /// Geometry of a lane's part of a batch; the same for every pass of a run.

@@ -60,6 +60,11 @@ __device__ inline std::uint32_t pack_bf16(float low, float high) {
 __device__ inline float low_bf16(std::uint32_t pair) { return __uint_as_float(pair << 16); }
 __device__ inline float high_bf16(std::uint32_t pair) { return __uint_as_float(pair & 0xFFFF0000u); }
 
+/// Zeros plus 0 times each of a pair: NaN from then on where one is not finite.
+__device__ inline void add_none_of(std::uint32_t& zeros, std::uint32_t pair) {
+  asm("fma.rn.bf16x2 %0, %1, %2, %0;" : "+r"(zeros) : "r"(pair), "r"(0));
+}
+
 /// 2ˣ, at most 2 ulp; a result below the normal numbers is 0.
 __device__ inline float fast_exp2(float x) {
   float y;

@@ -1,6 +1,7 @@
 // A queue: one in-order stream of the device, with the handles and the scratch of the libraries that work in it. The
 // first argument of everything that launches. On a host what was asked for is done when the call returns.
 #pragma once
+#include <initializer_list>
 #include <memory>
 
 #include "base/polling.hpp"
@@ -28,10 +29,38 @@ class Event {
 /// s between two moments of queues of one device that have been reached.
 double seconds_between(const Event& from, const Event& to);
 
+/// Memory that work beside a queue reads or writes: whoever changes it reclaims it first.
+struct Lent {
+  std::int64_t until = 0;  ///< the last such work, numbered from 1
+};
+
 class Queue {
  public:
   /// Number 0 is the stream that Kokkos itself works in; every other number is a stream of its own.
   explicit Queue(int number = 0);
+  /// From here on a device has a second stream for what is done beside this one.
+  void open_beside();
+  /// What nothing that follows waits for, such as the gradients of weights: work(queue) asks it of a queue that goes on
+  /// beside this one, after what was asked of this one so far and after what was done beside it before. Without such a
+  /// queue it is done in this one.
+  template <class Work>
+  void beside(std::initializer_list<Lent*> lent, const Work& work) const {
+    if (!goes_beside()) return work(*this);
+    work(begin_beside());
+    end_beside(lent);
+  }
+  /// The same, but not after what was asked of this one so far.
+  template <class Work>
+  void meanwhile(const Work& work) const {
+    if (!goes_beside()) return work(*this);
+    work(queue_beside());
+    end_beside({});
+  }
+  /// Whether anything is done beside: as it was asked for last.
+  void go_beside(bool wanted) const;
+  /// What is asked for from here on begins after the work that this was lent to; after all work beside.
+  void reclaim(const Lent& lent) const;
+  void join() const;
   const Device& space() const { return space_; }
   /// n iterations in this queue. What is asked for between two kernels (base/polling.hpp) is done now.
   Kokkos::RangePolicy<Device> range(Index n) const {
@@ -48,8 +77,15 @@ class Queue {
   products::Workspace& workspace() const { return *workspace_; }
 
  private:
+  struct Beside;  // queue_host.cpp or queue_cuda.cpp
+  bool goes_beside() const;
+  const Queue& queue_beside() const;
+  const Queue& begin_beside() const;
+  void end_beside(std::initializer_list<Lent*> lent) const;
+
   Device space_;
   std::shared_ptr<products::Workspace> workspace_;
+  std::shared_ptr<Beside> beside_;  ///< null: there is none
 };
 
 /// to = value, in the queue.

@@ -25,4 +25,15 @@ double Queue::mark(const Event& event) const {
 
 void Queue::wait(const Event& /*event*/) const {}
 
+struct Queue::Beside {};
+
+void Queue::open_beside() {}
+void Queue::go_beside(bool /*wanted*/) const {}
+bool Queue::goes_beside() const { return false; }
+const Queue& Queue::queue_beside() const { return *this; }
+const Queue& Queue::begin_beside() const { return *this; }
+void Queue::end_beside(std::initializer_list<Lent*> /*lent*/) const {}
+void Queue::reclaim(const Lent& /*lent*/) const {}
+void Queue::join() const {}
+
 }  // namespace switchyard

@@ -152,19 +152,20 @@ class Staged {
   static V first(const V& v, Index n) {
     return Kokkos::subview(v, Kokkos::make_pair(Index{0}, n));
   }
-  /// On a device build what others read is the twin, and rows that travel are staged in it.
+  /// On a device build the device copies to and from the twin by itself, and rows that travel are staged in it.
   void follow() {
     const auto n = room_.view().extent(0);
     if (host_.extent(0) == n) return;
     staging_.reset();
-    if (!on_host && travels_) staging_ = make_staging_room(label_, static_cast<Index>(n * sizeof(T)));
+    const auto bytes = static_cast<Index>(n * sizeof(T));
+    if (!on_host && n > 0) staging_ = travels_ ? make_staging_room(label_, bytes) : make_locked_room(label_, bytes);
     host_ = staging_ ? typename Vector<T>::HostMirror(static_cast<T*>(staging_.get()), n)
                      : Kokkos::create_mirror_view(Kokkos::WithoutInitializing, room_.view());
   }
   Room<T> room_;
   const char* label_ = "tensor::staged";
   bool travels_ = false;
-  std::shared_ptr<void> staging_;  // where the twin of what travels is
+  std::shared_ptr<void> staging_;  // where the twin is, if there is a device apart
   typename Vector<T>::HostMirror host_;
 };
 

@@ -42,11 +42,15 @@ std::shared_ptr<void> make_shared_room(const char* label, std::int64_t bytes) {
           }};
 }
 
-std::shared_ptr<void> make_staging_room(const char* label, std::int64_t bytes) {
-  if (std::shared_ptr<void> shared = make_shared_room(label, bytes)) return page_locked(std::move(shared), bytes);
+std::shared_ptr<void> make_locked_room(const char* label, std::int64_t bytes) {
   const auto memory =
       std::make_shared<StagingVector<std::byte>>(make_view<StagingVector<std::byte>>(label, static_cast<Index>(bytes)));
   return {memory, memory->data()};
+}
+
+std::shared_ptr<void> make_staging_room(const char* label, std::int64_t bytes) {
+  if (std::shared_ptr<void> shared = make_shared_room(label, bytes)) return page_locked(std::move(shared), bytes);
+  return make_locked_room(label, bytes);
 }
 
 }  // namespace switchyard

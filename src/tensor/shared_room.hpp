@@ -10,7 +10,10 @@ namespace switchyard {
 /// such memory, or the system gives none: that is said once, since rows then leave by MPI.
 std::shared_ptr<void> make_shared_room(const char* label, std::int64_t bytes);
 
-/// The same, or memory of this process alone; page-locked, so that a device copies to and from it by itself.
+/// Memory of this process alone, page-locked.
+std::shared_ptr<void> make_locked_room(const char* label, std::int64_t bytes);
+
+/// Memory that others may read, or such memory; page-locked, so that a device copies to and from it by itself.
 std::shared_ptr<void> make_staging_room(const char* label, std::int64_t bytes);
 
 }  // namespace switchyard

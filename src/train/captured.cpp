@@ -24,15 +24,16 @@ bool captures(const Config& config, int ranks) {
 
 std::string graph_text(const Config& config, int ranks) {
   const std::string chosen = " (train.graph " + format_value(config.train.graph) + ")";
-  if (captures(config, ranks)) return "steps are captured as one CUDA graph" + chosen;
+  if (captures(config, ranks)) return "steps are captured as CUDA graphs" + chosen;
   const std::string fault = fault_of_capture(config, ranks);
-  return "steps are not captured as a CUDA graph" + chosen + (fault.empty() ? "" : ": " + fault);
+  return "steps are not captured as CUDA graphs" + chosen + (fault.empty() ? "" : ": " + fault);
 }
 
-/// The gradient of the embedding is of as many rows as there are different tokens, which the host counts.
-bool is_captured(const schedule::Task& task) {
-  if (task.direction == Direction::step) return false;
-  return !(task.stage == Stage::embedding && task.direction == Direction::backward);
+bool in_passes(const schedule::Task& task) { return task.direction != Direction::step && !in_end(task); }
+
+bool in_end(const schedule::Task& task) {
+  return (task.stage == Stage::embedding && task.direction == Direction::backward) || task.stage == Stage::reduce ||
+         task.stage == Stage::reduce_finish;
 }
 
 }  // namespace switchyard::train

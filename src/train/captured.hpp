@@ -1,5 +1,5 @@
-// The part of a training step that asks nothing of the host, captured once as a graph and asked for as one
-// (train.graph).
+// A training step without the host, captured once as two graphs and asked for as these (train.graph): the passes, and
+// what ends a step. Between the two the host indexes the tokens, while the device works.
 #pragma once
 #include <string>
 
@@ -20,10 +20,12 @@ bool captures(const Config& config, int ranks);
 /// Steps that are done task by task before one is captured: then rooms and workspaces have their sizes.
 constexpr int steps_before_capture = 2;
 
-/// "steps are captured as one CUDA graph (train.graph auto)", or why not, for the log.
+/// "steps are captured as CUDA graphs (train.graph auto)", or why not, for the log.
 std::string graph_text(const Config& config, int ranks);
 
-/// Whether a task is part of what is captured.
-bool is_captured(const schedule::Task& task);
+/// Whether a task belongs to the passes, forward and backward; to what ends the step: the gradient of the embedding,
+/// which waits for the index of its tokens, and sums of gradients.
+bool in_passes(const schedule::Task& task);
+bool in_end(const schedule::Task& task);
 
 }  // namespace switchyard::train

@@ -48,6 +48,7 @@ Machine::Machine(const Config& resolved, comm::Communicator world)
   int last = 0;
   for (const schedule::Task& task : tasks) last = std::max(last, task.queue);
   for (int number = 0; number <= last; ++number) queues.emplace_back(number);
+  if (captures) queues.front().open_beside();
   parameters.allocate(queue(), config.train.seed);
 }
 

@@ -40,7 +40,7 @@ struct Machine {
   std::vector<Range> buckets;         ///< of gradients
   std::vector<schedule::Task> tasks;  ///< of a training step
   bool captures;                      ///< whether steps are captured, once memory has its sizes
-  Graph graph;                        ///< what was captured
+  Graph passes, end;                  ///< what was captured of it
   int eager_steps = 0;                ///< done so far
 };
 

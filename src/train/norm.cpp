@@ -91,9 +91,7 @@ bool norm_on_device(const comm::Groups& groups, const ParameterSet& parameters) 
 }
 
 NormResult finish_norm(const Queue& queue, const ParameterSet& parameters, NormMemory& memory) {
-  NormState state;
-  copy(queue, HostVector<NormState>(&state, 1), memory.state);
-  queue.fence("switchyard::norm::state");
+  const NormState state = memory.read(0);
   NormResult result;
   result.norm = std::sqrt(state.total);
   if (state.finite) return result;

@@ -30,6 +30,7 @@ struct NormMemory {
   Vector<UpdateBlock> blocks;
   Vector<UnitBlocks> units;
   Vector<NormState> state;         ///< (1)
+  StagingVector<NormState> read;   ///< (1) that, where the host can read it
   Vector<std::uint32_t> finished;  ///< (1) blocks of a launch that are through
 };
 
@@ -37,11 +38,11 @@ struct NormMemory {
 bool norm_on_device(const comm::Groups& groups, const ParameterSet& parameters);
 
 /// There: asks for the norm, and for the factor that keeps it at most `clip` (0: none). The queue leaves them in
-/// memory.state.
+/// memory.state and memory.read.
 void begin_norm(const Queue& queue, const ParameterSet& parameters, const Gradients& gradients, double clip,
                 NormMemory& memory);
 
-/// Waits for what begin_norm asked for.
+/// What begin_norm asked for, once the queue is through.
 NormResult finish_norm(const Queue& queue, const ParameterSet& parameters, NormMemory& memory);
 
 /// In double: squares are summed over fixed blocks of 4096 elements of each unit (a replicated tensor, or one expert's

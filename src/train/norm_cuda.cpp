@@ -2,6 +2,7 @@
 // what the update goes by.
 #include <algorithm>
 
+#include "tensor/launch_cuda.hpp"
 #include "tensor/packs_cuda.hpp"
 #include "train/norm_sums.hpp"
 
@@ -44,6 +45,8 @@ __global__ void __launch_bounds__(threads)
     block_sums(const UpdateBlock* table, const float* replicated, const float* expert, double* sums) {
   const float* slab = replicated;
   Index at = blockIdx.x;
+  gpu::await_before();
+  gpu::let_next_come();
   if (table) {
     const UpdateBlock block = table[blockIdx.x];
     slab = block.placement ? expert : replicated;
@@ -82,6 +85,8 @@ __device__ void write_state(const Units& a, double total) {
 /// A warp a unit; the block that is through last has the sums of all others.
 __global__ void __launch_bounds__(threads) unit_sums(Units a) {
   __shared__ bool last;
+  gpu::await_before();
+  gpu::let_next_come();
   const int unit = static_cast<int>(blockIdx.x) * warps + static_cast<int>(threadIdx.x) / gpu::warp;
   if (unit < a.count) {
     const double sum = ordered_sum_of(a.blocks + a.table[unit].first, a.table[unit].count);
@@ -102,6 +107,7 @@ void make_tables(const Queue& queue, const ParameterSet& parameters, NormMemory&
   memory.blocks = to_device("norm::blocks", update_blocks(parameters));
   memory.units = to_device("norm::units", unit_blocks(parameters));
   memory.state = make_view<Vector<NormState>>("norm::state", 1);
+  memory.read = make_view<StagingVector<NormState>>("norm::read", 1);
   memory.finished = make_view<Vector<std::uint32_t>>("norm::finished", 1);
   fill(queue, memory.finished, 0u);
   memory.sums.reserve(memory.blocks.extent(0) + memory.units.extent(0));
@@ -111,8 +117,8 @@ void make_tables(const Queue& queue, const ParameterSet& parameters, NormMemory&
 
 void sum_blocks(const Queue& queue, const float* gradient, Index blocks, double* sums) {
   if (blocks == 0) return;
-  block_sums<<<static_cast<unsigned>(blocks), threads, 0, gpu::stream_of(queue)>>>(nullptr, gradient, nullptr, sums);
-  gpu::check_launch("block_sums");
+  gpu::launch(block_sums, static_cast<unsigned>(blocks), threads, 0, gpu::stream_of(queue), nullptr, gradient, nullptr,
+              sums);
 }
 
 double ordered_sum(const std::vector<double>& sums) {
@@ -130,12 +136,11 @@ void begin_norm(const Queue& queue, const ParameterSet& parameters, const Gradie
   const int units = static_cast<int>(memory.units.extent(0));
   double* sums = memory.sums.device();
   if (blocks > 0)
-    block_sums<<<blocks, threads, 0, gpu::stream_of(queue)>>>(memory.blocks.data(), gradients.slab[0].data(),
-                                                              gradients.slab[1].data(), sums);
-  gpu::check_launch("block_sums");
-  unit_sums<<<std::max(1u, gpu::blocks_for(units, warps)), threads, 0, gpu::stream_of(queue)>>>(
-      {sums, memory.units.data(), units, sums + blocks, clip, memory.state.data(), memory.finished.data()});
-  gpu::check_launch("unit_sums");
+    gpu::launch(block_sums, blocks, threads, 0, gpu::stream_of(queue), memory.blocks.data(), gradients.slab[0].data(),
+                gradients.slab[1].data(), sums);
+  const Units of{sums, memory.units.data(), units, sums + blocks, clip, memory.state.data(), memory.finished.data()};
+  gpu::launch(unit_sums, std::max(1u, gpu::blocks_for(units, warps)), threads, 0, gpu::stream_of(queue), of);
+  copy(queue, memory.read, memory.state);
 }
 
 }  // namespace switchyard::train

@@ -1,4 +1,5 @@
 // The update on a GPU: one launch for all parameters, which also rounds the weights that products read.
+#include "tensor/launch_cuda.hpp"
 #include "tensor/packs_cuda.hpp"
 #include "train/optimizer.hpp"
 
@@ -45,8 +46,10 @@ __device__ void update_pack(const AdamW& a, const BlockSlabs& s, int i) {
 
 __global__ void __launch_bounds__(threads)
     adamw_blocks(const UpdateBlock* blocks, Slabs slabs, const AdamW* scalars, const NormState* norm) {
-  if (norm && !norm->finite) return;
   const UpdateBlock block = blocks[blockIdx.x];
+  gpu::await_before();
+  gpu::let_next_come();
+  if (norm && !norm->finite) return;
   AdamW a = scalars[block.decay];
   if (norm) a.clip = norm->clip;
   const int p = block.placement;
@@ -87,9 +90,8 @@ void Optimizer::take_scalars(const Queue& queue, const TrainConfig& config, cons
 void Optimizer::launch(const Queue& queue, const Gradients& gradients, const NormState* norm) const {
   const auto blocks = static_cast<unsigned>(blocks_.extent(0));
   if (blocks == 0) return;
-  adamw_blocks<<<blocks, threads, 0, gpu::stream_of(queue)>>>(blocks_.data(), slabs_of(*parameters_, gradients),
-                                                              scalars_.data(), norm);
-  gpu::check_launch("adamw_blocks");
+  gpu::launch(adamw_blocks, blocks, threads, 0, gpu::stream_of(queue), blocks_.data(),
+              slabs_of(*parameters_, gradients), scalars_.data(), norm);
 }
 
 void Optimizer::update(const Queue& queue, const Gradients& gradients, const TrainConfig& config, const Update& update,

@@ -50,4 +50,12 @@ void Optimizer::update(const Queue& queue, const Gradients& gradients, const Tra
   if (!parameters.sharded()) parameters.round_weights(queue);
 }
 
+void Optimizer::take_scalars(const Queue& /*queue*/, const TrainConfig& /*config*/, const Update& /*update*/) const {
+  expect(false, "a device");
+}
+
+void Optimizer::launch(const Queue& /*queue*/, const Gradients& /*gradients*/, const NormState* /*norm*/) const {
+  expect(false, "a device");
+}
+
 }  // namespace switchyard::train

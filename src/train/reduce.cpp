@@ -24,6 +24,11 @@ Vector<float> part_of(const Vector<float>& slab, const Range& part) {
 
 Index stride_of(const Matrix<float>& m) { return static_cast<Index>(m.extent(1)); }
 
+/// Nodes of which a rank has the only one have their sum.
+bool alone(const comm::Groups& groups, const ParameterSet& parameters, Placement placement) {
+  return owners_of(groups, placement).size() == 1 && parameters.nodes(placement).size() == 1;
+}
+
 /// What a bucket's sums are made of.
 struct Bucket {
   const Queue& queue;
@@ -32,14 +37,8 @@ struct Bucket {
   const Range& blocks;
   comm::SumMemory& memory;
 
-  /// Nodes of which a rank has the only one have their sum.
-  bool alone(Placement placement) const {
-    return owners_of(groups, placement).size() == 1 && parameters.nodes(placement).size() == 1;
-  }
-  /// Whether anything is sent or staged.
-  bool travels() const {
-    return std::any_of(std::begin(placements), std::end(placements), [this](Placement p) { return !alone(p); });
-  }
+  bool alone(Placement placement) const { return switchyard::train::alone(groups, parameters, placement); }
+  bool travels() const { return reduction_travels(groups, parameters); }
   Index node_count(Placement placement) const { return static_cast<Index>(parameters.nodes(placement).size()); }
   /// Floats that its nodes take where they are staged: at least one node, for the sum.
   Index staged_elements() const {
@@ -104,6 +103,11 @@ void add_source(const Queue& queue, const ParameterSet& parameters, const Parame
 }
 
 }  // namespace
+
+bool reduction_travels(const comm::Groups& groups, const ParameterSet& parameters) {
+  return std::any_of(std::begin(placements), std::end(placements),
+                     [&](Placement p) { return !alone(groups, parameters, p); });
+}
 
 bool BucketSums::poll() {
   for (comm::TreeSum& sum : sums)

@@ -41,6 +41,9 @@ struct Gradients {
   bool poll();
 };
 
+/// Whether anything of it is sent or staged: not where the gradients of one rank are one node.
+bool reduction_travels(const comm::Groups& groups, const ParameterSet& parameters);
+
 /// The gradients of all pieces of `blocks` (replicated over world, experts over the expert-data group) leave for their
 /// sums along the tree of pieces; with shards each element is summed for its owner alone. Collective, in the same order
 /// on all ranks; nothing may write to them, or read them, before finish_reductions. On a device, whose gradients are

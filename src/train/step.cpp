@@ -37,7 +37,11 @@ struct Step {
   void take(const NormResult& gradient);
   void update(const Queue& queue);
   bool by_graph() const;
-  void run_graph();
+  void run_passes(const Queue& queue);
+  bool ends_by_graph() const;
+  void run_end(const Queue& queue);
+  void end(const Queue& queue);
+  void run_graphs();
   void run_tasks();
 };
 
@@ -58,8 +62,10 @@ void Step::perform(const Queue& queue, const schedule::Task& task) {
     case Stage::statistics:
       return reduce_statistics(queue);
     case Stage::reduce:
+      queue.join();
       return begin_reduction(queue, m.groups, m.parameters, m.gradients, m.bucket_from(task.block), m.timers);
     case Stage::reduce_finish:
+      queue.join();
       return finish_reductions(queue, m.parameters, m.gradients);
     case Stage::norm:
       return measure_gradient(queue);
@@ -105,7 +111,9 @@ void Step::update(const Queue& queue) {
   const bool unseen = norm_on_device(m.groups, m.parameters);
   m.optimizer.update(queue, m.gradients, m.config.train, {result.learning_rate, factor, number},
                      unseen ? m.norm_memory.state.data() : nullptr);
-  if (unseen) take(finish_norm(queue, m.parameters, m.norm_memory));
+  if (!unseen) return;
+  queue.fence("switchyard::step::norm");
+  take(finish_norm(queue, m.parameters, m.norm_memory));
 }
 
 /// Steps of the timeline show their tasks one by one.
@@ -114,34 +122,69 @@ bool Step::by_graph() const {
   return m.captures && m.eager_steps >= steps_before_capture && (shown == 0 || number % shown != 0);
 }
 
-/// What is captured, as one; then the other tasks in their order, statistics after the update: what is not finite has
-/// changed nothing.
-void Step::run_graph() {
-  const Queue& queue = m.queue();
-  read_batch();
-  m.model->statistics_later();
-  const double start = now();
-  if (!m.graph.ready())
-    m.graph.capture(queue, [this, &queue] {
-      bool back = false;
-      for (const schedule::Task& task : m.tasks) {
-        if (!is_captured(task)) continue;
-        if (!std::exchange(back, back || task.direction == schedule::Direction::backward) && back)
-          m.model->statistics_later();
-        m.model->run(queue, task);
-      }
-      m.model->ask_statistics(queue);
-    });
-  m.graph.launch(queue);
+/// Statistics are read after the update: what is not finite has changed nothing.
+void Step::run_passes(const Queue& queue) {
+  m.model->send(queue);
+  bool back = false;
+  for (const schedule::Task& task : m.tasks) {
+    if (!in_passes(task)) continue;
+    if (!std::exchange(back, back || task.direction == schedule::Direction::backward) && back) {
+      queue.beside({}, [this](const Queue& other) { m.model->ask_statistics(other); });
+      m.model->statistics_later();
+    }
+    m.model->run(queue, task);
+  }
+  queue.join();
+}
+
+/// Sums of several nodes, and shards, are met on the host.
+bool Step::ends_by_graph() const {
+  return norm_on_device(m.groups, m.parameters) && !reduction_travels(m.groups, m.parameters);
+}
+
+void Step::run_end(const Queue& queue) {
   for (const schedule::Task& task : m.tasks)
-    if (!is_captured(task) && task.stage != Stage::data && task.stage != Stage::statistics &&
-        task.stage != Stage::balance)
-      perform(queue, task);
-  reduce_statistics(queue);
-  schedule::Task balance;
-  balance.stage = Stage::balance;
-  perform(queue, balance);
+    if (in_end(task)) perform(queue, task);
+  begin_norm(queue, m.parameters, m.gradients, m.config.train.clip, m.norm_memory);
+  m.optimizer.launch(queue, m.gradients, m.norm_memory.state.data());
+}
+
+/// After the passes: the update. Its scalars and the index of the tokens are copied while the passes are at work.
+void Step::end(const Queue& queue) {
+  if (!ends_by_graph()) {
+    for (const schedule::Task& task : m.tasks)
+      if (!in_passes(task) && task.stage != Stage::data && task.stage != Stage::statistics &&
+          task.stage != Stage::balance)
+        perform(queue, task);
+    return queue.fence("switchyard::train::step::end");
+  }
+  result.learning_rate = learning_rate(m.config.train, number);
+  queue.meanwhile([this](const Queue& other) {
+    m.optimizer.take_scalars(other, m.config.train, {result.learning_rate, 1.0, number});
+    m.model->index_tokens(other);
+  });
+  queue.join();
+  if (!m.end.ready()) m.end.capture(queue, [&] { run_end(queue); });
+  m.end.launch(queue);
+  m.model->went_back();
   queue.fence("switchyard::train::step::end");
+}
+
+/// After an evaluation the passes are captured anew: what stages leave on the host is then that of an evaluation.
+void Step::run_graphs() {
+  const Queue& queue = m.queue();
+  const double start = now();
+  queue.go_beside(true);
+  const bool evaluated = m.model->last_pass() != moe::Pass::train;
+  result.batch = next(number);
+  m.model->take(result.batch, moe::Pass::train);
+  m.model->statistics_later();
+  if (evaluated || !m.passes.ready()) m.passes.capture(queue, [&] { run_passes(queue); });
+  m.passes.launch(queue);
+  end(queue);
+  reduce_statistics(queue);
+  if (ends_by_graph()) take(finish_norm(queue, m.parameters, m.norm_memory));
+  for (moe::Layer* layer : m.model->moe_layers()) layer->update_bias(queue, number);
   const double end = now();
   result.intervals.assign(m.tasks.size(), {end, end, 0, {}});
   result.intervals.front().start = start;
@@ -150,6 +193,7 @@ void Step::run_graph() {
 
 void Step::run_tasks() {
   ++m.eager_steps;
+  m.queue().go_beside(m.eager_steps <= steps_before_capture);  // for its memory; later ones are shown task by task
   result.intervals =
       run(m.tasks, m.queues, m.timers, [this](const Queue& queue, const schedule::Task& task) { perform(queue, task); },
           {[this] {
@@ -180,8 +224,12 @@ StepResult train_step(Machine& m, const BatchSource& next, std::int64_t number) 
   ledger::open(m.groups.world.size());
   m.gradients.hops.clear();
   step.result.start = now();
-  step.by_graph() ? step.run_graph() : step.run_tasks();
-  take_travels(m, step.result.intervals);
+  if (step.by_graph()) {
+    step.run_graphs();
+  } else {
+    step.run_tasks();
+    take_travels(m, step.result.intervals);
+  }
   step.result.end = now();
   ledger::close();
   return std::move(step.result);

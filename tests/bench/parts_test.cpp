@@ -54,6 +54,18 @@ TEST(Loads, AreMetByChoicesOfDifferentExperts) {
 
 class BenchParts : public Program {
  protected:
+  /// The lines that bench/gpu.py writes about this program, in fp32.
+  std::vector<nlohmann::json> drive(const std::string& arguments) {
+    const std::string command =
+        "cd '" + folder_.string() +
+        "' && env -i PATH=\"$PATH\" HOME=/tmp PYTHONDONTWRITEBYTECODE=1 OMPI_ALLOW_RUN_AS_ROOT=1 "
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_plm_rsh_agent=false python3 '" SWITCHYARD_TEST_DIR
+        "/../bench/gpu.py' " +
+        arguments + " --program '" + binary_.string() + "' --precision fp32 --settle 0 --out r.jsonl >out 2>err";
+    EXPECT_EQ(std::system(command.c_str()), 0) << read(folder_ / "out") << read(folder_ / "err");
+    return test::json_lines(read(folder_ / "r.jsonl"));
+  }
+
   /// With this text as its standard input.
   Output run_with_input(const std::string& arguments, const std::string& input, int ranks = 0) {
     write("in", input);
@@ -163,15 +175,7 @@ TEST_F(BenchParts, ADriverAlternatesThem) {
       "while read what n && [ $what != quit ]; do echo \"{\\\"$what\\\": [100.0$(yes ', 100.0' | head -n $((n - 1)) | "
       "tr -d '\\n')]}\"; done\n");
   fs::permissions(folder_ / "peer", fs::perms::owner_all);
-  const std::string command =
-      "cd '" + folder_.string() +
-      "' && env -i PATH=\"$PATH\" HOME=/tmp PYTHONDONTWRITEBYTECODE=1 OMPI_ALLOW_RUN_AS_ROOT=1 "
-      "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_plm_rsh_agent=false python3 '" SWITCHYARD_TEST_DIR
-      "/../bench/gpu.py' step c.yaml --program '" +
-      binary_.string() + "' --python '" + (folder_ / "peer").string() +
-      "' --precision fp32 --settle 0 --steps 4 --round 0.3 --out r.jsonl >out 2>err";
-  ASSERT_EQ(std::system(command.c_str()), 0) << read(folder_ / "out") << read(folder_ / "err");
-  const auto all = test::json_lines(read(folder_ / "r.jsonl"));
+  const auto all = drive("step c.yaml --python '" + (folder_ / "peer").string() + "' --steps 4 --round 0.3");
   ASSERT_EQ(all.size(), 2u);
   for (const auto& line : all) {
     EXPECT_EQ(line.at("peer_ms"), 100.0);
@@ -181,6 +185,19 @@ TEST_F(BenchParts, ADriverAlternatesThem) {
   }
   EXPECT_EQ(all[0].at("phase"), "warm");
   EXPECT_EQ(all[1].at("phase"), "hot");
+}
+
+TEST_F(BenchParts, ADriverAsksForLayersAlone) {
+  const auto all = drive("layer 64,16,16,4,2 --alone --loads balanced,zipf --steps 4 --round 0.01 --budget 60");
+  ASSERT_EQ(all.size(), 5u);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(all[i].at("load"), i < 2 ? "balanced" : "zipf");
+    EXPECT_GE(all[i].at("steps").get<int>(), 4);
+    EXPECT_DOUBLE_EQ(all[i].at("tflops").get<double>(), 18.0 * 64 * 2 * 16 * 16 / all[i].at("ms").get<double>() * 1e-9);
+  }
+  EXPECT_DOUBLE_EQ(all[4].at("pass").get<double>(), all[3].at("ms").get<double>() / all[1].at("ms").get<double>());
+  EXPECT_NEAR(all[4].at("over_products").get<double>(),
+              all[4].at("pass").get<double>() / all[4].at("products").get<double>(), 1e-9);
 }
 
 TEST_F(BenchParts, MemoryStandsBesideItsPrediction) {

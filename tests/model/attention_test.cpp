@@ -262,8 +262,9 @@ void check_turned(const Heads& n, int spare, double tolerance) {
 }
 
 TEST(AttentionWithRotation, AgreesWithReferenceInBothElements) {
-  for (const Heads& n : {Heads{2, 5, 2, 1, 4}, Heads{3, 33, 4, 2, 8}, Heads{1, 64, 2, 2, 32}, Heads{2, 100, 3, 3, 10},
-                         Heads{1, 130, 4, 1, 64}, Heads{1, 37, 1, 1, 128}})
+  for (const Heads& n :
+       {Heads{2, 5, 2, 1, 4}, Heads{3, 33, 4, 2, 8}, Heads{1, 64, 2, 2, 32}, Heads{2, 100, 3, 3, 10},
+        Heads{1, 130, 4, 1, 64}, Heads{1, 37, 1, 1, 128}, Heads{2, 200, 4, 2, 32}, Heads{1, 300, 1, 1, 128}})
     for (const int spare : {0, 8}) {
       check_turned<float>(n, spare, 5e-6);
       check_turned<Bf16>(n, spare, 8e-3);

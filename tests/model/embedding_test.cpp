@@ -46,8 +46,8 @@ std::vector<float> gradient(const Config& config, int ranks, const std::vector<s
     Placed<model::DeviceIndex> index("test::index", rows.count);
     const Doubles mine(dx.begin() + first * width, dx.begin() + (first + rows.count) * width);
     const auto device = matrix(rows.count, width, mine);
-    embedding.backward(test::queue(), rows, {tokens.begin() + first, tokens.begin() + first + rows.count}, device,
-                       *index);
+    embedding.take_tokens(test::queue(), rows, {tokens.begin() + first, tokens.begin() + first + rows.count}, *index);
+    embedding.backward(test::queue(), rows, *index, device);
     const int id = parameters.find("embedding.gather");
     for (std::size_t t = 0; t < rows.nodes.size(); ++t)
       parts.push_back(

@@ -1,9 +1,10 @@
 // links: record
 // The model against PyTorch and transformers: logits, loss and every gradient tensor from the same weights, to 1e-5
-// relative (fixtures: tests/golden/make.py).
+// relative (fixtures: tests/golden/make.py), and in bf16 with the same rounding points (make_bf16.py).
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
 
 #include "config/yaml.hpp"
 #include "hdf5/hdf5.hpp"
@@ -53,41 +54,109 @@ void set_values(const ParameterSet& parameters, const Parameter& p, const std::v
   test::write_units(parameters.values(p.placement).data(), p, values);
 }
 
-void compare_with(const std::string& kind) {
-  const std::string path = SWITCHYARD_TEST_DIR "/golden/" + std::string(kind) + ".h5";
-  const LoadResult loaded = load_text(kind, read_config(path));
-  throw_errors(loaded);
-  const Config& config = loaded.config;
-  test::Ranks rank(config, MPI_COMM_SELF, 1, architecture(config));
-  const ParameterSet& parameters = rank.parameters;
-  model::Transformer model(rank.context());
-  const auto file = hdf5::File::open(path);
-  for (const Parameter& p : parameters.all()) set_values(parameters, p, read_floats(file, "parameters/" + p.name));
-  for (auto* layer : model.moe_layers())
-    if (file.has("bias")) layer->set_bias(test::queue(), read_floats(file, "bias"));
+/// A model with the weights of a fixture.
+struct Golden {
+  explicit Golden(const std::string& name)
+      : path(SWITCHYARD_TEST_DIR "/golden/" + name + ".h5"),
+        config(config_of(path)),
+        file(hdf5::File::open(path)),
+        rank(config, MPI_COMM_SELF, 1, architecture(config)),
+        model(rank.context()) {
+    for (const Parameter& p : rank.parameters.all())
+      set_values(rank.parameters, p, read_floats(file, "parameters/" + p.name));
+    rank.parameters.round_weights(test::queue());
+    for (auto* layer : model.moe_layers())
+      if (file.has("bias")) layer->set_bias(test::queue(), read_floats(file, "bias"));
+  }
 
-  data::Batch batch;
-  batch.context = config.model.context, batch.sequences = {0, config.train.batch};
-  batch.tokens = read_ints(file, "tokens"), batch.targets = read_ints(file, "targets");
-  batch.position.assign(config.train.batch, 0);
-  model.forward(test::queue(), batch, moe::Pass::evaluate);
-  const double loss = read_floats(file, "loss")[0];
-  EXPECT_NEAR(model.reduce(test::queue()).cross_entropy, loss, 1e-5 * loss);
+  static Config config_of(const std::string& path) {
+    const LoadResult loaded = load_text(path, read_config(path));
+    throw_errors(loaded);
+    return loaded.config;
+  }
+
+  /// Number `number` of the batches that a fixture has one after another.
+  data::Batch batch(int number) const {
+    data::Batch batch;
+    batch.context = config.model.context, batch.sequences = {0, config.train.batch};
+    batch.tokens = part(read_ints(file, "tokens"), number, config.step_tokens());
+    batch.targets = part(read_ints(file, "targets"), number, config.step_tokens());
+    batch.position.assign(config.train.batch, 0);
+    return batch;
+  }
+
+  template <class T>
+  static std::vector<T> part(const std::vector<T>& of_batches, int number, Index size) {
+    return {of_batches.begin() + number * size, of_batches.begin() + (number + 1) * size};
+  }
+
+  std::string path;
+  Config config;
+  hdf5::File file;
+  test::Ranks rank;
+  model::Transformer model;
+};
+
+/// Largest relative errors, and of which tensor that is.
+struct Errors {
+  double loss = 0.0, tensor = 0.0;
+  std::string name;
+  void take(const std::string& of, const std::vector<float>& got, const std::vector<float>& of_batches, int number) {
+    const double error = relative_error(got, Golden::part(of_batches, number, static_cast<Index>(got.size())));
+    if (!(error <= tensor)) tensor = error, name = of;
+  }
+};
+
+/// Loss and logits without a gradient, then the gradients, against what stands in the file in `folder`.
+Errors errors_of(Golden& golden, const std::string& folder, int number) {
+  const data::Batch batch = golden.batch(number);
+  const auto expected = [&](const std::string& name) { return read_floats(golden.file, folder + name); };
+  golden.model.forward(test::queue(), batch, moe::Pass::evaluate);
+  Errors errors;
+  errors.loss = std::abs(golden.model.reduce(test::queue()).cross_entropy / expected("loss")[number] - 1.0);
   std::vector<float> logits;
   for (Index row = 0; row < static_cast<Index>(batch.tokens.size()); ++row)
-    for (const float value : model.logits(test::queue(), row)) logits.push_back(value);
-  EXPECT_LT(relative_error(logits, read_floats(file, "logits")), 1e-5) << "logits";
+    for (const float value : golden.model.logits(test::queue(), row)) logits.push_back(value);
+  errors.take("logits", logits, expected("logits"), number);
 
-  model.forward(test::queue(), batch, moe::Pass::train);
-  model.reduce(test::queue());
-  test::run_backward(model, config);
-  for (const Parameter& p : parameters.all())
-    EXPECT_LT(relative_error(test::node_sum(parameters, p), read_floats(file, "gradients/" + p.name)), 1e-5) << p.name;
+  golden.model.forward(test::queue(), batch, moe::Pass::train);
+  golden.model.reduce(test::queue());
+  test::run_backward(golden.model, golden.config);
+  for (const Parameter& p : golden.rank.parameters.all())
+    errors.take(p.name, test::node_sum(golden.rank.parameters, p), expected("gradients/" + p.name), number);
+  return errors;
 }
 
-TEST(Golden, MixtralOfTransformers) { compare_with("mixtral"); }
-TEST(Golden, SigmoidWithBiasAndSharedExpert) { compare_with("sigmoid"); }
-TEST(Golden, DenseLlamaOfTransformers) { compare_with("dense"); }
+void compare_floats(const std::string& kind) {
+  Golden golden(kind);
+  const Errors errors = errors_of(golden, "", 0);
+  EXPECT_LT(errors.loss, 1e-5);
+  EXPECT_LT(errors.tensor, 1e-5) << errors.name;
+}
+
+TEST(Golden, MixtralOfTransformers) { compare_floats("mixtral"); }
+TEST(Golden, SigmoidWithBiasAndSharedExpert) { compare_floats("sigmoid"); }
+TEST(Golden, DenseLlamaOfTransformers) { compare_floats("dense"); }
+
+// A rounding point that is missing or one too many moves some tensor of every batch by 2.7e-3 or more (make_bf16.py
+// --show), so one batch that agrees to less has them all. Sums in another order round a value to the other side now and
+// then, which moves as much: where they are 3e-7 off, in two batches of eight, and where they are 1e-6, in five or six.
+// A host agrees in all.
+TEST(Golden, RoundingPointsOfBf16) {
+  Golden golden("bf16");
+  ASSERT_EQ(golden.config.train.precision, Precision::bf16);
+  const auto batches = static_cast<int>(read_floats(golden.file, "host/loss").size());
+  int agree = 0;
+  for (int number = 0; number < batches; ++number) {
+    const Errors errors = errors_of(golden, on_host ? "host/" : "device/", number);
+    std::printf("batch %d: the loss is off by %.1e of itself, tensors by %.1e (%s)\n", number, errors.loss,
+                errors.tensor, errors.name.c_str());
+    agree += errors.loss < 1e-4 && errors.tensor < 1e-3;
+    EXPECT_LT(errors.loss, 1e-3);
+    EXPECT_LT(errors.tensor, 0.1) << errors.name;
+  }
+  EXPECT_GE(agree, on_host ? batches : 1);
+}
 
 }  // namespace
 }  // namespace switchyard

@@ -129,9 +129,16 @@ TYPED_TEST(Rows, CombineBackwardGivesGradientsOfWeightsAndRows) {
   const auto device = elements_of<TypeParam>(from);  // the gradients take their place
   const auto device_weight = elements_of<float>(weight), device_dy = elements_of<float>(dy),
              d_weight = elements_of<float>(numbers_of(9, weight.size()));
+  const auto together = elements_of<TypeParam>(from);
+  const auto weights_together = elements_of<float>(numbers_of(9, weight.size()));
+  rows::gradients(
+      test::queue(), this->choices,
+      {device_weight.data(), matrix(device_dy), matrix(together), matrix(together), weights_together.data()});
   rows::weight_gradients(test::queue(), this->choices, matrix(device_dy), matrix(device), d_weight.data());
   rows::row_gradients(test::queue(), this->choices, device_weight.data(), matrix(device_dy), matrix(device));
   const auto got = floats_of(device), got_weight = floats_of(d_weight);
+  EXPECT_EQ(floats_of(together), got);
+  EXPECT_EQ(floats_of(weights_together), got_weight);
   for (Index t = 0; t < tokens; ++t)
     for (int i = first[t]; i < first[t + 1]; ++i) {
       double dot = 0.0;

@@ -116,7 +116,7 @@ void check(const Case& c) {
   Problem p(c);
   const Matrix<float> x = p.filled(1), out = p.filled(2), dy = p.filled(3), dx = p.filled(4);
   p.network.forward(test::queue(), p.cut().networks, x, {out, products::Write::add}, p.kept());
-  p.network.backward(test::queue(), p.cut(), x, dy, {dx, products::Write::add}, p.kept());
+  p.network.backward(test::queue(), p.cut(), x, {dy, dy}, {dx, products::Write::add}, p.kept());
   const std::vector<float> got = host_values(out), got_dx = host_values(dx);
   for (int e = 0; e < p.experts(); ++e) {
     const reference::FeedForward net = p.reference_network(e);
@@ -157,7 +157,7 @@ TEST(Experts, WeightGradientsMayComeLater) {
     Problem p(c);
     const Matrix<float> x = p.filled(1), out = p.filled(2), dy = p.filled(3), dx = p.filled(4), later = p.filled(5);
     p.network.forward(test::queue(), p.cut().networks, x, {out}, p.kept());
-    p.network.backward(test::queue(), p.cut(), x, dy, {dx}, p.kept());
+    p.network.backward(test::queue(), p.cut(), x, {dy, dy}, {dx}, p.kept());
     const std::vector<float> at_once = gradients(p);
     test::fill_gradients(p.parameters, c.placement, std::numeric_limits<float>::quiet_NaN());
     const Matrix<float> d_hidden("test::d_hidden", p.rows(), c.f);

@@ -29,7 +29,7 @@ Result run(const Config& config, const Layout& layout, const Doubles& x, const D
   const nn::Rows rows = nn::make_rows(config, layout);
   Placed<nn::NormPass> pass("test::norm", rows);
   const Index n = rows.count, d = config.model.width;
-  const auto partial = matrix(nn::norm_partials(rows, d), d);
+  const nn::NormPartials partial{matrix(nn::norm_partials(rows, d), d), {}};
   const auto y = matrix(n, d), copy = matrix(n, d), in = matrix(n, d, x), dx = matrix(n, d, before);
   norm.forward(test::queue(), in, y, *pass, copy);
   norm.backward(test::queue(), rows, matrix(n, d, dy), {dx, dx}, *pass, partial);
@@ -97,7 +97,8 @@ TEST(Norm, OfABranchOfBf16) {
   const std::vector<float> gradient = numbers(n * d, 3);
   Matrix<Bf16> y("test::y", n, d), dy("test::dy", n, d);
   Kokkos::deep_copy(Vector<Bf16>(dy.data(), n * d), elements_of<Bf16>(gradient));
-  const auto in = matrix(n, d, x), dx = matrix(n, d), partial = matrix(nn::norm_partials(rows, d), d);
+  const auto in = matrix(n, d, x), dx = matrix(n, d);
+  const nn::NormPartials partial{matrix(nn::norm_partials(rows, d), d), {}};
   norm.forward(test::queue(), in, y, *pass);
   const Matrix<Bf16> rounded_dx("test::rounded", n, d);
   norm.backward(test::queue(), rows, dy, {dx, rounded_dx}, *pass, partial);

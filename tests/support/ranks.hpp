@@ -8,6 +8,7 @@
 #include "comm/exchange.hpp"
 #include "comm/groups.hpp"
 #include "moe/layer.hpp"
+#include "nn/rows.hpp"
 #include "support/parameters.hpp"
 #include "support/queue.hpp"
 #include "support/world.hpp"
@@ -23,7 +24,7 @@ struct Ranks {
         groups(comm::Communicator::duplicate(ranks), options(expert_parallel), config.train.grains,
                config.train.determinism),
         exchanges(config.layout, groups),
-        parameters(groups.layout, tensors, Element::f32, sharded) {
+        parameters(groups.layout, tensors, nn::branch_of(config), sharded) {
     parameters.allocate(test::queue(), config.train.seed);
   }
   Ranks(const Ranks&) = delete;

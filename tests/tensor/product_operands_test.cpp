@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 
 #include "support/elements.hpp"
 #include "support/queue.hpp"
 #include "support/values.hpp"
+#include "tensor/products/library.hpp"
 #include "tensor/products/products.hpp"
 
 namespace switchyard {
@@ -159,6 +161,125 @@ TEST(ProductOperands, WeightGradientDoesNotDependOnWhereRowsLie) {
   }
   packed_dy.resize(s.rows * n), packed_x.resize(s.rows * k);
   EXPECT_EQ(gradient(s.from, s.past, dy, x), gradient(from, past, packed_dy, packed_x));
+}
+
+/// Between a router, whose weights and gradients are floats, and rows of halves: widths that tensor cores take, some
+/// experts of which the last are fewer than a tile has, and three pieces, of grains 5, 6 and 7.
+struct Between {
+  /// cuBLAS multiplies operands of one element.
+  static bool served() { return std::string(products::description()).find("cuBLAS") == std::string::npos; }
+  explicit Between(Index of_layer)
+      : experts(of_layer),
+        x(Element::bf16, rows, width, 8, 11),
+        w(Element::f32, experts, width, 0, 12),
+        d_logits(Element::f32, rows, experts, 3, 13) {}
+  static constexpr Index rows = 3 * 70, width = 136;
+  Index experts;
+  Operand x, w, d_logits;
+};
+
+TEST(ProductOperands, BetweenFloatsAndRowsOfHalves) {
+  if (!Between::served()) GTEST_SKIP() << "operands of one element";
+  for (const Index experts : {1, 7, 64, 130}) {
+    const Between b(experts);
+    const Values xs = b.x.all(), ws = b.w.all(), ds = b.d_logits.all();
+    const Operand y(Element::f32, b.rows, experts, 0, 14), dx(Element::f32, b.rows, b.width, 4, 15);
+    products::forward(test::queue(), products::dense(b.rows), b.x.tensor(), {b.w.tensor()}, y.tensor());
+    products::input_gradient(test::queue(), products::dense(b.rows), b.d_logits.tensor(), {b.w.tensor()}, dx.tensor());
+    const Values got = y.all(), got_dx = dx.all();
+    for (Index r = 0; r < b.rows; ++r) {
+      for (Index e = 0; e < experts; ++e) {
+        double wanted = 0.0;
+        for (Index i = 0; i < b.width; ++i) wanted += b.x.at(xs, r, i) * b.w.at(ws, e, i);
+        ASSERT_NEAR(y.at(got, r, e), wanted, 2e-5) << experts << " " << r << " " << e;
+      }
+      for (Index i = 0; i < b.width; ++i) {
+        double wanted = 0.0;
+        for (Index e = 0; e < experts; ++e) wanted += b.d_logits.at(ds, r, e) * b.w.at(ws, e, i);
+        ASSERT_NEAR(dx.at(got_dx, r, i), wanted, 2e-5) << experts << " " << r << " " << i;
+      }
+    }
+  }
+}
+
+TEST(ProductOperands, WeightGradientOfFloatsAndRowsOfHalves) {
+  if (!Between::served()) GTEST_SKIP() << "operands of one element";
+  const std::vector<TreeNode> nodes = tree_nodes(5, 8);  // {5}, {6, 7}
+  for (const Index experts : {1, 7, 64, 130}) {
+    const Between b(experts);
+    const Values xs = b.x.all(), ds = b.d_logits.all();
+    const Index node = experts * b.width + 16;
+    const auto dw = elements_of<float>(Values(nodes.size() * node, 99.0f));
+    products::weight_gradient(test::queue(), {products::even(3, b.rows / 3), 1, 3, &nodes}, b.d_logits.tensor(),
+                              b.x.tensor(), {dw.data(), node, 0});
+    const Values got = floats_of(dw);
+    for (Index t = 0; t < 2; ++t)
+      for (Index e = 0; e < experts; ++e)
+        for (Index i = 0; i < b.width; ++i) {
+          double wanted = 0.0;
+          for (Index r = t * b.rows / 3; r < (t + 1 + t) * b.rows / 3; ++r)
+            wanted += b.d_logits.at(ds, r, e) * b.x.at(xs, r, i);
+          ASSERT_NEAR(got[t * node + e * b.width + i], wanted, 2e-5) << experts << " " << t << " " << e << " " << i;
+        }
+  }
+}
+
+/// The matrix at `dw` against sums in double over rows [begin, end).
+struct GradientCheck {
+  const Operand &dy, &x;
+  Values dys, xs;
+
+  void matrix(const float* dw, Index begin, Index end, const std::string& what) const {
+    for (Index o = 0; o < dy.width; ++o)
+      for (Index i = 0; i < x.width; ++i) {
+        double wanted = 0.0, magnitude = 1.0;
+        for (Index r = begin; r < end; ++r) {
+          const double term = dy.at(dys, r, o) * x.at(xs, r, i);
+          wanted += term, magnitude += std::abs(term);
+        }
+        ASSERT_NEAR(dw[o * x.width + i], wanted, 4e-6 * magnitude) << what << " " << o << " " << i;
+      }
+  }
+};
+
+/// Three networks of eight grains, one without rows, one of many: whatever the configuration says they usually have.
+TEST(ProductOperands, WeightGradientsOfGrainsOfHalves) {
+  const std::vector<Index> rows{3, 0, 64, 5, 1, 17, 9, 2, 0, 0, 0, 1, 0, 0, 0, 0, 70, 66, 64, 33, 32, 31, 16, 15};
+  std::vector<Index> begins{0};
+  for (const Index n_rows : rows) begins.push_back(begins.back() + n_rows);
+  const std::vector<Index> all_first(begins.begin(), begins.end() - 1), all_last(begins.begin() + 1, begins.end());
+  const std::vector<TreeNode> nodes = tree_nodes(0, 8);
+  for (const auto& [of_dy, of_x] : {std::pair<Index, Index>{128, 64}, {64, 128}, {72, 40}, {33, 7}})
+    for (const Index usual : {0, 2, 16, 64, 500}) {
+      const Operand dy(Element::bf16, begins.back(), of_dy, 0, 21), x(Element::bf16, begins.back(), of_x, 0, 22);
+      const GradientCheck check{dy, x, dy.all(), x.all()};
+      const auto dw = elements_of<float>(Values(3 * of_dy * of_x, 99.0f));
+      products::weight_gradient(test::queue(), {products::SegmentTable(all_first, all_last), 3, 8, &nodes, usual},
+                                dy.tensor(), x.tensor(), {dw.data(), 0, of_dy * of_x});
+      const Values got = floats_of(dw);
+      for (Index e = 0; e < 3; ++e)
+        check.matrix(got.data() + e * of_dy * of_x, begins[8 * e], begins[8 * e + 8],
+                     "network " + std::to_string(e) + " usual " + std::to_string(usual));
+    }
+}
+
+/// Dense ones, whose grains may be cut into parts, and a router's, whose slices are.
+TEST(ProductOperands, WeightGradientsOfEvenGrainsOfHalves) {
+  for (const Index grain_rows : {40, 512, 2048})
+    for (const Element of : {Element::bf16, Element::f32})
+      for (const auto& [of_dy, of_x] : {std::pair<Index, Index>{16, 64}, {192, 64}, {64, 128}}) {
+        if (of == Element::f32 && !Between::served()) continue;
+        const Index grains = 2048 / grain_rows < 8 ? 2048 / grain_rows : 8;
+        const std::vector<TreeNode> nodes = tree_nodes(0, static_cast<int>(grains));
+        const Operand dy(of, grains * grain_rows, of_dy, 0, 23), x(Element::bf16, grains * grain_rows, of_x, 8, 24);
+        const auto dw = elements_of<float>(Values(of_dy * of_x, 99.0f));
+        products::weight_gradient(
+            test::queue(), {products::even(static_cast<int>(grains), grain_rows), 1, static_cast<int>(grains), &nodes},
+            dy.tensor(), x.tensor(), {dw.data(), 0, 0});
+        const Values got = floats_of(dw);
+        GradientCheck{dy, x, dy.all(), x.all()}.matrix(got.data(), 0, grains * grain_rows,
+                                                       "rows " + std::to_string(grain_rows));
+      }
 }
 
 }  // namespace

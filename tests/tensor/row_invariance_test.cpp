@@ -106,30 +106,50 @@ TEST(RowInvariance, OfThePlaceOfARow) {
   }
 }
 
-/// dW of two networks of four grains, by node and network, of segments that may have more rows than they do.
-Values weights(Element in, Index n, Index k, const std::vector<TreeNode>& nodes, Index bound) {
+const std::vector<TreeNode> each_grain{{0, 1}, {1, 1}, {2, 1}, {3, 1}}, all_grains{{0, 4}};
+
+/// dW of two networks of four grains, by node and network, of segments that may have more rows than they do, and as the
+/// configuration says `usual` rows.
+Values weights(Element in, Index n, Index k, const std::vector<TreeNode>& nodes, Index bound, Index usual) {
   const SegmentTable table({0, 40, 41, 41, 100, 170, 171, 200, 300});
   const Operand dy(in, row_count, n, numbers(row_count * n, 4)), x(in, row_count, k, numbers(row_count * k, 5));
   const auto dw = elements_of<float>(Values(nodes.size() * 2 * n * k, 99.0f));
   products::Segments segments = table;
   segments.rows = bound;
-  products::weight_gradient(test::queue(), {segments, 2, 4, &nodes}, dy.tensor(), x.tensor(),
+  products::weight_gradient(test::queue(), {segments, 2, 4, &nodes, usual}, dy.tensor(), x.tensor(),
                             {dw.data(), 2 * n * k, n * k});
   return floats_of(dw);
 }
 
+/// `sum` of the node of four grains is that of `grains`, of so many elements each, added along the tree.
+void expect_tree(const Values& sum, const Values& grains) {
+  const std::size_t count = sum.size();
+  Values wanted(count);
+  for (std::size_t i = 0; i < count; ++i)
+    wanted[i] = (grains[i] + grains[count + i]) + (grains[2 * count + i] + grains[3 * count + i]);
+  expect_bits(sum, wanted);
+}
+
 TEST(RowInvariance, WeightGradientsAreTreeSumsOfGrains) {
-  const std::vector<TreeNode> grains{{0, 1}, {1, 1}, {2, 1}, {3, 1}}, all{{0, 4}};
   for (const Element in : {Element::bf16, Element::f32})
     for (const auto& [n, k] : {std::pair<Index, Index>{136, 264}, {128, 512}, {31, 33}})
-      for (const Index bound : {row_count, Index{1} << 20}) {
-        const Values each = weights(in, n, k, grains, bound), sum = weights(in, n, k, all, row_count);
-        Values wanted(2 * n * k);
-        for (Index i = 0; i < 2 * n * k; ++i) {
-          const auto grain = [&](Index g) { return each[g * 2 * n * k + i]; };
-          wanted[i] = (grain(0) + grain(1)) + (grain(2) + grain(3));
-        }
-        expect_bits(sum, wanted);
+      for (const Index bound : {row_count, Index{1} << 20})
+        for (const Index usual : {0, 8})
+          expect_tree(weights(in, n, k, all_grains, row_count, usual), weights(in, n, k, each_grain, bound, usual));
+}
+
+TEST(RowInvariance, WeightGradientsOfEvenGrainsAreTreeSums) {
+  for (const Element in : {Element::bf16, Element::f32})
+    for (const auto& [n, k] : {std::pair<Index, Index>{136, 264}, {64, 128}, {31, 33}})
+      for (const Index rows : {75, 1024, 1030}) {
+        const Operand dy(in, 4 * rows, n, numbers(4 * rows * n, 4)), x(in, 4 * rows, k, numbers(4 * rows * k, 5));
+        const auto sums = [&](const std::vector<TreeNode>& nodes) {
+          const auto dw = elements_of<float>(Values(nodes.size() * n * k, 99.0f));
+          products::weight_gradient(test::queue(), {products::even(4, rows), 1, 4, &nodes}, dy.tensor(), x.tensor(),
+                                    {dw.data(), n * k, n * k});
+          return floats_of(dw);
+        };
+        expect_tree(sums(all_grains), sums(each_grain));
       }
 }
 

@@ -12,6 +12,8 @@
 #include "train/bits.hpp"
 #include "train/golden.hpp"
 #include "train/machine.hpp"
+#include "train/step.hpp"
+#include "train/synthetic.hpp"
 
 namespace switchyard::train {
 namespace {
@@ -31,6 +33,34 @@ TEST(Captured, GivesTheSameBitsAsTaskByTask) {
         << run.name;
   }
   EXPECT_EQ(captured > 10, Graph::available());
+}
+
+/// Losses, biases and rows sent of steps that have an evaluation among them.
+std::vector<double> around_an_evaluation(Config config, GraphChoice graph) {
+  config.train.graph = graph;
+  Machine m(config, comm::Communicator::duplicate(MPI_COMM_WORLD));
+  std::vector<double> seen;
+  for (int step = 1; step <= steps_before_capture + 4; ++step) {
+    seen.push_back(train_step(m, synthetic_batch(m.config, m.groups.layout, step), step).loss.total());
+    for (const moe::Layer* layer : m.model->moe_layers()) {
+      const std::vector<float> bias = layer->bias();
+      seen.insert(seen.end(), bias.begin(), bias.end());
+      const std::vector<std::int64_t>& traffic = layer->statistics().traffic;
+      seen.insert(seen.end(), traffic.begin(), traffic.end());
+    }
+    if (step != steps_before_capture + 2) continue;
+    m.model->forward(m.queue(), synthetic_batch(m.config, m.groups.layout, 100), moe::Pass::evaluate);
+    m.model->reduce(m.queue());
+  }
+  return seen;
+}
+
+TEST(Captured, GoesOnAfterAnEvaluation) {
+  for (const GoldenRun& run : golden_runs()) {
+    if (Graph::available() && !captures(run.config, 1)) continue;
+    EXPECT_EQ(around_an_evaluation(run.config, GraphChoice::auto_), around_an_evaluation(run.config, GraphChoice::off))
+        << run.name;
+  }
 }
 
 struct Hindrance {

@@ -43,9 +43,9 @@ class Attention {
   /// y(N, d) += attention(x(N, d)). x is kept (not copied) until backward.
   virtual void forward(const Queue& queue, const AttentionScratch& scratch, const Tensor& x, const Tensor& y,
                        AttentionPass& pass) const = 0;
-  /// dx(N, d) from dy(N, d) of y's increment; fills the gradients of the parameters.
-  virtual void backward(const Queue& queue, const AttentionScratch& scratch, const Tensor& dy, const Tensor& dx,
-                        const AttentionPass& pass) const = 0;
+  /// dx(N, d) from the gradient dy(N, d) of y's increment; fills the gradients of the parameters beside the queue.
+  virtual void backward(const Queue& queue, const AttentionScratch& scratch, const nn::StreamGradient& dy,
+                        const Tensor& dx, const AttentionPass& pass) const = 0;
 };
 
 /// The product of tokens by an attention's parameters blocks.B.attention.<name>.weight, which lie one after another.

@@ -112,6 +112,8 @@ __global__ void __launch_bounds__(warps_threads, resident<width>) backward_queri
   __shared__ float deltas[block];
   const BackwardQueries<width> of(p, g, memory);
   const int first = of.at.part * block, warp_row = threadIdx.x / 32 * 16;
+  gpu::await_before();
+  gpu::let_next_come();
   load_tile<Tile<width>, warps_threads>(of.tiles, of.q, first);
   load_tile<Tile<width>, warps_threads>(of.douts(), of.dout, first);
   of.load(0);
@@ -263,6 +265,8 @@ __global__ void __launch_bounds__(BackwardKeys<width>::threads, resident<width>)
   constexpr int own = width / key_sets<width>, threads = BackwardKeys<width>::threads;
   const int warp_row = threadIdx.x / 32 % 4 * 16, channel = threadIdx.x / warps_threads * own;
   const BackwardKeys<width> of(p, g, memory);
+  gpu::await_before();
+  gpu::let_next_come();
   load_tile<Tile<width>, threads>(of.tiles, {p, p.k, of.at.sequence, of.at.head}, of.first);
   load_tile<Tile<width>, threads>(of.values(), {p, p.v, of.at.sequence, of.at.head}, of.first);
   of.load(0);

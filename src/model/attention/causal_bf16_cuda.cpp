@@ -1,6 +1,8 @@
 // Launches of causal attention of bfloat16.
 #include "model/attention/causal_backward_cuda.hpp"
 #include "model/attention/causal_launch_cuda.hpp"
+#include "model/attention/causal_whole_backward_cuda.hpp"
+#include "model/attention/causal_whole_forward_cuda.hpp"
 #include "model/attention/causal_wide_backward_cuda.hpp"
 
 namespace switchyard::model::causal {
@@ -14,6 +16,8 @@ struct Turn {
 
 /// Eight channels and their partners a thread.
 __global__ void turn_rows(Problem<Bf16> p, Turn q, Turn k) {
+  gpu::await_before();
+  gpu::let_next_come();
   const int half = p.shape.head_dim / 2, chunks = half / 8;
   const Index of_q = p.rows() * q.heads * chunks, it = Index{blockIdx.x} * blockDim.x + threadIdx.x;
   if (it >= of_q + p.rows() * k.heads * chunks) return;
@@ -34,8 +38,7 @@ Problem<Bf16> turn_ahead(cudaStream_t stream, const Problem<Bf16>& p, const Rota
   if (!p.k.turn || !p.vectors || !rotates_ahead(p.shape)) return p;
   const Turn q{p.q, memory.q, both ? p.shape.heads : 0}, k{p.k, memory.k, p.shape.kv_heads};
   const Index items = p.rows() * (q.heads + k.heads) * (p.shape.head_dim / 16);
-  turn_rows<<<static_cast<unsigned>((items + 255) / 256), 256, 0, stream>>>(p, q, k);
-  check_cuda(cudaGetLastError(), "attention kernel");
+  launch<turn_rows>(stream, (items + 255) / 256, 256, 0, p, q, k);
   Problem<Bf16> turned = p;
   turned.k = {memory.k, Index{k.heads} * p.shape.head_dim, false};
   if (both) turned.q = {memory.q, Index{q.heads} * p.shape.head_dim, false};
@@ -50,7 +53,75 @@ bool is_wide(const Problem<Bf16>& p) {
 /// Blocks of so many rows, of all heads.
 Index blocks_of(const Problem<Bf16>& p, int heads, int rows) { return p.shape.sequences * heads * p.blocks(rows); }
 
+/// How the kernels for short contexts are cut, which says their bits: keys of a step, warps that share a strip.
+template <int width>
+constexpr int whole_step = width > 64 ? 32 : 64;
+template <int width>
+constexpr int whole_ways = width > 64 ? 1 : 2;
+template <int width>
+constexpr int whole_pairs = width > 64 ? 2 : 4;  ///< of strips, backward, at most
+constexpr int whole_back_step = 32;              ///< keys, or queries
+
+/// Calls f<width>() and tells so if a context is short enough for the kernels that hold it whole, of so many bytes.
+template <class F, class B>
+bool if_whole(const Problem<Bf16>& p, const B& bytes, const F& f) {
+  if (!p.vectors || p.shape.context > 512 || p.shape.head_dim == 96 || p.shape.head_dim > 128) return false;
+  bool fits = false;
+  by_width<16, 32, 64, 128>(p.shape.head_dim, [&]<int width>() {
+    fits = bytes.template operator()<width>() <= most_shared;
+    if (fits) f.template operator()<width>();
+  });
+  return fits;
+}
+
+/// Pairs of strips that a thread block takes, at most `most`: fewer where there are none left or multiprocessors would
+/// stand idle. No bit depends on it.
+int pairs_for(const Problem<Bf16>& p, int heads, int most) {
+  static const int processors = [] {
+    int device = 0, count = 0;
+    check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+    check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+    return count;
+  }();
+  const auto too_many = [&](int pairs) {
+    const int parts = Spread(p.shape.context, pairs).parts();
+    return parts == Spread(p.shape.context, pairs / 2).parts() ||
+           4 * p.shape.sequences * heads * parts < 3 * processors;
+  };
+  int pairs = most;
+  while (pairs > 1 && too_many(pairs)) pairs /= 2;
+  return pairs;
+}
+
+dim3 whole_grid(const Problem<Bf16>& p, int heads, int pairs) {
+  return {static_cast<unsigned>(p.shape.sequences), static_cast<unsigned>(heads),
+          static_cast<unsigned>(Spread(p.shape.context, pairs).parts())};
+}
+
+bool launch_whole_outputs(cudaStream_t stream, const Problem<Bf16>& p) {
+  const int pairs = pairs_for(p, p.shape.heads, 4);
+  const auto bytes = [&]<int width>() {
+    return WholeForward<width, whole_ways<width>, whole_step<width>>::bytes(p.shape.context, pairs);
+  };
+  return if_whole(p, bytes, [&]<int width>() {
+    constexpr int ways = whole_ways<width>;
+    launch<forward_whole<width, ways, whole_step<width>>>(stream, whole_grid(p, p.shape.heads, pairs),
+                                                          64 * ways * pairs, bytes.template operator()<width>(), p);
+  });
+}
+
+bool launch_whole_gradients(cudaStream_t stream, const Problem<Bf16>& p, const Gradients<Bf16>& g) {
+  const auto bytes = [&]<int width>() { return WholeBackward<width, whole_back_step>::bytes(p.shape.context); };
+  return if_whole(p, bytes, [&]<int width>() {
+    constexpr int most = whole_pairs<width>;
+    const int pairs = pairs_for(p, p.shape.kv_heads, most);
+    launch<backward_whole<width, whole_back_step, 128 * most>>(stream, whole_grid(p, p.shape.kv_heads, pairs),
+                                                               128 * pairs, bytes.template operator()<width>(), p, g);
+  });
+}
+
 void launch_outputs(cudaStream_t stream, const Problem<Bf16>& p) {
+  if (launch_whole_outputs(stream, p)) return;
   if (is_wide(p))
     return by_width<64, 128>(p.shape.head_dim, [&]<int width>() {
       launch<forward_wide<width, 2>>(stream, blocks_of(p, p.shape.heads, wide), wide_threads,
@@ -91,6 +162,7 @@ void launch_keys(cudaStream_t stream, const Problem<Bf16>& p, const Gradients<Bf
 
 void launch_backward(cudaStream_t stream, const Problem<Bf16>& problem, const Gradients<Bf16>& gradients,
                      const Rotated& memory) {
+  if (launch_whole_gradients(stream, problem, gradients)) return;
   const Problem<Bf16> p = turn_ahead(stream, problem, memory, true);
   launch_queries(stream, p, gradients);
   launch_keys(stream, p, gradients);

@@ -2,6 +2,7 @@
 // multiply-adds. Thread (y, x) of 8 x 16 makes rows y + 8·i, and columns x + 16·j of scores or channels of results.
 #pragma once
 #include "model/attention/causal_rows_cuda.hpp"
+#include "tensor/launch_cuda.hpp"
 #include "tensor/math.hpp"
 
 namespace switchyard::model::causal {
@@ -126,6 +127,8 @@ __global__ void __launch_bounds__(float_threads) forward_floats(Problem<float> p
   for (int i = 0; i < 8; ++i) top[i] = -INFINITY, sum[i] = 0.0f;
   FloatSums<width> out;
   clear_floats<width>(out);
+  gpu::await_before();
+  gpu::let_next_come();
   load_floats<width>(q, {p, p.q, at.sequence, at.head}, first);
   for (int j = 0; j <= at.part; ++j) {
     load_floats<width>(k, {p, p.k, at.sequence, kv}, j * few);
@@ -217,6 +220,8 @@ __global__ void __launch_bounds__(float_threads) backward_queries_floats(Problem
   at.part = p.blocks(few) - 1 - at.part;
   const int first = at.part * few, kv = at.head / p.group();
   const FloatTiles<width> tiles(reinterpret_cast<float*>(memory));
+  gpu::await_before();
+  gpu::let_next_come();
   load_floats<width>(tiles.q, {p, p.q, at.sequence, at.head}, first);
   load_floats<width>(tiles.dout, {p, g.out, at.sequence, at.head}, first);
   load_statistics<width>(p, g, at, at.head, first, true, tiles.log_sum, tiles.delta);
@@ -242,6 +247,8 @@ __global__ void __launch_bounds__(float_threads) backward_keys_floats(Problem<fl
   const Place at(p.blocks(few), p.shape.kv_heads);
   const int first = at.part * few, each = p.blocks(few) - at.part;
   const FloatTiles<width> tiles(reinterpret_cast<float*>(memory));
+  gpu::await_before();
+  gpu::let_next_come();
   load_floats<width>(tiles.k, {p, p.k, at.sequence, at.head}, first);
   load_floats<width>(tiles.v, {p, p.v, at.sequence, at.head}, first);
   FloatSums<width> dk, dv;

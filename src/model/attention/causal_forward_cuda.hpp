@@ -2,6 +2,7 @@
 // blocks of keys that they see, and keeps a running maximum and sum (Dao 2023).
 #pragma once
 #include "model/attention/causal_tile_cuda.hpp"
+#include "tensor/launch_cuda.hpp"
 #include "tensor/math.hpp"
 
 namespace switchyard::model::causal {
@@ -110,6 +111,8 @@ __global__ void __launch_bounds__(warps_threads, resident<width>) forward(Proble
   extern __shared__ uint4 memory[];
   __shared__ int poisoned;
   const Forward<width> of(p, memory);
+  gpu::await_before();
+  gpu::let_next_come();
   load_tile<Tile<width>, warps_threads>(of.tiles, of.q, of.at.part * block);
   of.load(0);
   close_batch();

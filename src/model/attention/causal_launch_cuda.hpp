@@ -3,7 +3,7 @@
 #include <cuda_runtime.h>
 
 #include "model/attention/causal_rows_cuda.hpp"
-#include "tensor/check_cuda.hpp"
+#include "tensor/launch_cuda.hpp"
 
 namespace switchyard::model::causal {
 
@@ -32,13 +32,19 @@ void by_width(int dim, const F& f) {
   f.template operator()<width>();
 }
 
-/// One kernel: `blocks` of `threads`, with as much shared memory as it asks for.
+constexpr int most_shared = 226 * 1024;  ///< bytes a thread block may ask for, beside variables of kernels
+
+/// One kernel: a grid of thread blocks of `threads`, with as much shared memory as it asks for.
+template <auto kernel, class... A>
+void launch(cudaStream_t stream, dim3 blocks, int threads, int bytes, const A&... arguments) {
+  static const cudaError_t allowed =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most_shared);
+  check_cuda(allowed, "cudaFuncSetAttribute");
+  gpu::launch(kernel, blocks, threads, bytes, stream, arguments...);
+}
 template <auto kernel, class... A>
 void launch(cudaStream_t stream, Index blocks, int threads, int bytes, const A&... arguments) {
-  static const cudaError_t allowed = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  check_cuda(allowed, "cudaFuncSetAttribute");
-  kernel<<<static_cast<unsigned>(blocks), threads, bytes, stream>>>(arguments...);
-  check_cuda(cudaGetLastError(), "attention kernel");
+  launch<kernel>(stream, dim3(static_cast<unsigned>(blocks)), threads, bytes, arguments...);
 }
 
 }  // namespace switchyard::model::causal

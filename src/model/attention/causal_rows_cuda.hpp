@@ -26,7 +26,10 @@ struct Problem {
   const float* sine;
   float scale;   // of scores
   bool vectors;  // 16 bytes at a time: D is the padded width, and everything is aligned
-  __host__ __device__ int group() const { return shape.heads / shape.kv_heads; }
+  __host__ __device__ int group() const { return alone() ? 1 : shape.heads / shape.kv_heads; }
+  /// Whether every query head has keys of its own: then nothing need be divided, which takes a GPU a while.
+  __host__ __device__ bool alone() const { return shape.heads == shape.kv_heads; }
+  __device__ int key_head(int head) const { return alone() ? head : head / group(); }
   __host__ __device__ Index rows() const { return shape.sequences * shape.context; }
   __host__ __device__ int blocks(int size) const { return (shape.context + size - 1) / size; }
 };

@@ -132,6 +132,8 @@ struct Parts {
   __device__ std::uint32_t at(int rows16, int channels16) const {
     return base + rows16 * 16 * width * 2 + ((2 * channels16 ^ swizzle) << 4);
   }
+  /// Part k of the first 16 rows, into registers.
+  __device__ void read(std::uint32_t (&part)[4], int k) const { load_matrices(part, at(0, k)); }
 };
 
 /// As the left operand with rows of the tile as its rows; or as the right one, transposed, with rows as its depth.
@@ -158,14 +160,14 @@ __device__ void clear(float (&sums)[n][4]) {
     for (int e = 0; e < 4; ++e) sums[i][e] = 0.0f;
 }
 
-/// sums(16, n) = a(16, width) · b(n, width)ᵀ.
-template <int width, int n>
-__device__ void multiply_rows(float (&sums)[n][4], const Parts<width>& a, const Parts<width>& b) {
+/// sums(16, n) = a(16, width) · b(n, width)ᵀ, of an `a` that reads its parts as Parts do.
+template <int width, class A, int n>
+__device__ void multiply_rows(float (&sums)[n][4], const A& a, const Parts<width>& b) {
   clear(sums);
 #pragma unroll
   for (int k = 0; k < width / 16; ++k) {
     std::uint32_t x[4], y[4];
-    load_matrices(x, a.at(0, k));
+    a.read(x, k);
 #pragma unroll
     for (int j = 0; j < n / 2; ++j) {
       load_matrices(y, b.at(j, k));

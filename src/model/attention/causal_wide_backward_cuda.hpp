@@ -73,6 +73,8 @@ __global__ void __launch_bounds__(wide_threads, 1) backward_queries_wide(Problem
   using Keys = typename WideBackwardQueries<width>::Keys;
   const WideBackwardQueries<width> of(p, g, memory);
   const int own = 2 * of.at.part + warpgroup(), last = min(own, of.count - 1);  // on the diagonal; seen
+  gpu::await_before();
+  gpu::let_next_come();
   of.begin();
   make_delta<width, wide>(of.dout, {p, p.out, of.at.sequence, of.at.head}, of.first,
                           g.delta + statistic(p, of.at.sequence, of.at.head), deltas);
@@ -177,6 +179,8 @@ __global__ void __launch_bounds__(wide_threads, 1) backward_keys_wide(Problem<Bf
   using Queries = typename WideBackwardKeys<width>::Queries;
   using Keys = typename WideBackwardKeys<width>::Keys;
   const WideBackwardKeys<width> of(p, g, memory);
+  gpu::await_before();
+  gpu::let_next_come();
   load_tile<Keys, wide_threads>(of.tiles, {p, p.k, of.at.sequence, of.at.head}, of.first);
   load_tile<Keys, wide_threads>(of.values(), {p, p.v, of.at.sequence, of.at.head}, of.first);
   of.load(0);

@@ -125,6 +125,8 @@ __global__ void __launch_bounds__(groups * 128, 1) forward_wide(Problem<Bf16> p)
   const int group = warpgroup(), own = groups * of.at.part + group,
             last = min(own, of.count - 1);  // on the diagonal, seen
   if (threadIdx.x == 0) poisoned = unseen;
+  gpu::await_before();
+  gpu::let_next_come();
   of.begin();
   const std::uint32_t queries = shared_address(of.tiles) + group * 64 * 128;
   const float scale2 = p.scale * log2e;

@@ -68,6 +68,7 @@ struct GroupedScratch : AttentionScratch {
   Projected projected;  ///< gradients
   AttentionGradient gradient;
   Vector<float> working;  ///< attention_memory
+  mutable Lent lent;      ///< `projected`
 };
 
 /// The projections to queries, keys and values.
@@ -112,14 +113,17 @@ class GroupedAttention : public Attention {
     o_.forward(queue, own.state.out, y, products::Write::add);
   }
 
-  void backward(const Queue& queue, const AttentionScratch& scratch, const Tensor& dy, const Tensor& dx,
+  void backward(const Queue& queue, const AttentionScratch& scratch, const nn::StreamGradient& dy, const Tensor& dx,
                 const AttentionPass& pass) const override {
     const auto& shared = static_cast<const GroupedScratch&>(scratch);
     const auto& own = static_cast<const GroupedPass&>(pass);
-    o_.weight_gradient(queue, own.rows, dy, own.state.out);
-    o_.input_gradient(queue, dy, shared.gradient.out);
+    queue.beside({&dy.lent},
+                 [&](const Queue& other) { o_.weight_gradient(other, own.rows, dy.rounded, own.state.out); });
+    o_.input_gradient(queue, dy.rounded, shared.gradient.out);
+    queue.reclaim(shared.lent);
     attention_backward(queue, own.shape, shared.rope.rotation(), own.state, shared.gradient, shared.working);
-    qkv_.weight_gradients(queue, own.rows, shared.projected, own.x);
+    queue.beside({&shared.lent},
+                 [&](const Queue& other) { qkv_.weight_gradients(other, own.rows, shared.projected, own.x); });
     qkv_.input_gradient(queue, shared.projected, dx);
   }
 

@@ -1,5 +1,6 @@
 // The gradient of a token's logits by a warp.
 #include "moe/routers/warp_row_cuda.hpp"
+#include "tensor/launch_cuda.hpp"
 
 namespace switchyard::moe::warps {
 namespace {
@@ -90,6 +91,8 @@ __device__ void softmax_row(const Gradient& a, unsigned t, float through, const 
 template <class S, Family family>
 __global__ void __launch_bounds__(token_block) gradient_rows(Gradient a) {
   const unsigned t = blockIdx.x * block_tokens + threadIdx.x / warp;
+  gpu::await_before();
+  gpu::let_next_come();
   if (t >= a.tokens) return;
   const int n = a.shape.experts;
   const float* row = a.score + Index{t} * n;
@@ -129,11 +132,10 @@ void gradient(const Queue& queue, const RouterShape& shape, Family family, const
     using S = decltype(of_rows);
     const unsigned blocks = gpu::blocks_for(a.tokens, block_tokens);
     if (family == Family::sigmoid)
-      gradient_rows<S, Family::sigmoid><<<blocks, token_block, 0, gpu::stream_of(queue)>>>(a);
+      gpu::launch(gradient_rows<S, Family::sigmoid>, blocks, token_block, 0, gpu::stream_of(queue), a);
     else
-      gradient_rows<S, Family::softmax><<<blocks, token_block, 0, gpu::stream_of(queue)>>>(a);
+      gpu::launch(gradient_rows<S, Family::softmax>, blocks, token_block, 0, gpu::stream_of(queue), a);
   });
-  gpu::check_launch("gradient_rows");
 }
 
 }  // namespace switchyard::moe::warps

@@ -26,7 +26,7 @@ class NoisyTopKRouter : public Router {
   }
   void rescore(const Queue& queue, const TokenSet& tokens, const RouterPass& pass) const override {
     noisy_logits(queue, tokens, pass);
-    score_by_softmax(queue, pass.scores);
+    score_by_softmax(queue, pass);
   }
   void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
                 const Tensor& dx) const override {

@@ -13,18 +13,17 @@ class SigmoidRouter : public Router {
     expect(shape().normalise != Normalise::before, "sigmoids, normalised after selection or not");
   }
   void route(const Queue& queue, const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
-    logits_.forward(queue, pass.x, pass.scores.logits);
-    route_by_sigmoid(queue, shape(), wants_lse_, bias, pass);
+    route_by_sigmoid(queue, shape(), wants_lse_, bias, pass, logits_);
   }
   void rescore(const Queue& queue, const TokenSet&, const RouterPass& pass) const override {
-    logits_.forward(queue, pass.x, pass.scores.logits);
-    score_by_sigmoid(queue, wants_lse_, pass.scores);
+    score_by_sigmoid(queue, wants_lse_, pass, logits_);
   }
   void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
                 const Tensor& dx) const override {
     sigmoid_gradient(queue, shape(), gradient, pass);
+    queue.beside({},
+                 [&](const Queue& other) { logits_.weight_gradient(other, *pass.rows, pass.scores.logits, pass.x); });
     logits_.input_gradient(queue, pass.scores.logits, dx);
-    logits_.weight_gradient(queue, *pass.rows, pass.scores.logits, pass.x);
   }
 
  private:

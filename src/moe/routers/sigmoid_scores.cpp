@@ -73,9 +73,7 @@ void weigh_sigmoid(const Queue& queue, const RouterShape& shape, const Scores& s
       });
 }
 
-}  // namespace
-
-void score_by_sigmoid(const Queue& queue, bool wants_lse, const Scores& s) {
+void score_sigmoid(const Queue& queue, bool wants_lse, const Scores& s) {
   if constexpr (!on_host)
     if (warps::serve(s.score.extent(1))) return warps::score(queue, {warps::Family::sigmoid, wants_lse, false}, s);
   const int n = static_cast<int>(s.score.extent(1));
@@ -84,13 +82,30 @@ void score_by_sigmoid(const Queue& queue, bool wants_lse, const Scores& s) {
       KOKKOS_LAMBDA(Index t) { write_row(sigmoid_row(n, &s.logits(t, 0), &s.score(t, 0), wants_lse), s, t); });
 }
 
-void route_by_sigmoid(const Queue& queue, const RouterShape& shape, bool wants_lse, const Vector<float>& bias,
-                      const RouterPass& pass) {
+}  // namespace
+
+void score_by_sigmoid(const Queue& queue, bool wants_lse, const RouterPass& pass, const nn::Linear& product) {
   if constexpr (!on_host)
-    if (warps::serve(shape.experts))
-      return warps::route(queue, shape, {warps::Family::sigmoid, wants_lse, false}, bias, pass);
+    if (warps::multiplies(product.weight(), pass.x))
+      return warps::score(queue, {warps::Family::sigmoid, wants_lse, false}, product.weight(), pass);
+  product.forward(queue, pass.x, pass.scores.logits);
+  score_sigmoid(queue, wants_lse, pass.scores);
+}
+
+void route_by_sigmoid(const Queue& queue, const RouterShape& shape, bool wants_lse, const Vector<float>& bias,
+                      const RouterPass& pass, const nn::Linear& product) {
   const Scores& s = pass.scores;
-  score_by_sigmoid(queue, wants_lse, s);
+  if constexpr (!on_host) {
+    const warps::Scoring scoring{warps::Family::sigmoid, wants_lse, false};
+    if (warps::multiplies(product.weight(), pass.x))
+      return warps::route(queue, shape, scoring, {product.weight(), bias}, pass);
+    if (warps::serve(shape.experts)) {
+      product.forward(queue, pass.x, s.logits);
+      return warps::route(queue, shape, scoring, bias, pass);
+    }
+  }
+  product.forward(queue, pass.x, s.logits);
+  score_sigmoid(queue, wants_lse, s);
   select(queue, shape, {s.score, s.score, bias}, pass.choice, pass.margin);
   weigh_sigmoid(queue, shape, s, pass.choice);
 }

@@ -12,18 +12,17 @@ class SoftmaxRouter : public Router {
     expect(shape().normalise != Normalise::none, "softmax weights, before or after selection");
   }
   void route(const Queue& queue, const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
-    logits_.forward(queue, pass.x, pass.scores.logits);
-    route_by_softmax(queue, shape(), bias, pass);
+    route_by_softmax(queue, shape(), bias, pass, &logits_);
   }
   void rescore(const Queue& queue, const TokenSet&, const RouterPass& pass) const override {
-    logits_.forward(queue, pass.x, pass.scores.logits);
-    score_by_softmax(queue, pass.scores);
+    score_by_softmax(queue, pass, &logits_);
   }
   void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
                 const Tensor& dx) const override {
     softmax_gradient(queue, shape(), gradient, pass);
+    queue.beside({},
+                 [&](const Queue& other) { logits_.weight_gradient(other, *pass.rows, pass.scores.logits, pass.x); });
     logits_.input_gradient(queue, pass.scores.logits, dx);
-    logits_.weight_gradient(queue, *pass.rows, pass.scores.logits, pass.x);
   }
 
  private:

@@ -54,9 +54,7 @@ void weigh_softmax(const Queue& queue, const RouterShape& shape, const Scores& s
       });
 }
 
-}  // namespace
-
-void score_by_softmax(const Queue& queue, const Scores& s) {
+void score_softmax(const Queue& queue, const Scores& s) {
   if constexpr (!on_host)
     if (warps::serve(s.score.extent(1))) return warps::score(queue, {}, s);
   const int n = static_cast<int>(s.score.extent(1));
@@ -65,13 +63,31 @@ void score_by_softmax(const Queue& queue, const Scores& s) {
       KOKKOS_LAMBDA(Index t) { write_row(softmax_row(n, &s.logits(t, 0), &s.score(t, 0)), s, t); });
 }
 
-void route_by_softmax(const Queue& queue, const RouterShape& shape, const Vector<float>& bias, const RouterPass& pass) {
+}  // namespace
+
+void score_by_softmax(const Queue& queue, const RouterPass& pass, const nn::Linear* product) {
+  if constexpr (!on_host)
+    if (product && warps::multiplies(product->weight(), pass.x))
+      return warps::score(queue, {}, product->weight(), pass);
+  if (product) product->forward(queue, pass.x, pass.scores.logits);
+  score_softmax(queue, pass.scores);
+}
+
+void route_by_softmax(const Queue& queue, const RouterShape& shape, const Vector<float>& bias, const RouterPass& pass,
+                      const nn::Linear* product) {
   const Scores& s = pass.scores;
   const bool by_logits = !shape.biased && shape.groups == 1;
-  if constexpr (!on_host)
-    if (warps::serve(shape.experts))
-      return warps::route(queue, shape, {warps::Family::softmax, true, by_logits}, bias, pass);
-  score_by_softmax(queue, s);
+  if constexpr (!on_host) {
+    const warps::Scoring scoring{warps::Family::softmax, true, by_logits};
+    if (product && warps::multiplies(product->weight(), pass.x))
+      return warps::route(queue, shape, scoring, {product->weight(), bias}, pass);
+    if (warps::serve(shape.experts)) {
+      if (product) product->forward(queue, pass.x, s.logits);
+      return warps::route(queue, shape, scoring, bias, pass);
+    }
+  }
+  if (product) product->forward(queue, pass.x, s.logits);
+  score_softmax(queue, s);
   select(queue, shape, {by_logits ? s.logits : s.score, s.score, bias}, pass.choice, pass.margin);
   weigh_softmax(queue, shape, s, pass.choice);
 }

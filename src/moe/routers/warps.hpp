@@ -27,6 +27,18 @@ void score(const Queue& queue, const Scoring& scoring, const Scores& scores);
 void route(const Queue& queue, const RouterShape& shape, const Scoring& scoring, const Vector<float>& bias,
            const RouterPass& pass);
 
+/// Whether the two below serve the product of x(N, d) by a router's matrix (E, d): a matter of elements and widths.
+bool multiplies(const Tensor& weight, const Tensor& x);
+/// The scores of pass.x by the matrix, logits included.
+void score(const Queue& queue, const Scoring& scoring, const Tensor& weight, const RouterPass& pass);
+/// The same, and what Router::route writes besides; `bias` is added to what experts are ranked by.
+struct Selected {
+  Tensor weight;
+  Vector<float> bias;
+};
+void route(const Queue& queue, const RouterShape& shape, const Scoring& scoring, const Selected& selected,
+           const RouterPass& pass);
+
 /// moe::select.
 void select(const Queue& queue, const RouterShape& shape, const RankedBy& by, const Choice& choice,
             const Vector<float>& margin);

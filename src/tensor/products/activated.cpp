@@ -14,6 +14,7 @@ void forward_activated(const Queue& queue, const Segments& segments, const Tenso
 
 void backward_activated(const Queue& queue, const Segments& segments, const Tensor& d_out, const Weights& down,
                         Activation activation, const HiddenRows& rows) {
+  queue.join();  // `hidden` may be what a gradient of weights beside reads
   input_gradient(queue, segments, d_out, down, rows.hidden);
   activation::backward(queue, activation, rows.gate, rows.up, rows.hidden);
 }

@@ -2,6 +2,7 @@
 // multiply and hand their sums to an epilogue. Contract C1: a sum is one chain over the depth in ascending order in
 // every Shape, so tiles, neighbours and loads cannot change a bit of a row.
 #pragma once
+#include "tensor/launch_cuda.hpp"
 #include "tensor/products/experts_ring_cuda.hpp"
 
 namespace switchyard::products::experts {
@@ -200,6 +201,8 @@ __global__ void __cluster_dims__(Shape::cluster, 1, 1) __launch_bounds__(threads
     hopper::prefetch_map(&maps.a[0]);
     hopper::prefetch_map(&maps.b[0]);
   }
+  gpu::await_before();
+  gpu::let_next_come();
   make_schedule(schedule, p.loads, Shape::rows * Shape::cluster);
   if constexpr (Shape::cluster > 1) hopper::cluster_sync();  // barriers of the other block are set up
   if (threadIdx.x < 128) {

@@ -1,7 +1,7 @@
 // From a product of experts to its kernel: tensor maps, tile shapes, launch.
 #pragma once
 #include "base/check.hpp"
-#include "tensor/check_cuda.hpp"
+#include "tensor/launch_cuda.hpp"
 #include "tensor/products/experts_cuda.hpp"
 #include "tensor/products/experts_kernel_cuda.hpp"
 
@@ -80,8 +80,8 @@ void launch_shape(const Call& call, const Operands& o, const Epilogue& epilogue)
   static const int clusters = make_ready(reinterpret_cast<const void*>(kernel), Shape::cluster,
                                          Shape::shared_bytes);  // of one device a process
   const int blocks = static_cast<int>(tiles < clusters ? tiles : clusters) * Shape::cluster;
-  kernel<<<blocks, threads, Shape::shared_bytes, call.stream>>>(make_maps<Shape, weights>(call, o), problem, epilogue);
-  check_cuda(cudaGetLastError(), "launch of a product of experts");
+  gpu::launch(kernel, static_cast<unsigned>(blocks), threads, Shape::shared_bytes, call.stream,
+              make_maps<Shape, weights>(call, o), problem, epilogue);
 }
 
 /// Launches in the tile shape that choose() says.

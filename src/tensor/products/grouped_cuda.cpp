@@ -8,15 +8,19 @@
 #include "tensor/check_cuda.hpp"
 #include "tensor/graph.hpp"
 #include "tensor/products/experts_cuda.hpp"
+#include "tensor/products/split_cuda.hpp"
 
 namespace switchyard::products {
 namespace {
 
 constexpr Index partial_bytes = Index{512} << 20;  // of weight gradients, unless one network needs more
 constexpr Index many_rows = 512;                   // a group, from which on smaller tiles of dW are faster
-constexpr Index few_rows_of_floats = 256, few_rows_of_halves = 16;  // a grain: see prefers_tree_tiles
+constexpr Index few_rows_of_floats = 256, few_rows_of_halves = 64;  // a grain: see prefers_tree_tiles
+constexpr Index fewest_rows_of_halves = 4;                          // up to which tensor cores would multiply zeros
 constexpr Index first_groups = 4096;                                // that the tables have room for at once
 constexpr Index small_matrix = Index{1} << 18;  // elements of W up to which a launch costs more than its tiles
+constexpr Index tiny_gradient = Index{1} << 16, small_gradient = Index{1} << 19;  // elements of dW: prefers_even_tree
+constexpr Index many_even_rows = 1024;                                            // a grain
 
 /// One thread a group.
 __global__ void fill_table(Grouped p, GroupTables t) {
@@ -63,13 +67,22 @@ EvenLaunch even_launch(cudaStream_t stream, const Grouped& p, int processors) {
 /// Rows of `t`, from the first row of a segment on.
 GroupOperand rows_of(const Tensor& t) { return {t.data, t.stride, t.stride * bytes_of(t.element), 0, 0}; }
 
-/// Whether partials would cost more than sums without tensor cores, by about 4·E·N·K·(2·G + 1) bytes against
-/// 2·rows·N·K operations. Those of floats have the same bits either way, so that the number of rows may choose; for
-/// halves it is the configuration, also where a node is one grain and has no partials.
+/// Whether partials would cost more than they save, by about 4·E·N·K·(2·G + 1) bytes against 2·rows·N·K operations: of
+/// floats without tensor cores, of halves in the smaller tiles that leave registers for the tree. Sums of floats have
+/// the same bits either way, so that the number of rows may choose; for halves it is the configuration, also where a
+/// node is one grain and has no partials.
 bool prefers_tree_tiles(const Grouped& p, Index usual) {
   if (p.of.a != p.of.b) return false;
   if (p.of.a == Element::f32) return p.segments.rows < few_rows_of_floats * p.segments.count;
   return usual > 0 && usual <= few_rows_of_halves;
+}
+
+/// Whether the tree is summed where the products are made: segments without tables, whose rows are a matter of the
+/// configuration, of matrices so small that partials cost more, or of so few tiles that a grain of many rows is cut.
+bool prefers_even_tree(const Grouped& p) {
+  if (p.segments.first || p.segments.most == 0 || !tensor_cores_take(p)) return false;
+  const Index elements = Index{p.m} * p.n;
+  return p.segments.most < many_even_rows ? elements < tiny_gradient : elements <= small_gradient;
 }
 
 const __nv_bfloat16* halves(const std::byte* p) { return reinterpret_cast<const __nv_bfloat16*>(p); }
@@ -104,6 +117,27 @@ void multiply_rows(cudaStream_t stream, const Grouped& p, Index rows) {
     else
       experts::linear_gradient(call, {p.n, 1, {a}, {p.a.stride}, {p.k}, {w}, d, results});
   }
+}
+
+const std::uint16_t* bits_of(const std::byte* halves) { return reinterpret_cast<const std::uint16_t*>(halves); }
+const float* floats(const std::byte* p) { return reinterpret_cast<const float*>(p); }
+
+/// Whether x·wᵀ is of rows of halves by one matrix of floats, which tensor cores multiply at the accuracy of floats.
+bool split_takes(const Grouped& p) {
+  return p.kind == Kind::forward && p.of.a == Element::bf16 && p.of.b == Element::f32 && p.of.d == Element::f32 &&
+         p.count == 1 && !p.segments.first && p.k > 0 && p.k % 8 == 0 && aligned(p.a, p.of.a) && aligned(p.b, p.of.b);
+}
+
+/// The same of a weight gradient, of pieces without tables; p.d is not used.
+bool split_takes_gradient(const Grouped& p, const std::vector<TreeNode>& nodes, const Gradients& dw) {
+  return p.of.a == Element::f32 && p.of.b == Element::bf16 && p.count == p.inner && !p.segments.first &&
+         p.segments.most > 0 && p.n % 8 == 0 && aligned(p.b, p.of.b) && split::in_fours(dw.data, dw.node) &&
+         nodes.size() <= split::most_nodes && p.inner <= split::most_pieces;
+}
+
+split::WeightGradient split_gradient(const Grouped& p, const Gradients& dw) {
+  return {floats(p.a.data), p.a.stride, bits_of(p.b.data), p.b.stride, p.m, p.n,
+          p.segments.most,  p.inner,    dw.data,           dw.node};
 }
 
 }  // namespace
@@ -179,7 +213,22 @@ void GroupedProducts::rows(Kind kind, const Segments& segments, const Tensor& fr
                   weights,
                   rows_of(to)};
   if (tensor_cores_take(p)) return multiply_rows(stream_, p, std::min(from.rows, to.rows));
+  if (split_takes(p))
+    return split::forward(stream_,
+                          {bits_of(p.a.data), floats(p.b.data), p.a.stride, p.b.stride, segments.rows, p.n, p.k},
+                          to.lines<float>().data, to.stride, p.add);
   multiply_tiles(stream_, p);
+}
+
+void GroupedProducts::sum_slices(const split::WeightGradient& p, const std::vector<TreeNode>& nodes) {
+  const Index rows = split::slice_rows(p), words = split::counters(p);
+  if (words > zero_words_) {  // kernels leave them zero
+    const Index bytes = words * static_cast<Index>(sizeof(unsigned));
+    check_cuda(cudaMemsetAsync(zeros_.bytes(bytes), 0, static_cast<std::size_t>(bytes), stream_), "cudaMemsetAsync");
+    zero_words_ = words;
+  }
+  split::weight_gradient(stream_, p, nodes, rows, partials_.bytes(split::partial_bytes(p, rows)),
+                         reinterpret_cast<unsigned*>(zeros_.bytes(0)));
 }
 
 void GroupedProducts::weight_gradient(const GrainSegments& of, const Tensor& dy, const Tensor& x, const Gradients& dw) {
@@ -198,7 +247,12 @@ void GroupedProducts::weight_gradient(const GrainSegments& of, const Tensor& dy,
             rows_of(dy),
             rows_of(x),
             {}};
-  if (prefers_tree_tiles(p, of.usual)) return sum_tiles(stream_, p, *of.nodes, dw);
+  if (split_takes_gradient(p, *of.nodes, dw)) return sum_slices(split_gradient(p, dw), *of.nodes);
+  if (prefers_tree_tiles(p, of.usual)) {
+    const bool by_halves = tensor_cores_take(p) && of.usual > fewest_rows_of_halves;
+    return (by_halves ? sum_halves : sum_tiles)(stream_, p, *of.nodes, dw);
+  }
+  if (prefers_even_tree(p)) return sum_even_halves(stream_, p, *of.nodes, dw);
   const Index to_bytes = bytes_of(Element::f32);
   if (static_cast<int>(of.nodes->size()) == of.grains) {  // nothing to add
     p.d = {reinterpret_cast<std::byte*>(dw.data), k, 0, dw.next * to_bytes, dw.node * to_bytes};

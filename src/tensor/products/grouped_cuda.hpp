@@ -6,6 +6,10 @@
 
 namespace switchyard::products {
 
+namespace split {
+struct WeightGradient;
+}
+
 /// Which product of products.hpp: D(m, n) = A(m, k)·B(k, n), one a group.
 enum class Kind { forward, input_gradient, weight_gradient };
 
@@ -67,6 +71,27 @@ void sum_partials(cudaStream_t stream, const TreeSum& sum, const std::vector<Tre
 /// the grains; p.d is not used.
 void sum_tiles(cudaStream_t stream, const Grouped& p, const std::vector<TreeNode>& nodes, const Gradients& dw);
 
+/// The same on tensor cores, of bf16 that they take.
+void sum_halves(cudaStream_t stream, const Grouped& p, const std::vector<TreeNode>& nodes, const Gradients& dw);
+
+/// The same where segments have no tables: the rows of a grain in parts of 512 and more, parts and grains added along
+/// one tree in one launch a node.
+void sum_even_halves(cudaStream_t stream, const Grouped& p, const std::vector<TreeNode>& nodes, const Gradients& dw);
+
+/// A node of the tree for all networks: its first leaf of network 0 and the leaves from one network to the next, as
+/// segments; its leaves; where dW of network 0 goes, and from there to that of the next.
+struct NodeOfNetworks {
+  Index segment, segments;
+  int size;
+  float* to;
+  Index next;
+};
+
+/// sum_tiles of one node of `networks` for few rows of bf16 a grain (few_rows_cuda.cpp), of the same bits; whether it
+/// takes them is a matter of layouts.
+bool few_rows_take(const Grouped& p, const NodeOfNetworks& node, int networks);
+void sum_few_rows(cudaStream_t stream, const Grouped& p, const NodeOfNetworks& node, int networks);
+
 /// Device memory that grows and is kept; contents are lost when it grows, which must not be while a graph is captured:
 /// a step that is captured was done before, and no size depends on rows.
 class DeviceScratch {
@@ -90,10 +115,12 @@ class GroupedProducts {
   void weight_gradient(const GrainSegments& segments, const Tensor& dy, const Tensor& x, const Gradients& dw);
 
  private:
+  void sum_slices(const split::WeightGradient& p, const std::vector<TreeNode>& nodes);
   void multiply(const Grouped& product);
   cudaStream_t stream_;
   int processors_ = 0;
-  DeviceScratch tables_, workspace_, partials_;
+  DeviceScratch tables_, workspace_, partials_, zeros_;
+  Index zero_words_ = 0;  ///< of zeros_, before each kernel and after it
 };
 
 }  // namespace switchyard::products

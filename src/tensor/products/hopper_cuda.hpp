@@ -75,6 +75,22 @@ __device__ __forceinline__ void cluster_sync() {
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
+/// The address, in the cluster, of what stands in block `rank` where `address` is here.
+__device__ __forceinline__ std::uint32_t map_shared(std::uint32_t address, std::uint32_t rank) {
+  std::uint32_t there;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
+  return there;
+}
+
+__device__ __forceinline__ float4 read_shared(std::uint32_t there) {
+  float4 v;
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "r"(there)
+               : "memory");
+  return v;
+}
+
 /// Arrives at the barrier of block `rank` of the cluster that stands where `barrier` does here. Release is that of the
 /// block: that of the cluster is a fence of all memory (MEMBAR.GPU), which would wait for the stores of epilogues, and
 /// what is told is that wgmma has read, which its wait orders.

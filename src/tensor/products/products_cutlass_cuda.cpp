@@ -1,9 +1,11 @@
 // Matrix products on an NVIDIA GPU of the Hopper architecture: Bf16 by kernels of our own (experts_cuda.hpp), weight
-// gradients by CUTLASS, floats in single precision in tiles of our own (grouped_cuda.hpp).
+// gradients by CUTLASS, or by ours where matrices are small or grains have few rows (grouped_cuda.cpp says which);
+// floats in single precision in tiles of our own, but beside rows of Bf16 on tensor cores too (split_cuda.hpp).
 //
 // Layout invariance: which kernel makes an element depends on widths, strides and elements only, a kernel sums over the
 // depth in one order, and no sum is split; so neither the number of rows nor their place changes a bit. Weight
-// gradients are one product a (network, grain) and additions along the tree.
+// gradients are one product a (network, grain), or a part of a grain that its configured rows say, and additions along
+// the tree.
 #include <cuda_runtime_api.h>
 #include <cutlass/version.h>
 
@@ -47,7 +49,7 @@ std::string bits_depend_on() {
 }
 
 const char* description() {
-  static const std::string text = "own kernels for bf16, their weight gradients by CUTLASS " +
+  static const std::string text = "own kernels for bf16, large weight gradients by CUTLASS " +
                                   std::to_string(CUTLASS_MAJOR) + "." + std::to_string(CUTLASS_MINOR) + "." +
                                   std::to_string(CUTLASS_PATCH) + ", own tiles for fp32";
   return text.c_str();

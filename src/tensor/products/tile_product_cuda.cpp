@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "base/check.hpp"
-#include "tensor/check_cuda.hpp"
+#include "tensor/launch_cuda.hpp"
 #include "tensor/products/tile_panel_cuda.hpp"
 
 namespace switchyard::products {
@@ -106,6 +106,8 @@ constexpr bool b_along_depth(Kind kind) { return kind == Kind::forward; }
 template <Kind kind, class A, class B, class Out, int side, bool vector>
 __global__ void __launch_bounds__(tile_threads, side == 128 ? 2 : 3) multiply_tile(Grouped p) {
   __shared__ TilePanel<side> a[2], b[2];
+  gpu::await_before();
+  gpu::let_next_come();
   const Place here = place<side>(p);
   if (here.group < 0) return;
   const int rows = static_cast<int>(p.rows(here.group)), m = p.m < 0 ? rows : p.m, k = p.k < 0 ? rows : p.k;
@@ -136,8 +138,7 @@ Index row_tiles(const Grouped& p, Index side) {
 template <Kind kind, class A, class B, class Out, int side, bool vector>
 void launch(cudaStream_t stream, const Grouped& p) {
   const dim3 blocks(static_cast<unsigned>(row_tiles(p, side)), static_cast<unsigned>(tiles_along(p.n, side)));
-  multiply_tile<kind, A, B, Out, side, vector><<<blocks, tile_threads, 0, stream>>>(p);
-  check_cuda(cudaGetLastError(), "multiply_tile");
+  gpu::launch(multiply_tile<kind, A, B, Out, side, vector>, blocks, tile_threads, 0, stream, p);
 }
 
 /// Whether four neighbours may be read and written at once.

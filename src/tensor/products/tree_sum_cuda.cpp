@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "base/check.hpp"
-#include "tensor/check_cuda.hpp"
+#include "tensor/launch_cuda.hpp"
 #include "tensor/products/grouped_cuda.hpp"
 
 namespace switchyard::products {
@@ -40,6 +40,8 @@ __device__ V sum_of(const V* partials, Index stride, int size) {
 template <int size, class V>
 __global__ void sum_node(const V* partials, V* to, Index elements, Index network, Index next, int many) {
   const Index i = Index{blockIdx.x} * threads + threadIdx.x;
+  gpu::await_before();
+  gpu::let_next_come();
   if (i >= elements) return;
   const V* from = partials + blockIdx.y * network + i;
   to[blockIdx.y * next + i] =
@@ -57,8 +59,7 @@ struct NodeSum {
 template <int size, class V>
 void launch(cudaStream_t stream, const NodeSum<V>& s, int many = 0) {
   const dim3 blocks(static_cast<unsigned>((s.elements + threads - 1) / threads), static_cast<unsigned>(s.networks));
-  sum_node<size><<<blocks, threads, 0, stream>>>(s.partials, s.to, s.elements, s.network, s.next, many);
-  check_cuda(cudaGetLastError(), "sum_node");
+  gpu::launch(sum_node<size, V>, blocks, threads, 0, stream, s.partials, s.to, s.elements, s.network, s.next, many);
 }
 
 template <class V>

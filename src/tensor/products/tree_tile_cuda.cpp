@@ -77,14 +77,6 @@ __device__ void finish(int leaf, Sums (&waiting)[levels], Sums& sums) {
   }
 }
 
-/// A node of all networks.
-struct Node {
-  Index segment, segments;  ///< its first leaf of network 0, and from one network to the next
-  int size;
-  float* to;
-  Index next;
-};
-
 template <bool vector>
 __device__ void write(const Sums& sums, float* to, const Grouped& p, int row, int column) {
 #pragma unroll
@@ -104,7 +96,7 @@ __device__ void write(const Sums& sums, float* to, const Grouped& p, int row, in
 
 /// A tile of dW of network blockIdx.x: rows from 64·blockIdx.y, columns from 64·blockIdx.z.
 template <class In, int levels, bool vector>
-__global__ void __launch_bounds__(tile_threads, levels > 3 ? 1 : 2) sum_tile(Grouped p, Node node) {
+__global__ void __launch_bounds__(tile_threads, levels > 3 ? 1 : 2) sum_tile(Grouped p, NodeOfNetworks node) {
   __shared__ TilePanel<side> a[2], b[2];
   __shared__ Leaves leaves;
   const int row = static_cast<int>(blockIdx.y) * side, column = static_cast<int>(blockIdx.z) * side;
@@ -132,7 +124,7 @@ __global__ void __launch_bounds__(tile_threads, levels > 3 ? 1 : 2) sum_tile(Gro
 }
 
 template <class In, bool vector>
-void launch(cudaStream_t stream, const Grouped& p, const Node& node, int networks) {
+void launch(cudaStream_t stream, const Grouped& p, const NodeOfNetworks& node, int networks) {
   expect(node.size <= most_leaves, "at most 1024 grains of a rank");
   const dim3 blocks(static_cast<unsigned>(networks), static_cast<unsigned>((p.m + side - 1) / side),
                     static_cast<unsigned>((p.n + side - 1) / side));
@@ -155,10 +147,12 @@ void sum_tiles(cudaStream_t stream, const Grouped& p, const std::vector<TreeNode
                       aligned(dw.data, dw.node) && dw.next % 4 == 0;
   const auto of_halves = vector ? launch<Bf16, true> : launch<Bf16, false>;
   const auto with = p.of.a == Element::bf16 ? of_halves : vector ? launch<float, true> : launch<float, false>;
+  const int networks = p.count / p.inner;
   Index segment = 0;
-  for (std::size_t t = 0; t < nodes.size(); segment += nodes[t].size, ++t)
-    with(stream, p, {segment, p.inner, nodes[t].size, dw.data + static_cast<Index>(t) * dw.node, dw.next},
-         p.count / p.inner);
+  for (std::size_t t = 0; t < nodes.size(); segment += nodes[t].size, ++t) {
+    const NodeOfNetworks node{segment, p.inner, nodes[t].size, dw.data + static_cast<Index>(t) * dw.node, dw.next};
+    (few_rows_take(p, node, networks) ? sum_few_rows : with)(stream, p, node, networks);
+  }
 }
 
 }  // namespace switchyard::products
