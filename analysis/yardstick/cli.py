@@ -152,6 +152,9 @@ def _made_commands(commands):
                                       "and a figure", "experiments.communication.make"), MEASURED, FOLDER)
     _made(commands, "journeys", ("rows that crossed between nodes in training, on each journey, beside those of random routing",
                                  "experiments.journeys.make"), RUNS, dict(help="file for the table, csv (default: print only)"))
+    _made(commands, "coverage", ("how often each kind of interval holds the truth, by simulation", "law.coverage.make"),
+          ("tables", dict(type=whole(100, 100_000), nargs="?", default=4000, help="simulated tables a row (default: 4000)")),
+          dict(help="file for the table, csv (default: print only)"))
     _made(commands, "planning", ("what `switchyard plan` said beside what `bench step` measured", "experiments.planning.make"),
           ("results", dict(help="folder of steps-RATE.jsonl and plan-RATE.jsonl")), dict(help="file for the table (default: print only)"))
 

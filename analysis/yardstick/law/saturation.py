@@ -9,22 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from . import curves, laws
+from .intervals import DRAWS, NOWHERE, Interval, bootstrap
 
 DELTA = 0.005     # nat per token: a gain below it does not count (about what loss-free balancing is worth)
 SLOPE_FROM = 8    # E from which on "diminishing" is judged
 LEAST_POINTS = 7  # numbers of experts below which AICc of Clark's law is not defined
-DRAWS = 10000
-BAND_DRAWS = 1000  # of them, fitted anew for the band of the figure
-
-
-class Interval(NamedTuple):
-    """An estimate with its 95 % limits; nan limits: there is nothing to draw from."""
-    value: float
-    low: float
-    high: float
-
-
-NOWHERE = Interval(*[np.nan] * 3)  # a number of experts that does not exist
+BAND_DRAWS = 1000  # of DRAWS, fitted anew for the band of the figure
 
 
 class Summary(NamedTuple):
@@ -51,18 +41,6 @@ class Summary(NamedTuple):
     seed_sd: tuple = (np.nan, np.nan)
     band: tuple | None = None
     whole: Interval = NOWHERE
-
-
-def bootstrap(losses, rng, draws=DRAWS):
-    """(D, E_n) mean losses of draws from losses (S, E_n, B): S seeds with replacement, then B blocks. The blocks are the same text
-    under every seed, so a draw takes the same ones for all of its seeds."""
-    seeds, _, blocks = losses.shape
-    by_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds
-    by_block = rng.multinomial(blocks, np.full(blocks, 1 / blocks), draws) / blocks
-    mean = np.zeros((draws, losses.shape[1]))
-    for s in range(seeds):
-        mean += by_seed[:, s:s + 1] * (by_block @ losses[s].T)
-    return mean
 
 
 def gains_per_doubling(losses, experts):
