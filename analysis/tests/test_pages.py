@@ -86,7 +86,39 @@ def test_an_entry_says_what_ran_and_what_judged(tmp_path):
     assert "excludes 0 about one time in four" in page.replace("\n", " ")
 
 
-BROKEN = [("[{}]", "has no key"), ("{", "cannot be read as JSON"),
+def test_a_corrected_verdict_stands_beside_the_registered_one(tmp_path):
+    beside = {("top-2", ""): claims.corrected("top-2", ("direction only", dict(gain=0.13)), [-0.0135, 0.2727]),
+              ("bias-rate", "x"): claims.not_trained(dict(learned_less_hash=0.1), [0.05, 0.15])}
+    entries = [claims.entry("top-2", ("reproduced", dict(gain=0.13)), [0.0756, 0.185], []),
+               claims.entry("bias-rate", ("reproduced", {}), None, [], "x")]
+    experiment(tmp_path, "a", entries)
+    before = json.loads((tmp_path / "a/acceptance.json").read_text())
+    acceptance.rewrite(tmp_path / "a/acceptance.json", before, beside, "yardstick judge a", "def")
+    after = json.loads((tmp_path / "a/acceptance.json").read_text())
+    assert [{k: v for k, v in e.items() if k != "corrected"} for e in after] == before, "what was registered stays to the last digit"
+    page = acceptance_table.page(tmp_path, tmp_path / "a.md")
+    row = row_of(page, "top-2")
+    assert "**reproduced**<br>*corrected:* **direction only**" in row and "interval -0.0135 to 0.2727" in row
+    assert f"<br>*corrected on {claims.CORRECTED_ON}:* sign with interval by Student's t" in row.replace("&#39;", "'")
+    assert "**router not trained: not testable**" in row_of(page, "bias-rate")
+    assert page.count("command: yardstick judge a\ncommit: def") == 2 and page.count("command: yardstick x\ncommit: abc") == 2
+    assert "2 reproduced, 0 direction only, 0 not reproduced, 0 not testable here. By corrected rules, 2 of them: 1 direction only, " \
+        "1 router not trained: not testable." in page
+
+
+def test_a_registered_verdict_has_no_words_of_corrected_ones():
+    with pytest.raises(ValueError, match="none of reproduced"):
+        claims.entry("top-2", ("underpowered", {}), None, [])
+    with pytest.raises(ValueError, match="none of .*underpowered"):
+        claims.corrected("top-2", ("surely", {}), None)
+    assert set(claims.CORRECTED) < set(claims.CLAIMS)
+
+
+ENTRY = dict.fromkeys(acceptance_table.NEEDED, "x") | dict(key="accounting", status="reproduced", files=[])
+BROKEN = [(json.dumps([ENTRY | dict(corrected=dict(date=1))]), "is not what yardstick writes"),
+          (json.dumps([ENTRY | dict(corrected=dict.fromkeys((*acceptance_table.PARTS, "measured", "interval"), "x"))]),
+           "the corrected verdict of the entry 'accounting' has something else where it belongs"),
+          ("[{}]", "has no key"), ("{", "cannot be read as JSON"),
           (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x")]), "key 'x' and status 'x'"),
           (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x") | dict(status="reproduced")]), "key 'x'"),
           (json.dumps([dict.fromkeys(acceptance_table.NEEDED, "x") | dict(key="accounting")]), "status 'x'")]

@@ -7,6 +7,7 @@ import subprocess
 from ..base import writing
 
 STATUSES = ["reproduced", "direction only", "not reproduced", "not testable here"]
+UNDERPOWERED, UNRESOLVED, UNTRAINED = FURTHER = ["underpowered", "not resolved", "router not trained: not testable"]  # of corrected rules
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]  # the whole of yardstick
 
 
@@ -44,6 +45,15 @@ def entry(claim, published, rule, verdict, interval, files):
     return plain(dict(claim=claim, published=published, rule=rule, status=status, measured=measured, interval=interval, files=files))
 
 
+def corrected(date, rule, verdict, interval):
+    """What stands beside a registered verdict: the rule that corrects its rule, the day on which it was written down, and the verdict by
+    it, (status, measured)."""
+    status, measured = verdict
+    if status not in STATUSES + FURTHER:
+        raise ValueError(f"'{status}' is none of {', '.join(STATUSES + FURTHER)}")
+    return plain(dict(date=date, rule=rule, status=status, measured=measured, interval=interval))
+
+
 def of_runs(entries, runs):
     """The entries with the commits of the runs (`drawing.figure_file.Run`s) that they were judged by."""
     return [e | dict(runs_commits=sorted({run.commit for run in runs})) for e in entries]
@@ -57,4 +67,11 @@ def text(entries):
 def write(path, entries, command, made_by):
     """Writes the entries with the command and the commit of yardstick that made them."""
     made = [e | dict(command=command, commit=made_by) for e in entries]
+    writing.write_text(path, text(made) + "\n")
+
+
+def rewrite(path, entries, found, command, made_by):
+    """Writes entries of an earlier command as they are, with `found` (key of a claim and label -> `corrected` part) beside them."""
+    made = [e | (dict(corrected=found[e["key"], e["label"]] | dict(command=command, commit=made_by)) if (e["key"], e["label"]) in found
+                 else {}) for e in entries]
     writing.write_text(path, text(made) + "\n")

@@ -3,6 +3,8 @@ null; not reproduced, the interval excludes the rule; direction only, the sign i
 that no interval settles says nothing either way: not testable here."""
 from typing import NamedTuple
 
+from . import acceptance
+
 SEEDS = 3  # fewer never reproduce a claim that is judged over seeds
 UNRESOLVED = "unresolved: a sign is not the published one, and its interval holds both"
 
@@ -30,3 +32,16 @@ def verdict(parts, measured, seeds=None, why=UNRESOLVED):
     found = status(parts, SEEDS if seeds is None else seeds)
     said = ({} if seeds is None else dict(seeds=seeds)) | (dict(why=why) if found == "not testable here" else {})
     return found, measured | said
+
+
+def corrected(parts, measured, seeds, power=None, known=True):
+    """(status, measured) by a corrected rule. power: how often a true law would meet it at the noise measured, `law.power.Power`; known:
+    whether the numbers of experts that it rests on are resolved. What decides is said; of what does not, why."""
+    found = status(parts, seeds)
+    if found == "reproduced" and known or found == "not reproduced":
+        return found, measured | dict(seeds=seeds)
+    if power is not None and power.under:
+        return acceptance.UNDERPOWERED, measured | dict(seeds=seeds, met_by_a_true_law=power.met)
+    if not known:
+        return acceptance.UNRESOLVED, measured | dict(seeds=seeds)
+    return found, measured | dict(seeds=seeds) | (dict(why=UNRESOLVED) if found == "not testable here" else {})
