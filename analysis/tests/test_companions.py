@@ -85,7 +85,8 @@ def shorter_runs(seeds=(2, 3), steps=(40,), above=0.0, **columns):
 def test_a_shorter_run_is_paired_with_the_dense_model(save, curve):
     found = companions.shorter(save("cooled", shorter_runs()), curve)
     # what seeds and blocks share falls out, so the limits are the value; unpaired blocks would spread by 0.1 nat
-    assert found.found == [(64, 40, 2.5, 2, pytest.approx(4.1), pytest.approx(Interval(0.05, 0.05, 0.05)))]
+    assert [run[:6] for run in found.found] == [(64, 40, 2.5, 2, pytest.approx(4.1), pytest.approx(Interval(0.05, 0.05, 0.05)))]
+    assert found.found[0].by_t == pytest.approx(Interval(0.05, 0.05, 0.05))
     assert [run.run for run in found.runs] == ["cooled/64-2", "cooled/64-3"] and found.lacks == []
     assert "in 40 steps to 4.1000 nat, 0.0500 (95 % interval 0.0500 to 0.0500) below the dense model's 4.1400 after 100" \
         in companions.sentence(found.found[0], 4.14)

@@ -104,11 +104,14 @@ def by_noncentral_t(effect, deviation, seeds, columns):
     return stats.nct.sf(stats.t.ppf(0.975, freedom), freedom, effect / (deviation / np.sqrt(seeds)))
 
 
-@pytest.mark.parametrize("deviation,seeds", [(0.04, 3), (0.02, 3), (0.1, 10)])
-def test_power_of_one_contrast_is_that_of_the_noncentral_t(deviation, seeds):
-    weights = -coverage.trend_weights(EXPERTS)
-    unit = weights / np.sqrt(weights @ weights)
-    assert power.met(LAW * 0.2, weights, deviation, seeds) == pytest.approx(by_noncentral_t(unit @ LAW * 0.2, deviation, seeds, 8), abs=0.02)
+@pytest.mark.parametrize("effect,columns,seeds", [(2.0, 3, 3), (4.0, 3, 3), (2.0, 8, 3), (1.0, 8, 10)])
+def test_power_of_one_contrast_is_that_of_the_noncentral_t(effect, columns, seeds):
+    """effect: of the contrast, in standard errors at one seed."""
+    experts = EXPERTS[:columns]
+    weights = -coverage.trend_weights(experts)
+    truth = -0.04 * effect * np.log2(experts) / (weights @ -np.log2(experts)) * np.sqrt(weights @ weights)
+    expected = by_noncentral_t(0.04 * effect, 0.04, seeds, columns)
+    assert 0.1 < expected < 0.999 and power.met(truth, weights, 0.04, seeds) == pytest.approx(expected, abs=0.02)
 
 
 def test_every_doubling_cannot_gain_at_the_measured_noise():

@@ -176,7 +176,7 @@ def test_default_sentences():
                  "E_half = 80 (95 % interval 60 to 110); 90 % of the gain from E = 1 to 512, 0.2700 nat (95 % interval 0.2600 to "
                  "0.2800), is reached at E_90 = 150 (95 % interval 130 to 180).",
                  "measured at 130 B tokens; we did not run that regime",
-                 "predicts E_max ≈ 77 to 108 (registered for E_half, in Clark's form 54 to 76), which our interval does meet",
+                 "predicts E_max ≈ 77 to 108 (registered for E_half), which our interval does meet",
                  "3-seed, ≤135.0 M-parameter result; it tests the mechanism, not the constant"):
         assert part in text
 
@@ -198,14 +198,14 @@ BRANCHES = [(OPEN | dict(gains=[Interval(0.01, 0.008, 0.05)] * 9), "(95 % interv
              "none were seen to begin. Without such a gain there is no E_half"),
             (dict(tokens=400.0, n=800.0), "D/N = 0.5)"),
             (dict(e_half=Interval(np.inf, 200, np.inf)), "E_half lies beyond E = 256 (95 % interval 200 to beyond the last gain measured)"),
-            (dict(e_half=Interval(np.inf, 200, np.inf)), "54 to 76), which our interval does not meet"),
+            (dict(e_half=Interval(np.inf, 200, np.inf)), "(registered for E_half), which our interval does not meet"),
             (CENSORED, "open towards larger E, cannot decide"),
             (SMALL, "none were seen to begin. Without such a gain"),
             (dict(e_half=Interval(np.inf, 200, np.inf)), "The bend lies beyond E = 256 at this D/N"),
             (dict(e_half=Interval(20, 15, 30)), "which our interval does not meet"),
             (dict(e_half=Interval(20, 15, 30)), "The bend comes earlier than half the prediction"),
             (dict(e_half=Interval(80, 60, 110), predicted=(145.0, 145.0)),
-             "E_max ≈ 145 (registered for E_half, in Clark's form 103), which our interval does not contain"),
+             "E_max ≈ 145 (registered for E_half), which our interval does not contain"),
             (dict(e_half=NAN), "against which we have no interval"), (dict(tokens=1.3e11), "measured at 130 B tokens. Scaling"),
             (dict(gains=[NAN] * 9, slope=NAN), "no interval: one seed and no blocks"), (dict(), "Too few numbers of experts to fit")]
 

@@ -155,6 +155,8 @@ def _made_commands(commands):
     _made(commands, "coverage", ("how often each kind of interval holds the truth, by simulation", "law.coverage.make"),
           ("tables", dict(type=whole(100, 100_000), nargs="?", default=4000, help="simulated tables a row (default: 4000)")),
           dict(help="file for the table, csv (default: print only)"))
+    _made(commands, "judge", ("corrected verdicts from the committed files of an experiment; registered ones stay", "sweeps.judging.make"),
+          ("folder", dict(help="an experiment's folder: of saturation, balancing or top-k")), FOLDER)
     _made(commands, "planning", ("what `switchyard plan` said beside what `bench step` measured", "experiments.planning.make"),
           ("results", dict(help="folder of steps-RATE.jsonl and plan-RATE.jsonl")), dict(help="file for the table (default: print only)"))
 

@@ -37,14 +37,14 @@ def bend_weights(experts):
     return -2 * np.linalg.pinv(np.stack([x**0, x, x * x], 1))[2]
 
 
-def gain_weights(experts, upto):
-    """Weights by which losses give the gain from the smallest E to `upto`."""
-    return np.eye(len(experts))[0] - np.eye(len(experts))[list(experts).index(upto)]
+def gain_weights(experts, largest):
+    """Weights by which losses give the gain from the smallest E to `largest`."""
+    return np.eye(len(experts))[0] - np.eye(len(experts))[list(experts).index(largest)]
 
 
-def doubling_weights(experts, upto):
-    """(R, E_n): weights by which losses give the gain of every doubling up to `upto`."""
-    eye, count = np.eye(len(experts)), list(experts).index(upto)
+def doubling_weights(experts, largest):
+    """(R, E_n): weights by which losses give the gain of every doubling up to `largest`."""
+    eye, count = np.eye(len(experts)), list(experts).index(largest)
     return (eye[:count] - eye[1:count + 1]) / np.diff(np.log2(experts))[:count, None]
 
 
@@ -59,19 +59,23 @@ def slope_weights(experts, least=SLOPE_FROM):
     return x @ gains[left >= least]
 
 
-def _rules(experts, upto):
+def _rules(experts):
     """Rule -> weights of the contrasts that have to be above 0; those registered and those that stand beside them."""
     slope = slope_weights(experts)
-    found = {"every doubling gains": doubling_weights(experts, upto), "the trend": -coverage.trend_weights(experts),
+    found = {"every doubling gains": doubling_weights(experts, upto(experts)), "the trend": -coverage.trend_weights(experts),
              "the bend": -bend_weights(experts)}
     return found if slope is None else found | {f"the slope of the gain over E ≥ {SLOPE_FROM}": -slope}
+
+
+def upto(experts):
+    """UPTO, or the largest E where a curve lacks it."""
+    return float(UPTO if UPTO in experts else experts[-1])
 
 
 def measure(table):
     """Contrasts of a `results.Table`."""
     losses, experts = table.losses, table.experts
-    upto = UPTO if UPTO in experts else experts[-1]
-    weights = dict(trend=coverage.trend_weights(experts), gain=gain_weights(experts, upto), bend=bend_weights(experts))
+    weights = dict(trend=coverage.trend_weights(experts), gain=gain_weights(experts, upto(experts)), bend=bend_weights(experts))
     found = {name: intervals.stated(losses, row) for name, row in weights.items()}
     design, by_seed = coverage.design_of(losses), losses.mean(2)
     whole = float(by_seed.mean(0)[0] - by_seed.mean(0)[-1])
@@ -81,4 +85,4 @@ def measure(table):
                      predicted=half.predicted(table.tokens / table.n, table.router, experts, table.n),
                      bias=half.bias(truth, experts, design) if enough else None, alike=float(intervals.alike(by_seed)), design=design,
                      powers={} if truth is None else {name: power.of(truth, row, design.seed_deviation, design.seeds)
-                                                      for name, row in _rules(experts, upto).items()})
+                                                      for name, row in _rules(experts).items()})

@@ -22,11 +22,11 @@ the interval excludes the
 rule. *Not testable here*: as printed. An interval over three seeds is narrow: with no true difference it excludes 0 about one time in \
 four (docs/sweeps.md).
 
-Where a rule turned out to be out of reach for reasons apart from the claim, its verdict stays, and the corrected rule stands beside it with \
-its date. Its intervals are by Student's t, and where text decides, the wider of t and a bootstrap; how often they hold the truth is simulated
-(docs/coverage.csv). By corrected rules a claim may also be *underpowered*: a true law would meet the rule less than every other time at the \
-noise measured; *not resolved*: the ends of the interval of a number of experts differ by more than a factor 4; *router not trained: not \
-testable*: the learned router loses to a hash of the token id.
+Where a rule turned out to be out of reach for reasons apart from the claim, its verdict stays, and the corrected rule stands beside it \
+with its date. Its intervals are by Student's t, and where text decides, the wider of t and a bootstrap; how often they hold the truth is
+simulated (docs/coverage.csv). By corrected rules a claim may also be *underpowered*: a true law would meet the rule less than every other \
+time at the noise measured; *not resolved*: the ends of the interval of a number of experts differ by more than a factor 4; *router not \
+trained: not testable*: the learned router loses to a hash of the token id.
 """
 
 
@@ -148,7 +148,8 @@ def _details(folder, entry, base):
     commits = f"runs at {', '.join(runs)}, evaluated at {entry['commit']}" if runs else f"commit: {entry['commit']}"
     said = [head, "", *text.block([*_numbers(entry), f"command: {entry['command']}", commits])]
     if beside is not None:
-        said += ["", f"By the rule corrected on {text.markdown(beside['date'])}: **{beside['status']}** ({text.markdown(beside['rule'])})", "",
+        rule = text.markdown(beside["rule"])
+        said += ["", f"By the rule corrected on {text.markdown(beside['date'])}: **{beside['status']}** ({rule})", "",
                  *text.block([*_numbers(beside), f"command: {beside['command']}", f"commit: {beside['commit']}"])]
     return "\n".join(said)
 

@@ -7,13 +7,15 @@ import pathlib
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from ..base import reading
 from ..base.faults import SchemaError
 from ..records import segment_file, special
 from ..records.run_folder import open_run
 from ..law import laws
 from ..law.saturation import DRAWS, Interval, bootstrap
-from . import results
+from . import results, trained
 
 # what runs that are compared have in common
 SAME = ["arm", "num_experts", "k", "granularity", "d_model", "num_blocks", "dense_parameter_count"]
@@ -23,7 +25,8 @@ WITH = dict(arm=(), k=("num_experts", "granularity"))  # what may follow from th
 class Arms(NamedTuple):
     """The finished runs of a sweep. names: the arms (or k) in the sweep's order; losses: (S, A, B) last held-out losses, nat per token;
     folders: {(name, seed): run folder}; n, tokens: active parameters without embeddings and tokens trained on; parameters: (A,) all of
-    the model; experts: (A,) their numbers; k: None where it differs; lacks: what was left out and why."""
+    the model; experts: (A,) their numbers; k: None where it differs; lacks: what was left out and why; hashed: the names of those that
+    choose by a hash of the token id."""
     names: list
     seeds: list
     losses: np.ndarray
@@ -34,6 +37,7 @@ class Arms(NamedTuple):
     experts: list
     k: int | None
     lacks: list
+    hashed: tuple = ()
 
     @property
     def num_experts(self):
@@ -113,7 +117,8 @@ def read(folder, by="arm"):
                 {(str(n), s): tasks[int(runs[n, s]["task"].iloc[-1])] for n in names for s in seeds},
                 float(last[0]["dense_parameter_count"]), float(last[0]["tokens"]),
                 np.array([row["total_parameter_count"] for row in last], float),
-                [int(row["num_experts"]) for row in last], choices.pop() if len(choices) == 1 else None, lacks)
+                [int(row["num_experts"]) for row in last], choices.pop() if len(choices) == 1 else None, lacks,
+                tuple(str(n) for n, row in zip(names, last) if str(row["router_type"]).lower() == trained.HASH))
 
 
 def routed(folder):
@@ -142,6 +147,26 @@ def seed_sd(arms, name, against):
 
 def limits(interval):
     return [interval.low, interval.high]
+
+
+def losses_of(arms, by="arm"):
+    """A row for each arm and seed: its last loss and that of every block of held-out text, from which intervals are recomputed."""
+    rows = [{by: name, "seed": seed, "loss": arms.losses[s, a].mean()} |
+            ({f"{results.BLOCK}_{b}": loss for b, loss in enumerate(arms.losses[s, a])} if arms.losses.shape[2] > 1 else {})
+            for a, name in enumerate(arms.names) for s, seed in enumerate(arms.seeds)]
+    return pd.DataFrame(rows)
+
+
+def read_losses(path, by="arm"):
+    """(names, losses (S, A, B)) of a csv that `losses_of` made, or of one with a row for each arm and seed that has its loss."""
+    frame = reading.read_csv(path, [by, "seed", "loss"], "give what yardstick wrote", [by])
+    names, seeds = list(dict.fromkeys(frame[by].astype(str))), sorted(set(frame["seed"]))
+    blocks = [name for name in frame if name.startswith(f"{results.BLOCK}_")] or ["loss"]
+    if len(frame) != len(names) * len(seeds) or frame.duplicated([by, "seed"]).any():
+        raise SchemaError(f"{path}: has not one row for each {by} and seed; give what yardstick wrote")
+    order = pd.MultiIndex.from_product([seeds, names])
+    values = frame.assign(**{by: frame[by].astype(str)}).set_index(["seed", by])[blocks].loc[order].values
+    return names, values.reshape(len(seeds), len(names), len(blocks)).astype(float)
 
 
 def lacking(arms, *names):

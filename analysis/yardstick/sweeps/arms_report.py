@@ -6,6 +6,8 @@ from ..verdicts import acceptance
 from ..drawing import figure_file
 from . import results
 
+EXACT = "%.9g"  # of losses from which intervals are recomputed
+
 
 def caption(arms):
     """N, D, D/N, tokens an expert, seeds: what a figure of `arms.Arms` says below."""
@@ -43,7 +45,7 @@ def write(out, tables, figure, origin, entries):
     """Writes OUT/NAME.csv of each table by name, the figure {name: matplotlib figure} and acceptance.json."""
     folder = pathlib.Path(out)
     for name, table in tables.items():
-        writing.write_table(folder / f"{name}.csv", table, "%.6g")
+        writing.write_table(folder / f"{name}.csv", table, EXACT if name.endswith("-losses") else "%.6g")
     for name, drawn in figure.items():
         figure_file.save(drawn, folder, name, origin)
     acceptance.write(folder / "acceptance.json", acceptance.of_runs(entries, origin.runs), origin.command, origin.commit)

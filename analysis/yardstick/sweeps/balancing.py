@@ -91,7 +91,7 @@ def samples(arms, table):
     return found
 
 
-def _unfit(arms, table, *names):
+def unfit(arms, table, *names):
     """Why a claim on these arms cannot be tested, or None: one is not there, or has not the settings by which its name is known."""
     wrong = [f"{row['arm']} has {words} {row[column]:g}, not {asked[row['arm']]:g}"
              for _, row in table[table["arm"].isin(names)].iterrows() for column, (words, asked, nearly) in SETTINGS.items()
@@ -101,7 +101,7 @@ def _unfit(arms, table, *names):
 
 def better_balanced(arms, found, table):
     """Verdict and interval of "loss-free balances better": excess of the loss-free arm at most a fifth of the aux arm's."""
-    why = _unfit(arms, table, MIDDLE, *AUX)
+    why = unfit(arms, table, MIDDLE, *AUX)
     excess, measured, limits, parts = found["excess_global"], {}, {}, []
     if why is None and not all(excess.of(aux).value > 0 for aux in AUX):
         why = "an aux arm balances as well as chance: there is no excess to divide"
@@ -117,7 +117,7 @@ def better_balanced(arms, found, table):
 
 def costs_nothing(arms, found, table):
     """Verdict and interval of "loss-free costs nothing / gains": not worse than an aux arm by 0.002 nat; a gain if below 0."""
-    why = _unfit(arms, table, MIDDLE, *AUX)
+    why = unfit(arms, table, MIDDLE, *AUX)
     if why:
         return claims.untested(why), None
     measured, limits, parts, noise = {}, {}, [], []
@@ -135,7 +135,7 @@ def costs_nothing(arms, found, table):
 
 def middle_rate_best(arms, found, table):
     """Verdict and interval of "u optimum": the middle rate has the least excess early and late."""
-    why = _unfit(arms, table, *FREE)
+    why = unfit(arms, table, *FREE)
     if why:
         return claims.untested(why), None
     measured, limits, parts = {}, {}, []
@@ -150,7 +150,7 @@ def middle_rate_best(arms, found, table):
 
 def sigmoid_better(arms, found, table):
     """Verdict and interval of "softmax vs sigmoid": the sign of the difference of losses under the same loss-free rule."""
-    why = _unfit(arms, table, MIDDLE, SOFTMAX)
+    why = unfit(arms, table, MIDDLE, SOFTMAX)
     if why:
         return claims.untested(why), None
     d = found["loss"].difference(SOFTMAX, MIDDLE)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ..drawing import figure_file
 from ..drawing.figures import PALETTE
-from . import arms as arms_of, balancing
+from . import arms as arms_of, arms_corrected, balancing, trained
 from .arms_report import caption, interval_text, origin, verdict_lines, write
 
 STYLES = ["-", "--"]
@@ -103,16 +103,25 @@ def draw(arms, table, curves, found):
 
 
 def make(folder, out=None, command=""):
-    """Returns the text to print; with `out` writes OUT/balancing.{csv,svg,png}, balancing-runs.csv and acceptance.json."""
+    """Returns the text to print; with `out` writes OUT/balancing.{csv,svg,png}, balancing-runs.csv and -losses.csv, and
+    acceptance.json."""
     arms = arms_of.read(folder)
     table, curves = balancing.measure(arms)
     found = balancing.samples(arms, table)
     rows = table_of(arms, table, found)
     entries = balancing.entries(arms, found, table, ["balancing.csv", "balancing-runs.csv", "balancing.svg"])
+    excess = table.pivot(index="seed", columns="arm", values="excess_global").loc[arms.seeds, arms.names].values
+    hashed = trained.arms(arms.names, arms.losses, arms.hashed)
+    fit = balancing.unfit(arms, table, *balancing.FREE, *balancing.AUX) is None
+    entries = arms_corrected.beside(entries, arms_corrected.balancing(arms.names, arms.losses, excess) if fit else {})
+    entries = trained.judged(entries, hashed, arms_corrected.TEXT)
     said = sentences(arms, table, found)
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
-        write(out, {"balancing": rows, "balancing-runs": table}, dict(balancing=draw(arms, table, curves, found)), made, entries)
+        tables = {"balancing": rows, "balancing-runs": table, "balancing-losses": arms_of.losses_of(arms)}
+        write(out, tables, dict(balancing=draw(arms, table, curves, found)), made, entries)
     short = rows[["arm", *balancing.PARTS, "effective_experts", "loss",
                   *[c for c in rows if c.startswith("loss_less") and not c.endswith("seed_sd")]]]
-    return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}"), "", *said, "", *verdict_lines(entries), *arms.lacks])
+    said += [trained.sentence(hashed)] if hashed else []
+    return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}"), "", *said, "", *verdict_lines(entries),
+                      *arms_corrected.lines(entries), *arms.lacks])

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ..drawing import figure_file
 from ..drawing.figures import PALETTE
-from . import arms as arms_of, capacity
+from . import arms as arms_of, arms_corrected, capacity, trained
 from .arms_report import caption, interval_text, origin, verdict_lines, write
 
 SIGMAS = [0.1, 0.2, 0.3, 0.5, 0.8]  # of the null model's curves
@@ -83,16 +83,20 @@ def draw(arms, factors, table, rows):
 
 
 def make(folder, out=None, command=""):
-    """Returns the text to print; with `out` writes OUT/capacity.{csv,svg,png}, capacity-layers.csv and acceptance.json."""
+    """Returns the text to print; with `out` writes OUT/capacity.{csv,svg,png}, capacity-layers.csv and -losses.csv, and
+    acceptance.json."""
     arms = arms_of.read(folder)
     table = capacity.measure(arms)
     factors, found = capacity.by_factor(arms, table), capacity.samples(arms, table)
     rows = table_of(arms, factors, found, table)
     entries = capacity.entries(arms, factors, found, table, ["capacity.csv", "capacity-layers.csv", "capacity.svg"])
-    said = sentences(arms, factors, found, table)
+    said, hashed = sentences(arms, factors, found, table), trained.arms(arms.names, arms.losses, arms.hashed)
+    entries = trained.judged(entries, hashed, arms_corrected.TEXT)
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
-        write(out, {"capacity": rows, "capacity-layers": table}, dict(capacity=draw(arms, factors, table, rows)), made, entries)
+        tables = {"capacity": rows, "capacity-layers": table, "capacity-losses": arms_of.losses_of(arms)}
+        write(out, tables, dict(capacity=draw(arms, factors, table, rows)), made, entries)
     short = rows[["factor", "sigma", "drop", "theory_drop", "waste", "theory_waste", "loss", "loss_less_widest", "loss_low", "loss_high"]]
     return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "",
-                      *said, "", *verdict_lines(entries), *arms.lacks])
+                      *said, *([trained.sentence(hashed)] if hashed else []), "",
+                      *verdict_lines(entries), *arms_corrected.lines(entries), *arms.lacks])

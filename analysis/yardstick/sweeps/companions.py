@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..drawing.figure_file import Run
-from ..law import saturation
+from ..law import intervals, saturation
 from ..base.faults import SchemaError
 from . import results
 
@@ -35,13 +35,15 @@ class Other(NamedTuple):
 
 class Shorter(NamedTuple):
     """Runs of E = experts that ended after `steps`, with a `fewer`th of the dense model's tokens: their mean loss, and by how much it is
-    below the dense model's, nat per token, paired over `seeds` seeds and blocks of held-out text."""
+    below the dense model's, nat per token, paired over `seeds` seeds and blocks of held-out text; by_t: the same with the interval by
+    which corrected rules judge."""
     experts: float
     steps: int
     fewer: float
     seeds: int
     loss: float
     below: saturation.Interval
+    by_t: saturation.Interval = saturation.NOWHERE
 
 
 def durations(path, table):
@@ -64,8 +66,18 @@ def shorter(path, table):
     frame = results.of_curve(results.read(path), table.label)
     if table.experts[0] != 1 or frame.empty:
         raise SchemaError(f"{path}: has no runs with {table.label} to set beside a dense model (E = 1); give the results of such a sweep")
-    lacks, made = [], []
-    runs = results.grouped_runs(frame, lacks)
+    lacks = []
+    made, rows = _beside_dense(path, frame, table, lacks)
+    return Other(made, rows, results.behind(rows, results.runs(path)), [f"{path}: {lack}" for lack in lacks])
+
+
+def beside_dense(frame, table, lacks):
+    """A `Shorter` for each number of experts in rows of the setting of `table`; what is left out is added to lacks."""
+    return _beside_dense("the runs beside the curve", frame, table, lacks)[0]
+
+
+def _beside_dense(path, frame, table, lacks):
+    made, runs = [], results.grouped_runs(frame, lacks)
     for experts in sorted({e for e, _ in runs}):
         seeds = [s for s in table.seeds if (experts, s) in runs]
         if not seeds:
@@ -73,8 +85,7 @@ def shorter(path, table):
         dense = table.losses[[table.seeds.index(s) for s in seeds], 0]
         mine = results.last_losses(runs, [experts], seeds, lacks)[:, 0]
         made.append(_compare(experts, runs[experts, seeds[0]].iloc[-1], (dense, mine), table))
-    rows = pd.concat(runs.values())
-    return Other(made, rows, results.behind(rows, results.runs(path)), [f"{path}: {lack}" for lack in lacks])
+    return made, pd.concat(runs.values())
 
 
 def _compare(experts, last, losses, table):
@@ -90,12 +101,12 @@ def _compare(experts, last, losses, table):
         drawn = saturation.bootstrap(pair, np.random.default_rng(1), saturation.DRAWS)
         limits = np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975])
     return Shorter(float(experts), int(last["step"]), float(table.tokens / last["tokens"]), len(pair), float(pair[:, 1].mean()),
-                   saturation.Interval(below, *map(float, limits)))
+                   saturation.Interval(below, *map(float, limits)), intervals.stated(pair, [1, -1], pool=False).interval)
 
 
 def plain(run):
     """A `Shorter` as json holds it."""
-    return run._asdict() | dict(below=run.below._asdict())
+    return run._asdict() | dict(below=run.below._asdict(), by_t=run.by_t._asdict())
 
 
 def sentence(run, dense):

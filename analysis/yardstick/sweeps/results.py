@@ -117,7 +117,7 @@ def of_sweep(folder):
     return path
 
 
-def _checked(frame, path):
+def checked(frame, path):
     """The rows with a finite loss, every number in them within the range that readers rely on."""
     missing = [c for c in NEEDED if c not in frame]
     if missing:
@@ -147,7 +147,7 @@ def read(path):
         raise SchemaError(f"{path}: is a folder; give the results.h5 in it, or a csv with its columns")
     reading.check_regular(path, ADVICE)
     frame = hdf5.opened(path, _frame_of) if path.suffix in SUFFIXES else reading.read_csv(path, [], ADVICE)
-    return _checked(frame, path)
+    return checked(frame, path)
 
 
 def runs(path):

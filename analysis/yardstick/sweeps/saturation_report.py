@@ -10,8 +10,9 @@ from ..base import writing
 from ..base.faults import SchemaError
 from ..verdicts import acceptance, claims
 from ..drawing import figure_file
-from ..law import curves, saturation
-from . import companions, costs, results, saturation_figure, sentences
+from ..law import contrasts, curves, saturation
+from .arms_report import EXACT
+from . import companions, corrected, costs, results, saturation_figure, sentences, trained
 
 HELPS = "more-experts-help"
 # key of the claim: its verdict, the parts of a summary whose intervals decide it
@@ -30,10 +31,16 @@ def histories(table):
 
 
 def evaluations(rows):
-    """What is written of every evaluation, a row each."""
+    """What is written of every evaluation, a row each: a results table as `results.read` takes it, with the loss of every block, so that
+    whatever is said of a curve can be recomputed from it."""
+    blocks = [name for name in rows if name.startswith(f"{results.BLOCK}_")]
+    known = [name for name in dict.fromkeys((*results.GROUPS, *results.NEEDED)) if name in rows and (rows[name] != "").any()]
     columns = ["num_experts", "seed", "step", "tokens", "loss_validation",
                *[name for name in (*results.OPTIONAL, *results.EXTRA) if name in rows]]
-    return rows[columns].sort_values(columns[:3])
+    columns += [name for name in known if name not in columns] + blocks
+    found = rows[columns].sort_values(columns[:3])
+    return found.assign(**{name: found[name].astype("int64") for name in ("dense_parameter_count", "total_parameter_count")
+                           if name in columns and (found[name] % 1 == 0).all()})
 
 
 def table_of(table, s, cost):
@@ -70,6 +77,12 @@ def numbers_of(s):
     return found
 
 
+def write_contrasts(out, name, c):
+    """Writes OUT/NAME-contrasts.csv and OUT/NAME-power.csv."""
+    writing.write_table(out / f"{name}-contrasts.csv", corrected.table_of(c), "%.6g")
+    writing.write_table(out / f"{name}-power.csv", corrected.power_table(c), "%.6g")
+
+
 def entries(curve):
     """The claims of acceptance.json that one curve can decide, each with the runs that decide it."""
     s, cost, files = curve.summary, curve.cost, [f"{curve.name}.csv", f"{curve.name}.svg"]
@@ -85,16 +98,20 @@ def entries(curve):
     found = {key: made(key, judge(s), dict(kv for part in parts for kv in limits(part).items()),
                        curve.runs + (curve.cooled.runs if key == HELPS else [])) for key, (judge, parts) in VERDICTS.items()}
     found[HELPS]["measured"]["shorter"] = curve.shorter
+    beside = corrected.verdicts(curve.contrasts, curve.table, curve.cooled.found or [], curve.beside_hash)
+    found = {key: e | (dict(corrected=beside[key]) if key in beside else {}) for key, e in found.items()}
     memory = cost.memory and [cost.memory.low, cost.memory.high]
     return [*found.values(), made("memory-linear", costs.memory_linear(cost, {run.backend for run in curve.runs}), memory),
             made("speed-holds", costs.speed_holds(cost), [cost.speed.low, cost.speed.high], curve.times.runs or curve.runs)]
 
 
 class Curve:
-    """A curve over E with all that is said of it. runs: of the results; name: of its files; beside: `companions.Beside`."""
+    """A curve over E with all that is said of it. runs: of the results; name: of its files; beside: `companions.Beside`; tables: all curves
+    of the results."""
 
-    def __init__(self, table, runs, name, beside):
+    def __init__(self, table, runs, name, beside, tables=()):
         self.table, self.name, self.runs = table, name, results.behind(table.frame, runs)
+        self.contrasts, self.beside_hash = contrasts.measure(table), trained.curve(table, tables)
         self.times = companions.durations(beside.times, table) if beside.times else companions.Other()
         self.cooled = companions.shorter(beside.cooled, table) if beside.cooled else companions.Other()
         self.summary = saturation.summarise(table, histories(table), draws=saturation.DRAWS)
@@ -102,6 +119,8 @@ class Curve:
         self.published = curves.nearest_gains(beside.published, table.tokens / table.n) if beside.published else []
         self.shorter = [companions.plain(run) for run in self.cooled.found or []]
         self.lacks = [*table.lacks, *self.times.lacks, *self.cooled.lacks]
+        self.beyond = [*corrected.sentences(self.contrasts, contrasts.upto(table.experts)),
+                       *([trained.sentence(self.beside_hash)] if self.beside_hash else [])]
         self.said = [*sentences.sentences(self.summary),
                      *sentences.gap_sentences(table.experts, table.losses.mean(2) - table.extra["loss_train"]),
                      *[companions.sentence(run, self.summary.losses[0]) for run in self.cooled.found or []]]
@@ -111,10 +130,10 @@ class Curve:
         shown = self.rows.dropna(axis=1, how="all").to_string(index=False,
                                                               float_format=lambda v: f"{v:.4f}" if abs(v) < 1000 else f"{v:.4g}", na_rep="")
         points = self.points.to_string(index=False, float_format=lambda v: f"{v:.0f}", na_rep="")
-        return "\n".join([self.table.label, shown, "", points, "", *self.said, *self.lacks])
+        return "\n".join([self.table.label, shown, "", points, "", *self.said, "", *self.beyond, *self.lacks])
 
     def record(self):
-        return dict(name=self.name, label=self.table.label, sentences=self.said, lacks=self.lacks,
+        return dict(name=self.name, label=self.table.label, sentences=self.said, corrected=self.beyond, lacks=self.lacks,
                     shorter=self.shorter) | numbers_of(self.summary)
 
     def write(self, out, origin):
@@ -122,9 +141,10 @@ class Curve:
         where training losses are known, NAME-gap."""
         writing.write_table(out / f"{self.name}.csv", self.rows, "%.6g")
         writing.write_table(out / f"{self.name}-points.csv", self.points, "%.6g")
+        write_contrasts(out, self.name, self.contrasts)
         for kind, rows in (("runs", self.table.frame), ("times", self.times.rows), ("cooled", self.cooled.rows)):
             if rows is not None:
-                writing.write_table(out / f"{self.name}-{kind}.csv", evaluations(rows), "%.6g")
+                writing.write_table(out / f"{self.name}-{kind}.csv", evaluations(rows), EXACT)
         figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published)
         caption = saturation_figure.caption(self.table, self.summary, self.published, self.times.found is not None)
         figure_file.save(figure, out, self.name, origin._replace(runs=self.runs + self.times.runs, caption=caption))
@@ -141,7 +161,7 @@ def make(path, out=None, command="", beside=companions.Beside()):
         raise SchemaError(f"{path}: no curve over the number of experts: none of its settings has runs of three numbers of experts")
     inputs = [path, *([pathlib.Path(beside.published) / curves.GAINS] if beside.published else []), *beside.sweeps()]
     runs = results.runs(path)
-    made = [Curve(table, runs, f"curve-{i:02d}", beside) for i, table in enumerate(tables)]
+    made = [Curve(table, runs, f"curve-{i:02d}", beside, tables) for i, table in enumerate(tables)]
     if out is not None:
         folder, origin = pathlib.Path(out), figure_file.origin_of(command, inputs)
         for curve in made:

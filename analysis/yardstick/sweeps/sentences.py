@@ -138,8 +138,7 @@ def contains(s):
 def literature_sentence(s):
     """The literature's figure, and what it predicts here."""
     low, high = (f"{v:.0f}" for v in s.predicted)
-    half = " to ".join(dict.fromkeys(f"{v / math.sqrt(2):.0f}" for v in s.predicted))  # where the gain of Clark's form is half of its limit
-    said = f"E_max ≈ {low}" + (f" to {high}" if low != high else "") + f" (registered for E_half, in Clark's form {half})"
+    said = f"E_max ≈ {low}" + (f" to {high}" if low != high else "") + " (registered for E_half)"
     met = {True: "which our interval does contain" if low == high else "which our interval does meet",
            False: "which our interval does not contain" if low == high else "which our interval does not meet",
            None: "which our interval, open towards larger E, cannot decide" if gained(s) and censored(s) else

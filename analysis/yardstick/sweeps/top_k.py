@@ -11,7 +11,7 @@ from ..verdicts import claims
 from ..verdicts.rule import Part, verdict
 from ..drawing import figure_file
 from ..drawing.figures import PALETTE
-from . import arms as arms_of
+from . import arms as arms_of, arms_corrected
 from .arms_report import caption, interval_text, origin, verdict_lines, write
 
 
@@ -27,6 +27,11 @@ def table_of(arms, found):
     return pd.DataFrame(rows)
 
 
+def comparable(arms):
+    """Whether the runs of one and of two choices have as many experts."""
+    return {"1", "2"} <= set(arms.names) and len({arms.experts[arms.names.index(k)] for k in "12"}) == 1
+
+
 def two_over_one(arms, found):
     """Verdict and interval of "top-2 over top-1"."""
     missing = [k for k in "12" if k not in arms.names]
@@ -34,7 +39,7 @@ def two_over_one(arms, found):
         return claims.untested(f"the sweep has no finished runs of k = {', '.join(missing)}"), None
     gain = found.difference("1", "2")
     measured = dict(gain=gain.value, seed_sd=arms_of.seed_sd(arms, "1", "2"))
-    if len({arms.experts[arms.names.index(k)] for k in "12"}) > 1:
+    if not comparable(arms):
         return claims.untested("the numbers of experts differ: this compares granularity", **measured), arms_of.limits(gain)
     return verdict([Part(gain.low > 0, gain.high < 0, gain.value > 0)], measured, len(arms.seeds)), arms_of.limits(gain)
 
@@ -69,13 +74,14 @@ def draw(arms, rows):
 
 
 def make(folder, out=None, command=""):
-    """Returns the text to print; with `out` writes OUT/top-k.{csv,svg,png} and acceptance.json."""
+    """Returns the text to print; with `out` writes OUT/top-k.{csv,svg,png}, top-k-losses.csv and acceptance.json."""
     arms = arms_of.read(folder, by="k")
     found = arms_of.sample(arms.names, arms.losses)
     rows, said = table_of(arms, found), sentences(arms, found)
     entries = [claims.entry("top-2", *two_over_one(arms, found), ["top-k.csv", "top-k.svg"])]
+    entries = arms_corrected.beside(entries, arms_corrected.top_2(arms.names, arms.losses) if comparable(arms) else {})
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
-        write(out, {"top-k": rows}, {"top-k": draw(arms, rows)}, made, entries)
+        write(out, {"top-k": rows, "top-k-losses": arms_of.losses_of(arms, "k")}, {"top-k": draw(arms, rows)}, made, entries)
     return "\n".join([rows.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "",
-                      *said, "", *verdict_lines(entries), *arms.lacks])
+                      *said, "", *verdict_lines(entries), *arms_corrected.lines(entries), *arms.lacks])

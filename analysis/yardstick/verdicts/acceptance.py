@@ -66,12 +66,17 @@ def text(entries):
 
 def write(path, entries, command, made_by):
     """Writes the entries with the command and the commit of yardstick that made them."""
-    made = [e | dict(command=command, commit=made_by) for e in entries]
+    made = [e | dict(command=command, commit=made_by) for e in signed(entries, command, made_by)]
     writing.write_text(path, text(made) + "\n")
 
 
+def signed(entries, command, made_by):
+    """Entries whose corrected parts say, as they do, by which command and commit they were made."""
+    return [e | (dict(corrected=e["corrected"] | dict(command=command, commit=made_by)) if "corrected" in e else {}) for e in entries]
+
+
 def rewrite(path, entries, found, command, made_by):
-    """Writes entries of an earlier command as they are, with `found` (key of a claim and label -> `corrected` part) beside them."""
-    made = [e | (dict(corrected=found[e["key"], e["label"]] | dict(command=command, commit=made_by)) if (e["key"], e["label"]) in found
-                 else {}) for e in entries]
+    """Writes entries of an earlier command as they are, with `found` ((key of a claim, label) -> `corrected` part) beside them."""
+    beside = [dict(corrected=found[e["key"], e["label"]]) if (e["key"], e["label"]) in found else {} for e in entries]
+    made = [{n: v for n, v in e.items() if n != "corrected"} | part for e, part in zip(entries, signed(beside, command, made_by))]
     writing.write_text(path, text(made) + "\n")

@@ -101,8 +101,8 @@ CORRECTED = {
                       "gives through the same function",
     "loss-free-balances": "excess MaxVio_global of the loss-free rate that has least of it at most 1/5 of the auxiliary arms', interval by "
                           "Student's t, at least 3 seeds",
-    "loss-free-costs-nothing": "the loss-free rate that has the least excess MaxVio_global is not worse than the auxiliary arms by 0.002 nat, "
-                               "interval by Student's t",
+    "loss-free-costs-nothing": "the loss-free rate that has the least excess MaxVio_global is not worse than the auxiliary arms by 0.002 "
+                               "nat, interval by Student's t",
     "top-2": "sign with interval by Student's t over seeds",
 }
 

@@ -1,0 +1,114 @@
+"""`yardstick judge FOLDER`: corrected verdicts from what an experiment has committed, its runs need not be there.
+
+Registered verdicts stay as they are to the last digit; of losses, the blocks of held-out text count where they are committed, and seeds
+alone where they are not. A csv of runs from before 2026-12-01 lacks what is the same in all of them, which saturation.json and the csv of
+its curve say."""
+import pathlib
+import re
+
+import numpy as np
+
+from ..base import reading, writing
+from ..base.faults import SchemaError
+from ..law import contrasts
+from ..verdicts import acceptance
+from . import arms as arms_of, arms_corrected, companions, corrected, results, saturation_report, trained
+
+ADVICE = "give the folder of an experiment that `yardstick saturation`, `balancing` or `top-k` wrote"
+SAME = re.compile(r"(\w+) = ([^,]+)")
+
+
+def _json(path):
+    return reading.parse_json(reading.read_text(path, ADVICE), path, ADVICE)
+
+
+def _frame(folder, record, kind):
+    """The committed evaluations of a curve, with the columns that all of its runs share."""
+    path = folder / f"{record['name']}-{kind}.csv"
+    frame = reading.read_csv(path, ["num_experts", "seed", "step", "tokens", "loss_validation"], ADVICE)
+    if "total_parameter_count" not in frame:
+        known = reading.read_csv(folder / f"{record['name']}.csv", ["num_experts", "parameters"], ADVICE).set_index("num_experts")
+        frame["total_parameter_count"] = frame["num_experts"].map(known["parameters"])
+    for name, value in SAME.findall(record["label"]):
+        if name not in frame:
+            frame[name] = value if name in ("arm", "router_type") else float(value)
+    return results.checked(frame, path)
+
+
+class Curve:
+    """A committed curve over E, as far as corrected verdicts need it; others: all curves of its folder."""
+
+    def __init__(self, folder, record):
+        self.name, self.record, frame = record["name"], record, _frame(folder, record, "runs")
+        (self.table,) = results.tables(frame)
+        self.contrasts, self.shorter, self.beside = contrasts.measure(self.table), [], None
+        if reading.is_file(folder / f"{self.name}-cooled.csv"):
+            self.shorter = companions.beside_dense(_frame(folder, record, "cooled"), self.table, [])
+
+    def said(self):
+        return [*corrected.sentences(self.contrasts, contrasts.upto(self.table.experts)),
+                *([trained.sentence(self.beside)] if self.beside else [])]
+
+
+def _curves(folder):
+    """(text, {(key, label): part}, what to write) of a folder of `yardstick saturation`."""
+    path = folder / "saturation.json"
+    content = _json(path)
+    made = [Curve(folder, record) for record in content["curves"]]
+    for curve in made:
+        curve.beside = trained.curve(curve.table, [other.table for other in made])
+    parts = {(key, curve.record["label"]): part for curve in made
+             for key, part in corrected.verdicts(curve.contrasts, curve.table, curve.shorter, curve.beside).items()}
+
+    def write(out):
+        for curve in made:
+            saturation_report.write_contrasts(out, curve.name, curve.contrasts)
+    return "\n\n".join("\n".join([curve.record["label"], *curve.said()]) for curve in made), parts, write
+
+
+def _losses(folder, *names, by="arm"):
+    """Of the first of these files that is there."""
+    return next(arms_of.read_losses(folder / name, by) for name in names if reading.is_file(folder / name))
+
+
+def _arms(folder):
+    """The same of a folder of `yardstick balancing`."""
+    names, losses = _losses(folder, "balancing-losses.csv", "balancing-runs.csv")
+    runs = reading.read_csv(folder / "balancing-runs.csv", ["seed", "excess_global"], ADVICE)
+    excess = runs.pivot(index="seed", columns="arm", values="excess_global")[names].values
+    return "", {(key, ""): part for key, part in arms_corrected.balancing(names, losses, excess).items()}, None
+
+
+def _choices(folder):
+    """The same of a folder of `yardstick top-k`; before 2026-12-01 its table alone had the losses of seeds."""
+    if reading.is_file(folder / "top-k-losses.csv"):
+        names, losses = arms_of.read_losses(folder / "top-k-losses.csv", "k")
+    else:
+        rows = reading.read_csv(folder / "top-k.csv", ["k"], ADVICE)
+        names = [str(int(k)) for k in rows["k"]]
+        losses = rows[[name for name in rows if name.startswith("loss_seed_")]].values.T[:, :, None]
+    return "", {(key, ""): part for key, part in arms_corrected.top_2(names, losses).items()}, None
+
+
+KINDS = {"saturation.json": _curves, "balancing-runs.csv": _arms, "top-k.csv": _choices}
+
+
+def make(folder, out=None, command=""):
+    """Returns what corrected rules say of an experiment; with `out` writes acceptance.json there, registered verdicts as they were, and of
+    a curve OUT/NAME-contrasts.csv and -power.csv."""
+    folder = pathlib.Path(folder)
+    kind = next((judge for name, judge in KINDS.items() if reading.is_file(folder / name)), None)
+    if kind is None:
+        raise SchemaError(f"{folder}: has none of {', '.join(KINDS)}; {ADVICE}")
+    entries = _json(folder / "acceptance.json")
+    try:
+        said, parts, write = kind(folder)
+        known = {(e["key"], e["label"]): e["claim"] for e in entries}
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise SchemaError(f"{folder}: is not what yardstick writes ({error}); {ADVICE}") from error
+    if out is not None:
+        if write is not None:
+            write(pathlib.Path(out))
+        acceptance.rewrite(pathlib.Path(out) / "acceptance.json", entries, parts, command, acceptance.commit())
+    verdicts = [f"{known[key]}: {part['status']}" for key, part in parts.items() if key in known]
+    return "\n".join([*([said, ""] if said else []), *verdicts])
