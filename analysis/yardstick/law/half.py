@@ -62,11 +62,11 @@ def first(losses, experts):
     return saturation.e_half(saturation.gains_per_doubling(np.atleast_2d(losses), experts), experts[:-1])
 
 
-def by_law(losses, experts):
-    """(D,): E_half of Clark's law fitted to losses (D, E_n)."""
+def by_law(losses, experts, function=e_half):
+    """(D,): E_half of Clark's law fitted to losses (D, E_n), by `e_half` or `first`."""
     losses = np.maximum(np.atleast_2d(losses), LEAST_LOSS)
     v = {name: values[:, None] for name, values in laws.fit_draws(losses, experts).items()}
-    return e_half(10 ** (v["d"] + v["b"] * laws.log10_effective(experts, v["e_start"], v["e_max"])), experts)
+    return function(10 ** (v["d"] + v["b"] * laws.log10_effective(experts, v["e_start"], v["e_max"])), experts)
 
 
 def published_curves(ratio, router, experts, n):

@@ -68,7 +68,7 @@ def setting(frame, scaling):
 def draw(frame, found, scaling, out, origin):
     """Writes law.svg and law.png."""
     figure, axes = plt.subplots(2, 2, figsize=(11, 8.8))
-    for axis, (router, (fit, _)) in zip(axes.flat, found.items()):
+    for axis, (router, (fit, *_)) in zip(axes.flat, found.items()):
         _losses(axis, frame, router, fit)
     axes[0, 0].set_ylabel("held-out loss, nat per token")
     axes[1, 0].set_ylabel("held-out loss, nat per token")

@@ -2,6 +2,7 @@
 acceptance.json."""
 import json
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,41 +10,55 @@ import pandas as pd
 from ..base import writing
 from ..verdicts import acceptance, claims
 from ..drawing import figure_file
-from . import curves, laws, saturation
+from . import between, curves, half, laws, saturation
 from .law_figure import draw
 
-ROW = ["a", "b", "c", "d", "e_start", "e_max"]
+ROW = between.ROW
 RULE = claims.CLAIMS["fit-code"].rule
 SPLIT = 300  # D/N that halves the points
 
 
+class Refit(NamedTuple):
+    """A joint fit; shuffled: 95 % interval of each parameter by a bootstrap of single residuals; sizes: the same by a jackknife over model
+    sizes, and held: how often such an interval holds the truth."""
+    fit: laws.Fit
+    shuffled: dict
+    sizes: dict
+    held: dict
+
+
 def refits(frame, draws):
-    """router -> (fit, 95 % interval of each parameter by a residual bootstrap)."""
+    """router -> Refit."""
     found = {}
     for i, router in enumerate(curves.ROUTERS):
         fit, rows = curves.joint_fit(frame, router), curves.routed(frame, router)
         drawn = laws.residual_draws(fit, draws, np.random.default_rng(i + 1))
         many = laws.fit_draws(drawn, rows["num_experts"].values, rows["dense_parameter_count"].values)
-        found[router] = fit, {name: laws.interval(many[name]) for name in ROW}
+        found[router] = Refit(fit, {name: laws.interval(many[name]) for name in ROW}, between.jackknife(rows, fit),
+                              between.coverage(rows, fit))
     return found
 
 
 def refit_table(found):
-    """Rows of paper, earlier refit and this fit for each router; `within` is the verdict of the rule."""
+    """Rows of paper, earlier refit and this fit for each router; `within` and `within_paper`: of the tolerances about the earlier refit and
+    about the paper's row."""
     rows = []
-    for router, (fit, intervals) in found.items():
+    for router, (fit, intervals, sizes, held) in found.items():
         rows.append(dict(router=router, source="paper, Table 3") | curves.PAPER[router])
         rows.append(dict(router=router, source="expected") | curves.EXPECTED[router])
         limits = {f"{n}_{side}": v for n in ROW for side, v in zip(("low", "high"), intervals[n])}
+        limits |= {f"{n}_sizes_{side}": v for n in ROW for side, v in zip(("low", "high"), sizes[n])}
+        limits |= {f"{n}_sizes_covers": held[n] for n in ROW}
+        by_paper = all(part.holds for part in between.parts(fit, sizes, router).values())
         rows.append(dict(router=router, source="this fit") | {n: fit.values[n] for n in ROW} |
                     dict(points=len(fit.fitted), rms_log10=np.sqrt(fit.sse / len(fit.fitted)),
-                         within=not curves.deviations(fit, router)) | limits)
+                         within=not curves.deviations(fit, router), within_paper=by_paper) | limits)
     return pd.DataFrame(rows)
 
 
 def size_table(frame, draws):
-    """Each router and size at the end: E_max, E_half without a model (inf: beyond the last doubling), the last gain per doubling,
-    and AICc against the power law."""
+    """Each router and size at the end: E_max, E_half without a model (inf: beyond the last doubling) and of the fitted law passed
+    through the same function, both again from smoothed gains, the last gain per doubling, and AICc against the power law."""
     rows = []
     for router in curves.ROUTERS:
         for size in curves.SIZES:
@@ -54,6 +69,8 @@ def size_table(frame, draws):
             rows.append(dict(router=router, size=size, tokens_per_parameter=curves.FINAL * curves.TOKENS_PER_STEP / n,
                              e_max=compared.clark.values["e_max"],
                              e_max_low=compared.e_max[0], e_max_high=compared.e_max[1], e_half=saturation.e_half(gains, experts[:-1])[0],
+                             e_half_law=half.by_law(losses, experts, half.first)[0],
+                             e_half_smoothed=half.e_half(losses, experts)[0], e_half_smoothed_law=half.by_law(losses, experts)[0],
                              last_gain=gains[-1],
                              rms_log10=np.sqrt(compared.clark.sse / len(experts)), power_less_clark_aicc=compared.gain,
                              offset_less_clark_aicc=compared.offset.aicc - compared.clark.aicc, finite_stated=compared.stated))
@@ -92,10 +109,25 @@ def ratio_tables(frame):
 
 def entries(found):
     """The claim "fit code correct" of acceptance.json."""
-    within = all(not curves.deviations(fit, router) for router, (fit, _) in found.items())
-    measured = {router: {n: round(fit.values[n], 5 if n in "abcd" else 2) for n in ROW} for router, (fit, _) in found.items()}
-    interval = {router: dict(e_max=[round(v, 1) for v in intervals["e_max"]]) for router, (_, intervals) in found.items()}
-    return [claims.entry("fit-code", ("reproduced" if within else "not reproduced", measured), interval, ["table.csv", "law.svg"])]
+    within = all(not curves.deviations(r.fit, router) for router, r in found.items())
+    measured = {router: {n: round(r.fit.values[n], 5 if n in "abcd" else 2) for n in ROW} for router, r in found.items()}
+    interval = {router: dict(e_max=[round(v, 1) for v in r.shuffled["e_max"]]) for router, r in found.items()}
+    made = claims.entry("fit-code", ("reproduced" if within else "not reproduced", measured), interval, ["table.csv", "law.svg"])
+    return [made | dict(corrected=between.verdict({router: (r.fit, r.sizes) for router, r in found.items()}))]
+
+
+def _against_paper(own):
+    """Of each router: what is outside the tolerances about the paper's row, with intervals between sizes and how often these hold."""
+    said = []
+    for r in own.to_dict("records"):
+        paper = curves.PAPER[r["router"]]
+        limits = {n: (r[f"{n}_sizes_low"], r[f"{n}_sizes_high"]) for n in ROW}
+        outside = [f"{n} {r[n]:.4g} [{limits[n][0]:.4g}, {limits[n][1]:.4g}] against {paper[n]}" for n, t in curves.TOLERANCE.items()
+                   if abs(r[n] - paper[n]) > (t * paper[n] if n == "e_max" else t)]
+        held = [r[f"{n}_sizes_covers"] for n in curves.TOLERANCE]
+        said.append(f"{r['router']}: " + ("within in all" if not outside else f"outside in {'; '.join(outside)}") +
+                    f" (such intervals hold the truth in {100 * min(held):.0f} to {100 * max(held):.0f} % of simulated tables)")
+    return said
 
 
 def _text(table):
@@ -110,9 +142,10 @@ def printed(tables):
              "log10 L = a log10 N + b log10 Ê + c log10 N log10 Ê + d; N without embeddings, final checkpoint, R = 0.5, K = 1",
              _text(refit[["router", "source", *ROW, "points"]].astype({"points": "Int64"})), f"Tolerance ({RULE}): " +
              ", ".join(f"{r.router} {'within' if r.within else 'OUTSIDE'}" for r in own.itertuples()),
-             "", "E_max of each size, and E_half without a model",
-             _text(sizes[["router", "size", "tokens_per_parameter", "e_max", "e_max_low", "e_max_high",
-                          "e_half", "last_gain", "power_less_clark_aicc", "finite_stated"]]),
+             "", "Against the paper's Table 3, intervals by a jackknife over the six sizes:", *_against_paper(own),
+             "", "E_max of each size; E_half without a model and of the fitted law through the same function; both from smoothed gains",
+             _text(sizes[["router", "size", "tokens_per_parameter", "e_max", "e_max_low", "e_max_high", "e_half", "e_half_law",
+                          "e_half_smoothed", "e_half_smoothed_law", "last_gain", "power_less_clark_aicc", "finite_stated"]]),
              "", "E_max = C (D/N)^p over nine checkpoints of every size; variants of the selection",
              _text(ratio[["router", "variant", "points", "constant", "power", "r_squared", "factor", "e_max_at_64",
                           "registered_constant", "registered_power"]]),
@@ -140,4 +173,4 @@ def make(path, out=None, command="", draws=None):
         writing.write_text(out / "table.json", json.dumps(acceptance.plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         draw(frame, found, scaling, out, origin)
         acceptance.write(out / "acceptance.json", entries(found), command, origin.commit)
-    return printed(tables.values()), all(not curves.deviations(fit, router) for router, (fit, _) in found.items())
+    return printed(tables.values()), all(not curves.deviations(r.fit, router) for router, r in found.items())
