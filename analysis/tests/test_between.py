@@ -47,25 +47,26 @@ def test_what_goes_together_within_a_size_widens_its_interval():
 def test_the_interval_holds_the_truth():
     rows = rows_of(3e-3)
     held = between.coverage(rows, fit_of(rows), 300)
-    assert set(held) == set(between.ROW) and all(share >= 0.90 for share in held.values()) and np.mean(list(held.values())) >= 0.93
+    assert set(held) == set(between.ROW) and all(share >= 0.90 for share in held.values())
+    assert np.mean(list(held.values())) >= 0.93
 
 
 LIMITS = dict(a=(-0.1, -0.07), b=(-0.16, -0.1), c=(0.0, 0.02), d=(1.0, 1.3), e_start=(1, 5), e_max=(200.0, 700.0))
 
 
 def test_the_judge_is_the_paper():
-    """Within the tolerances in all: reproduced; outside with an interval that meets them: direction only; wholly outside: not reproduced."""
+    """Within all tolerances: reproduced; outside with an interval that meets them: direction only; wholly outside: not reproduced."""
     at_paper = {r: (fit_with(**curves.PAPER[r]), LIMITS) for r in curves.ROUTERS}
     assert between.verdict(at_paper)["status"] == "reproduced"
     refit = {r: (fit_with(**curves.EXPECTED[r]), LIMITS) for r in curves.ROUTERS}
     found = between.verdict(refit)
     assert found["status"] == "direction only" and found["measured"]["HASH"] == "reproduced"
-    assert found["measured"]["outside the tolerances, S-BASE"] == ["b", "d", "e_max"]
-    assert found["measured"]["outside the tolerances, RL-R"] == ["b", "e_max"]
+    assert found["measured"]["S-BASE"] == "direction only, outside the tolerances in b, d, e_max"
+    assert found["measured"]["RL-R"] == "direction only, outside the tolerances in b, e_max"
     outside = refit | {"HASH": (refit["HASH"][0], LIMITS | dict(e_max=(600.0, 900.0)))}
     assert between.verdict(outside)["status"] == "not reproduced"
-    assert between.parts(fit_with(**curves.PAPER["HASH"]), LIMITS | dict(e_max=(540.0, 600.0)), "HASH")["e_max"].excluded is False
-    assert between.parts(fit_with(**curves.PAPER["HASH"]), LIMITS | dict(e_max=(550.0, 600.0)), "HASH")["e_max"].excluded is True
+    for low, excluded in ((540.0, False), (550.0, True)):  # 478 and 15 % is 549
+        assert between.parts(fit_with(**curves.PAPER["HASH"]), LIMITS | dict(e_max=(low, 600.0)), "HASH")["e_max"].excluded is excluded
 
 
 @published
@@ -74,6 +75,6 @@ def test_on_the_published_curves_only_hash_is_within():
     found = {r: (fit := curves.joint_fit(frame, r), between.jackknife(curves.routed(frame, r), fit)) for r in curves.ROUTERS}
     judged = between.verdict(found)
     assert judged["status"] == "direction only"
-    assert [judged["measured"][r] for r in curves.ROUTERS] == ["direction only", "direction only", "reproduced"]
+    assert [judged["measured"][r].split(",")[0] for r in curves.ROUTERS] == ["direction only", "direction only", "reproduced"]
     held = between.coverage(curves.routed(frame, "HASH"), found["HASH"][0])
     assert min(held[name] for name in curves.TOLERANCE) >= 0.9

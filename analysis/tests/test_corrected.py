@@ -126,6 +126,10 @@ def test_the_command_knows_a_hash_arm(tmp_path, capsys):
     claims = {e["key"]: e for e in json.loads((tmp_path / "out/acceptance.json").read_text())}
     assert claims["loss-free-costs-nothing"]["corrected"]["status"] == acceptance.UNTRAINED
     assert claims["loss-free-balances"]["corrected"]["status"] == "reproduced", "evenness is no claim on text"
+    before = parts_of(tmp_path / "out/acceptance.json")
+    assert main(["judge", str(tmp_path / "out"), "--out", str(tmp_path / "out")]) == 0
+    assert same(before, parts_of(tmp_path / "out/acceptance.json")), "what is committed has the hash arm too"
+    assert [part["status"] for part in before.values()].count(acceptance.UNTRAINED) == 2, "of its cost, and of softmax or sigmoid"
 
 
 NAMES = ["aux-sequence", "aux-batch", "free-low", "free-mid"]
@@ -148,9 +152,13 @@ BALANCING = [({}, "reproduced", "reproduced"), (dict(noise=0.3), "reproduced", "
 def test_arms_of_balancing(changes, balances, costs):
     """The rate is the one with the least excess, whatever its loss."""
     losses, excess = planted(**changes)
-    parts = arms_corrected.balancing(NAMES, losses, excess)
+    parts = arms_corrected.balancing(NAMES, losses, excess, ("hash",))
     assert [parts[key]["status"] for key in ("loss-free-balances", "loss-free-costs-nothing")] == [balances, costs]
     assert parts["loss-free-balances"]["measured"]["arm"] == "free-low"
+    alone = arms_corrected.balancing(NAMES, losses, excess)
+    assert alone["loss-free-balances"] == parts["loss-free-balances"]
+    assert alone["loss-free-costs-nothing"]["status"] == ("not testable here" if costs == "reproduced" else costs)
+    assert alone["loss-free-costs-nothing"]["measured"]["hash_arm"] == "none among these runs"
     assert arms_corrected.balancing(NAMES[1:], losses[:, 1:], excess[:, 1:]) == {} == arms_corrected.top_2(["1", "4"], losses[:, :2])
 
 

@@ -87,9 +87,9 @@ def parts(fit, limits, router):
 def verdict(found):
     """The corrected part of "fit code correct", of {router: (fit, limits)}."""
     judged = {router: parts(fit, limits, router) for router, (fit, limits) in found.items()}
-    measured = {router: rule.status(by_name.values()) for router, by_name in judged.items()}
-    measured |= {f"outside the tolerances, {router}": [name for name, part in by_name.items() if not part.holds]
-                 for router, by_name in judged.items()}
+    outside = {router: [name for name, part in by_name.items() if not part.holds] for router, by_name in judged.items()}
+    measured = {router: rule.status(by_name.values()) + f", outside the tolerances in {', '.join(outside[router])}" * bool(outside[router])
+                for router, by_name in judged.items()}
     interval = {f"{router} {name}": list(limits[name]) for router, (_, limits) in found.items() for name in curves.TOLERANCE}
     status = rule.status([part for by_name in judged.values() for part in by_name.values()])
     return claims.corrected("fit-code", (status, measured), interval)

@@ -150,15 +150,17 @@ def limits(interval):
 
 
 def losses_of(arms, by="arm"):
-    """A row for each arm and seed: its last loss and that of every block of held-out text, from which intervals are recomputed."""
-    rows = [{by: name, "seed": seed, "loss": arms.losses[s, a].mean()} |
+    """A row for each arm and seed: its last loss and that of every block of held-out text, from which intervals are recomputed; hash: 1 for
+    arms that choose by a hash of the token id."""
+    rows = [{by: name, "seed": seed, "hash": int(name in arms.hashed), "loss": arms.losses[s, a].mean()} |
             ({f"{results.BLOCK}_{b}": loss for b, loss in enumerate(arms.losses[s, a])} if arms.losses.shape[2] > 1 else {})
             for a, name in enumerate(arms.names) for s, seed in enumerate(arms.seeds)]
     return pd.DataFrame(rows)
 
 
 def read_losses(path, by="arm"):
-    """(names, losses (S, A, B)) of a csv that `losses_of` made, or of one with a row for each arm and seed that has its loss."""
+    """(names, losses (S, A, B), names of hash arms) of a csv that `losses_of` made, or of one with a row for each arm and seed that has its
+    loss."""
     frame = reading.read_csv(path, [by, "seed", "loss"], "give what yardstick wrote", [by])
     names, seeds = list(dict.fromkeys(frame[by].astype(str))), sorted(set(frame["seed"]))
     blocks = [name for name in frame if name.startswith(f"{results.BLOCK}_")] or ["loss"]
@@ -166,7 +168,8 @@ def read_losses(path, by="arm"):
         raise SchemaError(f"{path}: has not one row for each {by} and seed; give what yardstick wrote")
     order = pd.MultiIndex.from_product([seeds, names])
     values = frame.assign(**{by: frame[by].astype(str)}).set_index(["seed", by])[blocks].loc[order].values
-    return names, values.reshape(len(seeds), len(names), len(blocks)).astype(float)
+    hashed = tuple(dict.fromkeys(frame[by][frame["hash"] == 1].astype(str))) if "hash" in frame else ()
+    return names, values.reshape(len(seeds), len(names), len(blocks)).astype(float), hashed
 
 
 def lacking(arms, *names):

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..law import intervals, power
 from ..verdicts import claims
-from ..verdicts.rule import Part, corrected
+from ..verdicts.rule import Part, corrected, without_hash
 from .balancing import AUX, FREE, MARGIN, SHARE
 
 TEXT = ("top-2", "loss-free-costs-nothing", "softmax-sigmoid", "capacity-quality")  # claims on text that a hash arm can void
@@ -22,7 +22,7 @@ def top_2(names, losses):
     gain = contrast(names, losses, {"1": 1.0, "2": -1.0})
     part = Part(gain.low > 0, gain.high < 0, gain.value > 0)
     measured = dict(gain=gain.value, method=gain.method)
-    return {"top-2": claims.corrected("top-2", corrected([part], measured, len(losses)), list(gain[1:3]))}
+    return {"top-2": claims.corrected("top-2", without_hash(corrected([part], measured, len(losses))), list(gain[1:3]))}
 
 
 def _balanced(names, excess, best):
@@ -48,15 +48,17 @@ def _costs(names, losses, best):
     return corrected(parts, measured, len(losses), weakest), limits
 
 
-def balancing(names, losses, excess):
+def balancing(names, losses, excess, hashed=()):
     """{key: corrected part} of the claims on loss-free balancing, from losses (S, A, B) and excess MaxVio_global (S, A) of the arms; the
-    rate is chosen by the latter, not by the loss. Nothing where arms are missing."""
+    rate is chosen by the latter, not by the loss. hashed: the names of hash arms. Nothing where arms are missing."""
     rates = [name for name in FREE if name in names]
     if not rates or not set(AUX) <= set(names):
         return {}
     best = min(rates, key=lambda name: excess[:, names.index(name)].mean())
-    judged = {"loss-free-balances": _balanced(names, excess[:, :, None], best), "loss-free-costs-nothing": _costs(names, losses, best)}
-    return {key: claims.corrected(key, *found) for key, found in judged.items()}
+    verdict, interval = _costs(names, losses, best)
+    costs = (verdict if hashed else without_hash(verdict)), interval
+    found = {"loss-free-balances": _balanced(names, excess[:, :, None], best), "loss-free-costs-nothing": costs}
+    return {key: claims.corrected(key, *judged) for key, judged in found.items()}
 
 
 def beside(entries, parts):

@@ -113,7 +113,7 @@ def make(folder, out=None, command=""):
     excess = table.pivot(index="seed", columns="arm", values="excess_global").loc[arms.seeds, arms.names].values
     hashed = trained.arms(arms.names, arms.losses, arms.hashed)
     fit = balancing.unfit(arms, table, *balancing.FREE, *balancing.AUX) is None
-    entries = arms_corrected.beside(entries, arms_corrected.balancing(arms.names, arms.losses, excess) if fit else {})
+    entries = arms_corrected.beside(entries, arms_corrected.balancing(arms.names, arms.losses, excess, arms.hashed) if fit else {})
     entries = trained.judged(entries, hashed, arms_corrected.TEXT)
     said = sentences(arms, table, found)
     if out is not None:

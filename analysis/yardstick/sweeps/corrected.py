@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..law import contrasts, intervals, power
 from ..verdicts import claims
-from ..verdicts.rule import Part, corrected
+from ..verdicts.rule import Part, corrected, without_hash
 from . import trained
 from .sentences import FACTOR, SPEED_UP
 
@@ -97,8 +97,8 @@ def helps(c, experts, seeds, shorter):
     if run is not None:
         below = run.by_t
         parts.append(Part(below.low >= 0, below.high < 0, below.value >= 0))
-        measured |= {f"dense model's loss less that of E = {run.experts:.0f} in {run.steps} steps": below.value}
-        limits["in fewer steps"] = list(below[1:])
+        name = f"dense model's loss less that of E = {run.experts:.0f} in {run.steps} steps"
+        measured[name], limits[name] = below.value, list(below[1:])
     elif status_of(parts) != "not reproduced":
         return claims.untested("no runs of two thirds of the steps with a fall of the rate of their own", **measured), limits
     return corrected(parts, measured, seeds, c.powers.get("the trend")), limits
@@ -129,5 +129,6 @@ def verdicts(c, table, shorter, beside=None):
     if beside is not None and beside.lost:
         return {key: claims.not_trained(*trained.numbers(beside)) for key in TEXT}
     seeds = len(table.seeds)
-    return {"more-experts-help": claims.corrected("more-experts-help", *helps(c, table.experts, seeds, shorter)),
-            "gains-diminish": claims.corrected("gains-diminish", *diminish(c, seeds))}
+    judged = {"more-experts-help": helps(c, table.experts, seeds, shorter), "gains-diminish": diminish(c, seeds)}
+    return {key: claims.corrected(key, without_hash(verdict) if beside is None else verdict, interval)
+            for key, (verdict, interval) in judged.items()}

@@ -34,6 +34,17 @@ def verdict(parts, measured, seeds=None, why=UNRESOLVED):
     return found, measured | said
 
 
+def without_hash(verdict):
+    """The verdict of a corrected rule on a claim on text whose runs have no hash arm: nobody knows whether their router learned anything,
+    so that such a claim is not reproduced by them."""
+    status, measured = verdict
+    measured = measured | dict(hash_arm="none among these runs")
+    if status != "reproduced":
+        return status, measured
+    why = "no hash arm among the runs says whether their router learned anything; but for that the rule is met"
+    return "not testable here", dict(why=why) | measured
+
+
 def corrected(parts, measured, seeds, power=None, known=True):
     """(status, measured) by a corrected rule. power: how often a true law would meet it at the noise measured, `law.power.Power`; known:
     whether the numbers of experts that it rests on are resolved. What decides is said; of what does not, why."""
