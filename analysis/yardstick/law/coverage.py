@@ -40,20 +40,20 @@ def share(limits, truth=0.0):
     return float(((limits[:, 0] <= truth) & (truth <= limits[:, 1])).mean())
 
 
-def of_contrast(design, weights, count=TABLES, kinds=tuple(KINDS)):
-    """{kind of interval: share of simulated tables in which it holds the truth} for one contrast."""
+def of_contrast(design, weights, count=TABLES, kinds=tuple(KINDS), pool=True):
+    """{kind of interval: share of simulated tables in which it holds the truth} for one contrast; pool: of the stated one."""
     rng, weights = np.random.default_rng(1), np.asarray(weights, float)
     losses = tables(design, count, rng)
     contrasts = np.einsum("nseb,e->nsb", losses, weights)
     value, found = contrasts.mean((1, 2)), {}
-    for kind, pool in (("t", True), ("own", False)):
+    for kind, together in (("t", True), ("own", False)):
         if kind in kinds:
-            half = intervals.each_t(losses.mean(3), weights, pool)[0]
+            half = intervals.each_t(losses.mean(3), weights, together)[0]
             found[kind] = share(np.stack([value - half, value + half], 1))
     if "bootstrap" in kinds:
         found["bootstrap"] = share(intervals.each_bootstrap(contrasts, intervals.counts(design.seeds, design.blocks, rng, DRAWS)))
     if "stated" in kinds:
-        found["stated"] = share(intervals.each_stated(losses, weights, rng, DRAWS)[0])
+        found["stated"] = share(intervals.each_stated(losses, weights, rng, DRAWS, pool)[0])
     return found
 
 
@@ -65,13 +65,13 @@ def design_of(losses):
     return Design(seeds, columns, blocks, float(by_seed), float(by_block))
 
 
-def at(losses, weights):
+def at(losses, weights, pool=True):
     """Share of simulated tables like the measured losses (S, E_n, B) in which the stated interval holds the truth; nan where there is
     no interval."""
     design = design_of(losses)
     if design.seeds * design.blocks < 2 or not design.seed_deviation + design.block_deviation > 0:
         return float("nan")
-    return of_contrast(design, weights, FEWER, ("stated",))["stated"]
+    return of_contrast(design, weights, FEWER, ("stated",), pool)["stated"]
 
 
 def trend_weights(experts):

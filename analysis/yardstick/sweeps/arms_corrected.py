@@ -2,7 +2,7 @@
 deviations; where blocks of text weigh, by the wider of t and a bootstrap (`law.intervals`)."""
 import numpy as np
 
-from ..law import intervals, power
+from ..law import coverage, intervals, power
 from ..verdicts import claims
 from ..verdicts.rule import Part, corrected, without_hash
 from .balancing import AUX, FREE, MARGIN, SHARE
@@ -11,25 +11,27 @@ TEXT = ("top-2", "loss-free-costs-nothing", "softmax-sigmoid", "capacity-quality
 
 
 def contrast(names, values, weights):
-    """Stated interval of the sum over {arm: weight} of values (S, A, B)."""
-    return intervals.stated(values, np.array([weights.get(name, 0.0) for name in names]), pool=False)
+    """Stated interval of the sum over {arm: weight} of values (S, A, B), and how often such an interval holds the truth."""
+    own, row = values[:, [names.index(name) for name in weights]], np.array(list(weights.values()))
+    return intervals.stated(own, row, pool=False), coverage.at(own, row, pool=False)
 
 
 def top_2(names, losses):
     """{key: corrected part} of "top-2 over top-1", from losses (S, A, B) of arms named by k; nothing without both."""
     if not {"1", "2"} <= set(names):
         return {}
-    gain = contrast(names, losses, {"1": 1.0, "2": -1.0})
+    gain, covers = contrast(names, losses, {"1": 1.0, "2": -1.0})
     part = Part(gain.low > 0, gain.high < 0, gain.value > 0)
-    measured = dict(gain=gain.value, method=gain.method)
+    measured = dict(gain=gain.value, method=gain.method, interval_holds_the_truth=covers)
     return {"top-2": claims.corrected("top-2", without_hash(corrected([part], measured, len(losses))), list(gain[1:3]))}
 
 
 def _balanced(names, excess, best):
     measured, limits, parts = dict(arm=best), {}, []
     for aux in AUX:
-        less, fifth = (contrast(names, excess, {best: 1.0, aux: -share}) for share in (1.0, SHARE))
+        (less, _), (fifth, covers) = (contrast(names, excess, {best: 1.0, aux: -share}) for share in (1.0, SHARE))
         measured[f"ratio to {aux}"] = float(excess[:, names.index(best)].mean() / excess[:, names.index(aux)].mean())
+        measured[f"interval of {aux} holds the truth"] = covers
         limits[f"excess − {aux}'s/{1 / SHARE:g}"] = list(fifth[1:3])
         parts.append(Part(fifth.value <= 0 and less.high < 0, fifth.low > 0, less.value < 0))
     return corrected(parts, measured, len(excess)), limits
@@ -38,8 +40,9 @@ def _balanced(names, excess, best):
 def _costs(names, losses, best):
     measured, limits, parts, powers = dict(arm=best), {}, [], []
     for aux in AUX:
-        less = contrast(names, losses, {best: 1.0, aux: -1.0})
+        less, covers = contrast(names, losses, {best: 1.0, aux: -1.0})
         measured[f"loss less that of {aux}"] = less.value
+        measured[f"interval of {aux} holds the truth"] = covers
         limits[f"difference to {aux}"] = list(less[1:3])
         parts.append(Part(less.high < MARGIN, less.low > MARGIN, less.value < MARGIN))
         if np.isfinite(less.deviation) and less.deviation > 0:  # of equal arms, whose difference is MARGIN below the margin

@@ -88,7 +88,7 @@ def _fewer(shorter):
 
 def helps(c, experts, seeds, shorter):
     """Verdict and interval of "more experts help"."""
-    measured = dict(trend=c.trend.value, gain=c.gain.value)
+    measured = dict(trend=c.trend.value, gain=c.gain.value, intervals_hold_the_truth=[c.covers["trend"], c.covers["gain"]])
     limits = dict(trend=list(c.trend[1:3]), gain=list(c.gain[1:3]))
     if experts[0] != 1 or contrasts.UPTO not in experts:
         return claims.untested(f"the curve lacks E = 1 or {contrasts.UPTO}", **measured), limits
@@ -111,7 +111,8 @@ def status_of(parts):
 def diminish(c, seeds):
     """Verdict and interval of "gains diminish"."""
     half = c.half.stated
-    measured = dict(bend=c.bend.value, e_half=half.value, law_through_the_same_function=list(c.predicted))
+    measured = dict(bend=c.bend.value, e_half=half.value, law_through_the_same_function=list(c.predicted),
+                    intervals_hold_the_truth=[c.covers["bend"], c.bias.covers if c.bias else math.nan])
     limits = dict(bend=list(c.bend[1:3]), e_half=list(half[1:]))
     if math.isnan(c.bend.low) or not c.gain.value > 0:
         return claims.untested("no interval, or nothing is gained", **measured), limits
