@@ -176,6 +176,18 @@ def same(a, b):
     return a == pytest.approx(b, rel=1e-5, abs=1e-7) if isinstance(a, float) and isinstance(b, float) else a == b
 
 
+@pytest.mark.parametrize("name", ["saturation", "balancing", "top-k"])
+def test_committed_corrected_verdicts_recompute_from_committed_files(name, tmp_path):
+    shutil.copytree(EXPERIMENTS / name, tmp_path / name)
+    judging.make(tmp_path / name, tmp_path / name, "yardstick judge")
+    before, after = (parts_of(folder / "acceptance.json") for folder in (EXPERIMENTS / name, tmp_path / name))
+    assert before and same(before, after)
+    tables = [f.name for kind in ("contrasts", "power") for f in (EXPERIMENTS / name).glob(f"curve-*-{kind}.csv")]
+    assert len(tables) == (2 if name == "saturation" else 0)
+    for table in tables:
+        pd.testing.assert_frame_equal(*(pd.read_csv(folder / table) for folder in (EXPERIMENTS / name, tmp_path / name)), rtol=1e-4)
+
+
 def test_everything_of_a_new_curve_recomputes_from_its_csv(save, tmp_path, monkeypatch):  # noqa: F811
     """Registered intervals too, with blocks: the csv of runs is a results table."""
     noisy = frame(experts=(1, 2, 4, 8, 16, 32, 64, 128))
