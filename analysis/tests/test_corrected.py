@@ -111,8 +111,11 @@ def test_a_curve_whose_router_loses_to_the_hash_is_not_testable(shift, lost):
     parts = corrected.verdicts(contrasts.measure(learned), learned, [], found)
     assert {part["status"] == acceptance.UNTRAINED for part in parts.values()} == {lost}
     assert trained.curve(next(t for t in tables if t.router == "hash"), tables) is None and trained.curve(learned, [learned]) is None
-    other = curves_of(lambda e, s, t: 3.9, dense_parameter_count=6e4, tokens=7)
-    assert trained.curve(next(t for t in other if t.router == "softmax"), other) is None, "another size is no hash arm of this"
+    for columns in (dict(granularity=2), dict(tokens=7), dict(routing_frequency=1.0)):
+        other = curves_of(lambda e, s, t: 3.9, **columns)
+        assert trained.curve(next(t for t in other if t.router == "softmax"), other) is None, f"{columns}: no hash arm of this curve"
+    named = learned._replace(frame=learned.frame.assign(arm="learned"))
+    assert trained.curve(named, tables) == found, "arms have names of their own"
 
 
 def test_the_command_knows_a_hash_arm(tmp_path, capsys):

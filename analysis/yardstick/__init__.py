@@ -7,7 +7,7 @@ verdicts: every claim with its rule, and acceptance.json, which says what became
 drawing: the figures of a run, and figure files that hold where they come from.
 routing: what experts specialise in and how routing settles, each quantity beside its chance level and null.
 placement: where experts live: placements that keep what one token chooses together on one node, and what they send.
-law: loss over the number of experts: published laws, their refit, gains per doubling.
+law: loss over the number of experts: published laws, their refit, gains per doubling; intervals, how often they hold, power.
 sweeps: many runs from results.h5: saturation and its sentences, costs, arms compared.
 experiments: what runs, csv files and text files of other experiments decide: known answer, accounting, communication, load,
 specialisation, timeline.

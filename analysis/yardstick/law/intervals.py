@@ -181,5 +181,6 @@ def curves_of(losses, rng, draws=DRAWS):
 
 
 def resolved(interval, factor=4.0):
-    """Whether a number of experts is known: the ends of its interval differ by no more than `factor`."""
-    return bool(interval.low > 0 and np.isfinite(interval.high) and interval.high <= factor * interval.low)
+    """Whether a number of experts is known: the ends of its interval (value, low, high) differ by no more than `factor`."""
+    _, low, high = interval
+    return bool(low > 0 and np.isfinite(high) and high <= factor * low)

@@ -10,7 +10,7 @@ import pandas as pd
 from ..base import writing
 from ..verdicts import acceptance, claims
 from ..drawing import figure_file
-from . import between, curves, half, laws, saturation
+from . import between, curves, half, intervals, laws, saturation
 from .law_figure import draw
 
 ROW = between.ROW
@@ -68,7 +68,8 @@ def size_table(frame, draws):
             n = curves.routed(frame, router, size=size)["dense_parameter_count"].iloc[0]
             rows.append(dict(router=router, size=size, tokens_per_parameter=curves.FINAL * curves.TOKENS_PER_STEP / n,
                              e_max=compared.clark.values["e_max"],
-                             e_max_low=compared.e_max[0], e_max_high=compared.e_max[1], e_half=saturation.e_half(gains, experts[:-1])[0],
+                             e_max_low=compared.e_max[0], e_max_high=compared.e_max[1],
+                             e_max_resolved=intervals.resolved((np.nan, *compared.e_max)), e_half=saturation.e_half(gains, experts[:-1])[0],
                              e_half_law=half.by_law(losses, experts, half.first)[0],
                              e_half_smoothed=half.e_half(losses, experts)[0], e_half_smoothed_law=half.by_law(losses, experts)[0],
                              last_gain=gains[-1],
@@ -144,8 +145,9 @@ def printed(tables):
              ", ".join(f"{r.router} {'within' if r.within else 'OUTSIDE'}" for r in own.itertuples()),
              "", "Against the paper's Table 3, intervals by a jackknife over the six sizes:", *_against_paper(own),
              "", "E_max of each size; E_half without a model and of the fitted law through the same function; both from smoothed gains",
-             _text(sizes[["router", "size", "tokens_per_parameter", "e_max", "e_max_low", "e_max_high", "e_half", "e_half_law",
-                          "e_half_smoothed", "e_half_smoothed_law", "last_gain", "power_less_clark_aicc", "finite_stated"]]),
+             _text(sizes[["router", "size", "tokens_per_parameter", "e_max", "e_max_low", "e_max_high", "e_max_resolved",
+                          "e_half", "e_half_law", "e_half_smoothed", "e_half_smoothed_law", "last_gain", "power_less_clark_aicc",
+                          "finite_stated"]]),
              "", "E_max = C (D/N)^p over nine checkpoints of every size; variants of the selection",
              _text(ratio[["router", "variant", "points", "constant", "power", "r_squared", "factor", "e_max_at_64",
                           "registered_constant", "registered_power"]]),

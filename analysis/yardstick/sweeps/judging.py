@@ -3,6 +3,7 @@
 Registered verdicts stay as they are to the last digit; of losses, the blocks of held-out text count where they are committed, and seeds
 alone where they are not. A csv of runs from before 2026-12-01 lacks what is the same in all of them, which saturation.json and the csv of
 its curve say."""
+import json
 import pathlib
 import re
 
@@ -63,6 +64,8 @@ def _curves(folder):
     def write(out):
         for curve in made:
             saturation_report.write_contrasts(out, curve.name, curve.contrasts)
+        records = [curve.record | dict(corrected=curve.said()) for curve in made]
+        writing.write_text(out / path.name, json.dumps(content | dict(curves=records), indent=1, ensure_ascii=False) + "\n")
     return "\n\n".join("\n".join([curve.record["label"], *curve.said()]) for curve in made), parts, write
 
 
@@ -98,7 +101,7 @@ KINDS = {"saturation.json": _curves, "balancing-runs.csv": _arms, "top-k.csv": _
 
 def make(folder, out=None, command=""):
     """Returns what corrected rules say of an experiment; with `out` writes acceptance.json there, registered verdicts as they were, and of
-    a curve OUT/NAME-contrasts.csv and -power.csv."""
+    a curve OUT/NAME-contrasts.csv and -power.csv, and what they say in saturation.json."""
     folder = pathlib.Path(folder)
     kind = next((judge for name, judge in KINDS.items() if reading.is_file(folder / name)), None)
     if kind is None:

@@ -136,7 +136,8 @@ def checked(frame, path):
     for name in WHOLE:
         frame[name] = frame[name].astype(int)
     for name in GROUPS:
-        frame[name] = frame[name].fillna("") if name in frame else ""
+        given = frame[name] if name in frame else pd.Series("", frame.index)
+        frame[name] = given.astype(object).fillna("") if given.isna().any() else given
     return frame
 
 

@@ -10,7 +10,7 @@ from ..base import writing
 from ..base.faults import SchemaError
 from ..verdicts import acceptance, claims
 from ..drawing import figure_file
-from ..law import contrasts, curves, saturation
+from ..law import contrasts, curves, intervals, saturation
 from .arms_report import EXACT
 from . import companions, corrected, costs, results, saturation_figure, sentences, trained
 
@@ -55,14 +55,17 @@ def table_of(table, s, cost):
 
 
 def points_of(s):
-    """E_half, E_90 and E_max with intervals, empty where there is none, beside what the registered law predicts at this D/N."""
+    """E_half, E_90 and E_max with intervals, empty where there is none, and whether these resolve them, beside what the registered law
+    predicts at this D/N."""
     rows = [dict(name="E_half", predicted_low=s.predicted[0], predicted_high=s.predicted[1]) | s.e_half._asdict(),
             dict(name="E_90") | s.e_90._asdict()]
     if s.comparison is not None:
         rows.append(dict(name="E_max", predicted_low=s.predicted[0], predicted_high=s.predicted[1],
                          value=s.comparison.clark.values["e_max"],
                          low=s.comparison.e_max[0], high=s.comparison.e_max[1]))
-    return pd.DataFrame(rows, columns=["name", "value", "low", "high", "predicted_low", "predicted_high"])
+    found = pd.DataFrame(rows, columns=["name", "value", "low", "high", "predicted_low", "predicted_high"])
+    limits = found[["value", "low", "high"]].itertuples(index=False)
+    return found.assign(resolved=[intervals.resolved(one) for one in limits])
 
 
 def numbers_of(s):

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..verdicts.claims import untested
 from ..verdicts.rule import Part, verdict
-from ..law import laws
+from ..law import intervals, laws
 from ..law.saturation import DELTA, SLOPE_FROM, gained, helped
 
 SOURCE_REGIME = 1e11  # tokens: the literature's figure was measured at 130 B
@@ -24,6 +24,12 @@ def _range(interval, digits):
         return "no interval: one seed and no blocks"
     low, high = (_number(v, digits) for v in interval[-2:])
     return f"95 % interval {low} to {high}"
+
+
+def _known(interval):
+    """95 % limits of a number of experts, and whether it is resolved by them."""
+    limits = _range(interval, 0)
+    return limits if math.isnan(interval[-2]) or intervals.resolved(interval) else f"{limits}, not resolved"
 
 
 def _number(value, digits=0):
@@ -120,12 +126,12 @@ def half_sentence(s):
     """E_half and E_90."""
     if not gained(s):
         return "Without such a gain there is no E_half and no E_90."
-    said = (f"E_half = {_number(s.e_half.value)} ({_range(s.e_half, 0)})" if math.isfinite(s.e_half.value) else
-            f"No gain fell to half of the greatest, so E_half lies beyond E = {s.left[-1]:.0f} ({_range(s.e_half, 0)})")
+    said = (f"E_half = {_number(s.e_half.value)} ({_known(s.e_half)})" if math.isfinite(s.e_half.value) else
+            f"No gain fell to half of the greatest, so E_half lies beyond E = {s.left[-1]:.0f} ({_known(s.e_half)})")
     ends, numbers = f"from E = {s.experts[0]:.0f} to {s.experts[-1]:.0f}", f"{s.whole.value:.4f} nat ({_range(s.whole, 4)})"
     if not helped(s):
         return f"{said}; {ends} more experts gave no measurable gain, {numbers}, so there is no E_90."
-    return f"{said}; 90 % of the gain {ends}, {numbers}, is reached at E_90 = {_number(s.e_90.value)} ({_range(s.e_90, 0)})."
+    return f"{said}; 90 % of the gain {ends}, {numbers}, is reached at E_90 = {_number(s.e_90.value)} ({_known(s.e_90)})."
 
 
 def contains(s):
@@ -154,7 +160,7 @@ def law_sentence(s):
     if c is None:
         return "Too few numbers of experts to fit Clark's law."
     numbers = (f"{len(s.experts)} numbers of experts; AICc of the power law less that of Clark's: {c.gain:.1f}; E_max "
-               f"{c.clark.values['e_max']:.0f}, 95 % interval {c.e_max[0]:.0f} to {c.e_max[1]:.0f}")
+               f"{c.clark.values['e_max']:.0f}, {_known(intervals.Interval(math.nan, *c.e_max))}")
     if c.stated:
         return f"Clark's law has a finite E_max = {c.clark.values['e_max']:.0f} here ({numbers})."
     said = (f"A finite E_max is not supported ({numbers}; the rule asks for more than {laws.EVIDENCE:.0f} and an upper limit below "

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..law import intervals
 from ..verdicts import claims
+from . import results
 
 HASH = "hash"
 
@@ -40,7 +41,7 @@ def curve(table, tables):
     if table.router.lower() == HASH:
         return None
     for other in tables:
-        same = other.router.lower() == HASH and (other.n, other.k, other.tokens) == (table.n, table.k, table.tokens)
+        same = other.router.lower() == HASH and _setting(other) == _setting(table)
         experts = sorted(set(table.experts) & set(other.experts) - {1.0})
         seeds = [seed for seed in table.seeds if seed in other.seeds]
         if same and experts and seeds:
@@ -51,6 +52,12 @@ def curve(table, tables):
             weights = np.r_[np.ones(len(experts)), -np.ones(len(experts))] / len(experts)
             return Beside(intervals.stated(losses, weights, pool=False), table.label)
     return None
+
+
+def _setting(table):
+    """What two curves that differ in their router only share; their arms may have names of their own."""
+    row = table.frame[table.frame["num_experts"] > 1].iloc[-1]
+    return table.tokens, *(row[name] for name in results.GROUPS if name not in ("arm", "router_type"))
 
 
 def _part(table, experts, seeds):
