@@ -9,13 +9,15 @@ routing: what experts specialise in and how routing settles, each quantity besid
 placement: where experts live: placements that keep what one token chooses together on one node, and what they send.
 law: loss over the number of experts: published laws, their refit, gains per doubling; intervals, how often they hold, power.
 sweeps: many runs from results.h5: saturation and its sentences, costs, arms compared.
+tables: what an analyst asks of runs: tidy tables of one or of a sweep, the tokens of an expert, one token through training.
 experiments: what runs, csv files and text files of other experiments decide: known answer, accounting, communication, load,
 specialisation, timeline.
 pages: what is opened in a browser: the report of a run, the acceptance table, the gallery.
 cli.py, above all rooms, is the command `yardstick`."""
 import importlib
 
-_FROM = {name: ("records.run_folder", name) for name in ("open_evaluation", "open_run", "open_tokens")}
+_FROM = {name: ("records.run_folder", name) for name in ("open_evaluation", "open_tokens")}
+_FROM |= {"open_run": ("tables.run", "open_run")}
 _FROM |= {"open_timeline": ("records.timeline", "open_timeline")}
 _FROM |= {"open": _FROM["open_run"]} | {name: ("base.faults", name) for name in ("RecordError", "RecordWarning", "SchemaError")}
 

@@ -119,19 +119,31 @@ class File:
         """Names of the dimensions of a dataset that the schema does not know; one without a scale is its own."""
         return [text_of(d[0].name.split("/")[-1]) if len(d) else f"{name}_{i}" for i, d in enumerate(self.datasets[name].dims)]
 
+    def row_bytes(self, name):
+        """Bytes of one row of a dataset."""
+        dataset = self.datasets[name]
+        count = dataset.dtype.itemsize
+        for n in dataset.shape[1:]:
+            count *= int(n)
+        return count
+
+    def check_claim(self, name, shape):
+        """How many values this shape of a dataset has; RecordError where a file of this size cannot hold them."""
+        dataset, count, chunk = self.datasets[name], 1, 1
+        for n in shape:
+            count *= int(n)
+        for n in dataset.chunks or ():
+            chunk *= n
+        if count and max(count, chunk) * dataset.dtype.itemsize > PACKED * self.size + SLACK:
+            raise RecordError(f"{self.path}: {name} claims {count:,} values, more than a file of {self.size:,} bytes holds; {ADVICE}")
+        return count
+
     def read(self, name, cut=()):
         """Values of a dataset, or of slices of its first dimensions. What a file of this size cannot hold is not read."""
         dataset = self.datasets[name]
         shape = [len(range(*c.indices(n))) for c, n in zip(cut, dataset.shape)] + list(dataset.shape[len(cut):])
-        count = chunk = 1
-        for n in shape:
-            count *= int(n)
-        if count == 0:
+        if not self.check_claim(name, shape):
             return np.empty(shape, dataset.dtype)
-        for n in dataset.chunks or ():
-            chunk *= n
-        if max(count, chunk) * dataset.dtype.itemsize > PACKED * self.size + SLACK:
-            raise RecordError(f"{self.path}: {name} claims {count:,} values, more than a file of {self.size:,} bytes holds; {ADVICE}")
         try:
             return dataset[tuple(cut)] if cut else dataset[()]
         except ERRORS as error:

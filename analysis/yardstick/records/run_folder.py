@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from ..base.faults import NotWhole, RecordError, RecordWarning, SchemaError, of_system
-from . import hdf5, lock, segment_file
+from . import hdf5, lock, segment_file, stored
 
 RUN, EVALUATION, TOKENS = "switchyard-run", "switchyard-evaluation", "switchyard-tokens"
 EVERY = dict(evaluation="train.evaluate_every", sample="record.sample_every", timeline="record.timeline_every")  # steps are multiples of it
@@ -44,23 +44,35 @@ def segments(run):
 
 class _Head:
     """What the root attributes of a segment's run.h5 say of it: after which step it begins (None where it does not know), its options,
-    and whether it has evaluations."""
+    whether it has evaluations, and the transformer block of each of its layers."""
 
-    def __init__(self, attrs, evaluated):
-        self.attrs, self.evaluated = attrs, evaluated
+    def __init__(self, attrs, evaluated, blocks=()):
+        self.attrs, self.evaluated, self.blocks = attrs, evaluated, blocks
 
     @classmethod
     def read(cls, path):
         def look(file):
             hdf5.check_schema(file.attrs, path, RUN)
             steps = file.datasets.get("evaluation_step")
-            return cls(file.attrs, steps is not None and bool(steps.shape) and steps.shape[0] > 0)
+            return cls(file.attrs, steps is not None and bool(steps.shape) and steps.shape[0] > 0, _blocks(file))
         return hdf5.opened(path, look)
 
     def every(self):
         """Dimension -> of which number its steps are multiples, where the configuration says it."""
         values = {dim: config_option(self.attrs.get("config", ""), name) or "" for dim, name in EVERY.items()}
         return {dim: int(value) for dim, value in values.items() if re.fullmatch("[0-9]{1,15}", value)}
+
+
+def _blocks(file):
+    """The transformer blocks of the layers of a run.h5; none where it does not say them: `load` says what is wrong with it."""
+    block = file.datasets.get("block")
+    if block is None or block.ndim != 1 or block.dtype.kind not in "iu":
+        return ()
+    try:
+        found = tuple(file.read("block").astype(np.int32).tolist())
+    except RecordError:
+        return ()
+    return found if len(set(found)) == len(found) else ()
 
 
 class Segments:
@@ -84,13 +96,19 @@ class Segments:
             if not path.exists():
                 raise NotWhole(f"there is no {path}")
             head = self.heads[segment]
-            return segment_file.load(path, kind, self.limits[segment], head.every(), head.attrs.get("begins_after"))
+            return self._numbered(segment_file.load(path, kind, self.limits[segment], head.every(), head.attrs.get("begins_after")), head)
         try:
             return self.patience(path, read)
         except RecordError as error:
             what = "Samples of segment {} are" if kind == TOKENS else "Segment {}: " + path.name + " is"
             self.notes.append(f"{what.format(segment.name)} left out: {error}.")
             return None
+
+    def _numbered(self, data, head):
+        """A dataset with the transformer block of each layer as its coordinate: as its segment says, or another of as many layers."""
+        count = data.sizes.get("layer", 0)
+        blocks = next((h.blocks for h in (head, *self.heads.values()) if len(h.blocks) == count), ())
+        return data.assign_coords(layer=np.array(blocks, np.int32)) if blocks and "block" not in data else data
 
     def parts(self, kind):
         """(number, dataset) of each segment whose file of this kind can be read."""
@@ -150,10 +168,6 @@ def _alike(parts, growing, notes):
     return [p.drop_vars([c for c in p.coords if not any(c in v.dims for v in p.data_vars.values())]) for p in kept], names
 
 
-def _concat(parts, dimension):
-    return xr.concat(parts, dimension, data_vars="minimal", coords="minimal", compat="override", join="override", combine_attrs="override")
-
-
 def _latest(parts, dimension, step, notes):
     """Segments one after another; where two hold the same step the later one counts; ordered by step. None without rows.
     Attributes are the last segment's; `left_out` names the variables in which segments differ."""
@@ -162,7 +176,7 @@ def _latest(parts, dimension, step, notes):
         return None
     attributes = dict(parts[-1][1].attrs)
     alike, left_out = _alike(parts, dimension, notes)
-    together = _concat(alike, dimension)
+    together = stored.concat(alike, dimension)
     last = {int(s): i for i, s in enumerate(together[step].values)}
     together = together.isel({dimension: [last[s] for s in sorted(last)]})
     return together.assign_attrs(attributes, left_out=left_out)
@@ -243,7 +257,7 @@ def open_tokens(run):
     if not parts:
         return told(None, notes)
     alike, left_out = _alike(parts, "sample", notes)
-    together = _concat(alike, "sample").assign_attrs(left_out=left_out)
+    together = stored.concat(alike, "sample").assign_attrs(left_out=left_out)
     order = np.lexsort((together["position"].values, together["sequence"].values, together["segment"].values, together["step"].values))
     together = together.isel(sample=order)
     newest = together["segment"].groupby(together["step"]).max()

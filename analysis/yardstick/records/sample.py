@@ -34,18 +34,18 @@ def experts_of(sample, layer):
     """How many experts a layer has: as `with_layers` of a run says, or up to the last one that was chosen."""
     if "experts" in sample:
         return int(sample["experts"].values[layer])
-    return int(chosen_of(sample)[:, layer].max()) + 1
+    return int(chosen_of(sample, layer=layer).max()) + 1
 
 
-def chosen_of(sample, evaluation=-1):
-    """(tokens, layers, choices) expert ids of one evaluation, or of a token sample."""
-    expert = sample["expert"]
+def chosen_of(sample, evaluation=-1, layer=slice(None)):
+    """(tokens, layers, choices) expert ids of one evaluation, or of a token sample; (tokens, choices) of one layer, by its place."""
+    expert = sample["expert"].isel(layer=layer)
     return (expert.isel(evaluation=evaluation) if "evaluation" in expert.dims else expert).values
 
 
 def layer_of(sample, layer, evaluation=-1):
     """One layer of a sample, by its place; an expert id that the layer cannot have is an error."""
-    chosen, count = chosen_of(sample, evaluation)[:, layer], experts_of(sample, layer)
+    chosen, count = chosen_of(sample, evaluation, layer), experts_of(sample, layer)
     top_k = int((chosen[:1] >= 0).sum())  # -1 stands beyond the choices of the layer, the same for every token
     if len(chosen) and not 1 <= top_k <= count:
         raise RecordError(f"layer {layer}: a token has {top_k} of the layer's {count} experts; run `switchyard verify` on the run folder")

@@ -5,12 +5,13 @@ import numpy as np
 import xarray as xr
 
 from ..base.faults import NotWhole, RecordError
-from . import hdf5, schema
+from . import hdf5, schema, stored
 
 TYPES = {"i": "iu", "f": "fiu", "t": "S", "u": "iu"}  # what h5py may find where the schema says int, float, text or uint
 # needed where the model has mixture-of-experts layers
 ROUTED = ("block", "experts", "assigned", "kept", "max_vio", "max_vio_floor")
 MOST_CHOICES = 1 << 40  # of a layer in one step
+CHOSEN = (-1, 1 << 15)  # ids of chosen experts, and one above them
 BY_ROW = ("timeline",)  # growing dimensions of which a row may hold megabytes: beside its step it is read by `row` alone
 STEPS = {"switchyard-run": dict(row="step", evaluation="evaluation_step", timeline="timeline_step"),
          "switchyard-evaluation": dict(evaluation="step"), "switchyard-tokens": dict(sample="step")}  # of growing dimensions
@@ -80,17 +81,39 @@ def _upto(file, name, length, limit, every, last):
     return kept
 
 
-def _variables(file, kind, dims, cuts):
-    """Values of the variables in `dims`; cuts: dimension -> slice of a growing one."""
+def _variables(file, kind, dims, cuts, large=float("inf")):
+    """Values of the variables in `dims`; cuts: dimension -> slice of a growing one. Tables of more than `large` bytes that grow stay in
+    the file."""
     found = {}
     for name, names in dims.items():
         cut = tuple(cuts[d] if d in kind.growing else slice(None) for d in names)
-        values = file.read(name, cut)
-        if name in kind.variables:
-            values = _checked(file, name, values, kind.variables[name][1])
         attributes = {k: v for k, v in hdf5.attributes(file.datasets[name], file.path).items() if k in ("units", "long_name", "scope")}
-        found[name] = names, values, attributes
+        rows = len(range(*cut[0].indices(file.datasets[name].shape[0]))) if names else 0
+        if len(names) > 1 and names[0] in kind.growing and rows * file.row_bytes(name) > large:
+            found[name] = _left(file, kind, name, rows).variable(names, attributes)
+        else:
+            values = file.read(name, cut)
+            found[name] = names, _checked(file, name, values, kind.variables[name][1]) if name in kind.variables else values, attributes
     return found
+
+
+def _left(file, kind, name, rows):
+    """The `stored.Stored` of the first rows of a variable: its values are read, and looked at, when they are asked for."""
+    path, dataset, vocabulary = file.path, file.datasets[name], file.scales.get("vocabulary", schema.MOST)
+    low, high = {"expert": CHOSEN, "assigned": (0, MOST_CHOICES + 1), "predicted": (0, vocabulary)}.get(name, (None, None))
+
+    def each(cuts, use):
+        def read(opened):
+            for i, cut in enumerate(cuts):
+                values = opened.read(name, cut)
+                values = _checked(opened, name, values, kind.variables[name][1]) if name in kind.variables else values
+                if high is not None and values.size and not (low <= values.min() and values.max() < high):
+                    raise _wrong(opened, name, f"holds {values.min()} to {values.max()}, but it is from {low} to {high - 1}")
+                use(i, values)
+        hdf5.Patience()(path, lambda: hdf5.opened(path, read))
+    file.check_claim(name, (rows, *dataset.shape[1:]))
+    stride = (dataset.chunks or (1,))[0]
+    return stored.Stored([stored.Piece(rows, each, stride)], dataset.shape[1:], dataset.dtype.newbyteorder("="))
 
 
 def _checked(file, name, values, of):
@@ -105,6 +128,11 @@ def _checked(file, name, values, of):
     elif values.size and name not in schema.MAY_BE_NAN and not np.isfinite(values).all():
         raise _wrong(file, name, f"is not finite in row {int(np.argwhere(~np.isfinite(values))[0][0]) + 1}")
     return values
+
+
+def _read(data, name):
+    """Whether a dataset has a variable, and not left it in its file."""
+    return name in data and stored.KEPT not in data[name].variable.encoding
 
 
 def _ascending(file, data, name, strictly=True):
@@ -126,7 +154,7 @@ def names_in(text, place, name):
 
 
 def _within(file, data, name, low, high):
-    if name in data and data[name].size and not (low <= data[name].values.min() and data[name].values.max() < high):
+    if _read(data, name) and data[name].size and not (low <= data[name].values.min() and data[name].values.max() < high):
         raise _wrong(file, name, f"holds {data[name].values.min()} to {data[name].values.max()}, but it is from {low} to {high - 1}")
 
 
@@ -141,17 +169,18 @@ def _check_run(file, data):
     _within(file, data, "experts", 1, data.sizes["expert"] + 1)
     if len(set(data["block"].values.tolist())) < data.sizes["layer"]:
         raise _wrong(file, "block", "holds a block twice")
-    loads, kept = data["assigned"].values, data["kept"].values
-    if loads.size and loads.sum(-1).max() > MOST_CHOICES:
-        raise _wrong(file, "assigned", f"holds more than {MOST_CHOICES:,} choices of a layer and step")
-    if (kept > loads).any():
-        raise _wrong(file, "kept", "holds more than assigned")
+    if _read(data, "assigned") and _read(data, "kept"):
+        loads, kept = data["assigned"].values, data["kept"].values
+        if loads.size and loads.sum(-1).max() > MOST_CHOICES:
+            raise _wrong(file, "assigned", f"holds more than {MOST_CHOICES:,} choices of a layer and step")
+        if (kept > loads).any():
+            raise _wrong(file, "kept", "holds more than assigned")
     if not 1 <= file.attrs.get("top_k", 0) <= data.sizes["expert"]:
         raise _wrong(file, "attribute top_k", f"is not from 1 to {data.sizes['expert']}")
 
 
 def _check_choices(file, data):
-    _within(file, data, "expert", -1, 1 << 15)
+    _within(file, data, "expert", *CHOSEN)
     if "expert" in data and not all(data["expert"].shape[-2:]):
         raise _wrong(file, "expert", "has no layers or choices")
 
@@ -192,15 +221,17 @@ def _dataset(file, wanted, limit, every, begin):
             if step in file.datasets:
                 sizes[dim] = _upto(file, step, sizes[dim], limit, 1 if dim == "row" else every.get(dim, 0), begin)
     dims = {name: names for name, names in dims.items() if set(names).isdisjoint(BY_ROW) or name in STEPS[wanted].values()}
-    data = xr.Dataset(_variables(file, kind, dims, {d: slice(sizes[d]) for d in kind.growing if d in sizes}), attrs=file.attrs)
+    data = xr.Dataset(_variables(file, kind, dims, {d: slice(sizes[d]) for d in kind.growing if d in sizes}, stored.LARGE),
+                      attrs=file.attrs)
     CHECKS[wanted](file, data)
     return data
 
 
 def load(path, wanted, limit=None, every={}, begin=None):
     """The dataset of a file, without the rows of `BY_ROW`; only rows of steps up to `limit`, where later segments begin after it: what
-    they supersede need not be readable. every: of which number the steps of evaluations, samples or timelines are multiples, by dimension,
-    0 where unknown; begin: the step before the segment's first, None where unknown. Raises NotWhole, RecordError or SchemaError."""
+    they supersede need not be readable. Tables of more than `stored.LARGE` bytes are read, and looked at, when they are asked for. every:
+    of which number the steps of evaluations, samples or timelines are multiples, by dimension, 0 where unknown; begin: the step before the
+    segment's first, None where unknown. Raises NotWhole, RecordError or SchemaError."""
     return hdf5.opened(path, lambda file: _dataset(file, wanted, limit, every, begin))
 
 
