@@ -24,7 +24,7 @@ from yardstick import cli
 from yardstick.experiments import communication, load_figure, specialisation, timeline_report  # noqa: F401 what commands load, loaded once
 from yardstick.pages import acceptance_table, gallery, report  # noqa: F401
 from yardstick.placement import report as placement_report  # noqa: F401
-from yardstick.records import sample, special
+from yardstick.records import run_folder, sample, special
 from yardstick.sweeps import balancing_report, capacity_report, saturation_report  # noqa: F401
 
 CODES = (0, 2, 4)
@@ -89,7 +89,10 @@ def opens(folder):
     """What `yardstick.open` and its siblings give, with what every analysis asks of it."""
     def act():
         warnings.simplefilter("ignore")
-        run, evaluation, tokens = yardstick.open(folder), yardstick.open_evaluation(folder), yardstick.open_tokens(folder)
+        run, evaluation, tokens = yardstick.open(folder), run_folder.open_evaluation(folder), run_folder.open_tokens(folder)
+        yardstick.open_evaluation(folder), yardstick.open_tokens(folder)
+        for kind in ("step", *(["layer", "expert"] if "layer" in run.dims else [])):
+            run.table(kind)
         if special.without_routing(run, evaluation) is None:
             special.class_labels(evaluation)
             sample.layers_of(special.with_layers(evaluation, run))

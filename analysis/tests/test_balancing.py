@@ -10,6 +10,7 @@ from fixture import write_run
 from sweep_fixture import config_of, write_results, write_sweep
 
 import yardstick
+from yardstick.records import run_folder
 from yardstick.verdicts import acceptance
 from yardstick.sweeps import arms, balancing
 from yardstick.cli import main
@@ -93,7 +94,7 @@ def test_a_folder_without_results_is_refused(tmp_path, capsys):
 def test_evenness_against_plain_loops(tmp_path):
     run = write_run(tmp_path, choices=2, experts=5)
     found, opened = balancing.held_out(yardstick.open(run), run), yardstick.open(run)
-    chosen, vio = yardstick.open_evaluation(run)["expert"].values[-1], []
+    chosen, vio = run_folder.open_evaluation(run)["expert"].values[-1], []
     for layer in range(2):
         counts = [0] * 5
         for token in chosen[:, layer]:

@@ -8,7 +8,7 @@ from fixture import write_run
 import yardstick
 from yardstick.base.faults import SchemaError
 from yardstick.drawing import figures
-from yardstick.records import special
+from yardstick.records import run_folder, special
 from yardstick.experiments import load_figure, specialisation
 
 
@@ -22,7 +22,7 @@ def closed():
 def run(tmp_path_factory):
     folder = write_run(tmp_path_factory.mktemp("run"), rows=120, evaluations=3, choices=2, experts=5)
     opened = yardstick.open(folder)
-    return opened, special.with_layers(yardstick.open_evaluation(folder), opened)
+    return opened, special.with_layers(run_folder.open_evaluation(folder), opened)
 
 
 def lines(axis):

@@ -164,7 +164,7 @@ def test_what_a_resume_supersedes_need_not_be_readable(tmp_path, spoil):
         warnings.filterwarnings("error", message=".*left out: ")
         found, evaluation = yardstick.open(run), yardstick.open_evaluation(run)
     assert found["step"].values.tolist() == list(range(1, 31)) and set(found["segment"].values[:20]) == {0}
-    assert found["evaluation_step"].values.tolist() == [10, 20, 30] == evaluation["step"].values.tolist()
+    assert found["evaluation_step"].values.tolist() == [10, 20, 30] == evaluation["evaluation_step"].values.tolist()
 
 
 def test_rows_that_are_needed_are_missed(tmp_path):

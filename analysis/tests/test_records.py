@@ -4,7 +4,7 @@ import pytest
 from fixture import write_run
 
 import yardstick
-from yardstick.records import segment_file, special
+from yardstick.records import run_folder, segment_file, special
 
 
 def test_later_segments_supersede_rows(tmp_path):
@@ -57,7 +57,7 @@ def test_token_classes(text, expected):
 
 
 def test_specialisation_against_chance(tmp_path):
-    evaluation = yardstick.open_evaluation(write_run(tmp_path))
+    evaluation = run_folder.open_evaluation(write_run(tmp_path))
     table, chance = special.shares(evaluation, 0, special.class_labels(evaluation), len(special.CLASSES))
     lift = special.lift(table, chance)
     digits = special.CLASSES.index("digits")
@@ -69,7 +69,7 @@ def test_specialisation_against_chance(tmp_path):
 
 def test_typical_tokens_stand_beside_their_chance(tmp_path):
     run = yardstick.open(write_run(tmp_path))
-    evaluation = special.with_layers(yardstick.open_evaluation(tmp_path), run)
+    evaluation = special.with_layers(run_folder.open_evaluation(tmp_path), run)
     rows = special.typical_tokens(evaluation, 0)
     digits = np.isin(evaluation["token"].values, [2, 3]).mean()  # what expert 0 is given, and nothing else
     assert rows[0].chance == pytest.approx(digits)
@@ -81,7 +81,7 @@ def test_typical_tokens_stand_beside_their_chance(tmp_path):
 
 def test_experts_without_tokens_are_listed(tmp_path):
     run = yardstick.open(write_run(tmp_path))
-    evaluation = special.with_layers(yardstick.open_evaluation(tmp_path), run.assign(experts=run["experts"] + 2))
+    evaluation = special.with_layers(run_folder.open_evaluation(tmp_path), run.assign(experts=run["experts"] + 2))
     assert special.typical_tokens(evaluation, 0)[-1] == (0.0, [])
     table, _ = special.shares(evaluation, 0, special.class_labels(evaluation), len(special.CLASSES))
     assert table.shape[0] == 6 and not table[4:].any()

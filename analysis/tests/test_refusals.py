@@ -14,7 +14,7 @@ from test_results import frame, write_hdf5
 import yardstick
 from yardstick.base.faults import NotWhole, RecordError, SchemaError
 from yardstick.cli import main
-from yardstick.records import hdf5, sample, segment_file, special
+from yardstick.records import hdf5, run_folder, sample, segment_file, special
 from yardstick.sweeps import results
 
 
@@ -110,7 +110,7 @@ EVALUATION = {
 @pytest.mark.parametrize("change,said", EVALUATION.values(), ids=EVALUATION)
 def test_an_evaluation_that_breaks_the_schema_is_left_out(whole, tmp_path, change, said):
     with pytest.warns(yardstick.RecordWarning, match="Segment 000: evaluation.h5 is left out") as told:
-        assert yardstick.open_evaluation(changed(whole, tmp_path, change, "evaluation.h5")) is None
+        assert run_folder.open_evaluation(changed(whole, tmp_path, change, "evaluation.h5")) is None
     assert said in str(told[0].message)
 
 
@@ -154,12 +154,12 @@ def test_sequences_of_training_tokens_end_where_their_number_changes():
     (dict(evaluations=0), "no held-out routing was recorded"), ({}, None)])
 def test_why_there_is_no_routing(tmp_path, changes, why):
     run = write_run(tmp_path, **changes)
-    found = special.without_routing(yardstick.open(run), yardstick.open_evaluation(run))
+    found = special.without_routing(yardstick.open(run), run_folder.open_evaluation(run))
     assert (found is None) == (why is None) and (why is None or why in found)
 
 
 def test_why_a_routing_is_not_one_table(tmp_path):
-    run, evaluation = yardstick.open(write_run(tmp_path)), yardstick.open_evaluation(tmp_path)
+    run, evaluation = yardstick.open(write_run(tmp_path)), run_folder.open_evaluation(tmp_path)
     assert special.without_routing(run, None) == "its held-out routing (evaluation.h5) cannot be read"
     assert special.without_routing(run, evaluation.drop_vars(["token", "expert"])) == "its evaluation.h5 has no expert, token"
     differing = evaluation.drop_vars("token").assign_attrs(left_out=["token"])

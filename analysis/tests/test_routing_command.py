@@ -10,7 +10,7 @@ from fixture import write_run
 from reference_routing import CLASS, log
 
 import yardstick
-from yardstick.records import sample, special
+from yardstick.records import run_folder, sample, special
 from yardstick.routing import analyses, context, routing_claim, routing_figures
 from yardstick.cli import main
 
@@ -32,7 +32,7 @@ def test_the_command_writes_a_table_and_figures(tmp_path, capsys):
 
 def _open(run):
     opened = yardstick.open(run)
-    return special.with_layers(yardstick.open_evaluation(run), opened), yardstick.open_tokens(run), opened
+    return special.with_layers(run_folder.open_evaluation(run), opened), run_folder.open_tokens(run), opened
 
 
 def test_the_same_twice(tmp_path, capsys):

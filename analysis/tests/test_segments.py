@@ -83,7 +83,7 @@ def test_an_evaluation_that_is_not_whole_is_left_out(tmp_path, spoil):
     spoil(tmp_path / "segments/001/evaluation.h5")
     with pytest.warns(yardstick.RecordWarning, match="Segment 001: evaluation.h5 is left out"):
         evaluation = yardstick.open_evaluation(tmp_path)
-    assert evaluation["step"].values.tolist() == [20]
+    assert evaluation["evaluation_step"].values.tolist() == [20]
     assert yardstick.open(tmp_path)["evaluation_step"].values.tolist() == [20, 30]
 
 

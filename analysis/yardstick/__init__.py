@@ -16,8 +16,7 @@ pages: what is opened in a browser: the report of a run, the acceptance table, t
 cli.py, above all rooms, is the command `yardstick`."""
 import importlib
 
-_FROM = {name: ("records.run_folder", name) for name in ("open_evaluation", "open_tokens")}
-_FROM |= {"open_run": ("tables.run", "open_run")}
+_FROM = {name: ("tables.run", name) for name in ("open_evaluation", "open_run", "open_tokens")}
 _FROM |= {"open_timeline": ("records.timeline", "open_timeline")}
 _FROM |= {"open": _FROM["open_run"]} | {name: ("base.faults", name) for name in ("RecordError", "RecordWarning", "SchemaError")}
 

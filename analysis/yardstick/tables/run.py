@@ -5,7 +5,7 @@ import xarray as xr
 
 from ..base.faults import SchemaError
 from ..records import run_folder
-from . import frames
+from . import frames, names
 
 
 class Run(xr.Dataset):
@@ -42,11 +42,28 @@ class Run(xr.Dataset):
 def open_run(run, segment=None):
     """All rows of a run as a `Run`: an xarray Dataset with the dimensions row, layer, expert, phase, rank_from, rank_to, margin_bin and
     evaluation, across all segments. Tables of more than 32 MiB stay in their files until they are asked for, and then only what is asked
-    of them is read: run["assigned"].sel(layer=3), or run.table("expert", layers=3), a tidy pandas table. `segment` and `ranks` say of each
-    row where it was written; segment=N gives the rows of one segment, segment="last" those of the last that has rows.
+    of them is read: run["assigned"].sel(layer=3), or run.table("expert", layers=3), a tidy pandas table. A row goes by its `step` (or
+    `row`, the same), a layer by its transformer block, an evaluation by the steps done. `segment` and `ranks` say of each row where it
+    was written; segment=N gives the rows of one segment, segment="last" those of the last that has rows.
 
     What is not whole, or in which segments differ, is left out with a RecordWarning; the attribute `warnings` lists them. Raises
     SchemaError where there is no run or no row yet, RecordError where no segment can be read, and where a table that was left in its file
     turns out to be damaged."""
-    data = run_folder.open_run(run, segment)
+    data = names.of_run(run_folder.open_run(run, segment)).assign_attrs(run_folder=str(run))
     return Run(data_vars=data.data_vars, coords=data.coords, attrs=data.attrs)
+
+
+def open_evaluation(run):
+    """The routing of the same held-out tokens at each evaluation, an xarray Dataset with the dimensions evaluation, sample, layer and
+    choice; None where the run made none. Names are those of `open_run`, so that xr.merge joins the two: `evaluation` holds the steps done,
+    `layer` the transformer block; `chosen` are the experts of a token, best first (-1 beyond the choices of the layer), `token_loss` is its
+    loss. In the file these two are `expert` and `loss`."""
+    data = run_folder.open_evaluation(run)
+    return None if data is None else names.of_routing(data)
+
+
+def open_tokens(run):
+    """The sampled training tokens of all ranks and segments, ordered by step, sequence and position, by the same names as
+    `open_evaluation`; None where there are none."""
+    data = run_folder.open_tokens(run)
+    return None if data is None else names.of_routing(data)
