@@ -17,10 +17,11 @@ cli.py, above all rooms, is the command `yardstick`."""
 import importlib
 
 _FROM = {name: ("tables.run", name) for name in ("open_evaluation", "open_run", "open_tokens")}
+_FROM |= {"sweep": ("tables.sweep", "sweep")}
 _FROM |= {"open_timeline": ("records.timeline", "open_timeline")}
 _FROM |= {"open": _FROM["open_run"]} | {name: ("base.faults", name) for name in ("RecordError", "RecordWarning", "SchemaError")}
 
-__all__ = ["RecordError", "RecordWarning", "SchemaError", "open", "open_evaluation", "open_run", "open_timeline", "open_tokens"]
+__all__ = ["RecordError", "RecordWarning", "SchemaError", "open", "open_evaluation", "open_run", "open_timeline", "open_tokens", "sweep"]
 
 
 def __getattr__(name):

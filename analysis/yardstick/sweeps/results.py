@@ -141,13 +141,18 @@ def checked(frame, path):
     return frame
 
 
+def rows(path):
+    """Every row of a results.h5 as it stands, texts as text."""
+    return hdf5.opened(path, _frame_of)
+
+
 def read(path):
     """The rows with a finite loss; losses of blocks of the held-out text, if any, in columns block_loss_0, block_loss_1, …"""
     path = pathlib.Path(path)
     if path.is_dir():
         raise SchemaError(f"{path}: is a folder; give the results.h5 in it, or a csv with its columns")
     reading.check_regular(path, ADVICE)
-    frame = hdf5.opened(path, _frame_of) if path.suffix in SUFFIXES else reading.read_csv(path, [], ADVICE)
+    frame = rows(path) if path.suffix in SUFFIXES else reading.read_csv(path, [], ADVICE)
     return checked(frame, path)
 
 
