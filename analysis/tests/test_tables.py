@@ -83,7 +83,7 @@ def test_parts_are_the_table(run):
 
 
 @pytest.mark.parametrize("ask,told", [
-    (dict(kind="experts"), "no table of 'experts'; give one of step, layer, expert, evaluation"),
+    (dict(kind="experts"), "no table of 'experts': give one of step, layer, expert, evaluation"),
     (dict(kind="step", columns=["los"]), "'step' has no column 'los'; there are tokens, loss,"),
     (dict(kind="step", columns=["assigned"]), "no column 'assigned'; it is in the table of 'expert'"),
     (dict(kind="layer", layers=0), "layer 0 is not recorded; there is layer 1 to 3"),

@@ -91,6 +91,11 @@ def make_folder(path):
 
 def write_bytes(path, content):
     """Writes a file, with the folders above it."""
+    write_stream(path, lambda stream: stream.write(content))
+
+
+def write_stream(path, fill):
+    """Writes what fill(stream) writes to a file, with the folders above it: for what is larger than memory."""
     path = pathlib.Path(path)
     with together(), _naming(path):
         make_folder(path.parent)
@@ -100,7 +105,7 @@ def write_bytes(path, content):
         _open.beside.append(aside)
         file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         with os.fdopen(file, "wb") as stream:
-            stream.write(content)
+            fill(stream)
             stream.flush()
             os.fsync(stream.fileno())
         if path.exists():  # who may read it stays as it was

@@ -37,6 +37,11 @@ def _saturation(now, last, pairs_now, pairs_last):
     return Measure(found / tokens / last.top_k, last.top_k / last.experts, mean / last.top_k, sd / last.top_k, tokens)
 
 
+def between(now, last):
+    """Measure of the choices that two evaluations of one layer have in common, as `saturation` has it."""
+    return _saturation(now, last, pair_counts(now), pair_counts(last))
+
+
 def saturation(evaluation):
     """Router saturation (OLMoE, science.md part 6) at every evaluation, on (step, layer): the mean over tokens of
     |E(t) and E(T)| / k, with T the last evaluation. Chance k/E; null: the same loads, tokens permuted (exact)."""
@@ -53,8 +58,8 @@ def saturation(evaluation):
     return xr.concat(steps, xr.DataArray(evaluation["step"].values, dims="step", name="step"))
 
 
-def _coactivation(layer, adjacent):
-    """Measure of one layer, on (expert, other); nan on the diagonal and for experts without tokens."""
+def coactivation_of(layer, adjacent=False):
+    """As `coactivation`: Measure of one layer, on (expert, other); nan on the diagonal and for experts without tokens."""
     counts = pair_counts(layer, adjacent).astype(float)
     given, tokens, top_k, size = np.diag(counts).copy(), len(layer.chosen), layer.top_k, layer.experts
     part = 2 / top_k if adjacent else 1  # of the k(k-1)/2 pairs of a token, k-1 are adjacent
@@ -73,4 +78,4 @@ def coactivation(evaluation, adjacent=False):
     (sets of highest entropy); its deviation is binomial given N_i. With `adjacent` the variant of the released OLMoE script
     (`more_itertools.pairwise` over choices by rank), which counts neighbouring ranks only: chance and null are 2/k of it."""
     layers = [layer for layer in layers_of(evaluation) if layer.top_k > 1]
-    return stack(layers, [_coactivation(layer, adjacent) for layer in layers], ("expert", "other")) if layers else None
+    return stack(layers, [coactivation_of(layer, adjacent) for layer in layers], ("expert", "other")) if layers else None

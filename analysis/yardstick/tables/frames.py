@@ -66,16 +66,24 @@ def _known(what, values):
     return f"there is {what} {values.min()} to {values.max()}" if len(values) else f"there is no {what}"
 
 
+def absent(data, kind):
+    """Why a run has no table of a kind; None where it has one."""
+    if kind not in KINDS:
+        return f"give one of {', '.join(KINDS)}"
+    if kind in ("layer", "expert") and "layer" not in data.coords:
+        return "the model is dense, without routers and experts"
+    if kind == "evaluation" and not data.sizes.get("evaluation", 0):
+        return "the run made none (train.evaluate_every)"
+    return None
+
+
 class Selection:
     """The part of a run that a table holds. bytes: of the table; data: its variables, still in their files."""
 
     def __init__(self, data, kind, asked):
-        if kind not in KINDS:
-            raise SchemaError(f"there is no table of '{kind}'; give one of {', '.join(KINDS)}")
-        if kind != "evaluation" and "layer" not in data.dims and kind != "step":
-            raise SchemaError(f"there is no table of '{kind}': the model is dense, without routers and experts")
-        if kind == "evaluation" and not data.sizes.get("evaluation", 0):
-            raise SchemaError("there is no table of 'evaluation': the run made none (train.evaluate_every)")
+        why = absent(data, kind)
+        if why:
+            raise SchemaError(f"there is no table of '{kind}': {why}")
         self.kind, self.dims = kind, [d for d in KINDS[kind] if d in data.sizes]
         names = _columns(data, kind, asked.columns)
         self.coords = dict(zip(self.dims, self._coords(data)))

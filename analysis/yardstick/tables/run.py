@@ -5,7 +5,7 @@ import xarray as xr
 
 from ..base.faults import SchemaError
 from ..records import run_folder
-from . import frames, names
+from . import frames, held_out, names, parquet
 
 
 class Run(xr.Dataset):
@@ -37,6 +37,38 @@ class Run(xr.Dataset):
             raise SchemaError(f"all combinations of {', '.join(self.sizes)} are {rows:,} rows, about {size / 1e9:,.0f} GB; "
                               "run.table(\"step\"), \"layer\", \"expert\" or \"evaluation\" has what belongs together")
         return super().to_dataframe(*arguments, **options)
+
+    def to_parquet(self, folder, kinds=None, columns=None, steps=None, layers=None, experts=None):
+        """Writes FOLDER/KIND.parquet of all kinds of `table`, or of those given, in parts; returns their paths. Needs pyarrow."""
+        return parquet.write(self, folder, kinds, frames.Asked(columns, steps, layers, experts))
+
+    def tokens_of(self, expert, layer, step=None, least=held_out.LEAST):
+        """The tokens that an expert is given, of the held-out text at the last evaluation or that of a step: `given` of `occurrences`
+        (of any choice), their `share`, its `lift` over the expert's share of all tokens, and `share_low`, the lower end of the share's
+        95 % interval (Wilson), by which they are ordered: five of five say less than 500 of 520. Tokens with fewer than `least`
+        occurrences are left out."""
+        return held_out.tokens_of(self, expert, layer, step, least)
+
+    def trace_token(self, text, layer=None):
+        """One token through training: at each evaluation and in each layer (or one) the `share` of its occurrences in the held-out text
+        that each expert was given, by any choice. Tokens that begin a word are found without the sign of that."""
+        return held_out.trace_token(self, text, layer)
+
+    def saturation(self, a=None, b=None):
+        """How far the routing at step `a` is that at step `b` (the last evaluation unless given): the mean share of a token's experts
+        that are the same, by layer; at every evaluation where `a` is left out. `chance`: k of E at random; `null_mean`, `null_sd`:
+        the same loads, tokens permuted; `n`: tokens."""
+        return held_out.saturation(self, a, b)
+
+    def domains(self, layer=None, step=None):
+        """From which domains the tokens of each expert come, of the held-out text: `share` of the expert's choices, `chance`, the
+        domain's share of all tokens, and the `lift` of one over the other."""
+        return held_out.domains(self, layer, step)
+
+    def coactivation(self, layer=None, step=None):
+        """Which experts are chosen together: of the tokens that `expert` is given, the share (`value`) that `other` is given too.
+        `chance`: (k - 1) / (E - 1); `null_mean`, `null_sd`: choices as random as the loads allow; `n`: tokens of the expert."""
+        return held_out.coactivation(self, layer, step)
 
 
 def open_run(run, segment=None):

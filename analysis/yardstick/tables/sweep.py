@@ -78,7 +78,8 @@ def sweep(folder, columns=None, blocks=False):
     missing = [name for name, options in found.items() if not options]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        warnings.warn(f"{missing[0]}{more}: its configuration cannot be read, so that columns of options lack it.", RecordWarning, stacklevel=2)
+        note = f"{missing[0]}{more}: its configuration cannot be read, so that columns of options lack it."
+        warnings.warn(note, RecordWarning, stacklevel=2)
     differ = differing(list(found.values()))
     unknown = [c for c in columns or [] if not any(c in options for options in found.values())]
     if unknown:
