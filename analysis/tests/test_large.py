@@ -1,4 +1,5 @@
 """Memory is bounded by what is asked: of a run with gigabytes of loads every table and example is made within 2 GB."""
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -6,14 +7,18 @@ import sys
 
 import h5py
 import pytest
+from documented import examples
 from large_fixture import CHUNK, EXPERTS, LAYERS, ROWS, write_large
+from page_fixture import write_saturation
 
 GIGABYTES = 2
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    return write_large(tmp_path_factory.mktemp("large") / "run", evaluations=4)
+    root = tmp_path_factory.mktemp("large")
+    write_saturation(root)
+    return write_large(root / "runs/quickstart", evaluations=4)
 
 
 def within_memory(code, folder):
@@ -29,7 +34,7 @@ def within_memory(code, folder):
 
 TABLES = """
 import numpy as np, yardstick
-run = yardstick.open("run")
+run = yardstick.open("runs/quickstart")
 assert run.sizes["row"] == {rows} and run["assigned"].nbytes > 8e8
 steps, layers = run.table("step"), run.table("layer", ["max_vio"])
 assert len(steps) == {rows} and len(layers) == {rows} * {layers}
@@ -49,9 +54,16 @@ for ask in (lambda: run.table("expert"), run.to_dataframe):
 
 
 def test_tables_of_a_large_run(large):
-    said, used = within_memory(TABLES.format(rows=ROWS, layers=LAYERS, experts=EXPERTS, chunk=CHUNK), large.parent)
+    said, used = within_memory(TABLES.format(rows=ROWS, layers=LAYERS, experts=EXPERTS, chunk=CHUNK), large.parents[1])
     assert used < GIGABYTES
     with h5py.File(large / "segments/000/run.h5") as f:  # block 3 is the layer 1
         first = f["assigned"][:CHUNK, :3].sum((0, 2))
     assert said[0] == f"{first[1] * (ROWS // CHUNK)} {first.sum()}"
     assert "102,400,000 rows" in said[1] and "all combinations" in said[2]
+
+
+def test_the_examples_of_the_page_on_a_large_run(large):
+    parquet = importlib.util.find_spec("pyarrow") is not None
+    blocks = [block for block in examples("analysis.md") if parquet or "to_parquet" not in block]
+    said, used = within_memory("\n".join([*blocks, "print(len(load), len(settled))"]), large.parents[1])
+    assert said == [f"{ROWS // 10 * EXPERTS} {4 * LAYERS}"] and used < GIGABYTES
