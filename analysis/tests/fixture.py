@@ -91,6 +91,10 @@ def _write_training(f, shape, rng):
     variable(f, "tokens", ["row"], steps * 512)
     for name in ("loss", "loss_cross_entropy"):
         variable(f, name, ["row"], 5 * np.exp(-steps / 30) + shape.segment, "nat")
+    variable(f, "learning_rate", ["row"], 1e-3 * np.minimum(1, steps / 10))
+    variable(f, "gradient_norm", ["row"], 1 + 1 / steps)
+    for name, value in dict(loss_head_z=0, loss_aux=0.01, loss_importance=0, loss_router_z=0.001).items():
+        variable(f, name, ["row"], np.full(shape.rows, value, float))
     variable(f, "tokens_per_second", ["row"], rng.uniform(9e3, 1e4, shape.rows))
     variable(f, "phase_seconds", ["row", "phase"], rng.uniform(0, 0.01, (shape.rows, len(shape.phases))))
     variable(f, "traffic", ["row", "rank_from", "rank_to"], rng.integers(100, 200, (shape.rows, shape.ranks, shape.ranks)))

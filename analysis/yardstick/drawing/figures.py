@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from ..records import special
 from ..base.faults import SchemaError
 from ..records.run_folder import option
+from . import binned
 from .plain import RULES
 
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F"]
@@ -36,7 +37,7 @@ def experts_axis(axis, label="experts E"):
     axis.set_xlabel(label)
 
 
-def _need(dataset, *names):
+def need(dataset, *names):
     """Raises Absent unless the dataset has these variables."""
     missing = [n for n in names if n not in dataset]
     if missing:
@@ -47,7 +48,7 @@ def _need_layers(dataset, *names):
     """Raises Absent unless the model has mixture-of-experts layers and the dataset these variables of them."""
     if "layer" not in dataset.dims:
         raise Absent(DENSE)
-    _need(dataset, *names)
+    need(dataset, *names)
 
 
 def setting(run, name):
@@ -61,15 +62,23 @@ def _smooth(values, width):
     return np.convolve(values, np.ones(width) / width, mode="valid")
 
 
-def loss(run):
-    """Training loss (raw and running mean) and held-out loss against tokens."""
-    _need(run, "tokens", "loss_cross_entropy")
-    figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT))
-    tokens, values = run["tokens"].values / 1e6, run["loss_cross_entropy"].values
+def _training_loss(axis, tokens, values):
+    """Every step and a running mean; of a long run what `binned.line` draws."""
     width = max(1, len(values) // 50)
+    if binned.width(len(values)) > 1:
+        binned.line(axis, tokens, values, lw=1.5, color=PALETTE[0], label=f"training, {binned.told(len(values))}")
+        return
     axis.plot(tokens, values, alpha=0.3 if width > 1 else 1, lw=0.8 if width > 1 else 1.5, color=PALETTE[0], label="training, each step")
     if width > 1:
         axis.plot(tokens[width - 1:], _smooth(values, width), color=PALETTE[0], label=f"training, mean of {width} steps")
+
+
+def loss(run):
+    """Training loss (raw and running mean) and held-out loss against tokens."""
+    need(run, "tokens", "loss_cross_entropy")
+    figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT))
+    tokens, values = run["tokens"].values / 1e6, run["loss_cross_entropy"].values
+    _training_loss(axis, tokens, values)
     if run.sizes.get("evaluation", 0):
         at = np.interp(run["evaluation_step"].values, run["step"].values, tokens)
         axis.plot(at, run["evaluation_loss"].values, "o-", color=PALETTE[1], label="held out")
@@ -80,9 +89,9 @@ def loss(run):
 
 def throughput(run):
     """Tokens per second at every step, with the starts of segments after the first."""
-    _need(run, "tokens_per_second")
+    need(run, "tokens_per_second")
     figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT))
-    axis.plot(run["step"], run["tokens_per_second"] / 1e3, lw=0.9)
+    binned.line(axis, run["step"], run["tokens_per_second"] / 1e3)
     for start in run["step"].values[1:][np.diff(run["segment"].values) != 0]:
         axis.axvline(start, ls=":", color="0.4")
     axis.set(xlabel="step", ylabel="thousand tokens per second", ylim=(0, None))
@@ -92,7 +101,7 @@ def throughput(run):
 
 def phases(run):
     """Mean seconds a step by phase (the slowest rank), longest on top."""
-    _need(run, "phase_seconds")
+    need(run, "phase_seconds")
     seconds = run["phase_seconds"].mean("row")
     seconds = seconds[seconds > 0].sortby(seconds[seconds > 0])
     if not seconds.size:
@@ -125,11 +134,13 @@ def _colourbar(figure, colours, axes, label, extend):
 
 def load_shares(run):
     """(steps, [(steps, E) of each layer], top of the scale): the load of every expert by the even load, long runs averaged to COLUMNS."""
-    rows = run[["assigned"]].assign(at=("row", run["step"].values))
-    rows = rows.coarsen(row=max(1, -(-run.sizes["row"] // COLUMNS)), boundary="trim").mean()
-    table = [rows["assigned"].isel(layer=i).values[:, :int(count)] for i, count in enumerate(run["experts"].values)]
+    width = max(1, -(-run.sizes["row"] // COLUMNS))
+
+    def averaged(values):
+        return values[:len(values) // width * width].reshape(-1, width, *values.shape[1:]).mean(1)
+    table = [averaged(run["assigned"].isel(layer=i).values[:, :int(count)]) for i, count in enumerate(run["experts"].values)]
     table = [t / np.maximum(t.mean(1, keepdims=True), 1e-9) for t in table]
-    return rows["at"].values, table, min(4.0, max(2.0, max(np.percentile(t, 99) for t in table)))
+    return averaged(run["step"].values), table, min(4.0, max(2.0, max(np.percentile(t, 99) for t in table)))
 
 
 def draw_load(axis, at, share, highest):
@@ -155,8 +166,9 @@ def load(run):
 
 def draw_max_vio(axis, run, layer):
     """MaxVio of one layer and its sampling floor, over the steps."""
-    axis.plot(run["step"], run["max_vio"].isel(layer=layer), lw=0.9, label="MaxVio")
-    axis.plot(run["step"], run["max_vio_floor"].isel(layer=layer), "--", color=PALETTE[1], label="sampling floor")
+    binned.line(axis, run["step"], run["max_vio"].isel(layer=layer), label="MaxVio")
+    floor = binned.medians(run["max_vio_floor"].isel(layer=layer).values)
+    axis.plot(binned.middle(run["step"].values), floor, "--", color=PALETTE[1], label="sampling floor")
     axis.set(ylabel="MaxVio", ylim=(0, None))
 
 
@@ -174,14 +186,15 @@ def max_vio(run):
 def bias(run):
     """Trajectories of the selection bias."""
     _need_layers(run, "bias", "experts")
-    if not np.any(run["bias"].values):
+    if not any(np.any(run["bias"].isel(layer=i).values) for i in range(run.sizes["layer"])):
         raise Absent("no selection bias moved" + setting(run, "moe.bias_rule"))
     figure, axes = _per_layer(run)
     count = int(run["experts"].max())
     colours = PALETTE if count <= len(PALETTE) else plt.get_cmap("viridis")(np.linspace(0, 1, count))
     for i, axis in enumerate(axes):
+        values = binned.medians(run["bias"].isel(layer=i).values)
         for e in range(int(run["experts"].values[i])):
-            axis.plot(run["step"], run["bias"].isel(layer=i, expert=e), lw=0.9, color=colours[e])
+            axis.plot(binned.middle(run["step"].values), values[:, e], lw=0.9, color=colours[e])
         axis.set_ylabel("bias")
     axes[-1].set_xlabel("step")
     if count <= len(PALETTE):
@@ -198,7 +211,7 @@ def entropy(run):
     _need_layers(run, "entropy", "experts")
     figure, axes = _per_layer(run)
     for i, axis in enumerate(axes):
-        axis.plot(run["step"], run["entropy"].isel(layer=i), lw=0.9, label="entropy")
+        binned.line(axis, run["step"], run["entropy"].isel(layer=i), label="entropy")
         axis.axhline(np.log(int(run["experts"].values[i])), ls="--", color=PALETTE[1], label="ln E (uniform)")
         axis.set_ylabel("nat")
     axes[0].legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1, frameon=False)
@@ -218,8 +231,8 @@ def drops(run):
     layers = run.sizes["layer"]
     colours = PALETTE if layers <= len(PALETTE) else plt.get_cmap("viridis")(np.linspace(0, 1, layers))
     for i in range(layers):
-        axis.plot(run["step"], run["drop_share"].isel(layer=i) * 100, lw=0.9, color=colours[i],
-                  label=f"block {int(run['layer'].values[i])}")
+        binned.line(axis, run["step"], run["drop_share"].isel(layer=i) * 100, color=colours[i],
+                    label=f"block {int(run['layer'].values[i])}")
     axis.set(xlabel="step", ylabel="choices dropped (%)", ylim=(0, None))
     axis.xaxis.set_major_locator(MaxNLocator(9, integer=True))
     axis.legend(ncols=1 + layers // 6, fontsize="small" if layers > 5 else None)

@@ -15,7 +15,7 @@ from ..records import communication, hdf5, special
 from ..base.faults import RecordError, RecordWarning
 from ..records.run_folder import open_evaluation, open_run
 from ..records.timeline import by_stage, open_timeline
-from ..drawing import figure_file, figures, timeline_figure
+from ..drawing import binned, figure_file, figures, timeline_figure, training
 from ..routing import analyses, routing_figures
 
 
@@ -38,6 +38,10 @@ def _analysis(name, caption):
 SECTIONS = {
     "Training": [
         Entry("loss", figures.loss, "Loss", "Training and held-out loss against the tokens trained on."),
+        Entry("loss_parts", training.loss_parts, "Parts of the loss",
+              "What is added to the cross-entropy, coefficients included; parts that are 0 are left out."),
+        Entry("learning_rate", training.learning_rate, "Learning rate", "The learning rate of each step."),
+        Entry("gradient_norm", training.gradient_norm, "Gradient norm", "Of all parameters together, before clipping."),
         Entry("throughput", figures.throughput, "Throughput",
               "Tokens per second of whole steps. Dotted lines, if any, are where the run was resumed."),
     ],
@@ -120,6 +124,8 @@ def _facts(run):
     facts.append(("throughput", f"{float(run['tokens_per_second'].median()):,.0f} tokens per second (median)"))
     facts.append(("experts", _experts(run) if "experts" in run else "none: the model is dense"))
     facts += [("ranks", _per_segment(run, run["ranks"].values)), ("commit", run.attrs.get("commit", "?"))]
+    if binned.width(run.sizes["row"]) > 1:
+        facts.append(("lines and bands", binned.told(run.sizes["row"])))
     if isinstance(started, str) and started:
         facts.append(("started" if len(set(run["segment"].values)) == 1 else "last started",
                       started.replace("T", " ").replace("Z", " UTC")))
