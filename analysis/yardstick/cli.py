@@ -136,6 +136,8 @@ def _page(commands, command, place, about):
 def _made_commands(commands):
     _made(commands, "report", ("one HTML page and its figures from a run folder", "pages.report.make_report"), RUN,
           dict(help="where to write (default: RUN/report)"))
+    _made(commands, "compare", ("what differs between the configurations of runs, how they end, and their curves over each other",
+                                "tables.compare.make"), RUNS, dict(help="folder for compare.csv and the figure (default: print only)"))
     _made(commands, "specialisation", ("what experts take above its base rate, by class of token and by domain: matrices, and one claim, "
                                        "from runs of several seeds", "experiments.specialisation.make"), RUNS, FOLDER)
     _made(commands, "load", ("the share of every expert over the steps, and MaxVio above its floor: a figure",

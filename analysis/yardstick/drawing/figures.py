@@ -57,7 +57,7 @@ def setting(run, name):
     return "" if value is None else f" ({name}: {value})"
 
 
-def _smooth(values, width):
+def smooth(values, width):
     """Running mean over `width` rows."""
     return np.convolve(values, np.ones(width) / width, mode="valid")
 
@@ -70,7 +70,7 @@ def _training_loss(axis, tokens, values):
         return
     axis.plot(tokens, values, alpha=0.3 if width > 1 else 1, lw=0.8 if width > 1 else 1.5, color=PALETTE[0], label="training, each step")
     if width > 1:
-        axis.plot(tokens[width - 1:], _smooth(values, width), color=PALETTE[0], label=f"training, mean of {width} steps")
+        axis.plot(tokens[width - 1:], smooth(values, width), color=PALETTE[0], label=f"training, mean of {width} steps")
 
 
 def loss(run):
