@@ -35,6 +35,15 @@ def test_texts_are_text_and_options_are_columns(folder):
     assert yardstick.open(frame["run_folder"][3]).sizes["row"] == 40
 
 
+def test_the_dense_model_has_no_imbalance_and_columns_are_in_order(tmp_path):
+    folder = write_sweep(tmp_path / "s", dict(one=(4.0, None), four=(4.1, None)), seeds=(1,), one=dict(num_experts=1, max_vio=0.0),
+                         four=dict(max_vio=0.5))
+    with pytest.warns(yardstick.RecordWarning):
+        frame = yardstick.sweep(folder)
+    assert np.isnan(frame["max_vio"][0]) and frame["max_vio"][1] == 0.5
+    assert list(frame)[:6] == ["task", "arm", "num_experts", "k", "granularity", "seed"] and list(frame)[-1] == "run_folder"
+
+
 def test_more_options_where_they_are_asked_for(folder):
     assert yardstick.sweep(folder / "results.h5", columns=["train.steps"])["train.steps"].tolist() == [40] * 4
     with pytest.raises(yardstick.SchemaError, match="no configuration of its runs has train.step; give options"):

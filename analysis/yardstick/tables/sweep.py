@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 
 from ..base.faults import RecordWarning, SchemaError
+from ..records import schema
 from ..records.run_folder import Segments
 from ..sweeps import results
+
+DENSE_NAN = ("max_vio", "max_vio_floor")  # of a dense model, which the schema says; programs up to 0.1.0 write 0 for one expert
 
 
 def _value(text):
@@ -51,6 +54,16 @@ def differing(configurations):
     return [n for n in names if len({repr(found.get(n)) for found in configurations if found}) > 1]
 
 
+def _ordered(frame):
+    """The table with its columns in the order of the schema, and without an imbalance where there is one expert, the dense model."""
+    known = [c for c in schema.KINDS["switchyard-results"].variables if c in frame]
+    frame = frame[known + [c for c in frame if c not in known]].copy()
+    for name in DENSE_NAN if "num_experts" in frame else ():
+        if name in frame:
+            frame.loc[frame["num_experts"] == 1, name] = np.nan
+    return frame
+
+
 def _long(frame, blocks):
     """A row for each block of held-out text in place of a column."""
     long = frame.melt([c for c in frame if c not in blocks], blocks, "block", results.BLOCK)
@@ -60,7 +73,7 @@ def _long(frame, blocks):
 
 def sweep(folder, columns=None, blocks=False):
     """A row for each evaluation of each finished run of a sweep (its folder, or a results.h5): the columns of results.h5
-    (docs/record-schema.md), texts as text, `run_folder`, what `yardstick.open` takes, and a column for every option of the
+    (docs/record-schema.md), texts as text, MaxVio of the dense model NaN, `run_folder`, what `yardstick.open` takes, and a column for every option of the
     configuration in which the runs differ, by its name as in "moe.bias_rate"; what all share is in the attribute `shared` of the table,
     columns=["train.steps", …] adds more. With blocks=True there is a row for each block of the held-out text, with its `block_loss`.
 
@@ -68,7 +81,7 @@ def sweep(folder, columns=None, blocks=False):
     results.h5, RecordError where it is damaged."""
     place = pathlib.Path(folder)
     path = place if place.suffix in results.SUFFIXES and place.is_file() else results.of_sweep(place)
-    frame = results.rows(path)
+    frame = _ordered(results.rows(path))
     losses = [c for c in frame if c.startswith(f"{results.BLOCK}_")]
     frame = _long(frame, losses) if blocks and losses else frame.drop(columns=losses)
     if results.FOLDER not in frame:
