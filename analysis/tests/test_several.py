@@ -8,7 +8,7 @@ from fixture import write_run
 from yardstick import cli
 from yardstick.base.arguments import Several, alike
 
-SEVERAL = {"compare", "journeys", "specialisation", "trace"}
+SEVERAL = {"compare", "journeys", "report", "specialisation", "trace"}
 
 
 def arguments():

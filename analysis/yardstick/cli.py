@@ -134,8 +134,8 @@ def _page(commands, command, place, about):
 
 
 def _made_commands(commands):
-    _made(commands, "report", ("one HTML page and its figures from a run folder", "pages.report.make_report"), RUN,
-          dict(help="where to write (default: RUN/report)"))
+    _made(commands, "report", ("one HTML page and its figures from a run folder; of several runs also a page that lists them",
+                               "pages.runs.make"), RUNS, dict(help="where to write (default: RUN/report; of several runs it is needed)"))
     _made(commands, "compare", ("what differs between the configurations of runs, how they end, and their curves over each other",
                                 "tables.compare.make"), RUNS, dict(help="folder for compare.csv and the figure (default: print only)"))
     _made(commands, "specialisation", ("what experts take above its base rate, by class of token and by domain: matrices, and one claim, "

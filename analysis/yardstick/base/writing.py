@@ -113,6 +113,12 @@ def write_stream(path, fill):
         _open.waiting[path] = aside  # only what is whole; a file of before that waited for this place goes with `undo`
 
 
+def forget(folder):
+    """Of a part of a command that failed: what it wrote below a folder does not appear. Only within `together`."""
+    for path in [p for p in _open.waiting if pathlib.Path(folder) in p.parents]:
+        del _open.waiting[path]
+
+
 def write_text(path, text):
     """Writes text as UTF-8; what UTF-8 cannot say (parts of file names) as \\xNN."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))

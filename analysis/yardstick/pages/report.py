@@ -203,16 +203,21 @@ def _open(run_folder):
     return dict(run=run, last=last, evaluation=evaluation, routing=analyses.measure(evaluation), timeline=timeline), lacks
 
 
+def template(name):
+    """A page's template, in which no text of the data is markup."""
+    pages = jinja2.Environment(loader=jinja2.PackageLoader("yardstick.pages", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                               finalize=lambda value: text.lines(value) if type(value) is str else value)
+    pages.filters["visible"] = special.visible
+    return pages.get_template(name)
+
+
 def make_report(run_folder, out=None, command=""):
     """Writes OUT/index.html (default RUN/report) and the figures beside it; returns the page's path."""
     records, lacks = _open(run_folder)
     out = pathlib.Path(out or pathlib.Path(run_folder) / "report")
     origin = figure_file.origin_of_run(command, run_folder)
     sections = {title: [_shown(entry, records, out, origin) for entry in entries] for title, entries in SECTIONS.items()}
-    pages = jinja2.Environment(loader=jinja2.PackageLoader("yardstick.pages", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-                               finalize=lambda value: text.lines(value) if type(value) is str else value)
-    pages.filters["visible"] = special.visible
-    page = pages.get_template("report.html").render(
+    page = template("report.html").render(
         title=pathlib.Path(run_folder).resolve().name, facts=_facts(records["run"]), sections=sections, lacks=lacks,
         communication=_communication(records["run"]), timeline=_timeline(records, out, origin),
         typical=_typical(records["evaluation"]), config=records["run"].attrs.get("config", ""))

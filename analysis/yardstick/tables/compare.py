@@ -29,12 +29,17 @@ class Compared(NamedTuple):
     options: dict
 
 
-def opened(runs):
-    """The runs, each by the end of its path that no other has."""
+def names(runs):
+    """Of each run the end of its path that no other has."""
     paths = [pathlib.Path(run).resolve() for run in runs]
     depth = next(d for d in range(1, max(len(p.parts) for p in paths) + 1) if len({p.parts[-d:] for p in paths}) == len(paths))
+    return ["/".join(p.parts[-depth:]) for p in paths]
+
+
+def opened(runs):
+    """The runs with their records and options."""
     data = [run_folder.open_run(run) for run in runs]
-    return [Compared("/".join(p.parts[-depth:]), d, options(d.attrs.get("config", ""))) for p, d in zip(paths, data)]
+    return [Compared(name, d, options(d.attrs.get("config", ""))) for name, d in zip(names(runs), data)]
 
 
 def imbalance(data):
@@ -44,7 +49,7 @@ def imbalance(data):
     return data["max_vio"].mean("layer").values
 
 
-def _result(data):
+def result(data):
     """The values of RESULTS of one run."""
     held_out = {n: float(data[f"evaluation_{of}"][-1]) if data.sizes.get("evaluation", 0) and f"evaluation_{of}" in data else np.nan
                 for n, of in dict(loss_validation="loss", bits_per_byte="bits_per_byte").items()}
@@ -58,12 +63,13 @@ def table(compared):
     """A row for each option that differs and each result, a column for each run; `kind` says which of the two a row is."""
     differ = differing([run.options for run in compared])
     rows = [dict(kind="option", name=name) | {run.name: run.options.get(name, "") for run in compared} for name in differ]
-    results = {run.name: _result(run.data) for run in compared}
+    results = {run.name: result(run.data) for run in compared}
     rows += [dict(kind="result", name=key) | {name: found[key] for name, found in results.items()} for key in RESULTS]
     return pd.DataFrame(rows, dtype=object)
 
 
-def _shown(value):
+def shown(value):
+    """A value of the table as text."""
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:.5g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 99_999 else plain(str(value), SHOWN)
@@ -73,7 +79,7 @@ def formatted(frame):
     """The table as text: options that differ, then results."""
     names, said = list(frame.columns[2:]), []
     for kind, title in (("option", "options that differ"), ("result", "results")):
-        rows = [[RESULTS.get(row["name"], row["name"]), *(_shown(row[n]) for n in names)]
+        rows = [[RESULTS.get(row["name"], row["name"]), *(shown(row[n]) for n in names)]
                 for _, row in frame[frame["kind"] == kind].iterrows()]
         if not rows:
             said += ["The configurations are the same.", ""]

@@ -73,9 +73,10 @@ def _long(frame, blocks):
 
 def sweep(folder, columns=None, blocks=False):
     """A row for each evaluation of each finished run of a sweep (its folder, or a results.h5): the columns of results.h5
-    (docs/record-schema.md), texts as text, MaxVio of the dense model NaN, `run_folder`, what `yardstick.open` takes, and a column for every option of the
-    configuration in which the runs differ, by its name as in "moe.bias_rate"; what all share is in the attribute `shared` of the table,
-    columns=["train.steps", …] adds more. With blocks=True there is a row for each block of the held-out text, with its `block_loss`.
+    (docs/record-schema.md), texts as text, MaxVio of the dense model NaN; `run_folder`, what `yardstick.open` takes; and a column for every
+    option of the configuration in which the runs differ, by its name as in "moe.bias_rate". What all share is in the attribute `shared` of
+    the table, columns=["train.steps", …] adds more. With blocks=True there is a row for each block of the held-out text, with its
+    `block_loss`.
 
     Where the configuration of a run cannot be read, its options are missing, with a RecordWarning. Raises SchemaError where there is no
     results.h5, RecordError where it is damaged."""
