@@ -1,6 +1,7 @@
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from fixture import write_run
 
 import yardstick
@@ -77,6 +78,17 @@ def test_typical_tokens_stand_beside_their_chance(tmp_path):
     assert all(t.share == 1.0 and t.lift == pytest.approx(1 / digits) for t in rows[0].tokens)
     assert sum(r.chance for r in rows) == pytest.approx(1.0)
     assert all(t.share > r.chance for r in rows for t in r.tokens)
+
+
+def test_the_surest_tokens_stand_first():
+    """Token 0 always goes to expert 0, 20 of 20; token 1 490 of 500, token 2 half, token 3 always, but is seen too rarely."""
+    token = np.repeat([0, 1, 2, 3], [20, 500, 400, 19])
+    expert = np.concatenate([np.zeros(20), np.repeat([0, 1], [490, 10]), np.arange(400) % 2, np.zeros(19)]).astype("i2")
+    data = xr.Dataset(dict(token=("sample", token), token_text=("vocabulary", np.array([b"a", b"b", b"c", b"d"], "S16")),
+                           expert=(("evaluation", "sample", "layer", "choice"), expert[None, :, None, None])))
+    row = special.typical_tokens(data, 0)[0]
+    assert [t.text for t in row.tokens] == ["b", "a"] and [t.share for t in row.tokens] == [0.98, 1.0]
+    assert special.typical_tokens(data, 0, least=10)[0].tokens[2].text == "d"
 
 
 def test_experts_without_tokens_are_listed(tmp_path):

@@ -3,6 +3,7 @@ import json
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import norm
 
 from ..base.faults import RecordError
 from .run_folder import option
@@ -113,8 +114,16 @@ class Typical(NamedTuple):
     tokens: list
 
 
+def wilson(hits, count, level=0.95):
+    """The lower end of Wilson's interval of the share of hits among counts."""
+    z = norm.ppf((1 + level) / 2)
+    share = hits / count
+    return (share + z**2 / (2 * count) - z * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)) / (1 + z**2 / count)
+
+
 def typical_tokens(evaluation, layer, top=6, least=20):
-    """Of each expert the tokens (seen at least `least` times) that most often go to it, more often than by chance."""
+    """Of each expert the tokens (seen at least `least` times) that most surely go to it, more often than by chance: by the lower end of
+    the interval of their lift, so that a token that always goes there stands before a rarer one of which that is said."""
     tokens, texts = evaluation["token"].values, token_texts(evaluation)
     experts = evaluation["expert"].isel(evaluation=-1, layer=layer).values
     occurrences = np.bincount(tokens, minlength=len(texts))
@@ -123,7 +132,9 @@ def typical_tokens(evaluation, layer, top=6, least=20):
         given = (experts == e).any(1)
         chance = float(given.mean())
         hits = np.bincount(tokens[given], minlength=len(texts))
-        share = np.where(occurrences >= least, hits / np.maximum(occurrences, 1), 0)
-        best = np.lexsort((np.arange(len(share)), -hits, -share))[:top]
+        often = occurrences >= max(least, 1)
+        share = np.where(often, hits / np.maximum(occurrences, 1), 0)
+        surely = np.where(often, wilson(hits, np.maximum(occurrences, 1)), 0)
+        best = np.lexsort((np.arange(len(share)), -surely))[:top]
         rows.append(Typical(chance, [Token(texts[i], float(share[i]), float(share[i]) / chance) for i in best if share[i] > chance]))
     return rows

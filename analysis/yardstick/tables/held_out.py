@@ -4,7 +4,6 @@ import difflib
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from ..base.faults import SchemaError
 from ..records import run_folder, special
@@ -70,13 +69,6 @@ def _together(frames):
     return pd.concat(frames, ignore_index=True)
 
 
-def wilson(hits, count, level=0.95):
-    """The lower end of Wilson's interval of a share of hits among counts."""
-    z = norm.ppf((1 + level) / 2)
-    share = hits / count
-    return (share + z**2 / (2 * count) - z * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)) / (1 + z**2 / count)
-
-
 def tokens_of(run, expert, layer, step=None, least=LEAST):
     """A row for each token of the vocabulary of which the expert was given any of at least `least` occurrences."""
     held_out = HeldOut(run)
@@ -91,7 +83,7 @@ def tokens_of(run, expert, layer, step=None, least=LEAST):
     frame = pd.DataFrame(dict(token=token, text=np.array(texts)[token], given=hits[token], occurrences=times[token],
                               share=hits[token] / times[token]))
     frame["lift"] = frame["share"] / max(given.mean(), np.finfo(float).tiny)
-    frame["share_low"] = wilson(frame["given"], frame["occurrences"])
+    frame["share_low"] = special.wilson(frame["given"], frame["occurrences"])
     return frame.sort_values(["share_low", "token"], ascending=[False, True], ignore_index=True)
 
 
