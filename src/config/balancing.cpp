@@ -16,7 +16,8 @@ const std::vector<BalancingOption>& balancing_options() {
       {"moe.z_loss", "0", {}, [](const MoeConfig& m) { return format_value(m.z_loss); }, true, false},
       {"moe.bias_rule",
        "none",
-       {"moe.bias_rate", "moe.bias_until"},
+       {"moe.bias_rate", "moe.bias_unit", "moe.bias_schedule", "moe.bias_from", "moe.bias_until", "moe.bias_memory",
+        "moe.bias_range", "moe.bias_bins"},
        [](const MoeConfig& m) { return format_value(m.bias_rule); },
        false,
        true}};

@@ -38,7 +38,13 @@ struct MoeConfig {
   double z_loss = 0.0;
   BiasRule bias_rule = BiasRule::none;
   double bias_rate = 1e-3;
+  BiasUnit bias_unit = BiasUnit::absolute;
+  BiasSchedule bias_schedule = BiasSchedule::constant;
+  std::int64_t bias_from = 0;
   std::int64_t bias_until = 0;
+  double bias_memory = 0.0;
+  double bias_range = 1.0;
+  int bias_bins = 1000;
   double capacity_factor = 0.0;
   DropOrder drop_order = DropOrder::weight;
   int combine_groups = 1;
@@ -73,8 +79,17 @@ struct MoeConfig {
     f("importance_form", self.importance_form, "", "squared coefficient of variation, or sum of (mean p - 1/E)^2");
     f("z_loss", self.z_loss, "", "coefficient of the router's mean squared log-sum-exp");
     f("bias_rule", self.bias_rule, "", "loss-free balancing: how the selection bias follows the counts of the batch");
-    f("bias_rate", self.bias_rate, "per step", "u, step of the selection bias");
+    f("bias_rate", self.bias_rate, "per step", "u, step of the selection bias; a quantile has none");
+    f("bias_unit", self.bias_unit, "", "of bias_rate: scores, or the spread of the scores of the step, as recorded");
+    f("bias_schedule", self.bias_schedule, "",
+      "inverse: from halfway between bias_from and the end on, bias_rate falls as one over the steps since bias_from");
+    f("bias_from", self.bias_from, "steps", "the bias is 0 until this step is through");
     f("bias_until", self.bias_until, "steps", "the bias is frozen from this step on; 0 means never");
+    f("bias_memory", self.bias_memory, "", "quantile: share of the bias before it that each new one keeps");
+    f("bias_range", self.bias_range, "",
+      "quantile: how far a score may lie from the choice's cutoff beyond what biases differ by; all of them are within "
+      "1, softmax scores of many experts much nearer");
+    f("bias_bins", self.bias_bins, "", "quantile: bins of the histogram over that range");
     f("capacity_factor", self.capacity_factor, "", "C = ceil(cf*T*k/E) rows of a grain and expert; 0 drops nothing");
     f("drop_order", self.drop_order, "", "who is dropped: smallest weights, or last positions");
     f("combine_groups", self.combine_groups, "",

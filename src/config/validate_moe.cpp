@@ -49,6 +49,7 @@ bool validate_ranges(const Config& c, Rules& rules) {
   rules.at_least("moe.z_loss", m.z_loss, 0.0);
   rules.at_least("moe.bias_rate", m.bias_rate, 0.0);
   rules.at_least("moe.bias_until", m.bias_until, std::int64_t{0});
+  rules.at_least("moe.bias_from", m.bias_from, std::int64_t{0});
   rules.require(m.capacity_factor >= 0.0, "moe.capacity_factor",
                 "is " + format_value(m.capacity_factor) + "; must be at least 0, and 0 drops nothing");
   rules.require(m.combine_groups >= 1 && m.combine_groups <= max_combine_groups &&
@@ -133,14 +134,49 @@ void validate_router(const MoeConfig& m, Rules& rules) {
                       " (it has no scores that a loss could change); set it to " + option.off);
 }
 
+/// What a bias rule does not read, and what each of them cannot be combined with.
+void validate_bias_form(const MoeConfig& m, Rules& rules) {
+  const bool quantile = m.bias_rule == BiasRule::quantile;
+  const std::string rule = " with moe.bias_rule " + format_value(m.bias_rule);
+  const auto needs = [&](bool holds, const char* key, const std::string& value, const char* why, const char* unset) {
+    rules.require(holds, key, "is " + value + rule + " (" + why + "); set it to " + unset);
+  };
+  const char *no_rate = "a quantile has no rate", *no_histogram = "only a quantile is made of a histogram";
+  needs(!quantile || m.bias_unit == BiasUnit::absolute, "moe.bias_unit", format_value(m.bias_unit), no_rate,
+        "absolute");
+  needs(!quantile || m.bias_schedule == BiasSchedule::constant, "moe.bias_schedule", format_value(m.bias_schedule),
+        no_rate, "constant");
+  needs(quantile || m.bias_memory == 0.0, "moe.bias_memory", format_value(m.bias_memory),
+        "the other rules step from the bias before", "0");
+  needs(quantile || m.bias_range == 1.0, "moe.bias_range", format_value(m.bias_range), no_histogram, "1");
+  needs(quantile || m.bias_bins == 1000, "moe.bias_bins", format_value(m.bias_bins), no_histogram, "1000");
+  needs(!quantile || m.groups == 1, "moe.groups", text(m.groups), "the cutoff is that of a choice among all experts",
+        "1, or use centred_sign");
+}
+
 /// The selection bias: options that would be read and do nothing.
-void validate_bias(const MoeConfig& m, Rules& rules) {
-  rules.require(m.bias_rule == BiasRule::none || m.bias_rate != 0.0, "moe.bias_rate",
+void validate_bias(const Config& c, Rules& rules) {
+  const MoeConfig& m = c.moe;
+  const bool quantile = m.bias_rule == BiasRule::quantile;
+  rules.require(m.bias_rule == BiasRule::none || quantile || m.bias_rate != 0.0, "moe.bias_rate",
                 "is 0 with moe.bias_rule " + format_value(m.bias_rule) +
                     " (the selection bias would never move); raise it, or set moe.bias_rule to none");
-  rules.require(m.bias_rule != BiasRule::none || m.bias_until <= 0, "moe.bias_until",
-                "is " + format_value(m.bias_until) +
-                    " with moe.bias_rule none (there is no selection bias to freeze); set it to 0, or choose a rule");
+  for (const auto& [key, value] : {std::pair{"moe.bias_until", m.bias_until}, {"moe.bias_from", m.bias_from}})
+    rules.require(m.bias_rule != BiasRule::none || value <= 0, key,
+                  "is " + format_value(value) +
+                      " with moe.bias_rule none (there is no selection bias to freeze); set it to 0, or choose a rule");
+  rules.require(m.bias_until <= 0 || m.bias_from < m.bias_until, "moe.bias_from",
+                text(m.bias_from) + " is not before moe.bias_until " + text(m.bias_until) +
+                    " (the selection bias would never move); lower it");
+  rules.within("moe.bias_bins", m.bias_bins, 16, 1024);
+  rules.above_zero("moe.bias_range", m.bias_range);
+  rules.require(m.bias_memory >= 0.0 && m.bias_memory < 1.0, "moe.bias_memory",
+                "is " + format_value(m.bias_memory) + "; must be in [0, 1)");
+  validate_bias_form(m, rules);
+  for (const int experts : expert_counts(c))
+    rules.require(!quantile || experts == 1 || m.top_k < experts, "moe.bias_rule",
+                  "quantile with moe.top_k " + text(m.top_k) + " of " + text(experts) +
+                      " experts (a token that chooses all refuses none); use none");
 }
 
 }  // namespace
@@ -151,7 +187,7 @@ void validate_moe(const Config& config, Rules& rules) {
   if (counts.empty()) return;
   validate_selection(config, rules);
   validate_router(config.moe, rules);
-  validate_bias(config.moe, rules);
+  validate_bias(config, rules);
   rules.require(!config.moe.shared_gate || config.moe.shared_experts != 0, "moe.shared_gate",
                 "is true with moe.shared_experts 0 (there is nothing that it could scale); set it to false");
   rules.require(config.moe.importance_loss == 0.0 || config.moe.importance_form != ImportanceForm::cv2 || counts[0] > 1,

@@ -1,6 +1,7 @@
 #include "moe/batch_load.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <numeric>
 
@@ -25,6 +26,8 @@ void add(const Load& part, Load& whole) {
   add(part.mass.data(), part.mass.size(), whole.mass.data());
   whole.entropy += part.entropy;
   whole.squares += part.squares;
+  whole.variance += part.variance;
+  whole.weight += part.weight;
 }
 
 /// How many balancers have units inside the batch.
@@ -47,27 +50,25 @@ std::size_t unit_count(AuxScope scope, std::size_t grains, std::size_t sequences
 }  // namespace
 
 BatchLoad::BatchLoad(Arena& arena, const Config& config, const nn::Rows& rows, const Tally& tally)
-    : tally_{{arena, tally.assigned},
-             {arena, tally.kept},
-             {arena, tally.margin},
-             {arena, tally.mass},
-             {arena, tally.sums}},
+    : tally_{{arena, tally.assigned}, {arena, tally.kept}, {arena, tally.margin},
+             {arena, tally.cutoffs},  {arena, tally.mass}, {arena, tally.sums}},
       grain_sequences_(config.grain_sequences()),
       context_(rows.context),
       tokens_(rows.count) {
-  const std::size_t units = unit_count(smallest_scope(make_balancers(config.moe)), rows.grain_count(), rows.sequences);
+  const std::size_t units = unit_count(smallest_scope(make_balancers(config)), rows.grain_count(), rows.sequences);
   coefficients_ = {arena, "moe::batch_load::coefficients", Account::activations,
                    static_cast<Index>(units * tally.mass.extent(1))};
   if (arena.places()) Kokkos::deep_copy(Vector<float>(coefficients_.device(), coefficients_.capacity()), 0.0f);
 }
 
 void BatchLoad::ask(const Queue& queue) {
-  for (const auto* counts : {&tally_.assigned, &tally_.kept, &tally_.margin}) counts->ask(queue);
+  for (const auto* counts : {&tally_.assigned, &tally_.kept, &tally_.margin, &tally_.cutoffs}) counts->ask(queue);
   for (const auto* sums : {&tally_.mass, &tally_.sums}) sums->ask(queue);
   asked_ = true;
 }
 
-/// The tally as loads of sequences and grains; returns (assigned(E), kept(E), margin(bins)) of this rank.
+/// The tally as loads of sequences and grains; returns (assigned(E), kept(E), margin(bins), cutoffs(E, bins)) of this
+/// rank.
 std::vector<std::int64_t> BatchLoad::load(const Queue& queue) {
   if (!asked_) {
     ask(queue);
@@ -78,7 +79,7 @@ std::vector<std::int64_t> BatchLoad::load(const Queue& queue) {
   const auto &mass = tally_.mass.host(), &sums = tally_.sums.host();
   const std::size_t experts = mass.extent(1);
   const Index count = assigned.extent(0);
-  const Load empty{0, std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0), 0.0, 0.0};
+  const Load empty{0, std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0)};
   sequences_.resize(count, empty);
   grains_.assign(count / grain_sequences_, empty);
   for (Index s = 0; s < count; ++s) {
@@ -86,13 +87,17 @@ std::vector<std::int64_t> BatchLoad::load(const Queue& queue) {
     load.tokens = context_;
     std::copy_n(&assigned(s, 0), experts, load.assigned.begin());
     std::copy_n(&mass(s, 0), experts, load.mass.begin());
-    load.entropy = sums(s, 0), load.squares = sums(s, 1);
+    load.entropy = sums(s, entropy_sum), load.squares = sums(s, squares_sum);
+    load.variance = sums(s, variance_sum), load.weight = sums(s, weight_sum);
     add(load, grains_[s / grain_sequences_]);
   }
-  std::vector<std::int64_t> counts(2 * experts + margin.extent(1), 0);
+  const auto& cutoffs = tally_.cutoffs.host();
+  const std::size_t counted = 2 * experts + margin.extent(1);
+  std::vector<std::int64_t> counts(counted, 0);
   add_rows(assigned, counts, 0);
   add_rows(kept, counts, experts);
   add_rows(margin, counts, 2 * experts);
+  counts.insert(counts.end(), cutoffs.data(), cutoffs.data() + cutoffs.size());
   return counts;
 }
 
@@ -105,12 +110,13 @@ double BatchLoad::unit_losses(const Balancer& balancer, std::size_t g) const {
   return sum;
 }
 
-/// (local grains, E + 2 + inner_scopes): masses, entropy, squared log-sum-exp, losses of units.
+/// (local grains, E + sums_of_tokens + inner_scopes): masses, sums over tokens in the order of SumOfTokens, losses of
+/// units.
 std::vector<double> BatchLoad::grain_sums(const Balancers& balancers) const {
   std::vector<double> sums;
   for (std::size_t g = 0; g < grains_.size(); ++g) {
     sums.insert(sums.end(), grains_[g].mass.begin(), grains_[g].mass.end());
-    sums.insert(sums.end(), {grains_[g].entropy, grains_[g].squares});
+    sums.insert(sums.end(), {grains_[g].entropy, grains_[g].squares, grains_[g].variance, grains_[g].weight});
     for (const auto& balancer : balancers)
       if (balancer->scope() != AuxScope::batch) sums.push_back(unit_losses(*balancer, g));
   }
@@ -123,22 +129,29 @@ void BatchLoad::add_to(RankLoad& all, const Queue& queue, const Balancers& balan
   all.counts.resize(counts.size(), 0);
   std::transform(counts.begin(), counts.end(), all.counts.begin(), all.counts.begin(), std::plus<>());
   all.grains.insert(all.grains.end(), sums.begin(), sums.end());
-  all.values = tally_.mass.device().extent(1) + 2 + inner_scopes(balancers);
+  all.values = tally_.mass.device().extent(1) + sums_of_tokens + inner_scopes(balancers);
 }
 
 LayerStatistics BatchLoad::take(const Config& config, const Balancers& balancers, const comm::JointSum& sum) {
   const auto counts = sum.counts(place_);
   const auto sums = sum.values(place_);
-  const std::size_t experts = sums.size() - 2 - inner_scopes(balancers);
+  const std::size_t experts = sums.size() - sums_of_tokens - inner_scopes(balancers);
+  const auto past_margin = counts.end() - static_cast<std::ptrdiff_t>(tally_.cutoffs.device().size());
   LayerStatistics s;
   s.experts = static_cast<int>(experts);
   s.assigned.assign(counts.begin(), counts.begin() + experts);
   s.kept.assign(counts.begin() + experts, counts.begin() + 2 * experts);
-  s.margin.assign(counts.begin() + 2 * experts, counts.end());
+  s.margin.assign(counts.begin() + 2 * experts, past_margin);
+  s.cutoffs.assign(past_margin, counts.end());
   s.prob_mass.assign(sums.begin(), sums.begin() + experts);
-  batch_ = {config.step_tokens(), s.assigned, s.prob_mass, sums[experts], sums[experts + 1]};
-  s.entropy = batch_.entropy / static_cast<double>(batch_.tokens);
-  std::size_t place = experts + 2;
+  const double* of_tokens = &sums[experts];
+  batch_ = {config.step_tokens(),    s.assigned,           s.prob_mass, of_tokens[entropy_sum], of_tokens[squares_sum],
+            of_tokens[variance_sum], of_tokens[weight_sum]};
+  const auto tokens = static_cast<double>(batch_.tokens);
+  s.entropy = batch_.entropy / tokens;
+  s.score_spread = std::sqrt(batch_.variance / tokens);
+  s.mean_weight = batch_.weight / (tokens * config.moe.top_k);
+  std::size_t place = experts + sums_of_tokens;
   for (const auto& balancer : balancers) {
     const double units = balancer->scope() == AuxScope::grain ? config.train.grains : config.train.batch;
     const double mean = balancer->scope() == AuxScope::batch ? 0.0 : sums[place++] / units;
@@ -150,7 +163,7 @@ LayerStatistics BatchLoad::take(const Config& config, const Balancers& balancers
 void BatchLoad::take_own(const Config& config, const Queue& queue) {
   load(queue);
   const std::size_t experts = tally_.mass.device().extent(1);
-  batch_ = {config.step_tokens(), std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0), 0.0, 0.0};
+  batch_ = {config.step_tokens(), std::vector<std::int64_t>(experts, 0), std::vector<double>(experts, 0.0)};
 }
 
 /// The unit of `scope` that unit u of the smallest scope is part of.

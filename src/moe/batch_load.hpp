@@ -48,7 +48,7 @@ class BatchLoad {
  private:
   /// What the host reads of a tally.
   struct Copies {
-    Twin<Matrix<std::int32_t>> assigned, kept, margin;
+    Twin<Matrix<std::int32_t>> assigned, kept, margin, cutoffs;
     Twin<Matrix<double>> mass, sums;
   };
   std::vector<std::int64_t> load(const Queue& queue);

@@ -6,6 +6,13 @@
 #include "config/routers.hpp"
 
 namespace switchyard::moe {
+namespace {
+
+TallyBins tally_bins(const Config& config) {
+  return {config.record.margin_bins, config.moe.bias_rule == BiasRule::quantile ? config.moe.bias_bins : 0};
+}
+
+}  // namespace
 
 Scores make_scores(Arena& arena, const Config& config, const nn::Rows& rows, int experts) {
   return make_scores(arena, experts, rows.count, traits_of(config.moe.router).tensors.size());
@@ -13,7 +20,7 @@ Scores make_scores(Arena& arena, const Config& config, const nn::Rows& rows, int
 
 RoutingPass::RoutingPass(Arena& arena, const Config& config, const nn::Rows& rows, int experts, const Scores* scores)
     : drop(arena, config, rows, experts),
-      tally(make_tally(arena, rows, experts, config.record.margin_bins)),
+      tally(make_tally(arena, rows, experts, tally_bins(config))),
       load(arena, config, rows, tally) {
   own_scores = scores == nullptr;
   routed.rows = &rows;
@@ -26,9 +33,12 @@ RouterStage::RouterStage(const LayerContext& context, int block)
     : context_(context),
       block_(block),
       router_(make_router({context.config, context.parameters, block})),
-      balancers_(make_balancers(context.config.moe)),
+      balancers_(make_balancers(context.config)),
       bias_(experts(), 0.0f),
-      device_bias_("moe::router::bias", experts()) {}
+      bins_(cutoff_bins(bias_, context.config.moe)),
+      device_bias_{Vector<float>("moe::router::bias", experts()), Vector<float>("moe::router::bins", 2)} {
+  Kokkos::deep_copy(device_bias_.bins, HostVector<const float>(&bins_.first, 2));
+}
 
 /// Capacity of an expert in a grain.
 std::int64_t RouterStage::rows_of_expert(const nn::Rows& rows) const {
@@ -40,10 +50,12 @@ void RouterStage::forward(const Queue& queue, const TokenSet& tokens, const Tens
   pass.routed.x = x;
   pass.kind = tokens.pass;
   pass.reduced = false;
-  router_->route(queue, tokens, device_bias_, pass.routed);
+  router_->route(queue, tokens, device_bias_.of, pass.routed);
   if (context_.config.moe.capacity_factor > 0.0 && pass.kind == Pass::train)
     pass.drop.keep_within(queue, rows_of_expert(*pass.routed.rows), pass.choice());
-  const auto tally = [&](const Queue& other) { count(other, pass.choice(), pass.routed.scores, pass.tally); };
+  const auto tally = [&](const Queue& other) {
+    count(other, pass.choice(), pass.routed.scores, device_bias_, pass.tally);
+  };
   pass.own_scores ? queue.beside({}, tally) : tally(queue);  // the next layer may write where these scores are
 }
 
@@ -63,7 +75,7 @@ LayerStatistics RouterStage::take_statistics(const comm::JointSum& sum, const st
   }
   statistics.block = block_;
   statistics.bias = bias_;
-  if (lanes.front()->kind == Pass::train) training_counts_ = statistics.assigned;
+  if (lanes.front()->kind == Pass::train) trained_ = statistics;
   return statistics;
 }
 
@@ -86,9 +98,9 @@ void RouterStage::backward(const Queue& queue, const Vector<float>& dweight, con
 }
 
 void RouterStage::update_bias(const Queue& queue, std::int64_t step) {
-  if (!router_->shape().biased || training_counts_.empty()) return;
+  if (!router_->shape().biased || trained_.assigned.empty()) return;
   std::vector<float> bias = bias_;
-  for (const auto& balancer : balancers_) balancer->update(step, training_counts_, bias);
+  for (const auto& balancer : balancers_) balancer->update(step, trained_, bias);
   set_bias(queue, bias);
 }
 
@@ -97,7 +109,9 @@ void RouterStage::set_bias(const Queue& queue, const std::vector<float>& bias) {
   expect(router_->shape().biased || std::all_of(bias.begin(), bias.end(), [](float b) { return b == 0.0f; }),
          "no bias without a bias rule");
   bias_ = bias;
-  copy(queue, device_bias_, HostVector<const float>(bias_.data(), bias_.size()));
+  copy(queue, device_bias_.of, HostVector<const float>(bias_.data(), bias_.size()));
+  bins_ = cutoff_bins(bias_, context_.config.moe);
+  copy(queue, device_bias_.bins, HostVector<const float>(&bins_.first, 2));
 }
 
 }  // namespace switchyard::moe

@@ -7,6 +7,7 @@
 #include "moe/balancers/balancer.hpp"
 #include "moe/batch_load.hpp"
 #include "moe/capacity.hpp"
+#include "moe/cutoffs.hpp"
 #include "moe/layer.hpp"
 #include "moe/routers/router.hpp"
 #include "moe/tally.hpp"
@@ -52,7 +53,8 @@ class RouterStage {
   /// (ignored where dropped). Replaces the gradients of the parameters. Local; after take_statistics of a training
   /// pass, or before where no loss asks for the load of the whole batch (layout.waves).
   void backward(const Queue& queue, const Vector<float>& dweight, const Tensor& dx, RoutingPass& pass) const;
-  /// Moves the selection bias by the counts of the last reduced training pass; nothing from moe.bias_until on.
+  /// Moves the selection bias by the statistics of the last reduced training pass, between moe.bias_from and
+  /// moe.bias_until.
   void update_bias(const Queue& queue, std::int64_t step);
 
   int experts() const { return router_->shape().experts; }
@@ -66,9 +68,10 @@ class RouterStage {
   int block_;
   std::unique_ptr<Router> router_;
   Balancers balancers_;
-  std::vector<float> bias_;                    ///< (E)
-  Vector<float> device_bias_;                  ///< (E)
-  std::vector<std::int64_t> training_counts_;  ///< (E) pre-drop, of the last reduced training pass
+  std::vector<float> bias_;  ///< (E)
+  CutoffBins bins_;          ///< of bias_
+  SelectionBias device_bias_;
+  LayerStatistics trained_;  ///< of the last reduced training pass
 };
 
 }  // namespace switchyard::moe

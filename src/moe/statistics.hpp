@@ -15,9 +15,12 @@ struct LayerStatistics {
   std::vector<float> bias;             ///< (E) selection bias used in this step
   std::vector<std::int64_t> margin;    ///< (bins) of last chosen minus first refused score, over [0, 1]
   double entropy = 0.0;                ///< mean over tokens of the normalised scores' entropy, nat
+  double score_spread = 0.0;           ///< √ of the mean over tokens of the variance of their scores over experts
+  double mean_weight = 0.0;            ///< mean combine weight of a choice, before drop
   double aux_loss = 0.0;               ///< coefficient included
   double importance_loss = 0.0;        ///< coefficient included
   double z_loss = 0.0;                 ///< coefficient included
+  std::vector<std::int64_t> cutoffs;   ///< (E, bins) cutoffs.hpp; empty where no bias rule asks for them
   /// (ranks) rows this rank sent to each world rank at dispatch, itself included; layout scope, not reduced.
   std::vector<std::int64_t> traffic;
 };

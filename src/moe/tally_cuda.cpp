@@ -10,11 +10,11 @@ namespace {
 
 constexpr int sequence_block = 1024;
 
-/// What a launch reads and writes. Columns are experts, then the entropy, then the squared log-sum-exp.
+/// What a launch reads and writes. Columns are experts, then those of SumOfTokens.
 struct Counted {
   const std::int32_t *first, *expert;
   const std::uint8_t* kept;
-  const float *score, *inverse, *lse, *entropy, *token_margin;
+  const float *score, *inverse, *of_token[sums_of_tokens], *token_margin;
   std::int32_t *assigned, *kept_of, *margin;
   double *mass, *sums;
   Index context;
@@ -24,17 +24,17 @@ struct Counted {
 /// The part of a strip of a column: tokens strip, strip + strips, …
 template <int strips>
 __device__ double sum_strip(const Counted& a, Index sequence, int column, int strip) {
-  if (column >= a.experts + 2) return 0.0;
-  const bool mass = column < a.experts, entropy = column == a.experts;
-  const float* from = mass ? a.score + column : entropy ? a.entropy : a.lse;
+  if (column >= a.experts + sums_of_tokens) return 0.0;
+  const bool mass = column < a.experts, squared = column == a.experts + squares_sum;
+  const float* from = mass ? a.score + column : a.of_token[column - a.experts];
   const Index stride = mass ? a.experts : 1, begin = sequence * a.context;
   double sum = 0.0;
 #pragma unroll 8
   for (Index t = begin + strip; t < begin + a.context; t += strips) {
     const float value = from[t * stride], inverse = a.inverse[t];
     sum += mass      ? static_cast<double>(value * inverse)
-           : entropy ? static_cast<double>(value)
-                     : static_cast<double>(value) * static_cast<double>(value);
+           : squared ? static_cast<double>(value) * static_cast<double>(value)
+                     : static_cast<double>(value);
   }
   return sum;
 }
@@ -49,11 +49,11 @@ __device__ void sum_columns(const Counted& a, Index sequence, int first_column) 
     __syncthreads();
     if (strip < half) part[me] += part[me + half * columns];
   }
-  if (strip > 0 || column >= a.experts + 2) return;
+  if (strip > 0 || column >= a.experts + sums_of_tokens) return;
   if (column < a.experts)
     a.mass[sequence * a.experts + column] = part[me];
   else
-    a.sums[sequence * 2 + column - a.experts] = part[me];
+    a.sums[sequence * sums_of_tokens + column - a.experts] = part[me];
 }
 
 /// Choices of the experts [first_column, first_column + columns).
@@ -92,7 +92,7 @@ __device__ void count_margins(const Counted& a, Index sequence) {
 
 template <int columns>
 __global__ void __launch_bounds__(sequence_block) count_sequence(Counted a) {
-  const int groups = (a.experts + 2 + columns - 1) / columns;
+  const int groups = (a.experts + sums_of_tokens + columns - 1) / columns;
   const Index sequence = blockIdx.x / groups;
   const int group = static_cast<int>(blockIdx.x % groups);
   gpu::await_before();
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(sequence_block) count_sequence(Counted a) {
 
 template <int columns>
 void launch(const Queue& queue, const Counted& a, Index sequences) {
-  const Index blocks = (a.experts + 2 + columns - 1) / columns * sequences;
+  const Index blocks = (a.experts + sums_of_tokens + columns - 1) / columns * sequences;
   const std::size_t bytes = a.bins * sizeof(std::int32_t);
   expect(bytes <= 32768, "at most 8192 bins of margins");
   gpu::launch(count_sequence<columns>, static_cast<unsigned>(blocks), sequence_block, bytes, gpu::stream_of(queue), a);
@@ -112,16 +112,14 @@ void launch(const Queue& queue, const Counted& a, Index sequences) {
 
 }  // namespace
 
-void count(const Queue& queue, const Choice& choice, const Scores& s, const Tally& t) {
+void count_sequences(const Queue& queue, const Choice& choice, const Scores& s, const Tally& t) {
   const Index sequences = t.assigned.extent(0), tokens = choice.tokens();
-  if (tokens == 0) return;
   const Counted a{choice.first.data(),
                   choice.expert.data(),
                   choice.kept.data(),
                   s.score.data(),
                   s.inverse.data(),
-                  s.lse.data(),
-                  s.entropy.data(),
+                  {s.entropy.data(), s.lse.data(), t.facts.variance.data(), t.facts.weight.data()},
                   t.token_margin.data(),
                   t.assigned.data(),
                   t.kept.data(),
@@ -131,7 +129,7 @@ void count(const Queue& queue, const Choice& choice, const Scores& s, const Tall
                   tokens / sequences,
                   static_cast<int>(t.assigned.extent(1)),
                   static_cast<int>(t.margin.extent(1))};
-  a.experts <= 6 ? launch<8>(queue, a, sequences) : launch<32>(queue, a, sequences);
+  a.experts <= 4 ? launch<8>(queue, a, sequences) : launch<32>(queue, a, sequences);
 }
 
 }  // namespace switchyard::moe

@@ -53,22 +53,22 @@ void sum_masses(const Queue& queue, const Scores& scores, const Tally& tally, In
 void sum_tokens(const Queue& queue, const Scores& scores, const Tally& tally, Index context) {
   Kokkos::parallel_for(
       "switchyard::moe::tally::sums", queue.range(tally.sums.extent(0)), KOKKOS_LAMBDA(Index sequence) {
-        double entropy = 0.0, squares = 0.0;
+        double sum[sums_of_tokens] = {};
         for (Index t = sequence * context; t < (sequence + 1) * context; ++t) {
           const double lse = scores.lse(t);
-          entropy += static_cast<double>(scores.entropy(t));
-          squares += lse * lse;
+          sum[entropy_sum] += static_cast<double>(scores.entropy(t));
+          sum[squares_sum] += lse * lse;
+          sum[variance_sum] += static_cast<double>(tally.facts.variance(t));
+          sum[weight_sum] += static_cast<double>(tally.facts.weight(t));
         }
-        tally.sums(sequence, 0) = entropy;
-        tally.sums(sequence, 1) = squares;
+        for (int i = 0; i < sums_of_tokens; ++i) tally.sums(sequence, i) = sum[i];
       });
 }
 
 }  // namespace
 
-void count(const Queue& queue, const Choice& choice, const Scores& scores, const Tally& tally) {
+void count_sequences(const Queue& queue, const Choice& choice, const Scores& scores, const Tally& tally) {
   const Index sequences = tally.assigned.extent(0), tokens = choice.tokens();
-  if (tokens == 0) return;
   for (const auto& counts : {tally.assigned, tally.kept, tally.margin}) fill(queue, counts, 0);
   count_choices(queue, choice, tally, tokens / sequences);
   count_margins(queue, tally, tokens / sequences);

@@ -18,6 +18,7 @@ class RowBlocks {
   bool next();
   std::int64_t first() const { return first_; }  ///< number of the block's first row
   std::int64_t rows() const { return rows_; }
+  bool has(const char* variable) const { return parts_.contains(variable); }  ///< older versions lack some
   /// Row `row` of the block. Throws Error{corrupt} where the file lacks the variable.
   template <class T>
   std::span<const T> row(const char* variable, std::int64_t row) const {

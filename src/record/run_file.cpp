@@ -252,6 +252,8 @@ void RunFile::State::add_layer(const moe::LayerStatistics& layer, std::size_t l)
   waiting.add_padded("bias", layer.bias, experts);
   waiting.add_padded("margin", layer.margin, margin_bins);
   waiting.add("entropy", layer.entropy);
+  waiting.add("score_spread", layer.score_spread);
+  waiting.add("mean_weight", layer.mean_weight);
   waiting.add("max_vio", moe::max_vio(layer.assigned));
   waiting.add("max_vio_floor", floors[l]);
   waiting.add("drop_share", moe::drop_share(layer.assigned, layer.kept));

@@ -21,12 +21,13 @@ constexpr const char* file_texts[] = {
     "`task`."};
 
 const char* preamble =
-    "# Record schema, version 6\n\n"
+    "# Record schema, version 7\n\n"
     "Printed by `switchyard schema` from the tables in `src/record/schema_run.cpp`, `schema_communication.cpp` and "
     "`schema_table.cpp`; "
     "files are "
     "created from that table "
-    "and `switchyard verify` checks against it. Versions 1 to 5 are still read: 5 lacks what is marked (since 6), 4 "
+    "and `switchyard verify` checks against it. Versions 1 to 6 are still read: 6 lacks what is marked (since 7), 5 "
+    "(since 6), 4 "
     "and 3 what is marked (since 5), "
     "3 what is "
     "marked (since 4); in 2 "

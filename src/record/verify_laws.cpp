@@ -82,10 +82,26 @@ bool check_counts(const Row& row, std::int64_t l, const std::string& where, Prob
   return within(assigned, expected) && !outside;
 }
 
+constexpr double rounding = 0.01;  ///< by which sums of floats may leave their range
+
+/// Means over the tokens of a step, of scores within 0 and 1.
+void check_scores(const Row& row, std::int64_t l, const std::string& where, Problems& problems) {
+  const auto require = [&](bool holds, const char* message) {
+    if (!holds) problems.push_back(where + message);
+  };
+  const auto at = static_cast<std::size_t>(l);
+  const double entropy = row.all<double>("entropy")[at], experts = row.shape.layer_experts[at];
+  require(entropy >= -rounding && entropy <= std::log(experts) + rounding,
+          "entropy is not within 0 and the logarithm of the experts");
+  if (!row.block.has("score_spread")) return;
+  const double spread = row.all<double>("score_spread")[at], weight = row.all<double>("mean_weight")[at];
+  require(spread >= 0.0 && spread <= 0.5 + rounding, "score_spread is not within 0 and a half");
+  require(weight >= 0.0 && std::isfinite(weight), "mean_weight is not a number from 0 on");
+}
+
 /// What is recorded of the routing beside the counts: recomputed from them where it follows, within its range
-/// elsewhere. Sums of floats may leave their range by rounding.
+/// elsewhere.
 void check_routing(const Row& row, std::int64_t l, const std::string& where, Problems& problems) {
-  constexpr double rounding = 0.01;
   const auto require = [&](bool holds, const char* message) {
     if (!holds) problems.push_back(where + message);
   };
@@ -102,9 +118,7 @@ void check_routing(const Row& row, std::int64_t l, const std::string& where, Pro
   const auto bins = row.layer<std::int64_t>("margin", l, static_cast<std::int64_t>(margin.size()) / row.shape.layers);
   require(within(bins, row.shape.step_tokens) && sum_of(bins) == row.shape.step_tokens,
           "margin does not have every token of the step once");
-  const double entropy = row.all<double>("entropy")[at];
-  require(entropy >= -rounding && entropy <= std::log(static_cast<double>(experts)) + rounding,
-          "entropy is not within 0 and the logarithm of the experts");
+  check_scores(row, l, where, problems);
   const auto masses = row.layer<double>("prob_mass", l, experts);
   require(std::all_of(masses.begin(), masses.end(),
                       [&](double m) { return m >= 0.0 && m <= step_tokens * (1.0 + rounding); }),

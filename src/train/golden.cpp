@@ -58,6 +58,18 @@ void add_routers(std::vector<GoldenRun>& runs) {
     moe.group_score = GroupScore::share_sum, moe.importance_loss = 0.1;
     moe.importance_form = ImportanceForm::squared_deviation, train.schedule = Schedule::wsd;
   }));
+  runs.push_back(run("quantile", [](auto&, auto& moe, auto&) {
+    moe.router = RouterKind::sigmoid, moe.bias_rule = BiasRule::quantile, moe.bias_memory = 0.25;
+  }));
+  runs.push_back(run("softmax-quantile", [](auto&, auto& moe, auto& train) {
+    moe.top_k = 1, moe.normalise = Normalise::before, moe.bias_rule = BiasRule::quantile, moe.bias_range = 0.5;
+    moe.bias_bins = 64, moe.bias_from = 2, moe.aux_loss = 0.01, moe.aux_scope = AuxScope::sequence;
+    train.precision = Precision::bf16;
+  }));
+  runs.push_back(run("bias-spread", [](auto&, auto& moe, auto&) {
+    moe.router = RouterKind::sigmoid, moe.bias_rule = BiasRule::centred_sign, moe.bias_rate = 0.2;
+    moe.bias_unit = BiasUnit::spread, moe.bias_schedule = BiasSchedule::inverse;
+  }));
   runs.push_back(run("hash", [](auto& model, auto& moe, auto&) {
     moe.router = RouterKind::hash, model.activation = Activation::relu;
   }));

@@ -156,12 +156,13 @@ std::vector<double> everything(const LayerStatistics& s, const std::vector<float
   all.insert(all.end(), s.margin.begin(), s.margin.end());
   all.insert(all.end(), s.prob_mass.begin(), s.prob_mass.end());
   all.insert(all.end(), bias.begin(), bias.end());
-  all.insert(all.end(), {s.entropy, s.aux_loss, s.importance_loss, s.z_loss});
+  all.insert(all.end(), s.cutoffs.begin(), s.cutoffs.end());
+  all.insert(all.end(), {s.entropy, s.score_spread, s.mean_weight, s.aux_loss, s.importance_loss, s.z_loss});
   return all;
 }
 
 /// With every loss and a bias rule where the router can have them.
-Config invariance_config(RouterKind router, AuxScope scope, int experts) {
+Config invariance_config(RouterKind router, AuxScope scope, int experts, BiasRule rule = BiasRule::proportional) {
   Config c = test::small_config(experts, std::min(experts, 2));
   c.train.batch = 14;
   c.train.grains = 7;
@@ -173,7 +174,7 @@ Config invariance_config(RouterKind router, AuxScope scope, int experts) {
   more.moe.importance_form = experts > 1 ? ImportanceForm::cv2 : ImportanceForm::squared_deviation;
   if (test::allowed(more)) c = more;
   more = c;
-  more.moe.bias_rule = BiasRule::proportional;
+  more.moe.bias_rule = rule;
   return test::allowed(more) ? more : c;
 }
 
@@ -209,6 +210,12 @@ TEST(Statistics, SameBitsOnAnyNumberOfRanks) {
   for (const RouterKind router : test::all_of<RouterKind>())
     for (const AuxScope scope : test::all_of<AuxScope>())
       for (const int experts : {1, 3, 70}) expect_same_as_alone(invariance_config(router, scope, experts));
+  for (const int experts : {1, 3, 70}) {
+    Config c = invariance_config(RouterKind::sigmoid, AuxScope::sequence, experts, BiasRule::quantile);
+    expect_same_as_alone(c);
+    c.moe.bias_rule = BiasRule::sign, c.moe.bias_unit = BiasUnit::spread;
+    expect_same_as_alone(c);
+  }
 }
 
 TEST(Statistics, ConservationLaws) {

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <random>
 
 #include "moe/balancers/balancer.hpp"
+#include "moe/cutoffs.hpp"
 #include "reference/balance.hpp"
 #include "support/kinds.hpp"
 
@@ -46,9 +48,25 @@ std::vector<MoeConfig> with_all(MoeConfig moe, E MoeConfig::*option) {
 
 std::vector<MoeConfig> with_all_rules() {
   std::vector<MoeConfig> all = with_all(moe_with([](MoeConfig& m) { m.bias_rate = 0.01; }), &MoeConfig::bias_rule);
-  std::erase_if(all, [](const MoeConfig& m) { return m.bias_rule == BiasRule::none; });
+  std::erase_if(all, [](const MoeConfig& m) {
+    return m.bias_rule == BiasRule::none || m.bias_rule == BiasRule::quantile;  // which has no steps: its own test
+  });
   return all;
 }
+
+/// What rules of steps read of a batch.
+LayerStatistics batch_of(const std::vector<std::int64_t>& assigned, double spread = 0.0) {
+  LayerStatistics s;
+  s.assigned = assigned, s.score_spread = spread;
+  return s;
+}
+
+Config config_with(const MoeConfig& moe) {
+  Config c;
+  c.moe = moe;
+  return c;
+}
+Balancers balancers_of(const MoeConfig& moe) { return make_balancers(config_with(moe)); }
 
 /// By the names of balancer_kinds.
 const std::map<std::string, BalancerRule>& rules() {
@@ -60,7 +78,8 @@ const std::map<std::string, BalancerRule>& rules() {
        {with_all(moe_with([](MoeConfig& m) { m.importance_loss = 0.6; }), &MoeConfig::importance_form),
         importance_by_definition}},
       {"z_loss", {{moe_with([](MoeConfig& m) { m.z_loss = 0.1; })}, z_by_definition}},
-      {"bias_rule", {with_all_rules(), nullptr}}};
+      {"bias_rule", {with_all_rules(), nullptr}},
+      {"quantile_bias", {{moe_with([](MoeConfig& m) { m.bias_rule = BiasRule::quantile; })}, nullptr}}};
   return all;
 }
 
@@ -95,28 +114,28 @@ void expect_step(const MoeConfig& moe, const Balancer& balancer) {
   std::vector<double> want(bias.begin(), bias.end());
   if (moe.bias_rule != BiasRule::none)
     want = reference::moved_bias(moe.bias_rule, moe.bias_rate, some_load.assigned, want);
-  balancer.update(0, some_load.assigned, bias);
+  balancer.update(0, batch_of(some_load.assigned), bias);
   for (std::size_t e = 0; e < bias.size(); ++e) EXPECT_FLOAT_EQ(bias[e], static_cast<float>(want[e])) << "expert " << e;
 }
 
 TEST(Balancers, EachAgreesWithItsDefinition) {
   for (const BalancerKind& kind : balancer_kinds()) {
     ASSERT_TRUE(rules().count(kind.name)) << kind.name << " has no definition in the table of this test";
-    EXPECT_EQ(kind.make(MoeConfig()), nullptr) << kind.name << " is on although no option asks for it";
+    EXPECT_EQ(kind.make(Config()), nullptr) << kind.name << " is on although no option asks for it";
     const BalancerRule& rule = rules().at(kind.name);
     for (const MoeConfig& moe : rule.configs) {
       SCOPED_TRACE(std::string(kind.name) + ", " + test::name_of(moe.aux_scope) + ", " +
                    test::name_of(moe.importance_form) + ", " + test::name_of(moe.bias_rule));
-      const Balancers alone = make_balancers(moe);
+      const Balancers alone = balancers_of(moe);
       ASSERT_EQ(alone.size(), 1u);
       expect_definition(moe, *alone[0], rule);
-      expect_step(moe, *alone[0]);
+      if (moe.bias_rule != BiasRule::quantile) expect_step(moe, *alone[0]);
     }
   }
 }
 
 /// Of the only balancer of a configuration.
-double loss_of(const MoeConfig& moe, const Load& load) { return make_balancers(moe).at(0)->loss(load, 0.0); }
+double loss_of(const MoeConfig& moe, const Load& load) { return balancers_of(moe).at(0)->loss(load, 0.0); }
 
 // Even counts and scores: 1 for every k (Megatron, OLMo-core, MegaBlocks); a sum over choices without 1/k would be k.
 TEST(Balancers, SwitchLossOfEvenLoadIsOne) {
@@ -146,8 +165,8 @@ TEST(Balancers, ImportanceOfEvenLoadIsZero) {
 }
 
 void move(BiasRule rule, const std::vector<std::int64_t>& counts, double rate, std::vector<float>& bias) {
-  for (const auto& balancer : make_balancers(moe_with([&](MoeConfig& m) { m.bias_rule = rule, m.bias_rate = rate; })))
-    balancer->update(0, counts, bias);
+  for (const auto& balancer : balancers_of(moe_with([&](MoeConfig& m) { m.bias_rule = rule, m.bias_rate = rate; })))
+    balancer->update(0, batch_of(counts), bias);
 }
 
 std::vector<float> moved(BiasRule rule, const std::vector<std::int64_t>& counts, double rate = 1e-3) {
@@ -194,6 +213,75 @@ TEST(Balancers, CentredStepsDoNotDrift) {
   for (int e = 0; e < 8; ++e) mean += bias[e] / 8.0, drifted += plain[e] / 8.0;
   EXPECT_NEAR(mean, 0.0, 1e-5);
   EXPECT_NEAR(drifted, 0.75, 1e-3);
+}
+
+/// How far one expert's bias moved in step `step` of 100.
+float moved_in(std::int64_t step, const MoeConfig& moe, double spread = 0.0) {
+  Config c = config_with(moe);
+  c.train.steps = 100;
+  std::vector<float> bias{0.0f, 0.0f};
+  for (const auto& balancer : make_balancers(c)) balancer->update(step, batch_of({1, 3}, spread), bias);
+  return bias[0];
+}
+
+TEST(Balancers, ABiasMovesFromAStepOnUntilAnother) {
+  const MoeConfig moe = moe_with(
+      [](MoeConfig& m) { m.bias_rule = BiasRule::sign, m.bias_rate = 0.25, m.bias_from = 10, m.bias_until = 90; });
+  for (const auto& [step, want] : {std::pair{1, 0.0f}, {9, 0.0f}, {10, 0.25f}, {89, 0.25f}, {90, 0.0f}, {100, 0.0f}})
+    EXPECT_EQ(moved_in(step, moe), want) << step;
+}
+
+// Constant up to the half, from there on as one over the steps since it began.
+TEST(Balancers, AnInverseScheduleFallsFromTheHalfOn) {
+  MoeConfig moe = moe_with([](MoeConfig& m) {
+    m.bias_rule = BiasRule::sign, m.bias_rate = 1.0, m.bias_schedule = BiasSchedule::inverse, m.bias_from = 11;
+    m.bias_until = 31;
+  });
+  for (const int step : {11, 20, 21}) EXPECT_EQ(moved_in(step, moe), 1.0f) << step;
+  for (const int step : {22, 25, 30})
+    EXPECT_FLOAT_EQ(moved_in(step, moe), 11.0f / static_cast<float>(step - 10)) << step;
+  moe.bias_until = 0, moe.bias_from = 0;  // the end is that of the run
+  EXPECT_EQ(moved_in(50, moe), 1.0f);
+  EXPECT_FLOAT_EQ(moved_in(100, moe), 51.0f / 101.0f);
+}
+
+TEST(Balancers, ARateInSpreadsIsThatTimesTheSpreadOfTheStep) {
+  const MoeConfig moe =
+      moe_with([](MoeConfig& m) { m.bias_rule = BiasRule::sign, m.bias_rate = 0.5, m.bias_unit = BiasUnit::spread; });
+  EXPECT_EQ(moved_in(1, moe, 0.25), 0.125f);
+  EXPECT_EQ(moved_in(1, moe, 0.0), 0.0f);
+}
+
+// Against the quantile of all values, not of a histogram: within the width of a bin.
+TEST(Balancers, AQuantileBiasIsThatOfItsCutoffs) {
+  constexpr int experts = 5, tokens = 400, bins = 1000;
+  MoeConfig moe = moe_with([](MoeConfig& m) { m.bias_rule = BiasRule::quantile; });
+  std::vector<float> bias{0.2f, -0.1f, 0.0f, 0.0f, -0.1f};
+  const CutoffBins cut = cutoff_bins(bias, moe);
+  EXPECT_FLOAT_EQ(cut.first, -1.1f);
+  EXPECT_FLOAT_EQ(cut.first + bins / cut.per_unit, 1.2f);
+  LayerStatistics batch = batch_of({80, 80, 80, 80, 80});  // of these only the sum counts
+  batch.cutoffs.assign(experts * bins, 0);
+  std::vector<double> want;
+  std::mt19937_64 random(3);
+  std::uniform_real_distribution<double> uniform(-0.9, 0.9);
+  for (int e = 0; e < experts; ++e) {
+    std::vector<double> gaps;
+    for (int t = 0; t < tokens; ++t) {
+      gaps.push_back(0.1 * e + 0.5 * uniform(random));
+      ++batch.cutoffs[e * bins + static_cast<int>((gaps.back() - cut.first) * cut.per_unit)];
+    }
+    want.push_back(reference::cutoff_quantile(gaps, tokens / 5.0));
+  }
+  const double mean = mean_of(want), memory = 0.25;
+  std::vector<float> next = bias, smooth = bias;
+  balancers_of(moe).at(0)->update(1, batch, next);
+  moe.bias_memory = memory;
+  balancers_of(moe).at(0)->update(1, batch, smooth);
+  for (int e = 0; e < experts; ++e) {
+    EXPECT_NEAR(next[e], want[e] - mean, 2.0 / cut.per_unit) << e;
+    EXPECT_FLOAT_EQ(smooth[e], static_cast<float>(memory * bias[e] + (1.0 - memory) * next[e])) << e;
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Oracle of the balancing losses, the bias rules and capacity, each by its definition.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <numeric>
@@ -52,6 +53,16 @@ inline std::vector<double> moved_bias(BiasRule rule, double rate, const std::vec
   const double centre = rule == BiasRule::centred_sign ? std::accumulate(step.begin(), step.end(), 0.0) / n : 0.0;
   for (std::size_t e = 0; e < step.size(); ++e) bias[e] += step[e] - centre;
   return bias;
+}
+
+/// The bias with which an expert is above the cutoff of `chosen` of the tokens: their cutoff − score sorted, linear
+/// between them.
+inline double cutoff_quantile(std::vector<double> gaps, double chosen) {
+  std::sort(gaps.begin(), gaps.end());
+  const auto below = static_cast<std::size_t>(chosen);
+  if (below == 0) return gaps.front();
+  if (below >= gaps.size()) return gaps.back();
+  return gaps[below - 1] + (gaps[below] - gaps[below - 1]) * (chosen - static_cast<double>(below));
 }
 
 /// Token and place of choice i, where those of token t are [first[t], first[t + 1]).

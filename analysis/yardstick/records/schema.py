@@ -1,7 +1,8 @@
 """The record schema as `switchyard schema` prints it (docs/record-schema.md; a test compares them), and what a reader asks of values."""
 from typing import NamedTuple
 
-VERSIONS = range(1, 7)  # 2 adds to 1; 3 has attributes of fixed length; 4 adds the timeline, 5 communication, 6 its seconds by purpose
+VERSIONS = range(1, 8)  # 2 adds to 1; 3 has attributes of fixed length; 4 adds the timeline, 5 communication, 6 its seconds by purpose,
+#                         7 spread of scores and mean weight
 
 
 class Kind(NamedTuple):

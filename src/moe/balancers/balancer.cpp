@@ -7,18 +7,16 @@ namespace switchyard::moe {
 
 const std::vector<BalancerKind>& balancer_kinds() {
   static const std::vector<BalancerKind> kinds{
-      {"switch_loss", make_switch_loss},
-      {"importance_loss", make_importance_loss},
-      {"z_loss", make_z_loss},
-      {"bias_rule", make_bias_rule},
+      {"switch_loss", make_switch_loss}, {"importance_loss", make_importance_loss}, {"z_loss", make_z_loss},
+      {"bias_rule", make_bias_rule},     {"quantile_bias", make_quantile_bias},
   };
   return kinds;
 }
 
-Balancers make_balancers(const MoeConfig& moe) {
+Balancers make_balancers(const Config& config) {
   Balancers balancers;
   for (const BalancerKind& kind : balancer_kinds())
-    if (auto balancer = kind.make(moe)) balancers.push_back(std::move(balancer));
+    if (auto balancer = kind.make(config)) balancers.push_back(std::move(balancer));
   return balancers;
 }
 

@@ -18,6 +18,8 @@ struct Load {
   std::vector<double> mass;            ///< (E) sum of normalised scores
   double entropy = 0.0;                ///< sum of the entropies of the normalised scores, nat
   double squares = 0.0;                ///< sum of squared log-sum-exps of the logits
+  double variance = 0.0;               ///< sum of the variances of a token's scores
+  double weight = 0.0;                 ///< sum of combine weights, before drop
 };
 
 /// A balancer overrides what it does; what it does not is nothing.
@@ -42,9 +44,21 @@ class Balancer {
   virtual void add_gradient(const Load& /*unit*/, double /*share*/, float* /*gradient*/) const {}
   /// dL/dlse of each token by its log-sum-exp.
   virtual double lse_slope(std::int64_t /*batch_tokens*/) const { return 0.0; }
-  /// After a step: moves bias(E) by the pre-drop counts(E) of the global batch.
-  virtual void update(std::int64_t /*step*/, const std::vector<std::int64_t>& /*assigned*/,
-                      std::vector<float>& /*bias*/) const {}
+  /// After a step, the first of which is 1: moves bias(E) by what it did to the global batch, counts before drop.
+  virtual void update(std::int64_t /*step*/, const LayerStatistics& /*batch*/, std::vector<float>& /*bias*/) const {}
+};
+
+/// The steps in which a rule moves the bias, and by what share of its rate: from moe.bias_from on, until
+/// moe.bias_until.
+class BiasSpan {
+ public:
+  explicit BiasSpan(const Config& config);
+  bool moves(std::int64_t step) const { return step >= from_ && step < until_; }
+  double share(std::int64_t step) const;
+
+ private:
+  static constexpr std::int64_t no_end = INT64_MAX;
+  std::int64_t from_, until_, falls_from_ = no_end;
 };
 
 using Balancers = std::vector<std::unique_ptr<Balancer>>;
@@ -52,7 +66,7 @@ using Balancers = std::vector<std::unique_ptr<Balancer>>;
 /// A balancer of the configuration; nothing where its options turn it off.
 struct BalancerKind {
   const char* name;
-  std::unique_ptr<Balancer> (*make)(const MoeConfig& moe);
+  std::unique_ptr<Balancer> (*make)(const Config& config);
 };
 
 /// All there are, in the order in which their gradients are added.
@@ -62,13 +76,14 @@ const std::vector<BalancerKind>& balancer_kinds();
 bool any_loss(const Balancers& balancers);
 
 /// Those that the configuration turns on.
-Balancers make_balancers(const MoeConfig& moe);
+Balancers make_balancers(const Config& config);
 
 // What balancer_kinds lists.
-std::unique_ptr<Balancer> make_switch_loss(const MoeConfig& moe);
-std::unique_ptr<Balancer> make_importance_loss(const MoeConfig& moe);
-std::unique_ptr<Balancer> make_z_loss(const MoeConfig& moe);
-std::unique_ptr<Balancer> make_bias_rule(const MoeConfig& moe);
+std::unique_ptr<Balancer> make_switch_loss(const Config& config);
+std::unique_ptr<Balancer> make_importance_loss(const Config& config);
+std::unique_ptr<Balancer> make_z_loss(const Config& config);
+std::unique_ptr<Balancer> make_bias_rule(const Config& config);
+std::unique_ptr<Balancer> make_quantile_bias(const Config& config);
 
 /// Of a vector that is not empty.
 double mean_of(const std::vector<double>& values);

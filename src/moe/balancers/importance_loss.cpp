@@ -55,8 +55,8 @@ class ImportanceLoss : public Balancer {
 
 }  // namespace
 
-std::unique_ptr<Balancer> make_importance_loss(const MoeConfig& moe) {
-  return moe.importance_loss > 0.0 ? std::make_unique<ImportanceLoss>(moe) : nullptr;
+std::unique_ptr<Balancer> make_importance_loss(const Config& config) {
+  return config.moe.importance_loss > 0.0 ? std::make_unique<ImportanceLoss>(config.moe) : nullptr;
 }
 
 }  // namespace switchyard::moe

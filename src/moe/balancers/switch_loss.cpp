@@ -37,8 +37,8 @@ class SwitchLoss : public Balancer {
 
 }  // namespace
 
-std::unique_ptr<Balancer> make_switch_loss(const MoeConfig& moe) {
-  return moe.aux_loss > 0.0 ? std::make_unique<SwitchLoss>(moe) : nullptr;
+std::unique_ptr<Balancer> make_switch_loss(const Config& config) {
+  return config.moe.aux_loss > 0.0 ? std::make_unique<SwitchLoss>(config.moe) : nullptr;
 }
 
 }  // namespace switchyard::moe

@@ -22,8 +22,8 @@ class ZLoss : public Balancer {
 
 }  // namespace
 
-std::unique_ptr<Balancer> make_z_loss(const MoeConfig& moe) {
-  return moe.z_loss > 0.0 ? std::make_unique<ZLoss>(moe) : nullptr;
+std::unique_ptr<Balancer> make_z_loss(const Config& config) {
+  return config.moe.z_loss > 0.0 ? std::make_unique<ZLoss>(config.moe) : nullptr;
 }
 
 }  // namespace switchyard::moe
