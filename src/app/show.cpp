@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "app/commands.hpp"
+#include "config/presets.hpp"
 #include "config/yaml.hpp"
 #include "sweep/sweep.hpp"
 
@@ -17,7 +18,7 @@ struct ShowOptions {
 
 Exit show_config(const ShowOptions& options) {
   if (options.reference) {
-    std::fputs((config_markdown() + sweep::sweep_markdown()).c_str(), stdout);
+    std::fputs((config_markdown() + presets_markdown() + sweep::sweep_markdown()).c_str(), stdout);
     return Exit::ok;
   }
   LoadResult loaded;

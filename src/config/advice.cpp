@@ -64,6 +64,9 @@ std::vector<Violation> overruled(const Config& c, int max_experts) {
   if (c.moe.groups <= 1) note("moe.group_score", "moe.groups is 1");
   if (c.moe.capacity_factor == 0.0) note("moe.drop_order", "moe.capacity_factor is 0");
   if (c.layout.exchange == ExchangeKind::alltoallv) note("layout.transport", "layout.exchange is alltoallv, MPI's own");
+  if (!traits_of(c.moe.router).learned())
+    for (const char* key : {"moe.router_std", "train.router_rate", "train.router_warmup"})
+      note(key, "moe.router is " + format_value(c.moe.router) + ", which learns nothing");
   for (const BalancingOption& option : balancing_options())
     for (const std::string& form : option.forms)
       if (!option.on(c.moe)) note(form, option.key + " is " + option.off);
@@ -137,13 +140,17 @@ void advise_on_experts(const Config& c, std::vector<Violation>& notes) {
                          join(idle)});
   const RouterTraits router = traits_of(c.moe.router);
   const bool learned = max_experts > 1 && router.learned();
-  if (learned && c.moe.top_k == 1 && c.moe.normalise == Normalise::after)
+  if (learned && c.moe.top_k == 1 && normalise_of(c.moe) == Normalise::after)
     notes.push_back({"moe.normalise",
                      "after with moe.top_k 1 makes every combine weight the same: the language-model loss "
                      "teaches the router nothing; use " +
                          (router.normalise.size() == 1
                               ? "two experts a token or more"
                               : format_value(router.raw_weights() ? Normalise::none : Normalise::before))});
+  if (learned && c.moe.router == RouterKind::sigmoid && normalise_of(c.moe) == Normalise::none)
+    notes.push_back({"moe.normalise",
+                     "raw sigmoid weights can shrink until experts hardly count (mean_weight is recorded); two choices "
+                     "a token with after, or softmax with before, keep their sum"});
   if (const std::string unset = all_off(c.moe); learned && !unset.empty())
     notes.push_back(
         {"moe.aux_loss", "nothing keeps the experts' loads even; set " + unset + " unless that is what you study"});

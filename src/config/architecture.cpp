@@ -124,8 +124,9 @@ std::vector<TensorSpec> attention_tensors(const Config& c, const Part& part) {
 
 void add_mixture(const Config& c, const std::string& prefix, int block, std::vector<TensorSpec>& all) {
   const std::int64_t experts = c.block_experts(block);
+  const double router_std = c.moe.router_std > 0.0 ? c.moe.router_std : c.model.init_std;
   for (const std::string& name : traits_of(c.moe.router).tensors)
-    all.push_back(matrix({prefix, block, Role::router}, name.c_str(), {experts, c.model.width}, c.model.init_std));
+    all.push_back(matrix({prefix, block, Role::router}, name.c_str(), {experts, c.model.width}, router_std));
   add_network(c, {prefix + "experts.", block, Role::expert}, c.moe.hidden, experts, all);
   if (c.moe.shared_experts == 0) return;
   const std::int64_t hidden = std::int64_t{c.moe.shared_experts} * c.moe.hidden;

@@ -24,6 +24,7 @@ std::string comment(const char* unit, const char* help, const std::vector<std::s
 
 std::string to_string(const Origin& origin) {
   if (origin.kind == Origin::Kind::unset) return "default";
+  if (origin.kind == Origin::Kind::preset) return "preset " + origin.file;
   if (origin.kind == Origin::Kind::command_line) return "command line";
   return origin.line > 0 ? origin.file + ":" + std::to_string(origin.line) : origin.file;
 }

@@ -33,7 +33,7 @@ SWITCHYARD_ENUM(Activation, gelu, relu, swiglu);
 SWITCHYARD_ENUM(AttentionKind, grouped, latent);
 SWITCHYARD_ENUM(QueryKeyNorm, none, head, all);
 SWITCHYARD_ENUM(RouterKind, softmax, sigmoid, noisy_topk, hash);
-SWITCHYARD_ENUM(Normalise, before, after, none);
+SWITCHYARD_ENUM(Normalise, auto_, before, after, none);
 SWITCHYARD_ENUM(GroupScore, top2_sum, share_sum, max);
 SWITCHYARD_ENUM(AuxScope, sequence, grain, batch);
 SWITCHYARD_ENUM(BiasRule, none, sign, centred_sign, proportional, quantile);

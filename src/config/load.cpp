@@ -3,10 +3,12 @@
 #include <filesystem>
 #include <system_error>
 #include <tuple>
+#include <utility>
 
 #include "base/check.hpp"
 #include "base/files.hpp"
 #include "config/options.hpp"
+#include "config/presets.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
 #include "config/yaml_tree.hpp"
@@ -55,6 +57,17 @@ class Loader {
  public:
   Loader(std::string file, LoadResult& result) : file_(std::move(file)), result_(result) {}
 
+  /// Puts the values of the preset that the command line, or else the file, names in the place of the defaults.
+  void begin_with_preset(const YamlTree& tree, const std::vector<std::string>& overrides) {
+    for (const std::string& text : overrides)
+      if (text.starts_with(preset_key + "="))
+        return use(text.substr(preset_key.size() + 1), {Origin::Kind::command_line, "", 0, 0});
+    const std::vector<YamlNode>& items = tree.root.items;
+    for (std::size_t i = 0; tree.root.kind == Kind::map && i + 1 < items.size(); i += 2)
+      if (items[i].text == preset_key && items[i + 1].kind == Kind::scalar)
+        return use(items[i + 1].text, at(items[i + 1].place));
+  }
+
   void read(const YamlTree& tree) {
     for (const YamlError& e : tree.errors) complain(at(e.place), "", e.message);
     if (tree.root.kind == Kind::map)
@@ -70,6 +83,10 @@ class Loader {
     const std::string key = text.substr(0, equals);
     if (equals == std::string::npos || key.empty())
       return complain(origin, "", "\"" + text + "\" is not of the form section.key=value");
+    if (key == preset_key) {
+      if (std::exchange(preset_given_, true)) complain(origin, key, "given twice");
+      return;
+    }
     if (is_section(key)) return complain(origin, key, "is a section; give one of its options, " + key + ".key=value");
     if (result_.origins.contains(key) && result_.origins[key].kind == Origin::Kind::command_line)
       return complain(origin, key, "given twice");
@@ -77,6 +94,17 @@ class Loader {
   }
 
  private:
+  static inline const std::string preset_key = "preset";
+
+  void use(const std::string& name, const Origin& origin) {
+    const Preset* preset = find_preset(name);
+    std::vector<std::string> names;
+    for (const Preset& known : presets()) names.push_back(known.name);
+    if (!preset) return complain(origin, preset_key, "is \"" + name + "\"; must be one of " + join(names));
+    for (const auto& [key, value] : preset->values)
+      set(key, {.kind = Kind::scalar, .text = value}, {Origin::Kind::preset, name, 0, 0});
+  }
+
   static bool is_section(const std::string& name) {
     for (const std::string& section : section_names())
       if (section == name) return true;
@@ -117,7 +145,9 @@ class Loader {
         complain(at(name.place), key, "duplicate key (first on line " + std::to_string(first->second) + ")");
       else if (name.text == "<<")
         complain(at(name.place), "", "merge keys (<<) are not supported; write the values out");
-      else if (prefix.empty())
+      else if (prefix.empty() && name.text == preset_key) {
+        if (value.kind != Kind::scalar) complain(at(name.place), key, "must be the name of a preset");
+      } else if (prefix.empty())
         section(name, value);
       else
         set(key, value, at(value.kind == Kind::scalar || value.kind == Kind::list ? value.place : name.place),
@@ -171,6 +201,7 @@ class Loader {
 
   std::string file_;
   LoadResult& result_;
+  bool preset_given_ = false;  ///< on the command line
 };
 
 }  // namespace
@@ -195,7 +226,9 @@ std::string read_text(const std::string& file) {
 LoadResult load_text(const std::string& name, const std::string& text, const std::vector<std::string>& overrides) {
   LoadResult result;
   Loader loader(name, result);
-  loader.read(parse_yaml(text));
+  const YamlTree tree = parse_yaml(text);
+  loader.begin_with_preset(tree, overrides);
+  loader.read(tree);
   for (const std::string& o : overrides) loader.override_with(o);
   sort_errors(result.errors);
   return result;

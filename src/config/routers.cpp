@@ -7,7 +7,7 @@
 namespace switchyard {
 
 bool RouterTraits::allows(Normalise form) const {
-  return std::find(normalise.begin(), normalise.end(), form) != normalise.end();
+  return form == Normalise::auto_ || std::find(normalise.begin(), normalise.end(), form) != normalise.end();
 }
 
 RouterTraits traits_of(RouterKind router) {
@@ -23,6 +23,15 @@ RouterTraits traits_of(RouterKind router) {
       return {{}, {before, after, none}, "", false};
   }
   throw Error(Exit::internal, "a router without traits");
+}
+
+Normalise normalise_of(const MoeConfig& moe) {
+  if (moe.normalise != Normalise::auto_) return moe.normalise;
+  const RouterTraits router = traits_of(moe.router);
+  if (moe.top_k > 1 || !router.learned()) return Normalise::after;
+  for (const Normalise form : {Normalise::before, Normalise::none})
+    if (router.allows(form)) return form;
+  return Normalise::after;
 }
 
 }  // namespace switchyard

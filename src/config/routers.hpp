@@ -21,4 +21,7 @@ struct RouterTraits {
 
 RouterTraits traits_of(RouterKind router);
 
+/// What moe.normalise auto stands for: after, but of one choice a token the form that teaches the router, if any does.
+Normalise normalise_of(const MoeConfig& moe);
+
 }  // namespace switchyard

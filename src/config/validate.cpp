@@ -84,6 +84,8 @@ void validate_optimization(const TrainConfig& t, Rules& rules) {
     rules.require(t.min_learning_rate <= t.learning_rate, "train.min_learning_rate",
                   format_value(t.min_learning_rate) + " is above train.learning_rate " + format_value(t.learning_rate) +
                       " (a decaying schedule ends there); lower it");
+  rules.at_least("train.router_rate", t.router_rate, 0.0);
+  rules.at_least("train.router_warmup", t.router_warmup, std::int64_t{0});
   rules.require(t.decay_share > 0.0 && t.decay_share <= 1.0, "train.decay_share",
                 "is " + format_value(t.decay_share) + "; must be above 0 and at most 1");
   for (const auto& [key, beta] : {std::pair("train.beta1", t.beta1), std::pair("train.beta2", t.beta2)})

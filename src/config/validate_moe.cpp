@@ -44,6 +44,7 @@ bool validate_ranges(const Config& c, Rules& rules) {
                     "] that divides moe.hidden " + text(m.hidden));
   rules.within("moe.shared_experts", m.shared_experts, 0, 1 << 15);
   rules.above_zero("moe.scale", m.scale);
+  rules.at_least("moe.router_std", m.router_std, 0.0);
   rules.at_least("moe.aux_loss", m.aux_loss, 0.0);
   rules.at_least("moe.importance_loss", m.importance_loss, 0.0);
   rules.at_least("moe.z_loss", m.z_loss, 0.0);
@@ -167,6 +168,9 @@ void validate_bias(const Config& c, Rules& rules) {
                       " with moe.bias_rule none (there is no selection bias to freeze); set it to 0, or choose a rule");
   rules.require(m.bias_until <= 0 || m.bias_from < m.bias_until, "moe.bias_from",
                 text(m.bias_from) + " is not before moe.bias_until " + text(m.bias_until) +
+                    " (the selection bias would never move); lower it");
+  rules.require(m.bias_rule == BiasRule::none || m.bias_from <= c.train.steps, "moe.bias_from",
+                text(m.bias_from) + " is after train.steps " + text(c.train.steps) +
                     " (the selection bias would never move); lower it");
   rules.within("moe.bias_bins", m.bias_bins, 16, 1024);
   rules.above_zero("moe.bias_range", m.bias_range);

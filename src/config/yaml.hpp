@@ -11,13 +11,13 @@ namespace switchyard {
 
 /// Where a value comes from; line and column count from 1, 0 where they do not apply.
 struct Origin {
-  enum class Kind { unset, file, command_line };  ///< unset: the default of the program
+  enum class Kind { unset, preset, file, command_line };  ///< unset: the default of the program
   Kind kind = Kind::unset;
-  std::string file;
+  std::string file;  ///< or the name of the preset
   int line = 0;
   int column = 0;
 };
-/// "default", "tiny.yaml:3" or "command line".
+/// "default", "preset switch", "tiny.yaml:3" or "command line".
 std::string to_string(const Origin& origin);
 
 /// By dotted key; a key that is not there has its default.

@@ -31,7 +31,8 @@ GoldenRun run(const char* name, Change change) {
 }
 
 void add_routers(std::vector<GoldenRun>& runs) {
-  runs.push_back(run("softmax", [](auto&, auto& moe, auto&) { moe.aux_loss = 0.01; }));
+  runs.push_back(
+      run("softmax", [](auto&, auto& moe, auto&) { moe.normalise = Normalise::after, moe.aux_loss = 0.01; }));
   runs.push_back(run("softmax-before", [](auto&, auto& moe, auto& train) {
     moe.normalise = Normalise::before, moe.aux_loss = 0.01, moe.aux_scope = AuxScope::sequence, moe.z_loss = 1e-3;
     train.schedule = Schedule::linear;

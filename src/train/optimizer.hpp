@@ -1,10 +1,12 @@
 // AdamW with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2; the form of torch.optim.AdamW).
 #pragma once
+#include <array>
 #include <cstdint>
 
 #include "config/config.hpp"
 #include "train/norm.hpp"
 #include "train/reduce.hpp"
+#include "train/update_blocks.hpp"
 
 namespace switchyard::train {
 
@@ -39,6 +41,10 @@ struct Update {
 /// Scalars of a step for a parameter with or without weight decay.
 AdamW adamw_scalars(const TrainConfig& config, const Update& update, bool decay);
 
+/// Of the kinds of parameters by UpdateKind.
+using KindScalars = std::array<AdamW, update_kinds>;
+KindScalars kind_scalars(const TrainConfig& config, const Update& update);
+
 /// Updates the elements in this rank's shards.
 class Optimizer {
  public:
@@ -56,7 +62,7 @@ class Optimizer {
  private:
   const ParameterSet* parameters_;
   Vector<UpdateBlock> blocks_;  // devices only
-  Vector<AdamW> scalars_;       // (2) without and with decay; devices only
+  Vector<AdamW> scalars_;       // (update_kinds); devices only
 };
 
 /// The same, once.

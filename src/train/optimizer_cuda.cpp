@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(threads)
   gpu::await_before();
   gpu::let_next_come();
   if (norm && !norm->finite) return;
-  AdamW a = scalars[block.decay];
+  AdamW a = scalars[block.kind];
   if (norm) a.clip = norm->clip;
   const int p = block.placement;
   const Index at = block.at * unit_block, moments = block.moments * unit_block;
@@ -79,12 +79,13 @@ Slabs slabs_of(const ParameterSet& parameters, const Gradients& gradients) {
 Optimizer::Optimizer(const ParameterSet& parameters)
     : parameters_(&parameters),
       blocks_(to_device("optimizer::blocks", update_blocks(parameters))),
-      scalars_(make_view<Vector<AdamW>>("optimizer::scalars", 2)) {}
+      scalars_(make_view<Vector<AdamW>>("optimizer::scalars", update_kinds)) {}
 
 void Optimizer::take_scalars(const Queue& queue, const TrainConfig& config, const Update& update) const {
-  const AdamW kinds[2] = {adamw_scalars(config, update, false), adamw_scalars(config, update, true)};
-  check_cuda(cudaMemcpyAsync(scalars_.data(), kinds, sizeof kinds, cudaMemcpyHostToDevice, gpu::stream_of(queue)),
-             "cudaMemcpyAsync");
+  const KindScalars kinds = kind_scalars(config, update);
+  check_cuda(
+      cudaMemcpyAsync(scalars_.data(), kinds.data(), sizeof kinds, cudaMemcpyHostToDevice, gpu::stream_of(queue)),
+      "cudaMemcpyAsync");
 }
 
 void Optimizer::launch(const Queue& queue, const Gradients& gradients, const NormState* norm) const {

@@ -34,7 +34,7 @@ void Optimizer::update(const Queue& queue, const Gradients& gradients, const Tra
                        const NormState* norm) const {
   expect(norm == nullptr, "a norm that the host has");
   const ParameterSet& parameters = *parameters_;
-  const AdamW kinds[2] = {adamw_scalars(config, update, false), adamw_scalars(config, update, true)};
+  const KindScalars kinds = kind_scalars(config, update);
   for (const Parameter& p : parameters.all()) {
     if (!p.adds_to.empty()) continue;
     const float* g = gradients.slab[static_cast<int>(p.placement)].data();
@@ -44,7 +44,8 @@ void Optimizer::update(const Queue& queue, const Gradients& gradients, const Tra
       const Range mine = common(piece.elements, {p.offset, p.offset + p.span()});
       const Index at = piece.at + mine.first - piece.elements.first;
       if (mine.size() > 0)
-        update_all(queue, kinds[p.decay], {g + mine.first, values + mine.first, first + at, second + at}, mine.size());
+        update_all(queue, kinds[kind_of(p)], {g + mine.first, values + mine.first, first + at, second + at},
+                   mine.size());
     }
   }
   if (!parameters.sharded()) parameters.round_weights(queue);

@@ -20,6 +20,11 @@ double learning_rate(const TrainConfig& c, std::int64_t step) {
   return min + (peak - min) * left;
 }
 
+double router_share(const TrainConfig& c, std::int64_t step) {
+  const bool warm = step >= c.router_warmup;
+  return warm ? c.router_rate : c.router_rate * static_cast<double>(step) / static_cast<double>(c.router_warmup);
+}
+
 std::string schedule_note(std::int64_t planned, const TrainConfig& now, std::int64_t step) {
   TrainConfig before = now;
   before.steps = planned;

@@ -7,12 +7,20 @@
 
 namespace switchyard::train {
 
+/// What an update knows of parameters apart: without and with weight decay, and routers, which have a rate of their
+/// own.
+enum UpdateKind : std::int32_t { plain_kind, decaying_kind, router_kind, update_kinds };
+
+inline UpdateKind kind_of(const TensorSpec& t) {
+  return t.role == Role::router ? router_kind : t.decay ? decaying_kind : plain_kind;
+}
+
 /// A block of a slab that this rank updates.
 struct alignas(16) UpdateBlock {
   std::int32_t at;       ///< its number in the slabs of values and gradients
   std::int32_t moments;  ///< and in those of the moments
   std::int32_t placement;
-  std::int32_t decay;  ///< whether its parameter decays
+  std::int32_t kind;  ///< an UpdateKind
 };
 
 /// This rank's blocks of all parameters that have values, in order of declaration.
@@ -25,7 +33,7 @@ inline std::vector<UpdateBlock> update_blocks(const ParameterSet& parameters) {
       for (Index i = mine.first; i < mine.last; i += unit_block)
         blocks.push_back({static_cast<std::int32_t>(i / unit_block),
                           static_cast<std::int32_t>((piece.at + i - piece.elements.first) / unit_block),
-                          static_cast<std::int32_t>(p.placement), p.decay});
+                          static_cast<std::int32_t>(p.placement), kind_of(p)});
     }
   return blocks;
 }

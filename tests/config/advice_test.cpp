@@ -21,6 +21,8 @@ std::vector<std::string> keys(const Config& c, int ranks) {
 
 TEST(Advice, NamesWhatIsSeldomMeant) {
   Config c = base();
+  EXPECT_EQ(keys(c, 1), (std::vector<std::string>{"moe.aux_loss"}));
+  c.moe.normalise = Normalise::after;
   EXPECT_EQ(keys(c, 1), (std::vector<std::string>{"moe.normalise", "moe.aux_loss"}));
   c.moe.normalise = Normalise::before;
   c.moe.bias_rule = BiasRule::sign;
@@ -87,11 +89,18 @@ TEST(Advice, WhatARouterDoesNotLearnIsRemarked) {
            use + "\n";
   };
   const std::string balanced = "moe.importance_loss=0.1";
-  EXPECT_EQ(advised({balanced}), normalise("before"));
-  EXPECT_EQ(advised({balanced, "moe.router=sigmoid"}), normalise("none"));
+  EXPECT_EQ(advised({balanced}), "") << "auto weighs one choice so that it is learned";
+  EXPECT_EQ(advised({balanced, "moe.normalise=after"}), normalise("before"));
+  EXPECT_EQ(advised({balanced, "moe.normalise=after", "moe.router=sigmoid"}), normalise("none"));
+  for (const char* form : {"auto", "none"})
+    EXPECT_TRUE(advised({balanced, "moe.router=sigmoid", std::string("moe.normalise=") + form})
+                    .starts_with("moe.normalise: raw sigmoid weights can shrink"))
+        << form;
   EXPECT_EQ(advised({balanced, "moe.router=noisy_topk"}), normalise("two experts a token or more")) << "no other form";
   EXPECT_EQ(advised({balanced, "moe.top_k=2"}), "");
   EXPECT_EQ(advised({"moe.router=hash"}), "") << "it learns nothing";
+  EXPECT_EQ(advised({"moe.router=hash", "train.router_rate=0.5"}),
+            "train.router_rate: changes nothing, since moe.router is hash, which learns nothing\n");
   EXPECT_TRUE(advised({"moe.top_k=2"}).starts_with("moe.aux_loss: nothing keeps the experts' loads even; "));
   EXPECT_EQ(advised({"moe.top_k=2", "moe.bias_rule=sign"}), "");
 }

@@ -40,6 +40,16 @@ std::string lines_of(const Config& c) {
   return all;
 }
 
+TEST(Architecture, ARouterMayBeginWithADeviationOfItsOwn) {
+  Config c = small();
+  const std::string before = lines_of(c);
+  c.moe.router_std = 0.75;
+  const std::string line = "blocks.1.moe.router.weight 5 12 decay in 1 std ";
+  std::string wanted = before;
+  wanted.replace(wanted.find(line), line.size() + 3, line + "0.75");
+  EXPECT_EQ(lines_of(c), wanted);
+}
+
 TEST(Architecture, TiedWithADenseBlockAndAMixture) {
   EXPECT_EQ(lines_of(small()), R"(embedding.weight 50 12 in -1 std 0.1
 embedding.gather 50 12 in -1 std 0.1 adds to embedding.weight

@@ -44,6 +44,12 @@ const Limit limits[] = {
     {"moe.aux_loss", "0", "-5e-324", "", ""},
     {"moe.importance_loss", "0", "-5e-324", "", ""},
     {"moe.z_loss", "0", "-5e-324", "", ""},
+    {"moe.router_std", "0", "-5e-324", "", ""},
+    {"moe.bias_from", "0", "-1", "0", "1"},  // without a rule
+    {"moe.bias_from", "0", "-1", "1000", "1001", {"moe.bias_rule=sign"}},
+    {"moe.bias_range", "5e-324", "0", "", "", {"moe.bias_rule=quantile"}},
+    {"moe.bias_bins", "16", "15", "1024", "1025", {"moe.bias_rule=quantile"}},
+    {"moe.bias_memory", "0", "-5e-324", "0.9999999999999999", "1", {"moe.bias_rule=quantile"}},
     {"moe.bias_rate", "5e-324", "0", "", "", {"moe.bias_rule=sign"}},
     {"moe.bias_rate", "0", "-5e-324", "", ""},
     {"moe.bias_until", "0", "-1", "0", "1"},  // without a rule
@@ -59,6 +65,8 @@ const Limit limits[] = {
     {"train.min_learning_rate", "0", "-5e-324", "0.001", "0.0010000000000000002"},
     {"train.min_learning_rate", "0", "-5e-324", "1e308", "", {"train.schedule=constant"}},
     {"train.warmup", "0", "-1", "1000", "1001"},
+    {"train.router_rate", "0", "-5e-324", "", ""},
+    {"train.router_warmup", "0", "-1", "9223372036854775807", ""},
     {"train.decay_share", "5e-324", "0", "1", "1.0000000000000002"},
     {"train.beta1", "0", "-5e-324", "0.9999999999999999", "1"},
     {"train.beta2", "0", "-5e-324", "0.9999999999999999", "1"},

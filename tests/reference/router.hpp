@@ -107,7 +107,8 @@ std::vector<int> selection(const MoeConfig& moe, std::vector<T> value, T refused
 /// Combine weights of the experts chosen.
 inline Row weights(const MoeConfig& moe, const Row& logits, const std::vector<int>& chosen) {
   const RouterRule& rule = rule_of(moe.router);
-  const bool after = moe.normalise == Normalise::after;
+  const bool by_itself = moe.top_k > 1 || moe.router == RouterKind::noisy_topk;
+  const bool after = moe.normalise == Normalise::after || (moe.normalise == Normalise::auto_ && by_itself);
   const Row values = after && rule.softmax_of_chosen ? logits : rule.scores(logits);
   Row w;
   for (const int e : chosen) w.push_back(values[e]);

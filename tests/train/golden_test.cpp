@@ -103,6 +103,8 @@ TEST(Golden, WhatCanBeChosenIsPublished) {
   EXPECT_EQ(unpublished<GroupScore>([](const Config& c) { return c.moe.group_score; }), none);
   EXPECT_EQ(unpublished<AuxScope>([](const Config& c) { return c.moe.aux_scope; }), none);
   EXPECT_EQ(unpublished<BiasRule>([](const Config& c) { return c.moe.bias_rule; }), none);
+  EXPECT_EQ(unpublished<BiasUnit>([](const Config& c) { return c.moe.bias_unit; }), none);
+  EXPECT_EQ(unpublished<BiasSchedule>([](const Config& c) { return c.moe.bias_schedule; }), none);
   EXPECT_EQ(unpublished<ImportanceForm>([](const Config& c) { return c.moe.importance_form; }), none);
   EXPECT_EQ(unpublished<DropOrder>([](const Config& c) { return c.moe.drop_order; }), none);
   EXPECT_EQ(unpublished<Activation>([](const Config& c) { return c.model.activation; }), none);

@@ -105,6 +105,31 @@ TEST(AdamW, AShardMovesAsTheWholeDoes) {
     }
 }
 
+// A router moves by its share of the rate, and decays by it; the others as if there were none.
+TEST(AdamW, ARouterHasARateOfItsOwn) {
+  std::vector<TensorSpec> tensors = test::tensors_of_every_kind();
+  for (TensorSpec& t : tensors)
+    if (t.name == "dense.weight") t.role = Role::router;
+  const auto moved = [&](double share, double rate) {
+    test::Ranks ranks = test::make_ranks(0, 8, tensors);
+    Gradients gradients;
+    fill(ranks.parameters, gradients, 1);
+    TrainConfig c = config();
+    c.router_rate = share;
+    adamw(test::queue(), ranks.parameters, gradients, c, {rate, 0.5, 1});
+    std::vector<std::vector<float>> values;
+    for (const Parameter& p : ranks.parameters.all())
+      values.push_back(test::read_units(ranks.parameters.values(p.placement).data(), p));
+    return values;
+  };
+  const auto own = moved(0.25, 4e-3), slow = moved(1.0, 1e-3), fast = moved(1.0, 4e-3), still = moved(0.0, 4e-3);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const bool router = tensors[i].role == Role::router;
+    EXPECT_EQ(own[i], router ? slow[i] : fast[i]) << tensors[i].name;
+    EXPECT_EQ(still[i] == moved(1.0, 0.0)[i], router || tensors[i].adds_to != "") << tensors[i].name;
+  }
+}
+
 TEST(AdamW, OneStepByHand) {
   // m = 0.1·g, v = 0.05·g², both corrections exact: the step is −lr·sign(g), after p ← (1 − lr·wd)·p.
   const AdamW with = adamw_scalars(config(), {0.01, 1.0, 1}, true),

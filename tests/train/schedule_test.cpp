@@ -23,6 +23,14 @@ TEST(Schedule, WarmsUpOnALine) {
   }
 }
 
+TEST(Schedule, RoutersHaveAShareAndAWarmUpOfTheirOwn) {
+  TrainConfig c = config(Schedule::wsd);
+  for (const int step : {1, 10, 110}) EXPECT_EQ(router_share(c, step), 1.0) << step;
+  c.router_rate = 0.25, c.router_warmup = 20;
+  for (const auto& [step, want] : {std::pair{1, 0.0125}, {10, 0.125}, {20, 0.25}, {110, 0.25}})
+    EXPECT_DOUBLE_EQ(router_share(c, step), want) << step;
+}
+
 TEST(Schedule, FallsToItsLeastValueAtTheLastStep) {
   EXPECT_DOUBLE_EQ(learning_rate(config(Schedule::constant), 110), 2.0);
   EXPECT_DOUBLE_EQ(learning_rate(config(Schedule::cosine), 110), 0.5);

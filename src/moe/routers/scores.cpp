@@ -19,7 +19,7 @@ void write_starts(Index top_k, const Vector<std::int32_t>& first) {
 }  // namespace
 
 RouterShape router_shape(const MoeConfig& moe, int experts) {
-  return {moe.normalise,
+  return {normalise_of(moe),
           moe.group_score,
           experts,
           moe.top_k,
