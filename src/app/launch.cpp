@@ -57,12 +57,30 @@ RunConfig config_of_run(const std::string& run) {
   return config;
 }
 
-Exit start_run(const LoadResult& loaded, const std::string& run, const std::vector<std::string>& command_line) {
+namespace {
+
+/// What a run that is to go on has started from.
+train::Ancestry parent_of_run(const comm::Communicator& world, const std::string& run) {
+  std::string text;
+  comm::on_root(world, [&] {
+    if (const auto parent = record::read_parent(run)) text = record::parent_text(*parent);
+  });
+  text = comm::broadcast(world, text, 0);
+  if (text.empty()) return std::nullopt;
+  return record::parse_parent(text, run + "/" + record::parent_file);
+}
+
+}  // namespace
+
+Exit start_run(const LoadResult& loaded, const std::string& run, const std::vector<std::string>& command_line,
+               const train::Ancestor& ancestor) {
   LoadResult read = loaded;
+  const train::Ancestry parent =
+      train::choose_parent(comm::Communicator::duplicate(MPI_COMM_WORLD), ancestor, read.config, run);
   const train::Predict predict = predict_on_all(comm::Communicator::duplicate(MPI_COMM_WORLD), read);
   const KokkosSession kokkos(read.config.layout.threads);
   return train::run_training(
-      {read.config, read.origins, run, false, command_line, notes_of(read.config, kokkos), predict});
+      {read.config, read.origins, run, false, command_line, notes_of(read.config, kokkos), predict, parent});
 }
 
 Exit continue_run(const std::string& run, const std::vector<std::string>& overrides,
@@ -76,10 +94,11 @@ Exit continue_run(const std::string& run, const std::vector<std::string>& overri
     loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
   comm::agree(world, [&] { throw_errors(loaded); });
   read_placement_on_all(world, loaded);
+  const train::Ancestry parent = parent_of_run(world, run);
   const train::Predict predict = predict_on_all(world, loaded);
   const KokkosSession kokkos(loaded.config.layout.threads);
   return train::run_training(
-      {loaded.config, loaded.origins, run, true, command_line, notes_of(loaded.config, kokkos), predict});
+      {loaded.config, loaded.origins, run, true, command_line, notes_of(loaded.config, kokkos), predict, parent});
 }
 
 }  // namespace switchyard

@@ -8,6 +8,7 @@
 #include "base/check.hpp"
 #include "comm/communicator.hpp"
 #include "config/yaml.hpp"
+#include "train/parent.hpp"
 
 namespace switchyard {
 
@@ -29,8 +30,9 @@ struct RunConfig {
 /// On every rank; an AgreedError where there is none, or where it has lost its end.
 RunConfig config_of_run(const std::string& run);
 
-/// Trains from scratch in the folder `run`. Errors and exit codes of train::run_training.
-Exit start_run(const LoadResult& loaded, const std::string& run, const std::vector<std::string>& command_line);
+/// Trains in the folder `run`, from scratch unless there is an ancestor. Errors and exit codes of train::run_training.
+Exit start_run(const LoadResult& loaded, const std::string& run, const std::vector<std::string>& command_line,
+               const train::Ancestor& ancestor = {});
 /// Continues the run from its last checkpoint, on any layout.
 Exit continue_run(const std::string& run, const std::vector<std::string>& overrides,
                   const std::vector<std::string>& command_line);

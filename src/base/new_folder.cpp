@@ -31,7 +31,8 @@ void refuse_standing(const std::string& path) {
 
 }  // namespace
 
-std::string first_entry(const std::string& folder, const std::string& lock, const std::vector<std::string>& parts) {
+std::string first_entry(const std::string& folder, const std::vector<std::string>& ours,
+                        const std::vector<std::string>& parts) {
   std::string first;
   for (const auto& entry : entries_of(folder)) {
     const std::string name = entry.path().filename().string();
@@ -39,8 +40,9 @@ std::string first_entry(const std::string& folder, const std::string& lock, cons
     const auto kind = entry.symlink_status(unreachable).type();
     const bool part = kind == std::filesystem::file_type::directory && std::ranges::find(parts, name) != parts.end() &&
                       std::filesystem::is_empty(entry.path(), unreachable);
-    const bool ours = part || (kind == std::filesystem::file_type::regular && name == lock);
-    if (!ours && !name.starts_with('.') && (first.empty() || name < first)) first = name;
+    const bool known =
+        part || (kind == std::filesystem::file_type::regular && std::ranges::find(ours, name) != ours.end());
+    if (!known && !name.starts_with('.') && (first.empty() || name < first)) first = name;
   }
   return first;
 }

@@ -8,8 +8,10 @@
 namespace switchyard::files {
 
 /// The first name in a folder that is to hold something new; "" where nothing is in the way: the folder is missing, or
-/// empty but for hidden names, the file `lock`, and folders called as one of `parts` that are empty themselves.
-std::string first_entry(const std::string& folder, const std::string& lock, const std::vector<std::string>& parts);
+/// empty but for hidden names, the regular files `ours`, and folders called as one of `parts` that are empty
+/// themselves.
+std::string first_entry(const std::string& folder, const std::vector<std::string>& ours,
+                        const std::vector<std::string>& parts);
 
 /// A folder that is filled beside its name, under aside_name(): it takes the name when it is whole, and goes with what
 /// is in it where that fails. .NAME.lock keeps others from making the same one meanwhile; what a job that was killed

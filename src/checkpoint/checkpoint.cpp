@@ -64,6 +64,8 @@ std::string state_text(const Config& config, const TrainState& state) {
   json["bias"] = state.bias;
   json["options"] = invariant_options(config);
   json["corpus_sha256"] = state.corpus_sha256;
+  json["tokenizer"] = state.tokenizer;
+  if (!state.parent.empty()) json["parent"] = nlohmann::ordered_json::parse(state.parent);
   return json.dump(1) + "\n";
 }
 
@@ -77,7 +79,9 @@ TrainState parse_state(const std::string& text, const std::string& path) {
                       json.at("bias"),
                       json.at("corpus_sha256"),
                       json.at("options"),
-                      planned};
+                      planned,
+                      json.value("tokenizer", ""),
+                      json.contains("parent") ? json.at("parent").dump() : ""};
   });
   const std::string folder = fs::path(path).parent_path().filename().string();
   check(step_name(state.step) == folder, Exit::corrupt,
@@ -85,12 +89,14 @@ TrainState parse_state(const std::string& text, const std::string& path) {
   return state;
 }
 
-/// Removes all but the newest `keep` up to this step. Later ones stand after a fall-back to an older checkpoint; they
-/// are replaced when the run reaches them.
-void prune(const std::string& run, std::int64_t step, int keep) try {
+/// Removes all but the newest train.keep up to this step, and those of train.keep_steps, which do not count. Later ones
+/// stand after a fall-back to an older checkpoint; they are replaced when the run reaches them.
+void prune(const std::string& run, std::int64_t step, const TrainConfig& train) try {
   int kept = 0;
   for (const std::string& folder : list_checkpoints(run)) {
-    if (step_of(fs::path(folder).filename().string()) > step || ++kept <= std::max(keep, 1)) continue;
+    const std::int64_t of = step_of_folder(folder);
+    const bool stays = std::ranges::find(train.keep_steps, of) != train.keep_steps.end();
+    if (of > step || stays || ++kept <= std::max(train.keep, 1)) continue;
     // The manifest goes first: a half-removed checkpoint must not look complete. Of a link nothing but itself goes.
     std::error_code ignored;
     if (!fs::is_symlink(folder, ignored)) fs::remove(folder + "/manifest.json", ignored);
@@ -138,7 +144,7 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
       entries.push_back(measure_file(aside, "state.json"));
       files::write_text(aside + "/manifest.json", manifest_text(entries));
       files::replace_folder(aside, checkpoints + "/" + name);
-      prune(run, state.step, config.train.keep);
+      prune(run, state.step, config.train);
     });
   } catch (const Error&) {
     std::error_code ignored;
@@ -146,6 +152,10 @@ void save_checkpoint(const std::string& run, const Config& config, const comm::G
     throw;
   }
 }
+
+std::string folder_of(const std::string& run, std::int64_t step) { return run + "/checkpoints/" + step_name(step); }
+
+std::int64_t step_of_folder(const std::string& folder) { return step_of(fs::path(folder).filename().string()); }
 
 std::vector<std::string> list_checkpoints(const std::string& run) {
   std::vector<std::string> folders;
@@ -174,32 +184,42 @@ std::string latest_checkpoint(const std::string& run) {
   return folders.empty() ? "" : folders.front();
 }
 
+TrainState read_state(const std::string& folder) {
+  const std::string manifest = folder + "/manifest.json", state = folder + "/state.json";
+  for (const ManifestEntry& entry : parse_manifest(files::read_text(manifest), manifest))
+    if (entry.name == "state.json") {
+      check_file(folder, entry);
+      return parse_state(files::read_text(state), state);
+    }
+  throw Error(Exit::corrupt, manifest + " is damaged (it does not list state.json); use an older checkpoint");
+}
+
 std::int64_t checkpoint_step(const std::string& run, std::string* damage) {
   for (const std::string& folder : list_checkpoints(run)) try {
-      const std::string manifest = folder + "/manifest.json", state = folder + "/state.json";
-      for (const ManifestEntry& entry : parse_manifest(files::read_text(manifest), manifest))
-        if (entry.name == "state.json") {
-          check_file(folder, entry);
-          return parse_state(files::read_text(state), state).step;
-        }
-      throw Error(Exit::corrupt, manifest + " is damaged (it does not list state.json); use an older checkpoint");
+      return read_state(folder).step;
     } catch (const Error& e) {
       if (damage && damage->empty()) *damage = e.what();
     }
   return 0;
 }
 
-TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters) {
-  const comm::Communicator& world = groups.world;
-  const std::string manifest_path = folder + "/manifest.json", state_path = folder + "/state.json";
+std::vector<ManifestEntry> check_files(const std::string& folder, const comm::Communicator& world) {
+  const std::string manifest = folder + "/manifest.json";
   std::string text;
-  comm::on_root(world, [&] { text = files::read_text(manifest_path); });
-  const auto entries = parse_manifest(comm::broadcast(world, text, 0), manifest_path);
+  comm::on_root(world, [&] { text = files::read_text(manifest); });
+  const auto entries = parse_manifest(comm::broadcast(world, text, 0), manifest);
   comm::agree(world, [&] {
     for (std::size_t i = 0; i < entries.size(); ++i)
       if (static_cast<int>(i % world.size()) == world.rank()) check_file(folder, entries[i]);
   });
-  check_names(entries, parameters, folder);
+  return entries;
+}
+
+TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters) {
+  const comm::Communicator& world = groups.world;
+  const std::string state_path = folder + "/state.json";
+  check_names(check_files(folder, world), parameters, folder);
+  std::string text;
   comm::agree(world, [&] {
     if (world.rank() == 0) text = files::read_text(state_path);
     read_tensors(folder, groups, parameters);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/manifest.hpp"
 #include "comm/groups.hpp"
 #include "config/config.hpp"
 
@@ -27,13 +28,19 @@ struct TrainState {
   std::string corpus_sha256;             ///< Corpus::manifest_sha256 of the run
   std::string options;                   ///< invariant_options of the run; set by load, ignored by save
   std::int64_t planned_steps = 0;        ///< train.steps when it was made; set by load, ignored by save
+  std::string tokenizer{};               ///< Corpus::tokenizer of the run; "" where it is not known
+  std::string parent{};                  ///< JSON of record::Parent; "" where the run has started from nothing
 };
 
 /// Writes RUN/checkpoints/step-00000123 (values, both moments, state, manifest with sizes and sha256), fsyncs, renames,
-/// and removes all but the newest train.keep. Collective over world. Throws Error{storage} with the previous ones
-/// intact.
+/// and removes all but the newest train.keep and those of train.keep_steps. Collective over world. Throws
+/// Error{storage} with the previous ones intact.
 void save_checkpoint(const std::string& run, const Config& config, const comm::Groups& groups,
                      const ParameterSet& parameters, const TrainState& state);
+/// RUN/checkpoints/step-00000123
+std::string folder_of(const std::string& run, std::int64_t step);
+/// Step of a checkpoint's folder.
+std::int64_t step_of_folder(const std::string& folder);
 /// Folders of the complete checkpoints, newest first.
 std::vector<std::string> list_checkpoints(const std::string& run);
 /// What stands in RUN/checkpoints and is no checkpoint by its name; hidden names are left out.
@@ -45,6 +52,11 @@ std::string latest_checkpoint(const std::string& run);
 /// Step of the newest checkpoint whose state.json is whole, which is where `resume` goes on from unless tensors are
 /// damaged too; 0 where there is none. `damage` takes what is wrong with the newest one, unless it is null.
 std::int64_t checkpoint_step(const std::string& run, std::string* damage = nullptr);
+/// What its state.json says, which must be what the manifest has. Throws Error{corrupt}.
+TrainState read_state(const std::string& folder);
+/// What the manifest lists, of which all is as it says: each rank looks at a part. Collective; throws as
+/// load_checkpoint does.
+std::vector<ManifestEntry> check_files(const std::string& folder, const comm::Communicator& world);
 /// Fills the slabs. Collective over world; every rank throws the same. Throws Error{corrupt} naming the file that does
 /// not match its manifest, Error{usage} where the checkpoint is of another model.
 TrainState load_checkpoint(const std::string& folder, const comm::Groups& groups, ParameterSet& parameters);

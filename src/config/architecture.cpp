@@ -1,5 +1,6 @@
 #include "config/architecture.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <numeric>
@@ -178,6 +179,7 @@ std::vector<TensorSpec> architecture(const Config& c) {
   std::vector<TensorSpec> all = before_blocks(c);
   for (int b = 0; b < c.model.blocks; ++b) append(block_architecture(c, b), all);
   append(after_blocks(c), all);
+  for (TensorSpec& t : all) t.frozen = std::ranges::find(c.train.frozen, t.role) != c.train.frozen.end();
   return all;
 }
 

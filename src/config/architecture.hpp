@@ -13,9 +13,6 @@ namespace switchyard {
 /// Whether every rank has a tensor, or its first axis is cut by experts.
 enum class Placement { replicated, expert };
 enum class Init { normal, ones };
-/// What a tensor is to a token that passes: read by a product (router, with the gate of shared experts, and shared
-/// experts included) or added beside one (biases), looked up, scaled by.
-enum class Role { embedding, norm, attention, router, feed_forward, shared_expert, expert, head };
 
 /// Units begin at multiples of this in the slabs of a rank, so that blocks of a norm, slices of a reduction and shards
 /// of a rank have one boundary. What fills a unit up is +0 in values, moments and gradients alike, and stays so.
@@ -37,9 +34,12 @@ struct TensorSpec {
   Role role = Role::feed_forward;
   int chunks = 1;                ///< of each expert, neighbours in the shape: moe.hidden_chunks
   bool chunks_of_input = false;  ///< they cut columns of an expert's matrix, not rows
+  bool frozen = false;           ///< keeps its values and moments: train.frozen
   std::string adds_to;  ///< a second source of the gradient of the tensor of that name (tied embedding); has no value
                         ///< of its own
 
+  /// Whether it has values and a step changes them: what a gradient norm and an update go over.
+  bool updated() const { return adds_to.empty() && !frozen; }
   std::int64_t units() const { return placement == Placement::expert ? shape[0] : 1; }
   int experts() const { return static_cast<int>(shape[0] / chunks); }
   std::int64_t elements() const;

@@ -82,28 +82,35 @@ std::string config_markdown() {
 
 bool may_change_on_resume(const std::string& key) {
   return key.starts_with("layout.") || key.starts_with("record.") || key == "train.steps" || key == "train.max_time" ||
-         key == "train.graph";
+         key == "train.graph" || key == "train.keep_steps";
 }
 
-std::vector<Violation> resume_changes(const std::string& before, const Config& after) {
-  std::map<std::string, std::string> old_values;  // an option that the run did not know yet had its default
+std::vector<OptionChange> option_changes(const std::string& before, const Config& after) {
+  std::map<std::string, std::string> old_values;
   const Config defaults;
   visit_values(defaults, [&](const std::string& key, const auto& member) { old_values[key] = format_value(member); });
   std::istringstream lines(before);
   for (std::string line; std::getline(lines, line);)
     if (const auto colon = line.find(": "); colon != line.npos)
       old_values[line.substr(0, colon)] = line.substr(colon + 2);
-  std::vector<Violation> changes;
+  std::vector<OptionChange> changes;
   visit_values(after, [&](const std::string& key, const auto& member) {
     const std::string now = format_value(member), &was = old_values[key];
-    if (now != was && !may_change_on_resume(key))
-      changes.push_back(
-          {key,
-           "is " + was + " in the run and cannot become " + now +
-               " (the run would no longer be one experiment; train.steps, train.max_time, train.graph, layout.* and "
-               "record.* may change); start a new run for it"});
+    if (now != was) changes.push_back({key, was, now});
   });
   return changes;
+}
+
+std::vector<Violation> resume_changes(const std::string& before, const Config& after) {
+  std::vector<Violation> violations;  // an option that the run did not know yet had its default
+  for (const auto& [key, was, now] : option_changes(before, after))
+    if (!may_change_on_resume(key))
+      violations.push_back({key, "is " + was + " in the run and cannot become " + now +
+                                     " (the run would no longer be one experiment; train.steps, train.max_time, "
+                                     "train.graph, train.keep_steps, "
+                                     "layout.* and record.* may change); start a new run for it, or one from this one "
+                                     "with switchyard train --from"});
+  return violations;
 }
 
 }  // namespace switchyard

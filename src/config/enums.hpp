@@ -51,4 +51,13 @@ SWITCHYARD_ENUM(Precision, fp32, bf16);
 SWITCHYARD_ENUM(GraphChoice, auto_, on, off);
 #undef SWITCHYARD_ENUM
 
+/// What a tensor is to a token that passes: read by a product (router, with the gate of shared experts, and shared
+/// experts included) or added beside one (biases), looked up, scaled by. Options name them by what a model has of them.
+enum class Role { embedding, norm, attention, router, feed_forward, shared_expert, expert, head };
+template <>
+struct EnumNames<Role> {
+  static inline const std::vector<std::string> names =
+      names_in("embedding, norms, attention, router, feed_forward, shared_experts, experts, head");
+};
+
 }  // namespace switchyard

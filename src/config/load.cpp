@@ -37,13 +37,14 @@ std::string assign(const YamlNode& node, T& value) {
   return parse_value(node.text, value);
 }
 
-std::string assign(const YamlNode& node, std::vector<int>& value) {
+template <class T>
+std::string assign(const YamlNode& node, std::vector<T>& value) {
   if (node.kind != Kind::list)
     return std::string("is ") + (node.kind == Kind::scalar ? "one value" : kind_text(node.kind)) + "; must be " +
-           kind_name<std::vector<int>>() + " like [0, 8, 0, 8]";
-  std::vector<int> items;
+           kind_name<std::vector<T>>() + (std::is_enum_v<T> ? "; write it in brackets" : " like [0, 8, 0, 8]");
+  std::vector<T> items;
   for (std::size_t i = 0; i < node.items.size(); ++i) {
-    int item = 0;
+    T item{};
     if (const std::string wrong = assign(node.items[i], item); !wrong.empty())
       return "item " + std::to_string(i + 1) + ": " + wrong;
     items.push_back(item);

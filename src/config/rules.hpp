@@ -41,6 +41,8 @@ class Rules {
 void validate_moe(const Config& config, Rules& rules);
 /// Rules between the options of the attention.
 void validate_attention(const Config& config, Rules& rules);
+/// Rules of train.frozen; the rest of the configuration is good.
+void validate_frozen(const Config& config, Rules& rules);
 /// Rules of layout.waves.
 void validate_waves(const Config& config, Rules& rules);
 /// What architecture() lists and the trainer cannot build yet, by its name.

@@ -195,6 +195,20 @@ void validate_recompute(const Config& c, Rules& rules) {
                 "is " + format_value(chosen) + "; must name each block once, in ascending order");
 }
 
+/// Checkpoints that stay.
+void validate_kept(const Config& c, Rules& rules) {
+  const std::vector<int>& kept = c.train.keep_steps;
+  const std::string key = "train.keep_steps";
+  rules.require(std::adjacent_find(kept.begin(), kept.end(), std::greater_equal<>()) == kept.end(), key,
+                "is " + format_value(kept) + "; must name each step once, in ascending order");
+  for (const int step : kept)
+    if (rules.at_least(key, step, 1) && c.record.flush_every > 0)
+      rules.require(step % c.record.flush_every == 0, key,
+                    "has " + text(step) + ", which record.flush_every " + text(c.record.flush_every) +
+                        " does not divide (a checkpoint must not leave a part-filled chunk of rows); change one of "
+                        "them");
+}
+
 /// Whether `message` names `key` as a word of its own.
 bool names_key(const std::string& message, const std::string& key) {
   for (std::size_t at = message.find(key); at != std::string::npos; at = message.find(key, at + 1)) {
@@ -216,6 +230,8 @@ std::vector<Violation> validate(const Config& config, int ranks, Use use) {
   if (found.empty()) validate_size(config, rules);
   validate_optimization(config.train, rules);
   validate_intervals(config, rules);
+  validate_kept(config, rules);
+  if (found.empty()) validate_frozen(config, rules);
   validate_layout(config.layout, ranks, rules);
   validate_teams(config, ranks, rules);
   validate_determinism(config, rules);

@@ -42,6 +42,19 @@ requires std::is_enum_v<E> std::string format_value(E value) {
   return EnumNames<E>::names[static_cast<std::size_t>(value)];
 }
 
+/// An option that is a list of names.
+template <class T>
+constexpr bool is_name_list = false;
+template <class E>
+constexpr bool is_name_list<std::vector<E>> = std::is_enum_v<E>;
+
+template <class E>
+requires std::is_enum_v<E> std::string format_value(const std::vector<E>& value) {
+  std::string out = "[";
+  for (const E v : value) out.append(out.size() > 1 ? ", " : "").append(format_value(v));
+  return out.append("]");
+}
+
 /// "a, b, c".
 std::string join(const std::vector<std::string>& parts, const std::string& separator = ", ");
 
@@ -69,6 +82,8 @@ std::string kind_name() {
     return "an integer";
   else if constexpr (std::is_same_v<T, std::string>)
     return "text";
+  else if constexpr (is_name_list<T>)
+    return "a list of names: " + join(EnumNames<typename T::value_type>::names);
   else
     return "a list of integers";
 }

@@ -55,10 +55,18 @@ void throw_errors(const LoadResult& result);
 /// All options as YAML that load reads back to the same values, each with unit, help and origin as a comment.
 std::string dump(const Config& config, const Origins& origins);
 /// "key: value" lines of the options that decide results: without layout.*, record.*, train.steps,
-/// train.max_time and train.graph.
+/// train.max_time, train.graph and train.keep_steps.
 std::string invariant_options(const Config& config);
 /// Reference of all options (key, default, unit, meaning) in Markdown.
 std::string config_markdown();
+
+/// An option whose value differs between two configurations, as format_value writes it.
+struct OptionChange {
+  std::string key, was, now;
+  bool operator==(const OptionChange&) const = default;
+};
+/// The options that `before` ("key: value" lines) has otherwise; of those that it lacks the defaults count.
+std::vector<OptionChange> option_changes(const std::string& before, const Config& after);
 
 /// Whether an option may differ between a run and its continuation.
 bool may_change_on_resume(const std::string& key);

@@ -91,6 +91,7 @@ struct Corpus::State {
   std::vector<std::string> domains;
   Stream streams[2];
   std::unique_ptr<Tokenizer> tokenizer;  ///< null for an llm.c shard
+  std::string tokenizer_name = "gpt2";
   std::string identity;
   const Stream& of(Split s) const { return streams[static_cast<int>(s)]; }
 };
@@ -167,6 +168,7 @@ Corpus Corpus::open(const std::string& path) {
   state->end_token = manifest.end_token;
   state->domains = manifest.domains;
   state->tokenizer = open_tokenizer(path, manifest);
+  state->tokenizer_name = manifest.tokenizer == "bytes" ? manifest.tokenizer : manifest.tokenizer_sha256;
   for (const Split s : {Split::train, Split::validation})
     state->streams[static_cast<int>(s)] = open_split(path, manifest, s);
   return Corpus(std::move(state));
@@ -179,6 +181,7 @@ std::int64_t Corpus::tokens(Split split) const { return state_->of(split).tokens
 const std::vector<Document>& Corpus::documents(Split split) const { return state_->of(split).documents; }
 const std::vector<std::string>& Corpus::domains() const { return state_->domains; }
 std::int64_t Corpus::bytes(Split split) const { return state_->of(split).bytes; }
+const std::string& Corpus::tokenizer() const { return state_->tokenizer_name; }
 std::string Corpus::manifest_sha256() const { return state_->identity; }
 
 void Corpus::read(Split split, std::int64_t first, std::int64_t count, std::int32_t* out) const {

@@ -43,6 +43,8 @@ class Corpus {
   std::string decode(const std::vector<std::int32_t>& ids) const;
   /// Throws Error{usage} where the ids would not decode to `text`.
   std::vector<std::int32_t> encode(const std::string& text) const;
+  /// What its token ids mean: "bytes", the sha256 of a SentencePiece model, or "gpt2" for shards in the llm.c format.
+  const std::string& tokenizer() const;
   std::string manifest_sha256() const;  ///< identifies the corpus in records and checkpoints
 
  private:

@@ -154,6 +154,7 @@ std::string provenance_json(const comm::Communicator& world, const Start& start)
   json["start_time"] = now_utc();
   json["command"] = start.command;
   json["notes"] = start.notes;
+  if (!start.parent.empty()) json["parent"] = Json::parse(start.parent);
   return comm::broadcast(world, json.dump(1, ' ', false, Json::error_handler_t::replace), 0);
 }
 

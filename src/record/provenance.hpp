@@ -21,9 +21,10 @@ struct Start {
   std::vector<std::string> command;
   std::vector<std::string> notes;  ///< what differs from what was asked for
   int threads = 1;
+  std::string parent{};  ///< parent_text of the run that this one has started from; "" for none
 };
 /// JSON text, the same on every rank: versions, compiler and flags, backend, hosts of all ranks, threads, processor,
-/// batch system's ids, start time (UTC), command line and notes. Collective over `world`.
+/// batch system's ids, start time (UTC), command line, notes and parent. Collective over `world`.
 std::string provenance_json(const comm::Communicator& world, const Start& start);
 /// The lines of it that a log begins with.
 std::vector<std::string> provenance_lines(const std::string& provenance);

@@ -17,8 +17,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
+/// parent.json alone is what a job was killed over before it had begun: see Trainer.
 void require_new(const std::string& path) {
-  const std::string first = files::first_entry(path, "lock", {"segments", "checkpoints"});
+  const std::string first = files::first_entry(path, {"lock", "parent.json"}, {"segments", "checkpoints"});
   check(first != "config.yaml" && first != "segments" && first != "checkpoints", Exit::usage,
         path + " holds a run already (it has " + first +
             "); continue it with switchyard resume, or choose another --run");
@@ -74,6 +75,12 @@ std::string RunFolder::start_segment() {
 
 void RunFolder::write(const std::string& name, const std::string& text) const {
   files::write_text(path_ + "/" + name, text);
+}
+
+void RunFolder::remove(const std::string& name) const {
+  std::error_code error;
+  fs::remove(path_ + "/" + name, error);
+  if (error) files::throw_system_error(error.value(), "remove", path_ + "/" + name);
 }
 
 }  // namespace switchyard::record

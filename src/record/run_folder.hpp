@@ -23,6 +23,8 @@ class RunFolder {
   std::string start_segment();
   /// Writes a file of the folder ("config.yaml") whole or not at all.
   void write(const std::string& name, const std::string& text) const;
+  /// Removes such a file, where it stands.
+  void remove(const std::string& name) const;
 
   /// "HOST PROCESS" of the job that works on the folder now; empty where none does.
   static std::string holder(const std::string& path);

@@ -134,9 +134,9 @@ std::vector<Segment> open_segments(const std::string& run, const OnUnreadable& u
   return segments;
 }
 
-LastRows last_rows(const std::string& run, std::int64_t after) {
+LastRows last_rows(const std::string& run, std::int64_t after, std::int64_t begin_of_run) {
   LastRows last;
-  std::int64_t covered = 0;
+  std::int64_t covered = begin_of_run;
   const auto hole = [&](std::int64_t before) {
     if (before > covered)
       last.missing.push_back("rows of steps " + std::to_string(covered + 1) + " to " + std::to_string(before) +

@@ -53,8 +53,8 @@ struct LastRows {
   std::vector<std::pair<std::string, std::string>> unreadable;  ///< path, and why, of files that do not open
   std::vector<std::string> missing;  ///< "rows of steps 5 to 6 are missing", up to the step where it goes on
 };
-/// `after`: the step from which the run goes on.
-LastRows last_rows(const std::string& run, std::int64_t after);
+/// `after`: the step from which the run goes on; `begin`: the one after which it began, of a branch its parent's.
+LastRows last_rows(const std::string& run, std::int64_t after, std::int64_t begin = 0);
 /// Gives a record file that cannot be read the name PATH.damaged (.damaged-2, …) and returns it.
 std::string set_aside(const std::string& path);
 

@@ -13,6 +13,7 @@
 #include "checkpoint/tensor_storage.hpp"
 #include "record/in_use.hpp"
 #include "record/kept_config.hpp"
+#include "record/parent.hpp"
 #include "record/run_folder.hpp"
 #include "record/verify_laws.hpp"
 
@@ -104,13 +105,19 @@ bool has_ended(const std::vector<Segment>& segments, std::size_t i, std::int64_t
   return checkpoint == last;
 }
 
+/// The steps up to which a run has rows.
+struct Reach {
+  std::int64_t begin;       ///< after which it began
+  std::int64_t checkpoint;  ///< of the newest one
+};
+
 /// No step may be missing up to the newest row and the newest checkpoint.
-void check_coverage(const std::string& run, const std::vector<Segment>& segments, std::int64_t checkpoint,
+void check_coverage(const std::string& run, const std::vector<Segment>& segments, const Reach& reach,
                     Problems& problems) {
   std::vector<const RecordReader*> files;
   for (const auto& segment : segments)
     if (segment.run) files.push_back(segment.run.get());
-  std::int64_t next = 1;
+  std::int64_t next = reach.begin + 1;
   for (const Span& span : latest_rows(files, "step"))
     for (const std::int64_t step : span.file->read<std::int64_t>("step", span.first, span.count)) {
       if (step > next)
@@ -118,8 +125,8 @@ void check_coverage(const std::string& run, const std::vector<Segment>& segments
                            " are missing");
       next = step + 1;
     }
-  if (checkpoint >= next)
-    problems.push_back(run + ": rows of steps " + std::to_string(next) + " to " + std::to_string(checkpoint) +
+  if (reach.checkpoint >= next)
+    problems.push_back(run + ": rows of steps " + std::to_string(next) + " to " + std::to_string(reach.checkpoint) +
                        " are missing (the newest checkpoint is at the last of them)");
 }
 
@@ -131,7 +138,7 @@ void check_newest_manifest(const std::string& run, Problems& problems) {
 }
 
 /// Of what segments hold, and hold of each other.
-void check_segments(const std::string& run, std::int64_t checkpoint, Problems& problems) {
+void check_segments(const std::string& run, const Reach& reach, Problems& problems) {
   const auto segments =
       open_segments(run, [&](const std::string&, const Error& e) { problems.emplace_back(e.what()); });
   for (const Segment& segment : segments) {
@@ -142,11 +149,11 @@ void check_segments(const std::string& run, std::int64_t checkpoint, Problems& p
   if (!problems.empty()) return;  // laws need sound data
   attempt(problems, [&] {
     for (std::size_t i = 0; i < segments.size(); ++i) {
-      const bool ended = has_ended(segments, i, checkpoint);
+      const bool ended = has_ended(segments, i, reach.checkpoint);
       append(problems, check_samples(segments[i], ended));
       append(problems, check_evaluations(segments[i], ended));
     }
-    check_coverage(run, segments, checkpoint, problems);
+    check_coverage(run, segments, reach, problems);
   });
 }
 
@@ -162,6 +169,14 @@ void check_listed_checkpoint(const std::string& folder, Problems& problems) {
   if (!found.empty() && !gone()) append(problems, found);
 }
 
+/// Step after which the run began.
+std::int64_t take_parent(const std::string& run, Findings& found) {
+  const std::optional<Parent> parent = read_parent(run);
+  if (!parent) return 0;
+  if (const std::string note = parent_note(run, *parent); !note.empty()) found.notes.push_back(note);
+  return parent->begins_after();
+}
+
 Findings check_run(const std::string& run) {
   Findings found;
   Problems& problems = found.problems;
@@ -169,7 +184,9 @@ Findings check_run(const std::string& run) {
   attempt(problems, [&] { note = check_config(run); });
   if (!note.empty()) found.notes.push_back(note);
   const std::int64_t checkpoint = checkpoint::checkpoint_step(run);  // first: rows are written before it
-  attempt(problems, [&] { check_segments(run, checkpoint, problems); });
+  std::int64_t begin = 0;
+  const bool known = attempt(problems, [&] { begin = take_parent(run, found); });
+  if (known) attempt(problems, [&] { check_segments(run, {begin, checkpoint}, problems); });
   check_newest_manifest(run, problems);
   const std::string checkpoints = run + "/checkpoints";  // a run whose checkpoints lie elsewhere seems to have none
   if (files::kind_at(checkpoints) != fs::file_type::not_found &&

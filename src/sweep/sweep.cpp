@@ -92,7 +92,7 @@ void keep_sweep(const std::string& folder, const Sweep& sweep) {
   files::make_folders(folder);
   const FileLock lock = FileLock::passing(file + ".lock", folder);  // two that make it at once
   if (stands()) return;
-  const std::string first = files::first_entry(folder, "sweep.json.lock", {"tasks"});
+  const std::string first = files::first_entry(folder, {"sweep.json.lock"}, {"tasks"});
   check(first.empty(), Exit::usage, folder + " is not empty (it has " + first + "); give --out a new folder");
   files::make_folders(folder + "/tasks");
   files::write_text(file, text);

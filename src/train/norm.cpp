@@ -46,7 +46,7 @@ std::vector<double> unit_sums(const Queue& queue, const comm::Groups& groups, co
   if (parameters.sharded() && owners.size() > 1) gather_blocks(owners, parameters, placement, memory.host());
   std::vector<double> units;
   for (const Parameter& p : parameters.all())
-    for (Index u = 0; p.placement == placement && p.adds_to.empty() && u < p.local_units(); ++u) {
+    for (Index u = 0; p.placement == placement && p.updated() && u < p.local_units(); ++u) {
       const double* of = memory.host() + (p.offset + u * p.stride) / block;
       units.push_back(ordered_sum({of, of + p.stride / block}));
     }
@@ -58,7 +58,7 @@ std::vector<std::int64_t> units_of_places(const Layout& layout, const ParameterS
   std::vector<std::int64_t> units(layout.expert_parallel, 0);
   for (const Parameter& p : parameters.all())
     for (int place = 0; place < layout.expert_parallel; ++place)
-      if (p.placement == Placement::expert && p.adds_to.empty())
+      if (p.placement == Placement::expert && p.updated())
         units[place] += layout.experts_of(place, p.experts()).size() * layout.chunks_of(place, p.chunks).size();
   return units;
 }
@@ -75,7 +75,7 @@ NormResult result_of(const ParameterSet& parameters, const std::vector<double>& 
   NormResult result;
   std::size_t at = 0;
   for (const Parameter& p : parameters.all()) {
-    if (!p.adds_to.empty()) continue;
+    if (!p.updated()) continue;
     const std::int64_t units = p.placement == Placement::replicated ? 1 : p.units();
     for (std::int64_t unit = 0; unit < units; ++unit)
       look_at(result, sums[at++], p, p.placement == Placement::replicated ? -1 : static_cast<int>(unit / p.chunks));
@@ -118,7 +118,7 @@ NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const P
   std::vector<double> sums;
   std::size_t at = 0;
   for (const Parameter& p : parameters.all()) {
-    if (!p.adds_to.empty()) continue;
+    if (!p.updated()) continue;
     if (p.placement == Placement::replicated) {
       sums.push_back(replicated[at++]);
       continue;

@@ -36,7 +36,7 @@ void Optimizer::update(const Queue& queue, const Gradients& gradients, const Tra
   const ParameterSet& parameters = *parameters_;
   const KindScalars kinds = kind_scalars(config, update);
   for (const Parameter& p : parameters.all()) {
-    if (!p.adds_to.empty()) continue;
+    if (!p.updated()) continue;
     const float* g = gradients.slab[static_cast<int>(p.placement)].data();
     float *values = parameters.values(p.placement).data(), *first = parameters.first_moments(p.placement).data(),
           *second = parameters.second_moments(p.placement).data();

@@ -1,8 +1,11 @@
 #include "train/restore.hpp"
 
+#include <algorithm>
+
 #include "comm/agree.hpp"
 #include "config/yaml.hpp"
 #include "record/segments.hpp"
+#include "train/parent.hpp"
 #include "train/run_corpus.hpp"
 
 namespace switchyard::train {
@@ -31,17 +34,17 @@ void take_state(const checkpoint::TrainState& state, const RunParts& run, Machin
 
 class Restoring {
  public:
-  Restoring(const std::string& run, const Config& config, const data::Corpus& corpus, Machine& machine)
-      : run_(run), config_(config), corpus_(corpus), machine_(machine), world_(machine.groups.world) {}
+  Restoring(const RunParts& parts, const Ancestry& parent, Machine& machine)
+      : parts_(parts), parent_(parent), machine_(machine), world_(machine.groups.world) {}
   Restored work();
 
  private:
+  std::int64_t begin() const { return parent_ ? parent_->begins_after() : 0; }
   void check_rows() const;
   void set_aside_unreadable();
 
-  const std::string& run_;
-  const Config& config_;
-  const data::Corpus& corpus_;
+  const RunParts& parts_;
+  const Ancestry& parent_;
   Machine& machine_;
   const comm::Communicator& world_;
   Restored result_;
@@ -49,34 +52,37 @@ class Restoring {
 
 /// The rows that stand there must be those of this run, and within it. On rank 0.
 void Restoring::check_rows() const {
-  const record::LastRows last = record::last_rows(run_, checkpoint::checkpoint_step(run_));
-  check(last.step <= config_.train.steps, Exit::usage,
-        run_ + ": train.steps is " + std::to_string(config_.train.steps) + ", but rows up to step " +
+  const std::string& run = parts_.folder;
+  const Config& config = parts_.config;
+  const std::int64_t done = std::max(checkpoint::checkpoint_step(run), begin());
+  const record::LastRows last = record::last_rows(run, done, begin());
+  check(last.step <= config.train.steps, Exit::usage,
+        run + ": train.steps is " + std::to_string(config.train.steps) + ", but rows up to step " +
             std::to_string(last.step) + " are recorded; give at least that many");
-  if (!last.config.empty()) check_continuation(run_, invariant_options(load_text(run_, last.config).config), config_);
+  if (!last.config.empty()) check_continuation(run, invariant_options(load_text(run, last.config).config), config);
 }
 
 /// Record files that do not open must not stand in the way of a sound checkpoint. What they held is gone, unless the
 /// steps from here on replace it. On rank 0.
 void Restoring::set_aside_unreadable() {
-  const record::LastRows last = record::last_rows(run_, result_.state.step);
+  const record::LastRows last = record::last_rows(parts_.folder, result_.state.step, begin());
   for (const auto& [path, why] : last.unreadable)
     result_.notes.push_back(why + "; set aside as " + record::set_aside(path));
-  for (const std::string& hole : last.missing) result_.notes.push_back(run_ + ": " + hole);
+  for (const std::string& hole : last.missing) result_.notes.push_back(parts_.folder + ": " + hole);
 }
 
 Restored Restoring::work() {
   comm::on_root(world_, [&] { check_rows(); });
-  Loaded loaded = load_newest({run_, config_, corpus_}, machine_);
-  result_.notes = std::move(loaded.notes);
+  Loaded loaded = load_newest(parts_, machine_);
   if (!loaded.folder.empty()) {
     result_.state = std::move(loaded.state);
-    result_.event = "resumed from " + loaded.folder + " at step " + std::to_string(result_.state.step);
+    result_.lines = {"resumed from " + loaded.folder + " at step " + std::to_string(result_.state.step)};
     result_.saved_step = result_.state.step;
   } else {
-    result_.event = "no checkpoint yet: starting from step 0";
-    result_.state.corpus_sha256 = corpus_.manifest_sha256();
+    result_ = start(parts_, parent_, machine_);
+    result_.lines.front() = "no checkpoint yet: " + result_.lines.front();
   }
+  result_.notes.insert(result_.notes.end(), loaded.notes.begin(), loaded.notes.end());
   comm::on_root(world_, [&] { set_aside_unreadable(); });
   return std::move(result_);
 }
@@ -117,8 +123,22 @@ Loaded load_newest(const RunParts& parts, Machine& machine) {
   return result;
 }
 
-Restored restore(const std::string& run, const Config& config, const data::Corpus& corpus, Machine& machine) {
-  return Restoring(run, config, corpus, machine).work();
+Restored start(const RunParts& run, const Ancestry& parent, Machine& machine) {
+  Restored started;
+  if (parent) {
+    Begun begun = begin_from(*parent, run.config, run.corpus, machine);
+    started.state = std::move(begun.state), started.notes = std::move(begun.notes);
+  }
+  started.state.corpus_sha256 = run.corpus.manifest_sha256();
+  started.state.planned_steps = 0;  // of another run
+  started.lines = {"starting from step " + std::to_string(started.state.step)};
+  if (parent)
+    for (const std::string& line : record::parent_lines(*parent)) started.lines.push_back(line);
+  return started;
+}
+
+Restored restore(const RunParts& run, const Ancestry& parent, Machine& machine) {
+  return Restoring(run, parent, machine).work();
 }
 
 }  // namespace switchyard::train

@@ -1,11 +1,13 @@
 // How a run goes on: the newest sound checkpoint, what must fit it, and record files that cannot be read.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
 #include "config/config.hpp"
 #include "data/corpus.hpp"
+#include "record/parent.hpp"
 #include "train/machine.hpp"
 
 namespace switchyard::train {
@@ -31,14 +33,20 @@ Loaded load_newest(const RunParts& run, Machine& machine);
 struct Restored {
   checkpoint::TrainState state;
   std::int64_t saved_step = -1;    ///< of the checkpoint; −1 where there is none
-  std::string event;               ///< a line for the log
+  std::vector<std::string> lines;  ///< for the log: what the run begins or goes on with
   std::vector<std::string> notes;  ///< warnings: a damaged checkpoint, record files that were set aside
 };
 
-/// Fills the machine's parameters and biases from the newest checkpoint of `run` that is sound; a run that was stopped
+/// What a run has started from; nothing for one from scratch.
+using Ancestry = std::optional<record::Parent>;
+
+/// A run at its start: what begin_from gives, or step 0 with the machine's initial parameters. Collective.
+Restored start(const RunParts& run, const Ancestry& parent, Machine& machine);
+
+/// Fills the machine's parameters and biases from the newest checkpoint of the run that is sound; one that was stopped
 /// before its first one starts over. Then sets record files aside that do not open. Collective. Throws AgreedError:
 /// usage where the rows or the checkpoint are of another configuration or corpus, corrupt where no checkpoint is sound;
 /// nothing is touched before.
-Restored restore(const std::string& run, const Config& config, const data::Corpus& corpus, Machine& machine);
+Restored restore(const RunParts& run, const Ancestry& parent, Machine& machine);
 
 }  // namespace switchyard::train

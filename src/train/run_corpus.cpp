@@ -1,8 +1,10 @@
 #include "train/run_corpus.hpp"
 
 #include <filesystem>
+#include <optional>
 
 #include "base/check.hpp"
+#include "comm/agree.hpp"
 
 namespace switchyard::train {
 
@@ -20,6 +22,15 @@ data::Corpus open_corpus_for(Config& config, bool begun) {
             " has " + std::to_string(corpus.vocabulary()) + " tokens; " +
             (begun ? "put back the corpus that the run was trained on" : "set it to 0 to take the corpus's"));
   return corpus;
+}
+
+data::Corpus open_corpus(const comm::Communicator& world, Config& config, bool begun) {
+  std::optional<data::Corpus> corpus;
+  comm::agree(world, [&] {
+    config.data.path = std::filesystem::absolute(config.data.path).lexically_normal().string();  // kept with the run
+    corpus.emplace(open_corpus_for(config, begun));
+  });
+  return std::move(*corpus);
 }
 
 void require_same_corpus(const checkpoint::TrainState& state, const data::Corpus& corpus, const std::string& run) {

@@ -1,8 +1,8 @@
 #include "train/trainer.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <functional>
 #include <optional>
 
@@ -22,7 +22,6 @@
 #include "train/evaluate.hpp"
 #include "train/probe.hpp"
 #include "train/recorder.hpp"
-#include "train/restore.hpp"
 #include "train/run_corpus.hpp"
 #include "train/schedule.hpp"
 #include "train/signals.hpp"
@@ -34,22 +33,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-/// Opens the corpus on every rank and takes its vocabulary where the configuration leaves it open.
-data::Corpus open_corpus(const comm::Communicator& world, Config& config, bool begun) {
-  std::optional<data::Corpus> corpus;
-  comm::agree(world, [&] {
-    config.data.path = std::filesystem::absolute(config.data.path).lexically_normal().string();  // kept with the run
-    corpus.emplace(open_corpus_for(config, begun));
-  });
-  return std::move(*corpus);
-}
-
 class Trainer {
  public:
   explicit Trainer(const TrainRequest& request);
   Exit run();
 
  private:
+  void begin();
   void write_config();
   void start_segment();
   void write_head();
@@ -66,6 +56,9 @@ class Trainer {
     const bool whole = segment_start_ % config_.record.flush_every == 0;
     return whole ? record::is_full(config_, segment_start_, state_.step)
                  : state_.step % config_.record.flush_every == 0;
+  }
+  bool is_kept(std::int64_t step) const {
+    return std::ranges::find(config_.train.keep_steps, step) != config_.train.keep_steps.end();
   }
   bool due(std::int64_t interval, std::int64_t step) const { return interval > 0 && step % interval == 0; }
 
@@ -110,29 +103,36 @@ Trainer::Trainer(const TrainRequest& request)
     batches_.emplace(corpus_, config_, machine_.groups.layout);
     if (config_.train.determinism == Determinism::layout) probe_products(config_);
   });
-  comm::on_root(world_, [&] {
-    folder_.emplace(request.run, request.resume ? record::RunFolder::Start::resumed : record::RunFolder::Start::fresh);
-  });
-  if (request.resume) {  // before anything of the run is touched
-    Restored restored = restore(request.run, config_, corpus_, machine_);
-    state_ = std::move(restored.state), saved_step_ = restored.saved_step;
-    loading_ = {restored.event};
-    for (const std::string& note : restored.notes)
-      if (folder_) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
-    notes_.insert(notes_.end(), restored.notes.begin(), restored.notes.end());
-    const std::string jump =  // checkpoints of earlier programs do not tell
-        state_.planned_steps ? schedule_note(state_.planned_steps, config_.train, state_.step) : "";
-    if (!jump.empty()) notes_.push_back(jump);
-  } else {
-    state_.corpus_sha256 = corpus_.manifest_sha256();
-    loading_ = {"starting from step 0"};
-  }
+  begin();
   if (request.predict) forecast_.emplace(request.predict(config_, machine_.groups.nodes));
   for (const std::string& note : {batches_->evaluation_note(), watchdog_.note()})
     if (!note.empty()) notes_.push_back(note);
-  provenance_ = record::provenance_json(world_, {request.command_line, notes_, config_.layout.threads});
+  provenance_ = record::provenance_json(world_, {request.command_line, notes_, config_.layout.threads, state_.parent});
   write_config();
   if (state_.step < config_.train.steps) start_segment();
+}
+
+/// Takes the run's folder and its state, of which nothing is touched before. What a new run starts from is read before
+/// there is a folder.
+void Trainer::begin() {
+  const RunParts parts{request_.run, config_, corpus_};
+  Restored begun;
+  if (!request_.resume) begun = start(parts, request_.parent, machine_);
+  comm::on_root(world_, [&] {
+    folder_.emplace(request_.run,
+                    request_.resume ? record::RunFolder::Start::resumed : record::RunFolder::Start::fresh);
+  });
+  if (request_.resume) begun = restore(parts, request_.parent, machine_);
+  state_ = std::move(begun.state), saved_step_ = begun.saved_step;
+  state_.tokenizer = corpus_.tokenizer();
+  if (request_.parent) state_.parent = record::parent_text(*request_.parent);
+  loading_ = begun.lines;
+  for (const std::string& note : begun.notes)
+    if (folder_) std::fprintf(stderr, "switchyard: note: %s\n", note.c_str());
+  notes_.insert(notes_.end(), begun.notes.begin(), begun.notes.end());
+  const std::string jump =  // checkpoints of earlier programs do not tell
+      state_.planned_steps ? schedule_note(state_.planned_steps, config_.train, state_.step) : "";
+  if (!jump.empty()) notes_.push_back(jump);
 }
 
 /// The folder keeps layout.lanes as it was given, so that a resume, perhaps on another layout, measures again where it
@@ -144,7 +144,11 @@ void Trainer::write_config() {
   Origins origins = request_.origins;
   if (given.layout.lanes == 0) origins["layout.lanes"] = {Origin::Kind::file, "measured before the run"};
   config_text_ = dump(config_, origins) + record::config_end;
-  comm::on_root(world_, [&] { folder_->write("config.yaml", kept); });
+  comm::on_root(world_, [&] {  // a run with a config.yaml has begun: its parent must be known before
+    if (request_.parent && !request_.resume) folder_->write(record::parent_file, state_.parent);
+    if (!request_.parent) folder_->remove(record::parent_file);
+    folder_->write("config.yaml", kept);
+  });
 }
 
 /// A new folder for the rows from here on.
@@ -265,7 +269,7 @@ Exit Trainer::run() {
       one_step(step);
       if (due(config_.train.evaluate_every, step)) evaluate_now(step);
       longest_step_ = std::max(longest_step_, seconds_since(start));
-      if (due(config_.train.checkpoint_every, step)) checkpoint_now(step);
+      if (due(config_.train.checkpoint_every, step) || is_kept(step)) checkpoint_now(step);
       if (step < config_.train.steps && must_stop(step)) {
         finish(step);
         recorder_->log().line("stopped with a checkpoint of step " + std::to_string(step) + "; switchyard resume " +

@@ -7,6 +7,7 @@
 #include "base/check.hpp"
 #include "config/yaml.hpp"
 #include "train/forecast.hpp"
+#include "train/restore.hpp"
 
 namespace switchyard::train {
 
@@ -18,6 +19,7 @@ struct TrainRequest {
   std::vector<std::string> command_line;  ///< for the provenance
   std::vector<std::string> notes;         ///< for the log and the provenance: what differs from what was asked for
   Predict predict = {};                   ///< of layout.machine; null without one
+  Ancestry parent = {};                   ///< the run's, also where it is resumed
 };
 
 /// Collective over MPI_COMM_WORLD, between MPI and Kokkos initialisation and finalization. Exit::ok when train.steps

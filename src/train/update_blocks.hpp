@@ -23,13 +23,13 @@ struct alignas(16) UpdateBlock {
   std::int32_t kind;  ///< an UpdateKind
 };
 
-/// This rank's blocks of all parameters that have values, in order of declaration.
+/// This rank's blocks of all parameters that a step changes, in order of declaration.
 inline std::vector<UpdateBlock> update_blocks(const ParameterSet& parameters) {
   std::vector<UpdateBlock> blocks;
   for (const Parameter& p : parameters.all())
     for (const Piece& piece : parameters.shard(p.placement)) {
       const Range mine = common(piece.elements, {p.offset, p.offset + p.span()});
-      if (!p.adds_to.empty()) continue;
+      if (!p.updated()) continue;
       for (Index i = mine.first; i < mine.last; i += unit_block)
         blocks.push_back({static_cast<std::int32_t>(i / unit_block),
                           static_cast<std::int32_t>((piece.at + i - piece.elements.first) / unit_block),
@@ -48,7 +48,7 @@ inline std::vector<UnitBlocks> unit_blocks(const ParameterSet& parameters) {
   std::vector<UnitBlocks> units;
   std::int32_t first = 0;
   for (const Parameter& p : parameters.all())
-    for (Index u = 0; p.adds_to.empty() && u < p.local_units(); ++u) {
+    for (Index u = 0; p.updated() && u < p.local_units(); ++u) {
       units.push_back({first, static_cast<std::int32_t>(p.stride / unit_block)});
       first += units.back().count;
     }

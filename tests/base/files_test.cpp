@@ -124,22 +124,22 @@ TEST_F(FilesTest, LeftFoldersGo) {
 }
 
 TEST_F(FilesTest, WhatIsInTheWayIsNamed) {
-  EXPECT_EQ(files::first_entry(path("missing"), "lock", {}), "");
+  EXPECT_EQ(files::first_entry(path("missing"), {"lock"}, {}), "");
   put_folder("new", "lock");
   fs::create_directory(path("new/segments"));
   put("new/.hidden", "x");
-  EXPECT_EQ(files::first_entry(path("new"), "lock", {"segments"}), "");
-  EXPECT_EQ(files::first_entry(path("new"), "locked", {"segments"}), "lock");
-  EXPECT_EQ(files::first_entry(path("new"), "lock", {"lock"}), "segments");
+  EXPECT_EQ(files::first_entry(path("new"), {"lock"}, {"segments"}), "");
+  EXPECT_EQ(files::first_entry(path("new"), {"locked"}, {"segments"}), "lock");
+  EXPECT_EQ(files::first_entry(path("new"), {"lock"}, {"lock"}), "segments");
   put("new/segments/000", "x");
-  EXPECT_EQ(files::first_entry(path("new"), "lock", {"segments"}), "segments");
+  EXPECT_EQ(files::first_entry(path("new"), {"lock"}, {"segments"}), "segments");
   fs::remove_all(path("new/segments"));
   put("new/segments", "a file");
-  EXPECT_EQ(files::first_entry(path("new"), "lock", {"segments"}), "segments");
+  EXPECT_EQ(files::first_entry(path("new"), {"lock"}, {"segments"}), "segments");
   fs::remove(path("new/segments"));
   put_folder("elsewhere", "x"), fs::remove(path("elsewhere/x"));
   fs::create_directory_symlink(path("elsewhere"), path("new/segments"));
-  EXPECT_EQ(files::first_entry(path("new"), "lock", {"segments"}), "segments");
+  EXPECT_EQ(files::first_entry(path("new"), {"lock"}, {"segments"}), "segments");
 }
 
 TEST_F(FilesTest, AFailedFolderLeavesNothing) {
