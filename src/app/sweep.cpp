@@ -14,6 +14,7 @@
 #include "comm/agree.hpp"
 #include "config/yaml.hpp"
 #include "record/kept_config.hpp"
+#include "sweep/branches.hpp"
 #include "sweep/queue.hpp"
 #include "sweep/results.hpp"
 #include "sweep/state.hpp"
@@ -116,7 +117,7 @@ Exit task_command(const SweepOptions& options, const std::vector<std::string>& c
   const LoadResult loaded = load_text_on_all(sweep.name, sweep.configuration, task.overrides);
   std::int64_t begun = 0, finished = 0;
   comm::on_root(world, [&] {
-    begun = fs::exists(run + "/config.yaml");
+    begun = sweep::has_begun(options.path, task);
     finished = sweep::is_finished(options.path, sweep, task);
     sweep::forget_failure(options.path, task);
   });
@@ -131,7 +132,9 @@ Exit task_command(const SweepOptions& options, const std::vector<std::string>& c
       files::require_inside(options.path, run);
       if (begun) check_steps(run, loaded.config.train.steps);
     });
-    return begun ? continue_run(run, {}, command_line) : start_run(loaded, run, command_line);
+    return begun ? continue_run(run, {}, command_line)
+                 : start_run(loaded, run, command_line,
+                             {record::Parent::Kind::branch, sweep::origin_of(options.path, sweep, task)});
   } catch (const std::exception& e) {
     const bool agreed = dynamic_cast<const AgreedError*>(&e) != nullptr;
     if (world.rank() == 0 || !agreed) sweep::note_failure(options.path, task, as_error(e));
@@ -139,18 +142,39 @@ Exit task_command(const SweepOptions& options, const std::vector<std::string>& c
   }
 }
 
+/// "0,5,10", or "0-9" where they are all from the first on.
+std::string array_of(const std::vector<std::size_t>& tasks) {
+  if (tasks.back() + 1 == tasks.size()) return "0-" + std::to_string(tasks.back());
+  std::vector<std::string> numbers;
+  for (const std::size_t task : tasks) numbers.push_back(std::to_string(task));
+  return join(numbers, ",");
+}
+
+/// Submits the tasks as an array, after another job where one is named; returns its number.
+std::string submit(const SweepOptions& options, const sweep::Sweep& sweep, const std::string& folder,
+                   const std::vector<std::size_t>& tasks, const std::string& after) {
+  std::vector<std::string> command{"sbatch", "--parsable", "--array=" + array_of(tasks),
+                                   "--ntasks=" + std::to_string(sweep.ranks)};
+  if (!after.empty()) command.push_back("--dependency=afterany:" + after.substr(0, after.find(';')));
+  command.insert(command.end(), options.batch.begin(), options.batch.end());
+  command.insert(command.end(), {options.job, fs::absolute(folder).lexically_normal().string()});
+  return sweep::output_of(command, "without Slurm use switchyard sweep run");
+}
+
 Exit submit_command(const SweepOptions& options) {
   check(fs::exists(options.job), Exit::usage,
         options.job + ": no such file; give the job script of an array with --job (slurm/array.sbatch of the sources)");
   const std::string folder = folder_of(options);
   const sweep::Sweep sweep = sweep::kept_sweep(folder);
-  std::vector<std::string> command{"sbatch", "--parsable", "--array=0-" + std::to_string(sweep.tasks.size() - 1),
-                                   "--ntasks=" + std::to_string(sweep.ranks)};
-  command.insert(command.end(), options.batch.begin(), options.batch.end());
-  command.insert(command.end(), {options.job, fs::absolute(folder).lexically_normal().string()});
-  const std::string job = sweep::output_of(command, "without Slurm use switchyard sweep run");
-  std::printf("job %s: %zu tasks of %s; switchyard sweep status %s tells how far they are\n", job.c_str(),
-              sweep.tasks.size(), folder.c_str(), folder.c_str());
+  std::vector<std::size_t> first, branches;  // branches need what the others leave
+  for (std::size_t i = 0; i < sweep.tasks.size(); ++i) (sweep.tasks[i].from > 0 ? branches : first).push_back(i);
+  std::string job;
+  for (const auto* tasks : {&first, &branches}) {
+    if (tasks->empty()) continue;
+    job = submit(options, sweep, folder, *tasks, job);
+    std::printf("job %s: %zu tasks of %s; switchyard sweep status %s tells how far they are\n", job.c_str(),
+                tasks->size(), folder.c_str(), folder.c_str());
+  }
   return Exit::ok;
 }
 

@@ -49,7 +49,7 @@ Extent extent_of(const Id& dataset, const std::string& where) {
 
 Type type_of(const Id& dataset, const std::string& where) {
   const Id type{check_hdf5(H5Dget_type(dataset.get()), "read the type of " + where), H5Tclose};
-  for (int t = 0; t <= static_cast<int>(Type::text16); ++t)
+  for (int t = 0; t <= static_cast<int>(Type::text32); ++t)
     if (H5Tequal(type.get(), file_type(static_cast<Type>(t))) > 0) return static_cast<Type>(t);
   throw Error(Exit::corrupt, where + " is damaged (it has a type that no schema version knows)");
 }

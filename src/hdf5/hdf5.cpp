@@ -71,18 +71,26 @@ struct TypeEntry {
   const char* name;
   std::size_t size;
 };
-constexpr std::array<TypeEntry, 7> type_table{
-    {{"int16", 2}, {"int32", 4}, {"int64", 8}, {"uint8", 1}, {"float32", 4}, {"float64", 8}, {"text16", 16}}};
+constexpr std::array<TypeEntry, 8> type_table{{{"int16", 2},
+                                               {"int32", 4},
+                                               {"int64", 8},
+                                               {"uint8", 1},
+                                               {"float32", 4},
+                                               {"float64", 8},
+                                               {"text16", 16},
+                                               {"text32", 32}}};
 
-hid_t text16_type() {
-  static const hid_t type = [] {
-    const hid_t t = check_hdf5(H5Tcopy(H5T_C_S1), "make a text type");
-    check_hdf5(H5Tset_size(t, 16), "size a text type");
-    check_hdf5(H5Tset_strpad(t, H5T_STR_NULLPAD), "pad a text type");
-    check_hdf5(H5Tset_cset(t, H5T_CSET_UTF8), "encode a text type");
-    return t;
-  }();
-  return type;
+hid_t make_text(std::size_t bytes) {
+  const hid_t t = check_hdf5(H5Tcopy(H5T_C_S1), "make a text type");
+  check_hdf5(H5Tset_size(t, bytes), "size a text type");
+  check_hdf5(H5Tset_strpad(t, H5T_STR_NULLPAD), "pad a text type");
+  check_hdf5(H5Tset_cset(t, H5T_CSET_UTF8), "encode a text type");
+  return t;
+}
+
+hid_t text_type(Type type) {
+  static const hid_t of_16 = make_text(16), of_32 = make_text(32);
+  return type == Type::text16 ? of_16 : of_32;
 }
 
 /// "a", "a/b", "a/b/c" of "a/b/c", as long as visit(part) is true; whether it always was.
@@ -132,14 +140,14 @@ const char* name_of(Type type) { return type_table[static_cast<int>(type)].name;
 hid_t file_type(Type type) {
   prepare();
   const hid_t types[] = {H5T_STD_I16LE, H5T_STD_I32LE, H5T_STD_I64LE, H5T_STD_U8LE, H5T_IEEE_F32LE, H5T_IEEE_F64LE};
-  return type == Type::text16 ? text16_type() : types[static_cast<int>(type)];
+  return is_text(type) ? text_type(type) : types[static_cast<int>(type)];
 }
 
 hid_t memory_type(Type type) {
   prepare();
   const hid_t types[] = {H5T_NATIVE_INT16, H5T_NATIVE_INT32, H5T_NATIVE_INT64,
                          H5T_NATIVE_UINT8, H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE};
-  return type == Type::text16 ? text16_type() : types[static_cast<int>(type)];
+  return is_text(type) ? text_type(type) : types[static_cast<int>(type)];
 }
 
 std::int64_t elements(const Extent& extent) {

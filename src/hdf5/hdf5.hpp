@@ -48,8 +48,9 @@ class Id {
   herr_t (*close_)(hid_t) = nullptr;
 };
 
-/// Element types of the files, all little-endian; text16 is 16 bytes of UTF-8, padded with zeros.
-enum class Type { i16, i32, i64, u8, f32, f64, text16 };
+/// Element types of the files, all little-endian; text16 and text32 are so many bytes of UTF-8, padded with zeros.
+enum class Type { i16, i32, i64, u8, f32, f64, text16, text32 };
+constexpr bool is_text(Type type) { return type == Type::text16 || type == Type::text32; }
 std::size_t size_of(Type type);
 const char* name_of(Type type);
 /// In the file (little-endian) and in memory.

@@ -27,7 +27,7 @@ const char* preamble =
     "files are "
     "created from that table "
     "and `switchyard verify` checks against it. Versions 1 to 6 are still read: 6 lacks what is marked (since 7), 5 "
-    "(since 6), 4 "
+    "what is marked (since 6), 4 "
     "and 3 what is marked (since 5), "
     "3 what is "
     "marked (since 4); in 2 "
@@ -84,6 +84,11 @@ const char* non_finite_text =
     "| where | the same in words: `block 3, expert 5`, `the embedding`, `the head`, `a balancing loss`, or the "
     "parameter |\n";
 
+const char* option_text =
+    "\nBeside these it has the options of each task, by their keys (`train.learning_rate`, `moe.router`): of all that "
+    "decide results and of train.steps, but texts and lists. Names are text32, true and false uint8 (1 and 0), whole "
+    "numbers int64, others float64; scope `invariant`. A file has those that its program knew.\n";
+
 /// " (since 4)"; empty for what every version has.
 std::string since(int version) { return version > 1 ? " (since " + std::to_string(version) + ")" : ""; }
 
@@ -131,11 +136,13 @@ std::string schema_markdown() {
       out << "| " << d.name << " | " << (d.growing ? "yes" : "") << " | " << d.meaning << since(d.since) << " |\n";
     out << "\n| variable | dimensions | type | scope | units | meaning |\n|---|---|---|---|---|---|\n";
     for (const auto& v : variables_of(file)) {
+      if (v.optional) continue;  // docs/configuration.md has them
       out << "| " << v.name << " | ";
       for (std::size_t i = 0; i < v.dims.size(); ++i) out << (i ? ", " : "") << v.dims[i];
       out << " | " << hdf5::name_of(v.type) << " | " << scope_name(v.scope) << " | " << v.units << " | " << v.long_name
           << since(v.since) << " |\n";
     }
+    if (file == results) out << option_text;
   }
   out << non_finite_text;
   return out.str();

@@ -32,12 +32,16 @@ struct Variable {
   Scope scope;
   const char* units;  ///< "1" where there is none
   const char* long_name;
-  int since = 1;  ///< first schema version that has it
+  int since = 1;          ///< first schema version that has it
+  bool optional = false;  ///< an option of a task (results): programs that have no such option leave it out
 };
 
 const std::vector<Dimension>& dimensions();
 const std::vector<Variable>& variables();
-std::vector<Variable> run_variables();            ///< its part about run.h5
+std::vector<Variable> run_variables();     ///< its part about run.h5
+std::vector<Variable> option_variables();  ///< of results.h5: options of a task by their keys
+/// Whether a name can be one of these, of this program or another: "section.option".
+bool is_option_name(const std::string& name);
 std::vector<Variable> communication_variables();  ///< of this the part about what ranks send each other
 std::vector<Dimension> dimensions_of(FileKind file);
 std::vector<Variable> variables_of(FileKind file);

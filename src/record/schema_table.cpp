@@ -91,6 +91,14 @@ std::vector<Variable> other_variables() {
       {tokens, "kept", {"sample", "layer", "choice"}, u8, invariant, "1", "0 where the expert was full"},
       {results, "task", {"row"}, i32, invariant, "1", "index of the task in the sweep"},
       {results, "arm", {"row"}, text16, invariant, "1", "name of what is compared; empty where the sweep has no arms"},
+      {results,
+       "branch",
+       {"row"},
+       text32,
+       invariant,
+       "1",
+       "trunk, or of a branch the steps at its end (s2000); empty where the sweep has no branches",
+       7},
       {results, "num_experts", {"row"}, i32, invariant, "1", "experts of a layer, granularity included"},
       {results, "k", {"row"}, i32, invariant, "1", "choices of a token, granularity included"},
       {results, "granularity", {"row"}, i32, invariant, "1", "parts that each expert is cut into"},
@@ -173,6 +181,7 @@ const std::vector<Variable>& variables() {
   static const std::vector<Variable> table = [] {
     std::vector<Variable> all = run_variables();
     for (const Variable& v : other_variables()) all.push_back(v);
+    for (const Variable& v : option_variables()) all.push_back(v);
     return all;
   }();
   return table;

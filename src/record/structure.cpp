@@ -102,7 +102,7 @@ void check_layer_lengths(const hdf5::File& file, std::int64_t version, const Len
 void check_variable(const hdf5::File& file, const Variable& v, std::int64_t version, const Lengths& lengths) {
   const std::string where = file.path() + ":" + v.name;
   if (!file.has(v.name)) {
-    bool left_out = version < v.since;
+    bool left_out = version < v.since || v.optional;
     for (const auto& dim : v.dims) left_out |= lengths.at(dim) == 0 && !file.has(dim);
     check(left_out, Exit::corrupt, where + " is missing");
     return;

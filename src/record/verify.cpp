@@ -55,7 +55,8 @@ void check_record_file(const RecordReader& file, Problems& problems) {
     for (const auto& d : dimensions_of(file.kind())) known.insert(d.name);
     for (const auto& v : variables_of(file.kind())) known.insert(v.name);
     for (const auto& name : file.file().datasets())
-      if (!known.count(name)) problems.push_back(file.path() + ":" + name + " is not in the schema");
+      if (!known.count(name) && !(file.kind() == FileKind::results && is_option_name(name)))
+        problems.push_back(file.path() + ":" + name + " is not in the schema");
     read_fixed(file, problems);
     append(problems, check_rows(file));
   });

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -13,11 +14,13 @@
 #include <cstring>
 #include <ctime>
 #include <map>
+#include <numeric>
 
 #include "base/files.hpp"
 #include "base/output.hpp"
 #include "base/signals.hpp"
 #include "config/values.hpp"
+#include "sweep/branches.hpp"
 #include "sweep/state.hpp"
 
 extern char** environ;
@@ -73,7 +76,9 @@ int exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128
 /// The tasks in work, and what became of the others.
 class Runner {
  public:
-  Runner(const Sweep& sweep, const Queue& queue) : sweep_(sweep), queue_(queue) {}
+  Runner(const Sweep& sweep, const Queue& queue) : sweep_(sweep), queue_(queue), waiting_(sweep.tasks.size()) {
+    std::iota(waiting_.begin(), waiting_.end(), std::size_t{0});
+  }
   Exit run();
 
  private:
@@ -83,6 +88,8 @@ class Runner {
   };
   pid_t launch(std::size_t index) const;
   void start(std::size_t index);
+  bool waits_for_trunk(std::size_t index) const;
+  std::size_t take_next();
   void reap();
   void ended(std::size_t index, int code, long seconds);
   void stop(int signal);
@@ -96,6 +103,7 @@ class Runner {
   const Queue& queue_;
   const Signals signals_;
   std::map<pid_t, Running> running_;
+  std::vector<std::size_t> waiting_;  ///< tasks, in their order
   bool stopping_ = false;
   int first_failure_ = 0, stopped_ = 0;
 };
@@ -124,7 +132,14 @@ pid_t Runner::launch(std::size_t index) const {
 }
 
 void Runner::start(std::size_t index) try {
-  if (is_finished(queue_.folder, sweep_, sweep_.tasks[index])) return say(index, "finished already");
+  const Task& task = sweep_.tasks[index];
+  if (is_finished(queue_.folder, sweep_, task)) return say(index, "finished already");
+  if (const Task* trunk = trunk_of(sweep_, task);
+      trunk && !has_begun(queue_.folder, task) && !has_trunk(queue_.folder, sweep_, task)) {
+    ++stopped_;
+    return say(index,
+               "waits: its trunk " + trunk->name + " has no checkpoint of step " + std::to_string(task.from) + " yet");
+  }
   running_[launch(index)] = {index, Clock::now()};
   say(index, "started");
 } catch (const Error& e) {
@@ -167,16 +182,35 @@ void Runner::stop(int signal) {
   for (const auto& [pid, task] : running_) kill(pid, SIGUSR2);
 }
 
+/// A branch whose checkpoint is not there yet, while its trunk may still make it.
+bool Runner::waits_for_trunk(std::size_t index) const {
+  const Task* trunk = trunk_of(sweep_, sweep_.tasks[index]);
+  if (!trunk) return false;
+  const auto at = static_cast<std::size_t>(trunk - sweep_.tasks.data());
+  const bool ahead = std::ranges::find(waiting_, at) != waiting_.end() ||
+                     std::ranges::any_of(running_, [at](const auto& one) { return one.second.task == at; });
+  return ahead && !has_trunk(queue_.folder, sweep_, sweep_.tasks[index]);
+}
+
+/// The first task that may begin, taken from those that wait; the number of tasks where all wait for running ones.
+std::size_t Runner::take_next() {
+  const auto next = std::ranges::find_if(waiting_, [this](std::size_t index) { return !waits_for_trunk(index); });
+  if (next == waiting_.end()) return sweep_.tasks.size();
+  const std::size_t index = *next;
+  waiting_.erase(next);
+  return index;
+}
+
 Exit Runner::run() {
-  for (std::size_t next = 0; next < sweep_.tasks.size() || !running_.empty();) {
+  while (!waiting_.empty() || !running_.empty()) {
     if (const int signal = signals_.pending_stop(); signal > 0) stop(signal);
-    const bool room = static_cast<int>(running_.size()) < queue_.jobs;
-    if (room && !stopping_ && next < sweep_.tasks.size()) {
-      start(next++);
-      continue;
-    }
+    if (static_cast<int>(running_.size()) < queue_.jobs && !stopping_)
+      if (const std::size_t index = take_next(); index < sweep_.tasks.size()) {
+        start(index);
+        continue;
+      }
     if (running_.empty()) {  // a signal came: what is left waits
-      stopped_ += static_cast<int>(sweep_.tasks.size() - next);
+      stopped_ += static_cast<int>(waiting_.size());
       break;
     }
     const int signal = signals_.wait();

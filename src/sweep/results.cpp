@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <numeric>
+#include <set>
 #include <tuple>
 
 #include "base/failure.hpp"
@@ -14,6 +15,7 @@
 #include "base/json.hpp"
 #include "config/estimate.hpp"
 #include "config/moe_layers.hpp"
+#include "config/options.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
 #include "record/kept_config.hpp"
@@ -38,11 +40,31 @@ struct Columns {
   std::map<std::string, std::vector<std::int32_t>> i32;
   std::map<std::string, std::vector<std::int64_t>> i64;
   std::map<std::string, std::vector<double>> f64;
-  std::map<std::string, std::string> text16;
+  std::map<std::string, std::vector<std::uint8_t>> u8;
+  std::map<std::string, std::string> text16, text32;
   std::int64_t rows = 0;
 };
 
-void add_text(std::string& column, const std::string& text) { column += (text + std::string(16, '\0')).substr(0, 16); }
+void add_text(std::string& column, const std::string& text, std::size_t bytes) {
+  column += (text + std::string(bytes, '\0')).substr(0, bytes);
+}
+
+/// The options of the schema's option_variables.
+void add_options(Columns& to, const Config& config) {
+  std::set<std::string> wanted;
+  for (const record::Variable& v : record::option_variables()) wanted.insert(v.name);
+  visit_values(config, [&]<class T>(const std::string& key, const T& value) {
+    if (!wanted.contains(key)) return;
+    if constexpr (std::is_enum_v<T>)
+      add_text(to.text32[key], format_value(value), 32);
+    else if constexpr (std::is_same_v<T, bool>)
+      to.u8[key].push_back(value);
+    else if constexpr (std::is_floating_point_v<T>)
+      to.f64[key].push_back(value);
+    else if constexpr (std::is_integral_v<T>)
+      to.i64[key].push_back(static_cast<std::int64_t>(value));
+  });
+}
 
 /// What all rows of a task share.
 void add_task(Columns& to, const Task& task, std::int32_t index, const Config& c) {
@@ -58,17 +80,19 @@ void add_task(Columns& to, const Task& task, std::int32_t index, const Config& c
   to.f64["total_parameter_count"].push_back(double(model_size(c).total()));
   to.f64["dense_parameter_count"].push_back(double(dense_parameters(c)));
   to.f64["flops_per_step"].push_back(flop_per_token(c) * double(c.step_tokens()));
-  add_text(to.text16["arm"], task.arm);
-  add_text(to.text16["router_type"], format_value(c.moe.router));
+  add_text(to.text16["arm"], task.arm, 16);
+  add_text(to.text32["branch"], task.branch(), 32);
+  add_text(to.text16["router_type"], format_value(c.moe.router), 16);
+  add_options(to, c);
 }
 
 void check_whole(bool whole, const RecordReader& file) {
   check(whole, Exit::corrupt, file.path() + " is damaged (its rows do not fit each other); see switchyard verify");
 }
 
-/// Number of the steps that the rows hold, which must be all from the first to the last of a finished run.
-std::int64_t count_steps(const std::vector<Span>& spans, std::int64_t last) {
-  std::int64_t done = 0;
+/// The last step that the rows hold, which must be all after `begin` to the last of a finished run.
+std::int64_t last_step(const std::vector<Span>& spans, std::int64_t begin, std::int64_t last) {
+  std::int64_t done = begin;
   for (const Span& span : spans)
     for (const std::int64_t step : span.file->read<std::int64_t>("step", span.first, span.count)) {
       check(step == done + 1, Exit::corrupt,
@@ -95,7 +119,7 @@ std::vector<double> row_means(const std::vector<Span>& spans, const char* name) 
   return means;
 }
 
-/// Mean over steps (from, to], NaN where there are none; `rows` starts at step 1.
+/// Mean over rows (from, to], counted from 1, NaN where there are none.
 double mean_of_steps(const std::vector<double>& rows, std::int64_t from, std::int64_t to) {
   if (rows.empty() || to <= from) return std::nan("");
   return std::accumulate(rows.begin() + from, rows.begin() + to, 0.0) / double(to - from);
@@ -114,13 +138,13 @@ void add_run(Columns& to, const Sweep& sweep, std::size_t index, const Config& c
   for (const auto& segment : segments)
     if (segment.run) rows.push_back(segment.run.get());
   const std::vector<Span> steps = record::latest_rows(rows, "step");
-  const std::int64_t done = count_steps(steps, config_of(sweep, task).train.steps);
+  const std::int64_t begin = task.from, done = last_step(steps, begin, config_of(sweep, task).train.steps);
   std::map<std::string, std::vector<double>> means;
   for (const char* name : {"loss_cross_entropy", "max_vio", "max_vio_floor", "drop_share"})
     means[name] = row_means(steps, name);
   const std::vector<double> durations = row_means(steps, "wall_seconds"),
                             peaks = row_means<std::int64_t>(steps, "peak_bytes");
-  std::int64_t before = 0;
+  std::int64_t before = begin;  // of rows, which begin at step begin + 1
   for (const Span& span : record::latest_rows(rows, "evaluation_step")) {
     const auto at = span.file->read<std::int64_t>("evaluation_step", span.first, span.count);
     const auto loss = span.file->read<double>("evaluation_loss", span.first, span.count);
@@ -139,11 +163,12 @@ void add_run(Columns& to, const Sweep& sweep, std::size_t index, const Config& c
       to.i64["tokens"].push_back(at[i] * config.step_tokens());
       to.f64["loss_validation"].push_back(loss[i]);
       to.f64["bits_per_byte"].push_back(bits[i]);
-      to.f64["loss_train"].push_back(mean_of_steps(means["loss_cross_entropy"], before, at[i]));
+      const std::int64_t from = before - begin, to_row = at[i] - begin;
+      to.f64["loss_train"].push_back(mean_of_steps(means["loss_cross_entropy"], from, to_row));
       for (const char* name : {"max_vio", "max_vio_floor", "drop_share"})
-        to.f64[name].push_back(mean_of_steps(means[name], before, at[i]));
-      to.f64["seconds_per_step"].push_back(median_of_steps(durations, before, at[i]));
-      to.f64["peak_bytes"].push_back(mean_of_steps(peaks, std::max<std::int64_t>(at[i] - 1, 0), at[i]));
+        to.f64[name].push_back(mean_of_steps(means[name], from, to_row));
+      to.f64["seconds_per_step"].push_back(median_of_steps(durations, from, to_row));
+      to.f64["peak_bytes"].push_back(mean_of_steps(peaks, std::max<std::int64_t>(to_row - 1, 0), to_row));
       before = at[i];
       ++to.rows;
     }
@@ -175,7 +200,9 @@ std::vector<record::Column> columns_of(const Columns& columns) {
   for (const auto& [name, values] : columns.i32) all.push_back({name.c_str(), values.data()});
   for (const auto& [name, values] : columns.i64) all.push_back({name.c_str(), values.data()});
   for (const auto& [name, values] : columns.f64) all.push_back({name.c_str(), values.data()});
-  for (const auto& [name, values] : columns.text16) all.push_back({name.c_str(), values.data()});
+  for (const auto& [name, values] : columns.u8) all.push_back({name.c_str(), values.data()});
+  for (const auto* texts : {&columns.text16, &columns.text32})
+    for (const auto& [name, values] : *texts) all.push_back({name.c_str(), values.data()});
   return all;
 }
 
@@ -184,7 +211,8 @@ void append(Columns& to, const Columns& more) {
   const auto add = [](auto& into, const auto& from) {
     for (const auto& [name, values] : from) into[name].insert(into[name].end(), values.begin(), values.end());
   };
-  add(to.i32, more.i32), add(to.i64, more.i64), add(to.f64, more.f64), add(to.text16, more.text16);
+  add(to.i32, more.i32), add(to.i64, more.i64), add(to.f64, more.f64), add(to.u8, more.u8);
+  add(to.text16, more.text16), add(to.text32, more.text32);
   to.rows += more.rows;
 }
 

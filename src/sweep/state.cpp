@@ -63,6 +63,10 @@ TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& tas
   return {State::damaged, 0, 0, one_line(as_error(e).what())};
 }
 
+bool has_begun(const std::string& folder, const Task& task) {
+  return fs::exists(run_folder(folder, task) + "/config.yaml");
+}
+
 void note_failure(const std::string& folder, const Task& task, const Error& error) {
   if (error.code() == Exit::busy) return;
   try {

@@ -27,6 +27,9 @@ TaskState look_at(const std::string& folder, const Sweep& sweep, const Task& tas
 /// looked at.
 bool is_finished(const std::string& folder, const Sweep& sweep, const Task& task);
 
+/// Whether the task's run has a configuration, from which it goes on.
+bool has_begun(const std::string& folder, const Task& task);
+
 /// FOLDER/tasks/NAME.failed: what the last attempt said, but for Error{busy}, which is another's attempt. Kept until
 /// the next one begins. A disk that cannot take it is no error beside the one that is noted.
 void note_failure(const std::string& folder, const Task& task, const Error& error);

@@ -11,6 +11,7 @@
 #include "base/lock.hpp"
 #include "base/new_folder.hpp"
 #include "config/yaml.hpp"
+#include "sweep/branches.hpp"
 
 namespace switchyard::sweep {
 namespace {
@@ -27,14 +28,18 @@ std::string text_of(const Sweep& sweep) try {
   Json json{{"schema", schema},     {"schema_version", version},
             {"name", sweep.name},   {"configuration", sweep.configuration},
             {"ranks", sweep.ranks}, {"tasks", Json::array()}};
-  for (const Task& t : sweep.tasks)
-    json["tasks"].push_back({{"name", t.name},
-                             {"arm", t.arm},
-                             {"experts", t.experts},
-                             {"top_k", t.top_k},
-                             {"granularity", t.granularity},
-                             {"seed", t.seed},
-                             {"overrides", t.overrides}});
+  for (const Task& t : sweep.tasks) {
+    Json task{{"name", t.name},
+              {"arm", t.arm},
+              {"experts", t.experts},
+              {"top_k", t.top_k},
+              {"granularity", t.granularity},
+              {"seed", t.seed},
+              {"overrides", t.overrides}};
+    if (t.is_trunk) task["is_trunk"] = true;
+    if (t.from > 0) task["steps"] = t.steps, task["from"] = t.from;
+    json["tasks"].push_back(std::move(task));
+  }
   return json.dump(1) + "\n";
 } catch (const Json::exception& e) {
   throw Error(Exit::usage, sweep.name + ": a sweep must be of UTF-8 (" + e.what() + "); rename what is not");
@@ -49,6 +54,9 @@ Task task_of(const Json& t) {
   const auto number = [&t](const char* key) { return count(t, key); };
   Task task{t.at("name"),          t.at("arm"), number("experts"), number("top_k"),
             number("granularity"), seed_of(t),  t.at("overrides")};
+  constexpr std::int64_t max = std::numeric_limits<std::int64_t>::max();
+  task.is_trunk = t.contains("is_trunk") && t.at("is_trunk").template get<bool>();
+  if (t.contains("from")) task.steps = whole(t, "steps", 1, max), task.from = whole(t, "from", 1, max);
   if (!files::is_plain_name(task.name) || task.name != name_of(task))
     throw BadMember("it has the task " + shown(t.at("name")) + ", whose numbers give another name");
   return task;
@@ -69,6 +77,9 @@ Sweep parse_sweep(const std::string& text, const std::string& name) {
         throw BadMember("it has the task " + sweep.tasks.back().name + " twice");
     }
     if (sweep.tasks.empty()) throw BadMember("it has no tasks");
+    for (const Task& task : sweep.tasks)
+      if (task.from > 0 && !trunk_of(sweep, task))
+        throw BadMember("it has the branch " + shown(Json(task.name)) + " without its trunk");
     return sweep;
   });
 }

@@ -11,11 +11,16 @@ namespace switchyard::sweep {
 
 /// One training of a sweep.
 struct Task {
-  std::string name{};  ///< of its run folder and in the table: "E64-k1-g1-seed1", with "-<arm>" where there are arms
+  std::string name{};  ///< of its run folder and in the table: "E64-k1-g1-seed1", with "-<arm>" where there are arms,
+                       ///< "-trunk" or "-s2000" where there are branches
   std::string arm{};   ///< "" where there are none
   int experts = 1, top_k = 1, granularity = 1;  ///< before the granularity multiplies the first two
   std::uint64_t seed = 1;
   std::vector<std::string> overrides{};  ///< of the configuration, all of them: "moe.experts=64"
+  bool is_trunk = false;                 ///< at a constant rate, for branches
+  std::int64_t steps = 0, from = 0;      ///< of a branch: at its end, and where it leaves its trunk; 0 of any other
+  /// "trunk", or of a branch "s2000"; "" where the sweep has none.
+  std::string branch() const;
 };
 
 /// The name that a task has from its numbers and its arm.

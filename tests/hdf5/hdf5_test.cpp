@@ -15,7 +15,7 @@
 namespace switchyard::hdf5 {
 namespace {
 
-constexpr Type types[] = {Type::i16, Type::i32, Type::i64, Type::u8, Type::f32, Type::f64, Type::text16};
+constexpr Type types[] = {Type::i16, Type::i32, Type::i64, Type::u8, Type::f32, Type::f64, Type::text16, Type::text32};
 
 /// "d7".
 std::string numbered(const char* head, std::size_t i) { return std::string(head).append(std::to_string(i)); }
@@ -51,7 +51,7 @@ TEST(Dataset, EveryBitOfEveryTypeComesBack) {
                                        static_cast<unsigned>(written.size()));
       write_rows(dataset, type, 0, kind.extent[0], bytes.data(), name);
       EXPECT_EQ(H5Tget_size(file_type(type)), size_of(type)) << name_of(type);
-      EXPECT_EQ(H5Tget_order(file_type(type)), type == Type::text16 ? H5T_ORDER_NONE : H5T_ORDER_LE) << name_of(type);
+      EXPECT_EQ(H5Tget_order(file_type(type)), is_text(type) ? H5T_ORDER_NONE : H5T_ORDER_LE) << name_of(type);
       written.emplace_back(name, bytes);
     }
   file.close();

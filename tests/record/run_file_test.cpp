@@ -94,7 +94,7 @@ TEST(RunFile, NumbersAreLittleEndian) {
   const hdf5::File file = hdf5::File::open(write_run(folder, fixtures::small_config(), 3));
   for (const auto& v : variables_of(FileKind::run)) {
     const hdf5::Id dataset = file.open_dataset(v.name), type{H5Dget_type(dataset.get()), H5Tclose};
-    EXPECT_EQ(H5Tget_order(type.get()), v.type == hdf5::Type::text16 ? H5T_ORDER_NONE : H5T_ORDER_LE) << v.name;
+    EXPECT_EQ(H5Tget_order(type.get()), hdf5::is_text(v.type) ? H5T_ORDER_NONE : H5T_ORDER_LE) << v.name;
   }
   const hdf5::Id version{H5Aopen(file.id(), "schema_version", H5P_DEFAULT), H5Aclose},
       type{H5Aget_type(version.get()), H5Tclose};

@@ -195,6 +195,14 @@ TEST_F(ResultsTable, EveryColumnIsWhatTheRunsSay) {
       EXPECT_EQ(table.read<std::int64_t>("seed", row, 1)[0], static_cast<std::int64_t>(task.seed));
       EXPECT_EQ(text(table, "arm", row), task.arm);
       EXPECT_EQ(text(table, "router_type", row), task.arm == "first" ? "softmax" : "sigmoid");
+      EXPECT_EQ(text(table, "branch", row), "");
+      EXPECT_EQ(text(table, "moe.router", row), task.arm == "first" ? "softmax" : "sigmoid");
+      EXPECT_EQ(text(table, "moe.importance_form", row), "cv2");
+      EXPECT_EQ(number(table, "train.evaluate_every", row), task.arm == "first" ? 3 : 2);
+      EXPECT_EQ(number(table, "train.steps", row), 12);
+      EXPECT_EQ(number(table, "train.learning_rate", row), 1e-3);
+      EXPECT_EQ(table.read<std::uint8_t>("model.tied", row, 1)[0], 1);
+      EXPECT_FALSE(table.has("layout.threads") || table.has("data.path") || table.has("moe.experts_per_block"));
       for (const auto& [name, value] : expected(c, task, rows, at - c.train.evaluate_every, at, salts[at])) {
         const double found = number(table, name, row);
         EXPECT_TRUE(std::isnan(value) ? std::isnan(found) : std::abs(found - value) <= 1e-12 * std::abs(value) + 1e-15)

@@ -208,9 +208,9 @@ TEST_F(SweepFile, TheFilesThemselvesAreThere) {
     put("s.yaml", text);
     return test::refusal([&] { read_sweep(folder_ / "s.yaml", {}); });
   };
-  EXPECT_EQ(said(""),
-            "2 " + (folder_ / "s.yaml") +
-                ": a sweep is made of keys: configuration, set, experts, top_k, granularity, seeds, arms, ranks");
+  EXPECT_EQ(said(""), "2 " + (folder_ / "s.yaml") +
+                          ": a sweep is made of keys: configuration, set, experts, top_k, granularity, seeds, arms, "
+                          "branches, rate_exponent, ranks");
   EXPECT_NE(said("[1, 2]\n").find(":1:1: a sweep is made of keys: "), std::string::npos);
   EXPECT_NE(said("experts: [1]\n").find("configuration: is missing"), std::string::npos);
   EXPECT_TRUE(said("configuration: none.yaml\nexperts: [1]\n")

@@ -1,4 +1,6 @@
 // Sweeps through the command line: what was interrupted goes on, what failed is told, and the results are the same.
+#include <array>
+#include <cmath>
 #include <numeric>
 
 #include "record/record_reader.hpp"
@@ -89,6 +91,41 @@ TEST_F(Sweep, WrongCallsSayWhy) {
     EXPECT_EQ(count(o.err, message), 1) << arguments << ": " << o.err;
   }
   EXPECT_FALSE(fs::exists(folder_ / "t"));
+}
+
+// A branch is the run of its schedule that was never cut; what is told of a trunk is its own.
+TEST_F(Sweep, BranchesLeaveTheirTrunks) {
+  make_tiny();
+  write("sweep.yaml",
+        "configuration: tiny.yaml\nset: [train.evaluate_every=2]\nexperts: [2, 4]\ntop_k: [1]\nrate_exponent: -0.5\n"
+        "branches: {steps: [8, 12], decay_share: 0.5}\n");
+  const Output o = run("sweep run sweep.yaml --out s --jobs 2");
+  ASSERT_EQ(o.code, 0) << o.out << o.err;
+  EXPECT_EQ(count(o.out, "6 tasks: 6 finished"), 1) << o.out;
+  EXPECT_EQ(run("verify s/results.h5").code, 0);
+  for (const char* task : {"trunk", "s8", "s12"})
+    EXPECT_EQ(run(std::string("verify s/tasks/E4-k1-g1-seed1-") + task).code, 0) << task;
+  EXPECT_EQ(count(read(folder_ / "s/tasks/E4-k1-g1-seed1-s8/segments/000/log.txt"), "starting from step 4"), 1);
+  ASSERT_EQ(run("train tiny.yaml --run straight train.evaluate_every=2 moe.top_k=1 moe.hidden=32 train.steps=8 "
+                "train.schedule=wsd train.decay_share=0.5 train.learning_rate=0.0005 train.min_learning_rate=0.00005")
+                .code,
+            0);
+  const std::string of_branch = run("verify --digest s/tasks/E4-k1-g1-seed1-s8/checkpoints/step-00000008").out;
+  EXPECT_EQ(of_branch, run("verify --digest straight/checkpoints/step-00000008").out);
+  const record::RecordReader table((folder_ / "s/results.h5").string());
+  const std::int64_t rows = table.length("row");
+  EXPECT_EQ(rows, 2 * (3 + 2 + 3));  // evaluations of six steps, and of the last four and six
+  const auto branch = table.read<std::array<char, 32>>("branch", 0, rows);
+  const auto step = table.read<std::int64_t>("step", 0, rows), steps = table.read<std::int64_t>("train.steps", 0, rows);
+  const auto rate = table.read<double>("train.learning_rate", 0, rows),
+             loss = table.read<double>("loss_train", 0, rows);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const std::string name(branch[r].data());
+    EXPECT_EQ(steps[r], name == "trunk" ? 6 : name == "s8" ? 8 : 12) << name;
+    EXPECT_GT(step[r], name == "trunk" ? 0 : name == "s8" ? 4 : 6);
+    EXPECT_NEAR(rate[r], 1e-3 / (table.read<std::int32_t>("num_experts", r, 1)[0] == 4 ? 2.0 : std::sqrt(2.0)), 1e-18);
+    EXPECT_GT(loss[r], 1.0);
+  }
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 from typing import NamedTuple
 
 VERSIONS = range(1, 8)  # 2 adds to 1; 3 has attributes of fixed length; 4 adds the timeline, 5 communication, 6 its seconds by purpose,
-#                         7 spread of scores and mean weight
+#                         7 spread of scores and mean weight, branches of sweeps
 
 
 class Kind(NamedTuple):
@@ -114,6 +114,7 @@ KINDS = {
     "switchyard-results": _kind(["row"], (), """
         task int32 row
         arm text16 row
+        branch text32 row
         num_experts int32 row
         k int32 row
         granularity int32 row

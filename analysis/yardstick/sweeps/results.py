@@ -14,7 +14,7 @@ from ..records import hdf5, schema, segment_file
 from ..drawing.figure_file import Run
 
 NEEDED = ["num_experts", "k", "seed", "step", "loss_validation", "dense_parameter_count", "total_parameter_count", "tokens"]
-GROUPS = ["arm", "router_type", "k", "granularity", "routing_frequency", "dense_parameter_count"]  # a curve over E has one value of each
+GROUPS = ["arm", "router_type", "k", "granularity", "routing_frequency", "branch", "dense_parameter_count"]  # one of each a curve
 NEARLY = 0.01  # runs whose last step is this close to the group's count as finished
 BLOCK = "block_loss"
 FOLDER = "run_folder"  # made here from the index `task`
@@ -258,7 +258,7 @@ def tables(frame):
     belongs to every curve of its size and arm that has no E = 1 of its own."""
     dense, made = frame[frame["num_experts"] == 1], []
     for key, rows in frame[frame["num_experts"] > 1].groupby(GROUPS):
-        own = dense[(dense["arm"] == key[0]) & (dense["dense_parameter_count"] == key[-1])]
+        own = dense[(dense["arm"] == key[0]) & (dense["branch"] == key[-2]) & (dense["dense_parameter_count"] == key[-1])]
         same = own[(own["router_type"] == key[1]) & (own["k"] == key[2])]
         rows = pd.concat([same if len(same) else own[own["k"] == own["k"].min()], rows])
         if rows["num_experts"].nunique() >= 3:
