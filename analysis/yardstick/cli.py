@@ -16,6 +16,7 @@ RUNS = ("runs", dict(action=Several, metavar="RUN", help="folders that `switchya
 SWEEP = ("sweep", dict(help="the folder of `switchyard sweep`, with results.h5 and tasks"))
 RESULTS = ("results", dict(help="the folder of csv files that experiments/known-answer/run.sh wrote"))
 MEASURED = ("results", dict(help="the folder of jsonl files that experiments/communication/run.sh measured"))
+TABLE = dict(help="file for the table, csv (default: print only)")
 FOLDER = dict(help="folder for tables, figures and acceptance.json (default: print only)")
 
 
@@ -146,21 +147,19 @@ def _made_commands(commands):
                                   "sweeps.balancing_report.make"), SWEEP, FOLDER)
     _made(commands, "capacity", ("the arms of a sweep by capacity factor: drops and padding beside the null model, loss",
                                  "sweeps.capacity_report.make"), SWEEP, FOLDER)
-    _made(commands, "top-k", ("runs of a sweep that differ in k, at equal work: paired differences of the loss", "sweeps.top_k.make"),
-          SWEEP, FOLDER)
+    _made(commands, "router-learning", ("arms of a sweep beside its hash arm", "sweeps.router_learning.make"), SWEEP, FOLDER)
+    _made(commands, "top-k", ("runs that differ in k, at equal work: paired differences", "sweeps.top_k.make"), SWEEP, FOLDER)
     _made(commands, "known-answer", ("does the laboratory find what its generators hide: two claims and a figure",
                                      "experiments.known_answer.make"), RESULTS, FOLDER)
     _made(commands, "communication", ("how much of a step is communication, how much of it overlap hides, how many bytes go: three claims "
                                       "and a figure", "experiments.communication.make"), MEASURED, FOLDER)
-    _made(commands, "journeys", ("rows that crossed between nodes in training, on each journey, beside those of random routing",
-                                 "experiments.journeys.make"), RUNS, dict(help="file for the table, csv (default: print only)"))
+    _made(commands, "journeys", ("rows that crossed between nodes in training", "experiments.journeys.make"), RUNS, TABLE)
     _made(commands, "coverage", ("how often each kind of interval holds the truth, by simulation", "law.coverage.make"),
-          ("tables", dict(type=whole(100, 100_000), nargs="?", default=4000, help="simulated tables a row (default: 4000)")),
-          dict(help="file for the table, csv (default: print only)"))
+          ("tables", dict(type=whole(100, 100_000), nargs="?", default=4000, help="simulated tables a row (default: 4000)")), TABLE)
     _made(commands, "judge", ("corrected verdicts from the committed files of an experiment; registered ones stay", "sweeps.judging.make"),
           ("folder", dict(help="an experiment's folder: of saturation, balancing or top-k")), FOLDER)
     _made(commands, "planning", ("what `switchyard plan` said beside what `bench step` measured", "experiments.planning.make"),
-          ("results", dict(help="folder of steps-RATE.jsonl and plan-RATE.jsonl")), dict(help="file for the table (default: print only)"))
+          ("results", dict(help="folder of steps-RATE.jsonl and plan-RATE.jsonl")), TABLE)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -22,7 +22,8 @@ enum class Purpose : std::uint32_t {
   synthetic,
   tokenizer_sample,
   laboratory,
-  delay
+  delay,
+  router_prior
 };
 
 struct Philox {

@@ -23,6 +23,7 @@ struct MoeConfig {
   bool shared_gate = false;
   RouterKind router = RouterKind::softmax;
   double router_std = 0.0;
+  double router_prior = 0.0;
   Normalise normalise = Normalise::auto_;
   double scale = 1.0;
   int groups = 1;
@@ -63,6 +64,9 @@ struct MoeConfig {
       "what the shared experts give is scaled by a sigmoid of the token (counted, not trained yet)");
     f("router", self.router, "", "how scores are made and experts selected");
     f("router_std", self.router_std, "", "standard deviation of the router's initial weights; 0 means model.init_std");
+    f("router_prior", self.router_prior, "",
+      "softmax, sigmoid: standard deviation of a fixed normal number of each token id and expert that is added to its "
+      "logit, so that routing begins as a hash of the token id; 0 is none");
     f("normalise", self.normalise, "",
       "softmax: before selection over all, or after over the selected; sigmoid: after divides by the selected sum; "
       "none keeps raw scores; auto: after, but of one choice a token, which after would leave without a gradient, "

@@ -45,6 +45,7 @@ bool validate_ranges(const Config& c, Rules& rules) {
   rules.within("moe.shared_experts", m.shared_experts, 0, 1 << 15);
   rules.above_zero("moe.scale", m.scale);
   rules.at_least("moe.router_std", m.router_std, 0.0);
+  rules.at_least("moe.router_prior", m.router_prior, 0.0);
   rules.at_least("moe.aux_loss", m.aux_loss, 0.0);
   rules.at_least("moe.importance_loss", m.importance_loss, 0.0);
   rules.at_least("moe.z_loss", m.z_loss, 0.0);
@@ -128,6 +129,9 @@ void validate_router(const MoeConfig& m, Rules& rules) {
   rules.require(traits.ranked || m.bias_rule == BiasRule::none, "moe.bias_rule",
                 format_value(m.bias_rule) + " cannot be combined with " + router +
                     " (the selection bias is added to the scores of the " + ranked_routers() + " routers); use none");
+  rules.require(traits.ranked || m.router_prior == 0.0, "moe.router_prior",
+                format_value(m.router_prior) + " cannot be combined with " + router +
+                    " (it is added to the logits of the " + ranked_routers() + " routers); set it to 0");
   if (traits.learned()) return;
   for (const BalancingOption& option : balancing_options())
     rules.require(!option.of_scores || !option.on(m), option.key,

@@ -61,6 +61,7 @@ void add_routers(std::vector<GoldenRun>& runs) {
   }));
   runs.push_back(run("quantile", [](auto&, auto& moe, auto&) {
     moe.router = RouterKind::sigmoid, moe.bias_rule = BiasRule::quantile, moe.bias_memory = 0.25;
+    moe.router_prior = 0.5;
   }));
   runs.push_back(run("softmax-quantile", [](auto&, auto& moe, auto& train) {
     moe.top_k = 1, moe.normalise = Normalise::before, moe.bias_rule = BiasRule::quantile, moe.bias_range = 0.5;

@@ -45,6 +45,7 @@ const Limit limits[] = {
     {"moe.importance_loss", "0", "-5e-324", "", ""},
     {"moe.z_loss", "0", "-5e-324", "", ""},
     {"moe.router_std", "0", "-5e-324", "", ""},
+    {"moe.router_prior", "0", "-5e-324", "", ""},
     {"moe.bias_from", "0", "-1", "0", "1"},  // without a rule
     {"moe.bias_from", "0", "-1", "1000", "1001", {"moe.bias_rule=sign"}},
     {"moe.bias_range", "5e-324", "0", "", "", {"moe.bias_rule=quantile"}},

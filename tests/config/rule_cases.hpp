@@ -89,6 +89,8 @@ inline const std::vector<RuleCase> rule_cases{
     {"bias_until", [](Config& c) { c.moe.bias_until = -1; }, "moe.bias_until", "at least 0"},
     {"bias_rate 0", [](Config& c) { c.moe.bias_rule = BiasRule::sign; c.moe.bias_rate = 0.0; }, "moe.bias_rate",
      "is 0 with moe.bias_rule sign (the selection bias would never move); raise it"},
+    {"prior of a hash", [](Config& c) { c.moe.router = RouterKind::hash; c.moe.router_prior = 1.0; }, "moe.router_prior",
+     "cannot be combined with moe.router hash"},
     {"bias_from alone", [](Config& c) { c.moe.bias_from = 5; }, "moe.bias_from", "is 5 with moe.bias_rule none"},
     {"bias_from below 0", [](Config& c) { c.moe.bias_from = -1; }, "moe.bias_from", "at least 0"},
     {"bias_from late", [](Config& c) { c.moe.bias_rule = BiasRule::sign; c.moe.bias_from = c.moe.bias_until = 5; }, "moe.bias_from",

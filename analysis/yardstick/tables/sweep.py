@@ -87,6 +87,8 @@ def sweep(folder, columns=None, blocks=False):
     frame = _long(frame, losses) if blocks and losses else frame.drop(columns=losses)
     if results.FOLDER not in frame:
         return frame
+    settings = [c for c in frame if "." in c]  # since schema 7; the configurations say the same, and texts and lists
+    kept, frame = frame[settings], frame.drop(columns=settings)
     frame[results.FOLDER] = [str(path.parent / name) for name in frame[results.FOLDER]]
     found = {name: options_of_run(name) for name in frame[results.FOLDER].unique()}
     missing = [name for name, options in found.items() if not options]
@@ -99,6 +101,8 @@ def sweep(folder, columns=None, blocks=False):
     if unknown:
         raise SchemaError(f"{path}: no configuration of its runs has {', '.join(unknown)}; give options as in train.learning_rate")
     values = {n: [found[name].get(n, np.nan) for name in frame[results.FOLDER]] for n in dict.fromkeys([*differ, *(columns or [])])}
+    if missing:
+        values = {n: kept[n] for n in settings if kept[n].nunique() > 1} | values
     frame = pd.concat([frame, pd.DataFrame(values, index=frame.index)], axis=1)
     frame.attrs["shared"] = {n: v for options in found.values() for n, v in options.items() if n not in differ}
     return frame

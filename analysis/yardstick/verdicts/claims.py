@@ -53,6 +53,10 @@ CLAIMS = {
                             "drop(2.0) ≤ 1 point; waste(2.5) ≥ 55 %; curve within 1 point of the closed form at the measured σ", NOT_RUN),
     "capacity-quality": Claim("CF and quality", "+0.011 (1 → 1.25), +0.009 (1.25 → 2)",
                               "monotone within the interval; at least 40 % of the gain from 1 to 2 reached by 1.25", NOT_RUN),
+    "router-learns": Claim("a learned router beats a hash of the token id",
+                           "S-BASE and RL-R below HASH at every E (Clark); a balanced hash below Switch (Roller et al. 2021)",
+                           "the loss of one arm, registered before the runs, less that of the hash arm at equal work is below 0, "
+                           "interval by Student's t over at least 3 seeds", NOT_RUN),
     "top-2": Claim("top-2 over top-1", "+0.004 at equal CF (ST-MoE)", "comparison at equal FLOPs; sign with interval", NOT_RUN),
     "communication": Claim("communication 60 % → < 15 %, > 95 % utilisation", "none found",
                            "busy, exposed and utilisation all printed; exposed ≤ 15 % from f0 ≤ 50 % by "

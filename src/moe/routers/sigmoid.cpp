@@ -1,5 +1,6 @@
 // A sigmoid of W·x for every expert alone; combine weights divided by the selected sum, or raw (docs/conventions.md).
 #include "base/check.hpp"
+#include "moe/routers/prior.hpp"
 #include "moe/routers/router.hpp"
 #include "moe/routers/sigmoid_scores.hpp"
 
@@ -9,14 +10,18 @@ namespace {
 class SigmoidRouter : public Router {
  public:
   explicit SigmoidRouter(const RouterContext& context)
-      : Router(context), wants_lse_(context.config.moe.z_loss > 0.0), logits_(linear_of(context, "router")) {
+      : Router(context),
+        wants_lse_(context.config.moe.z_loss > 0.0),
+        logits_(linear_of(context, "router")),
+        prior_(context) {
     expect(shape().normalise != Normalise::before, "sigmoids, normalised after selection or not");
   }
-  void route(const Queue& queue, const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
-    route_by_sigmoid(queue, shape(), wants_lse_, bias, pass, logits_);
+  void route(const Queue& queue, const TokenSet& tokens, const Vector<float>& bias,
+             const RouterPass& pass) const override {
+    route_by_sigmoid(queue, shape(), wants_lse_, bias, pass, product(queue, tokens, pass));
   }
-  void rescore(const Queue& queue, const TokenSet&, const RouterPass& pass) const override {
-    score_by_sigmoid(queue, wants_lse_, pass, logits_);
+  void rescore(const Queue& queue, const TokenSet& tokens, const RouterPass& pass) const override {
+    score_by_sigmoid(queue, wants_lse_, pass, product(queue, tokens, pass));
   }
   void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
                 const Tensor& dx) const override {
@@ -27,8 +32,17 @@ class SigmoidRouter : public Router {
   }
 
  private:
+  /// What makes the logits of pass.x; null where they are made here, since something is added to them.
+  const nn::Linear* product(const Queue& queue, const TokenSet& tokens, const RouterPass& pass) const {
+    if (!prior_) return &logits_;
+    logits_.forward(queue, pass.x, pass.scores.logits);
+    prior_.add_to(queue, tokens.ids, pass.scores.logits);
+    return nullptr;
+  }
+
   bool wants_lse_;
   nn::Linear logits_;
+  Prior prior_;
 };
 
 }  // namespace

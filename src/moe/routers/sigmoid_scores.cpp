@@ -84,27 +84,27 @@ void score_sigmoid(const Queue& queue, bool wants_lse, const Scores& s) {
 
 }  // namespace
 
-void score_by_sigmoid(const Queue& queue, bool wants_lse, const RouterPass& pass, const nn::Linear& product) {
+void score_by_sigmoid(const Queue& queue, bool wants_lse, const RouterPass& pass, const nn::Linear* product) {
   if constexpr (!on_host)
-    if (warps::multiplies(product.weight(), pass.x))
-      return warps::score(queue, {warps::Family::sigmoid, wants_lse, false}, product.weight(), pass);
-  product.forward(queue, pass.x, pass.scores.logits);
+    if (product && warps::multiplies(product->weight(), pass.x))
+      return warps::score(queue, {warps::Family::sigmoid, wants_lse, false}, product->weight(), pass);
+  if (product) product->forward(queue, pass.x, pass.scores.logits);
   score_sigmoid(queue, wants_lse, pass.scores);
 }
 
 void route_by_sigmoid(const Queue& queue, const RouterShape& shape, bool wants_lse, const Vector<float>& bias,
-                      const RouterPass& pass, const nn::Linear& product) {
+                      const RouterPass& pass, const nn::Linear* product) {
   const Scores& s = pass.scores;
   if constexpr (!on_host) {
     const warps::Scoring scoring{warps::Family::sigmoid, wants_lse, false};
-    if (warps::multiplies(product.weight(), pass.x))
-      return warps::route(queue, shape, scoring, {product.weight(), bias}, pass);
+    if (product && warps::multiplies(product->weight(), pass.x))
+      return warps::route(queue, shape, scoring, {product->weight(), bias}, pass);
     if (warps::serve(shape.experts)) {
-      product.forward(queue, pass.x, s.logits);
+      if (product) product->forward(queue, pass.x, s.logits);
       return warps::route(queue, shape, scoring, bias, pass);
     }
   }
-  product.forward(queue, pass.x, s.logits);
+  if (product) product->forward(queue, pass.x, s.logits);
   score_sigmoid(queue, wants_lse, s);
   select(queue, shape, {s.score, s.score, bias}, pass.choice, pass.margin);
   weigh_sigmoid(queue, shape, s, pass.choice);

@@ -1,5 +1,6 @@
 // Softmax of W·x over all experts; combine weights before or after selection (docs/conventions.md).
 #include "base/check.hpp"
+#include "moe/routers/prior.hpp"
 #include "moe/routers/router.hpp"
 #include "moe/routers/softmax_scores.hpp"
 
@@ -8,14 +9,16 @@ namespace {
 
 class SoftmaxRouter : public Router {
  public:
-  explicit SoftmaxRouter(const RouterContext& context) : Router(context), logits_(linear_of(context, "router")) {
+  explicit SoftmaxRouter(const RouterContext& context)
+      : Router(context), logits_(linear_of(context, "router")), prior_(context) {
     expect(shape().normalise != Normalise::none, "softmax weights, before or after selection");
   }
-  void route(const Queue& queue, const TokenSet&, const Vector<float>& bias, const RouterPass& pass) const override {
-    route_by_softmax(queue, shape(), bias, pass, &logits_);
+  void route(const Queue& queue, const TokenSet& tokens, const Vector<float>& bias,
+             const RouterPass& pass) const override {
+    route_by_softmax(queue, shape(), bias, pass, product(queue, tokens, pass));
   }
-  void rescore(const Queue& queue, const TokenSet&, const RouterPass& pass) const override {
-    score_by_softmax(queue, pass, &logits_);
+  void rescore(const Queue& queue, const TokenSet& tokens, const RouterPass& pass) const override {
+    score_by_softmax(queue, pass, product(queue, tokens, pass));
   }
   void backward(const Queue& queue, const ScoreGradient& gradient, const RouterPass& pass,
                 const Tensor& dx) const override {
@@ -26,7 +29,16 @@ class SoftmaxRouter : public Router {
   }
 
  private:
+  /// What makes the logits of pass.x; null where they are made here, since something is added to them.
+  const nn::Linear* product(const Queue& queue, const TokenSet& tokens, const RouterPass& pass) const {
+    if (!prior_) return &logits_;
+    logits_.forward(queue, pass.x, pass.scores.logits);
+    prior_.add_to(queue, tokens.ids, pass.scores.logits);
+    return nullptr;
+  }
+
   nn::Linear logits_;
+  Prior prior_;
 };
 
 }  // namespace

@@ -1,0 +1,70 @@
+"""`yardstick router-learning`: planted losses beside a hash arm, every verdict, what routers did, the command."""
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from fixture import write_run
+from sweep_fixture import config_of, write_sweep
+
+from yardstick.cli import main
+from yardstick.sweeps import arms, router_learning
+
+NONE = config_of(train__steps=40)
+HASHED = dict(hash=dict(router_type="hash"))
+
+
+def sweep_of(folder, losses, **options):
+    return write_sweep(folder, {name: (loss, NONE) for name, loss in losses.items()}, **HASHED, **options)
+
+
+@pytest.mark.parametrize("losses,seeds,status", [
+    (dict(hash=4.0, registered=3.9), (1, 2, 3), "reproduced"), (dict(hash=4.0, registered=4.1), (1, 2, 3), "not reproduced"),
+    (dict(hash=4.0, registered=3.9), (1, 2), "direction only"), (dict(hash=4.0, other=3.9), (1, 2, 3), "not testable here")])
+def test_verdicts(tmp_path, losses, seeds, status):
+    found, interval = router_learning.learned(arms.read(sweep_of(tmp_path, losses, seeds=seeds)))
+    assert found[0] == status
+    if "registered" in losses:
+        assert found[1]["less_than_hash"] == pytest.approx(losses["registered"] - 4.0, abs=2e-4)
+        assert interval[0] <= found[1]["less_than_hash"] <= interval[1]
+    else:
+        assert "no finished arm registered" in found[1]["why"]
+
+
+def test_only_the_registered_arm_decides(tmp_path):
+    read = arms.read(sweep_of(tmp_path, dict(hash=4.0, registered=4.05, lucky=3.8)))
+    assert router_learning.learned(read)[0][0] == "not reproduced"
+    said = router_learning.sentence(router_learning.table_of(read))
+    assert said.startswith("Of 2 learned routers lucky has the lowest loss, -0.2") and "below the hash with their whole interval: lucky" in said
+
+
+def test_persistence_counts_experts_whatever_their_order(tmp_path):
+    folder = write_run(tmp_path / "run", evaluations=2, choices=2)
+    path = next(folder.glob("segments/*/evaluation.h5"))
+    with h5py.File(path, "r+") as f:
+        last = f["expert"][-1]
+        f["expert"][-2] = last[..., ::-1]
+    assert last.shape[-1] == 2 and router_learning.persistence(folder) == 1.0
+    with h5py.File(path, "r+") as f:
+        f["expert"][-2] = np.stack([last[..., 0], last[..., 0] * 0 + last.max() + 1], -1)  # the first choice and one that nobody makes
+    assert router_learning.persistence(folder) == 0.5
+    assert np.isnan(router_learning.persistence(write_run(tmp_path / "once", evaluations=1)))
+
+
+def test_the_command_writes_what_it_says(tmp_path, capsys):
+    sweep, out = sweep_of(tmp_path / "sweep", dict(hash=4.0, registered=3.9, other=4.2)), tmp_path / "out"
+    assert main(["router-learning", str(sweep), "--out", str(out)]) == 0
+    text, (claim,) = capsys.readouterr().out, json.loads((out / "acceptance.json").read_text())
+    assert claim["key"] == "router-learns" and claim["status"] == "reproduced"
+    assert "a learned router beats a hash of the token id: reproduced" in text
+    table = pd.read_csv(out / "router-learning.csv")
+    assert table["arm"].tolist() == ["hash", "registered", "other"]
+    assert table["above_hash"].tolist() == pytest.approx([np.nan, -0.1, 0.2], abs=2e-4, nan_ok=True)
+    assert table["excess_max_vio"].notna().all() and table["persistence"].isna().all()  # of one evaluation
+    assert all((out / f).stat().st_size for f in claim["files"])
+
+
+def test_a_sweep_without_a_hash_arm_is_refused(tmp_path, capsys):
+    assert main(["router-learning", str(sweep_of(tmp_path, dict(a=4.0, b=3.9)))]) == 2
+    assert "has no finished arm hash (moe.router=hash)" in capsys.readouterr().err

@@ -1,0 +1,121 @@
+"""`yardstick router-learning SWEEP`: does any learned router beat a hash of the token id at equal work? Every arm beside the hash arm,
+under common seeds and the same held-out text, with what its router did: how far scores lie apart, what weight a choice has, and how many of the
+held-out tokens keep their experts from one evaluation to the next. The claim rests on one arm that was registered before the runs; the
+others are what was tried beside it."""
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from ..base.faults import SchemaError
+from ..drawing import figure_file
+from ..drawing.figures import PALETTE
+from ..law import intervals
+from ..records.run_folder import open_evaluation
+from ..verdicts import claims
+from ..verdicts.rule import Part, verdict
+from . import arms as arms_of
+from .arms_report import caption, origin, verdict_lines, write
+from .trained import HASH
+
+REGISTERED = "registered"  # the arm that the claim rests on
+SEEN = ("score_spread", "mean_weight", "entropy")
+
+
+def less_than_hash(arms, name):
+    """Stated interval of the loss of an arm less that of the hash arm, nat: by Student's t over seeds, since arms differ in kind."""
+    own = arms.losses[:, [arms.names.index(name), arms.names.index(HASH)]]
+    return intervals.stated(own, np.array([1.0, -1.0]), pool=False)
+
+
+def persistence(folder):
+    """Share of choices of held-out tokens that their token also made at the evaluation before the last; nan with one evaluation."""
+    with open_evaluation(folder) as run:
+        if run.sizes.get("evaluation", 0) < 2:
+            return np.nan
+        before, after = (run["expert"].isel(evaluation=i).values for i in (-2, -1))  # (sample, layer, choice)
+    there = after >= 0
+    kept = (after[..., :, None] == before[..., None, :]).any(-1)
+    return float(kept[there].mean())
+
+
+def seen(arms, name):
+    """Means over seeds and layers of what the routers of an arm did in the last tenth of their steps; nan where it was not recorded."""
+    rows = []
+    for seed in arms.seeds:
+        folder = arms.folders[name, seed]
+        run = arms_of.tenth(arms_of.routed(folder), last=True)
+        row = {quantity: float(run[quantity].mean()) if quantity in run else np.nan for quantity in SEEN}
+        excess = (run["max_vio"] - run["max_vio_floor"]).mean()
+        rows.append(row | dict(excess_max_vio=float(excess), persistence=persistence(folder)))
+    return pd.DataFrame(rows).mean().to_dict()
+
+
+def table_of(arms):
+    """A row for each arm: loss, what it is above the hash arm, and what its routers did."""
+    rows = []
+    for i, name in enumerate(arms.names):
+        row = dict(arm=name, loss=arms.losses[:, i].mean())
+        if name != HASH:
+            less = less_than_hash(arms, name)
+            row |= dict(above_hash=less.value, above_hash_low=less.low, above_hash_high=less.high)
+        rows.append(row | seen(arms, name))
+    return pd.DataFrame(rows)
+
+
+def learned(arms):
+    """Verdict and interval of the registered arm's loss less that of the hash."""
+    lacks = arms_of.lacking(arms, REGISTERED, HASH)
+    if lacks:
+        return claims.untested(lacks), None
+    less = less_than_hash(arms, REGISTERED)
+    part = Part(less.high < 0, less.low > 0, less.value < 0)
+    return verdict([part], dict(less_than_hash=less.value, method=less.method), len(arms.seeds)), list(less[1:3])
+
+
+def sentence(rows):
+    """What the table says of all arms together."""
+    others = rows[rows["arm"] != HASH]
+    best = others.loc[others["above_hash"].idxmin()]
+    said = f"Of {len(others)} learned routers {best['arm']} has the lowest loss, {best['above_hash']:+.4f} nat from the hash"
+    below = others[others["above_hash_high"] < 0]["arm"].tolist()
+    if below:
+        return f"{said}; below the hash with their whole interval: {', '.join(below)} (of so many, one in forty is by chance)."
+    above = int((others["above_hash_low"] > 0).sum())
+    return f"{said}; none is below it with its whole interval, and {above} of them are above it with theirs."
+
+
+def draw(arms, rows):
+    """Loss less that of the hash, by arm: seeds as dots, the mean with its interval."""
+    others = rows[rows["arm"] != HASH].reset_index(drop=True)
+    figure, axis = plt.subplots(figsize=(7, 0.8 + 0.42 * len(others)))
+    hashed = arms.losses[:, arms.names.index(HASH)].mean(1)
+    for i, row in others.iterrows():
+        by_seed = arms.losses[:, arms.names.index(row["arm"])].mean(1) - hashed
+        axis.plot(by_seed, np.full(len(by_seed), i), "o", ms=4, color=PALETTE[0], alpha=0.6)
+        if np.isfinite(row["above_hash_low"]):
+            axis.plot([row["above_hash_low"], row["above_hash_high"]], [i + 0.2] * 2, "-", lw=1.5, color=PALETTE[1])
+        axis.plot(row["above_hash"], i + 0.2, "s", ms=5, color=PALETTE[1])
+    axis.plot([], [], "o", color=PALETTE[0], label="seeds")
+    axis.plot([], [], "s-", color=PALETTE[1], label="mean, 95 % interval over seeds")
+    axis.axvline(0, lw=0.8, color="0.3")
+    axis.set(xlabel="loss less that of the hash arm, nat (left of 0 the router has learned)", yticks=range(len(others)),
+             yticklabels=others["arm"])
+    axis.invert_yaxis()
+    axis.legend(fontsize="small", frameon=False)
+    figure_file.note(figure, caption(arms))
+    return figure
+
+
+def make(folder, out=None, command=""):
+    """Returns the text to print; with `out` writes OUT/router-learning.{csv,svg,png}, router-learning-losses.csv and acceptance.json."""
+    arms = arms_of.read(folder)
+    if HASH not in arms.names:
+        raise SchemaError(f"{folder}: has no finished arm {HASH} (moe.router=hash), which all others are compared with")
+    rows = table_of(arms)
+    entries = [claims.entry("router-learns", *learned(arms), ["router-learning.csv", "router-learning.svg"])]
+    if out is not None:
+        made = origin(command, folder, arms)._replace(caption=f"{caption(arms)}. {sentence(rows)}")
+        tables = {"router-learning": rows, "router-learning-losses": arms_of.losses_of(arms, "arm")}
+        write(out, tables, {"router-learning": draw(arms, rows)}, made, entries)
+    return "\n".join([rows.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "", sentence(rows), "",
+                      *verdict_lines(entries), *arms.lacks])
