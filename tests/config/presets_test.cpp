@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "config/values.hpp"
+#include "config/estimate.hpp"
 #include "config/yaml.hpp"
 #include "support/refusal.hpp"
 

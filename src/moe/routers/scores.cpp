@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/check.hpp"
+#include "config/routers.hpp"
 
 namespace switchyard::moe {
 namespace {
