@@ -95,6 +95,7 @@ def _write_training(f, shape, rng):
     variable(f, "gradient_norm", ["row"], 1 + 1 / steps)
     for name, value in dict(loss_head_z=0, loss_aux=0.01, loss_importance=0, loss_router_z=0.001).items():
         variable(f, name, ["row"], np.full(shape.rows, value, float))
+    variable(f, "peak_bytes", ["row"], (1 << 20) * np.minimum(steps, 9))
     variable(f, "tokens_per_second", ["row"], rng.uniform(9e3, 1e4, shape.rows))
     variable(f, "phase_seconds", ["row", "phase"], rng.uniform(0, 0.01, (shape.rows, len(shape.phases))))
     variable(f, "traffic", ["row", "rank_from", "rank_to"], rng.integers(100, 200, (shape.rows, shape.ranks, shape.ranks)))
@@ -134,6 +135,8 @@ def _write_evaluation(path, shape, rng, samples=4000):
         variable(f, "token_text", ["vocabulary"], np.array([w.encode() for w in WORDS], "S16"))
         variable(f, "step", ["evaluation"], shape.evaluated)
         variable(f, "predicted", ["evaluation", "sample"], rng.integers(0, len(WORDS), (shape.evaluations, samples)).astype("i4"))
+        loss = np.random.default_rng(shape.first).uniform(2, 4, (shape.evaluations, samples))
+        variable(f, "loss", ["evaluation", "sample"], loss.astype("f4"), "nat")
         if shape.layers:
             scale(f, "layer", shape.layers)
             scale(f, "choice", shape.choices)

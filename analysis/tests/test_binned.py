@@ -88,6 +88,22 @@ def test_what_is_drawn_of_training():
         training.gradient_norm(run.drop_vars("gradient_norm"))
 
 
+def test_losses_by_domain_and_memory():
+    loss = np.random.default_rng(2).random((3, 50)).astype("f4")
+    domain = np.arange(50) % 4 - 1
+    data = xr.Dataset(dict(loss=(("evaluation", "sample"), loss), domain=("sample", domain), step=("evaluation", [5, 9, 12])),
+                      attrs=dict(domains='["a", "b", "c", "d"]'))
+    drawn = {line.get_label(): line.get_data() for line in training.loss_by_domain(data).axes[0].lines}
+    assert list(drawn) == ["a", "b", "c"]
+    for i, (at, values) in enumerate(drawn.values()):
+        assert at.tolist() == [5, 9, 12]
+        assert values == pytest.approx([np.mean([x for x, d in zip(row, domain) if d == i]) for row in loss.astype(float)], rel=1e-5)
+    with pytest.raises(figures.Absent, match="does not tell domains apart"):
+        training.loss_by_domain(data.assign_attrs(domains='["a"]'))
+    peak = xr.Dataset(dict(step=("row", [1, 2]), peak_bytes=("row", [1 << 30, 3 << 30])))
+    assert training.memory(peak).axes[0].lines[0].get_ydata().tolist() == [1, 3]
+
+
 def test_the_page_of_a_long_run_says_what_its_lines_are(tmp_path):
     page = make_report(write_run(tmp_path, rows=600, layers=0, evaluations=0)).read_text()
     assert "median and 5 to 95 % of 2 steps" in page

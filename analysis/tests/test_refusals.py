@@ -98,7 +98,7 @@ EVALUATION = {
     "choices of no layer": (replaced("expert", lambda d: d[()][:, :, :0]), "expert has no layers or choices"),
     "experts beyond any": (replaced("expert", lambda d: d[()].astype("i4") + (1 << 15)), "expert holds"),
     "no tokens": (lambda f: [replaced(n, lambda d: d[()][:0])(f) for n in ("token", "next", "position", "document", "domain")]
-                  and [replaced(n, lambda d: d[()][:, :0])(f) for n in ("predicted", "expert")]
+                  and [replaced(n, lambda d: d[()][:, :0])(f) for n in ("predicted", "loss", "expert")]
                   and (f.__delitem__("sample"), f.create_dataset("sample", (0,), "i4"), f["sample"].make_scale("sample")),
                   "token holds no tokens"),
     "an evaluation of step 0": (replaced("step", lambda d: d[()] * 0), "step does not ascend from 1 on"),

@@ -8,6 +8,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import TwoSlopeNorm
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from ..records import special
@@ -144,8 +145,9 @@ def load_shares(run):
 
 
 def draw_load(axis, at, share, highest):
-    """The heat map of one layer's `load_shares`."""
-    mesh = axis.pcolormesh(at, np.arange(share.shape[1]), share.T, cmap="cividis", vmin=0, vmax=highest, shading="nearest", rasterized=True)
+    """The heat map of one layer's `load_shares`: white is an even load, brown more, violet less."""
+    mesh = axis.pcolormesh(at, np.arange(share.shape[1]), share.T, cmap="PuOr_r", norm=TwoSlopeNorm(1, 0, highest), shading="nearest",
+                           rasterized=True)
     axis.set_ylabel("expert")
     axis.grid(False)
     return mesh

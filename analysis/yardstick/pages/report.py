@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     function: Callable
     title: str
     caption: str
-    source: str = "run"  # or evaluation, or routing: what analyses.measure found of it
+    source: str = "run"  # or evaluation, text (the same, of dense models too), or routing: what analyses.measure found of it
     variable: str = ""   # one that segments may differ in: then it is drawn of the last segment
 
 
@@ -40,14 +40,18 @@ SECTIONS = {
         Entry("loss", figures.loss, "Loss", "Training and held-out loss against the tokens trained on."),
         Entry("loss_parts", training.loss_parts, "Parts of the loss",
               "What is added to the cross-entropy, coefficients included; parts that are 0 are left out."),
+        Entry("loss_by_domain", training.loss_by_domain, "Held-out loss by domain",
+              "Mean over the tokens of each domain in the held-out sample, at each evaluation.", "text"),
         Entry("learning_rate", training.learning_rate, "Learning rate", "The learning rate of each step."),
         Entry("gradient_norm", training.gradient_norm, "Gradient norm", "Of all parameters together, before clipping."),
         Entry("throughput", figures.throughput, "Throughput",
               "Tokens per second of whole steps. Dotted lines, if any, are where the run was resumed."),
+        Entry("memory", training.memory, "Memory", "The largest resident memory so far, on the host, sum over ranks."),
     ],
     "Routing": [
         Entry("load", figures.load, "Load of each expert over time",
-              "Load of every expert at every step, before drop: 1 (even) is what a balanced router gives; the bar ends at 4 at most."),
+              "Load of every expert at every step, before drop: white (1) is an even load, brown more, violet less; "
+              "the bar ends at 4 at most."),
         Entry("max_vio", figures.max_vio, "Imbalance: (largest load \u2212 mean) / mean",
               "How far the largest load is above the mean. The dashed line is what uniform random routing "
               "of as many tokens would show: below it nothing can be gained."),
@@ -143,6 +147,8 @@ def _draw(entry, records):
     """The figure of an entry and its caption; of a variable in which segments differ, the last segment's."""
     run = records["run"]
     why = special.without_routing(run, records["evaluation"]) if entry.source in ("evaluation", "routing") else None
+    if entry.source == "text" and records["text"] is None:
+        why = "no held-out text was evaluated"
     if why:
         raise figures.Absent(why)
     if entry.variable not in run.attrs["left_out"]:
@@ -200,7 +206,7 @@ def _open(run_folder):
     for lack in lacks:
         warnings.warn(lack, RecordWarning, stacklevel=3)
     evaluation = None if evaluation is None else special.with_layers(evaluation, run)
-    return dict(run=run, last=last, evaluation=evaluation, routing=analyses.measure(evaluation), timeline=timeline), lacks
+    return dict(run=run, last=last, evaluation=evaluation, text=evaluation, routing=analyses.measure(evaluation), timeline=timeline), lacks
 
 
 def template(name):
