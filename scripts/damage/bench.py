@@ -44,6 +44,9 @@ COMMANDS = {  # by name; the program stands before all but those of mpirun and y
     "verify --digest": "verify --digest run",
     "resume": "resume run train.steps=16",
     "resume on 2 ranks": "mpirun --oversubscribe -n 2 PROGRAM resume run train.steps=16",
+    "verify branch": "verify branch",
+    "resume branch": "resume branch train.steps=20",
+    "digest of branch": "verify --digest branch",
     "generate": "generate run --prompt abc --tokens 5 --temperature 0",
     "data check": "data check bpe",
     "data check llm.c": "data check shard.bin",
@@ -222,13 +225,16 @@ class Slot:
         _write_inputs(self.work)
         for text in ("data build --out bytes --tokenizer bytes --validation-share 0.2 text",
                      "data build --out bpe --tokenizer bpe --vocabulary 300 --validation-share 0.2 text",
-                     "train config.yaml --run run", "resume run train.steps=12", COMMANDS["sweep run"]):
+                     "train config.yaml --run run", "resume run train.steps=12", "train config.yaml --from run --run branch train.steps=16",
+                     COMMANDS["sweep run"]):
             self._done(text)
         shutil.copytree(self.work, self.template)
         named = ("verify --digest", "generate", "check", "show", "digest of results", "check placed", "plan", "plan on its nodes")
         expected = {name: self._done(COMMANDS[name]) for name in named}
         expected["reference"] = self._done("show --reference")
         expected["configuration"] = self._done("show run/config.yaml")
+        self._done(COMMANDS["resume branch"])
+        expected["resume branch"] = self._done(COMMANDS["digest of branch"])
         self._done(COMMANDS["resume"])
         expected["resume"], expected["last checkpoint"] = self._done(COMMANDS["verify --digest"]), self.last_checkpoint()
         for name in ("train", "train llm.c"):

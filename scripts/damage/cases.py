@@ -33,6 +33,7 @@ KINDS = (
     Kind("checkpoint state", "run/checkpoints/*/state.json", RUN, m.BYTES + m.FOREIGN + s.JSON * 3, READS, LOADS),
     Kind("checkpoint manifest", "run/checkpoints/*/manifest.json", RUN, m.BYTES + m.FOREIGN + s.JSON * 3, READS, LOADS),
     Kind("run configuration", "run/config.yaml", RUN, m.BYTES + m.FOREIGN + s.YAML * 2, READS, ("resume", "resume", "generate", "report")),
+    Kind("parent", "branch/parent.json", ("branch", *RUN), m.BYTES + m.FOREIGN + s.JSON * 3, ("verify branch",), ("resume branch",)),
     Kind("lock", "run/lock", RUN, m.BYTES + m.FOREIGN, READS, ("resume", "generate")),
     Kind("log", "run/segments/*/log.txt", RUN, m.BYTES + m.FOREIGN, READS, ("resume", "resume", "generate", "report")),
     Kind("run folder", "run", RUN, (m.hostile_link, m.hostile_link, m.odd_number, m.odd_number, m.foreign_entry), READS, CONTINUES),

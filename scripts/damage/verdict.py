@@ -116,6 +116,8 @@ def sense(damage, name, outcomes, bench):
         if GONE.search(damage.said):  # as a job leaves it that was killed before that checkpoint: `resume` makes it again
             lines = [line for line in lines if not line.startswith("checkpoint/")]
         return _accepted("the digest (and verify says sound)", lines)
+    if name == "resume branch":
+        return _accepted("the resumed branch", _differs(bench.run("verify --digest branch").out, bench.expected[name]))
     if name.startswith("resume"):
         return _resumed(damage, said, bench)
     if name in ("train", "train placed", "train measured"):  # neither a placement nor a machine changes a bit

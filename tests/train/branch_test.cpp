@@ -126,6 +126,19 @@ TEST_F(Branch, AKillBeforeItsFirstCheckpointStartsFromTheParentAgain) {
   sound("r");
 }
 
+// Until its first checkpoint it needs its parent's, and the very one.
+TEST_F(Branch, WithoutACheckpointOfItsOwnItNeedsTheParents) {
+  ASSERT_EQ(run("train tiny.yaml --run trunk").code, 0);
+  ASSERT_EQ(run("train tiny.yaml --from trunk --run r train.steps=9 train.max_time=0.001").code, 75);
+  fs::remove_all(folder_ / "r/checkpoints");
+  const std::string manifest = read(folder_ / "trunk/checkpoints/step-00000004/manifest.json");
+  write("trunk/checkpoints/step-00000004/manifest.json", manifest + " ");
+  refused("resume r", "has another sha256 than when the run was started from it", 4);
+  ASSERT_EQ(run("resume trunk train.steps=8").code, 0);  // which removes it
+  refused("resume r", "step-00000004, from which the run starts, is gone; put it back");
+  EXPECT_EQ(run("verify r").code, 0);
+}
+
 // What stands while a job is killed between parent.json and config.yaml.
 TEST_F(Branch, AKillBeforeItHasBegunLeavesNothingInTheWay) {
   ASSERT_EQ(run("train tiny.yaml --run trunk").code, 0);

@@ -128,5 +128,23 @@ TEST_F(Sweep, BranchesLeaveTheirTrunks) {
   }
 }
 
+// To a batch system the branches are a second array, which waits for the first.
+TEST_F(Sweep, SubmitsTrunksThenBranches) {
+  make_tiny();
+  write("sweep.yaml", "configuration: tiny.yaml\nexperts: [2, 4]\ntop_k: [1]\nbranches: {steps: [8, 12]}\n");
+  write("sbatch", "#!/bin/sh\necho \"$*\" >>calls\necho \"$(wc -l <calls)1;cluster\"\n");
+  write("job", "");
+  fs::permissions(folder_ / "sbatch", fs::perms::owner_all);
+  wrapper_ = "env PATH=" + folder_.string() + ":/usr/bin:/bin";
+  const Output o = run("sweep submit sweep.yaml --out s --job job --sbatch=--time=1");
+  wrapper_.clear();
+  EXPECT_EQ(o.code, 0) << o.err;
+  const std::string end = " --ntasks=1 --time=1 job " + (folder_ / "s").string() + "\n",
+                    after = " --ntasks=1 --dependency=afterany:11 --time=1 job " + (folder_ / "s").string() + "\n";
+  EXPECT_EQ(read(folder_ / "calls"), "--parsable --array=0,3" + end + "--parsable --array=1,2,4,5" + after);
+  EXPECT_EQ(count(o.out, "2 tasks of s"), 1) << o.out;
+  EXPECT_EQ(count(o.out, "4 tasks of s"), 1) << o.out;
+}
+
 }  // namespace
 }  // namespace switchyard
