@@ -167,7 +167,9 @@ TEST(RunFile, WrongShapesAreRefused) {
 TEST(Schema, DocumentationNamesEveryVariable) {
   const std::string text = schema_markdown();
   for (const auto& v : variables())
-    EXPECT_EQ(text.find("| " + std::string(v.name) + " |") == std::string::npos, v.optional) << v.name;
+    if (!v.optional) {
+      EXPECT_NE(text.find("| " + std::string(v.name) + " |"), std::string::npos) << v.name;
+    }
   EXPECT_NE(text.find("it has the options of each task, by their keys"), std::string::npos);
 }
 
