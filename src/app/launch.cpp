@@ -60,7 +60,7 @@ RunConfig config_of_run(const std::string& run) {
 namespace {
 
 /// What a run that is to go on has started from.
-train::Ancestry parent_of_run(const comm::Communicator& world, const std::string& run) {
+std::optional<record::Parent> parent_of_run(const comm::Communicator& world, const std::string& run) {
   std::string text;
   comm::on_root(world, [&] {
     if (const auto parent = record::read_parent(run)) text = record::parent_text(*parent);
@@ -75,7 +75,7 @@ train::Ancestry parent_of_run(const comm::Communicator& world, const std::string
 Exit start_run(const LoadResult& loaded, const std::string& run, const std::vector<std::string>& command_line,
                const train::Ancestor& ancestor) {
   LoadResult read = loaded;
-  const train::Ancestry parent =
+  const std::optional<record::Parent> parent =
       train::choose_parent(comm::Communicator::duplicate(MPI_COMM_WORLD), ancestor, read.config, run);
   const train::Predict predict = predict_on_all(comm::Communicator::duplicate(MPI_COMM_WORLD), read);
   const KokkosSession kokkos(read.config.layout.threads);
@@ -94,7 +94,7 @@ Exit continue_run(const std::string& run, const std::vector<std::string>& overri
     loaded.errors.push_back({loaded.origins[v.key], v.key, v.message});
   comm::agree(world, [&] { throw_errors(loaded); });
   read_placement_on_all(world, loaded);
-  const train::Ancestry parent = parent_of_run(world, run);
+  const std::optional<record::Parent> parent = parent_of_run(world, run);
   const train::Predict predict = predict_on_all(world, loaded);
   const KokkosSession kokkos(loaded.config.layout.threads);
   return train::run_training(

@@ -22,6 +22,7 @@
 #include "train/evaluate.hpp"
 #include "train/probe.hpp"
 #include "train/recorder.hpp"
+#include "train/restore.hpp"
 #include "train/run_corpus.hpp"
 #include "train/schedule.hpp"
 #include "train/signals.hpp"

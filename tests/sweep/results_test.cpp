@@ -3,97 +3,19 @@
 #include "sweep/results.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "moe/statistics.hpp"
 #include "record/edit.hpp"
-#include "record/record_reader.hpp"
-#include "record/run_fixture.hpp"
+#include "results_table.hpp"
 #include "support/child.hpp"
 #include "support/refusal.hpp"
 #include "sweep/state.hpp"
 
 namespace {
 
-using namespace switchyard;
-using namespace switchyard::sweep;
-using record::EvaluationRow;
-using record::StepRow;
+using namespace fixtures;
 namespace fs = std::filesystem;
-
-/// Steps [first, last] of a segment; salt makes them others than those of another attempt.
-struct Part {
-  std::int64_t first, last;
-  double salt;
-};
-
-StepRow step_of(const Config& config, std::int64_t step, double salt) {
-  StepRow row = fixtures::row_of(config, step, 1);
-  row.loss.cross_entropy += salt;
-  row.wall_seconds = 0.1 * static_cast<double>(step * 5 % 7) + salt;
-  row.peak_bytes = 1000 * step + static_cast<std::int64_t>(16 * salt);
-  return row;
-}
-
-EvaluationRow evaluation_of(std::int64_t step, double salt) {
-  EvaluationRow row{step, 1.5 / static_cast<double>(step) + salt, step == 6 ? std::nan("") : 2.0 + salt};
-  for (std::size_t b = 0; b < row.block_loss.size(); ++b) row.block_loss[b] = row.loss + 0.01 * static_cast<double>(b);
-  return row;
-}
-
-class ResultsTable : public testing::Test {
- protected:
-  ResultsTable() {
-    put("base.yaml",
-        "model: {vocabulary: 40, width: 16, blocks: 4, heads: 2, context: 8, hidden: 32}\n"
-        "moe: {top_k: 1, hidden: 16, every: 2}\n"
-        "train: {steps: 12, batch: 4, grains: 4, warmup: 0, evaluate_every: 3, checkpoint_every: 6}\n"
-        "record: {flush_every: 3, sample_every: 0, timeline_every: 0}\n");
-    make(
-        "experts: [2, 4]\ngranularity: [1, 2]\nseeds: [7, 9223372036854775807]\n"
-        "arms: {first: , sixteen-letters-: [moe.router=sigmoid, train.evaluate_every=2]}\n");
-  }
-  void put(const std::string& name, const std::string& text) const { std::ofstream(root_ / name) << text; }
-  void make(const std::string& axes) {
-    put("s.yaml", "configuration: base.yaml\n" + axes);
-    sweep_ = read_sweep(root_ / "s.yaml", {});
-  }
-  Config config(std::size_t i) const { return config_of(sweep_, sweep_.tasks.at(i)); }
-  std::string run_of(std::size_t i) const { return run_folder(folder_, sweep_.tasks.at(i)); }
-  /// A run with these segments and a checkpoint at `step`.
-  void write_run(std::size_t i, const std::vector<Part>& parts, std::int64_t step = 12,
-                 const std::string& provenance = R"({"command": ["train", "x"], "processor": "P", "backend": "B"})") {
-    record::RunFolder run(run_of(i));
-    const Config c = config(i);
-    const std::string text = dump(c, {}) + record::config_end;
-    run.write("config.yaml", text);
-    for (const Part& part : parts) {
-      record::RunFile file(run.start_segment() + "/run.h5", c, 1, text, provenance, part.first - 1);
-      for (std::int64_t s = part.first; s <= part.last; ++s) {
-        file.append(step_of(c, s, part.salt));
-        if (s % c.train.evaluate_every == 0) file.append(evaluation_of(s, part.salt));
-      }
-      file.close();
-    }
-    fixtures::write_checkpoint(run_of(i), fixtures::small_config(), step);
-  }
-  std::string results() const { return folder_ + "/results.h5"; }
-
-  const test::Folder root_;
-  const std::string folder_ = root_ / "kept";
-  Sweep sweep_;
-};
-
-/// Mean over steps (from, to] of what `of` takes from a row.
-template <class Of>
-double mean(const std::map<std::int64_t, StepRow>& rows, std::int64_t from, std::int64_t to, Of of) {
-  long double sum = 0.0;
-  for (std::int64_t s = from + 1; s <= to; ++s) sum += of(rows.at(s));
-  return static_cast<double>(sum / static_cast<long double>(to - from));
-}
 
 /// Mean over the layers of a row.
 template <class Of>
@@ -114,15 +36,6 @@ double dropped_of(const moe::LayerStatistics& layer) {
   for (const auto n : layer.kept) kept += double(n);
   for (const auto n : layer.assigned) all += double(n);
   return 1.0 - kept / all;
-}
-
-/// The median by its definition: between the two in the middle of an even number.
-double median(const std::map<std::int64_t, StepRow>& rows, std::int64_t from, std::int64_t to) {
-  std::vector<double> seconds;
-  for (std::int64_t s = from + 1; s <= to; ++s) seconds.push_back(rows.at(s).wall_seconds);
-  std::sort(seconds.begin(), seconds.end());
-  const std::size_t n = seconds.size();
-  return 0.5 * (seconds[(n - 1) / 2] + seconds[n / 2]);
 }
 
 /// What a row of the table must hold, by the schema's words; parameters are counted by hand: vocabulary 40, width 16,
@@ -152,21 +65,6 @@ std::map<std::string, double> expected(const Config& c, const Task& task, const 
           {"drop_share", in([](const StepRow& r) { return over_layers(r, dropped_of); })},
           {"seconds_per_step", median(rows, before, at)},
           {"peak_bytes", double(rows.at(at).peak_bytes)}};
-}
-
-double number(const record::RecordReader& table, const std::string& name, std::int64_t row) {
-  for (const record::Variable& v : record::variables_of(record::FileKind::results))
-    if (name == v.name)
-      return v.type == hdf5::Type::i32   ? table.read<std::int32_t>(name, row, 1)[0]
-             : v.type == hdf5::Type::i64 ? double(table.read<std::int64_t>(name, row, 1)[0])
-                                         : table.read<double>(name, row, 1)[0];
-  throw std::runtime_error(name + " is not in the schema");
-}
-
-std::string text(const record::RecordReader& table, const std::string& name, std::int64_t row) {
-  const auto bytes = table.read<char>(name, row, 1);
-  const std::string all(bytes.begin(), bytes.end());
-  return all.substr(0, all.find('\0'));
 }
 
 // Segments that a kill ended are superseded by those that went on from a checkpoint; the table must not see it.
@@ -225,27 +123,6 @@ TEST_F(ResultsTable, EveryColumnIsWhatTheRunsSay) {
   EXPECT_EQ(origin["command"], "train x");
   EXPECT_EQ(origin["processor"], "P");
   EXPECT_EQ(origin["backend"], "B");
-}
-
-// Rows of a branch begin after the step at which it left its trunk, and so does what is averaged.
-TEST_F(ResultsTable, ABranchBeginsWhereItLeft) {
-  make("experts: [2]\nbranches: {steps: [12], decay_share: 0.5}\n");
-  ASSERT_EQ(sweep_.tasks.at(1).from, 6);
-  write_run(1, {{7, 12, 0.0}});
-  EXPECT_EQ(write_results(folder_, sweep_).rows, 2);
-  const record::RecordReader table(results());
-  std::map<std::int64_t, StepRow> rows;
-  for (std::int64_t s = 7; s <= 12; ++s) rows[s] = step_of(config(1), s, 0.0);
-  for (std::int64_t row = 0; row < 2; ++row) {
-    const std::int64_t at = 9 + 3 * row;
-    EXPECT_EQ(text(table, "branch", row), "s12");
-    EXPECT_EQ(number(table, "step", row), double(at));
-    EXPECT_EQ(number(table, "tokens", row), double(32 * at));
-    EXPECT_NEAR(number(table, "loss_train", row),
-                mean(rows, at - 3, at, [](const StepRow& r) { return r.loss.cross_entropy; }), 1e-12);
-    EXPECT_EQ(number(table, "seconds_per_step", row), median(rows, at - 3, at));
-    EXPECT_EQ(number(table, "peak_bytes", row), double(rows.at(at).peak_bytes));
-  }
 }
 
 TEST_F(ResultsTable, ADenseModelHasNoLoads) {
