@@ -168,6 +168,11 @@ Exit submit_command(const SweepOptions& options) {
   const sweep::Sweep sweep = sweep::kept_sweep(folder);
   std::vector<std::size_t> first, branches;  // branches need what the others leave
   for (std::size_t i = 0; i < sweep.tasks.size(); ++i) (sweep.tasks[i].from > 0 ? branches : first).push_back(i);
+  for (const std::string& option : options.batch)
+    check(branches.empty() || !option.starts_with("--array"), Exit::usage,
+          "--sbatch=" + option +
+              ": the sweep has branches, which are an array of their own after their trunks; leave it "
+              "out (scontrol update JobId=N ArrayTaskThrottle=8 lets eight run at a time)");
   std::string job;
   for (const auto* tasks : {&first, &branches}) {
     if (tasks->empty()) continue;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 
 #include "checkpoint/checkpoint.hpp"
 #include "config/values.hpp"
@@ -33,6 +34,8 @@ std::string fault_of(const Cut& cut, std::int64_t before, const Config& config) 
   if (cut.steps <= before)
     return steps + " is not longer than the one before (tokens are counted in whole steps of " +
            std::to_string(config.step_tokens()) + "); leave one out";
+  if (cut.from > std::numeric_limits<int>::max())
+    return steps + " leaves its trunk beyond step 2147483647, the last that train.keep_steps can name; make it shorter";
   if (cut.from < 1)
     return steps + " would leave its trunk before the first chunk of rows ends (record.flush_every is " +
            std::to_string(config.record.flush_every) + "); make it longer";

@@ -88,6 +88,7 @@ TEST_F(SweepBranches, WrongOnesAreRefused) {
         std::pair("branches: {tokens: [12800, 12900]}", "a branch of 100 steps is not longer than the one before"),
         std::pair("branches: {steps: [100]}\nset: [train.steps=50]", "train.steps follows from branches"),
         std::pair("branches: {steps: [100]}\narms: {a: [train.schedule=linear]}", "train.schedule follows from"),
+        std::pair("branches: {steps: [9000000000]}", "beyond step 2147483647"),
         std::pair("rate_exponent: high", ":3:16: rate_exponent: "),
         std::pair("rate_exponent: -5", "must be in [-4, 4]")}) {
     const std::string said = refusal(std::string("experts: [4]\n") + text + "\n");

@@ -136,6 +136,9 @@ TEST_F(Sweep, SubmitsTrunksThenBranches) {
   write("job", "");
   fs::permissions(folder_ / "sbatch", fs::perms::owner_all);
   wrapper_ = "env PATH=" + folder_.string() + ":/usr/bin:/bin";
+  const Output array = run("sweep submit sweep.yaml --out s --job job --sbatch=--array=0-9%2");
+  EXPECT_EQ(array.code, 2);
+  EXPECT_EQ(count(array.err, "the sweep has branches, which are an array of their own"), 1) << array.err;
   const Output o = run("sweep submit sweep.yaml --out s --job job --sbatch=--time=1");
   wrapper_.clear();
   EXPECT_EQ(o.code, 0) << o.err;
