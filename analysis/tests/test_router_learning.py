@@ -36,7 +36,8 @@ def test_only_the_registered_arm_decides(tmp_path):
     read = arms.read(sweep_of(tmp_path, dict(hash=4.0, registered=4.05, lucky=3.8)))
     assert router_learning.learned(read)[0][0] == "not reproduced"
     said = router_learning.sentence(router_learning.table_of(read))
-    assert said.startswith("Of 2 learned routers lucky has the lowest loss, -0.2") and "below the hash with their whole interval: lucky" in said
+    assert said.startswith("Of 2 learned routers lucky has the lowest loss, -0.2")
+    assert "below the hash with their whole interval: lucky" in said
 
 
 def test_persistence_counts_experts_whatever_their_order(tmp_path):

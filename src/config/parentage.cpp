@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "config/options.hpp"
+#include "config/routers.hpp"
 #include "config/values.hpp"
 #include "config/yaml.hpp"
 
@@ -17,7 +18,7 @@ constexpr std::array training_options{"model.init_std", "model.z_loss"};
 constexpr std::array mixture_options{
     "moe.experts",       "moe.experts_per_block", "moe.every",       "moe.first_dense", "moe.hidden",    "moe.top_k",
     "moe.hidden_chunks", "moe.shared_experts",    "moe.shared_gate", "moe.router",      "moe.normalise", "moe.scale",
-    "moe.groups",        "moe.groups_kept",       "moe.group_score"};
+    "moe.groups",        "moe.groups_kept",       "moe.group_score", "moe.router_prior"};
 
 bool among(const auto& names, const std::string& key) { return std::ranges::find(names, key) != names.end(); }
 
@@ -45,6 +46,7 @@ Config in_words_of(Config c, const Config& other) {
   if (c.head_dim() == other.head_dim()) c.model.head_dim = other.model.head_dim;
   if (c.value_dim() == other.value_dim()) c.model.value_dim = other.model.value_dim;
   if (!has_mixtures(c) && !has_mixtures(other)) c.moe = other.moe;
+  if (normalise_of(c.moe) == normalise_of(other.moe)) c.moe.normalise = other.moe.normalise;
   if (experts_of_blocks(c) == experts_of_blocks(other)) {
     c.moe.experts = other.moe.experts, c.moe.experts_per_block = other.moe.experts_per_block;
     c.moe.every = other.moe.every, c.moe.first_dense = other.moe.first_dense;
@@ -53,6 +55,11 @@ Config in_words_of(Config c, const Config& other) {
       std::ranges::count(experts_of_blocks(other), 0) == 0)
     c.model.hidden = other.model.hidden;  // of no block
   return c;
+}
+
+/// Whether the seed says to which experts a token id goes, and so is part of the model.
+bool routes_by_seed(const Config& c) {
+  return has_mixtures(c) && (c.moe.router == RouterKind::hash || c.moe.router_prior > 0.0);
 }
 
 }  // namespace
@@ -72,10 +79,12 @@ std::vector<Violation> branch_violations(const Config& parent, const Config& chi
   std::vector<Violation> violations;
   for (const auto& [key, was, is] : option_changes(invariant_options(parent), now)) {
     const bool tokens = key == "train.batch" || key == "model.context";
-    if (!tokens && !is_architecture(key)) continue;
+    const bool routed_by = key == "train.seed" && routes_by_seed(now);
+    if (!tokens && !routed_by && !is_architecture(key)) continue;
     violations.push_back({key, "is " + is + ", but " + was + " in the run to start from (" +
-                                   (tokens ? "its steps would be of another number of tokens"
-                                           : "the model would have another architecture") +
+                                   (tokens      ? "its steps would be of another number of tokens"
+                                    : routed_by ? "which expert a token id is sent to is drawn from it"
+                                                : "the model would have another architecture") +
                                    "); set it to " + was + ", or train from scratch"});
   }
   return violations;

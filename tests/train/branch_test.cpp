@@ -165,6 +165,7 @@ TEST_F(Branch, AnotherArchitectureIsRefusedByName) {
         std::pair("moe.experts=8", "moe.experts is 8, but 4"), std::pair("moe.top_k=1", "moe.top_k is 1, but 2"),
         std::pair("moe.experts_per_block=[4,0]", "moe.experts_per_block is [4, 0]"),
         std::pair("moe.router=sigmoid moe.normalise=after", "moe.router is sigmoid, but softmax"),
+        std::pair("moe.router_prior=1", "moe.router_prior is 1, but 0"),
         std::pair("train.batch=8", "its steps would be of another number of tokens"),
         std::pair("model.context=8", "model.context is 8, but 16")})
     refused(from + option, message);
@@ -176,6 +177,16 @@ TEST_F(Branch, AnotherArchitectureIsRefusedByName) {
                           "model.kv_heads=2 model.head_dim=8 moe.experts_per_block=[4,4] model.init_std=0.5 "
                           "model.hidden=64 train.grains=2 data.seed=7");
   EXPECT_EQ(same.code, 0) << same.err;
+}
+
+// Where the seed says to which experts a token goes, another one is another model.
+TEST_F(Branch, TheSeedOfAHashIsPartOfTheModel) {
+  const std::string hash = " moe.router=hash moe.aux_loss=0";
+  ASSERT_EQ(run("train tiny.yaml --run trunk" + hash).code, 0);
+  refused("train tiny.yaml --from trunk --run b train.steps=8 train.seed=9" + hash,
+          "train.seed is 9, but 1 in the run to start from (which expert a token id is sent to is drawn from it)");
+  ASSERT_EQ(run("train tiny.yaml --run learned").code, 0);
+  EXPECT_EQ(run("train tiny.yaml --from learned --run c train.steps=8 train.seed=9").code, 0);
 }
 
 TEST_F(Branch, WrongParentsAreRefused) {

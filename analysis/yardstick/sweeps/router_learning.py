@@ -1,7 +1,7 @@
 """`yardstick router-learning SWEEP`: does any learned router beat a hash of the token id at equal work? Every arm beside the hash arm,
-under common seeds and the same held-out text, with what its router did: how far scores lie apart, what weight a choice has, and how many of the
-held-out tokens keep their experts from one evaluation to the next. The claim rests on one arm that was registered before the runs; the
-others are what was tried beside it."""
+under common seeds and the same held-out text, with what its router did: how far scores lie apart, what weight a choice has, and how many
+of the held-out tokens keep their experts from one evaluation to the next. The claim rests on one arm that was registered before the runs;
+the others are what was tried beside it."""
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
