@@ -27,6 +27,7 @@ bool does_nothing(const Config& c, const std::string& key, int max_experts) {
                                                   "moe.first_dense"};
   if (!key.starts_with("moe.") || max_experts > 1) return false;
   if (max_experts == 0) return !dense_blocks.contains(key);
+  if (key == "moe.normalise" && c.moe.normalise == Normalise::after) return false;  // it says what is so
   if (key == "moe.router" || key == "moe.normalise") return !traits_of(c.moe.router).raw_weights();
   if (key == "moe.capacity_factor" || key == "moe.drop_order")
     return c.moe.capacity_factor == 0.0 || c.moe.capacity_factor >= 1.0;

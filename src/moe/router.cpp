@@ -35,9 +35,17 @@ RouterStage::RouterStage(const LayerContext& context, int block)
       router_(make_router({context.config, context.parameters, block})),
       balancers_(make_balancers(context.config)),
       bias_(experts(), 0.0f),
-      bins_(cutoff_bins(bias_, context.config.moe)),
-      device_bias_{Vector<float>("moe::router::bias", experts()), Vector<float>("moe::router::bins", 2)} {
-  Kokkos::deep_copy(device_bias_.bins, HostVector<const float>(&bins_.first, 2));
+      device_staged_("moe::router::bias", experts() + 2),
+      device_bias_{Vector<float>(device_staged_.data(), experts()),
+                   Vector<float>(device_staged_.data() + experts(), 2)} {
+  stage_bias();
+  Kokkos::deep_copy(device_staged_, HostVector<const float>(staged_.data(), staged_.size()));
+}
+
+void RouterStage::stage_bias() {
+  const CutoffBins bins = cutoff_bins(bias_, context_.config.moe);
+  staged_ = bias_;
+  staged_.insert(staged_.end(), {bins.first, bins.per_unit});
 }
 
 /// Capacity of an expert in a grain.
@@ -109,9 +117,8 @@ void RouterStage::set_bias(const Queue& queue, const std::vector<float>& bias) {
   expect(router_->shape().biased || std::all_of(bias.begin(), bias.end(), [](float b) { return b == 0.0f; }),
          "no bias without a bias rule");
   bias_ = bias;
-  copy(queue, device_bias_.of, HostVector<const float>(bias_.data(), bias_.size()));
-  bins_ = cutoff_bins(bias_, context_.config.moe);
-  copy(queue, device_bias_.bins, HostVector<const float>(&bins_.first, 2));
+  stage_bias();
+  copy(queue, device_staged_, HostVector<const float>(staged_.data(), staged_.size()));
 }
 
 }  // namespace switchyard::moe

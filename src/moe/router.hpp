@@ -63,15 +63,17 @@ class RouterStage {
 
  private:
   std::int64_t rows_of_expert(const nn::Rows& rows) const;
+  void stage_bias();
 
   LayerContext context_;
   int block_;
   std::unique_ptr<Router> router_;
   Balancers balancers_;
-  std::vector<float> bias_;  ///< (E)
-  CutoffBins bins_;          ///< of bias_
-  SelectionBias device_bias_;
-  LayerStatistics trained_;  ///< of the last reduced training pass
+  std::vector<float> bias_;    ///< (E)
+  std::vector<float> staged_;  ///< (E + 2) bias_ and its CutoffBins, in one copy
+  Vector<float> device_staged_;
+  SelectionBias device_bias_;  ///< parts of it
+  LayerStatistics trained_;    ///< of the last reduced training pass
 };
 
 }  // namespace switchyard::moe

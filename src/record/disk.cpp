@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <iterator>
 
 #include "base/ledger.hpp"
 #include "base/timers.hpp"
@@ -15,7 +16,7 @@ namespace switchyard::record {
 namespace {
 
 constexpr std::int64_t evaluation_tokens = 65536, loss_blocks = 64;  // record/evaluation_file.hpp, record/run_file.hpp
-constexpr std::int64_t scalars_of_row = 20 * 8, numbers_of_layer = 4 * 8, expert_numbers = 3 * 8 + 4,
+constexpr std::int64_t scalars_of_row = 20 * 8, numbers_of_layer = 6 * 8, expert_numbers = 3 * 8 + 4,
                        choice = 2 + 4 + 1;
 
 std::int64_t due(std::int64_t every, std::int64_t steps) { return every > 0 ? steps / every : 0; }
@@ -62,7 +63,7 @@ DiskBytes disk_bytes(const Config& c, int ranks) {
   const std::int64_t written =
       due(c.train.checkpoint_every, steps) + 1;  // and the last step's, unless it is one of them
   const bool last_is_due = c.train.checkpoint_every > 0 && steps % c.train.checkpoint_every == 0;
-  d.checkpoints = std::min<std::int64_t>(c.train.keep, written - last_is_due);
+  d.checkpoints = std::min<std::int64_t>(c.train.keep + std::ssize(c.train.keep_steps), written - last_is_due);
   return d;
 }
 

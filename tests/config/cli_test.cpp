@@ -1,5 +1,6 @@
 // links: train
 // The program as users meet it: commands, messages once and whole, exit codes, nothing touched by a wrong call.
+#include "config/presets.hpp"
 #include "config/yaml.hpp"
 #include "support/program.hpp"
 
@@ -105,7 +106,7 @@ TEST_F(Program, PrintsWhatItIs) {
   for (const char* command : {"train", "resume", "check", "show", "verify", "data", "bench", "generate", "schema"})
     EXPECT_NE(help.out.find(command), std::string::npos) << command;
   EXPECT_NE(schema.out.find("assigned"), std::string::npos);
-  EXPECT_TRUE(reference.out.starts_with(config_markdown() + "\n## Sweep files\n"));
+  EXPECT_TRUE(reference.out.starts_with(config_markdown() + presets_markdown() + "\n## Sweep files\n"));
 }
 
 TEST_F(Program, BadConfigurationIsSaidOnceBeforeAnythingIsTouched) {

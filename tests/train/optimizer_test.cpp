@@ -122,11 +122,13 @@ TEST(AdamW, ARouterHasARateOfItsOwn) {
       values.push_back(test::read_units(ranks.parameters.values(p.placement).data(), p));
     return values;
   };
-  const auto own = moved(0.25, 4e-3), slow = moved(1.0, 1e-3), fast = moved(1.0, 4e-3), still = moved(0.0, 4e-3);
+  const auto own = moved(0.25, 4e-3), slow = moved(1.0, 1e-3), fast = moved(1.0, 4e-3), still = moved(0.0, 4e-3),
+             begun = moved(1.0, 0.0);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const bool router = tensors[i].role == Role::router;
     EXPECT_EQ(own[i], router ? slow[i] : fast[i]) << tensors[i].name;
-    EXPECT_EQ(still[i] == moved(1.0, 0.0)[i], router || tensors[i].adds_to != "") << tensors[i].name;
+    if (own[i].empty()) continue;  // experts that this rank does not have
+    EXPECT_EQ(still[i] == begun[i], router || tensors[i].adds_to != "") << tensors[i].name;
   }
 }
 
