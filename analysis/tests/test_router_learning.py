@@ -26,8 +26,8 @@ def test_verdicts(tmp_path, losses, seeds, status):
     found, interval = router_learning.learned(arms.read(sweep_of(tmp_path, losses, seeds=seeds)))
     assert found[0] == status
     if "registered" in losses:
-        assert found[1]["less_than_hash"] == pytest.approx(losses["registered"] - 4.0, abs=2e-4)
-        assert interval[0] <= found[1]["less_than_hash"] <= interval[1]
+        value, (low, high) = found[1]["loss less that of hash"], interval["difference to hash"]
+        assert value == pytest.approx(losses["registered"] - 4.0, abs=2e-4) and low <= value <= high
     else:
         assert "no finished arm registered" in found[1]["why"]
 
@@ -36,8 +36,20 @@ def test_only_the_registered_arm_decides(tmp_path):
     read = arms.read(sweep_of(tmp_path, dict(hash=4.0, registered=4.05, lucky=3.8)))
     assert router_learning.learned(read)[0][0] == "not reproduced"
     said = router_learning.sentence(router_learning.table_of(read))
-    assert said.startswith("Of 2 learned routers lucky has the lowest loss, -0.2")
-    assert "below the hash with their whole interval: lucky" in said
+    assert said.startswith("Of 2 arms beside the hash lucky has the lowest loss, -0.2")
+    assert "below it with their whole interval: lucky" in said
+
+
+@pytest.mark.parametrize("frozen,status", [(4.0, "reproduced"), (3.8, "not reproduced")])
+def test_what_begins_as_a_hash_has_to_learn_beyond_it(tmp_path, frozen, status):
+    losses = {"hash": 4.0, "registered": 3.9, "unlearned": frozen}
+    found, interval = router_learning.learned(arms.read(sweep_of(tmp_path, losses)))
+    assert found[0] == status and list(interval) == ["difference to hash", "difference to unlearned"]
+
+
+def test_an_arm_that_is_called_hash_has_to_be_one(tmp_path, capsys):
+    assert main(["router-learning", str(write_sweep(tmp_path, {"hash": (4.0, NONE), "registered": (3.9, NONE)}))]) == 2
+    assert "has no finished arm hash (moe.router=hash)" in capsys.readouterr().err
 
 
 def test_persistence_counts_experts_whatever_their_order(tmp_path):

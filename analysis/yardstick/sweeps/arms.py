@@ -18,7 +18,7 @@ from ..law.saturation import DRAWS, Interval, bootstrap
 from . import results, trained
 
 # what runs that are compared have in common
-SAME = ["arm", "num_experts", "k", "granularity", "d_model", "num_blocks", "dense_parameter_count"]
+SAME = ["arm", "branch", "num_experts", "k", "granularity", "d_model", "num_blocks", "dense_parameter_count"]
 WITH = dict(arm=(), k=("num_experts", "granularity"))  # what may follow from the one thing that they differ in
 
 

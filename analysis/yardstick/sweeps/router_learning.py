@@ -18,19 +18,23 @@ from .arms_report import caption, origin, verdict_lines, write
 from .trained import HASH
 
 REGISTERED = "registered"  # the arm that the claim rests on
+FROZEN = "unlearned"  # the same router that never learns, where that is a hash already
 SEEN = ("score_spread", "mean_weight", "entropy")
 
 
-def less_than_hash(arms, name):
-    """Stated interval of the loss of an arm less that of the hash arm, nat: by Student's t over seeds, since arms differ in kind."""
-    own = arms.losses[:, [arms.names.index(name), arms.names.index(HASH)]]
+def less_than(arms, name, other=HASH):
+    """Stated interval of the loss of an arm less that of another, nat: by Student's t over seeds, since arms differ in kind."""
+    own = arms.losses[:, [arms.names.index(name), arms.names.index(other)]]
     return intervals.stated(own, np.array([1.0, -1.0]), pool=False)
 
 
 def persistence(folder):
-    """Share of choices of held-out tokens that their token also made at the evaluation before the last; nan with one evaluation."""
-    with open_evaluation(folder) as run:
-        if run.sizes.get("evaluation", 0) < 2:
+    """Share of choices of held-out tokens that their token also made at the evaluation before the last; nan where two are not there."""
+    opened = open_evaluation(folder)
+    if opened is None:
+        return np.nan
+    with opened as run:
+        if "expert" not in run or run.sizes.get("evaluation", 0) < 2:
             return np.nan
         before, after = (run["expert"].isel(evaluation=i).values for i in (-2, -1))  # (sample, layer, choice)
     there = after >= 0
@@ -56,30 +60,32 @@ def table_of(arms):
     for i, name in enumerate(arms.names):
         row = dict(arm=name, loss=arms.losses[:, i].mean())
         if name != HASH:
-            less = less_than_hash(arms, name)
+            less = less_than(arms, name)
             row |= dict(above_hash=less.value, above_hash_low=less.low, above_hash_high=less.high)
         rows.append(row | seen(arms, name))
     return pd.DataFrame(rows)
 
 
 def learned(arms):
-    """Verdict and interval of the registered arm's loss less that of the hash."""
+    """Verdict and interval of the registered arm's loss less that of the hash; of one that begins as a hash also less that of the same
+    router that never learns, if the sweep has it."""
     lacks = arms_of.lacking(arms, REGISTERED, HASH)
     if lacks:
         return claims.untested(lacks), None
-    less = less_than_hash(arms, REGISTERED)
-    part = Part(less.high < 0, less.low > 0, less.value < 0)
-    return verdict([part], dict(less_than_hash=less.value, method=less.method), len(arms.seeds)), list(less[1:3])
+    less = {other: less_than(arms, REGISTERED, other) for other in (HASH, FROZEN) if other in arms.names}
+    parts = [Part(one.high < 0, one.low > 0, one.value < 0) for one in less.values()]
+    measured = {f"loss less that of {other}": one.value for other, one in less.items()} | dict(method=less[HASH].method)
+    return verdict(parts, measured, len(arms.seeds)), {f"difference to {other}": list(one[1:3]) for other, one in less.items()}
 
 
 def sentence(rows):
     """What the table says of all arms together."""
     others = rows[rows["arm"] != HASH]
     best = others.loc[others["above_hash"].idxmin()]
-    said = f"Of {len(others)} learned routers {best['arm']} has the lowest loss, {best['above_hash']:+.4f} nat from the hash"
+    said = f"Of {len(others)} arms beside the hash {best['arm']} has the lowest loss, {best['above_hash']:+.4f} nat from it"
     below = others[others["above_hash_high"] < 0]["arm"].tolist()
     if below:
-        return f"{said}; below the hash with their whole interval: {', '.join(below)} (of so many, one in forty is by chance)."
+        return f"{said}; below it with their whole interval: {', '.join(below)} (of so many arms one may be by chance)."
     above = int((others["above_hash_low"] > 0).sum())
     return f"{said}; none is below it with its whole interval, and {above} of them are above it with theirs."
 
@@ -98,7 +104,7 @@ def draw(arms, rows):
     axis.plot([], [], "o", color=PALETTE[0], label="seeds")
     axis.plot([], [], "s-", color=PALETTE[1], label="mean, 95 % interval over seeds")
     axis.axvline(0, lw=0.8, color="0.3")
-    axis.set(xlabel="loss less that of the hash arm, nat (left of 0 the router has learned)", yticks=range(len(others)),
+    axis.set(xlabel="loss less that of the hash arm, nat (left of 0: better than the hash)", yticks=range(len(others)),
              yticklabels=others["arm"])
     axis.invert_yaxis()
     axis.legend(fontsize="small", frameon=False)
@@ -109,7 +115,7 @@ def draw(arms, rows):
 def make(folder, out=None, command=""):
     """Returns the text to print; with `out` writes OUT/router-learning.{csv,svg,png}, router-learning-losses.csv and acceptance.json."""
     arms = arms_of.read(folder)
-    if HASH not in arms.names:
+    if HASH not in arms.hashed:
         raise SchemaError(f"{folder}: has no finished arm {HASH} (moe.router=hash), which all others are compared with")
     rows = table_of(arms)
     entries = [claims.entry("router-learns", *learned(arms), ["router-learning.csv", "router-learning.svg"])]

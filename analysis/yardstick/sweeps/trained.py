@@ -31,8 +31,9 @@ def sentence(beside):
     """What the comparison says."""
     end = "so claims on text are not testable by these runs" if beside.lost else \
         "the learned router is the better one" if beside.less.high < 0 else "which of the two is better is not resolved"
-    return (f"Against a hash of the token id the loss of {beside.learned} is {beside.less.value:.4f} nat higher (95 % interval "
-            f"{beside.less.low:.4f} to {beside.less.high:.4f} by {beside.less.method}): {end}.")
+    word = "higher" if beside.less.value >= 0 else "lower"
+    return (f"Against a hash of the token id the loss of {beside.learned} is {abs(beside.less.value):.4f} nat {word} (95 % interval of "
+            f"what it is higher {beside.less.low:.4f} to {beside.less.high:.4f} by {beside.less.method}): {end}.")
 
 
 def curve(table, tables):

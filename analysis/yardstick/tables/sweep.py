@@ -71,6 +71,13 @@ def _long(frame, blocks):
     return long.sort_values(["task", "step", "block"] if "task" in long else ["step", "block"], kind="stable", ignore_index=True)
 
 
+def _saved(kept, name):
+    """The column of an option in results.h5, truths as such; missing where it has none."""
+    if name not in kept:
+        return [np.nan] * len(kept)
+    return kept[name].astype(bool) if kept[name].dtype == np.uint8 else kept[name]
+
+
 def sweep(folder, columns=None, blocks=False):
     """A row for each evaluation of each finished run of a sweep (its folder, or a results.h5): the columns of results.h5
     (docs/record-schema.md), texts as text, MaxVio of the dense model NaN; `run_folder`, what `yardstick.open` takes; and a column for every
@@ -97,12 +104,11 @@ def sweep(folder, columns=None, blocks=False):
         note = f"{missing[0]}{more}: its configuration cannot be read, so that columns of options lack it."
         warnings.warn(note, RecordWarning, stacklevel=2)
     differ = differing(list(found.values()))
-    unknown = [c for c in columns or [] if not any(c in options for options in found.values())]
+    unknown = [c for c in columns or [] if c not in kept and not any(c in options for options in found.values())]
     if unknown:
         raise SchemaError(f"{path}: no configuration of its runs has {', '.join(unknown)}; give options as in train.learning_rate")
-    values = {n: [found[name].get(n, np.nan) for name in frame[results.FOLDER]] for n in dict.fromkeys([*differ, *(columns or [])])}
-    if missing:
-        values = {n: kept[n] for n in settings if kept[n].nunique() > 1} | values
+    names = dict.fromkeys([*differ, *(n for n in settings if missing and kept[n].nunique() > 1), *(columns or [])])
+    values = {n: [found[run].get(n, saved) for run, saved in zip(frame[results.FOLDER], _saved(kept, n))] for n in names}
     frame = pd.concat([frame, pd.DataFrame(values, index=frame.index)], axis=1)
     frame.attrs["shared"] = {n: v for options in found.values() for n, v in options.items() if n not in differ}
     return frame
