@@ -65,9 +65,13 @@ std::vector<Violation> overruled(const Config& c, int max_experts) {
   if (c.moe.groups <= 1) note("moe.group_score", "moe.groups is 1");
   if (c.moe.capacity_factor == 0.0) note("moe.drop_order", "moe.capacity_factor is 0");
   if (c.layout.exchange == ExchangeKind::alltoallv) note("layout.transport", "layout.exchange is alltoallv, MPI's own");
-  if (!traits_of(c.moe.router).learned())
-    for (const char* key : {"moe.router_std", "train.router_rate", "train.router_warmup"})
-      note(key, "moe.router is " + format_value(c.moe.router) + ", which learns nothing");
+  const std::string still = max_experts == 0 ? "no block has a router"
+                            : !traits_of(c.moe.router).learned()
+                                ? "moe.router is " + format_value(c.moe.router) + ", which learns nothing"
+                                : "";
+  if (!still.empty())
+    for (const char* key : {"moe.router_std", "train.router_rate", "train.router_warmup"}) note(key, still);
+  if (c.moe.bias_rule == BiasRule::quantile) note("moe.bias_rate", "moe.bias_rule quantile has no rate");
   for (const BalancingOption& option : balancing_options())
     for (const std::string& form : option.forms)
       if (!option.on(c.moe)) note(form, option.key + " is " + option.off);
@@ -152,6 +156,12 @@ void advise_on_experts(const Config& c, std::vector<Violation>& notes) {
     notes.push_back({"moe.normalise",
                      "raw sigmoid weights can shrink until experts hardly count (mean_weight is recorded); two choices "
                      "a token with after, or softmax with before, keep their sum"});
+  if (const double bin = 2.0 * c.moe.bias_range / c.moe.bias_bins;
+      c.moe.bias_rule == BiasRule::quantile && c.moe.router == RouterKind::softmax && 10.0 * bin * max_experts > 1.0)
+    notes.push_back({"moe.bias_range", format_value(c.moe.bias_range) + " makes bins of " + format_value(bin) +
+                                           ", which hardly tell softmax scores of " + std::to_string(max_experts) +
+                                           " experts apart, whose mean is 1/" + std::to_string(max_experts) +
+                                           "; make it smaller, or moe.bias_bins larger"});
   if (const std::string unset = all_off(c.moe); learned && !unset.empty())
     notes.push_back(
         {"moe.aux_loss", "nothing keeps the experts' loads even; set " + unset + " unless that is what you study"});

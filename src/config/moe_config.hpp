@@ -57,8 +57,7 @@ struct MoeConfig {
     f("hidden", self.hidden, "channels", "hidden width of one expert");
     f("hidden_chunks", self.hidden_chunks, "",
       "equal parts of it, a power of two: sums over it are of each part by itself, then along a tree, so that ranks "
-      "may "
-      "share an expert (layout.expert_tensor_parallel)");
+      "may share an expert (layout.expert_tensor_parallel)");
     f("shared_experts", self.shared_experts, "", "experts that every token passes through, beside the routed ones");
     f("shared_gate", self.shared_gate, "",
       "what the shared experts give is scaled by a sigmoid of the token (counted, not trained yet)");
@@ -85,8 +84,9 @@ struct MoeConfig {
     f("bias_rate", self.bias_rate, "per step", "u, step of the selection bias; a quantile has none");
     f("bias_unit", self.bias_unit, "", "of bias_rate: scores, or the spread of the scores of the step, as recorded");
     f("bias_schedule", self.bias_schedule, "",
-      "inverse: from halfway between bias_from and the end on, bias_rate falls as one over the steps since bias_from");
-    f("bias_from", self.bias_from, "steps", "the bias is 0 until this step is through");
+      "inverse: from halfway between bias_from and bias_until on, bias_rate falls as one over the steps since "
+      "bias_from");
+    f("bias_from", self.bias_from, "steps", "the bias does not move until this step is through");
     f("bias_until", self.bias_until, "steps", "the bias is frozen from this step on; 0 means never");
     f("bias_memory", self.bias_memory, "", "quantile: share of the bias before it that each new one keeps");
     f("bias_range", self.bias_range, "",

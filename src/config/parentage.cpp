@@ -70,7 +70,13 @@ Config config_of_options(const std::string& options) {
   for (std::string line; std::getline(lines, line);)
     if (const auto colon = line.find(": "); colon != line.npos)
       values.push_back(line.substr(0, colon) + "=" + line.substr(colon + 2));
-  return load_text("options", "", values).config;
+  const LoadResult result = load_text("options", "", values);
+  std::vector<std::string> wrong;
+  for (const ConfigError& e : result.errors) wrong.push_back(e.text());
+  check(wrong.empty(), Exit::usage,
+        "the run to start from has options that this program does not know: " + join(wrong, "; ") +
+            "; use the program that made it");
+  return result.config;
 }
 
 std::vector<Violation> branch_violations(const Config& parent, const Config& child) {
@@ -146,9 +152,10 @@ std::vector<Violation> upcycle_violations(const Config& parent, const Config& ch
 }
 
 std::string upcycle_note(const Config& child) {
-  const bool raw = child.moe.normalise != Normalise::after && child.moe.router != RouterKind::hash;
+  const Normalise normalise = normalise_of(child.moe);
+  const bool raw = normalise != Normalise::after && child.moe.router != RouterKind::hash;
   if (!raw && child.moe.scale == 1.0) return "";
-  return "the weights of a token's experts do not sum to 1 (moe.normalise is " + format_value(child.moe.normalise) +
+  return "the weights of a token's experts do not sum to 1 (moe.normalise is " + format_value(normalise) +
          ", moe.scale " + format_value(child.moe.scale) +
          "), so the mixture does not begin as the dense model that it is made of";
 }

@@ -151,6 +151,9 @@ void validate_bias_form(const MoeConfig& m, Rules& rules) {
         "absolute");
   needs(!quantile || m.bias_schedule == BiasSchedule::constant, "moe.bias_schedule", format_value(m.bias_schedule),
         no_rate, "constant");
+  rules.require(m.bias_schedule == BiasSchedule::constant || m.bias_until > 0, "moe.bias_schedule",
+                "is " + format_value(m.bias_schedule) +
+                    " with moe.bias_until 0 (there is no end from which halfway could be told); set moe.bias_until");
   needs(quantile || m.bias_memory == 0.0, "moe.bias_memory", format_value(m.bias_memory),
         "the other rules step from the bias before", "0");
   needs(quantile || m.bias_range == 1.0, "moe.bias_range", format_value(m.bias_range), no_histogram, "1");
@@ -173,11 +176,12 @@ void validate_bias(const Config& c, Rules& rules) {
   rules.require(m.bias_until <= 0 || m.bias_from < m.bias_until, "moe.bias_from",
                 text(m.bias_from) + " is not before moe.bias_until " + text(m.bias_until) +
                     " (the selection bias would never move); lower it");
-  rules.require(m.bias_rule == BiasRule::none || m.bias_from <= c.train.steps, "moe.bias_from",
-                text(m.bias_from) + " is after train.steps " + text(c.train.steps) +
-                    " (the selection bias would never move); lower it");
+  rules.require(m.bias_rule == BiasRule::none || m.bias_from < c.train.steps, "moe.bias_from",
+                text(m.bias_from) + " is not before train.steps " + text(c.train.steps) +
+                    " (no step would be trained with a selection bias); lower it");
   rules.within("moe.bias_bins", m.bias_bins, 16, 1024);
-  rules.above_zero("moe.bias_range", m.bias_range);
+  rules.require(m.bias_range >= 1e-6 && m.bias_range <= 1.0, "moe.bias_range",
+                "is " + format_value(m.bias_range) + "; must be in [1e-06, 1] (scores are in [0, 1])");
   rules.require(m.bias_memory >= 0.0 && m.bias_memory < 1.0, "moe.bias_memory",
                 "is " + format_value(m.bias_memory) + "; must be in [0, 1)");
   validate_bias_form(m, rules);

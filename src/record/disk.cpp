@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <iterator>
 
 #include "base/ledger.hpp"
 #include "base/timers.hpp"
@@ -63,7 +62,9 @@ DiskBytes disk_bytes(const Config& c, int ranks) {
   const std::int64_t written =
       due(c.train.checkpoint_every, steps) + 1;  // and the last step's, unless it is one of them
   const bool last_is_due = c.train.checkpoint_every > 0 && steps % c.train.checkpoint_every == 0;
-  d.checkpoints = std::min<std::int64_t>(c.train.keep + std::ssize(c.train.keep_steps), written - last_is_due);
+  const auto stay = std::count_if(c.train.keep_steps.begin(), c.train.keep_steps.end(),
+                                  [steps](std::int64_t step) { return step <= steps; });
+  d.checkpoints = std::min<std::int64_t>(c.train.keep, written - last_is_due) + stay;
   return d;
 }
 

@@ -70,7 +70,7 @@ void add_routers(std::vector<GoldenRun>& runs) {
   }));
   runs.push_back(run("bias-spread", [](auto&, auto& moe, auto&) {
     moe.router = RouterKind::sigmoid, moe.bias_rule = BiasRule::centred_sign, moe.bias_rate = 0.2;
-    moe.bias_unit = BiasUnit::spread, moe.bias_schedule = BiasSchedule::inverse;
+    moe.bias_unit = BiasUnit::spread, moe.bias_schedule = BiasSchedule::inverse, moe.bias_until = 4;
   }));
   runs.push_back(run("hash", [](auto& model, auto& moe, auto&) {
     moe.router = RouterKind::hash, model.activation = Activation::relu;

@@ -9,8 +9,7 @@
 namespace switchyard::train {
 
 struct NormResult {
-  double norm =
-      0.0;  ///< L2 over all parameters that are updated (TensorSpec::updated); not finite if any element is not
+  double norm = 0.0;  ///< L2 over all parameters that are updated; not finite if any element is not
   /// Where the backward pass first met a value that is not finite: the last parameter declared with such an element,
   /// since from there on every earlier one has it; "" for none.
   std::string first_parameter;

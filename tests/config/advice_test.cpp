@@ -98,6 +98,13 @@ TEST(Advice, WhatARouterDoesNotLearnIsRemarked) {
         << form;
   EXPECT_EQ(advised({balanced, "moe.router=noisy_topk"}), normalise("two experts a token or more")) << "no other form";
   EXPECT_EQ(advised({balanced, "moe.top_k=2"}), "");
+  EXPECT_EQ(advised({"moe.top_k=2", "moe.bias_rule=quantile", "moe.bias_rate=0.5", "moe.bias_range=0.01"}),
+            "moe.bias_rate: changes nothing, since moe.bias_rule quantile has no rate\n");
+  const std::string softmax = advised({"moe.top_k=2", "moe.bias_rule=quantile", "moe.experts=64"});
+  EXPECT_TRUE(softmax.starts_with("moe.bias_range: 1 makes bins of 0.002, which hardly tell softmax scores of 64 "))
+      << softmax;
+  EXPECT_EQ(advised({"moe.experts=0", "train.router_rate=0.5"}),
+            "train.router_rate: changes nothing, since no block has a router\n");
   EXPECT_EQ(advised({"moe.router=hash"}), "") << "it learns nothing";
   EXPECT_EQ(advised({"moe.router=hash", "train.router_rate=0.5"}),
             "train.router_rate: changes nothing, since moe.router is hash, which learns nothing\n");

@@ -47,8 +47,8 @@ const Limit limits[] = {
     {"moe.router_std", "0", "-5e-324", "", ""},
     {"moe.router_prior", "0", "-5e-324", "", ""},
     {"moe.bias_from", "0", "-1", "0", "1"},  // without a rule
-    {"moe.bias_from", "0", "-1", "1000", "1001", {"moe.bias_rule=sign"}},
-    {"moe.bias_range", "5e-324", "0", "", "", {"moe.bias_rule=quantile"}},
+    {"moe.bias_from", "0", "-1", "999", "1000", {"moe.bias_rule=sign"}},
+    {"moe.bias_range", "1e-6", "9.9e-7", "1", "1.0000001", {"moe.bias_rule=quantile"}},
     {"moe.bias_bins", "16", "15", "1024", "1025", {"moe.bias_rule=quantile"}},
     {"moe.bias_memory", "0", "-5e-324", "0.9999999999999999", "1", {"moe.bias_rule=quantile"}},
     {"moe.bias_rate", "5e-324", "0", "", "", {"moe.bias_rule=sign"}},

@@ -240,7 +240,7 @@ TEST(Balancers, AnInverseScheduleFallsFromTheHalfOn) {
   for (const int step : {11, 20, 21}) EXPECT_EQ(moved_in(step, moe), 1.0f) << step;
   for (const int step : {22, 25, 30})
     EXPECT_FLOAT_EQ(moved_in(step, moe), 11.0f / static_cast<float>(step - 10)) << step;
-  moe.bias_until = 0, moe.bias_from = 0;  // the end is that of the run
+  moe.bias_until = 101, moe.bias_from = 0;
   EXPECT_EQ(moved_in(50, moe), 1.0f);
   EXPECT_FLOAT_EQ(moved_in(100, moe), 51.0f / 101.0f);
 }

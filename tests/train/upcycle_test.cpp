@@ -2,6 +2,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "config/parentage.hpp"
 #include "record/record_reader.hpp"
 #include "support/program.hpp"
 
@@ -35,6 +36,16 @@ class Upcycle : public Program {
       " moe.hidden=32 moe.aux_loss=0 moe.normalise=after train.steps=1 train.warmup=0 train.evaluate_every=1 "
       "train.learning_rate=1e-30 train.min_learning_rate=0 ";
 };
+
+TEST(UpcycleNote, IsOfWeightsThatDoNotSumToOne) {
+  Config c;
+  c.moe.top_k = 2;
+  EXPECT_EQ(upcycle_note(c), "") << "auto of two choices is after";
+  c.moe.top_k = 1;
+  EXPECT_NE(upcycle_note(c).find("moe.normalise is before"), std::string::npos) << upcycle_note(c);
+  c.moe.router = RouterKind::hash;
+  EXPECT_EQ(upcycle_note(c), "");
+}
 
 TEST_F(Upcycle, BeginsAsTheDenseModel) {
   const double dense = loss("dense", "000", 1);

@@ -9,8 +9,7 @@ namespace switchyard::moe {
 
 BiasSpan::BiasSpan(const Config& config)
     : from_(config.moe.bias_from), until_(config.moe.bias_until > 0 ? config.moe.bias_until : no_end) {
-  const std::int64_t end = config.moe.bias_until > 0 ? config.moe.bias_until : config.train.steps;
-  if (config.moe.bias_schedule == BiasSchedule::inverse) falls_from_ = from_ + (end - from_) / 2;
+  if (config.moe.bias_schedule == BiasSchedule::inverse) falls_from_ = from_ + (until_ - from_) / 2;
 }
 
 double BiasSpan::share(std::int64_t step) const {
