@@ -4,6 +4,7 @@
 #include <array>
 #include <sstream>
 
+#include "base/check.hpp"
 #include "config/options.hpp"
 #include "config/routers.hpp"
 #include "config/values.hpp"

@@ -1,4 +1,7 @@
 // What may continue and what may not: folders that hold something else, runs killed before their first checkpoint.
+#include <sstream>
+
+#include "record/schema.hpp"
 #include "support/program.hpp"
 #include "tensor/types.hpp"
 
@@ -84,6 +87,19 @@ TEST_F(Continue, AFullDiskWhileRowsAreWrittenIsToldAndLogged) {
   }
 }
 
+/// A digest without the sum of all, and without what rows of an earlier program lack: variables since version 7.
+std::string known_earlier(const std::string& digest) {
+  std::string kept;
+  std::istringstream lines(digest);
+  for (std::string line; std::getline(lines, line);) {
+    bool later = line.starts_with("total ");
+    for (const record::Variable& v : record::variables_of(record::FileKind::run))
+      later |= v.since >= 7 && line.starts_with("run/" + std::string(v.name) + " ");
+    if (!later) kept += line + "\n";
+  }
+  return kept;
+}
+
 // tests/train/earlier_run was written by the program of c98289b (before passes, queues and tensors), killed after its
 // checkpoint of step 2; /proc/self/cwd stands for the test's folder in the path of its corpus.
 TEST_F(Continue, ARunOfAnEarlierProgramGoesOnToTheBitsOfThisOne) {
@@ -102,7 +118,8 @@ TEST_F(Continue, ARunOfAnEarlierProgramGoesOnToTheBitsOfThisOne) {
   const Output digest = run("verify --digest r");
   EXPECT_EQ(count(digest.out, "total "), 1) << digest.out << digest.err;
   if (on_host) {  // a GPU's products have other bits
-    EXPECT_EQ(digest.out, run("verify --digest fresh").out);
+    EXPECT_GT(count(known_earlier(digest.out), "\n"), 50);
+    EXPECT_EQ(known_earlier(digest.out), known_earlier(run("verify --digest fresh").out));
   }
 }
 
