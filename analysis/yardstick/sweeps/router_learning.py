@@ -93,7 +93,7 @@ def sentence(rows):
 def draw(arms, rows):
     """Loss less that of the hash, by arm: seeds as dots, the mean with its interval."""
     others = rows[rows["arm"] != HASH].reset_index(drop=True)
-    figure, axis = plt.subplots(figsize=(7, 0.8 + 0.42 * len(others)))
+    figure, axis = plt.subplots(figsize=(7, 1.4 + 0.42 * len(others)))
     hashed = arms.losses[:, arms.names.index(HASH)].mean(1)
     for i, row in others.iterrows():
         by_seed = arms.losses[:, arms.names.index(row["arm"])].mean(1) - hashed
@@ -105,9 +105,8 @@ def draw(arms, rows):
     axis.plot([], [], "s-", color=PALETTE[1], label="mean, 95 % interval over seeds")
     axis.axvline(0, lw=0.8, color="0.3")
     axis.set(xlabel="loss less that of the hash arm, nat (left of 0: better than the hash)", yticks=range(len(others)),
-             yticklabels=others["arm"])
-    axis.invert_yaxis()
-    axis.legend(fontsize="small", frameon=False)
+             yticklabels=others["arm"], ylim=(len(others) - 0.4, -0.4))
+    axis.legend(fontsize="small", frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     figure_file.note(figure, caption(arms))
     return figure
 
