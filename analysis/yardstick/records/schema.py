@@ -46,6 +46,8 @@ KINDS = {
         prob_mass float64 row, layer, expert
         bias float32 row, layer, expert
         entropy float64 row, layer
+        score_spread float64 row, layer
+        mean_weight float64 row, layer
         max_vio float64 row, layer
         max_vio_floor float64 row, layer
         drop_share float64 row, layer
