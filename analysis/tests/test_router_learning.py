@@ -60,7 +60,8 @@ def test_persistence_counts_experts_whatever_their_order(tmp_path):
         f["expert"][-2] = last[..., ::-1]
     assert last.shape[-1] == 2 and router_learning.persistence(folder) == 1.0
     with h5py.File(path, "r+") as f:
-        f["expert"][-2] = np.stack([last[..., 0], last[..., 0] * 0 + last.max() + 1], -1)  # the first choice and one that nobody makes
+        other = np.select([(last != e).all(-1) for e in range(3)], [0, 1, 2])  # an expert that the token does not choose
+        f["expert"][-2] = np.stack([last[..., 0], other], -1)
     assert router_learning.persistence(folder) == 0.5
     assert np.isnan(router_learning.persistence(write_run(tmp_path / "once", evaluations=1)))
 

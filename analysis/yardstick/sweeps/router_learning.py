@@ -11,6 +11,7 @@ from ..drawing import figure_file
 from ..drawing.figures import PALETTE
 from ..law import intervals
 from ..records.run_folder import open_evaluation
+from ..records.sample import common, layer_of, layers_of
 from ..verdicts import claims
 from ..verdicts.rule import Part, verdict
 from . import arms as arms_of
@@ -36,10 +37,9 @@ def persistence(folder):
     with opened as run:
         if "expert" not in run or run.sizes.get("evaluation", 0) < 2:
             return np.nan
-        before, after = (run["expert"].isel(evaluation=i).values for i in (-2, -1))  # (sample, layer, choice)
-    there = after >= 0
-    kept = (after[..., :, None] == before[..., None, :]).any(-1)
-    return float(kept[there].mean())
+        pairs = [(layer.chosen, layer_of(run, i, run.sizes["evaluation"] - 2).chosen) for i, layer in enumerate(layers_of(run))]
+    kept = sum(int(common(now, before).sum(dtype=np.int64)) for now, before in pairs)
+    return kept / sum(now.size for now, _ in pairs)
 
 
 def seen(arms, name):
