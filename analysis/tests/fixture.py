@@ -117,11 +117,13 @@ def _write_routing(f, shape, rng):
     variable(f, "entropy", ["row", "layer"], rng.uniform(1.0, 1.3, table[:2]))
     variable(f, "drop_share", ["row", "layer"], rng.uniform(0, 0.1, table[:2]) * shape.drops)
     variable(f, "margin", ["row", "layer", "margin_bin"], rng.integers(0, 200, (*table[:2], shape.bins)))
+    if shape.version >= 8:
+        variable(f, "margin_edge", ["margin_bin"], np.append(0, 2.0 ** np.arange(1 - shape.bins, 0)))
 
 
 def _write_evaluation(path, shape, rng, samples=4000):
     with h5py.File(path / "evaluation.h5", "w") as f:
-        _head(f, "switchyard-evaluation", domains=json.dumps(shape.domains), rows_of_a_chunk=shape.chunk)
+        _head(f, "switchyard-evaluation", shape.version, domains=json.dumps(shape.domains), rows_of_a_chunk=shape.chunk)
         for name, size in dict(evaluation=shape.evaluations, sample=samples, vocabulary=len(WORDS)).items():
             scale(f, name, size, name == "evaluation")
         # the same held-out text in every segment of a run
@@ -140,10 +142,16 @@ def _write_evaluation(path, shape, rng, samples=4000):
         if shape.layers:
             scale(f, "layer", shape.layers)
             scale(f, "choice", shape.choices)
+            _write_blocks(f, shape)
             # expert 0 of layer 0 takes the digits, the rest is at chance
             expert = _different(rng, shape, (shape.evaluations, samples), 1)
             expert[:, (token == 2) | (token == 3), 0, 0] = 0
             variable(f, "expert", ["evaluation", "sample", "layer", "choice"], expert.astype("i2"))
+
+
+def _write_blocks(f, shape):
+    if shape.version >= 8:
+        variable(f, "block", ["layer"], 2 * np.arange(shape.layers, dtype="i4") + 1)
 
 
 def _different(rng, shape, size, first):
@@ -155,9 +163,10 @@ def _different(rng, shape, size, first):
 def _write_tokens(path, shape, rng, samples=2000):
     """A sample of training tokens, in which expert 0 refuses every second choice of it."""
     with h5py.File(path / "tokens.r0000.h5", "w") as f:
-        _head(f, "switchyard-tokens")
+        _head(f, "switchyard-tokens", shape.version)
         for name, size in dict(sample=samples, layer=shape.layers, choice=shape.choices).items():
             scale(f, name, size, name == "sample")
+        _write_blocks(f, shape)
         at = np.arange(samples)
         variable(f, "step", ["sample"], np.full(samples, shape.first))
         variable(f, "sequence", ["sample"], at // 250)

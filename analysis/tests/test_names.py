@@ -9,13 +9,14 @@ import yardstick
 from yardstick.records import stored
 
 
-@pytest.fixture(params=["at once", "left"])
+@pytest.fixture(params=[("at once", 1), ("left", 1), ("at once", 8)], ids=str)
 def folder(request, monkeypatch, tmp_path):
-    """Two segments; layers are the blocks 1 and 3, evaluations at 15, 30 and 50."""
-    if request.param == "left":
+    """Two segments; layers are the blocks 1 and 3, evaluations at 15, 30 and 50. Since version 8 every file says the blocks."""
+    when, version = request.param
+    if when == "left":
         monkeypatch.setattr(stored, "LARGE", 0)
-    write_run(tmp_path, rows=30, evaluations=2, choices=2, sampled=True)
-    return write_run(tmp_path, first=31, rows=20, segment=1, evaluations=1, choices=2, sampled=True)
+    write_run(tmp_path, rows=30, evaluations=2, choices=2, sampled=True, version=version)
+    return write_run(tmp_path, first=31, rows=20, segment=1, evaluations=1, choices=2, sampled=True, version=version)
 
 
 def file(folder, name, variable):
@@ -59,7 +60,7 @@ def test_a_run_and_its_evaluations_merge(folder):
 
 def test_what_variables_say_of_themselves(folder, tmp_path):
     run, evaluation, tokens = yardstick.open(folder), yardstick.open_evaluation(folder), yardstick.open_tokens(folder)
-    assert all(data.attrs["Conventions"] == "Switchyard-1" for data in (run, evaluation, tokens))
+    assert {data.attrs["Conventions"] for data in (run, evaluation, tokens)} in ({"Switchyard-1"}, {"Switchyard-8"})
     assert run["loss"].attrs["units"] == "nat" and run["layer"].attrs["long_name"] == "transformer block, from 0"
     for name in ("chosen", "domain", "document"):
         assert evaluation[name].attrs["_FillValue"] == -1 and evaluation[name].attrs["_FillValue"].dtype == evaluation[name].dtype

@@ -34,7 +34,7 @@ def test_rows_beyond_the_shortest_variable_are_left_out(tmp_path):
 
 def test_unknown_version_is_refused_by_name(tmp_path):
     write_run(tmp_path, version=99)
-    with pytest.raises(yardstick.SchemaError, match="schema version 99.*reads versions 1 to 7"):
+    with pytest.raises(yardstick.SchemaError, match="schema version 99.*reads versions 1 to 8"):
         yardstick.open(tmp_path)
 
 

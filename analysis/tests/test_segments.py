@@ -36,6 +36,15 @@ def test_what_segments_differ_in_is_left_out(tmp_path, variables, dims, changes)
         assert one[variables[0]].sizes["row"] == rows and one.attrs["warnings"] == []
 
 
+def test_bins_of_the_margin_go_by_their_edges(tmp_path):
+    """Version 8 has other bins than those before, so that both do not stand in one table."""
+    with pytest.warns(yardstick.RecordWarning, match=r"margin: left out, since segments 000, 001 differ in margin_bin \(other names\)"):
+        run = yardstick.open(two_segments(tmp_path, version=8))
+    assert "margin" not in run and "margin_edge" not in run
+    assert yardstick.open(tmp_path, segment=0)["margin_bin"].values.tolist() == [0, 0.25, 0.5, 0.75]
+    assert yardstick.open(tmp_path, segment=1)["margin_bin"].values.tolist() == [0, 0.125, 0.25, 0.5]
+
+
 def test_rows_know_their_segment_and_ranks(tmp_path):
     with pytest.warns(yardstick.RecordWarning):
         run = yardstick.open(two_segments(tmp_path, ranks=3))

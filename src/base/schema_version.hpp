@@ -3,6 +3,6 @@
 
 namespace switchyard {
 
-constexpr int schema_version = 7, oldest_schema_version = 1;  ///< written; still read
+constexpr int schema_version = 8, oldest_schema_version = 1;  ///< written; still read
 
 }  // namespace switchyard

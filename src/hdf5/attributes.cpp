@@ -17,10 +17,11 @@ Id text_type(std::size_t bytes) {
   return type;
 }
 
+/// One value, or a list of `length`.
 void write_attribute(hid_t object, const std::string& name, hid_t type, hid_t memory, const void* value,
-                     const std::string& where) {
+                     const std::string& where, hsize_t length = 0) {
   const std::string what = "write attribute " + name + " of " + where;
-  const Id space{check_hdf5(H5Screate(H5S_SCALAR), what), H5Sclose};
+  const Id space{check_hdf5(length ? H5Screate_simple(1, &length, nullptr) : H5Screate(H5S_SCALAR), what), H5Sclose};
   const Id attribute{check_hdf5(H5Acreate2(object, name.c_str(), type, space.get(), H5P_DEFAULT, H5P_DEFAULT), what),
                      H5Aclose};
   check_hdf5(H5Awrite(attribute.get(), memory, value), what);
@@ -57,6 +58,11 @@ void set_attribute(hid_t object, const std::string& name, const std::string& tex
 
 void set_attribute(hid_t object, const std::string& name, std::int64_t value, const std::string& where) {
   write_attribute(object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value, where);
+}
+
+void set_attribute(hid_t object, const std::string& name, Type type, const std::vector<std::int64_t>& values,
+                   const std::string& where) {
+  write_attribute(object, name, file_type(type), H5T_NATIVE_INT64, values.data(), where, values.size());
 }
 
 bool has_attribute(hid_t object, const std::string& name) { return H5Aexists(object, name.c_str()) > 0; }

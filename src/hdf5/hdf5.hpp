@@ -107,6 +107,9 @@ class File {
 /// Attributes of an open object; `where` names it in errors.
 void set_attribute(hid_t object, const std::string& name, const std::string& text, const std::string& where);
 void set_attribute(hid_t object, const std::string& name, std::int64_t value, const std::string& where);
+/// Whole numbers of the type `type`.
+void set_attribute(hid_t object, const std::string& name, Type type, const std::vector<std::int64_t>& values,
+                   const std::string& where);
 bool has_attribute(hid_t object, const std::string& name);
 std::string text_attribute(hid_t object, const std::string& name, const std::string& where);
 std::int64_t int_attribute(hid_t object, const std::string& name, const std::string& where);

@@ -1,6 +1,7 @@
 // The counts and sums of a pass on a GPU: a block has some columns of one sequence, so that nothing is added across
 // blocks. Sums of a column are of strips of tokens, which meet along a tree: an order of the context and the number of
 // experts alone.
+#include "moe/margin_bin.hpp"
 #include "moe/tally.hpp"
 #include "tensor/launch_cuda.hpp"
 #include "tensor/packs_cuda.hpp"
@@ -81,10 +82,8 @@ __device__ void count_margins(const Counted& a, Index sequence) {
   for (int bin = static_cast<int>(threadIdx.x); bin < a.bins; bin += sequence_block) of_bin[bin] = 0;
   __syncthreads();
   const Index end = (sequence + 1) * a.context;
-  for (Index t = sequence * a.context + threadIdx.x; t < end; t += sequence_block) {
-    const int bin = static_cast<int>(a.token_margin[t] * static_cast<float>(a.bins));
-    atomicAdd(&of_bin[bin < a.bins ? bin : a.bins - 1], 1);
-  }
+  for (Index t = sequence * a.context + threadIdx.x; t < end; t += sequence_block)
+    atomicAdd(&of_bin[margin_bin(a.token_margin[t], a.bins)], 1);
   __syncthreads();
   for (int bin = static_cast<int>(threadIdx.x); bin < a.bins; bin += sequence_block)
     a.margin[sequence * a.bins + bin] = of_bin[bin];

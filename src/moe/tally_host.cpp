@@ -1,4 +1,5 @@
 // The counts and sums of a pass on the CPU.
+#include "moe/margin_bin.hpp"
 #include "moe/tally.hpp"
 
 namespace switchyard::moe {
@@ -24,8 +25,7 @@ void count_margins(const Queue& queue, const Tally& tally, Index context) {
   const int bins = static_cast<int>(tally.margin.extent(1));
   Kokkos::parallel_for(
       "switchyard::moe::tally::margins", queue.range(tally.token_margin.extent(0)), KOKKOS_LAMBDA(Index t) {
-        const int bin = static_cast<int>(tally.token_margin(t) * static_cast<float>(bins));
-        Kokkos::atomic_inc(&tally.margin(t / context, bin < bins ? bin : bins - 1));
+        Kokkos::atomic_inc(&tally.margin(t / context, margin_bin(tally.token_margin(t), bins)));
       });
 }
 

@@ -42,6 +42,7 @@ EvaluationFile::EvaluationFile(const std::string& path, const Config& config, co
   RecordFile file(FileKind::evaluation, path, sizes_of(config, tokens));
   file.attribute("domains",
                  nlohmann::json(tokens.domain_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  file.write("block", blocks_of(moe_layers(config)).data());
   file.write("token", tokens.token.data());
   file.write("next", tokens.next.data());
   file.write("position", tokens.position.data());

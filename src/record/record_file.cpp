@@ -11,10 +11,22 @@
 
 namespace switchyard::record {
 
+namespace {
+
+void describe_codes(const Variable& v, hid_t dataset, const std::string& where) {
+  if (v.codes.missing) hdf5::set_attribute(dataset, "_FillValue", v.type, {no_value}, where);
+  if (!v.codes.meanings) return;
+  hdf5::set_attribute(dataset, "flag_values", v.type, {0, 1}, where);
+  hdf5::set_attribute(dataset, "flag_meanings", v.codes.meanings, where);
+}
+
+}  // namespace
+
 RecordFile::RecordFile(FileKind kind, const std::string& path, const Sizes& sizes)
     : kind_(kind), sizes_(sizes), file_(hdf5::File::create(path + ".part")) {
   attribute("schema", schema_name(kind));
   attribute("schema_version", schema_version);
+  attribute("Conventions", "Switchyard-" + std::to_string(schema_version));
   attribute("program_version", program_version());
   attribute("commit", program_commit());
   for (const auto& d : dimensions_of(kind)) make_dimension(d);
@@ -60,6 +72,7 @@ void RecordFile::make_variable(const Variable& v) {
   hdf5::set_attribute(dataset.get(), "scope", scope_name(v.scope), where(v.name));
   hdf5::set_attribute(dataset.get(), "units", v.units, where(v.name));
   hdf5::set_attribute(dataset.get(), "long_name", v.long_name, where(v.name));
+  describe_codes(v, dataset.get(), where(v.name));
   datasets_.emplace(v.name, std::move(dataset));
 }
 

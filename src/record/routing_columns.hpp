@@ -1,9 +1,10 @@
-// The routing of tokens in all layers, (tokens, layers, choices): what token and evaluation files share.
+// What the files of a run share about its layers: their blocks, and the routing of tokens, (tokens, layers, choices).
 #pragma once
 #include <cstdint>
 #include <vector>
 
 #include "base/check.hpp"
+#include "config/moe_layers.hpp"
 #include "moe/statistics.hpp"
 
 namespace switchyard::record {
@@ -13,6 +14,13 @@ struct RoutingColumns {
   std::vector<float> weight;
   std::vector<std::uint8_t> kept;
 };
+
+/// The transformer block of each layer.
+inline std::vector<std::int32_t> blocks_of(const std::vector<MoeLayer>& layers) {
+  std::vector<std::int32_t> blocks;
+  for (const MoeLayer& layer : layers) blocks.push_back(layer.block);
+  return blocks;
+}
 
 /// Puts the layers' samples, each (tokens, choices of the layer), side by side.
 inline RoutingColumns interleave(const std::vector<moe::RoutingSample>& layers, std::size_t tokens,

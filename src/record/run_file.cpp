@@ -1,6 +1,7 @@
 #include "record/run_file.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
@@ -10,6 +11,7 @@
 #include "config/moe_layers.hpp"
 #include "record/columns.hpp"
 #include "record/record_file.hpp"
+#include "record/routing_columns.hpp"
 #include "schedule/generators.hpp"
 #include "schedule/hops.hpp"
 
@@ -66,6 +68,13 @@ std::string fixed_texts(const std::vector<std::string>& names) {
   std::string text;
   for (const auto& name : names) text += (name + std::string(16, '\0')).substr(0, 16);
   return text;
+}
+
+/// Lower edges of the bins of moe::margin_bin.
+std::vector<double> margin_edges(int bins) {
+  std::vector<double> edges(static_cast<std::size_t>(bins), 0.0);
+  for (int bin = 1; bin < bins; ++bin) edges[bin] = std::ldexp(1.0, bin - bins);
+  return edges;
 }
 
 void write_tasks(RecordFile& file, const std::vector<schedule::Task>& tasks) {
@@ -126,10 +135,11 @@ RunFile::RunFile(const std::string& path, const Config& config, const RankNodes&
   s.file.attribute("ranks", nodes.ranks());
   s.file.attribute("step_tokens", s.step_tokens);
   s.file.attribute("top_k", s.top_k);
-  std::vector<std::int32_t> blocks, experts;
-  for (const auto& layer : s.layers) blocks.push_back(layer.block), experts.push_back(layer.experts);
-  s.file.write("block", blocks.data());
+  std::vector<std::int32_t> experts;
+  for (const auto& layer : s.layers) experts.push_back(layer.experts);
+  s.file.write("block", blocks_of(s.layers).data());
   s.file.write("experts", experts.data());
+  s.file.write("margin_edge", margin_edges(config.record.margin_bins).data());
   s.file.write("phase_name", fixed_texts(phase_names()).data());
   s.file.write("purpose_name", fixed_texts(ledger::purpose_names()).data());
   s.file.write("rank_node", nodes.of.data());

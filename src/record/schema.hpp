@@ -24,6 +24,13 @@ struct Dimension {
   bool of_mixtures = false;  ///< left out, with its variables, where the model is dense; any other must be there
 };
 
+/// What stands for something else than a number: attributes of the conventions that xarray and netCDF tools know.
+struct Codes {
+  bool missing = false;            ///< -1 is no value: attribute _FillValue
+  const char* meanings = nullptr;  ///< of 0 and 1, words with a space between: flag_values and flag_meanings
+};
+constexpr std::int64_t no_value = -1;
+
 struct Variable {
   FileKind file;
   const char* name;
@@ -34,6 +41,7 @@ struct Variable {
   const char* long_name;
   int since = 1;          ///< first schema version that has it
   bool optional = false;  ///< an option of a task (results): programs that have no such option leave it out
+  Codes codes = {};       ///< since version 8
 };
 
 const std::vector<Dimension>& dimensions();

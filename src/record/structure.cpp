@@ -12,6 +12,8 @@ namespace {
 
 using Lengths = std::map<std::string, std::int64_t>;
 
+constexpr std::int64_t first_with_codes = 8;  ///< version
+
 /// Root attributes that are read: integers and texts.
 void check_attributes(const hdf5::File& file, FileKind kind, std::int64_t version) {
   std::vector<const char*> integers, texts{"program_version", "commit"};
@@ -113,6 +115,11 @@ void check_variable(const hdf5::File& file, const Variable& v, std::int64_t vers
             hdf5::text_attribute(dataset.get(), "scope", where) == scope_name(v.scope),
         Exit::corrupt, where + " is damaged (it does not have the scope " + scope_name(v.scope) + ")");
   for (const char* words : {"units", "long_name"}) hdf5::text_attribute(dataset.get(), words, where);  // must be there
+  if (version < first_with_codes) return;
+  check(!v.codes.missing || hdf5::int_attribute(dataset.get(), "_FillValue", where) == no_value, Exit::corrupt,
+        where + " is damaged (its _FillValue is not -1)");
+  check(!v.codes.meanings || hdf5::text_attribute(dataset.get(), "flag_meanings", where) == v.codes.meanings,
+        Exit::corrupt, where + " is damaged (its flags have other meanings)");
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ TokenFile::TokenFile(const std::string& path, const Config& config, std::int64_t
   expect(local_tokens > 0, "tokens on a rank that writes a sample");
   const auto layers = static_cast<std::int64_t>(moe_layers(config).size());
   RecordFile file(FileKind::tokens, path, {{"sample", local_tokens}, {"layer", layers}, {"choice", config.moe.top_k}});
+  file.write("block", blocks_of(moe_layers(config)).data());
   file.publish();
   state_.reset(new State{std::move(file), static_cast<std::size_t>(local_tokens), static_cast<std::size_t>(layers),
                          static_cast<std::size_t>(config.moe.top_k)});

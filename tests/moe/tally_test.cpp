@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <set>
 
@@ -50,6 +51,21 @@ TEST(Tally, CountsTheChoicesThatATokenHas) {
   const Counts wanted(p);
   EXPECT_EQ(host_values(memory->tally.assigned), wanted.assigned);
   EXPECT_EQ(host_values(memory->tally.kept), wanted.kept);
+}
+
+// An edge belongs to the bin above it; what is below the first edge, denormals included, is in the first bin.
+TEST(Tally, MarginsAreCountedByPowersOfTwo) {
+  const RoutingProblem p({experts, 3, 2, context, experts, 3}, 1);
+  const Placed<Memory> memory("test::tally", nn::make_rows(config_of(p.test), p.groups.layout), experts);
+  for (const auto& v : {memory->scores.inverse, memory->scores.lse, memory->scores.entropy}) Kokkos::deep_copy(v, 0.5f);
+  Kokkos::deep_copy(memory->scores.score, 0.0f);
+  const float below_half = std::nextafter(0.5f, 0.0f), below_eighth = std::nextafter(0.125f, 0.0f);
+  std::vector<float> margins{0.0f, 1e-42f, below_eighth, 0.125f, 0.2f, 0.25f, below_half,  // the first sequence
+                             0.5f, 0.7f,   1.0f,         1.0f,   0.9f, 0.3f,  0.001f};
+  ASSERT_EQ(margins.size(), 2u * context);
+  Kokkos::deep_copy(memory->tally.token_margin, on_device(margins));
+  count(test::queue(), p.choice, memory->scores, unbiased(experts), memory->tally);
+  EXPECT_EQ(host_values(memory->tally.margin), (std::vector<std::int32_t>{3, 2, 2, 0, 1, 0, 1, 5}));
 }
 
 /// Numbers of the device, and on the host those that were put there.
@@ -145,17 +161,6 @@ TEST(Tally, FactsAndCutoffsOfTokensAreThoseOfTheDefinition) {
     }
   }
   EXPECT_EQ(host_values(memory->tally.cutoffs), counts);
-}
-
-TEST(Tally, AMarginAtABoundaryIsInTheBinAboveAndOneInTheLast) {
-  const RoutingProblem p({experts, 3, 2, context, experts, 0}, 1);
-  const Placed<Memory> memory("test::tally", nn::make_rows(config_of(p.test), p.groups.layout), experts);
-  for (const auto& v : {memory->scores.inverse, memory->scores.lse, memory->scores.entropy}) Kokkos::deep_copy(v, 0.0f);
-  Kokkos::deep_copy(memory->scores.score, 0.0f);
-  fill_with(memory->tally.token_margin.data(), {0.0f, 1e-40f, 0.2499999f, 0.25f, 0.4999999f, 0.5f, 0.75f,  // a sequence
-                                                1.0f, 0.9999999f, 0.7499999f, 0.1f, 0.3f, 0.6f, 1.0f});
-  count(test::queue(), p.choice, memory->scores, unbiased(experts), memory->tally);
-  EXPECT_EQ(host_values(memory->tally.margin), (std::vector<std::int32_t>{3, 2, 1, 1, 1, 1, 2, 3}));
 }
 
 }  // namespace

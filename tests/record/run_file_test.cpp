@@ -8,6 +8,7 @@
 #include "base/check.hpp"
 #include "fixtures.hpp"
 #include "hdf5/hdf5.hpp"
+#include "moe/margin_bin.hpp"
 #include "record/schema.hpp"
 
 namespace {
@@ -86,6 +87,36 @@ TEST(RunFile, EveryVariableOfTheSchemaIsThere) {
   EXPECT_EQ(hdf5::text_attribute(file.id(), "schema", "run"), "switchyard-run");
   EXPECT_EQ(hdf5::int_attribute(file.id(), "schema_version", "run"), schema_version);
   EXPECT_EQ(hdf5::text_attribute(file.id(), "config", "run"), "model: {}\n");
+  EXPECT_EQ(hdf5::text_attribute(file.id(), "Conventions", "run"), "Switchyard-" + std::to_string(schema_version));
+}
+
+// What xarray and netCDF tools look for; of the type of the values, as the conventions ask.
+TEST(RunFile, CodesSayWhatTheyStandFor) {
+  const Folder folder;
+  const hdf5::File file = hdf5::File::open(write_run(folder, fixtures::small_config(), 3));
+  const hdf5::Id block = file.open_dataset("task_block"), meets = file.open_dataset("task_meets");
+  EXPECT_EQ(hdf5::int_attribute(block.get(), "_FillValue", "block"), -1);
+  EXPECT_FALSE(hdf5::has_attribute(meets.get(), "_FillValue"));
+  EXPECT_EQ(hdf5::text_attribute(meets.get(), "flag_meanings", "meets"), "no yes");
+  const hdf5::Id flags{H5Aopen(meets.get(), "flag_values", H5P_DEFAULT), H5Aclose};
+  const hdf5::Id type{H5Aget_type(flags.get()), H5Tclose}, space{H5Aget_space(flags.get()), H5Sclose};
+  EXPECT_GT(H5Tequal(type.get(), H5T_STD_U8LE), 0);
+  ASSERT_EQ(H5Sget_simple_extent_npoints(space.get()), 2);
+  std::uint8_t values[2];
+  H5Aread(flags.get(), H5T_NATIVE_UINT8, values);
+  EXPECT_EQ(values[0], 0);
+  EXPECT_EQ(values[1], 1);
+}
+
+TEST(RunFile, EdgesOfTheMarginAreThoseOfItsBins) {
+  const Folder folder;
+  const Config config = fixtures::small_config();
+  const auto edges = read<double>(hdf5::File::open(write_run(folder, config, 3)), "margin_edge");
+  ASSERT_EQ(edges.size(), static_cast<std::size_t>(config.record.margin_bins));
+  const int bins = config.record.margin_bins;
+  for (int bin = 0; bin < bins; ++bin) EXPECT_EQ(moe::margin_bin(static_cast<float>(edges[bin]), bins), bin);
+  for (int bin = 1; bin < bins; ++bin)
+    EXPECT_EQ(moe::margin_bin(std::nextafter(static_cast<float>(edges[bin]), 0.0f), bins), bin - 1);
 }
 
 // Files go from machine to machine: the order of the bytes is the format's, not this processor's.

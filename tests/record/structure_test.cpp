@@ -96,6 +96,26 @@ TEST_F(Structure, AttributesOfTheRootAreThere) {
     }
 }
 
+// Files before version 8 have none of these.
+TEST_F(Structure, CodesAreThoseOfTheSchema) {
+  const auto without = [](const char* name, const char* variable, const char* attribute) {
+    return after(name, [=](hid_t file) { H5Adelete_by_name(file, variable, attribute, H5P_DEFAULT); });
+  };
+  EXPECT_NE(
+      without("run.h5", "task_block", "_FillValue").find("4 cannot read attribute _FillValue of run.h5:task_block"),
+      std::string::npos);
+  EXPECT_NE(without("evaluation.h5", "dropped", "flag_meanings").find("cannot read attribute flag_meanings"),
+            std::string::npos);
+  EXPECT_EQ(after("evaluation.h5",
+                  [](hid_t file) {
+                    const hid_t set = H5Dopen2(file, "dropped", H5P_DEFAULT);
+                    H5Adelete(set, "flag_meanings");
+                    hdf5::set_attribute(set, "flag_meanings", "refused given", "");
+                    H5Dclose(set);
+                  }),
+            "4 evaluation.h5:dropped is damaged (its flags have other meanings)");
+}
+
 // 2, not 4: of another program, or no record at all, is no damage.
 TEST_F(Structure, SchemaAndVersionAreOnesThatThisProgramKnows) {
   const auto version = [](std::int64_t v) {
@@ -180,7 +200,7 @@ TEST_F(Structure, DimensionsAndVariablesAreTheSchemas) {
        [](hid_t f) {
          fixtures::replace(f, "layer", {int32(), {1}, {1}});
        },
-       "4 tokens.r0001.h5:expert is damaged (it has 2 along layer, not 1)"},
+       "4 tokens.r0001.h5:block is damaged (it has 2 along layer, not 1)"},
       // More rows than the dimension has are those of a job that was killed; of fixed variables there are none.
       {"run.h5",
        [](hid_t f) {

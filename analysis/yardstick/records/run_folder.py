@@ -105,10 +105,13 @@ class Segments:
             return None
 
     def _numbered(self, data, head):
-        """A dataset with the transformer block of each layer as its coordinate: as its segment says, or another of as many layers."""
+        """A dataset with the transformer block of each layer as its coordinate: as it says itself (run.h5; since version 8 every file), or
+        its segment, or another of as many layers."""
+        if "block" in data:
+            return data.assign_coords(layer=data["block"].values).drop_vars("block")
         count = data.sizes.get("layer", 0)
         blocks = next((h.blocks for h in (head, *self.heads.values()) if len(h.blocks) == count), ())
-        return data.assign_coords(layer=np.array(blocks, np.int32)) if blocks and "block" not in data else data
+        return data.assign_coords(layer=np.array(blocks, np.int32)) if blocks else data
 
     def parts(self, kind):
         """(number, dataset) of each segment whose file of this kind can be read."""
@@ -183,14 +186,16 @@ def _latest(parts, dimension, step, notes):
 
 
 def _rows(number, part):
-    """What of a segment goes by row: phases and layers by their names, the segment and its ranks beside each row."""
+    """What of a segment goes by row: phases and layers by their names, bins of the margin by their lower edges, which before version 8
+    were equal parts of [0, 1], the segment and its ranks beside each row."""
     rows = part.drop_dims(["evaluation", "timeline", "task", "hop"], errors="ignore").drop_vars("rank_node", errors="ignore")
     if "phase_name" in rows:
         rows = rows.assign_coords(phase=[hdf5.text_of(n) for n in rows["phase_name"].values]).drop_vars("phase_name")
     if "purpose_name" in rows:
         rows = rows.assign_coords(purpose=[hdf5.text_of(n) for n in rows["purpose_name"].values]).drop_vars("purpose_name")
-    if "block" in rows:
-        rows = rows.assign_coords(layer=rows["block"].values).drop_vars("block")
+    if bins := rows.sizes.get("margin_bin"):
+        edges = rows["margin_edge"].values if "margin_edge" in rows else np.arange(bins) / bins
+        rows = rows.assign_coords(margin_bin=edges).drop_vars("margin_edge", errors="ignore")
     size = rows.sizes.get("row", 0)
     return rows.assign(segment=("row", np.full(size, number)), ranks=("row", np.full(size, int(part.attrs.get("ranks", 0)))))
 

@@ -1,8 +1,8 @@
 """The record schema as `switchyard schema` prints it (docs/record-schema.md; a test compares them), and what a reader asks of values."""
 from typing import NamedTuple
 
-VERSIONS = range(1, 8)  # 2 adds to 1; 3 has attributes of fixed length; 4 adds the timeline, 5 communication, 6 its seconds by purpose,
-#                         7 spread of scores and mean weight, branches of sweeps
+VERSIONS = range(1, 9)  # 2 adds to 1; 3 has attributes of fixed length; 4 adds the timeline, 5 communication, 6 its seconds by purpose,
+#                         7 spread of scores and mean weight, branches of sweeps; 8 the margin by powers of two, what codes stand for
 
 
 class Kind(NamedTuple):
@@ -52,6 +52,7 @@ KINDS = {
         max_vio_floor float64 row, layer
         drop_share float64 row, layer
         margin int64 row, layer, margin_bin
+        margin_edge float64 margin_bin
         traffic int64 row, rank_from, rank_to
         evaluation_step int64 evaluation
         evaluation_loss float64 evaluation
@@ -93,6 +94,7 @@ KINDS = {
         pair_bytes int64 timeline, purpose, rank_from, rank_to
         pair_messages int64 timeline, purpose, rank_from, rank_to"""),
     "switchyard-evaluation": _kind(["evaluation"], ("step", "token_text", "token"), """
+        block int32 layer
         token int32 sample
         next int32 sample
         position int32 sample
@@ -106,6 +108,7 @@ KINDS = {
         weight float32 evaluation, sample, layer, choice
         dropped uint8 evaluation, sample, layer, choice"""),
     "switchyard-tokens": _kind(["sample"], ("step", "sequence", "position"), """
+        block int32 layer
         step int64 sample
         sequence int64 sample
         position int32 sample

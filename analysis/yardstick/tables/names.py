@@ -8,7 +8,7 @@ FILL = -1
 FILLED = dict(document="unknown", domain="unknown", task_block="belongs to none", chosen="beyond the choices of the layer")
 FLAGS = dict(dropped="given refused", kept="refused given", task_meets="no yes")  # of 0 and 1
 COORDINATES = dict(step="steps done, this one included", row="steps done, this one included", layer="transformer block, from 0",
-                   expert="expert of the layer, from 0", evaluation="steps done at the evaluation",
+                   expert="expert of the layer, from 0", margin_bin="lower edge of the bin", evaluation="steps done at the evaluation",
                    evaluation_step="steps done at the evaluation")
 
 
