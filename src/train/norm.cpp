@@ -106,6 +106,7 @@ NormResult gradient_norm(const Queue& queue, const comm::Groups& groups, const P
                          const Gradients& gradients, NormMemory& memory) {
   if (norm_on_device(groups, parameters)) {
     begin_norm(queue, parameters, gradients, 0.0, memory);
+    queue.fence("switchyard::norm::state");
     return finish_norm(queue, parameters, memory);
   }
   const std::vector<double> replicated =
