@@ -1,5 +1,6 @@
 """The published curves: rows that an earlier, independent fit of the same file found. Skipped where the file is absent."""
 import gzip
+import itertools
 import json
 import os
 import pathlib
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from yardstick.drawing import figure_file
-from yardstick.law import curves, law_report, laws
+from yardstick.law import curves, law_report, laws, saturation
 from yardstick.cli import main
 from yardstick.base.faults import SchemaError
 
@@ -57,6 +58,28 @@ def test_gain_of_each_doubling(frame, router, size, expected):
     experts, found = curves.gains(frame, router, size)
     assert experts.tolist() == [2**i for i in range(9)]
     assert found == pytest.approx(list(map(float, expected.split())), abs=0.0006)
+
+
+@published
+def test_steps_that_64_experts_save(frame):
+    """docs/science.md, "Published figures behind the claims": from the largest to the smallest model, to the dense model's last loss."""
+    found = {}
+    for size in curves.SIZES:
+        rows = frame[(frame["router_type"] == "S-Base") & (frame["num_experts"] == 64) & (frame["model_size_label"] == size)]
+        steps, losses = rows.sort_values("step")[["step", "loss_validation"]].values.T
+        dense = np.where(steps == steps[-1], curves.with_dense(frame, "S-BASE", size)[1][0], 99)  # of which only the last loss counts
+        found[size] = saturation.speed_ups(steps, np.array([dense, losses]), np.array([1, 64]))[1]
+    assert [found[size] for size in reversed(curves.SIZES)] == pytest.approx([2.77, 5.58, 9.84, 13.7, 16.5, 17.3], abs=0.05)
+
+
+@published
+def test_learned_routers_are_below_the_hash_at_every_number_of_experts(frame):
+    """docs/science.md, "Hash routing"."""
+    found = []
+    for router, size in itertools.product(("S-BASE", "RL-R"), curves.SIZES):
+        of = {name: curves.routed(frame, name, size=size).set_index("num_experts")["loss_validation"] for name in (router, "HASH")}
+        found += list((of["HASH"] - of[router]).dropna())
+    assert len(found) > 100 and (min(found), max(found)) == pytest.approx((0.0078, 0.0745), abs=1e-4)
 
 
 # E_max of an earlier fit, on nodes e^0.25 apart
