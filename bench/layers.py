@@ -7,7 +7,7 @@ LAYERS = {  # T, d, f, E, k: those of ../shared/baselines.md, then SonicMoE's
     "sonic7b": (24576, 1536, 512, 64, 4), "sonic7b-wide": (24576, 1536, 1024, 32, 2),
     "sonic30b": (32768, 4096, 512, 128, 8), "sonic30b-wide": (32768, 4096, 1024, 64, 4)}
 GROUPS = {"eight": tuple(LAYERS)[:8], "sonic": tuple(LAYERS)[8:], "all": tuple(LAYERS)}
-# TF/s of 18·T·k·d·f that SonicMoE's authors publish for an H100.
+# TF/s of 18·T·k·d·f that SonicMoE's authors publish for an H100, read off their figure: docs/science.md, "Figures of peers".
 PUBLISHED = {"sonic7b": 437, "sonic7b-wide": 466, "sonic30b": 508, "sonic30b-wide": 553}
 
 

@@ -1,4 +1,4 @@
-"""The definitions of science.md part 6 as plain loops, and small random logs to hold them against the analyses."""
+"""The definitions of docs/science.md, "Routing analyses", as plain loops, and small random logs to hold them against the analyses."""
 import itertools
 import json
 import math

@@ -11,8 +11,9 @@ from sweep_fixture import config_of, write_sweep
 from yardstick.sweeps import arms, capacity
 from yardstick.cli import main
 
+# percent: docs/science.md, "Capacity"
 TABLE = {0.10: [3.99, 0.83, 0.02, 0, 0, 0, 0], 0.20: [7.98, 3.96, 1.01, 0.04, 0, 0, 0], 0.30: [11.97, 7.63, 3.40, 0.59, 0.06, 0, 0],
-         0.50: [19.95, 15.34, 9.89, 4.17, 1.47, 0.42, 0.02], 0.80: [31.9, 27.2, 21.0, 13.0, 7.5, 4.05, 0.94]}  # science.md part 9, percent
+         0.50: [19.95, 15.34, 9.89, 4.17, 1.47, 0.42, 0.02], 0.80: [31.9, 27.2, 21.0, 13.0, 7.5, 4.05, 0.94]}
 
 
 @pytest.mark.parametrize("sigma", TABLE)
@@ -31,7 +32,7 @@ def test_the_null_model_against_simulated_loads():
 
 
 def test_the_regime_of_the_claim():
-    """science.md part 9 names sigma of about 0.2 to 0.35; the rule of one point between 1.5 and 2 ends it a little before."""
+    """By the table of docs/science.md, "Capacity", up to about 0.35; the rule of one point between 1.5 and 2 ends it a little before."""
     limit = capacity.null_model_limit()
     assert 0.32 < limit < 0.35
     for sigma, within in ((limit, True), (limit + 0.001, False)):

@@ -66,7 +66,7 @@ def test_the_reference_may_stand_anywhere(tmp_path):
 
 
 def test_the_closed_forms_are_the_published_ones():
-    """science.md 5.4, and the share of redundant rows that X-MoE reports at 2 nodes."""
+    """docs/science.md, "Rows across nodes", and the share of redundant rows that X-MoE reports at 2 nodes."""
     assert [round(node_rows(m, 256, 8), 2) for m in (4, 8, 16)] == [2.71, 4.63, 6.12]
     assert [straight_rows(m, 8) for m in (4, 8, 16)] == [6, 7, 7.5] and straight_rows(8, 2) == 1.75
     assert [round(node_rows(8, 64, k), 2) for k in (6, 2)] == [3.97, 1.65]

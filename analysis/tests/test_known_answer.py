@@ -159,7 +159,7 @@ def test_kappa_and_break_evens_by_hand():
 
 def test_the_tax_of_balance_is_exact():
     tax = known_answer.balance_tax(known_answer.read(COMMITTED))
-    assert [tax["balanced"][e] for e in ("4", "16", "64")] == [[2.0842, 0], [1.072, 0], [0.4265, 0]]  # science.md 7.3
+    assert [tax["balanced"][e] for e in ("4", "16", "64")] == [[2.0842, 0], [1.072, 0], [0.4265, 0]]  # docs/science.md, "Tax of balance"
     share = 1 / sum(1 / r for r in range(1, 65))  # of the heaviest task, which has an expert of its own
     assert tax["oracle"]["64"] == [0, pytest.approx(64 * share - 1, abs=1e-3)]
 

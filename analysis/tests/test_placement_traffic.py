@@ -1,4 +1,5 @@
-"""What placements send: every count against plain loops, and uniformly random choices against the closed forms of science.md 5.4."""
+"""What placements send: every count against plain loops, and uniformly random choices against the closed forms of
+docs/science.md, "Rows across nodes"."""
 import numpy as np
 import pytest
 from placement_fixture import hidden_groups, sources, uniform

@@ -1,4 +1,4 @@
-"""The words of a verdict by science.md part 11, and that every claim that has parts uses them."""
+"""The words of a verdict by docs/science.md, "Verdict words", and that every claim that has parts uses them."""
 import pytest
 
 from yardstick.law.power import Power

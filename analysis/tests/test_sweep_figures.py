@@ -119,7 +119,7 @@ def test_the_ways_to_balance():
 
 
 def test_drops_beside_the_null_model():
-    """Arms of known drops; the curves are those of the table in science.md, part 9."""
+    """Arms of known drops; the curves are those of the table in docs/science.md, "Capacity"."""
     losses = 4 + 0.01 * np.random.default_rng(1).normal(size=(2, 2, 4))
     made = arms.Arms(["a", "b"], [1, 2], losses, {}, 1e4, 4e4, np.full(2, 1e5), [4] * 2, 1, [])
     table = pd.DataFrame([dict(arm=arm, seed=seed, block=block, m=32, factor=factor, sigma=0.3, sigma_counts=0.2, factor_of_rows=factor,

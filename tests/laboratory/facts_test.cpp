@@ -55,7 +55,7 @@ TEST(Facts, EveryFactHasOneExpert) {
   EXPECT_THROW(hash_parts(facts, 104), Error);
 }
 
-// science.md, 7.4: the formula's 2.44 and 3.30 at ρ about 0.64 and 1.28 (0.645 and 1.285), and 0 below capacity.
+// docs/science.md, "Facts": the formula's 2.44 and 3.30 at ρ = 0.645 and 1.285, and 0 below capacity.
 TEST(Facts, LossAboveCapacity) {
   EXPECT_NEAR(capacity_loss(64, 0.645), 2.44, 0.005);
   EXPECT_NEAR(capacity_loss(64, 1.285), 3.30, 0.005);

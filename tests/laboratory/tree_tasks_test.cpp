@@ -77,7 +77,8 @@ TEST(TreeTasks, TheKneeMovesWithL) {
   }
 }
 
-// science.md, 7.3: excess of the best unconstrained and of perfectly balanced assignments of 64 tasks of share 1/r.
+// docs/science.md, "Tax of balance": excess of loads as even as whole tasks allow, as an earlier program had it, and of
+// exactly equal loads, of 64 tasks of share 1/r.
 TEST(TreeTasks, TheTaxOfHardBalance) {
   const TreeTasks t = make_tasks("zipf", 6, 1, 10000, 2);
   const std::vector<double> even{1.990, 1.322, 0.750, 0.296, 0, 0, 0},
@@ -138,7 +139,7 @@ TEST(TreeTasks, HashAssignmentsAreEvenAndDrawn) {
 }
 
 // Through the token file: both routers reach their own exact losses, and nothing is gained beyond L. What is not
-// learned yet is about 4 nat times facts over samples (science.md, 7.2).
+// learned yet is about 4 nat times facts over samples (docs/science.md, "Fewer samples").
 TEST(Laboratory, TablesReachTheLossOfTheirAssignment) {
   const test::Folder folder;
   GenerateOptions options{

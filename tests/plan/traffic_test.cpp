@@ -11,7 +11,8 @@
 namespace switchyard::plan {
 namespace {
 
-// science.md 5.4: straight k(M − 1)/M rows of a token, by nodes (M − 1)(1 − C(E − E/M, k)/C(E, k)); limited g(M − 1)/M.
+// docs/science.md, "Rows across nodes": straight k(M − 1)/M rows of a token, by nodes
+// (M − 1)(1 − C(E − E/M, k)/C(E, k)); limited g(M − 1)/M.
 TEST(Bytes, AreTheClosedForms) {
   Config c = model();
   const double row = 32 * 4.0, tokens = 32 * 16, journeys = 4 * 2;

@@ -38,7 +38,7 @@ class Measured(NamedTuple):
 
 
 def straight_rows(nodes, top_k):
-    """Rows of a token that cross between nodes at dispatch, one for each choice (science.md 5.4), for random choices."""
+    """Rows of a token that cross between nodes at dispatch, one for each random choice (docs/science.md, "Rows across nodes")."""
     return top_k * (nodes - 1) / nodes
 
 

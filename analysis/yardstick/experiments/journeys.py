@@ -1,5 +1,5 @@
 """`yardstick journeys`: the rows that crossed between nodes while runs were trained, on each of the four journeys, by the program's own
-count of what it sent, beside the closed forms for random routing (science.md 5.4)."""
+count of what it sent, beside the closed forms for random routing (docs/science.md, "Rows across nodes")."""
 import pathlib
 
 import numpy as np

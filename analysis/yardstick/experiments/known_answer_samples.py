@@ -4,7 +4,8 @@ import numpy as np
 TASKS, KEYS, DEPTH = 64, 16, 6                # of the tree that fewer samples are drawn from
 LEAST = 1_000_000                             # samples from which the excess goes as one over samples
 SHOWN = [4, 16, 64]                           # E of the tax that routers pay
-PUBLISHED = dict(kappa=[4.5, 5.2], break_even={"16 to 32": 42_000, "32 to 64": 165_000})  # science.md 7.2
+# of an earlier program: docs/science.md, "Fewer samples"
+PUBLISHED = dict(kappa=[4.5, 5.2], break_even={"16 to 32": 42_000, "32 to 64": 165_000})
 
 
 def _held(experts):

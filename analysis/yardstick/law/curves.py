@@ -34,7 +34,7 @@ PUBLISHED = "give the folder that `yardstick law CURVES --out` wrote"
 LEAST_E_MAX = 10  # below, the Clark form stands on its edge and E_max says nothing: 2 of 162 fits, both 1.3B at step 10,000
 RATIOS = [20, 60, 64, 200, 1000]  # D/N of the registered predictions; 64 is our own saturation protocol
 
-PAPER = {  # Clark et al., Table 3
+PAPER = {  # Clark et al., Table 3 (docs/science.md, "The law of the number of experts")
     "S-BASE": dict(a=-0.082, b=-0.108, c=0.009, d=1.104, e_start=1.847, e_max=314.478),
     "RL-R": dict(a=-0.083, b=-0.126, c=0.012, d=1.111, e_start=1.880, e_max=469.982),
     "HASH": dict(a=-0.087, b=-0.136, c=0.012, d=1.157, e_start=4.175, e_max=477.741)}

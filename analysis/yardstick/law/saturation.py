@@ -11,7 +11,7 @@ import numpy as np
 from . import curves, laws
 from .intervals import DRAWS, NOWHERE, Interval, bootstrap
 
-DELTA = 0.005     # nat per token: a gain below it does not count (about what loss-free balancing is worth)
+DELTA = 0.005     # nat per token: a gain below it does not count (about what loss-free balancing is worth: docs/science.md, "Balancing")
 SLOPE_FROM = 8    # E from which on "diminishing" is judged
 LEAST_POINTS = 7  # numbers of experts below which AICc of Clark's law is not defined
 BAND_DRAWS = 1000  # of DRAWS, fitted anew for the band of the figure

@@ -74,9 +74,10 @@ def traffic(order, ranks, choices, limit=None):
 
 
 def random_rows(ranks, experts, top_k, share, limit=None):
-    """(flat, node, limited) rows a token that uniform choices of k different of E experts send (science.md 5.4), for any split of experts
-    and tokens: the sum over nodes of the share of tokens elsewhere times the choices there, or the chance of any. share (nodes,): of
-    tokens on each node. Limited: `limit` nodes for each token, drawn uniformly, each with a choice: None without a limit."""
+    """(flat, node, limited) rows a token that uniform choices of k different of E experts send (docs/science.md, "Rows across nodes"), for
+    any split of experts and tokens: the sum over nodes of the share of tokens elsewhere times the choices there, or the chance of any.
+    share (nodes,): of tokens on each node. Limited: `limit` nodes for each token, drawn uniformly, each with a choice: None without a
+    limit."""
     held, elsewhere = ranks.sizes(experts).reshape(ranks.nodes, -1).sum(1), 1 - np.asarray(share)
     met = np.array([1 - comb(experts - int(h), top_k) / comb(experts, top_k) for h in held])
     return (float(elsewhere @ held) * top_k / experts, float(elsewhere @ met),

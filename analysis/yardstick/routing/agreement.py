@@ -43,7 +43,7 @@ def between(now, last):
 
 
 def saturation(evaluation):
-    """Router saturation (OLMoE, science.md part 6) at every evaluation, on (step, layer): the mean over tokens of
+    """Router saturation (OLMoE; docs/science.md, "Routing analyses") at every evaluation, on (step, layer): the mean over tokens of
     |E(t) and E(T)| / k, with T the last evaluation. Chance k/E; null: the same loads, tokens permuted (exact)."""
     last = layers_of(evaluation)
     pairs_last = [pair_counts(layer) for layer in last]

@@ -68,7 +68,7 @@ def _domains(evaluation, seed):
 
 
 def measure(evaluation, tokens=None, run=None, shuffles=10, least=10, seed=0, absent="no held-out routing was recorded"):
-    """All analyses of science.md part 6: a dict of datasets by quantity (`Found`). `evaluation` as `special.with_layers` gives it
+    """All of docs/science.md, "Routing analyses": a dict of datasets by quantity (`Found`). `evaluation` as `special.with_layers` gives it
     (None: nothing is found), `tokens` as `open_tokens` (for drops) and `run` as `open_run` (for the loads of training steps);
     `shuffles` of each drawn null, `least` occurrences of a token for vocabulary specialisation; absent: why there is no routing, where
     there is none."""

@@ -16,7 +16,8 @@ KEY = "punctuation-numbers"
 WANTED, LIFT = ("punctuation", "digits"), 3.0
 PARTS = dict(yes=rule.Part(True, False, True), no=rule.Part(False, True, False), sign=rule.Part(False, False, True),
              wrong=rule.Part(False, False, False))  # what the status of a seed says
-BLOCKS, DRAWS, SHUFFLES = 64, 1000, 10  # contiguous blocks of the sample (science.md part 8), bootstrap draws, shuffles of the null
+# contiguous blocks of the sample (docs/science.md, "Saturation protocol"), bootstrap draws, shuffles of the null
+BLOCKS, DRAWS, SHUFFLES = 64, 1000, 10
 
 
 class Estimate(NamedTuple):

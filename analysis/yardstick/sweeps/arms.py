@@ -1,8 +1,8 @@
 """Runs of one sweep that differ in one thing only, their arm or k, compared under common seeds and the same held-out text.
 
-S seeds, A arms, B blocks of held-out text, D draws. Losses are drawn in two levels, seeds and then blocks (science.md part 8), the same
-seeds and blocks for every arm, so what the arms share cancels in a difference. Quantities without blocks are drawn over seeds only:
-with three seeds such an interval is little more than their range, and too narrow."""
+S seeds, A arms, B blocks of held-out text, D draws. Losses are drawn in two levels, seeds and then blocks
+(docs/science.md, "Saturation protocol"), the same seeds and blocks for every arm, so what the arms share cancels in a difference.
+Quantities without blocks are drawn over seeds only: with three seeds such an interval is little more than their range, and too narrow."""
 import pathlib
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Drops and padding at an expert capacity, against the null model that needs no training (science.md part 9).
+"""Drops and padding at an expert capacity, against the null model that needs no training (docs/science.md, "Capacity").
 
 An expert has C = ceil(cf·m) rows of a group, m = T_grain·k/E choices at even loads (docs/conventions.md). If its load, by the mean, is
 normal with deviation sigma, then drop(cf) = sigma [phi(z) − z (1 − Phi(z))] with z = (cf − 1)/sigma, a share of all choices, and the
@@ -35,7 +35,7 @@ def waste(cf, dropped):
 
 
 def null_model_limit():
-    """Largest sigma, to 0.001, up to which the null model itself is sharp, flat and wasteful by the rules (science.md says 0.35)."""
+    """Largest sigma, to 0.001, up to which the null model itself is sharp, flat and wasteful by the rules (docs/science.md, "Capacity")."""
     sigma = np.arange(1, 1000) / 1000
     one, sharp, flat, rest = (drop(cf, sigma) for cf in (1.0, 1.5, 2.0, 2.5))
     holds = (sharp <= SHARP * one) & (sharp - flat <= FLAT) & (waste(2.5, rest) >= WASTE)

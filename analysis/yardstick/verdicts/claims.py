@@ -1,5 +1,6 @@
-"""The acceptance table: every claim with what was published and the rule that was fixed before any run; what came later says so, in words
-that contain LATER. The texts stand here only; commands fill in status, measured value and interval, by key."""
+"""The acceptance table: every claim with what was published (docs/science.md, "Published figures behind the claims") and the rule
+that was fixed before any run; what came later says so, in words that contain LATER. The texts stand here only; commands fill in status,
+measured value and interval, by key."""
 from typing import NamedTuple
 
 from . import acceptance

@@ -1,6 +1,6 @@
-"""What a verdict is called, one rule for every claim (science.md part 11): reproduced, the rule is met and the interval excludes the
-null; not reproduced, the interval excludes the rule; direction only, the sign is right but magnitude or interval is not. A wrong sign
-that no interval settles says nothing either way: not testable here."""
+"""What a verdict is called, one rule for every claim (docs/science.md, "Verdict words"): reproduced, the rule is met and the interval
+excludes the null; not reproduced, the interval excludes the rule; direction only, the sign is right but magnitude or interval is not. A
+wrong sign that no interval settles says nothing either way: not testable here."""
 from typing import NamedTuple
 
 from . import acceptance
