@@ -20,7 +20,7 @@ dates later ({later}). *Reproduced*: direction and magnitude as the
 rule says, the interval excluding the null. *Direction only*: the sign is right, magnitude or interval is not. *Not reproduced*: \
 the interval excludes the
 rule. *Not testable here*: as printed. An interval over three seeds is narrow: with no true difference it excludes 0 about one time in \
-four (docs/sweeps.md).
+four (docs/sweeps.md). Where *published* is from: docs/science.md, "Published figures behind the claims".
 
 Where a rule turned out to be out of reach for reasons apart from the claim, its verdict stays, and the corrected rule stands beside it \
 with its date. Its intervals are by Student's t, and where text decides, the wider of t and a bootstrap; how often they hold the truth is
