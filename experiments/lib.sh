@@ -41,8 +41,8 @@ sweep() {
 }
 
 # experiment COMMAND "$@": the sweep of this folder, then yardstick COMMAND over it, which writes into the folder that `results` then
-# names; at laptop scale that is committed. beside: other sweeps of the folder, at laptop scale and ci, that yardstick takes as --NAME;
-# their tasks run one at a time
+# names; at laptop scale that is committed. beside: other sweeps of the folder, at laptop scale and ci (there NAME-ci.yaml, if there is
+# one), that yardstick takes as --NAME; their tasks run one at a time, or beside_jobs
 experiment() {
   local command=$1 megabytes=8 file=laptop short=() input other
   shift
@@ -68,7 +68,9 @@ experiment() {
   [ "$scale" = full ] && beside=()
   [ "$scale" = ci ] && short+=(train.steps=10)
   for other in "${beside[@]}"; do
-    JOBS=1 sweep "experiments/$name/$other.yaml" "$out-$other" "data.path=$corpus" "${short[@]}"
+    file=experiments/$name/$other
+    [ "$scale" = ci ] && [ -f "$file-ci.yaml" ] && file+=-ci
+    JOBS=${beside_jobs:-1} sweep "$file.yaml" "$out-$other" "data.path=$corpus" "${short[@]}"
     input+=("--$other" "$out-$other/results.h5")
   done
   step "yardstick $command"

@@ -82,3 +82,27 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
 def test_a_sweep_without_a_hash_arm_is_refused(tmp_path, capsys):
     assert main(["router-learning", str(sweep_of(tmp_path, dict(a=4.0, b=3.9)))]) == 2
     assert "has no finished arm hash (moe.router=hash)" in capsys.readouterr().err
+
+
+def test_where_an_arm_is_below_the_hash_on_its_way(tmp_path):
+    """Evaluations at three steps; the arm crosses the hash between the first and the second and loses its interval at the last."""
+    sweep = sweep_of(tmp_path, dict(hash=4.0, registered=3.9))
+    above = {10: (0.2, 0.21, 0.22), 20: (-0.2, -0.21, -0.22), 40: (-0.3, 0.1, 0.2)}
+    with h5py.File(sweep / "results.h5", "r+") as f:
+        columns = {name: f[name][()] for name in f if name != "block_loss"}
+        rows = []
+        for i in range(len(columns["arm"])):
+            for step, less in above.items():
+                hashed = columns["arm"][i] == b"hash"
+                rows.append({name: values[i] for name, values in columns.items()} |
+                            dict(step=step, tokens=1024 * step, loss_validation=4.0 + (0 if hashed else less[columns["seed"][i] - 1])))
+        for name in [*columns, "block_loss"]:
+            del f[name]
+        for name in columns:
+            f[name] = np.array([row[name] for row in rows])
+    curves = router_learning.over_tokens(sweep, arms.read(sweep))
+    assert curves["step"].tolist() == [10, 20, 40] and curves["above_hash"].tolist() == pytest.approx([0.21, -0.21, 0.0])
+    assert (curves["above_hash_low"] < 0).tolist() == [False, True, True]
+    said = router_learning.overtaken(curves)
+    assert "at 0.0 (-0.2100) million tokens" in said and said.count("million") == 1
+    assert router_learning.overtaken(curves[curves["step"] == 10]) is None

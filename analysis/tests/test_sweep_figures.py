@@ -109,13 +109,17 @@ def test_the_ways_to_balance():
     assert {label: y.tolist() for label, (_, y) in named(steps).items()} == {name: [a + 1.0] * 5 for a, name in enumerate(made.names)}
     assert len({(line.get_color(), line.get_linestyle()) for line in steps.lines if line.get_label() in made.names}) == len(made.names)
     for a in range(len(made.names)):
-        marks, mean = dots.lines[2 * a:2 * a + 2]
+        marks, mean, interval = dots.lines[3 * a:3 * a + 3]
+        assert interval.get_xdata() == pytest.approx(found["excess_global"].of(made.names[a])[1:])
         assert marks.get_xdata() == pytest.approx([0.1 * a, 0.1 * a + 0.01, 0.1 * a + 0.02]) and set(marks.get_ydata()) == {a}
         assert mean.get_xdata() == pytest.approx([0.1 * a + 0.01] * 2)
         d = found["loss"].difference(made.names[a], "aux-batch")
         assert losses.containers[a][0].get_xdata() == [d.value] and losses.containers[a][0].get_ydata() == [a]
         assert bars(losses, a, True)[0] == pytest.approx([d.low, d.high], abs=1e-12)
     assert [t.get_text() for t in dots.get_yticklabels()] == made.names and losses.get_xlabel() == "loss less that of aux-batch, nat"
+    assert dots.get_xscale() == "symlog", "0 can be shown"
+    above = balancing_report.draw(made, table.assign(excess_global=table["excess_global"] + 1), over, found).axes[1]
+    assert above.get_xscale() == "log", "no room is given to what is not there"
 
 
 def test_drops_beside_the_null_model():

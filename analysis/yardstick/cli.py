@@ -30,14 +30,16 @@ def _option(parser, flag, **options):
     parser.add_argument(flag, **(dict(type=name, action=Once) | options))
 
 
-def _made(commands, command, maker, given, out):
-    """A command that prints what MODULE.FUNCTION(given, out, command line) returns; maker: (its help, "MODULE.FUNCTION"), given: name and
-    options of its argument, out: options of --out."""
+def _made(commands, command, maker, given, out, **more):
+    """A command that prints what MODULE.FUNCTION(given, out, command line, **more) returns; maker: (its help, "MODULE.FUNCTION"), given:
+    name and options of its argument, out: options of --out, more: those of other flags."""
     about, place = maker
     parser = commands.add_parser(command, help=about)
     parser.add_argument(given[0], **dict(type=name) | given[1])
-    _option(parser, "--out", **out)
-    parser.set_defaults(act=lambda args: _call(place)(getattr(args, given[0]), args.out, args.line))
+    for flag, options in (more | dict(out=out)).items():
+        _option(parser, f"--{flag}", **options)
+    parser.set_defaults(act=lambda args: _call(place)(getattr(args, given[0]), args.out, args.line,
+                                                      **{flag: getattr(args, flag) for flag in more}))
 
 
 def _routing(commands):
@@ -96,18 +98,6 @@ def _law(commands):
     parser.set_defaults(act=act)
 
 
-def _saturation(commands):
-    parser = commands.add_parser("saturation", help="do the gains from more experts diminish, and do they stop: tables and sentences")
-    parser.add_argument("results", type=name, help="results.h5 of `switchyard sweep`, or a csv with its columns")
-    _option(parser, "--out", help="folder for tables, figures and acceptance.json (default: print only)")
-    _option(parser, "--published", metavar="FOLDER",
-            help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N")
-    _option(parser, "--times", metavar="RESULTS", help="of a sweep of the same E with --jobs 1: durations are taken from it")
-    _option(parser, "--cooled", metavar="RESULTS", help="of runs with fewer steps: their last losses beside the dense model's")
-    parser.set_defaults(act=lambda args: _call("sweeps.saturation_report.make")(
-        args.results, args.out, args.line, _call("sweeps.companions.Beside")(args.published, args.times, args.cooled)))
-
-
 def _accounting(commands):
     parser = commands.add_parser("accounting", help="are the parameters of published models counted to the last one: one claim")
     parser.add_argument("folder", type=name,
@@ -143,8 +133,15 @@ def _made_commands(commands):
                                        "from runs of several seeds", "experiments.specialisation.make"), RUNS, FOLDER)
     _made(commands, "load", ("the share of every expert over the steps, and MaxVio above its floor: a figure",
                              "experiments.load_figure.make"), RUN, dict(required=True, help="folder for load.svg, load.png and load.csv"))
+    _made(commands, "saturation", ("do the gains from more experts diminish, and do they stop: tables and sentences",
+                                   "sweeps.saturation_report.make"),
+          ("results", dict(help="results.h5 of `switchyard sweep`, or a csv with its columns")), FOLDER,
+          published=dict(metavar="FOLDER", help="what `yardstick law --out` wrote: draws the published curves at the nearest D/N"),
+          times=dict(metavar="RESULTS", help="of a sweep of the same E with --jobs 1: durations are taken from it"),
+          cooled=dict(metavar="RESULTS", help="of runs with fewer steps: their last losses beside the dense model's"))
     _made(commands, "balancing", ("the arms of a sweep that balance loads: MaxVio beside its floor, loss, verdicts",
-                                  "sweeps.balancing_report.make"), SWEEP, FOLDER)
+                                  "sweeps.balancing_report.make"), SWEEP, FOLDER,
+          sizes=dict(metavar="RESULTS", help="of a sweep of such arms at other numbers of experts"))
     _made(commands, "capacity", ("the arms of a sweep by capacity factor: drops and padding beside the null model, loss",
                                  "sweeps.capacity_report.make"), SWEEP, FOLDER)
     _made(commands, "router-learning", ("arms of a sweep beside its hash arm", "sweeps.router_learning.make"), SWEEP, FOLDER)
@@ -183,7 +180,6 @@ def _parser():
     _timeline(commands)
     _placement(commands)
     _law(commands)
-    _saturation(commands)
     _accounting(commands)
     _trace(commands)
     _page(commands, "acceptance", "pages.acceptance_table.page",

@@ -102,10 +102,12 @@ def _refuse_other_differences(path, frame, by):
         raise SchemaError(f"{path}: has one value of {by} only: there is nothing to compare")
 
 
-def read(folder, by="arm"):
-    """Arms of a sweep folder whose runs differ in `by` (arm or k), in what follows from it, and in the seed."""
+def read(folder, by="arm", experts=None):
+    """Arms of a sweep folder whose runs differ in `by` (arm or k), in what follows from it, and in the seed; with `experts` those of its
+    runs that have so many."""
     path = results.of_sweep(folder)
     frame, lacks = results.read(path), []
+    frame = frame if experts is None else frame[frame["num_experts"] == experts]
     tasks = _folders(path, frame)
     _refuse_other_differences(path, frame, by)
     runs = results.grouped_runs(frame, lacks, by)

@@ -5,7 +5,8 @@ import pandas as pd
 
 from ..drawing import figure_file
 from ..drawing.figures import PALETTE
-from . import arms as arms_of, arms_corrected, balancing, trained
+from ..verdicts import claims
+from . import arms as arms_of, arms_corrected, balancing, balancing_sizes, results, trained
 from .arms_report import caption, interval_text, origin, verdict_lines, write
 
 STYLES = ["-", "--"]
@@ -56,25 +57,33 @@ def _colour(names, name):
     return dict(color=PALETTE[number % len(PALETTE)], ls=STYLES[number // len(PALETTE) % len(STYLES)])
 
 
+def _logarithmic(axis, which, least):
+    """A logarithmic axis; where values at or below 0 have to be shown, one that is linear about 0."""
+    if least > 0:
+        getattr(axis, f"set_{which}scale")("log")
+        return
+    getattr(axis, f"set_{which}scale")("symlog", linthresh=0.1)
+    (axis.axhline if which == "y" else axis.axvline)(0, lw=0.8, color="0.3")
+
+
 def _over_time(axis, arms, curves):
     """Excess MaxVio of a batch over the steps, mean of the seeds."""
     for name in arms.names:
         steps, excess = (np.mean([c[i] for c in curves[name]], 0) for i in (0, 1))
         axis.plot(steps, excess, lw=1.2, label=name, **_colour(arms.names, name))
-    axis.axhline(0, lw=0.8, color="0.3")
     axis.set(xlabel="step", ylabel="MaxVio of a batch, less floor")
-    axis.set_yscale("symlog", linthresh=0.1)
+    _logarithmic(axis, "y", min(np.mean([c[1] for c in curves[name]], 0).min() for name in arms.names))
 
 
-def _dots(axis, arms, table):
-    """Excess MaxVio over held-out text: seeds as dots, their mean as a line."""
+def _dots(axis, arms, table, found):
+    """Excess MaxVio over held-out text: seeds as dots, their mean as a line, and beside it its interval."""
     for i, name in enumerate(arms.names):
         values = table.loc[table["arm"] == name, "excess_global"].values
         axis.plot(values, np.full(len(values), i), "o", ms=5, color=PALETTE[0], alpha=0.7)
         axis.plot([values.mean()] * 2, [i - 0.3, i + 0.3], color=PALETTE[1])
-    axis.axvline(0, lw=0.8, color="0.3")
-    axis.set_xscale("symlog", linthresh=0.1)
-    axis.set(xlabel="MaxVio of held-out text, less floor", xlim=(None if (table["excess_global"] < 0).any() else 0, None))
+        axis.plot(found["excess_global"].of(name)[1:], [i + 0.3] * 2, color=PALETTE[1], lw=1)
+    axis.set(xlabel="MaxVio of held-out text, less floor")
+    _logarithmic(axis, "x", table["excess_global"].min())
 
 
 def _losses(axis, arms, found, aux):
@@ -92,7 +101,7 @@ def draw(arms, table, curves, found):
     """Three panels: MaxVio over the steps, over held-out text, and the loss."""
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.8))
     _over_time(axes[0], arms, curves)
-    _dots(axes[1], arms, table)
+    _dots(axes[1], arms, table, found)
     aux = next((a for a in reversed(balancing.AUX) if a in arms.names), arms.names[0])
     _losses(axes[2], arms, found, aux)
     for axis in axes[1:]:
@@ -102,26 +111,46 @@ def draw(arms, table, curves, found):
     return figure
 
 
-def make(folder, out=None, command=""):
-    """Returns the text to print; with `out` writes OUT/balancing.{csv,svg,png}, balancing-runs.csv and -losses.csv, and
-    acceptance.json."""
+def _sizes(arms, path):
+    """The sizes of another sweep with that of these arms among them, what it lacks, and their tables by name."""
+    found, lacks = balancing_sizes.read(path)
+    found = sorted([*(size for size in found if size.experts != arms.num_experts), balancing_sizes.size_of(arms)], key=lambda s: s.experts)
+    return found, lacks, {"balancing-sizes": balancing_sizes.table(found), "balancing-sizes-losses": balancing_sizes.runs_of(found)}
+
+
+def _entries(arms, found, table, sizes):
+    """The entries of acceptance.json, registered and corrected."""
+    entries = balancing.entries(arms, found, table, ["balancing.csv", "balancing-runs.csv", "balancing.svg"])
+    excess = table.pivot(index="seed", columns="arm", values="excess_global").loc[arms.seeds, arms.names].values
+    fit = balancing.unfit(arms, table, *balancing.FREE, *balancing.AUX) is None
+    entries = arms_corrected.beside(entries, arms_corrected.balancing(arms.names, arms.losses, excess, arms.hashed) if fit else {})
+    entries = trained.judged(entries, trained.arms(arms.names, arms.losses, arms.hashed), arms_corrected.TEXT)
+    files = ["balancing-sizes.csv", "balancing-sizes-losses.csv", "balancing-sizes.svg"]
+    return entries + ([claims.entry(balancing_sizes.KEY, *balancing_sizes.judge(sizes), files)] if sizes else [])
+
+
+def make(folder, out=None, command="", sizes=None):
+    """Returns the text to print; with `out` writes OUT/balancing.{csv,svg,png}, balancing-runs.csv and -losses.csv, and acceptance.json;
+    with `sizes`, results.h5 of other numbers of experts, balancing-sizes.{csv,svg,png} and -losses.csv too."""
     arms = arms_of.read(folder)
     table, curves = balancing.measure(arms)
     found = balancing.samples(arms, table)
     rows = table_of(arms, table, found)
-    entries = balancing.entries(arms, found, table, ["balancing.csv", "balancing-runs.csv", "balancing.svg"])
-    excess = table.pivot(index="seed", columns="arm", values="excess_global").loc[arms.seeds, arms.names].values
+    of_sizes, lacks, tables = _sizes(arms, sizes) if sizes else ([], [], {})
+    entries = _entries(arms, found, table, of_sizes)
     hashed = trained.arms(arms.names, arms.losses, arms.hashed)
-    fit = balancing.unfit(arms, table, *balancing.FREE, *balancing.AUX) is None
-    entries = arms_corrected.beside(entries, arms_corrected.balancing(arms.names, arms.losses, excess, arms.hashed) if fit else {})
-    entries = trained.judged(entries, hashed, arms_corrected.TEXT)
     said = sentences(arms, table, found)
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))
-        tables = {"balancing": rows, "balancing-runs": table, "balancing-losses": arms_of.losses_of(arms)}
-        write(out, tables, dict(balancing=draw(arms, table, curves, found)), made, entries)
+        figures = dict(balancing=draw(arms, table, curves, found))
+        if sizes:
+            figures["balancing-sizes"] = balancing_sizes.draw(of_sizes, caption(arms).split(", E = ")[0])
+            made = made._replace(runs=[*made.runs, *results.runs(sizes)])
+        tables |= {"balancing": rows, "balancing-runs": table, "balancing-losses": arms_of.losses_of(arms)}
+        write(out, tables, figures, made, entries)
     short = rows[["arm", *balancing.PARTS, "effective_experts", "loss",
                   *[c for c in rows if c.startswith("loss_less") and not c.endswith("seed_sd")]]]
     said += [trained.sentence(hashed)] if hashed else []
-    return "\n".join([short.to_string(index=False, float_format=lambda v: f"{v:.4f}"), "", *said, "", *verdict_lines(entries),
-                      *arms_corrected.lines(entries), *arms.lacks])
+    printed = [short, *([tables["balancing-sizes"]] if sizes else [])]
+    return "\n".join([*(f"{t.to_string(index=False, float_format=lambda v: f'{v:.4f}')}\n" for t in printed), *said, "",
+                      *verdict_lines(entries), *arms_corrected.lines(entries), *arms.lacks, *lacks])

@@ -14,7 +14,7 @@ from ..records.run_folder import open_evaluation
 from ..records.sample import common, layer_of, layers_of
 from ..verdicts import claims
 from ..verdicts.rule import Part, verdict
-from . import arms as arms_of
+from . import arms as arms_of, results
 from .arms_report import caption, origin, verdict_lines, write
 from .trained import HASH
 
@@ -52,6 +52,29 @@ def seen(arms, name):
         excess = (run["max_vio"] - run["max_vio_floor"]).mean()
         rows.append(row | dict(excess_max_vio=float(excess), persistence=persistence(folder)))
     return pd.DataFrame(rows).mean().to_dict()
+
+
+def over_tokens(folder, arms):
+    """A row for each arm and each evaluation that all runs have: its loss less the hash arm's, nat, with its interval over seeds."""
+    frame = results.read(results.of_sweep(folder))
+    frame, rows = frame[frame["arm"].isin(arms.names) & frame["seed"].isin(arms.seeds)], []
+    losses = frame.pivot_table(index=["step", "tokens", "seed"], columns="arm", values="loss_validation").dropna()
+    for (step, tokens), part in losses.groupby(level=["step", "tokens"]):
+        if len(part) < len(arms.seeds):
+            continue
+        for name in (n for n in arms.names if n != HASH):
+            less = intervals.stated(part[[name, HASH]].values[:, :, None], np.array([1.0, -1.0]), pool=False)
+            rows.append(dict(arm=name, step=step, tokens=tokens, above_hash=less.value, above_hash_low=less.low, above_hash_high=less.high))
+    return pd.DataFrame(rows)
+
+
+def overtaken(curves, name=REGISTERED):
+    """Where on its way the loss of an arm is below the hash arm's with its whole interval; None where it is nowhere."""
+    own = curves[(curves["arm"] == name) & (curves["above_hash_high"] < 0)]
+    if own.empty:
+        return None
+    tokens = " and ".join(f"{row['tokens'] / 1e6:.1f} ({row['above_hash']:+.4f})" for _, row in own.iterrows())
+    return f"On its way {name} is below the hash with its whole interval at {tokens} million tokens; read-outs, which decide nothing."
 
 
 def table_of(arms):
@@ -112,15 +135,18 @@ def draw(arms, rows):
 
 
 def make(folder, out=None, command=""):
-    """Returns the text to print; with `out` writes OUT/router-learning.{csv,svg,png}, router-learning-losses.csv and acceptance.json."""
+    """Returns the text to print; with `out` writes OUT/router-learning.{csv,svg,png}, router-learning-curves.csv and
+    -losses.csv, and acceptance.json."""
     arms = arms_of.read(folder)
     if HASH not in arms.hashed:
         raise SchemaError(f"{folder}: has no finished arm {HASH} (moe.router=hash), which all others are compared with")
-    rows = table_of(arms)
+    rows, curves = table_of(arms), over_tokens(folder, arms)
+    way = overtaken(curves)
     entries = [claims.entry("router-learns", *learned(arms), ["router-learning.csv", "router-learning.svg"])]
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=f"{caption(arms)}. {sentence(rows)}")
-        tables = {"router-learning": rows, "router-learning-losses": arms_of.losses_of(arms, "arm")}
+        tables = {"router-learning": rows, "router-learning-curves": curves, "router-learning-losses": arms_of.losses_of(arms)}
         write(out, tables, {"router-learning": draw(arms, rows)}, made, entries)
-    return "\n".join([rows.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "", sentence(rows), "",
-                      *verdict_lines(entries), *arms.lacks])
+    said = [sentence(rows), *([way] if way else [])]
+    return "\n".join([rows.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep=""), "", *said, "", *verdict_lines(entries),
+                      *arms.lacks])

@@ -157,8 +157,10 @@ class Curve:
                              origin._replace(runs=self.runs, caption=saturation_figure.gap_caption(self.table, self.summary)))
 
 
-def make(path, out=None, command="", beside=companions.Beside()):
-    """Returns the text to print; with `out` writes what `Curve.write` says of every curve, saturation.json and acceptance.json."""
+def make(path, out=None, command="", **beside):
+    """Returns the text to print; with `out` writes what `Curve.write` says of every curve, saturation.json and acceptance.json; beside: the
+    paths of `companions.Beside`."""
+    beside = companions.Beside(**beside)
     tables = results.tables(results.read(path))
     if not tables:
         raise SchemaError(f"{path}: no curve over the number of experts: none of its settings has runs of three numbers of experts")

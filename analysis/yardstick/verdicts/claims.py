@@ -47,6 +47,10 @@ CLAIMS = {
                                      "+0.002; “gain” only if the interval is below 0; three arms (sequence, batch, loss-free)", NOT_RUN),
     "bias-rate": Claim("optimum of u", "1e-3 of {1e-4, 1e-3, 1e-2} at 40k steps",
                        "middle u best in u·steps ∈ {1.5, 15, 150} on early and late MaxVio", NOT_RUN),
+    "quantile-balances": Claim("quantiles balance at every number of experts", "none found",
+                               "at E = 4, 16, 64 and 256 MaxVio over the last tenth of the steps at most 1.5 times its sampling floor, in "
+                               "the mean and with the upper limit; its loss less that of the arm with the lowest mean loss, hash arms "
+                               "apart, has an interval that holds 0 or ends below it; Student's t over at least 3 seeds", NOT_RUN),
     "softmax-sigmoid": Claim("softmax or sigmoid", "9.604 against 9.56",
                              f"sign only; neither arm above `none` by 0.002 nat ({LATER} 2026-11-23)", NOT_RUN),
     "capacity-curve": Claim("CF 1.0 → 1.5 sharp, → 2 flat, > 2 waste", "10.6 / 0.3 / 0.0 % dropped at 0.75 / 1.25 / 2",
