@@ -12,7 +12,7 @@ sweeps: many runs from results.h5: saturation and its sentences, costs, arms com
 tables: what an analyst asks of runs: tidy tables of one or of a sweep, the tokens of an expert, one token through training.
 experiments: what runs, csv files and text files of other experiments decide: known answer, accounting, communication, load,
 specialisation, timeline.
-pages: what is opened in a browser: the report of a run, the acceptance table, the gallery.
+pages: what is opened in a browser: the report of a run, the acceptance table, the gallery, what the README says was found.
 cli.py, above all rooms, is the command `yardstick`."""
 import importlib
 

@@ -111,12 +111,13 @@ def _trace(commands):
     parser.set_defaults(act=lambda args: "\n\n".join(map(_call("drawing.figure_file.trace"), args.figures)))
 
 
-def _page(commands, command, place, about):
+def _page(commands, command, place, about, page=None):
     """A command that makes a page of the docs from all experiments."""
     parser = commands.add_parser(command, help=about)
     parser.add_argument("experiments", type=name, nargs="?", default="experiments", metavar="EXPERIMENTS_FOLDER",
                         help="folder of the experiments (default: experiments)")
-    _option(parser, "--out", default=f"docs/{command}.md", help=f"page to write (default: docs/{command}.md)")
+    page = page or f"docs/{command}.md"
+    _option(parser, "--out", default=page, help=f"page to write (default: {page})")
 
     def act(args):
         _call("base.writing.write_text")(args.out, _call(place)(args.experiments, args.out))
@@ -184,6 +185,7 @@ def _parser():
     _trace(commands)
     _page(commands, "acceptance", "pages.acceptance_table.page",
           "every claim with its rule and what became of it, as one page from all experiments")
+    _page(commands, "findings", "pages.findings.page", "what was found, in sentences between two marks of the README", "README.md")
     _page(commands, "gallery", "pages.gallery.page", "every figure of the experiments as one page")
     return parser
 
