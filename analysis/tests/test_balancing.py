@@ -66,6 +66,17 @@ def test_a_sweep_is_read_by_arm_and_seed(tmp_path):
     assert found.losses.mean((0, 2))[1] - found.losses.mean((0, 2))[0] == pytest.approx(1, abs=1e-3)
 
 
+def test_arms_that_never_learn_are_known_from_the_settings_of_their_tasks(tmp_path):
+    rates = dict(a=1.0, b=0.0)
+    sweep = write_sweep(tmp_path, dict(a=(4, None), b=(5, None)), **{arm: {"train.router_rate": rate} for arm, rate in rates.items()})
+    found = arms.read(sweep)
+    assert found.still == ("b",) and found.hashed == ()
+    arms.losses_of(found).to_csv(tmp_path / "losses.csv", index=False)
+    names, losses, hashed, still = arms.read_losses(tmp_path / "losses.csv")
+    assert (names, hashed, still) == (["a", "b"], (), ("b",)) and losses == pytest.approx(found.losses)
+    assert arms.read(write_sweep(tmp_path / "old", dict(a=(4, None), b=(5, None)))).still == ()
+
+
 def test_what_is_not_finished_is_left_out_and_named(tmp_path):
     rows = [dict(task=i, arm=arm, num_experts=4, k=1, granularity=1, seed=seed, step=20 if (arm, seed) == ("b", 2) else 40,
                  tokens=40960, loss_validation=4.0, dense_parameter_count=1e4, total_parameter_count=1e5)

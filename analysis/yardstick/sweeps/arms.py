@@ -19,6 +19,7 @@ from . import results, trained
 
 # what runs that are compared have in common
 SAME = ["arm", "branch", "num_experts", "k", "granularity", "d_model", "num_blocks", "dense_parameter_count"]
+ROUTER_RATE = "train.router_rate"  # by which routers learn, times the learning rate; since version 7
 WITH = dict(arm=(), k=("num_experts", "granularity"))  # what may follow from the one thing that they differ in
 
 
@@ -26,7 +27,7 @@ class Arms(NamedTuple):
     """The finished runs of a sweep. names: the arms (or k) in the sweep's order; losses: (S, A, B) last held-out losses, nat per token;
     folders: {(name, seed): run folder}; n, tokens: active parameters without embeddings and tokens trained on; parameters: (A,) all of
     the model; experts: (A,) their numbers; k: None where it differs; lacks: what was left out and why; hashed: the names of those that
-    choose by a hash of the token id."""
+    choose by a hash of the token id; still: of those whose routers never learn."""
     names: list
     seeds: list
     losses: np.ndarray
@@ -38,6 +39,7 @@ class Arms(NamedTuple):
     k: int | None
     lacks: list
     hashed: tuple = ()
+    still: tuple = ()
 
     @property
     def num_experts(self):
@@ -120,7 +122,8 @@ def read(folder, by="arm", experts=None):
                 float(last[0]["dense_parameter_count"]), float(last[0]["tokens"]),
                 np.array([row["total_parameter_count"] for row in last], float),
                 [int(row["num_experts"]) for row in last], choices.pop() if len(choices) == 1 else None, lacks,
-                tuple(str(n) for n, row in zip(names, last) if str(row["router_type"]).lower() == trained.HASH))
+                tuple(str(n) for n, row in zip(names, last) if str(row["router_type"]).lower() == trained.HASH),
+                tuple(str(n) for n, row in zip(names, last) if row.get(ROUTER_RATE, 1.0) == 0))
 
 
 def routed(folder):
@@ -153,15 +156,15 @@ def limits(interval):
 
 def losses_of(arms, by="arm"):
     """A row for each arm and seed: its last loss and that of every block of held-out text, from which intervals are recomputed; hash: 1 for
-    arms that choose by a hash of the token id."""
-    rows = [{by: name, "seed": seed, "hash": int(name in arms.hashed), "loss": arms.losses[s, a].mean()} |
+    arms that choose by a hash of the token id; still: 1 for those whose routers never learn."""
+    rows = [{by: name, "seed": seed, "hash": int(name in arms.hashed), "still": int(name in arms.still), "loss": arms.losses[s, a].mean()} |
             ({f"{results.BLOCK}_{b}": loss for b, loss in enumerate(arms.losses[s, a])} if arms.losses.shape[2] > 1 else {})
             for a, name in enumerate(arms.names) for s, seed in enumerate(arms.seeds)]
     return pd.DataFrame(rows)
 
 
 def read_losses(path, by="arm"):
-    """(names, losses (S, A, B), names of hash arms) of a csv that `losses_of` made, or of one with a row for each arm and seed that has its
+    """(names, losses (S, A, B), names of hash arms, of arms that never learn) of a csv that `losses_of` made, or of one with a row for each arm and seed that has its
     loss."""
     frame = reading.read_csv(path, [by, "seed", "loss"], "give what yardstick wrote", [by])
     names, seeds = list(dict.fromkeys(frame[by].astype(str))), sorted(set(frame["seed"]))
@@ -170,8 +173,8 @@ def read_losses(path, by="arm"):
         raise SchemaError(f"{path}: has not one row for each {by} and seed; give what yardstick wrote")
     order = pd.MultiIndex.from_product([seeds, names])
     values = frame.assign(**{by: frame[by].astype(str)}).set_index(["seed", by])[blocks].loc[order].values
-    hashed = tuple(dict.fromkeys(frame[by][frame["hash"] == 1].astype(str))) if "hash" in frame else ()
-    return names, values.reshape(len(seeds), len(names), len(blocks)).astype(float), hashed
+    marked = [tuple(dict.fromkeys(frame[by][frame[kind] == 1].astype(str))) if kind in frame else () for kind in ("hash", "still")]
+    return names, values.reshape(len(seeds), len(names), len(blocks)).astype(float), *marked
 
 
 def lacking(arms, *names):

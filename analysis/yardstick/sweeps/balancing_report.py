@@ -124,7 +124,7 @@ def _entries(arms, found, table, sizes):
     excess = table.pivot(index="seed", columns="arm", values="excess_global").loc[arms.seeds, arms.names].values
     fit = balancing.unfit(arms, table, *balancing.FREE, *balancing.AUX) is None
     entries = arms_corrected.beside(entries, arms_corrected.balancing(arms.names, arms.losses, excess, arms.hashed) if fit else {})
-    entries = trained.judged(entries, trained.arms(arms.names, arms.losses, arms.hashed), arms_corrected.TEXT)
+    entries = trained.judged(entries, trained.arms(arms.names, arms.losses, arms.hashed, arms.still), arms_corrected.TEXT)
     files = ["balancing-sizes.csv", "balancing-sizes-losses.csv", "balancing-sizes.svg"]
     return entries + ([claims.entry(balancing_sizes.KEY, *balancing_sizes.judge(sizes), files)] if sizes else [])
 
@@ -138,7 +138,7 @@ def make(folder, out=None, command="", sizes=None):
     rows = table_of(arms, table, found)
     of_sizes, lacks, tables = _sizes(arms, sizes) if sizes else ([], [], {})
     entries = _entries(arms, found, table, of_sizes)
-    hashed = trained.arms(arms.names, arms.losses, arms.hashed)
+    hashed = trained.arms(arms.names, arms.losses, arms.hashed, arms.still)
     said = sentences(arms, table, found)
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))

@@ -90,7 +90,7 @@ def make(folder, out=None, command=""):
     factors, found = capacity.by_factor(arms, table), capacity.samples(arms, table)
     rows = table_of(arms, factors, found, table)
     entries = capacity.entries(arms, factors, found, table, ["capacity.csv", "capacity-layers.csv", "capacity.svg"])
-    said, hashed = sentences(arms, factors, found, table), trained.arms(arms.names, arms.losses, arms.hashed)
+    said, hashed = sentences(arms, factors, found, table), trained.arms(arms.names, arms.losses, arms.hashed, arms.still)
     entries = trained.judged(entries, hashed, arms_corrected.TEXT)
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=" ".join([caption(arms) + ".", *said]))

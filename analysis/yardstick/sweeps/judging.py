@@ -76,10 +76,10 @@ def _losses(folder, *names, by="arm"):
 
 def _arms(folder):
     """The same of a folder of `yardstick balancing`."""
-    names, losses, hashed = _losses(folder, "balancing-losses.csv", "balancing-runs.csv")
+    names, losses, hashed, still = _losses(folder, "balancing-losses.csv", "balancing-runs.csv")
     runs = reading.read_csv(folder / "balancing-runs.csv", ["seed", "excess_global"], ADVICE)
     excess = runs.pivot(index="seed", columns="arm", values="excess_global")[names].values
-    beside, parts = trained.arms(names, losses, hashed), arms_corrected.balancing(names, losses, excess, hashed)
+    beside, parts = trained.arms(names, losses, hashed, still), arms_corrected.balancing(names, losses, excess, hashed)
     if beside is not None and beside.lost:
         parts |= {key: claims.not_trained(*trained.numbers(beside)) for key in arms_corrected.TEXT}
     return trained.sentence(beside) if beside else "", {(key, ""): part for key, part in parts.items()}, None
@@ -88,7 +88,7 @@ def _arms(folder):
 def _choices(folder):
     """The same of a folder of `yardstick top-k`; before 2026-12-01 its table alone had the losses of seeds."""
     if reading.is_file(folder / "top-k-losses.csv"):
-        names, losses, _ = arms_of.read_losses(folder / "top-k-losses.csv", "k")
+        names, losses, *_ = arms_of.read_losses(folder / "top-k-losses.csv", "k")
     else:
         rows = reading.read_csv(folder / "top-k.csv", ["k"], ADVICE)
         names = [str(int(k)) for k in rows["k"]]

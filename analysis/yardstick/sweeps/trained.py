@@ -66,10 +66,11 @@ def _part(table, experts, seeds):
     return table.losses[rows][:, [list(table.experts).index(e) for e in experts]]
 
 
-def arms(names, losses, hashed):
-    """The Beside of the best learned arm of losses (S, A, B) and the best of the arms `hashed`; None where either is missing."""
+def arms(names, losses, hashed, still=()):
+    """The Beside of the best learned arm of losses (S, A, B) and the best of the arms `hashed`; None where either is missing. Arms `still`
+    have routers that never learn: they are neither."""
     mean = losses.mean((0, 2))
-    learned = [i for i, name in enumerate(names) if name not in hashed]
+    learned = [i for i, name in enumerate(names) if name not in hashed and name not in still]
     chosen = [i for i, name in enumerate(names) if name in hashed]
     if not learned or not chosen:
         return None
