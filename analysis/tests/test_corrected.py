@@ -90,7 +90,8 @@ def test_a_learned_arm_that_loses_to_a_hash():
     assert not won.lost and not open_.lost
     assert "claims on text are not testable" in trained.sentence(lost) and "is the better one" in trained.sentence(won)
     assert "which of the two is better is not resolved" in trained.sentence(open_)
-    still = trained.arms(["hash", "frozen", "softmax"], np.array([4.0, 3.0, 5.0])[None, :, None] * np.ones((3, 1, 1)), ("hash",), ("frozen",))
+    losses = np.array([4.0, 3.0, 5.0])[None, :, None] * np.ones((3, 1, 1))
+    still = trained.arms(["hash", "frozen", "softmax"], losses, ("hash",), ("frozen",))
     assert "softmax" in still.learned and still.less.value == 1.0, "a router that stands still has learned nothing"
     assert trained.arms(["a", "b"], np.ones((3, 2, 1)), ("a",), ("b",)) is None
     assert trained.arms(["a", "b"], np.ones((3, 2, 1)), ()) is None and trained.arms(["a"], np.ones((3, 1, 1)), ("a",)) is None

@@ -164,8 +164,8 @@ def losses_of(arms, by="arm"):
 
 
 def read_losses(path, by="arm"):
-    """(names, losses (S, A, B), names of hash arms, of arms that never learn) of a csv that `losses_of` made, or of one with a row for each arm and seed that has its
-    loss."""
+    """(names, losses (S, A, B), names of hash arms, of arms that never learn) of a csv that `losses_of` made, or of one with a row for each
+    arm and seed that has its loss."""
     frame = reading.read_csv(path, [by, "seed", "loss"], "give what yardstick wrote", [by])
     names, seeds = list(dict.fromkeys(frame[by].astype(str))), sorted(set(frame["seed"]))
     blocks = [name for name in frame if name.startswith(f"{results.BLOCK}_")] or ["loss"]
