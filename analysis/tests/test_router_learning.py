@@ -1,5 +1,7 @@
 """`yardstick router-learning`: planted losses beside a hash arm, every verdict, what routers did, the command."""
 import json
+import pathlib
+import shutil
 
 import h5py
 import numpy as np
@@ -9,7 +11,7 @@ from fixture import write_run
 from sweep_fixture import config_of, write_sweep
 
 from yardstick.cli import main
-from yardstick.sweeps import arms, router_learning
+from yardstick.sweeps import arms, overtaking, router_learning
 
 NONE = config_of(train__steps=40)
 HASHED = dict(hash=dict(router_type="hash"))
@@ -19,11 +21,16 @@ def sweep_of(folder, losses, **options):
     return write_sweep(folder, {name: (loss, NONE) for name, loss in losses.items()}, **HASHED, **options)
 
 
+def learned(folder):
+    read = arms.read(folder)
+    return router_learning.learned(read.names, read.losses)
+
+
 @pytest.mark.parametrize("losses,seeds,status", [
     (dict(hash=4.0, registered=3.9), (1, 2, 3), "reproduced"), (dict(hash=4.0, registered=4.1), (1, 2, 3), "not reproduced"),
     (dict(hash=4.0, registered=3.9), (1, 2), "direction only"), (dict(hash=4.0, other=3.9), (1, 2, 3), "not testable here")])
 def test_verdicts(tmp_path, losses, seeds, status):
-    found, interval = router_learning.learned(arms.read(sweep_of(tmp_path, losses, seeds=seeds)))
+    found, interval = learned(sweep_of(tmp_path, losses, seeds=seeds))
     assert found[0] == status
     if "registered" in losses:
         value, (low, high) = found[1]["loss less that of hash"], interval["difference to hash"]
@@ -34,7 +41,7 @@ def test_verdicts(tmp_path, losses, seeds, status):
 
 def test_only_the_registered_arm_decides(tmp_path):
     read = arms.read(sweep_of(tmp_path, dict(hash=4.0, registered=4.05, lucky=3.8)))
-    assert router_learning.learned(read)[0][0] == "not reproduced"
+    assert router_learning.learned(read.names, read.losses)[0][0] == "not reproduced"
     said = router_learning.sentence(router_learning.table_of(read))
     assert said.startswith("Of 2 arms beside the hash lucky has the lowest loss, -0.2")
     assert "below it with their whole interval: lucky" in said
@@ -43,7 +50,7 @@ def test_only_the_registered_arm_decides(tmp_path):
 @pytest.mark.parametrize("frozen,status", [(4.0, "reproduced"), (3.8, "not reproduced")])
 def test_what_begins_as_a_hash_has_to_learn_beyond_it(tmp_path, frozen, status):
     losses = {"hash": 4.0, "registered": 3.9, "unlearned": frozen}
-    found, interval = router_learning.learned(arms.read(sweep_of(tmp_path, losses)))
+    found, interval = learned(sweep_of(tmp_path, losses))
     assert found[0] == status and list(interval) == ["difference to hash", "difference to unlearned"]
 
 
@@ -100,9 +107,32 @@ def test_where_an_arm_is_below_the_hash_on_its_way(tmp_path):
             del f[name]
         for name in columns:
             f[name] = np.array([row[name] for row in rows])
-    curves = router_learning.over_tokens(sweep, arms.read(sweep))
+    curves = overtaking.over_tokens(sweep, arms.read(sweep))
     assert curves["step"].tolist() == [10, 20, 40] and curves["above_hash"].tolist() == pytest.approx([0.21, -0.21, 0.0])
     assert (curves["above_hash_low"] < 0).tolist() == [False, True, True]
-    said = router_learning.overtaken(curves)
+    said = overtaking.overtaken(curves, "registered")
     assert "at 0.0 (-0.2100) million tokens" in said and said.count("million") == 1
-    assert router_learning.overtaken(curves[curves["step"] == 10]) is None
+    assert overtaking.overtaken(curves[curves["step"] == 10], "registered") is None
+
+
+COMMITTED = pathlib.Path(__file__).resolve().parents[2] / "experiments/router-learning"
+
+
+def test_verdicts_of_other_sweeps_are_those_of_their_committed_losses(tmp_path, capsys):
+    """An entry of each, recomputed to the last digit; losses that are moved move the verdict; the entry of laptop scale stays."""
+    for path in [*COMMITTED.glob("*.csv"), COMMITTED / "acceptance.json"]:
+        shutil.copy(path, tmp_path)
+    committed = json.loads((COMMITTED / "acceptance.json").read_text())
+    assert main(["judge", str(tmp_path), "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    again = json.loads((tmp_path / "acceptance.json").read_text())
+    for now, then in zip(again, committed, strict=True):
+        assert now | dict(command="", commit="") == then | dict(command="", commit="")
+    assert all((tmp_path / file).stat().st_size for e in again[1:] for file in e["files"])
+    losses = pd.read_csv(tmp_path / "confirm-losses.csv")
+    numbers = [name for name in losses if "loss" in name]
+    losses.loc[losses["arm"] == "registered", numbers] += 0.2
+    losses.to_csv(tmp_path / "confirm-losses.csv", index=False)
+    assert main(["judge", str(tmp_path), "--out", str(tmp_path)]) == 0
+    assert "confirm, 20 million tokens: not reproduced" in capsys.readouterr().out
+    assert json.loads((tmp_path / "acceptance.json").read_text())[0] == committed[0]

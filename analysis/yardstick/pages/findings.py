@@ -74,29 +74,16 @@ def _verdict(entry):
     return f"by the registered rule: {entry['status']}{corrected}"
 
 
-def _elsewhere(folder):
-    """What other scales of the experiment say of its registered arm: [(tokens, row)]."""
-    rows = []
-    for name in ("full", "longer"):
-        if reading.is_file(folder / f"{name}.csv"):
-            table = reading.read_csv(folder / f"{name}.csv", ["arm", "above_hash", "above_hash_low", "above_hash_high"], ADVICE, ["arm"])
-            tokens = reading.read_csv(folder / f"{name}-curves.csv", ["arm", "tokens"], ADVICE, ["arm"])["tokens"].max()
-            rows += [(tokens, row) for _, row in table[table["arm"] == "registered"].iterrows()]
-    return rows
-
-
 def router_learning(found):
-    if not (at := _of(found, "router-learns")):
+    folders, said = [folder for folder, _ in found["router-learns"]], []
+    for _, entry in found["router-learns"]:
+        if entry["interval"] is not None:
+            value, limits = entry["measured"]["loss less that of hash"], entry["interval"]["difference to hash"]
+            said.append(f"{_interval(value, limits)} ({entry['label'] or 'laptop scale'}: {entry['status']})")
+    if not said:
         return None
-    folder, entry = at
-    if entry["interval"] is None:
-        return None
-    value, limits = entry["measured"]["loss less that of hash"], entry["interval"]["difference to hash"]
-    said = [f"{_interval(value, limits)} at laptop scale",
-            *(f"{_interval(row['above_hash'], [row['above_hash_low'], row['above_hash_high']], 4)} after {tokens / 1e6:.0f} million tokens"
-              for tokens, row in _elsewhere(folder))]
-    return ("What such runs say of experts is what their routers make of them: the loss of the registered learned router less that of a "
-            f"fixed hash of the token id is {_listed(said)} ({_verdict(entry)}) {_link(folder, 'router learning')}.")
+    return ("What such runs say of experts is what their routers make of them: the loss of a learned router, registered before its runs, "
+            f"less that of a fixed hash of the token id is {_listed(said)} {_link(folders[0], 'router learning')}.")
 
 
 def balancing(found):

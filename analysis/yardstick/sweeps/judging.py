@@ -1,4 +1,5 @@
-"""`yardstick judge FOLDER`: corrected verdicts from what an experiment has committed, its runs need not be there.
+"""`yardstick judge FOLDER`: corrected verdicts, and of router-learning those of its other sweeps, from what an experiment has committed;
+its runs need not be there.
 
 Registered verdicts stay as they are to the last digit; of losses, the blocks of held-out text count where they are committed, and seeds
 alone where they are not. A csv of runs from before 2026-12-01 lacks what is the same in all of them, which saturation.json and the csv of
@@ -11,11 +12,13 @@ import numpy as np
 
 from ..base import reading, writing
 from ..base.faults import SchemaError
+from ..drawing import figure_file
 from ..law import contrasts
 from ..verdicts import acceptance, claims
-from . import arms as arms_of, arms_corrected, companions, corrected, results, saturation_report, trained
+from . import arms as arms_of, arms_corrected, companions, corrected, overtaking, results, router_learning, saturation_report, trained
 
-ADVICE = "give the folder of an experiment that `yardstick saturation`, `balancing` or `top-k` wrote"
+ADVICE = "give the folder of an experiment that `yardstick saturation`, `balancing`, `top-k` or `router-learning` wrote"
+OWN = "router-learning"  # the file of its laptop scale, whose entry its own command writes
 SAME = re.compile(r"(\w+) = ([^,]+)")
 
 
@@ -96,6 +99,29 @@ def _choices(folder):
     return "", {(key, ""): part for key, part in arms_corrected.top_2(names, losses).items()}, None
 
 
+def _other_sweep(folder, name, command, out):
+    """The entry of a sweep of router-learning, whose NAME-losses.csv and NAME-curves.csv are committed; with `out` draws the latter."""
+    names, losses, *_ = arms_of.read_losses(folder / f"{name}-losses.csv")
+    path, figure = folder / f"{name}-curves.csv", f"{name}-curves"
+    curves = overtaking.read(path)
+    label = f"{name}, {curves['tokens'].max() / 1e6:.0f} million tokens"
+    if out is not None:
+        origin = figure_file.origin_of(command, [path])
+        caption = f"Loss less that of a hash on its way: {label}, {len(losses)} seeds"
+        figure_file.save(overtaking.draw(curves, len(losses)), out, figure, origin._replace(caption=caption))
+    files = [f"{name}.csv", f"{name}-losses.csv", f"{figure}.svg"]
+    return claims.entry("router-learns", *router_learning.learned(names, losses), files, label)
+
+
+def _other_sweeps(folder, out, command):
+    """What `make` returns and does of router-learning: the verdicts of its sweeps beside that of laptop scale."""
+    known = (path.name.removesuffix("-losses.csv") for path in sorted(folder.glob("*-losses.csv")))
+    entries = [_other_sweep(folder, name, command, out) for name in known if name != OWN]
+    if out is not None:
+        acceptance.add(out / "acceptance.json", _json(folder / "acceptance.json"), entries, command)
+    return "\n".join(f"{e['label']}: {e['status']}" for e in entries)
+
+
 KINDS = {"saturation.json": _curves, "balancing-runs.csv": _arms, "top-k.csv": _choices}
 
 
@@ -103,9 +129,11 @@ def make(folder, out=None, command=""):
     """Returns what corrected rules say of an experiment; with `out` writes acceptance.json there, registered verdicts as they were, and of
     a curve OUT/NAME-contrasts.csv and -power.csv, and what they say in saturation.json."""
     folder = pathlib.Path(folder)
+    if reading.is_file(folder / f"{OWN}.csv"):
+        return _other_sweeps(folder, out and pathlib.Path(out), command)
     kind = next((judge for name, judge in KINDS.items() if reading.is_file(folder / name)), None)
     if kind is None:
-        raise SchemaError(f"{folder}: has none of {', '.join(KINDS)}; {ADVICE}")
+        raise SchemaError(f"{folder}: has none of {', '.join([*KINDS, OWN + '.csv'])}; {ADVICE}")
     entries = _json(folder / "acceptance.json")
     try:
         said, parts, write = kind(folder)

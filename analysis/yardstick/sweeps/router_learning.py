@@ -14,7 +14,7 @@ from ..records.run_folder import open_evaluation
 from ..records.sample import common, layer_of, layers_of
 from ..verdicts import claims
 from ..verdicts.rule import Part, verdict
-from . import arms as arms_of, results
+from . import arms as arms_of, overtaking
 from .arms_report import caption, origin, verdict_lines, write
 from .trained import HASH
 
@@ -23,9 +23,9 @@ FROZEN = "unlearned"  # the same router that never learns, where that is a hash 
 SEEN = ("score_spread", "mean_weight", "entropy")
 
 
-def less_than(arms, name, other=HASH):
-    """Stated interval of the loss of an arm less that of another, nat: by Student's t over seeds, since arms differ in kind."""
-    own = arms.losses[:, [arms.names.index(name), arms.names.index(other)]]
+def less_than(names, losses, name, other=HASH):
+    """Stated interval of the loss (S, A, B) of an arm less that of another, nat: by Student's t over seeds, since arms differ in kind."""
+    own = losses[:, [names.index(name), names.index(other)]]
     return intervals.stated(own, np.array([1.0, -1.0]), pool=False)
 
 
@@ -54,51 +54,28 @@ def seen(arms, name):
     return pd.DataFrame(rows).mean().to_dict()
 
 
-def over_tokens(folder, arms):
-    """A row for each arm and each evaluation that all runs have: its loss less the hash arm's, nat, with its interval over seeds."""
-    frame = results.read(results.of_sweep(folder))
-    frame, rows = frame[frame["arm"].isin(arms.names) & frame["seed"].isin(arms.seeds)], []
-    losses = frame.pivot_table(index=["step", "tokens", "seed"], columns="arm", values="loss_validation").dropna()
-    for (step, tokens), part in losses.groupby(level=["step", "tokens"]):
-        if len(part) < len(arms.seeds):
-            continue
-        for name in (n for n in arms.names if n != HASH):
-            less = intervals.stated(part[[name, HASH]].values[:, :, None], np.array([1.0, -1.0]), pool=False)
-            rows.append(dict(arm=name, step=step, tokens=tokens, above_hash=less.value, above_hash_low=less.low, above_hash_high=less.high))
-    return pd.DataFrame(rows)
-
-
-def overtaken(curves, name=REGISTERED):
-    """Where on its way the loss of an arm is below the hash arm's with its whole interval; None where it is nowhere."""
-    own = curves[(curves["arm"] == name) & (curves["above_hash_high"] < 0)]
-    if own.empty:
-        return None
-    tokens = " and ".join(f"{row['tokens'] / 1e6:.1f} ({row['above_hash']:+.4f})" for _, row in own.iterrows())
-    return f"On its way {name} is below the hash with its whole interval at {tokens} million tokens; read-outs, which decide nothing."
-
-
 def table_of(arms):
     """A row for each arm: loss, what it is above the hash arm, and what its routers did."""
     rows = []
     for i, name in enumerate(arms.names):
         row = dict(arm=name, loss=arms.losses[:, i].mean())
         if name != HASH:
-            less = less_than(arms, name)
+            less = less_than(arms.names, arms.losses, name)
             row |= dict(above_hash=less.value, above_hash_low=less.low, above_hash_high=less.high)
         rows.append(row | seen(arms, name))
     return pd.DataFrame(rows)
 
 
-def learned(arms):
+def learned(names, losses):
     """Verdict and interval of the registered arm's loss less that of the hash; of one that begins as a hash also less that of the same
-    router that never learns, if the sweep has it."""
-    lacks = arms_of.lacking(arms, REGISTERED, HASH)
-    if lacks:
-        return claims.untested(lacks), None
-    less = {other: less_than(arms, REGISTERED, other) for other in (HASH, FROZEN) if other in arms.names}
+    router that never learns, if the sweep has it. names: of A arms; losses: (S, A, B)."""
+    missing = [name for name in (REGISTERED, HASH) if name not in names]
+    if missing:
+        return claims.untested(f"the sweep has no finished arm {', '.join(missing)}"), None
+    less = {other: less_than(names, losses, REGISTERED, other) for other in (HASH, FROZEN) if other in names}
     parts = [Part(one.high < 0, one.low > 0, one.value < 0) for one in less.values()]
     measured = {f"loss less that of {other}": one.value for other, one in less.items()} | dict(method=less[HASH].method)
-    return verdict(parts, measured, len(arms.seeds)), {f"difference to {other}": list(one[1:3]) for other, one in less.items()}
+    return verdict(parts, measured, len(losses)), {f"difference to {other}": list(one[1:3]) for other, one in less.items()}
 
 
 def sentence(rows):
@@ -140,9 +117,9 @@ def make(folder, out=None, command=""):
     arms = arms_of.read(folder)
     if HASH not in arms.hashed:
         raise SchemaError(f"{folder}: has no finished arm {HASH} (moe.router=hash), which all others are compared with")
-    rows, curves = table_of(arms), over_tokens(folder, arms)
-    way = overtaken(curves)
-    entries = [claims.entry("router-learns", *learned(arms), ["router-learning.csv", "router-learning.svg"])]
+    rows, curves = table_of(arms), overtaking.over_tokens(folder, arms)
+    way = overtaking.overtaken(curves, REGISTERED)
+    entries = [claims.entry("router-learns", *learned(arms.names, arms.losses), ["router-learning.csv", "router-learning.svg"])]
     if out is not None:
         made = origin(command, folder, arms)._replace(caption=f"{caption(arms)}. {sentence(rows)}")
         tables = {"router-learning": rows, "router-learning-curves": curves, "router-learning-losses": arms_of.losses_of(arms)}

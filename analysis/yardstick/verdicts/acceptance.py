@@ -80,3 +80,10 @@ def rewrite(path, entries, found, command, made_by):
     beside = [dict(corrected=found[e["key"], e["label"]]) if (e["key"], e["label"]) in found else {} for e in entries]
     made = [{n: v for n, v in e.items() if n != "corrected"} | part for e, part in zip(entries, signed(beside, command, made_by))]
     writing.write_text(path, text(made) + "\n")
+
+
+def add(path, entries, more, command):
+    """Writes entries of an earlier command as they are, and `more` behind them, in place of those of the same claim and label."""
+    again = {(e["key"], e["label"]) for e in more}
+    kept = [e for e in entries if (e["key"], e["label"]) not in again]
+    writing.write_text(path, text([*kept, *(e | dict(command=command, commit=commit()) for e in more)]) + "\n")
