@@ -139,3 +139,10 @@ def drops(tokens, layer, label):
                 total[label(i)] += 1
                 dropped[label(i)] += k == 0
     return {name: dropped[name] / total[name] for name in total}
+
+
+def largest_lift(ids, expert, kind_of, kind):
+    """The largest lift of any expert over a class of ids: its share among the expert's tokens, over its share of all."""
+    share = sum(kind_of[i] == kind for i in ids) / len(ids)
+    return max(sum(kind_of[i] == kind for i, e in zip(ids, expert) if e == one) / sum(e == one for e in expert) / share
+               for one in set(expert))

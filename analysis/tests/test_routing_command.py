@@ -108,7 +108,7 @@ def specialised(folder, seed, kinds=("digits", "punctuation")):
 def test_the_claim_is_reproduced_by_three_seeds(tmp_path):
     runs = [specialised(tmp_path / str(seed), seed) for seed in range(3)]
     row = routing_claim.punctuation_and_number_experts(runs)
-    assert list(row) == ["key", "label", "claim", "published", "rule", "status", "measured", "interval", "files"]
+    assert list(row) == ["key", "label", "claim", "published", "rule", "status", "measured", "interval", "files", "corrected"]
     assert row["status"] == "reproduced" and row["measured"]["seeds"] == 3 and len(row["files"]) == 3
     assert json.loads(json.dumps(row)) and "NaN" not in json.dumps(row)
     for part in ("punctuation lift", "digits lift", "nmi excess"):

@@ -56,7 +56,12 @@ def test_planted_experts_are_written(tmp_path, capsys):
     digits = table.query("block == 1 and kind == 'class' and label == 'digits'")
     assert digits.groupby("seed")["lift"].idxmax().map(table["expert"]).tolist() == [0, 0, 0]
     assert digits.query("expert == 0")["share"].tolist() == [1, 1, 1] and digits.query("expert > 0")["lift"].max() == 0
-    assert claim["files"] == ["specialisation.csv", *(f"specialisation-seed{s}.svg" for s in (1, 2, 3))]
+    maps = pd.read_csv(out / "specialisation-maps.csv")
+    assert len(maps) == 3 * 2 * 2 and list(maps) == ["seed", "block", "label", "lift", "null_mean", "null_high", "p"]
+    lowest = maps.query("block == 1 and label == 'digits'")["lift"].min()
+    assert claim["corrected"]["measured"]["digits lift"] == pytest.approx(lowest, 1e-4)
+    assert "by the rule corrected on 2026-12-01: " + claim["corrected"]["status"] in text
+    assert claim["files"] == ["specialisation.csv", "specialisation-maps.csv", *(f"specialisation-seed{s}.svg" for s in (1, 2, 3))]
     assert all((out / f).stat().st_size for f in claim["files"])
 
 

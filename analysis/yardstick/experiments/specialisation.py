@@ -19,7 +19,7 @@ from ..verdicts import acceptance
 from ..drawing import figure_file
 from ..drawing.figures import MOST_ROWS, Absent, _colourbar
 from ..routing.analyses import open_records
-from ..routing.routing_claim import punctuation_and_number_experts
+from ..routing.routing_claim import WANTED, punctuation_and_number_experts
 from .load_figure import caption
 
 TOP = 3.0  # log2 of the lift at the ends of the scale
@@ -50,6 +50,12 @@ def table_of(seed, found):
                               share=lift[e, n] * base[n], base_rate=base[n], choices=int(choices[e]))
                          for block, by_kind in found for kind, (labels, lift, base, choices) in by_kind.items()
                          for e in range(len(lift)) for n, label in enumerate(labels)])
+
+
+def table_of_maps(entry):
+    """A row for each run, layer and class of the claim: its largest lift beside that of permuted maps."""
+    return pd.DataFrame([dict(seed=run["seed"], block=block, label=name, **found[name]["maps"])
+                         for run in entry["measured"].get("runs", []) for block, found in run["blocks"].items() for name in WANTED])
 
 
 def order_of(lift):
@@ -90,14 +96,17 @@ def sentences(entry):
     for run in entry["measured"].get("runs", []):
         for block, found in run["blocks"].items():
             lifts = [f"{name} {found[name]['lift']['value']:.2f} [{found[name]['lift']['low']:.2f}, {found[name]['lift']['high']:.2f}] by "
-                     f"expert {found[name]['expert']}"
+                     f"expert {found[name]['expert']} (largest {found[name]['maps']['lift']:.2f}, of permuted maps "
+                     f"{found[name]['maps']['null_mean']:.2f}, p = {found[name]['maps']['p']:.3f})"
                      for name in found if isinstance(found[name], dict) and "lift" in found[name]]
             nmi = found["nmi_excess"]
             fails = f"; the rule fails in {', '.join(found['fails'])}" if found["fails"] else "; the rule holds"
             said.append(f"Seed {run['seed']}, block {block}: highest lift of {', of '.join(lifts)}; NMI above its null {nmi['value']:.4f} "
                         f"[{nmi['low']:.4f}, {nmi['high']:.4f}]{fails}.")
     why = entry["measured"].get("why")
-    return [*said, f"{entry['claim']}: {entry['status']}" + (f" ({why})" if why else "")]
+    corrected = [f"{entry['claim']}, by the rule corrected on {entry['corrected']['date']}: {entry['corrected']['status']}"] \
+        if "corrected" in entry else []
+    return [*said, f"{entry['claim']}: {entry['status']}" + (f" ({why})" if why else ""), *corrected]
 
 
 def _names(folders, records):
@@ -112,7 +121,7 @@ def _names(folders, records):
 
 
 def make(folders, out=None, command=""):
-    """Returns the text to print; with `out` writes OUT/specialisation.csv, a figure for each run and acceptance.json."""
+    """Returns the text to print; with `out` writes OUT/specialisation.csv and -maps.csv, a figure for each run and acceptance.json."""
     records = [open_records(folder) for folder in folders]
     without = [(str(folder), special.without_routing(*record)) for folder, record in zip(folders, records)]
     for reason in dict.fromkeys(why for _, why in without if why):
@@ -123,11 +132,12 @@ def make(folders, out=None, command=""):
         found = [matrices(evaluation) for _, evaluation in records]
         tables = [table_of(option(run, "train.seed"), f) for (run, _), f in zip(records, found)]
         writing.write_table(out / "specialisation.csv", pd.concat(tables, ignore_index=True), "%.6g")
+        writing.write_table(out / "specialisation-maps.csv", table_of_maps(entry), "%.6g")
         origins = [figure_file.origin_of_run(command, folder) for folder in folders]
         for folder, name, (run, _), f, origin in zip(folders, names, records, found, origins):
             text = caption(run, folder)
             figure_file.save(draw(f, text), out, name, origin._replace(caption=text))
-        made = entry | dict(files=["specialisation.csv", *(f"{name}.svg" for name in names)])
+        made = entry | dict(files=["specialisation.csv", "specialisation-maps.csv", *(f"{name}.svg" for name in names)])
         acceptance.write(out / "acceptance.json", acceptance.of_runs([made], [run for origin in origins for run in origin.runs]),
                          command, origins[0].commit)
     return "\n".join(sentences(entry))

@@ -114,6 +114,9 @@ CORRECTED = {
     "loss-free-costs-nothing": "the loss-free rate that has the least excess MaxVio_global is not worse than the auxiliary arms by 0.002 "
                                "nat, interval by Student's t",
     "top-2": "sign with interval by Student's t over seeds",
+    "punctuation-numbers": "in at least one layer the largest lift of an expert for punctuation, and in one for digits, is 3 or more and "
+                           "above what maps from token ids to experts show that are permuted among ids of like frequency (p ≤ 0.05, shared "
+                           "among the layers), in all of at least 3 seeds",
 }
 
 
