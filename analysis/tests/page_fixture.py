@@ -1,5 +1,6 @@
 """What the examples of docs/analysis.md read: runs/quickstart and runs/saturation below a folder."""
-from fixture import write_run
+import numpy as np
+from fixture import write_checkpoint, write_run
 from sweep_fixture import config_of, write_sweep
 
 EXPERTS = (1, 4, 16)
@@ -12,6 +13,7 @@ def write_saturation(root):
 
 
 def write_page(root):
-    write_run(root / "runs/quickstart", experts=8, choices=2, evaluations=4, sampled=True)
+    run = write_run(root / "runs/quickstart", experts=8, choices=2, evaluations=4, sampled=True)
+    write_checkpoint(run, 40, {3: np.random.default_rng(0).normal(size=(8, 16, 8))})
     write_saturation(root)
     return root

@@ -32,6 +32,7 @@ def test_every_question_has_its_answer(found):
     assert found["the"].groupby("step")["share"].sum().tolist() == pytest.approx([2] * 4)
     assert np.diff(found["last"].groupby("num_experts")["loss_validation"].mean()) == pytest.approx([-0.1, -0.1], abs=0.01)
     assert found["sweep"].groupby("moe.experts").size().to_dict() == dict.fromkeys(EXPERTS, 2)
+    assert len(found["rank"]) == 8 and found["rank"]["effective_rank"].between(1, 8).all()
     assert found["total"] == found["run"]["assigned"].sel(layer=3).sum()
     assert found["chosen"].dims == ("sample", "choice") and len(found["by_block"]) == 3 * 16
 

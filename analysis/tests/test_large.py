@@ -8,6 +8,7 @@ import sys
 import h5py
 import pytest
 from documented import examples
+from fixture import write_checkpoint
 from large_fixture import CHUNK, EXPERTS, LAYERS, ROWS, write_large
 from page_fixture import write_saturation
 
@@ -18,7 +19,9 @@ GIGABYTES = 2
 def large(tmp_path_factory):
     root = tmp_path_factory.mktemp("large")
     write_saturation(root)
-    return write_large(root / "runs/quickstart", evaluations=4)
+    run = write_large(root / "runs/quickstart", evaluations=4)
+    write_checkpoint(run, ROWS, {3: np.random.default_rng(0).normal(size=(EXPERTS, 64, 32)).astype(np.float32)})
+    return run
 
 
 def within_memory(code, folder):

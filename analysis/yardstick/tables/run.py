@@ -5,7 +5,7 @@ import xarray as xr
 
 from ..base.faults import SchemaError
 from ..records import run_folder
-from . import frames, held_out, names, parquet
+from . import frames, held_out, names, parquet, rank
 
 
 class Run(xr.Dataset):
@@ -69,6 +69,11 @@ class Run(xr.Dataset):
         """Which experts are chosen together: of the tokens that `expert` is given, the share (`value`) that `other` is given too.
         `chance`: (k - 1) / (E - 1); `null_mean`, `null_sd`: choices as random as the loads allow; `n`: tokens of the expert."""
         return held_out.coactivation(self, layer, step)
+
+    def effective_rank(self, layer=None, step=None):
+        """How many directions each expert's up-projection uses, at every kept checkpoint or that of a step: the participation ratio
+        (Σ σ²)² / Σ σ⁴ of its singular values, from 1 to the smaller side of the matrix. Experts that collapse fall towards 1."""
+        return rank.effective_rank(self, layer, step)
 
 
 def open_run(run, segment=None):
