@@ -117,6 +117,8 @@ def _write_routing(f, shape, rng):
     variable(f, "entropy", ["row", "layer"], rng.uniform(1.0, 1.3, table[:2]))
     variable(f, "drop_share", ["row", "layer"], rng.uniform(0, 0.1, table[:2]) * shape.drops)
     variable(f, "margin", ["row", "layer", "margin_bin"], rng.integers(0, 200, (*table[:2], shape.bins)))
+    if shape.version >= 7:
+        variable(f, "score_spread", ["row", "layer"], np.full(table[:2], 0.05))
     if shape.version >= 8:
         variable(f, "margin_edge", ["margin_bin"], np.append(0, 2.0 ** np.arange(1 - shape.bins, 0)))
 

@@ -65,7 +65,8 @@ def test_every_figure_is_made(page):
 DENSE = "the model is dense"
 NO_EVALUATION = r"no held-out routing .*\(train.evaluate_every: 0\)"
 ANALYSES = ["saturation", "coactivation", "vocabulary", "locality", "class_entropy", "information", "domain_control"]
-ABSENT = [(dense, dict.fromkeys(["load", "max_vio", "bias", "entropy", "drops", "classes", "domains", "traffic", *ANALYSES], DENSE)),
+ROUTING = ["load", "max_vio", "bias", "entropy", "margins", "drops", "classes", "domains", "traffic"]
+ABSENT = [(dense, dict.fromkeys([*ROUTING, *ANALYSES], DENSE)),
           (rare, dict(drops=r"no tokens were dropped, since experts have no capacity limit \(moe.capacity_factor: 0\)", traffic="one rank",
                       loss_by_domain="no held-out text was evaluated",
                       **dict.fromkeys(["classes", "domains", *ANALYSES], NO_EVALUATION))),

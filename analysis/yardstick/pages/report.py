@@ -15,7 +15,7 @@ from ..records import communication, hdf5, special
 from ..base.faults import RecordError, RecordWarning
 from ..records.run_folder import open_evaluation, open_run
 from ..records.timeline import by_stage, open_timeline
-from ..drawing import binned, figure_file, figures, timeline_figure, training
+from ..drawing import binned, figure_file, figures, scores, timeline_figure, training
 from ..routing import analyses, routing_figures
 
 
@@ -58,6 +58,9 @@ SECTIONS = {
         Entry("bias", figures.bias, "Selection bias of each expert", "How the loss-free balancer moved the selection bias of each expert."),
         Entry("entropy", figures.entropy, "Entropy of the router's scores",
               "How undecided the router is, mean over tokens. The dashed line is a uniform router."),
+        Entry("margins", scores.margins, "Margin of the choice",
+              "The score of the last chosen expert less that of the first refused, with the balancer's bias; and how far scores lie apart. "
+              "A bias that moves by more than the margin in one step turns the choices of whole batches.", variable="margin"),
         Entry("drops", figures.drops, "Drops at the expert capacity", "Choices refused because an expert was full."),
     ],
     "Specialisation": [
