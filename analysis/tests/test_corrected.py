@@ -11,6 +11,7 @@ from test_balancing import SKEW, SWEEP, plant
 from test_companions import frame, save, shorter_runs  # noqa: F401: save is a fixture
 
 from yardstick.cli import main
+from yardstick.drawing import figure_file
 from yardstick.law import contrasts, coverage, half, intervals, power, saturation
 from yardstick.sweeps import arms_corrected, companions, corrected, judging, results, trained
 from yardstick.verdicts import acceptance
@@ -229,3 +230,20 @@ def test_what_cannot_be_judged_says_so(tmp_path, capsys):
     (tmp_path / "saturation.json").unlink()
     (tmp_path / "balancing-runs.csv").write_text("arm,seed,loss,excess_global\na,1,4,1\na,1,4,1\nb,2,4,1\n")
     assert main(["judge", str(tmp_path)]) == 2 and "has not one row for each arm and seed" in capsys.readouterr().err
+
+
+def test_figures_of_a_committed_curve_are_redrawn_from_its_tables(tmp_path):
+    """Tables of before, which lack what all runs share, are completed, so that `yardstick saturation` reads them; the dense model has no
+    MaxVio."""
+    folder = shutil.copytree(EXPERIMENTS / "saturation", tmp_path / "saturation")
+    shutil.copytree(EXPERIMENTS / "law-from-published-curves", tmp_path / "law-from-published-curves")
+    rows = pd.read_csv(folder / "curve-00-runs.csv")
+    shared = ["router_type", "k", "granularity", "routing_frequency", "dense_parameter_count", "total_parameter_count"]
+    rows.drop(columns=shared).fillna({"max_vio": 0}).to_csv(folder / "curve-00-runs.csv", index=False)
+    runs = figure_file.read_origin(folder / "curve-00.svg").runs
+    assert main(["judge", str(folder), "--out", str(folder)]) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "curve-00-runs.csv"), rows)
+    assert rows[rows["num_experts"] == 1]["max_vio"].isna().all()
+    made = figure_file.read_origin(folder / "curve-00.svg")
+    assert made.runs == runs and len(made.inputs) == 4 and "judge" in made.command
+    assert main(["saturation", str(folder / "curve-00-runs.csv")]) == 0

@@ -138,7 +138,10 @@ def test_drops_beside_the_null_model():
     assert sorted(named(drops)["null model at the measured σ"][1]) == pytest.approx([4, 4, 8, 8])
     assert named(rest)["measured, each layer"][1] == pytest.approx([20] * 4)
     x, y = named(drops)["null model, σ = 0.5"]
-    assert x[0] == 1 and y[0] == pytest.approx(100 * 0.5 / np.sqrt(2 * np.pi)), "drop(1) is sigma / sqrt(2 pi)"
+    assert np.interp(1, x, y) == pytest.approx(100 * 0.5 / np.sqrt(2 * np.pi), rel=1e-3), "drop(1) is sigma / sqrt(2 pi)"
+    assert (x[0], x[-1]) == drops.get_xlim(), "curves over the whole range"
+    mean = drops.containers[0]
+    assert mean[0].get_ydata() == pytest.approx([12.3, 7.3]) and all(len(bar.get_segments()) == 2 for bar in mean[2])
     x, y = named(rest)["null model, σ = 0.1"]
     assert np.interp(2, x, y) == pytest.approx(50, abs=0.01), "what even loads leave of twice the room"
     assert quality.containers[0][0].get_ydata() == pytest.approx(losses.mean((0, 2)) - losses.mean((0, 2))[1])

@@ -21,7 +21,7 @@ class Summary(NamedTuple):
     """What a curve over E says. gains: an Interval for each E of `left`, per doubling; flat_from: see `flat_from`; predicted: lowest
     and highest E_max that the published curves give at D/N, registered for E_half; comparison: `laws.Comparison` or None; speed_up:
     steps of the dense model to its last loss by the steps of E = 64 to the same, or nan; parameters: of the largest model; seed_sd:
-    `seed_deviations`; band: `fit_band` or None; whole: loss of the smallest E less that of the largest."""
+    `seed_deviations`; band: `fit_band` or None; whole: loss of the smallest E less that of the largest; speeds: speed-up of each E."""
     experts: np.ndarray
     losses: np.ndarray
     left: np.ndarray
@@ -41,6 +41,7 @@ class Summary(NamedTuple):
     seed_sd: tuple = (np.nan, np.nan)
     band: tuple | None = None
     whole: Interval = NOWHERE
+    speeds: tuple = ()
 
 
 def gains_per_doubling(losses, experts):
@@ -139,7 +140,9 @@ def seed_deviations(losses):
 
 
 def fit_band(drawn, experts):
-    """(x, low, high), each (80,): 95 % band of Clark's law fitted to the draws (D, E_n) of a bootstrap, over E = x."""
+    """(x, low, high), each (80,): 95 % band of Clark's law fitted to the draws (D, E_n) of a bootstrap, over E = x, of each draw less what
+    all its E have in common: a band of differences, not of how far seeds move the whole curve."""
+    drawn = drawn - (drawn.mean(1) - drawn.mean())[:, None]
     x = 2 ** np.linspace(*np.log2(experts[[0, -1]]), 80)
     v = {name: values[:, None] for name, values in laws.fit_draws(drawn, experts).items()}
     fitted = 10 ** (v["d"] + v["b"] * laws.log10_effective(x, v["e_start"], v["e_max"]))
@@ -177,5 +180,6 @@ def summarise(table, history=None, seed=1, draws=DRAWS, delta=DELTA):
                 speed_up_interval(table, history, np.random.default_rng(seed), draws),
                 losses.shape[0], losses.shape[2], table.n, table.tokens, table.parameters[-1], seed_deviations(losses),
                 fit_band(drawn[:BAND_DRAWS], experts) if some and enough else None,
-                _interval(mean[0] - mean[-1], drawn[:, 0] - drawn[:, -1]))
+                _interval(mean[0] - mean[-1], drawn[:, 0] - drawn[:, -1]),
+                tuple(speed_up_interval(table, history, np.random.default_rng(seed), draws, at) for at in experts))
     return s._replace(e_half=s.e_half if gained(s, delta) else NOWHERE, e_90=s.e_90 if gained(s, delta) and helped(s) else NOWHERE)

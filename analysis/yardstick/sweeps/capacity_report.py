@@ -47,10 +47,10 @@ def sentences(arms, factors, found, table):
                    f"{'; '.join(steps).replace('inf', 'dropless')}."]
 
 
-def _against_theory(axis, table, part):
-    """The null model's curves over the capacity factor, and each arm and layer (mean of seeds) with what the model says
-    at its own sigma."""
-    x, theory = np.linspace(1, 2.6, 161), getattr(capacity, part)
+def _against_theory(axis, table, part, means):
+    """The null model's curves over the whole axis, each arm and layer (mean of seeds) with what the model says at its own sigma, and the
+    mean of an arm's layers with its interval; means: what `table_of` makes."""
+    x, theory = np.linspace(0.95, 2.6, 166), getattr(capacity, part)
     for sigma, shade in zip(SIGMAS, SHADES):
         dropped = capacity.drop(x, sigma)
         axis.plot(x, 100 * (dropped if part == "drop" else theory(x, dropped)), color=shade, lw=1, label=f"null model, σ = {sigma:g}")
@@ -58,7 +58,11 @@ def _against_theory(axis, table, part):
     axis.plot(rows["factor_of_rows"], 100 * rows[f"theory_{part}"], "s", mfc="none", ms=8, color="black",
               label="null model at the measured σ")
     axis.plot(rows["factor_of_rows"], 100 * rows[part], "o", ms=4, color=PALETTE[1], label="measured, each layer")
-    axis.set(xlabel="capacity factor", ylabel="choices dropped (%)" if part == "drop" else "rows left empty (%)")
+    means = means[np.isfinite(means["factor"])]
+    error = np.abs(means[[f"{part}_low", f"{part}_high"]].values.T - means[part].values) * 100
+    axis.errorbar(means["factor"] + 0.03, 100 * means[part], None if np.isnan(error).any() else error, fmt="D", ms=4, capsize=3,
+                  color=PALETTE[0], label="mean of layers, 95 %")
+    axis.set(xlabel="capacity factor", xlim=(x[0], x[-1]), ylabel="choices dropped (%)" if part == "drop" else "rows left empty (%)")
 
 
 def _quality(axis, factors, rows):
@@ -74,8 +78,8 @@ def _quality(axis, factors, rows):
 def draw(arms, factors, table, rows):
     """Three panels: drop and waste against theory, and the loss."""
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.8))
-    _against_theory(axes[0], table, "drop")
-    _against_theory(axes[1], table, "waste")
+    _against_theory(axes[0], table, "drop", rows)
+    _against_theory(axes[1], table, "waste", rows)
     axes[0].legend(fontsize="small", frameon=False)
     _quality(axes[2], factors, rows)
     figure_file.note(figure, caption(arms))

@@ -7,18 +7,21 @@ its curve say."""
 import json
 import pathlib
 import re
+import tempfile
 
 import numpy as np
 
 from ..base import reading, writing
 from ..base.faults import SchemaError
 from ..drawing import figure_file
-from ..law import contrasts
+from ..law import contrasts, curves
 from ..verdicts import acceptance, claims
+from .arms_report import EXACT
 from . import arms as arms_of, arms_corrected, companions, corrected, overtaking, results, router_learning, saturation_report, trained
 
 ADVICE = "give the folder of an experiment that `yardstick saturation`, `balancing`, `top-k` or `router-learning` wrote"
 OWN = "router-learning"  # the file of its laptop scale, whose entry its own command writes
+PUBLISHED = "law-from-published-curves"  # the experiment beside that has the gains of published curves
 SAME = re.compile(r"(\w+) = ([^,]+)")
 
 
@@ -39,6 +42,24 @@ def _frame(folder, record, kind):
     return results.checked(frame, path)
 
 
+def _redraw(folder, record, out, command):
+    """The figures of a committed curve from its committed evaluations, by the runs that those say which stand there. Tables of before
+    2026-12-01 are written anew with all columns that `yardstick saturation` needs."""
+    name, gains = record["name"], folder.parent / PUBLISHED
+    kinds = [kind for kind in ("runs", "times", "cooled") if reading.is_file(folder / f"{name}-{kind}.csv")]
+    inputs = [*(folder / f"{name}-{kind}.csv" for kind in kinds), *([gains / curves.GAINS] if gains.is_dir() else [])]
+    origin = figure_file.origin_of(command, inputs, figure_file.read_origin(folder / f"{name}.svg").runs)
+    with tempfile.TemporaryDirectory() as whole:
+        for kind in kinds:
+            rows = saturation_report.evaluations(_frame(folder, record, kind))
+            rows.to_csv(f"{whole}/{kind}.csv", index=False, float_format=EXACT)
+            writing.write_table(out / f"{name}-{kind}.csv", rows, EXACT)
+        others = {kind: f"{whole}/{kind}.csv" for kind in kinds[1:]}
+        beside = companions.Beside(published=str(gains) if gains.is_dir() else None, **others)
+        (table,) = results.tables(results.read(f"{whole}/runs.csv"))
+        saturation_report.Curve(table, origin.runs, name, beside).draw(out, origin)
+
+
 class Curve:
     """A committed curve over E, as far as corrected verdicts need it; others: all curves of its folder."""
 
@@ -54,7 +75,7 @@ class Curve:
                 *([trained.sentence(self.beside)] if self.beside else [])]
 
 
-def _curves(folder):
+def _curves(folder, command):
     """(text, {(key, label): part}, what to write) of a folder of `yardstick saturation`."""
     path = folder / "saturation.json"
     content = _json(path)
@@ -67,6 +88,7 @@ def _curves(folder):
     def write(out):
         for curve in made:
             saturation_report.write_contrasts(out, curve.name, curve.contrasts)
+            _redraw(folder, curve.record, out, command)
         records = [curve.record | dict(corrected=curve.said()) for curve in made]
         writing.write_text(out / path.name, json.dumps(content | dict(curves=records), indent=1, ensure_ascii=False) + "\n")
     return "\n\n".join("\n".join([curve.record["label"], *curve.said()]) for curve in made), parts, write
@@ -77,7 +99,7 @@ def _losses(folder, *names, by="arm"):
     return next(arms_of.read_losses(folder / name, by) for name in names if reading.is_file(folder / name))
 
 
-def _arms(folder):
+def _arms(folder, command):
     """The same of a folder of `yardstick balancing`."""
     names, losses, hashed, still = _losses(folder, "balancing-losses.csv", "balancing-runs.csv")
     runs = reading.read_csv(folder / "balancing-runs.csv", ["seed", "excess_global"], ADVICE)
@@ -88,7 +110,7 @@ def _arms(folder):
     return trained.sentence(beside) if beside else "", {(key, ""): part for key, part in parts.items()}, None
 
 
-def _choices(folder):
+def _choices(folder, command):
     """The same of a folder of `yardstick top-k`; before 2026-12-01 its table alone had the losses of seeds."""
     if reading.is_file(folder / "top-k-losses.csv"):
         names, losses, *_ = arms_of.read_losses(folder / "top-k-losses.csv", "k")
@@ -127,7 +149,7 @@ KINDS = {"saturation.json": _curves, "balancing-runs.csv": _arms, "top-k.csv": _
 
 def make(folder, out=None, command=""):
     """Returns what corrected rules say of an experiment; with `out` writes acceptance.json there, registered verdicts as they were, and of
-    a curve OUT/NAME-contrasts.csv and -power.csv, and what they say in saturation.json."""
+    a curve OUT/NAME-contrasts.csv and -power.csv, what they say in saturation.json, and its figures anew."""
     folder = pathlib.Path(folder)
     if reading.is_file(folder / f"{OWN}.csv"):
         return _other_sweeps(folder, out and pathlib.Path(out), command)
@@ -136,7 +158,7 @@ def make(folder, out=None, command=""):
         raise SchemaError(f"{folder}: has none of {', '.join([*KINDS, OWN + '.csv'])}; {ADVICE}")
     entries = _json(folder / "acceptance.json")
     try:
-        said, parts, write = kind(folder)
+        said, parts, write = kind(folder, command)
         known = {(e["key"], e["label"]): e["claim"] for e in entries}
     except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise SchemaError(f"{folder}: is not what yardstick writes ({error}); {ADVICE}") from error

@@ -23,6 +23,7 @@ OPTIONAL = dict(  # columns that a table may lack: which of a run's values count
     loss_train=(lambda values: values.iloc[-1], "the gap of training and held-out loss"),
     seconds_per_step=(pd.Series.min, "wall time"), peak_bytes=(pd.Series.max, "measured memory"))
 EXTRA = ["bits_per_byte", "max_vio", "max_vio_floor"]  # columns that tables hold beside those of OPTIONAL, where known
+DENSE_NAN = ["max_vio", "max_vio_floor"]  # of a dense model there are none; until 2026-12 programs wrote 0
 WHOLE = ["num_experts", "k", "seed", "step"]
 LEAST = dict(num_experts=1, k=1, seed=-(1 << 53), step=1)  # all others are above 0
 MOST, MOST_BLOCKS = 1e18, 1 << 16
@@ -135,6 +136,8 @@ def checked(frame, path):
             raise RecordError(f"{path}: {name} is {values[~right][0]:g} in row {frame.index[~right][0] + 1}, which it cannot be; {ADVICE}")
     for name in WHOLE:
         frame[name] = frame[name].astype(int)
+    for name in [n for n in DENSE_NAN if n in frame]:
+        frame[name] = frame[name].where(frame["num_experts"] > 1)
     for name in GROUPS:
         given = frame[name] if name in frame else pd.Series("", frame.index)
         frame[name] = given.astype(object).fillna("") if given.isna().any() else given

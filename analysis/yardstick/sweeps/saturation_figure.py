@@ -27,7 +27,7 @@ def _losses(axis, table, s):
             axis.plot(x, 10 ** (v["d"] + v["b"] * laws.log10_effective(x, v["e_start"], v["e_max"])),
                       style, color=colour, label=f"{fit.law} law")
     if s.band is not None:
-        axis.fill_between(*s.band, color=PALETTE[1], alpha=0.2, lw=0, label="Clark, 95 %")
+        axis.fill_between(*s.band, color=PALETTE[1], alpha=0.2, lw=0, label="Clark, 95 % of differences")
     experts_axis(axis)
     axis.set(ylabel="held-out loss (nat per token)", title="(a) loss")
     axis.legend(fontsize="small")
@@ -44,18 +44,33 @@ def _gains(axis, s, published):
     axis.axhline(saturation.DELTA, ls=":", color="0.3", label=f"no gain: {saturation.DELTA} nat")
     axis.axvspan(s.predicted[0] * 0.99, s.predicted[1] * 1.01, color=PALETTE[4], alpha=0.25, lw=0, label="predicted E_max")
     if np.isfinite(s.e_half.value):
-        axis.axvline(s.e_half.value, color=PALETTE[1], label="E_half")
+        axis.axvline(s.e_half.value, color=PALETTE[1], label="E_half, 95 %")
     experts_axis(axis, "experts E, before the doubling")
+    _limits_of_half(axis, s.e_half)
     low, high = axis.get_ylim()
     axis.set(ylabel="gain per doubling Δ (nat per token)", title="(b) gain of each doubling", ylim=(low, high + LEGEND * (high - low)))
     axis.legend(fontsize="x-small", ncols=2)
 
 
-def _speeds(axis, cost):
-    """(c) Speed-ups to the dense model's last loss."""
-    for values, style, name in ((cost.steps, "o-", "steps"), (cost.wall, "s--", "wall time")):
+def _limits_of_half(axis, half):
+    """The interval of E_half at the foot of the panel, up to its edges; an arrow where it goes on."""
+    if not np.isfinite(half.low):
+        return
+    first, last = axis.get_xlim()
+    high = min(half.high, last)
+    axis.plot([max(half.low, first), high], [0.04, 0.04], color=PALETTE[1], lw=3, alpha=0.6, transform=axis.get_xaxis_transform())
+    if half.high > last:
+        axis.plot(high, 0.04, ">", color=PALETTE[1], ms=8, clip_on=False, transform=axis.get_xaxis_transform())
+    axis.set_xlim(first, last)
+
+
+def _speeds(axis, cost, speeds):
+    """(c) Speed-ups to the dense model's last loss; speeds: those in steps, with their intervals."""
+    for values, style, name, shift in ((cost.steps, "o-", "steps", 0.98), (cost.wall, "s--", "wall time", 1.02)):
         if np.isfinite(values).any():
-            axis.plot(cost.experts, values, style, ms=5, label=name)
+            by_step = np.array([[one.value, one.low, one.high] for one in speeds])
+            error = np.abs(by_step[:, 1:].T - by_step[:, 0]) * np.divide(values, cost.steps)
+            axis.errorbar(cost.experts * shift, values, np.nan_to_num(error), fmt=style, ms=5, capsize=3, lw=1, label=name)
     axis.axhline(1, ls=":", color="0.3", label="dense")
     if np.isnan(cost.seconds).all():
         _absent(axis, "no wall time: seconds_per_step was not recorded")
@@ -92,12 +107,12 @@ def caption(table, s, published, timed=False):
     """The caption of the four panels; timed: durations are from a sweep made for them."""
     curves = f"thin lines: Clark et al. 2022 at the nearest D/N ({'; '.join(label for label, *_ in published)})" if published else \
         "the published curves are not drawn, since --published was not given"
-    return (f"{setting(table, s)}. {table.label}. (a) Held-out loss: seeds, mean, laws fitted to it"
-            f"{', band: 95 % of the bootstrap' if s.band is not None else ''}. (b) Gain of each doubling with its {s.seeds}-seed 95 % "
-            f"interval; {curves}; band: E_max "
-            "predicted at this D/N by the registered law, with which E_half is compared. (c) Speed-up to the dense model's last "
-            "loss, between evaluations linear and before the first one not counted; wall time from the smallest seconds per step of each E "
-            f"that {'the sweep given by --times' if timed else 'the runs'} recorded. (d) Total parameters, measured peak of resident "
+    band = ", band: 95 % of the bootstrap, of differences from the mean over E" if s.band is not None else ""
+    return (f"{setting(table, s)}. {table.label}. (a) Held-out loss: seeds, mean, laws fitted to it{band}. (b) Gain of each doubling with "
+            f"its {s.seeds}-seed 95 % interval; {curves}; band: E_max predicted at this D/N by the registered law, with which E_half "
+            "is compared; at the foot the 95 % interval of E_half. (c) Speed-up to the dense model's last loss, intervals by the same "
+            "bootstrap of the losses, between evaluations linear and before the first one not counted; wall time from the smallest seconds per "
+            f"step of each E that {'the sweep given by --times' if timed else 'the runs'} recorded. (d) Total parameters, measured peak of resident "
             "memory and its affine fit.")
 
 
@@ -106,7 +121,7 @@ def four_panels(table, s, cost, published):
     figure, axes = plt.subplots(2, 2, figsize=(12, 9))
     _losses(axes[0, 0], table, s)
     _gains(axes[0, 1], s, published)
-    _speeds(axes[1, 0], cost)
+    _speeds(axes[1, 0], cost, s.speeds)
     _memory(axes[1, 1], cost)
     figure.suptitle(setting(table, s), fontsize="medium")
     return figure

@@ -140,14 +140,17 @@ class Curve:
                     shorter=self.shorter) | numbers_of(self.summary)
 
     def write(self, out, origin):
-        """Writes OUT/NAME.csv, NAME-points.csv, every evaluation in NAME-runs.csv, -times.csv and -cooled.csv, and the figures NAME and,
-        where training losses are known, NAME-gap."""
+        """Writes OUT/NAME.csv, NAME-points.csv, every evaluation in NAME-runs.csv, -times.csv and -cooled.csv, and what `draw` says."""
         writing.write_table(out / f"{self.name}.csv", self.rows, "%.6g")
         writing.write_table(out / f"{self.name}-points.csv", self.points, "%.6g")
         write_contrasts(out, self.name, self.contrasts)
         for kind, rows in (("runs", self.table.frame), ("times", self.times.rows), ("cooled", self.cooled.rows)):
             if rows is not None:
                 writing.write_table(out / f"{self.name}-{kind}.csv", evaluations(rows), EXACT)
+        self.draw(out, origin)
+
+    def draw(self, out, origin):
+        """Writes the figures OUT/NAME and, where training losses are known, NAME-gap."""
         figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published)
         caption = saturation_figure.caption(self.table, self.summary, self.published, self.times.found is not None)
         figure_file.save(figure, out, self.name, origin._replace(runs=self.runs + self.times.runs, caption=caption))
