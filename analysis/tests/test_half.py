@@ -151,3 +151,13 @@ def test_a_curve_without_noise_or_gain_has_no_power():
     found = contrasts.measure(table(LAW[None, :, None] + 0.01 * rng.normal(size=(3, 8, 1))))
     assert found.trend.high < 0 < found.gain.low and found.bend.value < 0 and min(found.covers.values()) >= 0.93
     assert set(found.powers) == {"every doubling gains", "the trend", "the bend", "the slope of the gain over E ≥ 8"}
+
+
+def test_the_band_of_a_fit_is_that_of_differences():
+    """What moves a whole draw up or down moves no band; what bends it does."""
+    rng, experts = np.random.default_rng(2), 2.0 ** np.arange(10)
+    drawn, shift = 3 * experts**-0.1 + 0.01 * rng.normal(size=(200, 10)), rng.normal(size=(200, 1))
+    x, low, high = saturation.fit_band(drawn, experts)
+    _, moved_low, moved_high = saturation.fit_band(drawn + shift - shift.mean(), experts)
+    assert moved_low == pytest.approx(low, abs=2e-3) and moved_high == pytest.approx(high, abs=2e-3)
+    assert (high - low).max() < 0.1 < shift.std() and len(x) == 80

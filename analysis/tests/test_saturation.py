@@ -72,16 +72,6 @@ def noisy(seed_sd, block_sd, own_sd, seeds=3, blocks=64, seed=1):
             own_sd * rng.normal(size=(seeds, 10, blocks)))
 
 
-def test_the_band_of_a_fit_is_that_of_differences():
-    """What moves a whole draw up or down moves no band; what bends it does."""
-    drawn = noisy(0.0, 0.0, 0.01, seeds=200, blocks=1)[:, :, 0]
-    shift = np.random.default_rng(2).normal(size=(200, 1))
-    x, low, high = saturation.fit_band(drawn, EXPERTS)
-    _, moved_low, moved_high = saturation.fit_band(drawn + shift - shift.mean(), EXPERTS)
-    assert moved_low == pytest.approx(low, abs=2e-3) and moved_high == pytest.approx(high, abs=2e-3)
-    assert (high - low).max() < 0.1 < shift.std() and len(x) == 80
-
-
 def test_what_all_numbers_of_experts_share_cancels():
     drawn = saturation.bootstrap(noisy(0.5, 1.0, 0), np.random.default_rng(1), 2000)
     assert drawn.std(0).min() > 0.1

@@ -55,7 +55,7 @@ void Lines::add_routing() {
     const moe::LayerStatistics& s = layer->statistics();
     Digest digest;
     digest.add(s.assigned).add(s.kept).add(s.prob_mass).add(s.bias).add(s.margin).add(s.entropy);
-    digest.add(s.aux_loss).add(s.importance_loss).add(s.z_loss);
+    digest.add(s.aux_loss).add(s.importance_loss).add(s.z_loss).add(s.score_spread).add(s.mean_weight);
     line("routing of block " + std::to_string(s.block), digest);
   }
 }

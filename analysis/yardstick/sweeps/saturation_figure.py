@@ -111,9 +111,9 @@ def caption(table, s, published, timed=False):
     return (f"{setting(table, s)}. {table.label}. (a) Held-out loss: seeds, mean, laws fitted to it{band}. (b) Gain of each doubling with "
             f"its {s.seeds}-seed 95 % interval; {curves}; band: E_max predicted at this D/N by the registered law, with which E_half "
             "is compared; at the foot the 95 % interval of E_half. (c) Speed-up to the dense model's last loss, intervals by the same "
-            "bootstrap of the losses, between evaluations linear and before the first one not counted; wall time from the smallest seconds per "
-            f"step of each E that {'the sweep given by --times' if timed else 'the runs'} recorded. (d) Total parameters, measured peak of resident "
-            "memory and its affine fit.")
+            "bootstrap of the losses, between evaluations linear and before the first one not counted; wall time from the smallest "
+            f"seconds per step of each E that {'the sweep given by --times' if timed else 'the runs'} recorded. (d) Total parameters, "
+            "measured peak of resident memory and its affine fit.")
 
 
 def four_panels(table, s, cost, published):

@@ -18,13 +18,13 @@ bool few_rows_take(const Grouped& p, const NodeOfNetworks& node, int networks) {
 void sum_few_rows(cudaStream_t stream, const Grouped& p, const NodeOfNetworks& node, int networks) {
   switch (node.size) {
     case 1:
-      return few::launch<few::Shape<1, 4, 1, 2, 4, 4>>(stream, p, node, networks);
+      return few::launch<few::Shape<1, 6>>(stream, p, node, networks);
     case 2:
-      return few::launch<few::Shape<2, 4, 1, 2, 4, 2>>(stream, p, node, networks);
+      return few::launch<few::Shape<2, 5>>(stream, p, node, networks);
     case 4:
-      return few::launch<few::Shape<2, 4, 2, 2, 4, 2>>(stream, p, node, networks);
+      return few::launch<few::Shape<4, 4>>(stream, p, node, networks);
     default:
-      return few::launch<few::Shape<2, 4, 4, 2, 4, 2>>(stream, p, node, networks);
+      return few::launch<few::Shape<8, 3>>(stream, p, node, networks);
   }
 }
 
