@@ -73,6 +73,16 @@ def test_persistence_counts_experts_whatever_their_order(tmp_path):
     assert np.isnan(router_learning.persistence(write_run(tmp_path / "once", evaluations=1)))
 
 
+def test_persistence_where_the_last_evaluation_lacks_an_expert(tmp_path):
+    """Without balancing an expert may be given nothing at last, and have had tokens before."""
+    folder = write_run(tmp_path / "run", evaluations=2)
+    with h5py.File(next(folder.glob("segments/*/evaluation.h5")), "r+") as f:
+        before, last = f["expert"][0], f["expert"][0].copy()
+        last[last == before.max()] = 0
+        f["expert"][1] = last
+    assert router_learning.persistence(folder) == pytest.approx((before == last).mean()) and (before != last).any()
+
+
 def test_the_command_writes_what_it_says(tmp_path, capsys):
     sweep, out = sweep_of(tmp_path / "sweep", dict(hash=4.0, registered=3.9, other=4.2)), tmp_path / "out"
     assert main(["router-learning", str(sweep), "--out", str(out)]) == 0

@@ -31,10 +31,10 @@ class Measure(NamedTuple):
 
 
 def experts_of(sample, layer):
-    """How many experts a layer has: as `with_layers` of a run says, or up to the last one that was chosen."""
+    """How many experts a layer has: as `with_layers` of a run says, or up to the last one that was chosen, at any evaluation."""
     if "experts" in sample:
         return int(sample["experts"].values[layer])
-    return int(chosen_of(sample, layer=layer).max()) + 1
+    return int(sample["expert"].isel(layer=layer).max()) + 1
 
 
 def chosen_of(sample, evaluation=-1, layer=slice(None)):
