@@ -179,14 +179,17 @@ def _write_tokens(path, shape, rng, samples=2000):
         variable(f, "kept", ["sample", "layer", "choice"], ((expert > 0) | (at % 2 == 0)[:, None, None]).astype("u1"))
 
 
-def write_checkpoint(run, step, up):
-    """A kept checkpoint of a run as far as yardstick reads it: up: {block: (E, hidden, d)}, 32 experts a file. Returns its folder."""
+def write_checkpoint(run, step, up, chunks=1):
+    """A kept checkpoint of a run as far as yardstick reads it: up: {block: (E, hidden, d)}, 32 experts a file, each in so many parts of its
+    hidden width. Returns its folder."""
     folder = run / f"checkpoints/step-{step:08d}"
     folder.mkdir(parents=True)
     for block, matrices in up.items():
         for first in range(0, len(matrices), 32):
             with h5py.File(folder / f"experts-{block:02d}-{first:04d}.h5", "w") as f:
                 _head(f, "switchyard-checkpoint", 8, block=block, first_expert=first)
-                f[f"blocks.{block}.moe.experts.up.weight/value"] = matrices[first:first + 32]
+                held = matrices[first:first + 32]
+                parts = held.reshape(len(held) * chunks, held.shape[1] // chunks, held.shape[2])
+                f[f"blocks.{block}.moe.experts.up.weight/value"] = parts
     (folder / "manifest.json").write_text("{}")
     return folder

@@ -47,6 +47,34 @@ def test_every_checkpoint_layer_and_expert(tmp_path):
             opened.effective_rank(**wrong)
 
 
+def test_experts_whose_hidden_width_is_cut_are_whole(tmp_path):
+    """With `moe.hidden_chunks` a dataset has a row for each part of an expert, 32 experts a file as ever."""
+    run = write_run(tmp_path, config="moe:\n  hidden_chunks: 4  # equal parts of it\n")
+    experts = RNG.normal(size=(40, 8, 6)).astype(np.float32)
+    write_checkpoint(run, 4, {1: experts}, chunks=4)
+    frame = yardstick.open(run).effective_rank()
+    assert frame["expert"].tolist() == list(range(40))
+    assert frame["effective_rank"].tolist() == pytest.approx([by_singular_values(one) for one in experts], rel=1e-6)
+
+
+def test_columns_of_a_down_projection_that_is_cut(tmp_path):
+    whole = RNG.normal(size=(2, 3, 8)).astype(np.float32)  # (E, d, hidden)
+    folder = write_checkpoint(write_run(tmp_path), 4, {1: whole})
+    with h5py.File(folder / "experts-01-0000.h5", "a") as f:
+        f["blocks.1.moe.experts.down.weight/value"] = np.concatenate([np.stack(np.split(one, 2, axis=1)) for one in whole])
+    found = weights.each_expert(folder, "down", np.copy, weights.Cut(chunks=2))
+    assert [e for _, e, _ in found] == [0, 1] and all((got == one).all() for (_, _, got), one in zip(found, whole))
+    with pytest.raises(yardstick.RecordError, match="2 parts of experts, of which moe.hidden_chunks: 4 make one"):
+        weights.each_expert(folder, "up", np.copy, weights.Cut(chunks=4))
+
+
+def test_of_one_layer_no_other_is_read(tmp_path):
+    run, read = write_run(tmp_path), []
+    folder = write_checkpoint(run, 4, {block: np.ones((3, 6, 4), np.float32) for block in (1, 3)})
+    weights.each_expert(folder, "up", lambda matrix: read.append(matrix.shape), weights.Cut(block=3))
+    assert read == [(6, 4)] * 3
+
+
 def test_a_run_without_checkpoints_and_files_of_other_hands(tmp_path):
     run = write_run(tmp_path)
     with pytest.raises(yardstick.SchemaError, match="no checkpoint is kept.*train.checkpoint_every"):

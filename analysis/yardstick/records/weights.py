@@ -1,6 +1,7 @@
 """Weights of experts from the checkpoints that a run has kept, one matrix in memory at a time."""
 import pathlib
 import re
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -21,20 +22,41 @@ def checkpoints(folder):
     return sorted(found)
 
 
-def each_expert(checkpoint, name, of):
+class Cut(NamedTuple):
+    """Which experts are read, and how a run's checkpoints hold them: block: one, or None for all; chunks: `moe.hidden_chunks`, the parts of
+    an expert's hidden width, which are rows of a dataset one by one."""
+    block: int | None = None
+    chunks: int = 1
+
+
+def _matrix(data, expert, name, chunks):
+    """An expert's matrix, put together from its chunks: rows of "up" and "gate", columns of "down"."""
+    parts = data[expert * chunks:(expert + 1) * chunks].astype(np.float64)
+    return np.concatenate(parts, 1 if name == "down" else 0)
+
+
+def each_expert(checkpoint, name, of, cut=Cut()):
     """[(block, expert, of(matrix))] of every expert's matrix `name`, "up" or "gate" (hidden, d) or "down" (d, hidden), as float64."""
-    found = []
+    found, blocks = [], set()
 
     def read(file):
         hdf5.check_schema(file.attrs, file.path, CONTENT)
         block, first = file.attrs["block"], file.attrs["first_expert"]
+        blocks.add(block)
+        if cut.block not in (None, block):
+            return
         data = file.file[f"blocks.{block}.moe.experts.{name}.weight/value"]
         if not isinstance(data, h5py.Dataset) or data.ndim != 3 or data.external or data.is_virtual:
             raise RecordError(f"{file.path}: the experts' {name} are no matrices; {hdf5.ADVICE}")
-        found.extend((block, first + e, of(data[e].astype(np.float64))) for e in range(len(data)))
+        if len(data) % cut.chunks:
+            raise RecordError(f"{file.path}: {len(data)} parts of experts, of which moe.hidden_chunks: {cut.chunks} make one; "
+                              f"{hdf5.ADVICE}")
+        found.extend((block, first + e, of(_matrix(data, e, name, cut.chunks))) for e in range(len(data) // cut.chunks))
 
     for path in sorted(pathlib.Path(checkpoint).glob("experts-*.h5")):
         hdf5.opened(path, read)
-    if not found:
+    if not blocks:
         raise SchemaError(f"{checkpoint}: has no experts; give a run whose blocks have mixtures")
+    if cut.block not in (None, *blocks):
+        raise SchemaError(f"{checkpoint}: block {cut.block} has no experts; there are the blocks {', '.join(map(str, sorted(blocks)))}")
     return found

@@ -4,6 +4,9 @@ import pandas as pd
 
 from ..base.faults import SchemaError
 from ..records import weights
+from ..records.run_folder import number, option
+
+CHUNKS = "moe.hidden_chunks"
 
 
 def participation(matrix):
@@ -22,9 +25,6 @@ def effective_rank(run, layer=None, step=None):
     kept = weights.checkpoints(folder)
     if step is not None and step not in dict(kept):
         raise SchemaError(f"{folder}: no checkpoint of step {step} is kept; there are those of {', '.join(str(s) for s, _ in kept)}")
-    rows = [(done, *row) for done, path in kept if step in (None, done) for row in weights.each_expert(path, "up", participation)]
-    frame = pd.DataFrame(rows, columns=["step", "layer", "expert", "effective_rank"])
-    if layer is not None and layer not in set(frame["layer"]):
-        blocks = ", ".join(map(str, sorted(set(frame["layer"]))))
-        raise SchemaError(f"{folder}: block {layer} has no experts; there are the blocks {blocks}")
-    return frame[frame["layer"] == layer].reset_index(drop=True) if layer is not None else frame
+    cut = weights.Cut(layer, number(run, CHUNKS, folder, whole=True) if option(run, CHUNKS) else 1)  # not in runs of earlier programs
+    rows = [(done, *row) for done, path in kept if step in (None, done) for row in weights.each_expert(path, "up", participation, cut)]
+    return pd.DataFrame(rows, columns=["step", "layer", "expert", "effective_rank"])
