@@ -146,3 +146,26 @@ def largest_lift(ids, expert, kind_of, kind):
     share = sum(kind_of[i] == kind for i in ids) / len(ids)
     return max(sum(kind_of[i] == kind for i, e in zip(ids, expert) if e == one) / sum(e == one for e in expert) / share
                for one in set(expert))
+
+
+def permuted_largest_lifts(ids, experts_of, kind_of, kind):
+    """The largest lift over a class under every map there is in which ids have changed places with those whose occurrences lie between the
+    same powers of two, [float]. experts_of: of each token its choices. An id goes to experts as often as it occurs, in the shares in which
+    the id whose place it took did."""
+    times, went = Counter(ids), defaultdict(Counter)
+    for i, experts in zip(ids, experts_of):
+        went[i].update(experts)
+    strata = defaultdict(list)
+    for i in sorted(times):
+        strata[times[i].bit_length()].append(i)
+    found = []
+    for orders in itertools.product(*(itertools.permutations(stratum) for stratum in strata.values())):
+        place = {i: other for stratum, order in zip(strata.values(), orders) for i, other in zip(stratum, order)}
+        load, of_kind = Counter(), Counter()
+        for i, n in times.items():
+            for expert, count in went[place[i]].items():
+                load[expert] += n * count / times[place[i]]
+                of_kind[expert] += n * count / times[place[i]] * (kind_of[i] == kind)
+        share = sum(of_kind.values()) / sum(load.values())
+        found.append(max(of_kind[e] / load[e] / share for e in load))
+    return found

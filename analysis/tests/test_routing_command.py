@@ -12,6 +12,7 @@ from reference_routing import CLASS, log
 import yardstick
 from yardstick.records import run_folder, sample, special
 from yardstick.routing import analyses, context, routing_claim, routing_figures
+from yardstick.routing.permuted_map import Largest
 from yardstick.cli import main
 
 
@@ -164,3 +165,19 @@ GOOD, HIGH, LOW, WIDE, BAD = S(0.1, 0.05, 0.2), S(4, 3.5, 4.5), S(2, 1.8, 2.2), 
     ([(HIGH, S(0.9, 0.1, 3.5), GOOD)], "wrong")])
 def test_status_of_a_seed(layers, expected):
     assert routing_claim._seed_status([(dict(punctuation=(0, p), digits=(0, d)), nmi) for p, d, nmi in layers]) == expected
+
+
+def test_the_corrected_rule_is_met_by_any_layer_that_meets_it():
+    """Another layer that fewer permuted maps reach, but below a lift of 3, takes nothing from it."""
+    meets, rarer, chance = Largest(3.1, 2.1, 2.4, 0.002), Largest(2.5, 1.9, 2.2, 0.001), Largest(4.0, 3.0, 4.5, 0.03)
+    digits = Largest(9.0, 3.0, 4.0, 0.001)
+
+    def verdict(*punctuation):
+        maps = dict(enumerate(dict(punctuation=one, digits=digits) for one in punctuation))
+        return routing_claim.beyond_maps([routing_claim.Found(str(seed), {}, maps) for seed in range(3)])
+
+    both = verdict(rarer, meets)
+    assert both["status"] == "reproduced" and both["measured"]["punctuation lift"] == 3.1 and both["measured"]["punctuation p"] == 0.002
+    assert verdict(rarer, rarer)["status"] == "direction only" == verdict(chance, rarer)["status"]
+    assert verdict(chance)["status"] == "reproduced" and verdict(chance, chance)["status"] == "direction only", "0.03, of one layer or two"
+    assert verdict(Largest(1.5, 2.0, 2.4, 0.9))["status"] == "not reproduced"
