@@ -128,7 +128,10 @@ def simulated():
     return coverage.table(several=(3,))
 
 
-@pytest.mark.parametrize("noise", coverage.NOISE)
+ALIKE = [noise for noise, (_, _, unlike) in coverage.NOISE.items() if unlike == 1]
+
+
+@pytest.mark.parametrize("noise", ALIKE)
 def test_what_is_stated_holds_the_truth_at_three_seeds(simulated, noise):
     rows = simulated[(simulated["noise"] == noise) & (simulated["interval"] == "stated")]
     assert len(rows) == 3 and (rows["covers"] >= 0.93).all() and (rows["covers"] <= 0.985).all()
@@ -140,9 +143,24 @@ def test_what_is_not_stated_does_not(simulated):
     assert covers["bootstrap over seeds and blocks", "seeds"].max() < 0.8 and covers["Student's t, pooled", "blocks"].max() < 0.4
 
 
+def test_tables_deviate_as_they_are_planted():
+    drawn = coverage.tables(coverage.Design(3, 5, 1, 0.5, 0.0, 2.0), 20000, np.random.default_rng(2), shared=0.0)
+    assert drawn.std((0, 1, 3)) == pytest.approx([1, 1, 1, 0.5, 0.5], rel=0.015)
+
+
+def test_deviations_that_are_unlike(simulated):
+    """Student's t of a contrast's own seeds holds the truth whatever the deviations are; pooled with columns that deviate half as much, an
+    interval is too narrow, and three seeds seldom show it. A trend has noisy and quiet columns alike, and arms are not pooled."""
+    covers = simulated[simulated["noise"] == "seeds, unlike"].set_index(["interval", "quantity"]).sort_index()["covers"]
+    assert covers["Student's t of each contrast"].tolist() == pytest.approx([0.95] * 3, abs=0.01)
+    stated = covers["stated"]
+    assert 0.86 <= stated["gain of a doubling"] <= 0.91 and stated["trend in log2 E"] >= 0.93 and stated["two arms"] >= 0.93
+
+
 def test_the_committed_table_is_what_the_simulation_gives(simulated):
     committed = pd.read_csv(ROOT / "docs/coverage.csv")
-    assert (committed[committed["interval"] == "stated"]["covers"] >= 0.93).all() and set(committed["seeds"]) == {3, 5, 10}
+    stated = committed[(committed["interval"] == "stated") & committed["noise"].isin(ALIKE)]
+    assert (stated["covers"] >= 0.93).all() and set(stated["seeds"]) == {3, 5, 10} and set(committed["noise"]) == set(coverage.NOISE)
     at_three = committed[committed["seeds"] == 3].reset_index(drop=True)
     pd.testing.assert_frame_equal(at_three, simulated, check_exact=False, rtol=0.002)  # a table on the limit may fall on either side
 

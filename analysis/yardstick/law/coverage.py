@@ -1,7 +1,8 @@
 """How often the intervals of `intervals` hold the truth, by simulated tables of losses whose truth is known: 0 for every contrast.
 
 A table has a level of its seed, which all columns share, what a seed does to one column (seed_deviation, nat), a level of each block,
-which all share, and what a block does to one column under every seed (block_deviation, nat of the mean over all blocks)."""
+which all share, and what a block does to one column under every seed (block_deviation, nat of the mean over all blocks). Seeds do the same
+to all columns but where deviations are unlike: then `unlike` times as much to the first half of them."""
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,8 @@ SHARED = 0.1               # nat: levels of seeds and blocks, which cancel in ev
 KINDS = {"t": "Student's t, pooled", "own": "Student's t of each contrast", "bootstrap": "bootstrap over seeds and blocks",
          "stated": "stated"}
 SEEDS, COLUMNS, BLOCKS = (3, 5, 10), 8, 64
-NOISE = {"seeds": (1.0, 0.0), "blocks": (0.1, 1.0), "both": (1.0, 1.0)}  # seeds' and blocks' variance in a contrast, as 1 to 1 of both
+# seeds' and blocks' variance in a contrast, as 1 to 1 of both, and by how much seeds do more to the first half of the columns
+NOISE = {"seeds": (1.0, 0.0, 1.0), "blocks": (0.1, 1.0, 1.0), "both": (1.0, 1.0, 1.0), "seeds, unlike": (1.0, 0.0, 2.0)}
 
 
 class Design(NamedTuple):
@@ -26,13 +28,15 @@ class Design(NamedTuple):
     blocks: int
     seed_deviation: float
     block_deviation: float
+    unlike: float = 1.0
 
 
 def tables(design, count, rng, shared=SHARED):
     """(N, S, E_n, B) losses with no true difference; shared: of levels, nat, which a sum whose weights do not cancel has to go without."""
     n, s, e, b = count, design.seeds, design.columns, design.blocks
+    by_seed = design.seed_deviation * np.where(np.arange(e) < e / 2, design.unlike, 1.0)[:, None]
     return (shared * (rng.normal(size=(n, s, 1, 1)) + rng.normal(size=(n, 1, 1, b))) +
-            design.seed_deviation * rng.normal(size=(n, s, e, 1)) + design.block_deviation * np.sqrt(b) * rng.normal(size=(n, 1, e, b)))
+            by_seed * rng.normal(size=(n, s, e, 1)) + design.block_deviation * np.sqrt(b) * rng.normal(size=(n, 1, e, b)))
 
 
 def share(limits, truth=0.0):
@@ -95,8 +99,8 @@ def table(count=TABLES, several=SEEDS):
     rows = []
     for name, weights in contrasts_of_table().items():
         for seeds in several:
-            for noise, (by_seed, by_block) in NOISE.items():
-                design = Design(seeds, len(weights), BLOCKS, by_seed, by_block / np.sqrt(seeds))
+            for noise, (by_seed, by_block, unlike) in NOISE.items():
+                design = Design(seeds, len(weights), BLOCKS, by_seed, by_block / np.sqrt(seeds), unlike)
                 rows += [dict(quantity=name, columns=len(weights), seeds=seeds, noise=noise, interval=KINDS[kind], covers=covers,
                               tables=count) for kind, covers in of_contrast(design, weights, count).items()]
     return pd.DataFrame(rows)
