@@ -75,5 +75,7 @@ experiment() {
   done
   step "yardstick $command"
   .venv/bin/yardstick "$command" "${input[@]}" --out "$results"
+  # the verdicts of its other sweeps, from what is committed of them
+  [ "$command" != router-learning ] || .venv/bin/yardstick judge "$results" --out "$results"
 }
 script=$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)/run.sh

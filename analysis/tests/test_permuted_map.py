@@ -60,6 +60,15 @@ def test_an_expert_that_takes_a_class_is_found():
     assert first.p == 1 / (1 + permuted_map.DRAWS) and first.lift > first.null_high and other.p > 0.01
 
 
+def test_a_stray_token_hides_no_specialist():
+    """A single token of the class on an expert that has no others would be the largest lift there is, under nearly any map."""
+    layer, ids, labels = sample(2, lambda i, own: 0 if KIND[i] == 0 else 1 + own.integers(EXPERTS - 2))
+    (clean,) = permuted_map.largest(layer, ids, labels, [0], np.random.default_rng(0))
+    layer.chosen[np.nonzero(labels == 0)[0][0]] = EXPERTS - 1
+    (found,) = permuted_map.largest(layer, ids, labels, [0], np.random.default_rng(0))
+    assert found.p == clean.p == 1 / (1 + permuted_map.DRAWS) and found.lift == pytest.approx(clean.lift, rel=0.01)
+
+
 def test_one_id_is_a_class_that_no_hash_is_found_by(monkeypatch):
     """Wherever it goes, some expert has all of it, and lifts of 4 and more are what a hash shows."""
     alone = int(np.nonzero(KIND == 0)[0][0])

@@ -1,4 +1,4 @@
-"""Effective rank of experts: against singular values, at its ends, of a real checkpoint, and what is said where there is none."""
+"""Effective rank of experts: against singular values, at its ends, of every kept checkpoint, and what is said where there is none."""
 import h5py
 import numpy as np
 import pytest
@@ -88,3 +88,17 @@ def test_a_run_without_checkpoints_and_files_of_other_hands(tmp_path):
     (folder / "manifest.json").unlink()  # a checkpoint that was not finished
     with pytest.raises(yardstick.SchemaError, match="no checkpoint is kept"):
         weights.checkpoints(run)
+
+
+def test_matrices_of_other_files_and_of_no_such_size_are_refused(tmp_path):
+    run = write_run(tmp_path)
+    other = write_checkpoint(run, 2, {1: np.ones((3, 6, 4), np.float32)})
+    path = write_checkpoint(run, 4, {1: np.ones((3, 6, 4), np.float32)}) / "experts-01-0000.h5"
+    place = "blocks.1.moe.experts.up.weight/value"
+    for made in (lambda f: f.__setitem__(place, h5py.ExternalLink(str(other / path.name), place)),
+                 lambda f: f.create_dataset(place, (1, 60000, 60000), "f4", chunks=(1, 100, 100))):
+        with h5py.File(path, "r+") as f:
+            del f[place]
+            made(f)
+        with pytest.raises(yardstick.RecordError, match="lies outside the file|claims 3,600,000,000 values"):
+            yardstick.open(run).effective_rank(step=4)

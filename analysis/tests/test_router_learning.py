@@ -146,3 +146,23 @@ def test_verdicts_of_other_sweeps_are_those_of_their_committed_losses(tmp_path, 
     assert main(["judge", str(tmp_path), "--out", str(tmp_path)]) == 0
     assert "confirm, 20 million tokens: not reproduced" in capsys.readouterr().out
     assert json.loads((tmp_path / "acceptance.json").read_text())[0] == committed[0]
+
+
+@pytest.mark.parametrize("file,text", [("acceptance.json", "{}"), ("acceptance.json", '[{"key": "router-learns"}]'),
+                                       ("full-curves.csv", "arm,step,tokens,above_hash,above_hash_low,above_hash_high\n")])
+def test_committed_files_that_are_not_yardsticks(tmp_path, capsys, file, text):
+    for path in [*COMMITTED.glob("*.csv"), COMMITTED / "acceptance.json"]:
+        shutil.copy(path, tmp_path)
+    (tmp_path / file).write_text(text)
+    assert main(["judge", str(tmp_path), "--out", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err and (tmp_path / file).read_text() == text
+
+
+def test_the_intervals_on_the_way_are_those_of_verdicts():
+    """The last step of a curve says what the table says, blocks of text and all."""
+    for name in ("confirm", "epoch", "balancers", "full", "longer", "router-learning"):
+        curves, table = (pd.read_csv(COMMITTED / f"{name}{kind}.csv") for kind in ("-curves", ""))
+        last = curves[curves["step"] == curves["step"].max()].set_index("arm")
+        for row in table.dropna(subset="above_hash").itertuples():
+            found = last.loc[row.arm, ["above_hash", "above_hash_low", "above_hash_high"]].astype(float).tolist()
+            assert found == pytest.approx([row.above_hash, row.above_hash_low, row.above_hash_high], abs=2e-5), (name, row.arm)

@@ -181,3 +181,4 @@ def test_the_corrected_rule_is_met_by_any_layer_that_meets_it():
     assert verdict(rarer, rarer)["status"] == "direction only" == verdict(chance, rarer)["status"]
     assert verdict(chance)["status"] == "reproduced" and verdict(chance, chance)["status"] == "direction only", "0.03, of one layer or two"
     assert verdict(Largest(1.5, 2.0, 2.4, 0.9))["status"] == "not reproduced"
+    assert verdict(Largest(3.5, 3.4, 4.4, 0.4))["status"] == "not reproduced", "what nearly every other map reaches has no direction"

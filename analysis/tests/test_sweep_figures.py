@@ -10,6 +10,8 @@ from test_top_k import found_in
 
 from yardstick.experiments import known_answer_figure, known_answer_results, known_answer_samples
 from yardstick.law import curves, laws, saturation
+from yardstick.law.saturation import Interval
+from yardstick.law.saturation import Interval
 from yardstick.sweeps import arms, balancing_report, capacity, capacity_report, costs, results, saturation_figure, top_k
 
 
@@ -38,12 +40,13 @@ def curve(tmp_path_factory):
     return table, saturation.summarise(table, draws=200), costs.measure(table)
 
 
+STATED = saturation_figure.Stated([Interval(0.1 - 0.01 * i, 0.02, 0.2) for i in range(7)], Interval(9.0, 2.0, np.inf))
 PUBLISHED = [("HASH 15M, D/N = 3", np.array([1, 2, 4]), np.array([0.1, 0.2, 0.3]))]
 
 
 def test_the_four_panels(curve):
     table, s, cost = curve
-    losses, gains, speeds, memory = saturation_figure.four_panels(table, s, cost, PUBLISHED).axes
+    losses, gains, speeds, memory = saturation_figure.four_panels(table, s, cost, PUBLISHED, STATED).axes
     assert [line.get_ydata().tolist() for line in losses.lines[:3]] == table.losses.mean(2).tolist()
     assert named(losses)["mean"][1] == pytest.approx(table.losses.mean((0, 2)))
     for fit, label in ((s.comparison.clark, "Clark law"), (s.comparison.power, "power law")):
@@ -51,13 +54,19 @@ def test_the_four_panels(curve):
         at = np.interp(np.log2(table.experts), np.log2(x), np.log10(y))
         assert (x[0], x[-1]) == (1, 128) and at == pytest.approx(fit.fitted, abs=1e-4), "the law runs through what was fitted"
     assert named(gains)["measured"][0].tolist() == s.left.tolist()
-    assert named(gains)["measured"][1].tolist() == [g.value for g in s.gains]
-    assert bars(gains) == pytest.approx(np.array([[g.low, g.high] for g in s.gains]))
+    assert named(gains)["measured"][1].tolist() == [g.value for g in STATED.gains]
+    assert bars(gains) == pytest.approx(np.array([[g.low, g.high] for g in STATED.gains]))
     assert named(gains)[PUBLISHED[0][0]][1].tolist() == [0.1, 0.2, 0.3]
     assert named(gains)["no gain: 0.005 nat"][1] == [0.005] * 2
-    half = named(gains).get("E_half")
-    assert half[0] == [s.e_half.value] * 2 if np.isfinite(s.e_half.value) else half is None
+    assert named(gains)["E_half and its 95 %"][0] == [9.0] * 2
+    limits, arrow = gains.lines[-2:]
+    assert limits.get_xdata() == pytest.approx([2.0, gains.get_xlim()[1]]) and arrow.get_marker() == ">", "an interval without an end"
     assert named(speeds)["steps"][1].tolist() == cost.steps.tolist() and named(speeds)["wall time"][1].tolist() == cost.wall.tolist()
+    assert not speeds.containers, "no bars where nothing is known of every evaluation"
+    known = s._replace(speeds=tuple(Interval(v, v - 0.1, v + 0.2) for v in cost.steps))
+    speeds = saturation_figure.four_panels(table, known, cost, PUBLISHED, STATED).axes[2]
+    assert bars(speeds) == pytest.approx(np.stack([cost.steps - 0.1, cost.steps + 0.2], 1)[1:])
+    assert (np.diff(bars(speeds, 1), axis=1)[:, 0] / np.diff(bars(speeds), axis=1)[:, 0]) == pytest.approx((cost.wall / cost.steps)[1:])
     assert named(memory)["total parameters"][1].tolist() == (cost.parameters * 16).tolist()
     assert named(memory)["measured peak"][1].tolist() == cost.peak.tolist()
     (line,) = [y for label, (_, y) in named(memory).items() if label.startswith("affine fit, R² = 1.0000")]
@@ -76,7 +85,7 @@ def test_the_gap_of_every_seed(curve):
 def test_what_was_not_recorded_is_said_in_its_panel(curve):
     table, s, _ = curve
     bare = costs.measure(table._replace(extra={name: values * np.nan for name, values in table.extra.items()}))
-    panels = saturation_figure.four_panels(table, s._replace(comparison=None, band=None), bare, []).axes
+    panels = saturation_figure.four_panels(table, s._replace(comparison=None, band=None), bare, [], STATED).axes
     assert ["no wall time" in t.get_text() for t in panels[2].texts] == [True] and "no memory" in panels[3].texts[0].get_text()
     assert "wall time" not in named(panels[2]) and "measured peak" not in named(panels[3])
     assert not {"Clark law", "power law"} & set(named(panels[0]))

@@ -124,12 +124,17 @@ def write_text(path, text):
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
-def write_table(path, frame, float_format=None):
-    """Writes a table as csv, in which no text is a formula."""
+def table_text(frame, float_format=None):
+    """A table as csv, in which no text is a formula."""
     columns = {name: frame[name].map(safe.cell) for name in frame if frame[name].dtype.kind not in "iufb"}
     stream = io.StringIO()
     frame.assign(**columns).rename(columns=safe.cell).to_csv(stream, index=False, float_format=float_format)
-    write_text(path, stream.getvalue())
+    return stream.getvalue()
+
+
+def write_table(path, frame, float_format=None):
+    """Writes what `table_text` gives."""
+    write_text(path, table_text(frame, float_format))
 
 
 def remove(path):

@@ -1,6 +1,7 @@
 """`yardstick findings`: what the README says was found, written from the committed files of the experiments, each sentence with the verdict
 it rests on. An experiment without an entry has no sentence; a verdict that does not carry a sentence changes its words."""
 import pathlib
+import re
 import textwrap
 
 from ..base import reading
@@ -74,16 +75,23 @@ def _verdict(entry):
     return f"by the registered rule: {entry['status']}{corrected}"
 
 
+def _tokens(label):
+    """Millions of tokens that the label of a sweep names; 0 where it names none, as of laptop scale."""
+    named = re.search(r"(\d+) million tokens", label)
+    return int(named[1]) if named else 0
+
+
 def router_learning(found):
     folders, said = [folder for folder, _ in found["router-learns"]], []
-    for _, entry in found["router-learns"]:
+    for _, entry in sorted(found["router-learns"], key=lambda one: _tokens(one[1]["label"])):
         if entry["interval"] is not None:
             value, limits = entry["measured"]["loss less that of hash"], entry["interval"]["difference to hash"]
             said.append(f"{_interval(value, limits)} ({entry['label'] or 'laptop scale'}: {entry['status']})")
     if not said:
         return None
-    return ("What such runs say of experts is what their routers make of them: the loss of a learned router, registered before its runs, "
-            f"less that of a fixed hash of the token id is {_listed(said)} {_link(folders[0], 'router learning')}.")
+    return ("What such runs say of experts is what their routers make of them: the loss of a learned router, one registered before each "
+            f"sweep and not the same in all, less that of a fixed hash of the token id is {_listed(said)} "
+            f"{_link(folders[0], 'router learning')}.")
 
 
 def balancing(found):

@@ -127,6 +127,19 @@ class File:
             count *= int(n)
         return count
 
+    def member(self, group, name):
+        """A dataset in a group of the root, looked at as those of the root are."""
+        place = f"{group}/{name}"
+        for part in (group, place):
+            if not isinstance(self.file.get(part, getlink=True), h5py.HardLink):
+                raise RecordError(f"{self.path}: {part} is not there, or lies outside the file (a link); {ADVICE}")
+        found = self.file[place]
+        if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+            raise RecordError(f"{self.path}: {place} is no dataset of this file; {ADVICE}")
+        self.datasets[place] = found
+        self.check_claim(place, found.shape)
+        return found
+
     def check_claim(self, name, shape):
         """How many values this shape of a dataset has; RecordError where a file of this size cannot hold them."""
         dataset, count, chunk = self.datasets[name], 1, 1

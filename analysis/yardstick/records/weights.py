@@ -3,7 +3,6 @@ import pathlib
 import re
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
 from ..base.faults import RecordError, SchemaError
@@ -45,8 +44,8 @@ def each_expert(checkpoint, name, of, cut=Cut()):
         blocks.add(block)
         if cut.block not in (None, block):
             return
-        data = file.file[f"blocks.{block}.moe.experts.{name}.weight/value"]
-        if not isinstance(data, h5py.Dataset) or data.ndim != 3 or data.external or data.is_virtual:
+        data = file.member(f"blocks.{block}.moe.experts.{name}.weight", "value")
+        if data.ndim != 3:
             raise RecordError(f"{file.path}: the experts' {name} are no matrices; {hdf5.ADVICE}")
         if len(data) % cut.chunks:
             raise RecordError(f"{file.path}: {len(data)} parts of experts, of which moe.hidden_chunks: {cut.chunks} make one; "

@@ -8,6 +8,7 @@ import numpy as np
 from ..records.sample import occurrences, tally
 
 DRAWS = 999
+FLOOR = 0.1   # of an even load: an expert with fewer choices shows no lift, since a single token of a class would be the largest of all
 LEVEL = 0.05  # one-sided, shared among the layers of a run
 
 
@@ -33,11 +34,12 @@ def strata(times):
 
 def largest_lifts(choices, kind, wanted):
     """(wanted,) the largest lift of any expert over classes `wanted`: choices (ids, experts), kind (ids,) the class of each id. Experts
-    without choices show none."""
+    of less than FLOOR show none."""
     table = np.stack([choices[kind == c].sum(0) for c in wanted])
     share = table.sum(1, keepdims=True) / choices.sum()
     load = choices.sum(0)
-    return (table / np.maximum(load, 1e-300) / np.maximum(share, 1e-300)).max(1)
+    lifts = table / np.maximum(load, 1e-300) / np.maximum(share, 1e-300)
+    return np.where(load >= FLOOR * load.mean(), lifts, 0.0).max(1)
 
 
 def largest(layer, ids, labels, wanted, rng, draws=None):

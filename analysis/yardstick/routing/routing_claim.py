@@ -127,11 +127,11 @@ def _order(kept):
 
 def beyond_maps(found):
     """The corrected part of the claim, by the layer of every seed and class that meets it, or else the one whose largest lift the fewest
-    permuted maps reach; what is measured is the weakest of the seeds'."""
+    permuted maps reach; the direction is right where these are at most one in twenty. What is measured is the weakest of the seeds'."""
     parts, measured, limits = [], {}, {}
     for name in WANTED:
         kept = [min(((by_class[name], len(run.maps)) for by_class in run.maps.values()), key=_order) for run in found]
-        parts += [rule.Part(_meets(one, layers), one.lift <= one.null_mean, one.lift > one.null_mean) for one, layers in kept]
+        parts += [rule.Part(_meets(one, layers), one.p > LEVEL, one.p <= LEVEL) for one, layers in kept]
         weakest = max(kept, key=_order)[0]
         measured |= {f"{name} lift": weakest.lift, f"{name} lift of permuted maps": weakest.null_mean, f"{name} p": weakest.p}
         limits[f"{name} lift of permuted maps, mean to 95 % quantile"] = [weakest.null_mean, weakest.null_high]

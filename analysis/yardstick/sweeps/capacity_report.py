@@ -61,7 +61,7 @@ def _against_theory(axis, table, part, means):
     means = means[np.isfinite(means["factor"])]
     error = np.abs(means[[f"{part}_low", f"{part}_high"]].values.T - means[part].values) * 100
     axis.errorbar(means["factor"] + 0.03, 100 * means[part], None if np.isnan(error).any() else error, fmt="D", ms=4, capsize=3,
-                  color=PALETTE[0], label="mean of layers, 95 %")
+                  color=PALETTE[0], label="mean of layers, bootstrap of seeds")
     axis.set(xlabel="capacity factor", xlim=(x[0], x[-1]), ylabel="choices dropped (%)" if part == "drop" else "rows left empty (%)")
 
 

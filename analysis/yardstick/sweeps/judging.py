@@ -29,6 +29,14 @@ def _json(path):
     return reading.parse_json(reading.read_text(path, ADVICE), path, ADVICE)
 
 
+def _entries(folder):
+    """Those of the folder's acceptance.json."""
+    found = _json(folder / "acceptance.json")
+    if not isinstance(found, list):
+        raise SchemaError(f"{folder / 'acceptance.json'}: is no list of entries; {ADVICE}")
+    return found
+
+
 def _frame(folder, record, kind):
     """The committed evaluations of a curve, with the columns that all of its runs share."""
     path = folder / f"{record['name']}-{kind}.csv"
@@ -47,17 +55,19 @@ def _redraw(folder, record, out, command):
     2026-12-01 are written anew with all columns that `yardstick saturation` needs."""
     name, gains = record["name"], folder.parent / PUBLISHED
     kinds = [kind for kind in ("runs", "times", "cooled") if reading.is_file(folder / f"{name}-{kind}.csv")]
-    inputs = [*(folder / f"{name}-{kind}.csv" for kind in kinds), *([gains / curves.GAINS] if gains.is_dir() else [])]
-    origin = figure_file.origin_of(command, inputs, figure_file.read_origin(folder / f"{name}.svg").runs)
+    runs, digests = figure_file.read_origin(folder / f"{name}.svg").runs, {}
     with tempfile.TemporaryDirectory() as whole:
         for kind in kinds:
             rows = saturation_report.evaluations(_frame(folder, record, kind))
-            rows.to_csv(f"{whole}/{kind}.csv", index=False, float_format=EXACT)
-            writing.write_table(out / f"{name}-{kind}.csv", rows, EXACT)
+            text = writing.table_text(rows, EXACT)
+            pathlib.Path(f"{whole}/{kind}.csv").write_text(text, encoding="utf-8")
+            writing.write_text(out / f"{name}-{kind}.csv", text)
+            digests[str(out / f"{name}-{kind}.csv")] = figure_file.sha256(f"{whole}/{kind}.csv")
         others = {kind: f"{whole}/{kind}.csv" for kind in kinds[1:]}
         beside = companions.Beside(published=str(gains) if gains.is_dir() else None, **others)
         (table,) = results.tables(results.read(f"{whole}/runs.csv"))
-        saturation_report.Curve(table, origin.runs, name, beside).draw(out, origin)
+        origin = figure_file.origin_of(command, [gains / curves.GAINS] if gains.is_dir() else [], runs)
+        saturation_report.Curve(table, runs, name, beside).draw(out, origin._replace(inputs=origin.inputs | digests))
 
 
 class Curve:
@@ -126,6 +136,8 @@ def _other_sweep(folder, name, command, out):
     names, losses, *_ = arms_of.read_losses(folder / f"{name}-losses.csv")
     path, figure = folder / f"{name}-curves.csv", f"{name}-curves"
     curves = overtaking.read(path)
+    if curves.empty:
+        raise SchemaError(f"{path}: has no rows; {ADVICE}")
     label = f"{name}, {curves['tokens'].max() / 1e6:.0f} million tokens"
     if out is not None:
         origin = figure_file.origin_of(command, [path])
@@ -139,8 +151,9 @@ def _other_sweeps(folder, out, command):
     """What `make` returns and does of router-learning: the verdicts of its sweeps beside that of laptop scale."""
     known = (path.name.removesuffix("-losses.csv") for path in sorted(folder.glob("*-losses.csv")))
     entries = [_other_sweep(folder, name, command, out) for name in known if name != OWN]
+    kept = [e for e in _entries(folder) if not e["label"]]
     if out is not None:
-        acceptance.add(out / "acceptance.json", _json(folder / "acceptance.json"), entries, command)
+        acceptance.add(out / "acceptance.json", kept, entries, command)
     return "\n".join(f"{e['label']}: {e['status']}" for e in entries)
 
 
@@ -152,11 +165,14 @@ def make(folder, out=None, command=""):
     a curve OUT/NAME-contrasts.csv and -power.csv, what they say in saturation.json, and its figures anew."""
     folder = pathlib.Path(folder)
     if reading.is_file(folder / f"{OWN}.csv"):
-        return _other_sweeps(folder, out and pathlib.Path(out), command)
+        try:
+            return _other_sweeps(folder, out and pathlib.Path(out), command)
+        except (KeyError, TypeError) as error:
+            raise SchemaError(f"{folder}: is not what yardstick writes ({error}); {ADVICE}") from error
     kind = next((judge for name, judge in KINDS.items() if reading.is_file(folder / name)), None)
     if kind is None:
         raise SchemaError(f"{folder}: has none of {', '.join([*KINDS, OWN + '.csv'])}; {ADVICE}")
-    entries = _json(folder / "acceptance.json")
+    entries = _entries(folder)
     try:
         said, parts, write = kind(folder, command)
         known = {(e["key"], e["label"]): e["claim"] for e in entries}

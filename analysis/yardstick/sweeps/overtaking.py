@@ -14,15 +14,17 @@ COLUMNS = ["arm", "step", "tokens", "above_hash", "above_hash_low", "above_hash_
 
 
 def over_tokens(folder, arms):
-    """A row for each arm and each evaluation that all runs have: its loss less the hash arm's, nat, with its interval over seeds."""
+    """A row for each arm and each evaluation that all runs have: its loss less the hash arm's, nat, with its interval over seeds, and where
+    they are known over blocks of text, as verdicts are judged."""
     frame = results.read(results.of_sweep(folder))
     frame, rows = frame[frame["arm"].isin(arms.names) & frame["seed"].isin(arms.seeds)], []
-    losses = frame.pivot_table(index=["step", "tokens", "seed"], columns="arm", values="loss_validation").dropna()
-    for (step, tokens), part in losses.groupby(level=["step", "tokens"]):
-        if len(part) < len(arms.seeds):
+    blocks = [name for name in frame if name.startswith(f"{results.BLOCK}_")] or ["loss_validation"]
+    for (step, tokens), part in frame.groupby(["step", "tokens"]):
+        if len(part) < len(arms.seeds) * len(arms.names):
             continue
+        losses = {name: of.sort_values("seed")[blocks].values for name, of in part.groupby("arm")}
         for name in (n for n in arms.names if n != HASH):
-            less = intervals.stated(part[[name, HASH]].values[:, :, None], np.array([1.0, -1.0]), pool=False)
+            less = intervals.stated(np.stack([losses[name], losses[HASH]], 1), np.array([1.0, -1.0]), pool=False)
             rows.append(dict(arm=name, step=step, tokens=tokens, above_hash=less.value, above_hash_low=less.low, above_hash_high=less.high))
     return pd.DataFrame(rows)
 

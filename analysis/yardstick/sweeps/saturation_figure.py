@@ -1,5 +1,7 @@
 """The figures of `yardstick saturation`: losses, gains, speed-ups and memory over E in four panels, and the gap of training and
 held-out loss."""
+from typing import NamedTuple
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import EngFormatter
@@ -7,6 +9,15 @@ from matplotlib.ticker import EngFormatter
 from ..drawing.figures import PALETTE, experts_axis
 from ..law import laws, saturation
 from . import costs, sentences
+
+
+
+class Stated(NamedTuple):
+    """Gains of the doublings and E_half with the intervals by which corrected rules judge: pooled Student's t, or the wider of it and drawn
+    blocks; smoothed gains and the fitted law."""
+    gains: list
+    half: object
+
 
 LEGEND = 0.3  # of the height of the gains, kept free above them
 
@@ -33,20 +44,20 @@ def _losses(axis, table, s):
     axis.legend(fontsize="small")
 
 
-def _gains(axis, s, published):
-    """(b) Gain per doubling with its interval, the level that counts as none, and the published curves."""
-    value = np.array([g.value for g in s.gains])
-    errors = np.abs(np.array([[g.low, g.high] for g in s.gains]).T - value)
+def _gains(axis, s, published, stated):
+    """(b) Gain per doubling with its interval, the level that counts as none, and the published curves; stated: `Stated`."""
+    value = np.array([g.value for g in stated.gains])
+    errors = np.abs(np.array([[g.low, g.high] for g in stated.gains]).T - value)
     axis.errorbar(s.left, value, None if np.isnan(errors).any() else errors, fmt="o", ms=5, capsize=3,
                   color=PALETTE[0], zorder=3, label="measured")
     for i, (label, experts, gain) in enumerate(published):
         axis.plot(experts, gain, lw=0.8, color=PALETTE[2 + i], label=label)
     axis.axhline(saturation.DELTA, ls=":", color="0.3", label=f"no gain: {saturation.DELTA} nat")
     axis.axvspan(s.predicted[0] * 0.99, s.predicted[1] * 1.01, color=PALETTE[4], alpha=0.25, lw=0, label="predicted E_max")
-    if np.isfinite(s.e_half.value):
-        axis.axvline(s.e_half.value, color=PALETTE[1], label="E_half, 95 %")
+    if np.isfinite(stated.half.value):
+        axis.axvline(stated.half.value, color=PALETTE[1], label="E_half and its 95 %")
     experts_axis(axis, "experts E, before the doubling")
-    _limits_of_half(axis, s.e_half)
+    _limits_of_half(axis, stated.half)
     low, high = axis.get_ylim()
     axis.set(ylabel="gain per doubling Δ (nat per token)", title="(b) gain of each doubling", ylim=(low, high + LEGEND * (high - low)))
     axis.legend(fontsize="x-small", ncols=2)
@@ -70,7 +81,11 @@ def _speeds(axis, cost, speeds):
         if np.isfinite(values).any():
             by_step = np.array([[one.value, one.low, one.high] for one in speeds])
             error = np.abs(by_step[:, 1:].T - by_step[:, 0]) * np.divide(values, cost.steps)
-            axis.errorbar(cost.experts * shift, values, np.nan_to_num(error), fmt=style, ms=5, capsize=3, lw=1, label=name)
+            known = np.isfinite(error).all(0) & (cost.experts > 1)  # the dense model's is 1 by definition
+            axis.plot(cost.experts * shift, values, style, ms=5, lw=1, label=name)
+            if known.any():
+                axis.errorbar(cost.experts[known] * shift, values[known], error[:, known], fmt="none", capsize=3, lw=1,
+                              ecolor=axis.lines[-1].get_color())
     axis.axhline(1, ls=":", color="0.3", label="dense")
     if np.isnan(cost.seconds).all():
         _absent(axis, "no wall time: seconds_per_step was not recorded")
@@ -108,19 +123,20 @@ def caption(table, s, published, timed=False):
     curves = f"thin lines: Clark et al. 2022 at the nearest D/N ({'; '.join(label for label, *_ in published)})" if published else \
         "the published curves are not drawn, since --published was not given"
     band = ", band: 95 % of the bootstrap, of differences from the mean over E" if s.band is not None else ""
-    return (f"{setting(table, s)}. {table.label}. (a) Held-out loss: seeds, mean, laws fitted to it{band}. (b) Gain of each doubling with "
-            f"its {s.seeds}-seed 95 % interval; {curves}; band: E_max predicted at this D/N by the registered law, with which E_half "
-            "is compared; at the foot the 95 % interval of E_half. (c) Speed-up to the dense model's last loss, intervals by the same "
-            "bootstrap of the losses, between evaluations linear and before the first one not counted; wall time from the smallest "
-            f"seconds per step of each E that {'the sweep given by --times' if timed else 'the runs'} recorded. (d) Total parameters, "
-            "measured peak of resident memory and its affine fit.")
+    return (f"{setting(table, s)}. {table.label}. (a) Held-out loss: seeds, mean, laws fitted to it{band}. (b) Gain of each doubling, "
+            f"{s.seeds} seeds, 95 % by pooled t; {curves}; band: E_max predicted at this D/N by the registered law, with which E_half is "
+            "compared, here by smoothed gains and the fitted law; at the foot its 95 % interval. (c) Speed-up to the dense model's last "
+            "loss, intervals by the bootstrap of seeds, of which those of three hold the truth three times in four; between evaluations "
+            "linear and before the first one not counted; wall time from the smallest seconds per step of each E that "
+            f"{'the sweep given by --times' if timed else 'the runs'} recorded. (d) Total parameters, measured peak of resident memory and "
+            "its affine fit.")
 
 
-def four_panels(table, s, cost, published):
-    """The saturation figure."""
+def four_panels(table, s, cost, published, stated):
+    """The saturation figure; stated: what (b) shows of the gains, `Stated`."""
     figure, axes = plt.subplots(2, 2, figsize=(12, 9))
     _losses(axes[0, 0], table, s)
-    _gains(axes[0, 1], s, published)
+    _gains(axes[0, 1], s, published, stated)
     _speeds(axes[1, 0], cost, s.speeds)
     _memory(axes[1, 1], cost)
     figure.suptitle(setting(table, s), fontsize="medium")

@@ -151,7 +151,10 @@ class Curve:
 
     def draw(self, out, origin):
         """Writes the figures OUT/NAME and, where training losses are known, NAME-gap."""
-        figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published)
+        losses, experts = self.table.losses, self.table.experts
+        gains = [intervals.stated(losses, row).interval for row in contrasts.doubling_weights(experts, experts[-1])]
+        stated = saturation_figure.Stated(gains, self.contrasts.half.stated)
+        figure = saturation_figure.four_panels(self.table, self.summary, self.cost, self.published, stated)
         caption = saturation_figure.caption(self.table, self.summary, self.published, self.times.found is not None)
         figure_file.save(figure, out, self.name, origin._replace(runs=self.runs + self.times.runs, caption=caption))
         if np.isfinite(self.table.extra["loss_train"]).all():

@@ -83,7 +83,5 @@ def rewrite(path, entries, found, command, made_by):
 
 
 def add(path, entries, more, command):
-    """Writes entries of an earlier command as they are, and `more` behind them, in place of those of the same claim and label."""
-    again = {(e["key"], e["label"]) for e in more}
-    kept = [e for e in entries if (e["key"], e["label"]) not in again]
-    writing.write_text(path, text([*kept, *(e | dict(command=command, commit=commit()) for e in more)]) + "\n")
+    """Writes entries of an earlier command as they are, and `more` behind them."""
+    writing.write_text(path, text([*entries, *(e | dict(command=command, commit=commit()) for e in more)]) + "\n")
