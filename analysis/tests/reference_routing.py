@@ -41,8 +41,8 @@ def choices(sample, layer, evaluation=-1):
     return [[int(e) for e in row if e >= 0] for row in sample["expert"].values[evaluation, :, layer]]
 
 
-def saturation(sample, layer, evaluation):
-    pairs = list(zip(choices(sample, layer, evaluation), choices(sample, layer)))
+def saturation(sample, layer, evaluation, other=-1):
+    pairs = list(zip(choices(sample, layer, evaluation), choices(sample, layer, other)))
     return sum(len(set(now) & set(last)) / len(last) for now, last in pairs) / len(pairs)
 
 

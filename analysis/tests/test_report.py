@@ -2,17 +2,15 @@
 import functools
 import html
 import re
-import shutil
 import warnings
 
 import pytest
+from browser_fixture import browser, show, wider_than  # noqa: F401: browser is a fixture
 from fixture import write_run
 
 from yardstick.drawing import figures
 from yardstick.cli import main
 from yardstick.pages.report import FIGURES, make_report
-
-driver_path, browser_path = shutil.which("chromedriver"), shutil.which("chromium")
 
 
 def full(folder):
@@ -64,14 +62,15 @@ def test_every_figure_is_made(page):
 
 DENSE = "the model is dense"
 NO_EVALUATION = r"no held-out routing .*\(train.evaluate_every: 0\)"
-ANALYSES = ["saturation", "coactivation", "vocabulary", "locality", "class_entropy", "information", "domain_control"]
+ANALYSES = ["saturation", "persistence", "coactivation", "vocabulary", "locality", "class_entropy", "information", "domain_control"]
 ROUTING = ["load", "max_vio", "bias", "entropy", "margins", "drops", "classes", "domains", "traffic"]
 ABSENT = [(dense, dict.fromkeys([*ROUTING, *ANALYSES], DENSE)),
           (rare, dict(drops=r"no tokens were dropped, since experts have no capacity limit \(moe.capacity_factor: 0\)", traffic="one rank",
                       loss_by_domain="no held-out text was evaluated",
                       **dict.fromkeys(["classes", "domains", *ANALYSES], NO_EVALUATION))),
           (roomy, dict(drops=r"no tokens were dropped, since no expert was ever full \(moe.capacity_factor: 4\)",
-                       saturation="only one evaluation", coactivation="every token is given to one expert",
+                       **dict.fromkeys(["saturation", "persistence"], "only one evaluation"),
+                       coactivation="every token is given to one expert",
                        **dict.fromkeys(["domains", "domain_control", "loss_by_domain"], "does not tell domains apart")))]
 
 
@@ -120,27 +119,10 @@ def test_wrong_folder_says_so(tmp_path, capsys):
     assert "not a run folder" in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if not driver_path or not browser_path:
-        pytest.skip("chromium and chromium-driver are not installed")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser_path
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
-    yield chrome
-    chrome.quit()
-
-
 @pytest.mark.parametrize("run", [full, dense, resumed])
-@pytest.mark.parametrize("width", [375, 1280])
+@pytest.mark.parametrize("width", [375, 390, 1280])
 def test_page_in_a_browser(page, browser, width, run):
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", dict(width=width, height=900, deviceScaleFactor=1, mobile=width < 600))
-    browser.get(page(run).as_uri())
+    show(browser, page(run), width)
     assert browser.get_log("browser") == []
     images = browser.execute_script("return [...document.images].map(i => [i.naturalWidth, i.getBoundingClientRect().width, i.alt])")
     assert len(images) == len(FIGURES) - (len(ABSENT[0][1]) if run is dense else 0)
@@ -150,8 +132,5 @@ def test_page_in_a_browser(page, browser, width, run):
     for natural, shown, alt in images:
         assert natural > 300 and shown > 250 and alt
         assert figures.plt.rcParams["font.size"] / 72 * figures.DPI * shown / natural >= 9, "letters of a figure that cannot be read"
-    too_wide = ("return [...document.querySelectorAll('body, body > *')].filter(e => e.scrollWidth > innerWidth && "
-                "getComputedStyle(e).overflowX == 'visible').map(e => e.outerHTML.slice(0, 80))")
-    assert browser.execute_script(too_wide) == []
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert wider_than(browser, width) == []
     assert float(browser.execute_script("return parseFloat(getComputedStyle(document.body).fontSize)")) >= 15

@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from browser_fixture import browser, show, wider_than  # noqa: F401: browser is a fixture
 from fixture import write_run
 from sweep_fixture import config_of
 
@@ -73,3 +74,40 @@ def test_a_hundred_reports_take_less_than_a_quarter_of_an_hour(tmp_path):
     start = time.process_time()
     pages.make(runs, tmp_path / "out")
     assert (time.process_time() - start) / 2 < 9
+
+
+PHONE = 390  # pixels
+LONG = "a-name-of-a-run-that-somebody-made-of-all-of-its-settings-as-people-do-who-cannot-find-them-again"
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """The pages of runs with many results, long names and long values."""
+    folder = tmp_path_factory.mktemp("wide")
+    text = {f"train__seed_{i}": i for i in range(20)}
+    made = [str(write_run(folder / name, config=config_of(moe__bias_rule=rule, data__path="/" + "long/" * 30, **text), evaluations=3,
+                          choices=2)) for name, rule in (("x/" + LONG, "sign"), ("y/" + LONG, LONG * 2))]
+    index = pages.make(made, folder / "out")
+    return [index, *sorted(index.parent.glob("*/index.html"))]
+
+
+def test_pages_share_a_head_that_fits_a_phone(wide):
+    heads = []
+    for page in wide:
+        text = page.read_text()
+        head = re.search(r"<head>.*?</head>", text, re.DOTALL)[0]
+        assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in head and "<style" not in text.replace(head, "")
+        heads.append(re.sub("<title>.*?</title>", "", head, flags=re.DOTALL))
+        widths = [int(n) for n in re.findall(r"(?<!max-)\bwidth=\"(\d+)\"|(?<![-\w])(?:min-)?width:\s*(\d+)px", text) for n in n if n]
+        assert all(width < PHONE for width in widths), "a width that no phone has"
+    assert len(set(heads)) == 1 and len(wide) == 3
+
+
+def test_pages_on_a_phone(wide, browser):  # noqa: F811
+    for page in wide:
+        show(browser, page, PHONE)
+        assert wider_than(browser, PHONE) == [], page
+    show(browser, wide[0], PHONE)
+    names = "return [...document.querySelectorAll('#runs td:first-child')].map(e => e.getBoundingClientRect().width)"
+    cells = browser.execute_script(names)
+    assert len(cells) == 2 and all(width < PHONE / 2 for width in cells), "a name that takes the whole table"

@@ -36,6 +36,20 @@ def test_saturation(logged):
     assert np.all(found["value"].values[-1] == 1) and found["step"].values.tolist() == logged["step"].values.tolist()
 
 
+def test_persistence(logged):
+    found = agreement.persistence(logged)
+    if logged.sizes["evaluation"] == 1:
+        assert found is None
+        return
+    assert found["step"].values.tolist() == logged["step"].values[1:].tolist()
+    for t in range(1, logged.sizes["evaluation"]):
+        for i in range(2):
+            assert found["value"].values[t - 1, i] == pytest.approx(reference.saturation(logged, i, t, t - 1))
+    ends = agreement.saturation(logged).isel(step=-2)
+    for field in ("value", "null_mean", "null_sd", "chance"):
+        assert found[field].values[-1] == pytest.approx(ends[field].values), "the last evaluation and the one before are one pair"
+
+
 @pytest.mark.parametrize("adjacent", [False, True])
 def test_coactivation(logged, adjacent):
     found = agreement.coactivation(logged, adjacent)

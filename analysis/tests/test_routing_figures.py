@@ -35,12 +35,13 @@ def hollow(axis):
     return [m.get_ydata() for m in marks], bars
 
 
-def test_saturation_of_each_layer(found):
-    data = found["saturation"]
-    for i, axis in enumerate(routing_figures.saturation(found).axes):
+@pytest.mark.parametrize("quantity,steps", [("saturation", [10, 20, 30]), ("persistence", [20, 30])])
+def test_agreement_of_evaluations_in_each_layer(found, quantity, steps):
+    data = found[quantity]
+    for i, axis in enumerate(getattr(routing_figures, quantity)(found).axes):
         lines = named(axis)
         for label, name in (("measured", "value"), ("null: same loads", "null_mean")):
-            assert lines[label][0].tolist() == [10, 20, 30] and lines[label][1] == pytest.approx(data[name].values[:, i] * 100)
+            assert lines[label][0].tolist() == steps and lines[label][1] == pytest.approx(data[name].values[:, i] * 100)
         assert lines["chance k/E"][1] == pytest.approx([100 * 3 / (7, 5)[i]] * 2) and axis.get_title("left") == f"block {2 * i + 1}"
 
 

@@ -74,6 +74,8 @@ SECTIONS = {
     "Routing beside chance": [
         _analysis("saturation", "Share of a token's experts that are those of the last evaluation. Chance: k of E experts at random; "
                   "null: the same loads, tokens permuted."),
+        _analysis("persistence", "Share of a token's experts that it also had at the evaluation before: choices settle where it nears "
+                  "100 %. Chance: k of E experts at random; null: the same loads, tokens permuted."),
         _analysis("coactivation", "Of the tokens that expert i is given, how many are given to j as well: all pairs of choices, at the "
                   "last evaluation. Chance (0) is (k\u22121)/(E\u22121)."),
         _analysis("vocabulary", "Share of a token's occurrences that go to its most frequent first expert, mean over the tokens seen at "

@@ -1,4 +1,5 @@
-"""How choices agree: with the last evaluation (saturation) and with each other in one token (co-activation)."""
+"""How choices agree: with the last evaluation (saturation), with the one before (persistence) and with each other in one token
+(co-activation)."""
 from math import comb
 
 import numpy as np
@@ -56,6 +57,20 @@ def saturation(evaluation):
             measures.append(_saturation(now, layer, pairs_last[i] if final else pair_counts(now), pairs_last[i]))
         steps.append(stack(last, measures))
     return xr.concat(steps, xr.DataArray(evaluation["step"].values, dims="step", name="step"))
+
+
+def persistence(evaluation):
+    """Persistence of choices at every evaluation but the first, on (step, layer): the mean over tokens of |E(t) and E(s)| / k, with s the
+    evaluation before; None where there is one only. Chance and null as of `saturation`."""
+    layers = layers_of(evaluation)
+    before, steps = None, []
+    for t in range(evaluation.sizes["evaluation"]):
+        now = [layer_of(evaluation, i, t) for i in range(len(layers))]
+        now = [(layer, pair_counts(layer)) for layer in now]
+        if before is not None:
+            steps.append(stack(layers, [_saturation(a, b, pairs_a, pairs_b) for (a, pairs_a), (b, pairs_b) in zip(now, before)]))
+        before = now
+    return xr.concat(steps, xr.DataArray(evaluation["step"].values[1:], dims="step", name="step")) if steps else None
 
 
 def coactivation_of(layer, adjacent=False):

@@ -39,7 +39,9 @@ def _group(found, name, analysis, sample, *needed, absent=None):
 
 
 def _saturation(evaluation):
-    return dict(saturation=agreement.saturation(evaluation)) if evaluation.sizes["evaluation"] > 1 else None
+    if evaluation.sizes["evaluation"] < 2:
+        return None
+    return dict(saturation=agreement.saturation(evaluation), persistence=agreement.persistence(evaluation))
 
 
 def _coactivation(evaluation):

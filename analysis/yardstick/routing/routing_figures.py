@@ -51,20 +51,30 @@ def _by_layer(series, unit, scale, chances=True):
     return figure
 
 
-def saturation(found):
-    """Agreement with the last evaluation over time, of each layer."""
-    _need(found, "saturation", "saturation")
-    data = found["saturation"]
+def _over_evaluations(found, name):
+    """Agreement of choices at each evaluation, of each layer."""
+    _need(found, "saturation", name)
+    data = found[name]
     figure, axes = _per_layer(data)
     for i, axis in enumerate(axes):
         layer = data.isel(layer=i)
         axis.plot(layer["step"], layer["value"] * 100, "o-", label="measured")
-        axis.plot(layer["step"], layer["null_mean"] * 100, ":", color=PALETTE[2], label="null: same loads")
+        axis.plot(layer["step"], layer["null_mean"] * 100, "v:", ms=4, color=PALETTE[2], label="null: same loads")
         axis.axhline(float(layer["chance"][0]) * 100, ls="--", color=PALETTE[1], label="chance k/E")
         axis.set(ylabel="%", ylim=(0, 105))
     axes[0].legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1, frameon=False, fontsize="small")
     axes[-1].set_xlabel("step")
     return figure
+
+
+def saturation(found):
+    """Agreement with the last evaluation over time, of each layer."""
+    return _over_evaluations(found, "saturation")
+
+
+def persistence(found):
+    """Agreement with the evaluation before over time, of each layer."""
+    return _over_evaluations(found, "persistence")
 
 
 def coactivation(found):
@@ -156,6 +166,7 @@ def drop_by_position(found):
 # by the name of the file: the function, what the figure is called
 FIGURES = dict(
     saturation=(saturation, "Router saturation: choices as at the last evaluation"),
+    persistence=(persistence, "Persistence of choices: as at the evaluation before"),
     coactivation=(coactivation, "Co-activation of experts"),
     vocabulary=(vocabulary, "Vocabulary specialisation"),
     locality=(locality, "Temporal locality"),
