@@ -122,7 +122,8 @@ def _meets(one, layers):
 def _order(kept):
     """Puts first what says most for the claim: (a `Largest`, of how many layers)."""
     one, layers = kept
-    return not _meets(one, layers), one.p, -one.lift
+    meets = _meets(one, layers)
+    return not meets, 0.0 if meets else one.p, -one.lift
 
 
 def beyond_maps(found):

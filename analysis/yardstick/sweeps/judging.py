@@ -133,7 +133,9 @@ def _choices(folder, command):
 
 def _other_sweep(folder, name, command, out):
     """The entry of a sweep of router-learning, whose NAME-losses.csv and NAME-curves.csv are committed; with `out` draws the latter."""
-    names, losses, *_ = arms_of.read_losses(folder / f"{name}-losses.csv")
+    names, losses, hashed, _ = arms_of.read_losses(folder / f"{name}-losses.csv")
+    if trained.HASH not in hashed:
+        raise SchemaError(f"{folder / name}-losses.csv: has no arm {trained.HASH} whose column hash is 1; {ADVICE}")
     path, figure = folder / f"{name}-curves.csv", f"{name}-curves"
     curves = overtaking.read(path)
     if curves.empty:
@@ -151,7 +153,8 @@ def _other_sweeps(folder, out, command):
     """What `make` returns and does of router-learning: the verdicts of its sweeps beside that of laptop scale."""
     known = (path.name.removesuffix("-losses.csv") for path in sorted(folder.glob("*-losses.csv")))
     entries = [_other_sweep(folder, name, command, out) for name in known if name != OWN]
-    kept = [e for e in _entries(folder) if not e["label"]]
+    judged = {e["label"].split(",")[0] for e in entries}  # a sweep whose losses are not here keeps its verdict
+    kept = [e for e in _entries(folder) if e["label"].split(",")[0] not in judged]
     if out is not None:
         acceptance.add(out / "acceptance.json", kept, entries, command)
     return "\n".join(f"{e['label']}: {e['status']}" for e in entries)

@@ -26,7 +26,7 @@ def over_tokens(folder, arms):
         for name in (n for n in arms.names if n != HASH):
             less = intervals.stated(np.stack([losses[name], losses[HASH]], 1), np.array([1.0, -1.0]), pool=False)
             rows.append(dict(arm=name, step=step, tokens=tokens, above_hash=less.value, above_hash_low=less.low, above_hash_high=less.high))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def overtaken(curves, name):
